@@ -1,0 +1,31 @@
+"""Fairness constraints for choice models, on JAX alone.
+
+    choices  -> rewards -> reading (soft, hard, policy) -> Outcome -> measure(outcome, choices) <= bound
+"""
+
+from ._choices import Attribute as Attribute
+from ._choices import Choices as Choices
+from ._choices import Twin as Twin
+from ._choices import check_choices as check_choices
+from ._choices import make_choices as make_choices
+from ._choices import record as record
+from ._choices import static as static
+from ._constraint import Constraint as Constraint
+from ._constraint import Stack as Stack
+from ._constraint import Statistics as Statistics
+from ._constraint import add as add
+from ._counterfactual import counterfactual_flip as counterfactual_flip
+from ._counterfactual import counterfactual_parity as counterfactual_parity
+from ._outcome import Hard as Hard
+from ._outcome import Outcome as Outcome
+from ._outcome import Policy as Policy
+from ._outcome import Reading as Reading
+from ._outcome import Soft as Soft
+from ._outcome import TwinOutcome as TwinOutcome
+from ._outcome import read as read
+from ._parity import Parity as Parity
+from ._parity import demographic_parity as demographic_parity
+from ._parity import equal_opportunity as equal_opportunity
+from ._parity import equalized_odds as equalized_odds
+from ._rate import Members as Members
+from ._rate import RateConstraint as RateConstraint

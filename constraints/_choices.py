@@ -1,0 +1,187 @@
+"""Everything is a choice: `Choices`, n sets of up to K alternatives of which one was chosen."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+
+def static(**kwargs: Any) -> Any:
+    """A field that is configuration: part of the jit cache key, never traced."""
+    return dataclasses.field(metadata={"static": True}, **kwargs)
+
+
+def record(cls):
+    """Class decorator: a frozen dataclass that is a pytree; `static()` fields are configuration."""
+    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, kw_only=True)(cls))
+
+
+@dataclasses.dataclass(frozen=True)
+class Attribute:
+    """A declared attribute: its name, its ordered levels, and whether it is the chooser's or an alternative's.
+
+    Declared with the data set and never inferred from a batch, so an absent group keeps its row.
+    """
+
+    name: str
+    levels: tuple[str, ...]
+    chooser: bool = False
+
+    def code(self, level: str) -> int:
+        """Index of `level`; `KeyError` with the known levels if it is not declared."""
+        if level not in self.levels:
+            raise KeyError(f"attribute {self.name!r} has no level {level!r}; declared: {', '.join(self.levels)}")
+        return self.levels.index(level)
+
+
+@record
+class Twin:
+    """The same data with one attribute set to each of its L levels, all else as it was.
+
+    Exactly one of `items` (pytree `[n, K, L, ...]`, an alternative's attribute) and `context` (pytree
+    `[n, L, ...]`, a chooser's) is given. `valid [n, K, L]` says which twins the design supports.
+    """
+
+    valid: Array
+    items: Any = None
+    context: Any = None
+
+
+@record
+class Choices:
+    """n choices among up to K alternatives; a pytree, so it can be sliced, stacked, sharded and traced.
+
+    items: pytree `[n, K, ...]`; context: pytree `[n, ...]` or None; available `[n, K]` bool; chosen `[n, K]`: the label
+    as a distribution over the available alternatives (a tie or a split vote is a soft label); outside `[n, K]` bool:
+    the option of choosing nothing, reward 0 and no attribute; attributes: name -> int `[n, K]`, -1 = does not apply
+    (a chooser's attribute is the same in every column); weight `[n]` >= 0, 0 = padding; unit `[n]` int: the person,
+    annotator or prompt that makes rows dependent; log_ref `[n, K]`: log pi_ref of enumerated response sets, or None;
+    twins: attribute name -> `Twin`.
+    """
+
+    items: Any
+    available: Array
+    chosen: Array
+    weight: Array
+    unit: Array
+    outside: Array
+    context: Any = None
+    attributes: dict[str, Array] = dataclasses.field(default_factory=dict)
+    log_ref: Array | None = None
+    twins: dict[str, Twin] = dataclasses.field(default_factory=dict)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """(n, K)."""
+        return self.available.shape
+
+    @property
+    def inside(self) -> Array:
+        """`[n, K]` alternatives that exist and are not the outside option: those an attribute can describe."""
+        return self.available & ~self.outside
+
+    def replace(self, **changes: Any) -> Choices:
+        """A copy with some fields exchanged."""
+        return dataclasses.replace(self, **changes)
+
+    def take(self, rows: Any) -> Choices:
+        """The choices at these row indices (or this slice), in this order."""
+        return jax.tree.map(lambda leaf: leaf[rows], self)
+
+    def pad(self, n: int) -> Choices:
+        """At least n rows: copies of the first row with weight 0 are appended, which no statistic sees."""
+        extra = n - self.shape[0]
+        if extra <= 0:
+            return self
+        grown = jax.tree.map(lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], extra, 0)]), self)
+        return grown.replace(weight=grown.weight.at[-extra:].set(0))
+
+
+def make_choices(
+    items: Any,
+    chosen: Any,
+    *,
+    context: Any = None,
+    available: Any = None,
+    outside: Any = None,
+    attributes: Mapping[str, Any] | None = None,
+    weight: Any = None,
+    unit: Any = None,
+    log_ref: Any = None,
+    twins: Mapping[str, Twin] | None = None,
+) -> Choices:
+    """`Choices` from arrays, with defaults filled in and every promise of the type checked.
+
+    `chosen` is `[n, K]` (a distribution) or `[n]` (the index of the chosen alternative, with `available` or `items`
+    giving K). Raises `ValueError` that names the first row which breaks a promise. Not for use under jit.
+    """
+    leaves = jax.tree.leaves(items)
+    if not leaves or any(np.ndim(leaf) < 2 for leaf in leaves):
+        raise ValueError("items: expected arrays [n, K, ...]; reshape features of n choices among K alternatives to that")
+    n, k = np.shape(leaves[0])[:2]
+    chosen = np.asarray(chosen)
+    if chosen.ndim == 1:
+        if chosen.shape != (n,) or not np.issubdtype(chosen.dtype, np.integer) or chosen.min() < 0 or chosen.max() >= k:
+            raise ValueError(f"chosen: expected n={n} indices in 0..{k - 1} or a distribution [n, K], got shape {chosen.shape}")
+        chosen = np.eye(k)[chosen]
+    real = jnp.result_type(float)
+    choices = Choices(
+        items=jax.tree.map(jnp.asarray, items),
+        context=jax.tree.map(jnp.asarray, context),
+        available=jnp.ones((n, k), bool) if available is None else jnp.asarray(available, bool),
+        chosen=jnp.asarray(chosen, real),
+        weight=jnp.ones(n, real) if weight is None else jnp.asarray(weight, real),
+        unit=jnp.arange(n) if unit is None else jnp.asarray(unit),
+        outside=jnp.zeros((n, k), bool) if outside is None else jnp.asarray(outside, bool),
+        attributes={name: jnp.asarray(code, jnp.int32) for name, code in (attributes or {}).items()},
+        log_ref=None if log_ref is None else jnp.asarray(log_ref, real),
+        twins=dict(twins or {}),
+    )
+    check_choices(choices)
+    return choices
+
+
+def check_choices(choices: Choices) -> None:
+    """Raise `ValueError` naming the first broken promise of `Choices`: shapes, finite numbers, labels, availability."""
+    n, k = choices.shape
+    if n == 0:
+        raise ValueError("choices: expected at least one choice, got none")
+    expected = {"chosen": (n, k), "outside": (n, k), "weight": (n,), "unit": (n,), "log_ref": (n, k)}
+    for name, shape in expected.items():
+        value = getattr(choices, name)
+        if value is not None and value.shape != shape:
+            raise ValueError(f"{name}: expected shape {shape}, got {value.shape}")
+    for name, codes in choices.attributes.items():
+        if codes.shape != (n, k):
+            raise ValueError(f"attribute {name!r}: expected shape {(n, k)}, got {codes.shape}")
+
+    def first(bad: Any) -> int:
+        return int(np.argmax(np.asarray(bad).reshape(n, -1).any(1)))
+
+    def refuse(bad: Any, message: str) -> None:
+        if np.any(np.asarray(bad)):
+            raise ValueError(f"choice {first(bad)}: {message}")
+
+    weight, chosen, available = (np.asarray(v) for v in (choices.weight, choices.chosen, choices.available))
+    refuse(~np.isfinite(weight) | (weight < 0), "weight must be finite and not negative")
+    refuse(~available.any(1), "no alternative is available; drop the choice or mark one available")
+    refuse(~np.isfinite(chosen) | (chosen < 0), "label must be finite and not negative")
+    refuse((chosen > 0) & ~available, "an unavailable alternative carries label; correct `available` or the label")
+    refuse(np.abs(chosen.sum(1) - 1) > 1e-4, "labels of a choice must sum to 1: exactly one chosen, or shares of a split vote")
+    parts = {"items": (choices.items, choices.inside), "context": (choices.context, np.ones(n, bool))}
+    for name, (tree, live) in parts.items():
+        for leaf in map(np.asarray, jax.tree.leaves(tree)):
+            if leaf.shape[: live.ndim] != live.shape:
+                raise ValueError(f"{name}: expected leading shape {live.shape}, got {leaf.shape}")
+            if np.issubdtype(leaf.dtype, np.floating):
+                bad = ~np.isfinite(leaf).reshape(*live.shape, -1).all(-1)
+                refuse(bad & np.asarray(live), f"{name} must be finite, got NaN or infinity")
+    for name, twin in choices.twins.items():
+        if (twin.items is None) == (twin.context is None):
+            raise ValueError(f"twin of {name!r}: give items (an alternative's attribute) or context (a chooser's), not both")

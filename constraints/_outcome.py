@@ -1,0 +1,115 @@
+"""What rewards lead to: the readings (soft, hard, policy) and the `Outcome` that a constraint may look at.
+
+The reader chooses the reading, never the constraint: one definition of a gap serves the loss, the metric, the
+certificate and the policy tuned on the reward.
+"""
+
+from __future__ import annotations
+
+import abc
+from collections.abc import Mapping
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ._choices import Choices, record
+
+LOW = -1e30  # stands for "unavailable" in float32 logits; finite, so rows of padding never make NaN
+
+
+@record
+class TwinOutcome:
+    """`rewards [n, K, L]` of the twins and `decisions [n, K, L]`: on alternative k when k alone is set to level l
+    (a chooser's attribute: when the chooser is)."""
+
+    rewards: Array
+    decisions: Array
+
+
+@record
+class Outcome:
+    """`rewards [n, K]`, `decisions [n, K]` (rows sum to 1 over available alternatives), and per twin attribute a `TwinOutcome`."""
+
+    rewards: Array
+    decisions: Array
+    twins: dict[str, TwinOutcome]
+
+
+class Reading(abc.ABC):
+    """Turns rewards into decisions. Subclasses are frozen pytrees."""
+
+    @abc.abstractmethod
+    def decide(self, rewards: Array, available: Array, log_ref: Array) -> Array:
+        """Decisions `[..., K]` in [0, 1] that sum to 1 over available alternatives; 0 elsewhere."""
+
+
+def _softmax(logits: Array, available: Array) -> Array:
+    return jax.nn.softmax(jnp.where(available, logits, LOW), axis=-1) * available
+
+
+@record
+class Soft(Reading):
+    """softmax(rewards / temperature): differentiable; what the primal player sees. At temperature 1 these are the
+    choice probabilities of the conditional logit."""
+
+    temperature: Any = 1.0
+
+    def decide(self, rewards, available, log_ref):
+        return _softmax(rewards / self.temperature, available)
+
+
+@record
+class Hard(Reading):
+    """One-hot of the best available alternative, ties shared equally; no gradient. What the dual player, reports and
+    certificates see."""
+
+    def decide(self, rewards, available, log_ref):
+        rewards = jnp.where(available, jax.lax.stop_gradient(rewards), -jnp.inf)
+        best = (rewards == rewards.max(-1, keepdims=True)) & available
+        return best / jnp.maximum(best.sum(-1, keepdims=True), 1).astype(rewards.dtype)
+
+
+@record
+class Policy(Reading):
+    """softmax(log_ref + rewards / beta): the KL-regularised optimal policy over enumerated responses, beta > 0.
+
+    `log_ref` is 0 for candidates drawn from pi_ref, log pi_ref for enumerated response sets.
+    """
+
+    beta: Any = 1.0
+
+    def decide(self, rewards, available, log_ref):
+        return _softmax(log_ref + rewards / self.beta, available)
+
+
+def read(reading: Reading, rewards: Array, choices: Choices, twins: Mapping[str, Array] | None = None) -> Outcome:
+    """The `Outcome` of rewards `[n, K]` (and of twin rewards, name -> `[n, K, L]`) under a reading."""
+    log_ref = jnp.zeros_like(rewards) if choices.log_ref is None else choices.log_ref
+    decisions = reading.decide(rewards, choices.available, log_ref)
+    read_twins = {}
+    for name, twin_rewards in (twins or {}).items():
+        decide = _chooser_set if choices.twins[name].items is None else _alone_set
+        read_twins[name] = TwinOutcome(
+            rewards=twin_rewards, decisions=decide(reading, rewards, twin_rewards, choices.available, log_ref)
+        )
+    return Outcome(rewards=rewards, decisions=decisions, twins=read_twins)
+
+
+def _chooser_set(reading, rewards, twin_rewards, available, log_ref):
+    """The chooser is set to level l, so every alternative's reward is that of level l."""
+    decide = jax.vmap(reading.decide, in_axes=(-1, None, None), out_axes=-1)
+    return decide(twin_rewards, available, log_ref)
+
+
+def _alone_set(reading, rewards, twin_rewards, available, log_ref):
+    """Alternative k alone is set to level l, the others stay factual; its own decision is kept."""
+    own = jnp.eye(rewards.shape[-1], dtype=bool)
+
+    def at_level(level_rewards: Array) -> Array:  # [n, K] -> [n, K]
+        worlds = jnp.where(own, level_rewards[..., None], rewards[..., None, :])  # [n, K (who is set), K]
+        decided = reading.decide(worlds, available[..., None, :], log_ref[..., None, :])
+        return jnp.sum(decided * own, -1)
+
+    return jax.vmap(at_level, in_axes=-1, out_axes=-1)(twin_rewards)

@@ -1,0 +1,71 @@
+"""Rates: how often the members of a cell are chosen, and constraints that are linear in them.
+
+    rates[c] = sum share * weight * decision / sum share * weight        over the members of cell c
+
+Membership of an alternative is a cell index and a share. An alternative can be a member once per slot (equalized
+odds: a slot for the chosen share, one for the rejected share; counterfactual parity: a slot per level). Sums are
+`segment_sum`s, whose gradient is a gather of one price per alternative: never one-hot, so memory is linear in n.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from ._choices import Choices
+from ._constraint import Constraint, Statistics
+from ._outcome import Outcome
+
+
+class Members(NamedTuple):
+    """Who is in which cell: `cell [n, K, E]` int (-1: in none) and `share [n, K, E]` >= 0, the row's weight included."""
+
+    cell: Array
+    share: Array
+
+
+class RateConstraint(Constraint):
+    """Inequalities on the rates of cells. A subclass gives `cells` and `members`, and `combine` unless the rates
+    themselves are to be bounded."""
+
+    def cells(self) -> tuple[str, ...]:
+        """One unique name per cell, `[C]`. Known without data."""
+        raise NotImplementedError
+
+    def members(self, choices: Choices) -> Members:
+        """`Members` with E slots; may look at everything in the choices, never at decisions."""
+        raise NotImplementedError
+
+    def decided(self, outcome: Outcome) -> Array:
+        """The decisions that are averaged, `[n, K, E]` or `[n, K, 1]`."""
+        return outcome.decisions[..., None]
+
+    def labels(self):
+        return self.cells()
+
+    def prepare(self, choices):
+        members = self.members(choices)
+        outsider = (members.cell < 0) | ~choices.inside[..., None]
+        share = jnp.where(outsider, 0, members.share)
+        return Members(jnp.where(outsider, len(self.cells()), members.cell), share)
+
+    def sums(self, outcome, rows):
+        return self._total(rows.share * self.decided(outcome), rows)
+
+    def masses(self, rows):
+        return self._total(rows.share, rows)
+
+    def _total(self, values, rows):
+        spare = len(self.cells())  # members of no cell land in a spare segment that is cut off
+        return jax.ops.segment_sum(values.ravel(), rows.cell.ravel(), spare + 1)[:spare]
+
+    def rates(self, statistics: Statistics) -> Array:
+        """Rate of each cell, `[C]`; NaN where the cell is empty."""
+        empty = statistics.masses <= 0
+        return jnp.where(empty, jnp.nan, statistics.sums / jnp.where(empty, 1, statistics.masses))
+
+    def combine(self, statistics):
+        return jnp.nan_to_num(self.rates(statistics))

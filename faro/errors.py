@@ -1,0 +1,19 @@
+"""What can go wrong, each with the exit code that the `faro` command ends with. One line: expected, got, what to do."""
+
+
+class FaroError(Exception):
+    """Base of every error that faro raises on purpose. `exit_code` is the command's."""
+
+    exit_code = 70
+
+
+class UsageError(FaroError, ValueError):
+    """What was asked for cannot be: unknown name, impossible bound, immovable constraint. Exit code 2."""
+
+    exit_code = 2
+
+
+class DataError(FaroError, ValueError):
+    """The data break a promise: missing column, unknown level, NaN, one group only, absent file. Exit code 5."""
+
+    exit_code = 5
