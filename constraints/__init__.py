@@ -1,6 +1,6 @@
 """Fairness constraints for choice models, on JAX alone.
 
-    choices  -> rewards -> reading (soft, hard, policy) -> Outcome -> measure(outcome, choices) <= bound
+choices  -> rewards -> reading (soft, hard, policy) -> Outcome -> measure(outcome, choices) <= bound
 """
 
 from ._choices import Attribute as Attribute
@@ -29,3 +29,5 @@ from ._parity import equal_opportunity as equal_opportunity
 from ._parity import equalized_odds as equalized_odds
 from ._rate import Members as Members
 from ._rate import RateConstraint as RateConstraint
+from ._reach import Reach as Reach
+from ._reach import reach as reach

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeVar, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+
+T = TypeVar("T")
 
 
 def static(**kwargs: Any) -> Any:
@@ -17,7 +19,8 @@ def static(**kwargs: Any) -> Any:
     return dataclasses.field(metadata={"static": True}, **kwargs)
 
 
-def record(cls):
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(static, dataclasses.field))
+def record(cls: type[T]) -> type[T]:
     """Class decorator: a frozen dataclass that is a pytree; `static()` fields are configuration."""
     return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, kw_only=True)(cls))
 
@@ -79,7 +82,8 @@ class Choices:
     @property
     def shape(self) -> tuple[int, int]:
         """(n, K)."""
-        return self.available.shape
+        n, k = self.available.shape
+        return n, k
 
     @property
     def inside(self) -> Array:
@@ -123,12 +127,16 @@ def make_choices(
     """
     leaves = jax.tree.leaves(items)
     if not leaves or any(np.ndim(leaf) < 2 for leaf in leaves):
-        raise ValueError("items: expected arrays [n, K, ...]; reshape features of n choices among K alternatives to that")
+        raise ValueError(
+            "items: expected arrays [n, K, ...]; reshape features of n choices among K alternatives to that"
+        )
     n, k = np.shape(leaves[0])[:2]
     chosen = np.asarray(chosen)
     if chosen.ndim == 1:
         if chosen.shape != (n,) or not np.issubdtype(chosen.dtype, np.integer) or chosen.min() < 0 or chosen.max() >= k:
-            raise ValueError(f"chosen: expected n={n} indices in 0..{k - 1} or a distribution [n, K], got shape {chosen.shape}")
+            raise ValueError(
+                f"chosen: expected n={n} indices in 0..{k - 1} or a distribution [n, K], got shape {chosen.shape}"
+            )
         chosen = np.eye(k)[chosen]
     real = jnp.result_type(float)
     choices = Choices(
@@ -173,15 +181,20 @@ def check_choices(choices: Choices) -> None:
     refuse(~available.any(1), "no alternative is available; drop the choice or mark one available")
     refuse(~np.isfinite(chosen) | (chosen < 0), "label must be finite and not negative")
     refuse((chosen > 0) & ~available, "an unavailable alternative carries label; correct `available` or the label")
-    refuse(np.abs(chosen.sum(1) - 1) > 1e-4, "labels of a choice must sum to 1: exactly one chosen, or shares of a split vote")
-    parts = {"items": (choices.items, choices.inside), "context": (choices.context, np.ones(n, bool))}
-    for name, (tree, live) in parts.items():
+    refuse(
+        np.abs(chosen.sum(1) - 1) > 1e-4,
+        "labels of a choice must sum to 1: exactly one chosen, or shares of a split vote",
+    )
+    parts = (("items", choices.items, np.asarray(choices.inside)), ("context", choices.context, np.ones(n, bool)))
+    for name, tree, live in parts:
         for leaf in map(np.asarray, jax.tree.leaves(tree)):
             if leaf.shape[: live.ndim] != live.shape:
                 raise ValueError(f"{name}: expected leading shape {live.shape}, got {leaf.shape}")
             if np.issubdtype(leaf.dtype, np.floating):
                 bad = ~np.isfinite(leaf).reshape(*live.shape, -1).all(-1)
-                refuse(bad & np.asarray(live), f"{name} must be finite, got NaN or infinity")
+                refuse(bad & live, f"{name} must be finite, got NaN or infinity")
     for name, twin in choices.twins.items():
         if (twin.items is None) == (twin.context is None):
-            raise ValueError(f"twin of {name!r}: give items (an alternative's attribute) or context (a chooser's), not both")
+            raise ValueError(
+                f"twin of {name!r}: give items (an alternative's attribute) or context (a chooser's), not both"
+            )

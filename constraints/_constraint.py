@@ -54,7 +54,7 @@ class Constraint(abc.ABC):
         return ()
 
     def prepare(self, choices: Choices) -> Any:
-        """What the measurement needs of the data, as a pytree of arrays with leading axis n; computed once per data set."""
+        """What the measurement needs of the data: arrays with leading axis n as a pytree, computed once a data set."""
         return choices
 
     @abc.abstractmethod

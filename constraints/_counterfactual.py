@@ -18,7 +18,7 @@ from ._rate import Members, RateConstraint
 
 
 def _comparable(choices: Choices, attribute: Attribute, within: Attribute | None, of) -> tuple[Array, Array]:
-    """Stratum `[n, K]` (-1: not compared) and weight `[n, K]` of the alternatives whose twins are valid at all levels."""
+    """Stratum `[n, K]` (-1: not compared) and weight `[n, K]` of alternatives whose twins are valid at all levels."""
     applies = choices.attributes[attribute.name] >= 0
     stratum = choices.attributes[within.name] if within else jnp.zeros(choices.shape, jnp.int32)
     counted = applies & (stratum >= 0) & choices.twins[attribute.name].valid.all(-1)
@@ -80,7 +80,9 @@ class CounterfactualFlip(RateConstraint):
 
     def cells(self):
         strata = [f" | {self.within.name}={level}" for level in self.within.levels] if self.within else [""]
-        return tuple(f"{self.attribute.name}:={level}{stratum}" for stratum in strata for level in self.attribute.levels)
+        return tuple(
+            f"{self.attribute.name}:={level}{stratum}" for stratum in strata for level in self.attribute.levels
+        )
 
     def members(self, choices):
         stratum, weight = _comparable(choices, self.attribute, self.within, self.of)
@@ -96,7 +98,7 @@ class CounterfactualFlip(RateConstraint):
 def counterfactual_parity(
     attribute: Attribute, bound=0.05, *, of=None, within: Attribute | None = None, form: str = "centred"
 ) -> Constraint:
-    """|P(chosen when set to l) - P(chosen when set to l')| <= bound for all levels, over alternatives valid at all of them."""
+    """|P(chosen when set to l) - P(chosen when set to l')| <= bound for all levels, over alternatives valid at all."""
     return CounterfactualParity(bound=bound, attribute=attribute, of=of, within=within, form=form)
 
 

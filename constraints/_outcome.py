@@ -30,7 +30,7 @@ class TwinOutcome:
 
 @record
 class Outcome:
-    """`rewards [n, K]`, `decisions [n, K]` (rows sum to 1 over available alternatives), and per twin attribute a `TwinOutcome`."""
+    """`rewards [n, K]`, `decisions [n, K]` (rows sum to 1 over available alternatives), a `TwinOutcome` per twin."""
 
     rewards: Array
     decisions: Array

@@ -10,8 +10,9 @@ most a factor 2; `pairwise`, rate_g - rate_h for all ordered pairs, exact but qu
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 
-from ._choices import Attribute, Choices, static
+from ._choices import Attribute, static
 from ._constraint import Constraint
 from ._rate import Members, RateConstraint
 
@@ -60,7 +61,7 @@ class Parity(RateConstraint):
         if self.form == "pairwise":
             both = ~empty[:, :, None] & ~empty[:, None, :]
             pairs = jnp.where(both, rates[:, :, None] - rates[:, None, :], 0)
-            return pairs[:, ~jnp.eye(rates.shape[1], dtype=bool)].ravel()
+            return pairs[:, *np.nonzero(~np.eye(rates.shape[1], dtype=bool))].ravel()
         if self.form == "centred":
             centre = (low + high) / 2
         else:
@@ -135,7 +136,8 @@ def equalized_odds(
     attribute: Attribute, bound=0.05, *, of=None, within: Attribute | None = None, form: str = "centred"
 ) -> Constraint:
     """Parity within the alternatives that people chose and within those they rejected: |P(chosen by the model | g, y) -
-    P(. | h, y)| <= bound for both y. With a chooser's attribute this is equal accuracy. Source: Hardt et al. NeurIPS 2016.
+    P(. | h, y)| <= bound for both y. With a chooser's attribute this is equal accuracy.
+    Source: Hardt et al. NeurIPS 2016.
     """
     return GroupParity(
         bound=bound, attribute=attribute, of=of, within=within, form=form,
@@ -146,7 +148,10 @@ def equalized_odds(
 def equal_opportunity(
     attribute: Attribute, bound=0.05, *, of=None, within: Attribute | None = None, form: str = "centred"
 ) -> Constraint:
-    """Parity within the alternatives that people chose: the first half of equalized odds. Source: Hardt et al. NeurIPS 2016."""
+    """Parity within the alternatives that people chose: the first half of equalized odds.
+
+    Source: Hardt et al. NeurIPS 2016.
+    """
     return GroupParity(
         bound=bound, attribute=attribute, of=of, within=within, form=form,
         events=("chosen",), title="equal_opportunity",

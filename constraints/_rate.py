@@ -21,7 +21,7 @@ from ._outcome import Outcome
 
 
 class Members(NamedTuple):
-    """Who is in which cell: `cell [n, K, E]` int (-1: in none) and `share [n, K, E]` >= 0, the row's weight included."""
+    """Who is in which cell: `cell [n, K, E]` int (-1: in none) and `share [n, K, E]` >= 0, the row's weight in it."""
 
     cell: Array
     share: Array

@@ -1,0 +1,61 @@
+"""How well rewards predict choices: negative log-likelihood, accuracy, calibration error, ties. Weighted means over choices."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from constraints import Choices, Hard, read
+
+ECE_BINS = 15
+
+
+def log_probabilities(rewards: Array, choices: Choices) -> Array:
+    """log softmax of the rewards over the available alternatives, `[n, K]`, in nats; very negative where unavailable."""
+    return jax.nn.log_softmax(jnp.where(choices.available, rewards, -1e30), axis=-1)
+
+
+def log_losses(rewards: Array, choices: Choices) -> Array:
+    """-sum_k chosen log softmax(rewards), `[n]`, in nats: the conditional logit (McFadden 1974), Bradley-Terry at K = 2."""
+    return -jnp.sum(choices.chosen * log_probabilities(rewards, choices), axis=-1)
+
+
+def _mean(values: Array, choices: Choices) -> Array:
+    return jnp.sum(choices.weight * values) / jnp.sum(choices.weight)
+
+
+def nll(rewards: Array, choices: Choices) -> Array:
+    """Mean negative log-likelihood, in nats."""
+    return _mean(log_losses(rewards, choices), choices)
+
+
+def accuracy(rewards: Array, choices: Choices) -> Array:
+    """Probability that the best-rewarded alternative is the chosen one, in [0, 1]: mean of sum_k chosen * hard decision.
+
+    Ties count their share; with soft labels that are known choice probabilities it is the expected accuracy.
+    """
+    return _mean(jnp.sum(choices.chosen * read(Hard(), rewards, choices).decisions, axis=-1), choices)
+
+
+def ties(rewards: Array, choices: Choices) -> Array:
+    """Share of the choices whose best alternative is not unique, in [0, 1]."""
+    return _mean(read(Hard(), rewards, choices).decisions.max(-1) < 1, choices)
+
+
+def ece(rewards: Array, choices: Choices) -> Array:
+    """Top-label expected calibration error, in [0, 1]: 15 bins of equal mass in the confidence.
+
+    sum over bins of |sum_i w_i (confidence_i - label share of the predicted alternative_i)| / sum_i w_i.
+    Source: Guo et al. ICML 2017, with equal-mass bins (Nguyen & O'Connor 2015).
+    """
+    probabilities = jnp.exp(log_probabilities(rewards, choices))
+    top = jnp.argmax(jnp.where(choices.available, probabilities, -1), axis=-1)[:, None]
+    confidence = jnp.take_along_axis(probabilities, top, -1)[:, 0]
+    correct = jnp.take_along_axis(choices.chosen, top, -1)[:, 0]
+    order = jnp.argsort(confidence)
+    weight = choices.weight[order]
+    position = (jnp.cumsum(weight) - weight / 2) / jnp.sum(weight)
+    bins = jnp.clip((position * ECE_BINS).astype(int), 0, ECE_BINS - 1)
+    errors = jax.ops.segment_sum(weight * (confidence - correct)[order], bins, ECE_BINS)
+    return jnp.sum(jnp.abs(errors)) / jnp.sum(weight)

@@ -1,0 +1,154 @@
+"""Reward models: `init(key, choices) -> params` and `apply(params, choices) -> rewards [n, K]`, pure functions.
+
+`Linear`, `MLP` and `FlaxModel` (any Flax Linen module, or NNX module by its constructor) score one alternative at a
+time from its features and the context; a model of your own only needs the two methods.
+"""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from constraints import Choices
+
+
+class Model(abc.ABC):
+    """A reward model. Hashable configuration; the numbers live in `params`, a pytree."""
+
+    @abc.abstractmethod
+    def init(self, key: Array, choices: Choices) -> Any:
+        """Parameters for data of this shape; only shapes of `choices` may be read."""
+
+    @abc.abstractmethod
+    def apply(self, params: Any, choices: Choices) -> Array:
+        """Rewards `[n, K]`; pure, each alternative scored on its own."""
+
+
+def rewards(model: Model, params: Any, choices: Choices) -> Array:
+    """Rewards `[n, K]` of the model, 0 for the outside option."""
+    return jnp.where(choices.outside, 0, model.apply(params, choices))
+
+
+def twin_rewards(model: Model, params: Any, choices: Choices, names: Iterable[str]) -> dict[str, Array]:
+    """Rewards `[n, K, L]` with the attribute set to each level, for each named attribute."""
+    plain = choices.replace(twins={})
+    result = {}
+    for name in names:
+        twin = choices.twins[name]
+        if twin.items is not None:
+            at_level = jax.vmap(lambda items: rewards(model, params, plain.replace(items=items)), 2, -1)
+            result[name] = at_level(twin.items)
+        else:
+            at_level = jax.vmap(lambda context: rewards(model, params, plain.replace(context=context)), 1, -1)
+            result[name] = at_level(twin.context)
+    return result
+
+
+@dataclasses.dataclass(frozen=True)
+class Linear(Model):
+    """reward = b + x.w + z.u + x.B z for features x `[n, K, d]` of the alternative and z `[n, c]` of the context.
+
+    The taste w + B z depends on the chooser: with constants of the alternatives among x these are the usual
+    alternative-specific effects. b and z.u matter only against an outside option (then this is logistic regression);
+    without one they cancel in every choice.
+    """
+
+    scale: float = 0.01  # standard deviation of the initial taste: small, so that seeds differ but none starts decided
+
+    def init(self, key, choices):
+        d = choices.items.shape[-1]
+        params = {"intercept": jnp.zeros(()), "item": self.scale * jax.random.normal(key, (d,))}
+        if choices.context is not None:
+            c = choices.context.shape[-1]
+            params |= {"context": jnp.zeros(c), "cross": jnp.zeros((d, c))}
+        return params
+
+    def apply(self, params, choices):
+        value = params["intercept"] + choices.items @ params["item"]
+        if choices.context is not None:
+            value += (choices.context @ params["context"])[:, None]
+            value += jnp.einsum("nkc,nc->nk", choices.items @ params["cross"], choices.context)
+        return value
+
+
+def features(choices: Choices) -> Array:
+    """What a network sees of each alternative: its features and the context, side by side, `[n, K, d + c]`."""
+    if choices.context is None:
+        return choices.items
+    context = jnp.broadcast_to(choices.context[:, None], (*choices.shape, choices.context.shape[-1]))
+    return jnp.concatenate([choices.items, context], axis=-1)
+
+
+def _score(output: Array, shape: tuple[int, int]) -> Array:
+    if output.shape not in (shape, (*shape, 1)):
+        raise ValueError(f"a reward module must map features [n, K, d] to [n, K] or [n, K, 1], got {output.shape} for {shape}")
+    return output.reshape(shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class FlaxModel(Model):
+    """Any Flax module that maps features `[n, K, d + c]` to rewards `[n, K]` or `[n, K, 1]`.
+
+    `module` is a Linen module, or a function of `nnx.Rngs` that makes an NNX module: `lambda rngs: MyModule(8, rngs=rngs)`.
+    Only parameters are kept: a module with other state (batch statistics, dropout) is refused.
+    """
+
+    module: nn.Module | Callable[[nnx.Rngs], nnx.Module]
+
+    def init(self, key, choices):
+        if isinstance(self.module, nn.Module):
+            variables = self.module.init(key, features(choices.take(slice(0, 1))))
+            self._only_params(set(variables) - {"params"})
+            return variables["params"]
+        _, params, rest = nnx.split(self.module(nnx.Rngs(key)), nnx.Param, ...)
+        self._only_params({type(leaf).__name__ for leaf in jax.tree.leaves(rest, is_leaf=lambda v: isinstance(v, nnx.Variable))})
+        return nnx.to_pure_dict(params)
+
+    def apply(self, params, choices):
+        if isinstance(self.module, nn.Module):
+            return _score(self.module.apply({"params": params}, features(choices)), choices.shape)
+        skeleton, state = nnx.split(nnx.eval_shape(lambda: self.module(nnx.Rngs(0))))
+        nnx.replace_by_pure_dict(state, params)
+        return _score(nnx.merge(skeleton, state)(features(choices)), choices.shape)
+
+    @staticmethod
+    def _only_params(others: set[str]) -> None:
+        if others:
+            raise ValueError(f"expected a module with parameters only, it also has {sorted(others)}; remove those layers")
+
+
+class _Perceptron(nn.Module):
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x):
+        for width in self.widths:
+            x = nn.gelu(nn.Dense(width)(x))
+        return nn.Dense(1)(x)
+
+
+@dataclasses.dataclass(frozen=True)
+class MLP(Model):
+    """A multilayer perceptron on the features and the context of one alternative; GELU units, one reward out."""
+
+    widths: tuple[int, ...] = (64,)
+
+    def _flax(self) -> FlaxModel:
+        return FlaxModel(_Perceptron(tuple(self.widths)))
+
+    def init(self, key, choices):
+        return self._flax().init(key, choices)
+
+    def apply(self, params, choices):
+        return self._flax().apply(params, choices)
+
+
+BUILT_IN: dict[str, type[Model]] = {"linear": Linear, "mlp": MLP}
