@@ -14,6 +14,7 @@ from ._constraint import Constraint as Constraint
 from ._constraint import Stack as Stack
 from ._constraint import Statistics as Statistics
 from ._constraint import add as add
+from ._constraint import pieces as pieces
 from ._counterfactual import counterfactual_flip as counterfactual_flip
 from ._counterfactual import counterfactual_parity as counterfactual_parity
 from ._outcome import Hard as Hard

@@ -164,6 +164,13 @@ class Stack(Constraint):
         return dataclasses.replace(self, members=tuple(part.at(bound) for part in self.members))
 
 
+def pieces(constraint: Constraint, statistics: Statistics) -> tuple[Statistics, ...]:
+    """The statistics of each of `constraint.parts()`, in their order."""
+    if not isinstance(constraint, Stack):
+        return (statistics,)
+    return tuple(piece for part, own in constraint._each(statistics) for piece in pieces(part, own))
+
+
 def add(first: Statistics, second: Statistics) -> Statistics:
     """Statistics of two data sets together."""
     return jax.tree.map(jnp.add, first, second)

@@ -10,6 +10,8 @@ un-batched: a sweep is `vmap` over the constraint's leaves and over seeds.
 from __future__ import annotations
 
 import dataclasses
+import math
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -20,6 +22,11 @@ from jax import Array
 from constraints import Choices, Constraint, Hard, Outcome, Reading, Soft, Statistics, read
 
 from . import lagrangian, metrics, models
+from .errors import UsageError
+
+DUALS = ("nupi", "ascent")
+POSITIVE = ("temperature", "learning_rate", "cap")
+ROUNDING = 1e-4  # a candidate is within the bound by this share of it, so that float64 agrees with float32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +51,28 @@ class Settings:
         """Looks per stage."""
         return self.steps // self.every
 
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Settings:
+        """Settings from plain values; `UsageError` for an unknown name or a value that cannot be."""
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        for name, value in values.items():
+            if name not in fields:
+                raise UsageError(f"unknown setting {name!r} (known: {', '.join(fields)})")
+            default = fields[name].default
+            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+            whole = isinstance(default, int) or name == "batch"
+            if name == "dual":
+                if value not in DUALS:
+                    raise UsageError(f"dual: expected one of {', '.join(DUALS)}, got {value!r}")
+            elif not (value is None and name == "batch") and (
+                not number or value < 0 or (whole and (value != int(value) or value < 1)) or (name in POSITIVE and value <= 0)
+            ):
+                raise UsageError(f"{name}: expected a {'whole ' if whole else ''}number above 0, got {value!r}")
+        settings = cls(**values)
+        if settings.every > settings.steps:
+            raise UsageError(f"every ({settings.every}) must not exceed steps ({settings.steps})")
+        return settings
+
 
 class Data(NamedTuple):
     """What a member trains on and what selects its iterate; each `Choices` may be padded."""
@@ -61,7 +90,6 @@ class Look(NamedTuple):
     violation: Array  # [m] hard
     multipliers: Array  # [m]
     ties: Array
-    satisfied: Array  # bool
 
 
 class Best(NamedTuple):
@@ -70,6 +98,7 @@ class Best(NamedTuple):
     params: Any
     candidate: Array  # bool: within the bound, with few ties
     merit: Array  # the lower, the better: selection loss of a candidate, else by how much the gap exceeds the bound
+    gap: Array  # [P] its hard train gap
     finite: Array  # bool: whether any look was finite
     smallest_gap: Array  # [P] the smallest train gap of any look with few ties
 
@@ -97,12 +126,12 @@ class Game:
     model: models.Model
     settings: Settings = Settings()
 
-    def start(self, key: Array, constraint: Constraint, data: Data) -> tuple[Member, Look]:
+    def start(self, key: Array, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
         """A member at the unconstrained optimum, and the looks on the way; the multipliers never move."""
         unconstrained = constraint.at(jnp.inf)
         init_key, key = jax.random.split(key)
         params = self.model.init(init_key, data.train)
-        return self.advance(self._member(key, params, unconstrained, data), unconstrained, data, self.settings.rounds)
+        return self.advance(self._member(key, params, unconstrained, data), unconstrained, data, rounds)
 
     def enter(self, pilot: Member, constraint: Constraint, data: Data) -> Member:
         """A member that begins the constrained game where `pilot`, the unconstrained member, ended."""
@@ -129,8 +158,9 @@ class Game:
         parts = len(constraint.parts())
         shapes = jax.eval_shape(lambda: self._sums(params, constraint, data.train, constraint.prepare(data.train), Hard()))
         moments = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        never = jnp.asarray(False)
-        best = Best(params, never, jnp.asarray(jnp.inf), never, jnp.full(parts, jnp.inf))
+        real = jnp.result_type(float)
+        never, unknown = jnp.asarray(False), jnp.full(parts, jnp.inf, real)
+        best = Best(params, never, jnp.asarray(jnp.inf, real), unknown, never, unknown)
         return Member(self._players(None).init(params, size), (moments, jnp.zeros(())), best, key)
 
     def _sums(self, params, constraint, choices, rows, reading):
@@ -195,7 +225,6 @@ class Game:
             violation=constraint.combine(statistics) - constraint.bounds(),
             multipliers=game.multipliers,
             ties=metrics.ties(hard.rewards, data.train),
-            satisfied=constraint.satisfied(statistics),
         )
 
 
@@ -210,8 +239,8 @@ def _better(best: Best, params: Any, look: Look, constraint: Constraint, max_tie
     """The better of the best so far and this look: candidates before others, then by merit."""
     finite = jnp.isfinite(look.loss) & jnp.isfinite(look.selection_loss)
     few_ties = finite & (look.ties <= max_ties)
-    candidate = few_ties & look.satisfied
     bounds = jnp.stack([jnp.asarray(part.bound) for part in constraint.parts()])
+    candidate = few_ties & jnp.all(look.gap <= bounds * (1 - ROUNDING))
     excess = jnp.where(few_ties, jnp.max(look.gap - bounds), jnp.inf)
     merit = jnp.where(candidate, look.selection_loss, excess)
     wins = (candidate & ~best.candidate) | ((candidate == best.candidate) & (merit < best.merit))
@@ -219,6 +248,7 @@ def _better(best: Best, params: Any, look: Look, constraint: Constraint, max_tie
         params=jax.tree.map(lambda new, old: jnp.where(wins, new, old), params, best.params),
         candidate=best.candidate | candidate,
         merit=jnp.where(wins, merit, best.merit),
+        gap=jnp.where(wins, look.gap, best.gap),
         finite=best.finite | finite,
         smallest_gap=jnp.where(few_ties, jnp.minimum(best.smallest_gap, look.gap), best.smallest_gap),
     )

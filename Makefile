@@ -1,0 +1,47 @@
+# The first call makes .venv and installs faro into it; later calls start at once.
+PYTHON ?= python3
+DATA ?= demo
+OUT ?= out/$(DATA)
+ARGS ?=
+
+# A relative FARO_DATA is meant from here, wherever a command is started.
+ifdef FARO_DATA
+override FARO_DATA := $(if $(filter /%,$(firstword $(FARO_DATA))),$(FARO_DATA),$(CURDIR)/$(FARO_DATA))
+export FARO_DATA
+endif
+
+BIN := .venv/bin
+STAMP := .venv/.installed
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: frontier test lint bench clean help
+
+help: ## this list
+	@echo "usage: make TARGET [PYTHON=python3.12] [DATA=demo] [OUT=out/demo] [ARGS='--seeds 5']"
+	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+
+frontier: $(STAMP) ## sweep the accuracy-fairness frontier of DATA into OUT
+	@$(BIN)/faro frontier --data "$(DATA)" --out "$(OUT)" $(ARGS)
+
+test: $(STAMP) ## run the tests; FARO_DATA=folder adds those on real data
+	@$(BIN)/python -m pytest -q -n 2 $(ARGS)
+
+lint: $(STAMP) ## ruff check, ruff format --check, mypy
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+bench: $(STAMP) ## list the benchmarks, or run those named in ARGS
+	@$(BIN)/python -m benchmarks $(ARGS)
+
+clean: ## remove .venv, caches and build output; keeps out/
+	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	find faro constraints tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(STAMP): setup.cfg pyproject.toml
+	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("faro needs Python 3.11, 3.12 or 3.13, got %d.%d; say make PYTHON=python3.12 ..." % v)'
+	@echo "Installing into .venv (first use, or setup.cfg changed) ..."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
+	@touch $@

@@ -1,0 +1,43 @@
+"""faro: train choice models under fairness constraints and see what each level of fairness costs.
+
+    import faro
+    data = faro.load("demo")
+    run = faro.frontier(data, "demographic_parity", attribute="dialect")
+    model = faro.train(data, "demographic_parity", attribute="dialect", bound=0.05)
+    scored = model.score(data.frame)
+
+Constraints live in the package `constraints`; everything here is imported on first use, so `import faro` is quick.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .api import frontier as frontier
+    from .api import load as load
+    from .api import load_model as load_model
+    from .api import train as train
+    from .estimator import ChoiceClassifier as ChoiceClassifier
+
+__all__ = ["ChoiceClassifier", "__version__", "frontier", "load", "load_model", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        from importlib.metadata import version
+
+        return version("faro-fairness")
+    if name == "ChoiceClassifier":
+        from .estimator import ChoiceClassifier
+
+        return ChoiceClassifier
+    if name in __all__:
+        from . import api
+
+        return getattr(api, name)
+    raise AttributeError(f"module 'faro' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

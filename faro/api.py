@@ -1,0 +1,132 @@
+"""The Python front door: names instead of objects, and a whole run with its pictures and report in one call."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from constraints import Constraint
+
+from . import data as _data
+from . import models, report, sweep
+from .data import Dataset
+from .errors import UsageError
+from .notions import known, make_constraint
+from .sweep import Frontier, Progress
+from .trained import TrainedModel
+from .trained import load_model as load_model
+from .training import Settings
+
+load = _data.load
+Source = str | os.PathLike | pd.DataFrame | Dataset
+
+
+def train(
+    data: Source,
+    constraint: str | Constraint | None = None,
+    *,
+    attribute: str | None = None,
+    of: str | tuple[str, str] | None = None,
+    within: str | None = None,
+    bound: float = 0.05,
+    seed: int = 0,
+    model: str | models.Model = "linear",
+    settings: Settings | None = None,
+    schema: Any = None,
+    progress: Progress = lambda done, total: None,
+) -> TrainedModel:
+    """Train one model whose gap on the train part is at most `bound`; `model.about["status"]` says whether it is.
+
+    `data` is a data set's name, a file or frame with a `schema`, or a `Dataset`. `constraint` is a name (default: the data
+    set's own) or a `Constraint`, which then brings its own bound. `bound = inf` trains without a constraint.
+    """
+    data = _dataset(data, schema)
+    sweep.check_bounds([bound])
+    own = _constraint(data, constraint, attribute, of, within, bound)
+    return sweep.train(data, own, seed=seed, model=make_model(model), settings=settings, progress=progress)
+
+
+def frontier(
+    data: Source,
+    constraint: str | Constraint | None = None,
+    *,
+    attribute: str | None = None,
+    of: str | tuple[str, str] | None = None,
+    within: str | None = None,
+    bounds: Sequence[float] | int = 20,
+    seeds: Sequence[int] | int = 3,
+    model: str | models.Model = "linear",
+    settings: Settings | None = None,
+    schema: Any = None,
+    out: str | os.PathLike | None = None,
+    overwrite: bool = False,
+    command: str = "",
+    progress: Progress = lambda done, total: None,
+) -> Frontier:
+    """Train and judge a model for every bound and seed; with `out`, also write table, models, pictures and report there.
+
+    A run that `out` already holds is read, not repeated; one that was killed goes on; another one is a `UsageError`
+    unless `overwrite`. Arguments as for `train`; `bounds` and `seeds` are lists, or how many.
+    """
+    data = _dataset(data, schema)
+    own = _constraint(data, constraint, attribute, of, within, 0.05)
+    run = sweep.frontier(
+        data,
+        own,
+        bounds=bounds,
+        seeds=seeds,
+        model=make_model(model),
+        settings=settings,
+        folder=out,
+        overwrite=overwrite,
+        command=command,
+        progress=progress,
+    )
+    if out is not None and not (run.reused and (Path(out) / "report.html").exists()):
+        record = report.read_run(out)
+        report.write_pictures(record, out)
+        report.write_report(record, out)
+    return run
+
+
+def make_model(model: str | models.Model) -> models.Model:
+    """A model by name: "linear", "mlp", or "mlp:64,32" with the widths of its layers."""
+    if isinstance(model, models.Model):
+        return model
+    name, _, widths = model.partition(":")
+    known("model", name, models.BUILT_IN)
+    if not widths:
+        return models.BUILT_IN[name]()
+    try:
+        sizes = tuple(int(width) for width in widths.split(","))
+        if name != "mlp" or min(sizes) < 1:
+            raise ValueError
+    except ValueError:
+        raise UsageError(f"model: expected linear, mlp or mlp:WIDTH,WIDTH with whole numbers, got {model!r}") from None
+    return models.MLP(sizes)
+
+
+def _dataset(data: Source, schema: Any) -> Dataset:
+    return data if isinstance(data, Dataset) else load(data, schema)
+
+
+def _constraint(data: Dataset, constraint, attribute, of, within, bound) -> Constraint:
+    if isinstance(constraint, Constraint):
+        if attribute or of or within:
+            raise UsageError("attribute, of and within go with a constraint's name; this constraint is an object already")
+        return constraint
+    default = data.defaults
+    if attribute is None:  # the data set's own constraint, or another notion on its own attribute
+        attribute, of = default.get("attribute"), of or default.get("of")
+    return make_constraint(
+        data.attributes,
+        constraint or default.get("constraint") or "demographic_parity",
+        attribute,
+        of=of,
+        within=within,
+        bound=bound,
+    )

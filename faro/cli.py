@@ -1,0 +1,359 @@
+"""The `faro` command: flags to one call of `faro.api`, results on stdout, everything else on stderr.
+
+Exit codes: 0 done, 1 refuted, 2 wrong usage, 3 no model is FEASIBLE (or inconclusive), 4 a certificate does not check,
+5 bad data, 6 the audit is not independent, 7 no valid dual, 70 internal error or every model DIVERGED, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import os
+import shlex
+import sys
+import tomllib
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from .errors import DataError, FaroError, UsageError
+
+CODES = "exit codes: 0 done, 2 wrong usage, 3 no model FEASIBLE, 5 bad data, 70 internal error or all DIVERGED"
+SHARED = ("data", "schema", "constraint", "attribute", "of", "within", "model", "temperature", "out")
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code. Never shows a traceback for a mistake of the user."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        options = _parser().parse_args(argv)
+        options.command = "faro " + shlex.join(argv)
+        return options.run(options) or 0
+    except SystemExit as end:  # argparse: 0 after --help, 2 after a usage error
+        return int(end.code or 0)
+    except FaroError as error:
+        print(f"faro: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("faro: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"faro: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        return 5
+    except Exception:
+        traceback.print_exc()
+        print("faro: internal error; please report the lines above with the command", file=sys.stderr)
+        return 70
+
+
+# What can be said -----------------------------------------------------------------------------------------------------
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="faro",
+        description="Train choice models under fairness constraints and see what each level of fairness costs.",
+        epilog=f"start with:  faro frontier --data demo --out out/demo\n{CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Any, text: str, example: str) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=f"examples:\n{example}\n{CODES}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    data = command(
+        "data",
+        _data,
+        "List the known data sets, describe one, or fetch it from its source.",
+        "  faro data list\n  faro data describe immigration\n  faro data fetch compas",
+    )
+    data.add_argument("action", choices=("list", "describe", "fetch"))
+    data.add_argument("name", nargs="?", help="a data set (see: faro data list) or, with --schema, a file")
+    data.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
+    _output(data)
+
+    one = command(
+        "train",
+        _train,
+        "Train one model under one bound.",
+        "  faro train --data demo --bound 0.05 --out out/model\n"
+        "  faro train --data adult --constraint equalized_odds --attribute sex --bound 0.03 --out out/adult",
+    )
+    _asked(one)
+    one.add_argument("--bound", type=float, help="largest gap on the train part, in [0, 1]; inf: none (default 0.05)")
+    one.add_argument("--seed", type=int, help="split, initialisation and minibatches (default 0)")
+    _output(one)
+
+    many = command(
+        "frontier",
+        _frontier,
+        "Train a model for every bound and seed; write table, pictures, report and models.",
+        "  faro frontier --data demo --out out/demo\n"
+        "  faro frontier --data swissmetro --attribute gender --of mode=Swissmetro --bounds 0.005:0.1:10 --seeds 5\n"
+        "  faro frontier --data people.csv --schema people.toml --attribute sex --constraint equal_opportunity",
+    )
+    _asked(many)
+    many.add_argument(
+        "--bounds",
+        metavar="LO:HI:N",
+        help="N bounds spaced geometrically from LO to HI, or a list 0.01,0.05, or just N "
+        "(default 20 from 0.01 to the unconstrained gap)",
+    )
+    many.add_argument("--seeds", metavar="N", help="how many seeds, or a list 0,3,7 (default 3)")
+    many.add_argument("--overwrite", action="store_true", help="replace another finished run in --out")
+    _output(many)
+
+    score = command(
+        "score",
+        _score,
+        "Score a table with a saved model: unit, choice, alternative, attributes, label, reward, decision.",
+        "  faro score out/demo/models/bound00-seed0.json demo --out scored.csv\n"
+        "  faro score out/model.json new_people.csv --part train",
+    )
+    score.add_argument("model", help="a saved model (its .json or .safetensors)")
+    score.add_argument("data", help="a data set's name, or a table that has the columns of the model's schema")
+    score.add_argument("--part", help="only units that the model's seed puts in train, dual, selection, dev or gate")
+    score.add_argument("--out", metavar="FILE", help="write CSV, Parquet or JSONL by extension (default: CSV on stdout)")
+    _output(score)
+
+    report = command(
+        "report",
+        _report,
+        "Draw the pictures and write the report of a finished run again.",
+        "  faro report out/demo",
+    )
+    report.add_argument("folder", help="the --out folder of faro frontier")
+    _output(report)
+    return parser
+
+
+class _Version(argparse.Action):
+    """Asks for the version only when it is wanted: reading metadata takes time."""
+
+    def __call__(self, parser, *rest, **named):
+        from importlib.metadata import version
+
+        print(f"faro {version('faro-fairness')}")
+        parser.exit()
+
+
+def _asked(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--data", metavar="NAME|FILE", help="a known data set, or a CSV, Parquet or JSONL file (default demo)")
+    sub.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
+    sub.add_argument("--constraint", metavar="NAME", help="for example demographic_parity; joined by +: several at once")
+    sub.add_argument("--attribute", metavar="NAME", help="the attribute whose groups are compared")
+    sub.add_argument("--of", metavar="ATTR=LEVEL", help="count only alternatives of this kind (for a chooser's attribute)")
+    sub.add_argument("--within", metavar="NAME", help="compare only inside each level of this attribute")
+    sub.add_argument("--model", metavar="NAME", help="linear (default), mlp, or mlp:64,32")
+    sub.add_argument("--temperature", type=float, metavar="T", help="of the soft decisions used for gradients, > 0")
+    sub.add_argument("--config", metavar="FILE", help="TOML with the same names as the flags, and [settings], [schema]")
+    sub.add_argument("--out", metavar="PATH", help="where to write")
+
+
+def _output(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--json", action="store_true", help="print results as JSON")
+    sub.add_argument("--quiet", action="store_true", help="no progress and no notes")
+
+
+# From flags and the configuration file to arguments ----------------------------------------------------------------------
+
+
+def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, Any]:
+    """The arguments of `faro.api` that flags and the configuration file give; flags win."""
+    from .data import Schema
+    from .notions import known
+    from .training import Settings
+
+    names = (*SHARED, *own)
+    values: dict[str, Any] = {}
+    if options.config:
+        try:
+            values = tomllib.loads(Path(options.config).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise UsageError(f"no configuration file {options.config}") from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise UsageError(f"{options.config}: not TOML: {error}") from None
+        for name in values:
+            known(f"name in {options.config}", name, [*names, "settings"])
+    settings = dict(values.pop("settings", {}))
+    values |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if "temperature" in values:
+        settings["temperature"] = values.pop("temperature")
+    values.setdefault("data", "demo")
+    if isinstance(values.get("schema"), dict):
+        values["schema"] = Schema.from_dict(values["schema"])
+    values["settings"] = Settings.of(settings)
+    return values
+
+
+def _bounds(text: Any) -> list[float] | int:
+    """ "LO:HI:N", "a,b,c", "N", a number or a list -> bounds, or how many."""
+    import numpy as np
+
+    if isinstance(text, int | list):
+        return text
+    try:
+        if ":" in str(text):
+            low, high, count = str(text).split(":")
+            first, last, n = float(low), float(high), int(count)
+            if n < 1 or not 0 < first <= last < float("inf"):
+                raise UsageError(f"--bounds LO:HI:N expects 0 < LO <= HI and N >= 1, got {text}")
+            return [float(f"{bound:.6g}") for bound in np.geomspace(first, last, n)]
+        if str(text).isdigit() and int(text) > 0:
+            return int(text)
+        return [float(part) for part in str(text).split(",")]
+    except ValueError as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"--bounds expects LO:HI:N, a list of numbers or a count, got {text!r}") from None
+
+
+def _seeds(text: Any) -> list[int] | int:
+    if isinstance(text, int | list):
+        return text
+    try:
+        values = [int(part) for part in str(text).split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds expects a count or a list of whole numbers, got {text!r}") from None
+    if min(values) < 0 or values == [0]:
+        raise UsageError(f"--seeds expects at least one seed and none negative, got {text!r}")
+    return values if len(values) > 1 else values[0]
+
+
+# The commands -----------------------------------------------------------------------------------------------------------
+
+
+def _data(options: argparse.Namespace) -> int:
+    from . import data
+    from .show import show_description, show_listing
+
+    if options.action == "list":
+        listing = data.listing()
+        print(json.dumps(listing, indent=1)) if options.json else show_listing(listing)
+        return 0
+    if not options.name:
+        raise UsageError(f"faro data {options.action} needs the name of a data set (see: faro data list)")
+    if options.action == "fetch":
+        place = data.fetch(options.name)
+        print(json.dumps({"path": str(place)}) if options.json else place)
+        return 0
+    described = data.describe(data.load(options.name, options.schema))
+    print(json.dumps(described, indent=1)) if options.json else show_description(described)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from . import api
+    from .show import show_model
+
+    asked = _configured(options, ("bound", "seed"))
+    out = asked.pop("out", None)
+    with _progress(options, "training") as progress:
+        model = api.train(**asked, progress=progress)
+    path = None if out is None else str(model.save(out))
+    about = {**model.about, "model": path}
+    print(json.dumps(about, indent=1)) if options.json else show_model(about)
+    return {"FEASIBLE": 0, "INFEASIBLE": 3, "DIVERGED": 70}[model.about["status"]]
+
+
+def _frontier(options: argparse.Namespace) -> int:
+    from . import api, report
+    from .show import show_frontier
+
+    asked = _configured(options, ("bounds", "seeds"))
+    asked["out"] = asked.get("out") or f"out/{Path(str(asked['data'])).stem}"
+    asked["bounds"] = _bounds(asked.get("bounds", 20))
+    asked["seeds"] = _seeds(asked.get("seeds", 3))
+    with _progress(options, "training") as progress:
+        run = api.frontier(**asked, overwrite=options.overwrite, command=options.command, progress=progress)
+    if not options.quiet:
+        for note in run.manifest["notes"]:
+            print(f"faro: note: {note}", file=sys.stderr)
+    record = report.read_run(asked["out"])
+    if options.json:
+        summary = {"out": str(asked["out"]), "manifest": run.manifest}
+        print(json.dumps(summary | {"members": json.loads(run.table.to_json(orient="records"))}, indent=1))
+    else:
+        show_frontier(record, reused=run.reused)
+    return _outcome(run.table)
+
+
+def _outcome(table: Any) -> int:
+    """3 if no member under a bound is FEASIBLE, 70 if all DIVERGED."""
+    status = table.loc[table["bound"] < float("inf"), "status"]
+    if (status == "DIVERGED").all():
+        return 70
+    return 0 if (status == "FEASIBLE").any() else 3
+
+
+def _score(options: argparse.Namespace) -> int:
+    from . import data
+    from .api import load_model
+    from .notions import known
+
+    if options.part is not None:
+        known("part", options.part, data.PARTS)
+    model = load_model(options.model)
+    source = data.load(options.data) if options.data in data.NAMES else options.data
+    if not isinstance(source, data.Dataset) and not Path(source).is_file():
+        raise DataError(f"no data set and no file {options.data!r}; data sets: {', '.join(data.NAMES)}")
+    read = model.read(source)
+    scored = model.score(read)
+    if options.part is not None:
+        scored = scored[scored["part"] == options.part]
+    if not options.quiet:
+        for feature, count in read.unseen(model.coding).items():
+            print(f"faro: note: {count} entries of {feature!r} have a level the model never saw; coded as zeros", file=sys.stderr)
+    if options.out:
+        data.write_table(scored, options.out)
+        print(json.dumps({"rows": len(scored), "out": options.out}) if options.json else f"{len(scored)} rows -> {options.out}")
+    elif options.json:
+        print(scored.to_json(orient="records", lines=True), end="")
+    else:
+        scored.to_csv(sys.stdout, index=False)
+    return 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from . import report
+    from .show import show_frontier
+
+    run = report.read_run(options.folder)
+    written = [str(path) for path in (*report.write_pictures(run, options.folder), report.write_report(run, options.folder))]
+    print(json.dumps({"written": written})) if options.json else show_frontier(run)
+    return 0
+
+
+@contextlib.contextmanager
+def _progress(options: argparse.Namespace, what: str) -> Iterator[Any]:
+    """A progress bar on stderr, on a terminal only."""
+    if options.quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn(what), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

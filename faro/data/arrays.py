@@ -1,0 +1,97 @@
+"""What parsing makes of a table: arrays of one shape, `[n, K]` for alternatives and `[n]` for choosers."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from faro.errors import UsageError
+
+MISSING = "(missing)"  # the level that missing categorical cells make when `on_missing` is "level"
+
+
+@dataclasses.dataclass(frozen=True)
+class Category:
+    """`codes` index `texts`; -1 where there is no alternative."""
+
+    codes: np.ndarray
+    texts: np.ndarray
+
+    def take(self, rows: Any) -> Category:
+        return Category(self.codes[rows], self.texts)
+
+    def values(self) -> np.ndarray:
+        """The texts, "" where there is none."""
+        return np.append(self.texts, "").astype(object)[self.codes]
+
+
+@dataclasses.dataclass(frozen=True)
+class Features:
+    """numeric name -> `[n, K]` (NaN = missing), categorical name -> `Category`, vectors name -> `[n, K, D]`.
+
+    `live` says which entries exist; the others are never read. `incomplete`: numerics with a missing cell in the table.
+    """
+
+    live: np.ndarray
+    numeric: dict[str, np.ndarray]
+    categorical: dict[str, Category]
+    vectors: dict[str, np.ndarray]
+    incomplete: frozenset[str] = frozenset()
+
+    def take(self, rows: Any) -> Features:
+        """The features of these choices."""
+        return Features(
+            self.live[rows],
+            {name: values[rows] for name, values in self.numeric.items()},
+            {name: category.take(rows) for name, category in self.categorical.items()},
+            {name: values[rows] for name, values in self.vectors.items()},
+            self.incomplete,
+        )
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.numeric, *self.categorical, *self.vectors)
+
+
+@dataclasses.dataclass(frozen=True)
+class Parsed:
+    """n choices as arrays: what a `Dataset` codes. `alternatives [n, K]` are names ("" = none); `attributes`:
+    name -> codes `[n, K]`, -1 = does not apply; `chosen` is None without labels; `source [n, K]`: row of the given
+    table, -1 = none."""
+
+    choice_ids: np.ndarray
+    alternatives: np.ndarray
+    available: np.ndarray
+    outside: np.ndarray
+    chosen: np.ndarray | None
+    weight: np.ndarray
+    units: np.ndarray | None
+    log_ref: np.ndarray | None
+    attributes: dict[str, np.ndarray]
+    items: Features
+    context: Features
+    source: np.ndarray
+    dropped: int
+
+    @property
+    def inside(self) -> np.ndarray:
+        """`[n, K]` alternatives that exist and are not the outside option."""
+        return self.available & ~self.outside
+
+
+def select(parsed: Parsed, rows: Any) -> Parsed:
+    """These choices only."""
+    if not len(rows):
+        raise UsageError("expected at least one choice, got none")
+    changes = {}
+    for field in dataclasses.fields(parsed):
+        value = getattr(parsed, field.name)
+        if isinstance(value, np.ndarray):
+            changes[field.name] = value[rows]
+        elif isinstance(value, Features):
+            changes[field.name] = value.take(rows)
+        elif isinstance(value, dict):
+            changes[field.name] = {name: codes[rows] for name, codes in value.items()}
+    return dataclasses.replace(parsed, **changes)

@@ -1,0 +1,191 @@
+"""A data set: choices read once from a table, then split by people, coded from the train part and handed out."""
+
+from __future__ import annotations
+
+import collections
+import dataclasses
+import functools
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+
+from constraints import Attribute, Choices, check_choices
+from faro.errors import DataError, UsageError
+
+from .arrays import Parsed, select
+from .coding import Coding
+from .melt import used_columns
+from .parse import parse
+from .schema import Schema
+from .split import assign, check_parts, part_codes
+from .table import content_digest, read_table, row_digests, unique_columns
+from .twins import build_twin
+
+
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
+class Dataset:
+    """Choices with their schema. `defaults`: the constraint and model to begin with; `info`: source, licence, traps;
+    `population`: the known truth of generated data, or None. Make one with `Dataset.from_table` or `load`."""
+
+    name: str
+    frame: pd.DataFrame
+    schema: Schema
+    parsed: Parsed
+    defaults: dict[str, Any] = dataclasses.field(default_factory=dict)
+    info: dict[str, Any] = dataclasses.field(default_factory=dict)
+    population: Any = None
+
+    def __repr__(self) -> str:
+        return f"Dataset({self.name!r}, {self.n} choices among {self.k}, {len(set(self.units))} units)"
+
+    @classmethod
+    def from_table(
+        cls,
+        table: pd.DataFrame | str | os.PathLike,
+        schema: Schema,
+        *,
+        name: str | None = None,
+        labels: bool = True,
+        defaults: dict[str, Any] | None = None,
+        info: dict[str, Any] | None = None,
+        population: Any = None,
+    ) -> Dataset:
+        """The choices in a data frame or file. `labels = False` reads new data to score: label, weight, unit and
+        attribute columns may then be absent, and every available alternative has the same label."""
+        if isinstance(table, pd.DataFrame):
+            where, frame = name or "table", table.set_axis([str(c).strip() for c in table.columns], axis=1)
+            frame = unique_columns(frame.reset_index(drop=True), where)
+        else:
+            where, frame = name or Path(table).name, read_table(table)
+        try:
+            parsed = parse(schema, frame, where, labels)
+        except DataError as error:
+            raise error if str(error).startswith(where) else DataError(f"{where}: {error}") from error
+        return cls(name or where, frame, schema, parsed, dict(defaults or {}), dict(info or {}), population)
+
+    @property
+    def n(self) -> int:
+        """Number of choices."""
+        return len(self.parsed.weight)
+
+    @property
+    def k(self) -> int:
+        """Alternatives of the largest choice."""
+        return self.parsed.available.shape[1]
+
+    @property
+    def dropped(self) -> int:
+        """Choices left out because a cell was missing (`on_missing = "drop"`)."""
+        return self.parsed.dropped
+
+    @property
+    def labelled(self) -> bool:
+        """Whether the table says what was chosen."""
+        return self.parsed.chosen is not None
+
+    @property
+    def choice_ids(self) -> np.ndarray:
+        """`[n]` the id of every choice, as text."""
+        return self.parsed.choice_ids
+
+    @property
+    def alternatives(self) -> np.ndarray:
+        """`[n, K]` names of the alternatives, "" where there is none."""
+        return self.parsed.alternatives
+
+    @functools.cached_property
+    def attributes(self) -> dict[str, Attribute]:
+        """The declared attributes by name."""
+        return {spec.name: spec.attribute for spec in self.schema.attributes}
+
+    @functools.cached_property
+    def digest(self) -> str:
+        """sha256 of the content of the schema's columns, whatever file they came in."""
+        return content_digest(self.frame, *used_columns(self.schema, self.frame))
+
+    @functools.cached_property
+    def placement(self) -> np.ndarray:
+        """`[n]` what places a choice in a part: its unit, or its content where every row is a unit."""
+        if self.parsed.units is not None:
+            return self.parsed.units
+        names = {*self.schema.choice, self.schema.alternative, self.schema.weight}
+        apart = names - {*self.schema.item_features, *self.schema.context_features}  # do not make equal rows differ
+        columns, arrays = used_columns(self.schema, self.frame)
+        digests = row_digests(self.frame, [c for c in columns if c not in apart], arrays)
+        if self.schema.format != "long":
+            return np.array([digests[row].hex() for row in self.parsed.source[:, 0]], object)
+        joined = ["".join(sorted(digests[row].hex() for row in rows if row >= 0)) for rows in self.parsed.source]
+        return np.array(joined, object)
+
+    @functools.cached_property
+    def units(self) -> np.ndarray:
+        """`[n]` the person, annotator or prompt of every choice; where every row is a unit, its content and a count."""
+        if self.parsed.units is not None:
+            return self.parsed.units
+        seen: collections.Counter[str] = collections.Counter()
+        names = []
+        for content in self.placement:
+            names.append(f"{content[:32]}#{seen[content]}")
+            seen[content] += 1
+        return np.array(names, object)
+
+    @functools.cached_property
+    def unit_codes(self) -> np.ndarray:
+        """`[n]` int32: equal where the unit is equal, in every part of the data set."""
+        return np.unique(self.units, return_inverse=True)[1].astype(np.int32)
+
+    def parts(self, seed: int = 0) -> np.ndarray:
+        """`[n]` int8 codes into `PARTS`; the gate part is the same for every seed."""
+        parts = assign(self.placement, seed)
+        check_parts(parts, len(set(self.placement)))
+        return parts
+
+    def rows(self, part_names: str | Sequence[str], seed: int = 0) -> np.ndarray:
+        """Indices of the choices in these parts."""
+        return np.flatnonzero(np.isin(self.parts(seed), part_codes(part_names)))
+
+    def fit_coding(self, rows: Any = None) -> Coding:
+        """The coding learned from these choices (the train part) and from nothing else."""
+        part = self._select(rows)
+        return Coding.fit(part.items, part.context)
+
+    def unseen(self, coding: Coding, rows: Any = None) -> dict[str, int]:
+        """Feature -> entries whose level the coding never saw; worth a note to the user."""
+        part = self._select(rows)
+        return coding.unseen(part.items, part.context)
+
+    def choices(
+        self, coding: Coding, rows: Any = None, *, twins: Sequence[str] = (), dtype: Any = np.float32
+    ) -> Choices:
+        """These choices, coded; with twins of the named attributes. Without labels, `chosen` is uniform."""
+        dtype = np.dtype(dtype)
+        if dtype == np.float64 and not jax.config.read("jax_enable_x64"):
+            raise UsageError(f"dtype {dtype} needs jax.config.update('jax_enable_x64', True)")
+        part = self._select(rows)
+        if not (set(coding.features) <= {*part.items.names, *part.context.names}):
+            raise UsageError(f"the coding belongs to other features: {', '.join(coding.features)}")
+        items, context = coding.transform(part.items, part.context, dtype)
+        chosen = part.available / part.available.sum(1, keepdims=True) if part.chosen is None else part.chosen
+        choices = Choices(
+            items=jnp.asarray(items),
+            context=jnp.asarray(context) if context.shape[1] else None,
+            available=jnp.asarray(part.available),
+            chosen=jnp.asarray(chosen, dtype),
+            weight=jnp.asarray(part.weight, dtype),
+            unit=jnp.asarray(self.unit_codes if rows is None else self.unit_codes[rows]),
+            outside=jnp.asarray(part.outside),
+            attributes={name: jnp.asarray(codes, jnp.int32) for name, codes in part.attributes.items()},
+            log_ref=None if part.log_ref is None else jnp.asarray(part.log_ref, dtype),
+            twins={name: build_twin(self.schema, coding, part, items, context, name) for name in twins},
+        )
+        check_choices(choices)
+        return choices
+
+    def _select(self, rows: Any) -> Parsed:
+        return self.parsed if rows is None else select(self.parsed, np.asarray(rows))

@@ -1,0 +1,69 @@
+"""What a data set holds, as a plain record: sizes, features, groups by part, base rates, licence and traps."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from .dataset import Dataset
+from .registry import load
+from .schema import AttributeSpec
+from .split import PARTS
+
+
+def describe(data: str | Dataset, seed: int = 0, root: str | os.PathLike | None = None) -> dict[str, Any]:
+    """Rows, choices, units, features, attributes with counts per split part and base rates, twins, source and traps."""
+    dataset = data if isinstance(data, Dataset) else load(data, root=root)
+    schema, parts = dataset.schema, dataset.parts(seed)
+    return {
+        "name": dataset.name,
+        "rows": len(dataset.frame),
+        "choices": dataset.n,
+        "dropped": dataset.dropped,
+        "units": len(set(dataset.units.tolist())),
+        "alternatives": dataset.k,
+        "available": float(dataset.parsed.available.mean()),
+        "parts": {name: _size(dataset, parts == code) for code, name in enumerate(PARTS)},
+        "features": {
+            "items": list(schema.item_features),
+            "context": list(schema.context_features),
+        },
+        "attributes": [_attribute(dataset, spec, parts) for spec in schema.attributes],
+        "twins": {twin.attribute: twin.origin for twin in schema.twins},
+        "defaults": {
+            key: list(value) if isinstance(value, tuple) else value for key, value in dataset.defaults.items()
+        },
+        "digest": dataset.digest,
+        **{key: dataset.info.get(key, "") for key in ("title", "source", "licence", "unit", "traps")},
+    }
+
+
+def _size(dataset: Dataset, where: np.ndarray) -> dict[str, int]:
+    return {"choices": int(where.sum()), "units": len(set(dataset.units[where].tolist()))}
+
+
+def _attribute(dataset: Dataset, spec: AttributeSpec, parts: np.ndarray) -> dict[str, Any]:
+    """Alternatives counted for an alternative's attribute, choices and people for a chooser's."""
+    codes, parsed = dataset.parsed.attributes[spec.name], dataset.parsed
+    mine = codes.max(1) if spec.chooser else codes
+    levels = []
+    for index, level in enumerate(spec.levels):
+        of_group = mine == index
+        record: dict[str, Any] = {"level": level, "count": int(of_group.sum())}
+        record["parts"] = {name: int(of_group[parts == code].sum()) for code, name in enumerate(PARTS)}
+        if spec.chooser:
+            record["units"] = len(set(dataset.units[of_group].tolist()))
+        else:
+            mass = (of_group * parsed.weight[:, None]).sum()
+            chosen = 0.0 if parsed.chosen is None else (of_group * parsed.chosen * parsed.weight[:, None]).sum()
+            record["base_rate"] = float(chosen / mass) if mass and parsed.chosen is not None else None
+        levels.append(record)
+    live = parsed.inside.any(1) if spec.chooser else parsed.inside
+    return {
+        "name": spec.name,
+        "of": "chooser" if spec.chooser else "alternative",
+        "excluded": int(((mine < 0) & live).sum()),
+        "levels": levels,
+    }

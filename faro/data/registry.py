@@ -1,0 +1,91 @@
+"""Data sets by name: where they are looked for, and how a name, a file or a data frame becomes a `Dataset`."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from faro.errors import DataError, UsageError
+
+from . import demo
+from .dataset import Dataset
+from .schema import Schema
+from .sets import SETS
+from .table import read_table
+
+NAMES = ("demo", *SETS)
+
+
+def cache_folder() -> Path:
+    """$FARO_CACHE, or ~/.cache/faro."""
+    return Path(os.environ.get("FARO_CACHE") or Path.home() / ".cache" / "faro")
+
+
+def folders(root: str | os.PathLike | None = None) -> list[Path]:
+    """Where data sets are looked for: `root` if given, else $FARO_DATA and the cache."""
+    if root is not None:
+        return [Path(root)]
+    named = os.environ.get("FARO_DATA")
+    return ([Path(named)] if named else []) + [cache_folder()]
+
+
+def locate(name: str, root: str | os.PathLike | None = None) -> Path | None:
+    """The first folder that holds every file of a data set, or None."""
+    for folder in folders(root):
+        if all((folder / file).is_file() for file in SETS[name].files):
+            return folder
+    return None
+
+
+def load(
+    data: str | os.PathLike | pd.DataFrame,
+    schema: Schema | str | os.PathLike | None = None,
+    root: str | os.PathLike | None = None,
+) -> Dataset:
+    """A data set by name, or a table (file or data frame) with its `schema` (a `Schema` or a TOML file).
+
+    Never from the network: an absent data set is a `DataError` that says how to fetch it.
+    """
+    if schema is not None:
+        schema = schema if isinstance(schema, Schema) else Schema.read(schema)
+        if not isinstance(data, pd.DataFrame) and not Path(data).is_file() and str(data) in NAMES:
+            raise UsageError(f"data set {str(data)!r} brings its own schema; leave out schema")
+        return Dataset.from_table(data, schema)
+    if isinstance(data, pd.DataFrame):
+        raise UsageError("a data frame needs a schema: say which columns are the choice, the label, the features")
+    name = str(data)
+    if name == "demo":
+        return demo.demo()
+    if name not in SETS:
+        if Path(name).is_file():
+            raise UsageError(
+                f"{name}: a table needs a schema: say which columns are the choice, the label, the features"
+            )
+        raise UsageError(f"no data set and no file {name!r}; data sets: {', '.join(NAMES)}")
+    folder = locate(name, root)
+    if folder is None:
+        looked = " and ".join(map(str, folders(root)))
+        raise DataError(f"data set {name!r} is not in {looked}; run: faro data fetch {name}")
+    spec = SETS[name]
+    tables = [read_table(folder / file) for file in spec.files]
+    try:
+        frame, its_schema = spec.read(*tables)
+    except (KeyError, ValueError) as error:
+        raise DataError(
+            f"{folder / spec.files[0]}: is not the published table ({error}); run: faro data fetch {name}"
+        ) from error
+    return Dataset.from_table(frame, its_schema, name=name, defaults=spec.defaults, info=spec.info)
+
+
+def listing(root: str | os.PathLike | None = None) -> list[dict[str, Any]]:
+    """One record per known data set: name, title, whether it is here, and where."""
+    records = [{"name": "demo", "title": demo.INFO["title"], "present": True, "where": "generated"}]
+    for name, spec in SETS.items():
+        folder = locate(name, root)
+        records.append(
+            {"name": name, "title": spec.info["title"], "present": folder is not None, "where": str(folder or "")}
+        )
+    return records

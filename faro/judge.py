@@ -1,0 +1,220 @@
+"""The judgement of a sweep: every member's figures again, in float64, from the parameters that are saved.
+
+    status      FEASIBLE iff the hard train gap is within the bound that was asked, with few choices decided by a tie
+    pareto      not dominated by a feasible member of the same seed on the selection part
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import platform
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax import Array
+
+import constraints as ct
+from constraints import Choices, Constraint, RateConstraint
+
+from . import metrics, models
+from .data import Coding, Dataset
+from .errors import DataError
+from .files import replacing, write_json
+from .trained import TrainedModel, load_model
+from .training import Best, Look, Settings, outcome
+
+PARTS = {"train": ("train", "dual"), "selection": ("selection",), "dev": ("dev",)}  # one data set for both players
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One seed's view of the data set: a coding of its own, and which rows are in which part."""
+
+    seed: int
+    coding: Coding
+    rows: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, data: Dataset, seed: int) -> View:
+        rows = {part: data.rows(names, seed) for part, names in PARTS.items()}
+        return cls(seed, data.fit_coding(rows["train"]), rows)
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frontier:
+    """A finished sweep. `table` has a row per member (`bound` inf: the unconstrained one of its seed), `models` one
+    `TrainedModel` per row, `traces` arrays with the members first, `manifest` what was run."""
+
+    table: pd.DataFrame
+    models: list[TrainedModel]
+    traces: dict[str, np.ndarray]
+    manifest: dict[str, Any]
+    reused: bool = False  # read from a folder that held the finished run
+
+    def save(self, folder: str | Path) -> None:
+        """Write models/, frontier.csv, traces.npz and, last, manifest.json, each in one piece."""
+        folder = Path(folder)
+        for name, model in zip(self.table["model"], self.models, strict=True):
+            model.save(folder / name)
+        with replacing(folder / "frontier.csv") as temporary:
+            self.table.to_csv(temporary, index=False)
+        with replacing(folder / "traces.npz") as temporary, open(temporary, "wb") as file:
+            np.savez_compressed(file, **self.traces)
+        write_json(folder / "manifest.json", self.manifest)
+
+    @classmethod
+    def load(cls, folder: str | Path) -> Frontier:
+        """The run that `save` wrote, with models of built-in classes; `DataError` if it is damaged."""
+        folder = Path(folder)
+        try:
+            manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+            table = pd.read_csv(folder / "frontier.csv", float_precision="round_trip")
+            with np.load(folder / "traces.npz", allow_pickle=False) as stored:
+                traces = dict(stored)
+            trained = [load_model(folder / name) for name in table["model"]]
+        except (OSError, ValueError, KeyError) as error:
+            raise DataError(f"{folder}: not a finished run, or damaged ({error})") from error
+        return cls(table, trained, traces, manifest, reused=True)
+
+
+def judge(data, constraint, constraints, model, settings, views, best: Best, trace: Look) -> Frontier:
+    """Every member's figures in float64 from its saved parameters, its status, and who is not dominated."""
+    figures = {}
+    population = None if data.population is None else data.population.dataset()
+    with jax.enable_x64(True):
+        figure = jax.jit(lambda params, choices: _figures(model, constraint, params, choices))
+        for part in [*PARTS, *(["population"] if population else [])]:
+            source = [(data, view.rows[part]) if part in PARTS else (population, None) for view in views]
+            size = max(own.n if rows is None else len(rows) for own, rows in source)
+            for s, (view, (own, rows)) in enumerate(zip(views, source, strict=True)):
+                choices = own.choices(view.coding, rows, twins=constraint.twins(), dtype=np.float64).pad(size)
+                params = jax.tree.map(lambda leaf, s=s: jnp.asarray(leaf[s], jnp.float64), best.params)
+                figures[part, s] = jax.tree.map(np.asarray, figure(params, choices))
+    names = [part.name() for part in constraint.parts()]
+    cells = [
+        (f"{part.name()}: {cell}" if len(names) > 1 else cell)
+        for part in constraint.parts()
+        if isinstance(part, RateConstraint)
+        for cell in part.cells()
+    ]
+    records, trained = [], []
+    for b, own in enumerate(constraints):
+        asked = [float(part.bound) for part in own.parts()]
+        for s, view in enumerate(views):
+            judged = {part: jax.tree.map(lambda leaf, b=b: leaf[b], own) for (part, t), own in figures.items() if t == s}
+            status = _status(judged["train"], asked, bool(best.finite[s, b]), settings)
+            record = {"constraint": constraint.name(), "bound": max(asked), "seed": view.seed, "status": status, "pareto": False}
+            for part in judged:
+                record |= {f"{part}_{key}": _scalar(judged[part][key]) for key in ("n", "accuracy", "nll", "ece")}
+                gaps = judged[part]["gap"]
+                keys = [f"{part}_gap"] if len(names) == 1 else [f"{part}_gap[{name}]" for name in names]
+                record |= dict(zip(keys, map(float, gaps), strict=True))
+            if population:
+                record["population_frontier"] = float(data.population.frontier([max(asked)])[0])
+            for part in judged:
+                record |= {f"{part}_rate[{cell}]": rate for cell, rate in zip(cells, judged[part]["rates"].tolist(), strict=True)}
+            multipliers = np.asarray(trace.multipliers)[s, b, -1].tolist()
+            record |= {f"multiplier[{label}]": value for label, value in zip(constraint.labels(), multipliers, strict=True)}
+            record["smallest_train_gap"] = float(np.max(best.smallest_gap[s, b]))
+            record["model"] = f"models/bound{b:02d}-seed{view.seed}.json"
+            records.append(record)
+            params = jax.tree.map(lambda leaf, s=s, b=b: np.asarray(leaf[s, b]), best.params)
+            about = {
+                "data": data.name,
+                "digest": data.digest,
+                "seed": view.seed,
+                "constraint": constraint.name(),
+                "bound": [_finite(bound) for bound in asked],
+                "status": status,
+                "temperature": settings.temperature,
+                "figures": {key: _finite(value) for key, value in record.items() if key.startswith(tuple(PARTS))},
+            }
+            trained.append(TrainedModel(model, params, view.coding, data.schema, about))
+    table = pd.DataFrame(records)
+    table["pareto"] = pareto(table)
+    order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]
+    step = settings.every * np.arange(1, np.asarray(trace.loss).shape[2] + 1)
+    fields = {"loss": trace.loss, "gap": trace.gap, "violation": trace.violation, "multiplier": trace.multipliers}
+    traces = {name: np.stack([np.asarray(values)[s, b] for s, b in order]) for name, values in fields.items()}
+    manifest = _manifest(data, constraint, cells, constraints, views, model, settings)
+    return Frontier(table, trained, {"step": step, **traces}, manifest)
+
+
+def _figures(model: models.Model, constraint: Constraint, params: Any, choices: Choices) -> dict[str, Array]:
+    """Figures of all members of a seed on one part, one member at a time so that memory does not grow with the sweep."""
+
+    def of_member(own):
+        hard = outcome(model, own, choices, ct.Hard(), constraint.twins())
+        statistics = constraint.statistics(hard, choices)
+        pieces = zip(constraint.parts(), ct.pieces(constraint, statistics), strict=True)
+        rates = [part.rates(piece) for part, piece in pieces if isinstance(part, RateConstraint)]
+        return {
+            "n": jnp.sum(choices.weight > 0),
+            "accuracy": metrics.accuracy(hard.rewards, choices),
+            "nll": metrics.nll(hard.rewards, choices),
+            "ece": metrics.ece(hard.rewards, choices),
+            "ties": metrics.ties(hard.rewards, choices),
+            "gap": constraint.gap(statistics),
+            "rates": jnp.concatenate([jnp.zeros(0), *rates]),
+        }
+
+    return jax.lax.map(of_member, params)
+
+
+def _status(train: dict[str, Any], bounds: list[float], finite: bool, settings: Settings) -> str:
+    """FEASIBLE, INFEASIBLE or DIVERGED, from the saved parameters in float64 against the bound that was asked."""
+    if not (finite and np.isfinite(train["nll"])):
+        return "DIVERGED"
+    within = all(gap <= bound for gap, bound in zip(train["gap"], bounds, strict=True))
+    return "FEASIBLE" if within and train["ties"] <= settings.max_ties else "INFEASIBLE"
+
+
+def pareto(table: pd.DataFrame) -> np.ndarray:
+    """Which members no feasible member of the same seed dominates: accuracy at least as high and gap at most as large,
+    one of them strictly, on the selection part. With several parts the gap is the largest."""
+    gap = table[[column for column in table if column.startswith("selection_gap")]].max(axis=1).to_numpy()
+    accuracy, feasible = table["selection_accuracy"].to_numpy(), (table["status"] == "FEASIBLE").to_numpy()
+    seed = table["seed"].to_numpy()
+    rival = feasible[None, :] & (seed[None, :] == seed[:, None])
+    no_worse = (accuracy[None, :] >= accuracy[:, None]) & (gap[None, :] <= gap[:, None])
+    better = (accuracy[None, :] > accuracy[:, None]) | (gap[None, :] < gap[:, None])
+    return feasible & ~(rival & no_worse & better).any(1)
+
+
+def _manifest(data, constraint, cells, constraints, views, model, settings) -> dict[str, Any]:
+    names = ("faro-fairness", "jax", "jaxlib", "flax", "optax", "numpy", "pandas")
+    manifest = {
+        "faro": metadata.version("faro-fairness"),
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in names}},
+        "data": {"name": data.name, "digest": data.digest, "choices": data.n, "people": len(set(data.units)), **data.info},
+        "constraint": {
+            "name": constraint.name(),
+            "parts": [part.name() for part in constraint.parts()],
+            "labels": list(constraint.labels()),
+            "cells": cells,
+        },
+        "configuration": {"model": repr(model), **dataclasses.asdict(settings)},
+        "seeds": [view.seed for view in views],
+        "bounds": [max(_finite(float(part.bound)) for part in own.parts()) for own in constraints[1:]],
+        "device": jax.devices()[0].device_kind,
+    }
+    if data.population is not None:
+        top = max([0.1, *(b for b in manifest["bounds"] if not isinstance(b, str))])
+        fine = np.linspace(0, 1.1 * top, 60)
+        manifest["truth"] = {"bounds": fine.tolist(), "accuracy": np.asarray(data.population.frontier(fine)).tolist()}
+    return manifest
+
+
+def _scalar(value: Any) -> Any:
+    return np.asarray(value).item()
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: they become text."""
+    return value if not isinstance(value, float) or np.isfinite(value) else str(value)

@@ -1,0 +1,188 @@
+"""Pictures of a run: the frontier with its spread over seeds, and how a member was trained. Same run, same bytes."""
+
+from __future__ import annotations
+
+import io
+import math
+import os
+import re
+import textwrap
+from pathlib import Path
+from typing import Any
+
+import matplotlib
+import numpy as np
+from cycler import cycler
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
+
+from ..errors import UsageError
+from ..files import replacing
+from ._run import Run, bound_text, finite
+
+# Okabe and Ito's palette, told apart by readers with any colour vision.
+BLUE, RED, GREEN, ORANGE, SKY, PURPLE = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7"
+INK, GREY = "#222222", "#8a8f94"
+INEQUALITIES = 8  # shown of one member: those with the largest multipliers
+STYLE: Any = {
+    "svg.hashsalt": "faro",
+    "font.family": "DejaVu Sans",
+    "axes.edgecolor": INK,
+    "text.color": INK,
+} | {f"{axis}.{what}": INK for axis in ("xtick", "ytick") for what in ("color", "labelcolor")}
+STYLE |= {"axes.labelcolor": INK, "axes.prop_cycle": cycler(color=[BLUE, RED, GREEN, ORANGE, PURPLE, SKY, INK, GREY])}
+
+
+def draw_frontier(run: Run, ax: Axes | None = None) -> Figure:
+    """Accuracy against gap, a point per bound: mean over seeds, bars from the smallest to the largest seed.
+
+    On held-out development data; where the population is known, its expected values and the true frontier instead.
+    """
+    with matplotlib.rc_context(STYLE):
+        if ax is None:
+            ax = Figure(figsize=(7.2, 5.0), layout="constrained").add_subplot()
+        prefix = "population" if run.known else "dev"
+        gap = run.members["population_gap"].to_numpy(float) if run.known else run.gap("dev")
+        accuracy = run.members[f"{prefix}_accuracy"].to_numpy(float)
+        _draw_truth(ax, run)
+        _draw_bounds(ax, run, gap, accuracy)
+        ax.set_xlabel("gap in the known population" if run.known else "gap on held-out development data")
+        ax.set_ylabel("expected accuracy" if run.known else "accuracy on held-out development data")
+        title = [*textwrap.wrap(run.spoken, 66), f"{run.data['name']}, {run.size}"]
+        ax.set_title("\n".join(title), fontsize=11)
+        reach = float(finite(gap).max(initial=0))
+        if reach > 0:
+            ax.set_xlim(-0.03 * reach, 1.12 * reach)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(color=INK, alpha=0.12, linewidth=0.6)
+        ax.set_axisbelow(True)
+        if ax.get_legend_handles_labels()[0]:
+            ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
+        else:
+            ax.text(0.5, 0.5, "no member has numbers", transform=ax.transAxes, ha="center")
+        figure = ax.get_figure(root=True)
+    assert isinstance(figure, Figure)
+    return figure
+
+
+def _draw_truth(ax: Axes, run: Run) -> None:
+    truth = run.manifest.get("truth")
+    if run.known and truth:
+        ax.plot(truth["bounds"], truth["accuracy"], "--", color=RED, linewidth=1.4, label="true frontier", zorder=2)
+
+
+def _draw_bounds(ax: Axes, run: Run, gap: np.ndarray, accuracy: np.ndarray) -> None:
+    """A point with bars per bound: filled if non-dominated for most seeds, else hollow; a cross if a seed fails."""
+    kinds: dict[str, list[tuple[float, np.ndarray, np.ndarray]]] = {"best": [], "rest": [], "fail": [], "free": []}
+    for bound in [*run.bounds, math.inf]:
+        at = run.at(bound)
+        some = run.members.iloc[at]
+        at = at[np.isfinite(gap[at]) & np.isfinite(accuracy[at])]
+        if not len(at):
+            continue
+        failed, best = (some["status"] != "FEASIBLE").any(), some["pareto"].mean() > 0.5
+        kind = "free" if math.isinf(bound) else "fail" if failed else "best" if best else "rest"
+        kinds[kind].append((bound, gap[at], accuracy[at]))
+    looks: dict[str, dict[str, Any]] = {
+        "best": {"label": "non-dominated for most seeds", "marker": "o", "color": BLUE},
+        "rest": {"label": "dominated for most seeds", "marker": "o", "color": BLUE, "markerfacecolor": "none"},
+        "fail": {"label": "not every seed satisfies its bound", "marker": "x", "color": ORANGE},
+        "free": {"label": "unconstrained", "marker": "D", "color": INK},
+    }
+    named = {run.focus(), *run.bounds[:1]}
+    for kind, points in kinds.items():
+        if not points:
+            continue
+        x, y = (np.array([values.mean() for values in column]) for column in list(zip(*points, strict=True))[1:])
+        bars = [
+            np.array([[v.mean() - v.min(), v.max() - v.mean()] for v in column]).T.clip(0)
+            for column in list(zip(*points, strict=True))[1:]
+        ]
+        ax.errorbar(
+            x, y, bars[1], bars[0], fmt="none", ecolor=looks[kind]["color"], alpha=0.35, elinewidth=1.1, zorder=2
+        )
+        ax.plot(x, y, linestyle="none", markersize=6.5 if kind == "free" else 5.5, zorder=3, **looks[kind])
+        halo = [withStroke(linewidth=2.5, foreground=ax.get_facecolor())] if ax.patch.get_alpha() != 0 else []
+        for (bound, _, _), left, up in zip(points, x, y, strict=True):
+            if bound in named:
+                place: Any = {"xytext": (6, -4), "textcoords": "offset points", "va": "top"}
+                ax.annotate(
+                    f"bound {bound_text(bound)}", (left, up), fontsize=8, zorder=2.5, path_effects=halo, **place
+                )
+
+
+def draw_traces(run: Run, row: int) -> Figure:
+    """How member `row` of frontier.csv was trained: gap with its bound, violations and multipliers, by step."""
+    if not 0 <= row < len(run.members):
+        raise UsageError(f"row: expected 0..{len(run.members) - 1}, got {row}; rows are those of frontier.csv")
+    bound, step = float(run.members["bound"].iloc[row]), run.traces["step"]
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 7.2), layout="constrained")
+        gaps, violations, multipliers = figure.subplots(3, sharex=True)
+        for part, name in enumerate(run.parts):
+            gaps.plot(step, run.traces["gap"][row, :, part], label=name if len(run.parts) > 1 else "gap", linewidth=1.2)
+        if math.isfinite(bound):
+            gaps.axhline(bound, color=INK, linestyle="--", linewidth=0.8, label=f"bound {bound_text(bound)}")
+        for place, index in enumerate(largest(run, row)):
+            style: dict[str, Any] = {"linewidth": 1.2, "label": run.labels[index], "linestyle": ("-", "--")[place % 2]}
+            violations.plot(step, run.traces["violation"][row, :, index], **style)
+            multipliers.plot(step, run.traces["multiplier"][row, :, index], **style)
+        violations.axhline(0, color=INK, linestyle="--", linewidth=0.8)
+        titles = ("gap on the training sample", "violation (positive: violated)", "multiplier")
+        for ax, title in zip((gaps, violations, multipliers), titles, strict=True):
+            ax.set_title(title, loc="left", fontsize=10)
+            ax.spines[["top", "right"]].set_visible(False)
+            ax.grid(color=INK, alpha=0.12, linewidth=0.6)
+        gaps.legend(frameon=False, fontsize=8)
+        if multipliers.get_legend_handles_labels()[0]:
+            figure.legend(*multipliers.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
+        multipliers.set_xlabel("step")
+        who = f"bound {bound_text(bound)}" if math.isfinite(bound) else "unconstrained"
+        figure.suptitle(f"{run.data['name']}: {who}, seed {run.members['seed'].iloc[row]}", fontsize=11)
+    return figure
+
+
+def largest(run: Run, row: int, count: int = INEQUALITIES) -> list[int]:
+    """Indices of the inequalities worth showing of a member: largest multiplier, then largest last violation."""
+    multiplier = np.nan_to_num(run.traces["multiplier"][row]).max(axis=0, initial=0)
+    violation = run.traces["violation"][row]
+    last = np.nan_to_num(violation[-1]) if len(violation) else np.zeros(len(multiplier))
+    return [int(index) for index in np.lexsort((-last, -multiplier))[:count]]
+
+
+def picture(figure: Figure, kind: str) -> bytes:
+    """The figure as the bytes of a `png` or `svg` file, the same bytes for the same figure."""
+    buffer = io.BytesIO()
+    with matplotlib.rc_context(STYLE):
+        metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
+        figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
+    return buffer.getvalue()
+
+
+def inline_frontier(run: Run) -> str:
+    """The frontier as an `<svg>` element that takes the page's fonts and colours, light or dark."""
+    with matplotlib.rc_context(STYLE | {"svg.fonttype": "none", "font.size": 10}):
+        figure = Figure(figsize=(4.5, 4.3), layout="constrained")
+        figure.patch.set_alpha(0)
+        ax = figure.add_subplot()
+        ax.patch.set_alpha(0)
+        draw_frontier(run, ax)
+        ax.set_title("")
+        buffer = io.BytesIO()
+        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+    text = buffer.getvalue().decode()
+    text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
+    for colour, name in ((INK, "ink"), (BLUE, "blue"), (RED, "red"), (ORANGE, "orange")):
+        text = text.replace(colour, f"var(--{name})")
+    return text.replace("<svg ", '<svg role="img" aria-label="accuracy against gap, a point per bound" ', 1)
+
+
+def write_pictures(run: Run, folder: str | os.PathLike[str]) -> list[Path]:
+    """Write frontier.png and frontier.svg into the folder; returns their paths."""
+    figure = draw_frontier(run)
+    paths = [Path(folder) / f"frontier.{kind}" for kind in ("png", "svg")]
+    for path in paths:
+        with replacing(path) as temporary:
+            temporary.write_bytes(picture(figure, path.suffix[1:]))
+    return paths

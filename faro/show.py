@@ -1,0 +1,117 @@
+"""What the terminal shows: tables for people, from plain records. Respects NO_COLOR and narrow terminals."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from . import report
+
+
+def _console() -> Console:
+    return Console(highlight=False, soft_wrap=False)
+
+
+def _table(*columns: str, title: str | None = None) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i > 0)
+    return table
+
+
+def show_frontier(run: report.Run, reused: bool = False) -> None:
+    """The frontier per bound, the headline, and where everything is."""
+    console = _console()
+    data = run.data
+    people = f"{data['people']:,} people, " if data.get("people") else ""
+    console.print(f"[bold]{escape(data['name'])}[/bold]: {escape(run.spoken)}; {people}{data['choices']:,} choices")
+    # a column per line of thought: what was asked, what holds on train, what was seen on held-out people
+    columns = ["bound", "feasible", "train gap", "dev gap", "dev accuracy", "dev nll"]
+    columns += ["true accuracy", "true frontier"] if run.known else []
+    table = _table(*columns)
+    for row in report.summary_table(run).to_dict("records"):
+        free = not math.isfinite(row["bound"])
+        cells = [
+            "none" if free else f"{row['bound']:.4f}",
+            "" if free else f"{row['feasible']}/{row['members']}",
+            *(f"{row[key]:.3f}" for key in ("train_gap", "dev_gap", "dev_accuracy", "dev_nll")),
+        ]
+        if run.known:
+            cells += [f"{row['population_accuracy']:.3f}", f"{row['population_frontier']:.3f}"]
+        table.add_row(*cells, style="bold" if free else None)
+    console.print(table)
+    console.print(escape(report.headline(run)))
+    console.print("[dim]Numbers on development people are for tuning; they are not a certificate.[/dim]")
+    known = " (finished before; nothing was computed again)" if reused else ""
+    files = "frontier.csv, frontier.png, frontier.svg, report.html, models/, manifest.json"
+    console.print(f"\n{escape(str(run.folder))}{known}: {files}", soft_wrap=True)
+
+
+def show_model(about: dict[str, Any]) -> None:
+    """What one trained model reached."""
+    console = _console()
+    bound = ", ".join(str(value) for value in about["bound"])
+    console.print(f"[bold]{about['status']}[/bold]: {escape(about['constraint'])} at bound {bound}, {escape(about['data'])}")
+    figures = about["figures"]
+    gaps = sorted({key.split("_", 1)[1] for key in figures if "_gap" in key})
+    columns = ["accuracy", "nll", "ece", *gaps]
+    table = _table("part", "n", *columns)
+    for part in ("train", "selection", "dev"):
+        cells = [f"{float(figures[f'{part}_{column}']):.4f}" for column in columns]
+        table.add_row(part, f"{figures[f'{part}_n']:,}", *cells)
+    console.print(table)
+    if about.get("model"):
+        console.print(escape(about["model"]), soft_wrap=True)
+
+
+def show_listing(listing: list[dict[str, Any]]) -> None:
+    """The known data sets and where they are."""
+    table = _table("data set", "what", "where")
+    for row in listing:
+        where = row["where"] if row["present"] else f"absent; faro data fetch {row['name']}"
+        table.add_row(row["name"], escape(row["title"]), escape(where))
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "left", False
+    _console().print(table)
+
+
+def show_description(described: dict[str, Any]) -> None:
+    """Sizes, groups with counts per part and base rates, licence and traps of a data set."""
+    console = _console()
+    head = f"[bold]{escape(described['name'])}[/bold] {escape(described['title'])}".rstrip()
+    console.print(head)
+    console.print(
+        f"{described['rows']:,} rows, {described['choices']:,} choices of up to {described['alternatives']} alternatives, "
+        f"{described['units']:,} units" + (f", {described['dropped']:,} dropped" if described["dropped"] else "")
+    )
+    parts = list(described["parts"])
+    sizes = _table("part", "choices", "units")
+    for name in parts:
+        sizes.add_row(name, f"{described['parts'][name]['choices']:,}", f"{described['parts'][name]['units']:,}")
+    console.print(sizes)
+    for attribute in described["attributes"]:
+        whose = "chooser's" if attribute["chooser"] else "alternative's"
+        table = _table(f"{attribute['name']} ({whose})", "count", *parts, "base rate")
+        for level in attribute["levels"]:
+            rate = level.get("base_rate")
+            counts = [f"{level['parts'][name]:,}" for name in parts]
+            table.add_row(escape(level["level"]), f"{level['count']:,}", *counts, "" if rate is None else f"{rate:.3f}")
+        console.print(table)
+    for name, origin in described["twins"].items():
+        console.print(f"twins of {escape(name)}: {escape(origin)}")
+    features = described["features"]
+    console.print(escape(f"features: {', '.join(features['items'])}"))
+    if features["context"]:
+        console.print(escape(f"context: {', '.join(features['context'])}"))
+    for key in ("source", "licence", "unit"):
+        if described[key]:
+            console.print(escape(f"{key}: {described[key]}"))
+    traps = described["traps"]
+    for trap in [traps] if isinstance(traps, str) else traps:
+        if trap:
+            console.print(escape(f"trap: {trap}"))

@@ -1,0 +1,274 @@
+"""The frontier: bounds x seeds in one compiled program, then every member judged again from its saved parameters.
+
+    data per seed (split, coded on its own train part, padded to one shape)
+      -> start     the unconstrained member of every seed, which also fixes the grid of bounds
+      -> advance   all members at once, a stretch of rounds per call; a checkpoint after every stretch
+      -> judge     gaps, accuracy, calibration in float64 from the parameters that are saved
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import time
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+import constraints as ct
+from constraints import Choices, Constraint
+
+from . import models
+from .checkpoint import Keeper
+from .data import Dataset
+from .errors import DataError, UsageError
+from .judge import Frontier, View, judge
+from .trained import TrainedModel
+from .training import Data, Game, Look, Member, Settings
+
+Progress = Callable[[int, int], None]  # (done, total)
+STRETCHES = 10  # calls of the compiled program, and checkpoints, per sweep
+LOWEST_BOUND = 0.01
+UNCONSTRAINED = float("inf")  # the bound of the members that are not constrained
+
+
+class Sweep:
+    """The compiled programs of one sweep. `traced` counts how often each was traced: once, whatever the grid."""
+
+    def __init__(self, model: models.Model, settings: Settings, constraint: Constraint):
+        self.game = Game(model, settings)
+        self.constraint = constraint
+        self.rounds = -(-settings.rounds // STRETCHES)  # per call of `advance`
+        self.traced = {"start": 0, "advance": 0}
+        self.start = jax.jit(self._start)
+        self.enter = jax.jit(self._enter)
+        self.advance = jax.jit(self._advance)
+
+    def _start(self, seeds: Array, data: Data) -> tuple[Member, Look]:
+        self.traced["start"] += 1
+
+        def pilot(seed, own):
+            return self.game.start(jax.random.key(seed), self.constraint, own, self.rounds * STRETCHES)
+
+        return jax.vmap(pilot)(seeds, data)
+
+    def _enter(self, pilots: Member, members: Constraint, data: Data) -> Member:
+        def of_seed(pilot, own):
+            return jax.vmap(lambda constraint: self.game.enter(pilot, constraint, own))(members)
+
+        return jax.vmap(of_seed)(pilots, data)
+
+    def _advance(self, states: Member, members: Constraint, data: Data) -> tuple[Member, Look]:
+        self.traced["advance"] += 1
+
+        def of_seed(own_states, own):
+            def play(pair):
+                state, constraint = pair
+                return self.game.advance(state, constraint, own, self.rounds)
+
+            # networks go one bound at a time on a CPU, where a member's activations should stay in the cache
+            lanes = None if isinstance(self.game.model, models.Linear) or jax.default_backend() != "cpu" else 1
+            return jax.vmap(play)((own_states, members)) if lanes is None else jax.lax.map(play, (own_states, members))
+
+        return jax.vmap(of_seed)(states, data)
+
+
+def frontier(
+    data: Dataset,
+    constraint: Constraint,
+    *,
+    bounds: Sequence[float] | int = 20,
+    seeds: Sequence[int] | int = 3,
+    model: models.Model | None = None,
+    settings: Settings | None = None,
+    folder: str | Path | None = None,
+    overwrite: bool = False,
+    command: str = "",
+    progress: Progress = lambda done, total: None,
+) -> Frontier:
+    """Train a model for every bound and seed, and judge them all.
+
+    `bounds` is a list, or how many to lay geometrically from 0.01 to the unconstrained train gap (mean over seeds).
+    With `folder`, results and progress are kept there: a killed sweep goes on where it stopped, a finished one is read,
+    another one is a `UsageError` unless `overwrite`. `UsageError` also for a bound that is negative or NaN and for a
+    constraint that no model can move; `DataError` for data that cannot carry it.
+    """
+    if isinstance(bounds, int):
+        if bounds < 1:
+            raise UsageError(f"expected at least one bound, got {bounds}")
+
+        def grid(gap):
+            return [constraint.at(b) for b in default_bounds(gap, bounds)]
+    else:
+        asked = check_bounds(bounds)
+
+        def grid(gap):
+            return [constraint.at(b) for b in asked]
+
+    lowest = LOWEST_BOUND if isinstance(bounds, int) else min(asked)
+    run = _Run(data, constraint.at(lowest), grid, seeds, model, settings)
+    return run.result(None if folder is None else Path(folder), overwrite, command, progress)
+
+
+def train(
+    data: Dataset,
+    constraint: Constraint,
+    *,
+    seed: int = 0,
+    model: models.Model | None = None,
+    settings: Settings | None = None,
+    progress: Progress = lambda done, total: None,
+) -> TrainedModel:
+    """One model under one constraint, at the constraint's own bound: a sweep with one member. `about` has its figures."""
+    check_bounds([float(part.bound) for part in constraint.parts()])
+    run = _Run(data, constraint, lambda gap: [constraint], [seed], model, settings)
+    return run.result(None, False, "", progress).models[-1]
+
+
+def check_bounds(bounds: Sequence[float]) -> list[float]:
+    """The bounds as floats; `UsageError` for none, a negative one or NaN."""
+    values = [float(bound) for bound in bounds]
+    if not values:
+        raise UsageError("expected at least one bound, got none")
+    for value in values:
+        if not value >= 0:
+            raise UsageError(f"a bound must be a number >= 0 (a largest allowed gap of rates), got {value}")
+    return values
+
+
+def default_bounds(gap: float, count: int) -> list[float]:
+    """`count` bounds, geometric from 0.01 (or a tenth of the gap, if that is less) to the unconstrained train gap."""
+    top = max(gap, 1e-6)
+    bounds = np.geomspace(min(LOWEST_BOUND, top / 10), top, count) if count > 1 else np.array([top / 2])
+    return [float(f"{bound:.4g}") for bound in bounds]
+
+
+def fit_for(constraint: Constraint, choices: Choices) -> list[str]:
+    """Whether these choices can carry the constraint; the notes are what a user should know.
+
+    `UsageError` if no model can move it or its twins look alike to every model, `DataError` if only one group has data.
+    """
+    notes = []
+    for name in constraint.twins():
+        twin = choices.twins[name]
+        tree, axis = (twin.items, 2) if twin.items is not None else (twin.context, 1)
+        if all(bool(jnp.all(leaf == jnp.take(leaf, jnp.array([0]), axis))) for leaf in jax.tree.leaves(tree)):
+            raise UsageError(
+                f"{constraint.name()}: the twins of {name!r} look alike to the model, so it would measure 0 for every model; "
+                f"make {name!r} a feature, or choose another constraint"
+            )
+    parts = {part.name(): part for part in constraint.parts()}
+    for found in ct.reach(constraint, choices):
+        bound = float(parts[found.name].bound)
+        verdict = found.verdict(bound)
+        if verdict == "immovable":
+            raise UsageError(found.explain(bound))
+        if verdict == "inactive":
+            raise DataError(found.explain(bound) + " in the train part; it needs two groups")
+        if verdict != "ok":
+            notes.append(found.explain(bound))
+        if found.empty:
+            notes.append(f"{found.name}: no train data for {', '.join(found.empty)}; these rows are inactive")
+        if found.alone:
+            notes.append(f"{found.name}: one group only in {', '.join(found.alone)}; nothing to compare there")
+    return notes
+
+
+# The run --------------------------------------------------------------------------------------------------------------
+
+
+class _Run:
+    """One sweep from data to judgement; `grid(unconstrained gap)` lists the constraints of its members."""
+
+    def __init__(self, data: Dataset, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any):
+        self.data, self.constraint, self.grid = data, constraint, grid
+        self.model, self.settings = model or models.Linear(), settings or Settings()
+        self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise UsageError(f"expected one or more different seeds, none negative, got {self.seeds}")
+        if not data.labelled:
+            raise DataError(f"{data.name}: training needs labels; name the label column in the schema")
+        self.fingerprint = self._fingerprint()
+
+    def _fingerprint(self) -> str:
+        bounds = [[float(part.bound) for part in c.parts()] for c in self.grid(1.0)]
+        versions = {name: metadata.version(name) for name in ("faro-fairness", "jax", "flax", "optax")}
+        data = [self.data.name, self.data.digest, self.data.schema.to_dict()]
+        game = [repr(self.constraint), bounds, self.seeds, repr(self.model), dataclasses.asdict(self.settings)]
+        return hashlib.sha256(json.dumps([versions, data, game], sort_keys=True, default=str).encode()).hexdigest()
+
+    def result(self, folder: Path | None, overwrite: bool, command: str, progress: Progress) -> Frontier:
+        """The run as `folder` holds it, or computed and saved there."""
+        if folder is not None and (folder / "manifest.json").exists():
+            found = Frontier.load(folder)
+            if found.manifest.get("fingerprint") == self.fingerprint:
+                return found
+            if not overwrite:
+                raise UsageError(f"{folder} holds another finished run; choose another --out, or add --overwrite")
+        began = time.perf_counter()
+        views = [View.of(self.data, seed) for seed in self.seeds]
+        members = [Data(*(_choices(self.data, v, part, self.constraint) for part in ("train", "selection"))) for v in views]
+        notes = fit_for(self.constraint, members[0].train)
+        keeper = Keeper(None if folder is None else folder / ".progress", self.fingerprint)
+        sweep = Sweep(self.model, self.settings, self.constraint)
+        constraints, best, trace = self._play(sweep, _stack(members), keeper, progress)
+        everyone = [self.constraint.at(UNCONSTRAINED), *constraints]
+        run = judge(self.data, self.constraint, everyone, self.model, self.settings, views, best, trace)
+        run.manifest.update(
+            notes=notes,
+            command=command,
+            fingerprint=self.fingerprint,
+            resumed=keeper.resumed,
+            traced=sweep.traced,
+            seconds=round(time.perf_counter() - began, 2),
+        )
+        if folder is not None:
+            if overwrite:
+                (folder / "manifest.json").unlink(missing_ok=True)
+            run.save(folder)
+            keeper.close()
+        progress(STRETCHES + 2, STRETCHES + 2)
+        return run
+
+    def _play(self, sweep: Sweep, data: Data, keeper: Keeper, progress: Progress) -> tuple[list[Constraint], Any, Any]:
+        """Train everybody: the constraints of the grid, and `Best` and `Look` as numpy, `[seeds, 1 + bounds, ...]`, the
+        unconstrained members first."""
+        progress(0, STRETCHES + 2)
+        pilots, pilot_looks = keeper.once("start", lambda: sweep.start(jnp.asarray(self.seeds), data))
+        constraints = self.grid(float(np.max(np.asarray(pilots.best.gap), -1).mean()))
+        lanes = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf, float) for leaf in leaves]), *constraints)
+        states, looks = None, []
+        for stretch in range(STRETCHES):
+            progress(stretch + 1, STRETCHES + 2)
+
+            def play(states=states):
+                entered = sweep.enter(pilots, lanes, data) if states is None else states
+                return sweep.advance(entered, lanes, data)
+
+            states, look = jax.block_until_ready(keeper.once(f"stretch{stretch}", play))
+            looks.append(look)
+        progress(STRETCHES + 1, STRETCHES + 2)
+        first = jax.tree.map(lambda leaf: np.asarray(leaf)[:, None], (pilots.best, pilot_looks))
+        rest = (states.best, jax.tree.map(lambda *leaves: jnp.concatenate(leaves, 2), *looks))
+        best, trace = jax.tree.map(lambda a, b: np.concatenate([a, np.asarray(b)], 1), first, rest)
+        return constraints, best, trace
+
+
+def _choices(data: Dataset, view: View, part: str, constraint: Constraint, dtype: Any = np.float32) -> Choices:
+    return data.choices(view.coding, view.rows[part], twins=constraint.twins(), dtype=dtype)
+
+
+def _stack(members: list[Data]) -> Data:
+    """One `Data` with a leading axis of seeds; parts are padded to the largest seed's."""
+    padded = [
+        Data(*(part.pad(max(getattr(other, name).shape[0] for other in members)) for name, part in zip(Data._fields, own, strict=True)))
+        for own in members
+    ]  # fmt: skip
+    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)

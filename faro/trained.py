@@ -1,0 +1,142 @@
+"""A trained model: parameters, coding and schema together, so that it can score a table; saved as safetensors + JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import safetensors.numpy
+
+import constraints as ct
+
+from . import models
+from .data import PARTS, Coding, Dataset, Schema, assign
+from .errors import DataError, UsageError
+from .files import replacing, write_json
+
+FORMAT = "faro-model/1"
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """`model` with its `params`; `coding` and `schema` turn a table into what it reads; `about` says how it was made
+    (data set, seed, constraint, bound, status, figures)."""
+
+    model: models.Model
+    params: Any
+    coding: Coding
+    schema: Schema
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+    def read(self, data: Any, labels: bool | None = None) -> Dataset:
+        """`data` (a `Dataset`, DataFrame or path) as this model's schema reads it; labels are optional."""
+        if isinstance(data, Dataset):
+            return data
+        if labels is None:
+            try:
+                return Dataset.from_table(data, self.schema, labels=True)
+            except DataError:
+                return Dataset.from_table(data, self.schema, labels=False)
+        return Dataset.from_table(data, self.schema, labels=labels)
+
+    def rewards(self, data: Any) -> np.ndarray:
+        """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative."""
+        data = self.read(data)
+        with jax.enable_x64(True):
+            choices = data.choices(self.coding, dtype=np.float64)
+            params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
+            rewards = jax.jit(lambda p, c: models.rewards(self.model, p, c))(params, choices)
+            return np.where(np.asarray(choices.available), np.asarray(rewards), np.nan)
+
+    def score(self, data: Any) -> pd.DataFrame:
+        """The scored table: a row per alternative that is not the outside option, in the order of the data.
+
+        Columns `unit, choice, alternative`, one per attribute (its level; empty = does not apply), `label` (share of the
+        choice; NaN without labels), `reward`, `decision` (hard, ties shared; in [0, 1]), `weight`, and `part`, the part
+        of the data that this model's seed puts the unit in.
+        """
+        data = self.read(data)
+        rewards = self.rewards(data)
+        parsed = data.parsed
+        with jax.enable_x64(True):
+            hard = ct.Hard().decide(jnp.asarray(np.nan_to_num(rewards)), jnp.asarray(parsed.available), None)
+        n, k = parsed.available.shape
+        inside = parsed.inside
+        parts = np.array(PARTS, object)[assign(data.placement, self.about.get("seed", 0))]
+
+        def flat(values: Any) -> np.ndarray:
+            return np.broadcast_to(np.asarray(values).reshape(n, -1), (n, k))[inside]
+
+        columns = {
+            "unit": flat(data.units),
+            "choice": flat(data.choice_ids),
+            "alternative": flat(data.alternatives),
+        }
+        for name, attribute in data.attributes.items():
+            columns[name] = np.array([*attribute.levels, ""], object)[flat(parsed.attributes[name])]
+        columns["label"] = flat(parsed.chosen) if parsed.chosen is not None else np.full(inside.sum(), np.nan)
+        columns |= {"reward": flat(rewards), "decision": flat(hard), "weight": flat(parsed.weight), "part": flat(parts)}
+        return pd.DataFrame(columns)
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write PATH.safetensors and PATH.json; returns the path of the JSON file."""
+        base = _base(path)
+        leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
+        tensors = {json.dumps([key.key for key in keys]): np.asarray(leaf) for keys, leaf in leaves}
+        kind = next((name for name, cls in models.BUILT_IN.items() if type(self.model) is cls), None)
+        options = dataclasses.asdict(self.model) if kind and dataclasses.is_dataclass(self.model) else {}
+        with replacing(base.with_name(base.name + ".safetensors")) as temporary:
+            safetensors.numpy.save_file(tensors, temporary)
+        record = {
+            "format": FORMAT,
+            "model": {"kind": kind, "options": options, "class": type(self.model).__name__},
+            "about": self.about,
+            "features": {"items": list(self.coding.items.names), "context": list(self.coding.context.names)},
+            "coding": self.coding.to_dict(),
+            "schema": self.schema.to_dict(),
+        }
+        target = base.with_name(base.name + ".json")
+        write_json(target, record)
+        return target
+
+
+def _base(path: str | os.PathLike) -> Path:
+    path = Path(path)
+    return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+
+
+def load_model(path: str | os.PathLike, model: models.Model | None = None) -> TrainedModel:
+    """The model that `save` wrote; `model` must be given for a class that is not built in. `DataError` if damaged."""
+    base = _base(path)
+    try:
+        record = json.loads(base.with_name(base.name + ".json").read_text(encoding="utf-8"))
+        tensors = safetensors.numpy.load_file(base.with_name(base.name + ".safetensors"))
+        if record.get("format") != FORMAT:
+            raise DataError(f"{base}.json: expected format {FORMAT}, got {record.get('format')!r}")
+        kind = record["model"]["kind"]
+        if model is None:
+            if kind not in models.BUILT_IN:
+                name = record["model"]["class"]
+                raise UsageError(f"{base}: model class {name} is not built in; call load_model(path, model=...) with it")
+            options = {k: tuple(v) if isinstance(v, list) else v for k, v in record["model"]["options"].items()}
+            model = models.BUILT_IN[kind](**options)
+        params: dict = {}
+        for key, tensor in tensors.items():
+            node, keys = params, json.loads(key)
+            for step in keys[:-1]:
+                node = node.setdefault(step, {})
+            node[keys[-1]] = tensor
+        return TrainedModel(
+            model, params, Coding.from_dict(record["coding"]), Schema.from_dict(record["schema"]), record["about"]
+        )
+    except FileNotFoundError as error:
+        raise DataError(f"no model at {base}: expected {base.name}.json and {base.name}.safetensors") from error
+    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, safetensors.SafetensorError) as error:
+        raise DataError(f"{base}: not a saved model or damaged ({type(error).__name__}: {error})") from error

@@ -1,0 +1,91 @@
+"""What every test shares: deselection of tests that cannot run here, counted and said so; double precision on request.
+
+A test marked `real_data` needs the folder that FARO_DATA names, one marked `gpu` a GPU that jax sees. Under xdist the
+workers deselect, and the controller adds up what they report, so that the summary line counts them all the same.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from types import SimpleNamespace
+
+import jax
+import pytest
+
+DESELECTED = pytest.StashKey[list[str]]()
+
+
+def data_folder() -> Path | None:
+    """The folder that FARO_DATA names, or None if it is unset or no folder."""
+    named = os.environ.get("FARO_DATA")
+    return Path(named) if named and Path(named).is_dir() else None
+
+
+def missing() -> dict[str, str]:
+    """Marker -> why tests with it cannot run here."""
+    reasons = {}
+    if data_folder() is None:
+        named = os.environ.get("FARO_DATA")
+        reasons["real_data"] = f"FARO_DATA={named} is not a folder" if named else "FARO_DATA is not set"
+    if all(device.platform != "gpu" for device in jax.devices()):
+        reasons["gpu"] = "jax sees no GPU"
+    return reasons
+
+
+def explanation() -> list[str]:
+    used = data_folder()
+    lines = [f"deselected: tests marked {marker} ({why})" for marker, why in missing().items()]
+    return lines + ([f"real data: {used}"] if used else [])
+
+
+def pytest_report_header(config: pytest.Config) -> list[str]:
+    return explanation()
+
+
+def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
+    if config.get_verbosity() < 0:  # -q hides the header
+        for line in explanation():
+            terminalreporter.write_line(line)
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    unavailable = missing()
+    out = [item for item in items if any(item.get_closest_marker(marker) for marker in unavailable)]
+    if out:
+        items[:] = [item for item in items if item not in out]
+        config.stash[DESELECTED] = [item.nodeid for item in out]
+        config.hook.pytest_deselected(items=out)
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    output = getattr(session.config, "workeroutput", None)  # only a worker of xdist has one
+    if output is not None:
+        output["deselected"] = session.config.stash.get(DESELECTED, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node, error) -> None:
+    reporter = node.config.pluginmanager.get_plugin("terminalreporter")
+    if reporter is not None:
+        counted = reporter.stats.setdefault("deselected", [])
+        known = {report.nodeid for report in counted}
+        names = getattr(node, "workeroutput", {}).get("deselected", [])
+        counted += [SimpleNamespace(nodeid=name) for name in names if name not in known]
+
+
+@pytest.fixture
+def x64() -> Iterator[None]:
+    """Double precision for one test; everything else runs in jax's default single precision."""
+    with jax.enable_x64(True):
+        yield
+
+
+@pytest.fixture
+def real_data() -> Path:
+    """The folder of public data sets; use together with the marker `real_data`."""
+    folder = data_folder()
+    assert folder is not None, "mark the test real_data as well"
+    return folder

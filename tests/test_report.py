@@ -1,0 +1,339 @@
+"""The report against invented runs, whose numbers are known because they are made here."""
+
+from __future__ import annotations
+
+import dataclasses
+import html.parser
+import json
+import math
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from faro.errors import DataError, UsageError
+from faro.report import (
+    draw_frontier,
+    draw_traces,
+    headline,
+    read_run,
+    summary_table,
+    write_pictures,
+    write_report,
+)
+
+
+@dataclasses.dataclass
+class Invented:
+    """A run that nobody trained: `write` puts it into a folder."""
+
+    name: str = "invented"
+    bounds: tuple[float, ...] = (0.02, 0.05, 0.1, 0.2)
+    seeds: int = 3
+    groups: int = 3
+    parts: tuple[str, ...] = ("demographic_parity(sex)",)
+    status: str = "FEASIBLE"
+    diverged: tuple[int, ...] = ()
+    known: bool = False
+    records: int = 100
+
+    def write(self, folder: Path) -> Path:
+        rng = np.random.default_rng(7)
+        cells = [f"sex={group}" for group in range(self.groups)]
+        labels = [f"{part}: {side} {cell}" for part in self.parts for side in ("high", "low") for cell in cells]
+        rows = [self._row(rng, bound, seed, cells) for bound in (*self.bounds, math.inf) for seed in range(self.seeds)]
+        members = pd.DataFrame(rows)
+        for row in self.diverged:
+            members.loc[row, "status"] = "DIVERGED"
+            members.loc[row, "pareto"] = False
+            numbers = [name for name in members if re.match(r".*_(accuracy|nll|ece|gap)", name) or "_rate[" in name]
+            members.loc[row, numbers] = math.nan
+        folder.mkdir(parents=True, exist_ok=True)
+        members.to_csv(folder / "frontier.csv", index=False)
+        self._traces(rng, members, labels, folder)
+        manifest = {
+            "faro": "0.1.0",
+            "versions": {"python": "3.11.7", "jax": "0.10.2"},
+            "data": {
+                "name": self.name, "digest": "0" * 64, "choices": 6980, "people": 1396, "source": "a made-up place",
+                "licence": "none needed", "traps": ["pairs within one group count too"],
+            },
+            "constraint": {"name": " and ".join(self.parts), "parts": self.parts, "labels": labels, "cells": cells},
+            "configuration": {"steps": 2000, "note": self.name},
+            "seeds": list(range(self.seeds)),
+            "bounds": self.bounds,
+            "command": "faro frontier --data invented",
+            "seconds": 12.5,
+            "device": "cpu",
+        }  # fmt: skip
+        if self.known:
+            at = np.linspace(0, 0.4, 40)
+            manifest["truth"] = {"bounds": list(at), "accuracy": list(_best(at))}
+        (folder / "manifest.json").write_text(json.dumps(manifest))
+        return folder
+
+    def _row(self, rng, bound, seed, cells):
+        gap = min(bound, 0.3)
+        row = {
+            "constraint": "c", "bound": bound, "seed": seed,
+            "status": "FEASIBLE" if math.isinf(bound) else self.status,
+            "pareto": self.status == "FEASIBLE" and gap < 0.2,
+        }  # fmt: skip
+        for prefix, extra in (("train", 0.0), ("selection", 0.01), ("dev", 0.015)):
+            noisy = gap + extra + (0.01 * rng.random() if extra else -0.0005)
+            row |= {f"{prefix}_n": 3000 + seed, f"{prefix}_accuracy": _best(gap) - extra + 0.004 * rng.random()}
+            row |= {f"{prefix}_nll": 0.6 - gap / 5, f"{prefix}_ece": 0.02 + 0.01 * rng.random()}
+            if len(self.parts) == 1:
+                row[f"{prefix}_gap"] = noisy
+            else:
+                row |= {f"{prefix}_gap[{part}]": noisy / (1 + place) for place, part in enumerate(self.parts)}
+            row |= {
+                f"{prefix}_rate[{cell}]": 0.5 + noisy * (i / max(len(cells) - 1, 1) - 0.5)
+                for i, cell in enumerate(cells)
+            }
+        if self.known:
+            row |= {"population_accuracy": _best(gap) - 0.01 - 0.003 * seed, "population_gap": gap + 0.004 * seed}
+            row["population_frontier"] = _best(gap)
+        return row | {"model": f"models/{bound}-{seed}"}
+
+    def _traces(self, rng, members, labels, folder):
+        m, size = len(labels), (len(members), self.records)
+        fade = np.exp(-np.linspace(0, 5, self.records))[None, :, None]
+        bound = np.minimum(members["bound"].to_numpy(), 0.3)[:, None, None]
+        gap = np.broadcast_to(bound + (0.3 - bound) * fade, (*size, len(self.parts)))
+        violation = (gap[..., :1] - bound) * rng.random((1, 1, m)) + 0.01 * rng.standard_normal((*size, m)) * fade
+        np.savez(
+            folder / "traces.npz", step=np.arange(self.records) * 20, loss=0.6 + 0.1 * fade[..., 0] * np.ones(size),
+            gap=gap, violation=violation, multiplier=np.cumsum(violation.clip(0), 1) / 10,
+        )  # fmt: skip
+
+
+def _best(gap):
+    return 0.78 - 0.2 * np.exp(-12 * np.asarray(gap)) / 2
+
+
+@pytest.fixture
+def folder(tmp_path):
+    return Invented().write(tmp_path / "run")
+
+
+class Page(html.parser.HTMLParser):
+    """Checks that elements are balanced, and collects text and whatever could be loaded."""
+
+    VOID = ("meta", "br", "link", "img", "input", "hr")
+
+    def __init__(self, text: str):
+        super().__init__()
+        self.open: list[str] = []
+        self.loaded: list[str] = []
+        self.words: list[str] = []
+        self.tags: set[str] = set()
+        self.feed(text)
+        self.close()
+        assert not self.open, f"left open: {self.open}"
+
+    def handle_starttag(self, tag, attrs):
+        self.handle_startendtag(tag, attrs)
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.add(tag)
+        values = [value for name, value in attrs if name in ("src", "href", "xlink:href", "action", "data", "srcset")]
+        self.loaded += [value for value in values if not value.startswith("#")]
+
+    def handle_endtag(self, tag):
+        assert self.open and self.open.pop() == tag, f"unbalanced </{tag}>"
+
+    def handle_data(self, data):
+        if not self.open or self.open[-1] not in ("script", "style"):
+            self.words.append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(" ".join(self.words).split())
+
+
+def page(folder: Path) -> tuple[str, Page]:
+    text = write_report(read_run(folder), folder).read_text(encoding="utf-8")
+    return text, Page(text)
+
+
+def records(text: str) -> dict:
+    found = re.search(r'id="records">(.*?)</script>', text, re.DOTALL)
+    assert found
+    return json.loads(found[1])
+
+
+CASES = {
+    "plain": Invented(),
+    "one seed": Invented(seeds=1),
+    "all infeasible": Invented(status="INFEASIBLE"),
+    "stack": Invented(parts=("demographic_parity(sex)", "equal_opportunity(sex)")),
+    "two hundred groups": Invented(groups=200, seeds=1),
+    "some diverged": Invented(diverged=(0, 4, 12)),
+    "all diverged": Invented(diverged=tuple(range(15))),
+    "known population": Invented(known=True),
+    "no bounds": Invented(bounds=()),
+    "one record": Invented(records=1),
+}
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_every_run_gets_its_page_pictures_and_table(case, tmp_path):
+    invented = CASES[case]
+    folder = invented.write(tmp_path)
+    text, parsed = page(folder)
+    assert "svg" in parsed.tags and not parsed.loaded
+    assert "url(" not in text.replace("url(#", "") and "@import" not in text
+    assert not re.search(r"\b(fair|unbiased|guaranteed|debiased)\b", parsed.text)
+    assert "NaN" not in text and "nan" not in parsed.text.split()
+    assert len(records(text)["members"]) == (len(invented.bounds) + 1) * invented.seeds
+    pictures = write_pictures(read_run(folder), folder)
+    assert [path.name for path in pictures] == ["frontier.png", "frontier.svg"]
+    draw_traces(read_run(folder), 0)
+    table = summary_table(read_run(folder))
+    assert list(table["bound"]) == [*invented.bounds, math.inf]
+    assert not list(folder.glob(".*"))
+
+
+def test_same_run_gives_the_same_bytes(folder, tmp_path):
+    run = read_run(folder)
+    for place in ("a", "b"):
+        write_pictures(run, tmp_path / place)
+        write_report(run, tmp_path / place)
+    for name in ("frontier.png", "frontier.svg", "report.html"):
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_markup_in_names_stays_text(tmp_path):
+    evil = "</script><script>alert(1)</script>&\"'$title${css}"
+    folder = Invented(name=evil, parts=(f"parity({evil})",)).write(tmp_path)
+    text, parsed = page(folder)
+    assert "<script>alert" not in text
+    assert parsed.text.count("alert(1)") >= 3
+    assert evil in parsed.text
+    assert records(text)["labels"][0] == f"parity({evil}): high sex=0"
+
+
+def test_summary_holds_the_numbers_of_the_file(folder):
+    run = read_run(folder)
+    table = summary_table(run).set_index("bound")
+    some = run.members[run.members["bound"] == 0.05]
+    assert table.loc[0.05, "dev_gap"] == pytest.approx(some["dev_gap"].mean())
+    assert table.loc[0.05, "dev_gap_high"] == some["dev_gap"].max()
+    assert (table["feasible"] == 3).all()
+    assert table.loc[0.05, "non_dominated"] == 3
+
+
+def test_diverged_members_do_not_spoil_means(tmp_path):
+    run = read_run(Invented(diverged=(0,)).write(tmp_path))
+    row = summary_table(run).iloc[0]
+    assert row["feasible"] == 2 and row["members"] == 3
+    assert row["dev_accuracy"] == pytest.approx(run.members["dev_accuracy"].iloc[1:3].mean())
+
+
+def test_headline_says_what_was_measured_on_whom(folder, tmp_path):
+    run = read_run(folder)
+    assert run.focus() == 0.1  # 0.15 is half the unconstrained gap less a hair
+    said = headline(run)
+    assert said.startswith("At bound 0.1, 3 of 3 models satisfy demographic parity (sex) within 0.1 on the training ")
+    assert "over seeds)" in said and "unconstrained" in said
+    said = headline(read_run(Invented(seeds=1).write(tmp_path / "one")))
+    assert "1 of 1 models satisfies" in said and "seeds" not in said
+    said = headline(read_run(Invented(status="INFEASIBLE").write(tmp_path / "none")))
+    assert said.startswith("No model was found that satisfies")
+    assert "the smallest gap reached there was 0.019" in said or "0.020" in said
+
+
+def test_headline_compares_with_the_best_at_the_gap_that_was_reached(tmp_path):
+    run = read_run(Invented(known=True).write(tmp_path))
+    gap = run.members["population_gap"].to_numpy()[run.at(0.1)].mean()
+    assert headline(run).endswith(f"; the best possible at that gap is {_best(gap):.3f}.")
+
+
+def test_stack_is_judged_by_its_largest_gap(tmp_path):
+    run = read_run(CASES["stack"].write(tmp_path))
+    assert run.gaps("dev").shape == (15, 2)
+    np.testing.assert_allclose(run.gap("dev"), run.members["dev_gap[demographic_parity(sex)]"])
+    assert "dev gap: equal_opportunity(sex)" in page(run.folder)[1].text
+
+
+def test_page_of_a_large_run_stays_small(tmp_path):
+    bounds = tuple(np.linspace(0.01, 0.2, 20).round(3))
+    folder = Invented(bounds=bounds, groups=20, records=2000).write(tmp_path)
+    text, parsed = page(folder)
+    assert len(text) < 1_500_000
+    one = records(text)["members"][0]
+    assert len(one["shown"]) == 8 and len(one["loss"]) == 60
+    assert "At most 8 of 40 inequalities" in parsed.text and "60 of 2000 records" in parsed.text
+
+
+def test_script_is_given_what_the_traces_hold(folder):
+    run = read_run(folder)
+    given = records(page(folder)[0])
+    assert given["members"][-1]["bound"] is None and given["members"][-1]["shown"] == []
+    one = given["members"][given["chosen"]]
+    row = given["chosen"]
+    assert one["bound"] == run.focus()
+    assert given["step"][0] == 0 and given["step"][-1] == run.traces["step"][-1]
+    index = one["shown"][0]
+    assert index == run.traces["multiplier"][row].max(0).argmax()
+    assert one["multiplier"][0][-1] == pytest.approx(run.traces["multiplier"][row, -1, index], abs=1e-4)
+    assert one["rates"]["dev"] == pytest.approx([run.rates("dev")[cell][row] for cell in given["cells"]], abs=1e-4)
+
+
+def test_drawing_into_axes_of_the_caller(folder):
+    from matplotlib.figure import Figure
+
+    figure = Figure()
+    assert draw_frontier(read_run(folder), figure.add_subplot()) is figure
+    assert "demographic parity (sex)\ninvented, 1,396 people" in figure.axes[0].get_title()
+
+
+def test_population_values_are_drawn_where_they_are_known(tmp_path):
+    axes = draw_frontier(read_run(Invented(known=True).write(tmp_path))).axes[0]
+    assert axes.get_xlabel() == "gap in the known population"
+    assert "true frontier" in axes.get_legend_handles_labels()[1]
+
+
+@pytest.mark.parametrize("name", ["frontier.csv", "traces.npz", "manifest.json"])
+def test_missing_or_damaged_file_is_one_line(folder, name):
+    whole = (folder / name).read_bytes()
+    for damage in (b"", b"\x00\xff\x00", whole[: len(whole) // 3]):
+        (folder / name).write_bytes(damage)
+        with pytest.raises(DataError, match=name) as caught:
+            read_run(folder)
+        assert "\n" not in str(caught.value)
+    (folder / name).unlink()
+    with pytest.raises(DataError, match=f"no {name}"):
+        read_run(folder)
+
+
+def change(folder: Path, column: str, value) -> None:
+    members = pd.read_csv(folder / "frontier.csv").astype({column: object})
+    members.loc[1, column] = value
+    members.to_csv(folder / "frontier.csv", index=False)
+
+
+@pytest.mark.parametrize(
+    ("column", "value"), [("status", "FINE"), ("pareto", "maybe"), ("bound", ""), ("dev_accuracy", "high")]
+)
+def test_strange_cell_is_refused(folder, column, value):
+    change(folder, column, value)
+    with pytest.raises(DataError, match=column):
+        read_run(folder)
+
+
+def test_files_of_different_runs_are_refused(folder, tmp_path):
+    other = Invented(seeds=1).write(tmp_path / "other")
+    (other / "traces.npz").rename(folder / "traces.npz")
+    with pytest.raises(DataError, match=r"traces\.npz: loss: expected shape"):
+        read_run(folder)
+
+
+def test_trace_of_no_member_is_refused(folder):
+    with pytest.raises(UsageError, match=r"expected 0\.\.14, got 15"):
+        draw_traces(read_run(folder), 15)
