@@ -51,7 +51,9 @@ class Reach:
     def explain(self, bound: float) -> str:
         """The verdict at this bound in one sentence, with what to do."""
         what = self.verdict(bound)
-        listed = "; ".join(self.immovable[:3]) + (f"; and {len(self.immovable) - 3} more" if len(self.immovable) > 3 else "")
+        listed = "; ".join(self.immovable[:3]) + (
+            f"; and {len(self.immovable) - 3} more" if len(self.immovable) > 3 else ""
+        )
         return {
             "immovable": f"{self.name}: no model can move {listed}, so it measures the data, not the model; name the kind "
             "of alternative with `of` (a chooser's attribute says nothing about which alternative is chosen), or drop it",

@@ -12,6 +12,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
 from ._choices import Attribute, Choices, Twin, make_choices
 from ._constraint import Constraint, Statistics, add
@@ -57,104 +58,183 @@ def example_choices(n: int = 60, k: int = 4, seed: int = 0) -> Choices:
     )
 
 
-def _outcome(reading: Reading, rewards: Any, choices: Choices) -> Outcome:
-    factual, twins = rewards
-    factual = jnp.where(choices.outside, 0, factual)
-    return read(reading, factual, choices, {name: twins[name] for name in twins})
+class Probe:
+    """A constraint, choices, random rewards with ties, and what the constraint says of them; each clause looks at it."""
+
+    def __init__(self, constraint: Constraint, choices: Choices, seed: int):
+        self.constraint, self.choices = constraint, choices
+        self.rng = np.random.default_rng(seed)
+        self.rewards: tuple[Array, dict[str, Array]] = (self._draw(choices.shape), {})
+        for name in constraint.twins():
+            _require(name in choices.twins, f"twins: the constraint needs twins of {name!r}, the choices have none")
+            self.rewards[1][name] = self._draw(choices.twins[name].valid.shape)
+        shape = jax.eval_shape(lambda: constraint.measure(self._read(Hard(), self.rewards, choices), choices)).shape
+        m = len(constraint.labels())
+        _require(shape == (m,), f"labels: {m} labels for measurements of shape {shape}; give one label per number")
+        self.look = jax.jit(self._look)
+        self.violation, self.proxy, self.statistics = self.look(constraint, self.rewards, choices)
+
+    def _draw(self, shape: tuple[int, ...]) -> Array:
+        return jnp.asarray(np.round(self.rng.normal(size=shape), 1))  # rounded: ties occur
+
+    @staticmethod
+    def _read(reading: Reading, rewards: tuple[Array, dict[str, Array]], choices: Choices) -> Outcome:
+        return read(reading, jnp.where(choices.outside, 0, rewards[0]), choices, rewards[1])
+
+    def _look(self, constraint: Constraint, rewards: Any, choices: Choices) -> tuple[Array, Array, Statistics]:
+        rows = constraint.prepare(choices)
+        masses = constraint.masses(rows)
+        soft = Statistics(constraint.proxy_sums(self._read(Soft(), rewards, choices), rows), masses)
+        hard = Statistics(constraint.sums(self._read(Hard(), rewards, choices), rows), masses)
+        bounds = constraint.bounds()
+        return constraint.combine(hard) - bounds, constraint.combine(soft) - bounds, hard
+
+    def again(self, clause: str, rows: Any, weight: Any) -> None:
+        """The violations must not change when the rows are taken like this and their weights multiplied."""
+        moved = self.choices.take(rows)
+        moved = moved.replace(weight=moved.weight * weight)
+        seen = self.look(self.constraint, jax.tree.map(lambda leaf: leaf[rows], self.rewards), moved)
+        _same(clause, seen[0], self.violation)
+        _same(f"{clause} (proxy)", seen[1], self.proxy)
+
+
+def _require(holds: Any, message: str) -> None:
+    if not holds:
+        raise AssertionError(message)
+
+
+def _same(clause: str, got: Any, expected: Any) -> None:
+    _require(np.shape(got) == np.shape(expected), f"{clause}: shape {np.shape(got)}, expected {np.shape(expected)}")
+    worst = np.max(np.abs(np.asarray(got) - np.asarray(expected)), initial=0)
+    _require(worst <= 2e-5, f"{clause}: differs by {worst:.3g}")
+
+
+def labels_are_unique_and_numbers_finite(probe: Probe) -> None:
+    """Labels are unique; a row without data measures 0, never NaN."""
+    labels = probe.constraint.labels()
+    _require(len(set(labels)) == len(labels), "labels: not unique")
+    for name, value in (("measure", probe.violation), ("proxy", probe.proxy)):
+        _require(np.isfinite(np.asarray(value)).all(), f"{name}: not finite; a row without data measures 0")
+
+
+def configuration_is_static(probe: Probe) -> None:
+    """Eager and jit agree, a pickled copy neither differs nor retraces, and a sweep is vmap over the numbers."""
+    constraint, traces = probe.constraint, []
+
+    @jax.jit
+    def traced(c: Constraint) -> Array:
+        traces.append(1)
+        return probe.look(c, probe.rewards, probe.choices)[0]
+
+    outcome = probe._read(Hard(), probe.rewards, probe.choices)
+    _same("jit: differs from eager", constraint.violation(outcome, probe.choices), traced(constraint))
+    _same("pickle: the copy differs", traced(pickle.loads(pickle.dumps(constraint))), probe.violation)
+    _require(len(traces) == 1, "static fields: an equal copy retraced; configuration must compare by value")
+    pair = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 2), constraint)
+    _same("vmap over the constraint's numbers", jax.vmap(traced)(pair), jnp.stack([probe.violation] * 2))
+
+
+def gradients_are_where_they_belong(probe: Probe) -> None:
+    """The proxy has a finite gradient for every inequality that has data; the truth has none."""
+    soft, hard = jax.jit(jax.jacobian(lambda r: probe.look(probe.constraint, r, probe.choices)[:2][::-1]))(
+        probe.rewards
+    )
+    labels = probe.constraint.labels()
+    slopes = np.concatenate([np.asarray(leaf).reshape(len(labels), -1) for leaf in jax.tree.leaves(soft)], 1)
+    _require(np.isfinite(slopes).all(), "proxy: gradient not finite")
+    active = np.asarray(probe.proxy + probe.constraint.bounds()) != 0
+    flat = [label for label, row, on in zip(labels, slopes, active, strict=True) if on and not np.abs(row).any()]
+    _require(not flat, f"proxy: no gradient for {flat[:3]}; every inequality with data must move with the rewards")
+    still = not any(np.any(np.asarray(leaf)) for leaf in jax.tree.leaves(hard))
+    _require(still, "truth: hard decisions must carry no gradient")
+
+
+def only_people_count(probe: Probe) -> None:
+    """Row order, the unit of weight, splitting a row into two of half the weight, and padding are invisible."""
+    n = probe.choices.shape[0]
+    everyone, ones = np.arange(n), jnp.ones(n)
+    twice = np.concatenate([everyone, everyone])
+    probe.again("row order is visible", probe.rng.permutation(n), ones)
+    probe.again("the unit of weight is visible", everyone, 3 * ones)
+    probe.again("splitting a row into two of half the weight is visible", twice, jnp.concatenate([ones, ones]) / 2)
+    probe.again("padding (weight 0) is visible", twice, jnp.concatenate([ones, 0 * ones]))
+
+
+def weights_count(probe: Probe) -> None:
+    """A row of twice the weight counts as the row and its copy."""
+    n = probe.choices.shape[0]
+    some = probe.rng.integers(1, 3, n)
+    heavier = probe.choices.replace(weight=probe.choices.weight * some)
+    rows = np.concatenate([np.arange(n), np.arange(n)])
+    copies = probe.choices.take(rows)
+    copies = copies.replace(weight=copies.weight * jnp.concatenate([jnp.ones(n), jnp.asarray(some - 1.0)]))
+    repeated = probe.look(probe.constraint, jax.tree.map(lambda leaf: leaf[rows], probe.rewards), copies)
+    _same(
+        "weight: a row of weight 2 is not two rows",
+        probe.look(probe.constraint, probe.rewards, heavier)[0],
+        repeated[0],
+    )
+    ignored = probe.choices.replace(weight=probe.choices.weight * (some > 1))
+    rest = probe.look(probe.constraint, probe.rewards, ignored)
+    flipped = jax.tree.map(
+        lambda leaf: jnp.where((some > 1).reshape(-1, *[1] * (leaf.ndim - 1)), leaf, -leaf), probe.rewards
+    )
+    _same("weight: a row of weight 0 is seen", probe.look(probe.constraint, flipped, ignored)[0], rest[0])
+
+
+def statistics_add_up(probe: Probe) -> None:
+    """Statistics of two halves add up to those of the whole."""
+    first = jnp.arange(probe.choices.shape[0]) < probe.choices.shape[0] // 2
+    halves = [
+        probe.look(probe.constraint, probe.rewards, probe.choices.replace(weight=probe.choices.weight * half))[2]
+        for half in (first, ~first)
+    ]
+    whole = probe.constraint.combine(add(*halves)) - probe.constraint.bounds()
+    _same("statistics of two halves do not add up", whole, probe.violation)
+
+
+def unavailable_alternatives_are_invisible(probe: Probe) -> None:
+    """The reward of an alternative that is not available changes nothing."""
+    hidden = ~np.asarray(probe.choices.available)
+    twins = {name: jnp.where(hidden[..., None], 1e3, twin) for name, twin in probe.rewards[1].items()}
+    noise = (jnp.where(hidden, 1e3, probe.rewards[0]), twins)
+    seen = probe.look(probe.constraint, noise, probe.choices)
+    _same("an unavailable alternative's reward is visible", seen[0], probe.violation)
+    _same("an unavailable alternative's reward is visible (proxy)", seen[1], probe.proxy)
+
+
+def the_bound_bounds_the_gap(probe: Probe) -> None:
+    """One gap per part; `satisfied` compares it with the bound; inequalities that hold prove that the gap is within it."""
+    constraint, parts = probe.constraint, len(probe.constraint.parts())
+    gap = np.asarray(constraint.gap(probe.statistics))
+    _require(gap.shape == (parts,), f"gap: shape {gap.shape}, expected one per part, ({parts},)")
+    for shift, expected in ((1e-3, True), (-1e-3, False)):
+        got = bool(constraint.at(float(gap.max()) + shift).satisfied(probe.statistics))
+        _require(got == expected, f"satisfied: {got} at a bound {shift:+g} from the gap")
+    largest = np.max(np.asarray(constraint.combine(probe.statistics)))
+    _require(
+        largest >= gap.max() - 2e-5,
+        "gap: exceeds every measurement, so all inequalities could hold while it is too large",
+    )
+
+
+CLAUSES = (
+    labels_are_unique_and_numbers_finite,
+    configuration_is_static,
+    gradients_are_where_they_belong,
+    only_people_count,
+    weights_count,
+    statistics_add_up,
+    unavailable_alternatives_are_invisible,
+    the_bound_bounds_the_gap,
+)
 
 
 def check_constraint(constraint: Constraint, choices: Choices | None = None, seed: int = 0) -> None:
-    """Raise `AssertionError` naming the clause of the contract that `constraint` breaks on these choices.
+    """Raise `AssertionError` naming the clause of the contract (`CLAUSES`) that `constraint` breaks on these choices.
 
-    One number per label, labels unique; jit, vmap and pickle change nothing and do not retrace; the proxy has a finite
-    gradient for every inequality that has data, the truth has none; padding, row order, the unit of weight and the
-    splitting of a row into two of half the weight are invisible; statistics add up; the gap is within the bound
-    exactly when `satisfied` says so; constant ties are shared.
+    Without `choices` it is tried on `example_choices()`; a constraint on attributes of its own needs its own choices.
     """
-    choices = example_choices(seed=seed) if choices is None else choices
-    n, k = choices.shape
-    rng = np.random.default_rng(seed)
-    rewards = jnp.asarray(np.round(rng.normal(size=(n, k)), 1))  # rounded: ties occur
-    twins = {}
-    for name in constraint.twins():
-        assert name in choices.twins, f"twins: the constraint needs twins of {name!r}, the choices have {list(choices.twins)}"
-        levels = choices.twins[name].valid.shape[-1]
-        twins[name] = jnp.asarray(np.round(rng.normal(size=(n, k, levels)), 1))
-    rewards = (rewards, twins)
-
-    def truth(c: Constraint, r: Any = rewards, data: Choices = choices):
-        return c.violation(_outcome(Hard(), r, data), data)
-
-    def proxy(c: Constraint, r: Any = rewards, data: Choices = choices):
-        rows = c.prepare(data)
-        return c.combine(Statistics(c.proxy_sums(_outcome(Soft(), r, data), rows), c.masses(rows))) - c.bounds()
-
-    both = jax.jit(lambda c, r, data: (truth(c, r, data), proxy(c, r, data)))
-
-    def same(clause: str, got: Any, expected: Any, tolerance: float = 2e-5) -> None:
-        assert np.shape(got) == np.shape(expected), f"{clause}: shape {np.shape(got)}, expected {np.shape(expected)}"
-        worst = np.max(np.abs(np.asarray(got) - np.asarray(expected)), initial=0)
-        assert worst <= tolerance, f"{clause}: differs by {worst:.3g}"
-
-    labels, m = constraint.labels(), len(constraint.labels())
-    expected = truth(constraint)
-    assert expected.shape == (m,), f"labels: {m} labels for measurements of shape {expected.shape}; give one label per number"
-    assert proxy(constraint).shape == (m,), f"proxy: {proxy(constraint).shape} numbers for {m} labels"
-    assert len(set(labels)) == m, "labels: not unique"
-    assert np.isfinite(np.asarray(expected)).all(), "measure: not finite; a row without data measures 0"
-    parts = len(constraint.parts())
-    statistics = constraint.statistics(_outcome(Hard(), rewards, choices), choices)
-    gap = constraint.gap(statistics)
-    assert gap.shape == (parts,), f"gap: shape {gap.shape}, expected one per part, ({parts},)"
-
-    traces = []
-
-    @jax.jit
-    def traced(c: Constraint):
-        traces.append(1)
-        return truth(c)
-
-    same("jit: differs from eager", traced(constraint), expected)
-    same("pickle: the copy differs", traced(pickle.loads(pickle.dumps(constraint))), expected)
-    assert len(traces) == 1, "static fields: an equal copy retraced; configuration must compare by value"
-    pair = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 2), constraint)
-    same("vmap over the constraint's numbers", jax.vmap(truth)(pair), jnp.stack([expected] * 2))
-
-    pull = jax.jacobian(lambda r: proxy(constraint, r))(rewards)
-    slopes = np.concatenate([np.asarray(leaf).reshape(m, -1) for leaf in jax.tree.leaves(pull)], 1)
-    assert np.isfinite(slopes).all(), "proxy: gradient not finite"
-    active = np.asarray(constraint.measure(_outcome(Soft(), rewards, choices), choices)) != 0
-    flat = [label for label, row, on in zip(labels, slopes, active, strict=True) if on and not np.abs(row).any()]
-    assert not flat, f"proxy: no gradient for {flat[:3]}; every inequality with data must move with the rewards"
-    still = jax.tree.leaves(jax.jacobian(lambda r: truth(constraint, r))(rewards))
-    assert not any(np.any(np.asarray(leaf)) for leaf in still), "truth: hard decisions must carry no gradient"
-
-    def again(clause: str, index: Any, weight: Any) -> None:
-        moved = choices.take(index)
-        moved = moved.replace(weight=moved.weight * weight)
-        seen = both(constraint, jax.tree.map(lambda leaf: leaf[index], rewards), moved)
-        same(clause, seen[0], expected)
-        same(clause + " (proxy)", seen[1], proxy(constraint))
-
-    everyone, ones = np.arange(n), jnp.ones(n)
-    again("row order is visible", rng.permutation(n), ones)
-    again("the unit of weight is visible", everyone, 3 * ones)
-    twice = np.concatenate([everyone, everyone])
-    again("splitting a row into two of half the weight is visible", twice, jnp.concatenate([ones, ones]) / 2)
-    again("padding (weight 0) is visible", twice, jnp.concatenate([ones, 0 * ones]))
-
-    hard = _outcome(Hard(), rewards, choices)
-    first = jnp.arange(n) < n // 2
-    halves = [constraint.statistics(hard, choices.replace(weight=choices.weight * half)) for half in (first, ~first)]
-    same("statistics of two halves do not add up", constraint.combine(add(*halves)) - constraint.bounds(), expected)
-    hidden = ~np.asarray(choices.available)
-    noise = (
-        jnp.where(hidden, 1e3, rewards[0]),
-        {name: jnp.where(hidden[..., None], 1e3, twin) for name, twin in rewards[1].items()},
-    )
-    same("an unavailable alternative's reward is visible", truth(constraint, noise), expected)
-    loose, tight = constraint.at(float(np.max(gap)) + 1e-3), constraint.at(float(np.max(gap)) - 1e-3)
-    assert bool(loose.satisfied(statistics)), "satisfied: False although the gap is within the bound"
-    assert not bool(tight.satisfied(statistics)), "satisfied: True although the gap exceeds the bound"
-    largest = np.max(np.asarray(constraint.combine(statistics)))
-    assert largest >= np.max(gap) - 2e-5, "gap: exceeds every measurement, so the inequalities could hold while it is over the bound"
+    probe = Probe(constraint, example_choices(seed=seed) if choices is None else choices, seed)
+    for clause in CLAUSES:
+        clause(probe)

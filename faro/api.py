@@ -117,7 +117,9 @@ def _dataset(data: Source, schema: Any) -> Dataset:
 def _constraint(data: Dataset, constraint, attribute, of, within, bound) -> Constraint:
     if isinstance(constraint, Constraint):
         if attribute or of or within:
-            raise UsageError("attribute, of and within go with a constraint's name; this constraint is an object already")
+            raise UsageError(
+                "attribute, of and within go with a constraint's name; this constraint is an object already"
+            )
         return constraint
     default = data.defaults
     if attribute is None:  # the data set's own constraint, or another notion on its own attribute

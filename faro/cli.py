@@ -129,7 +129,9 @@ def _parser() -> argparse.ArgumentParser:
     score.add_argument("model", help="a saved model (its .json or .safetensors)")
     score.add_argument("data", help="a data set's name, or a table that has the columns of the model's schema")
     score.add_argument("--part", help="only units that the model's seed puts in train, dual, selection, dev or gate")
-    score.add_argument("--out", metavar="FILE", help="write CSV, Parquet or JSONL by extension (default: CSV on stdout)")
+    score.add_argument(
+        "--out", metavar="FILE", help="write CSV, Parquet or JSONL by extension (default: CSV on stdout)"
+    )
     _output(score)
 
     report = command(
@@ -154,11 +156,17 @@ class _Version(argparse.Action):
 
 
 def _asked(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--data", metavar="NAME|FILE", help="a known data set, or a CSV, Parquet or JSONL file (default demo)")
+    sub.add_argument(
+        "--data", metavar="NAME|FILE", help="a known data set, or a CSV, Parquet or JSONL file (default demo)"
+    )
     sub.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
-    sub.add_argument("--constraint", metavar="NAME", help="for example demographic_parity; joined by +: several at once")
+    sub.add_argument(
+        "--constraint", metavar="NAME", help="for example demographic_parity; joined by +: several at once"
+    )
     sub.add_argument("--attribute", metavar="NAME", help="the attribute whose groups are compared")
-    sub.add_argument("--of", metavar="ATTR=LEVEL", help="count only alternatives of this kind (for a chooser's attribute)")
+    sub.add_argument(
+        "--of", metavar="ATTR=LEVEL", help="count only alternatives of this kind (for a chooser's attribute)"
+    )
     sub.add_argument("--within", metavar="NAME", help="compare only inside each level of this attribute")
     sub.add_argument("--model", metavar="NAME", help="linear (default), mlp, or mlp:64,32")
     sub.add_argument("--temperature", type=float, metavar="T", help="of the soft decisions used for gradients, > 0")
@@ -319,10 +327,17 @@ def _score(options: argparse.Namespace) -> int:
         scored = scored[scored["part"] == options.part]
     if not options.quiet:
         for feature, count in read.unseen(model.coding).items():
-            print(f"faro: note: {count} entries of {feature!r} have a level the model never saw; coded as zeros", file=sys.stderr)
+            print(
+                f"faro: note: {count} entries of {feature!r} have a level the model never saw; coded as zeros",
+                file=sys.stderr,
+            )
     if options.out:
         data.write_table(scored, options.out)
-        print(json.dumps({"rows": len(scored), "out": options.out}) if options.json else f"{len(scored)} rows -> {options.out}")
+        print(
+            json.dumps({"rows": len(scored), "out": options.out})
+            if options.json
+            else f"{len(scored)} rows -> {options.out}"
+        )
     elif options.json:
         print(scored.to_json(orient="records", lines=True), end="")
     else:
@@ -335,7 +350,9 @@ def _report(options: argparse.Namespace) -> int:
     from .show import show_frontier
 
     run = report.read_run(options.folder)
-    written = [str(path) for path in (*report.write_pictures(run, options.folder), report.write_report(run, options.folder))]
+    written = [
+        str(path) for path in (*report.write_pictures(run, options.folder), report.write_report(run, options.folder))
+    ]
     print(json.dumps({"written": written})) if options.json else show_frontier(run)
     return 0
 

@@ -80,7 +80,9 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
                 raise DataError(f"sensitive_features: expected two groups or more, got only {self.groups_[0]!r}")
             fit_for(constraint, choices)
         game = Game(make_model(self.model), self.settings or Settings())
-        seed = np.random.RandomState(self.random_state) if not hasattr(self.random_state, "randint") else self.random_state
+        seed = (
+            np.random.RandomState(self.random_state) if not hasattr(self.random_state, "randint") else self.random_state
+        )
         key = jax.random.key(int(seed.randint(2**31 - 1)))
         best = _fit(key, constraint, Data(choices, choices), game, code is not None)
         self.params_ = jax.tree.map(np.asarray, best.params)
@@ -148,5 +150,3 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
 @functools.partial(jax.jit, static_argnames="model")
 def _rewards(model: models.Model, params: Any, choices: Choices) -> Any:
     return models.rewards(model, params, choices)
-
-

@@ -1,7 +1,7 @@
 """The judgement of a sweep: every member's figures again, in float64, from the parameters that are saved.
 
-    status      FEASIBLE iff the hard train gap is within the bound that was asked, with few choices decided by a tie
-    pareto      not dominated by a feasible member of the same seed on the selection part
+status      FEASIBLE iff the hard train gap is within the bound that was asked, with few choices decided by a tie
+pareto      not dominated by a feasible member of the same seed on the selection part
 """
 
 from __future__ import annotations
@@ -107,9 +107,17 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
     for b, own in enumerate(constraints):
         asked = [float(part.bound) for part in own.parts()]
         for s, view in enumerate(views):
-            judged = {part: jax.tree.map(lambda leaf, b=b: leaf[b], own) for (part, t), own in figures.items() if t == s}
+            judged = {
+                part: jax.tree.map(lambda leaf, b=b: leaf[b], own) for (part, t), own in figures.items() if t == s
+            }
             status = _status(judged["train"], asked, bool(best.finite[s, b]), settings)
-            record = {"constraint": constraint.name(), "bound": max(asked), "seed": view.seed, "status": status, "pareto": False}
+            record = {
+                "constraint": constraint.name(),
+                "bound": max(asked),
+                "seed": view.seed,
+                "status": status,
+                "pareto": False,
+            }
             for part in judged:
                 record |= {f"{part}_{key}": _scalar(judged[part][key]) for key in ("n", "accuracy", "nll", "ece")}
                 gaps = judged[part]["gap"]
@@ -118,9 +126,14 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
             if population:
                 record["population_frontier"] = float(data.population.frontier([max(asked)])[0])
             for part in judged:
-                record |= {f"{part}_rate[{cell}]": rate for cell, rate in zip(cells, judged[part]["rates"].tolist(), strict=True)}
+                record |= {
+                    f"{part}_rate[{cell}]": rate
+                    for cell, rate in zip(cells, judged[part]["rates"].tolist(), strict=True)
+                }
             multipliers = np.asarray(trace.multipliers)[s, b, -1].tolist()
-            record |= {f"multiplier[{label}]": value for label, value in zip(constraint.labels(), multipliers, strict=True)}
+            record |= {
+                f"multiplier[{label}]": value for label, value in zip(constraint.labels(), multipliers, strict=True)
+            }
             record["smallest_train_gap"] = float(np.max(best.smallest_gap[s, b]))
             record["model"] = f"models/bound{b:02d}-seed{view.seed}.json"
             records.append(record)
@@ -192,7 +205,13 @@ def _manifest(data, constraint, cells, constraints, views, model, settings) -> d
     manifest = {
         "faro": metadata.version("faro-fairness"),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in names}},
-        "data": {"name": data.name, "digest": data.digest, "choices": data.n, "people": len(set(data.units)), **data.info},
+        "data": {
+            "name": data.name,
+            "digest": data.digest,
+            "choices": data.n,
+            "people": len(set(data.units)),
+            **data.info,
+        },
         "constraint": {
             "name": constraint.name(),
             "parts": [part.name() for part in constraint.parts()],

@@ -89,7 +89,9 @@ def features(choices: Choices) -> Array:
 
 def _score(output: Array, shape: tuple[int, int]) -> Array:
     if output.shape not in (shape, (*shape, 1)):
-        raise ValueError(f"a reward module must map features [n, K, d] to [n, K] or [n, K, 1], got {output.shape} for {shape}")
+        raise ValueError(
+            f"a reward module must map features [n, K, d] to [n, K] or [n, K, 1], got {output.shape} for {shape}"
+        )
     return output.reshape(shape)
 
 
@@ -109,7 +111,9 @@ class FlaxModel(Model):
             self._only_params(set(variables) - {"params"})
             return variables["params"]
         _, params, rest = nnx.split(self.module(nnx.Rngs(key)), nnx.Param, ...)
-        self._only_params({type(leaf).__name__ for leaf in jax.tree.leaves(rest, is_leaf=lambda v: isinstance(v, nnx.Variable))})
+        self._only_params(
+            {type(leaf).__name__ for leaf in jax.tree.leaves(rest, is_leaf=lambda v: isinstance(v, nnx.Variable))}
+        )
         return nnx.to_pure_dict(params)
 
     def apply(self, params, choices):
@@ -122,7 +126,9 @@ class FlaxModel(Model):
     @staticmethod
     def _only_params(others: set[str]) -> None:
         if others:
-            raise ValueError(f"expected a module with parameters only, it also has {sorted(others)}; remove those layers")
+            raise ValueError(
+                f"expected a module with parameters only, it also has {sorted(others)}; remove those layers"
+            )
 
 
 class _Perceptron(nn.Module):

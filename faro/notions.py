@@ -51,7 +51,9 @@ def make_constraint(
             known("attribute", within, attributes)
             options["within"] = attributes[within]
         if of is not None:
-            kind, level = of.split("=", 1) if isinstance(of, str) and "=" in of else of if len(of) == 2 else (None, None)
+            kind, level = (
+                of.split("=", 1) if isinstance(of, str) and "=" in of else of if len(of) == 2 else (None, None)
+            )
             if kind is None:
                 raise UsageError(f"of: expected attribute=level, got {of!r}")
             known("attribute", kind, attributes)

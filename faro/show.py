@@ -56,7 +56,9 @@ def show_model(about: dict[str, Any]) -> None:
     """What one trained model reached."""
     console = _console()
     bound = ", ".join(str(value) for value in about["bound"])
-    console.print(f"[bold]{about['status']}[/bold]: {escape(about['constraint'])} at bound {bound}, {escape(about['data'])}")
+    console.print(
+        f"[bold]{about['status']}[/bold]: {escape(about['constraint'])} at bound {bound}, {escape(about['data'])}"
+    )
     figures = about["figures"]
     gaps = sorted({key.split("_", 1)[1] for key in figures if "_gap" in key})
     columns = ["accuracy", "nll", "ece", *gaps]

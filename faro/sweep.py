@@ -1,9 +1,9 @@
 """The frontier: bounds x seeds in one compiled program, then every member judged again from its saved parameters.
 
-    data per seed (split, coded on its own train part, padded to one shape)
-      -> start     the unconstrained member of every seed, which also fixes the grid of bounds
-      -> advance   all members at once, a stretch of rounds per call; a checkpoint after every stretch
-      -> judge     gaps, accuracy, calibration in float64 from the parameters that are saved
+data per seed (split, coded on its own train part, padded to one shape)
+  -> start     the unconstrained member of every seed, which also fixes the grid of bounds
+  -> advance   all members at once, a stretch of rounds per call; a checkpoint after every stretch
+  -> judge     gaps, accuracy, calibration in float64 from the parameters that are saved
 """
 
 from __future__ import annotations
@@ -214,7 +214,9 @@ class _Run:
                 raise UsageError(f"{folder} holds another finished run; choose another --out, or add --overwrite")
         began = time.perf_counter()
         views = [View.of(self.data, seed) for seed in self.seeds]
-        members = [Data(*(_choices(self.data, v, part, self.constraint) for part in ("train", "selection"))) for v in views]
+        members = [
+            Data(*(_choices(self.data, v, part, self.constraint) for part in ("train", "selection"))) for v in views
+        ]
         notes = fit_for(self.constraint, members[0].train)
         keeper = Keeper(None if folder is None else folder / ".progress", self.fingerprint)
         sweep = Sweep(self.model, self.settings, self.constraint)

@@ -124,7 +124,9 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
         if model is None:
             if kind not in models.BUILT_IN:
                 name = record["model"]["class"]
-                raise UsageError(f"{base}: model class {name} is not built in; call load_model(path, model=...) with it")
+                raise UsageError(
+                    f"{base}: model class {name} is not built in; call load_model(path, model=...) with it"
+                )
             options = {k: tuple(v) if isinstance(v, list) else v for k, v in record["model"]["options"].items()}
             model = models.BUILT_IN[kind](**options)
         params: dict = {}

@@ -65,7 +65,10 @@ class Settings:
                 if value not in DUALS:
                     raise UsageError(f"dual: expected one of {', '.join(DUALS)}, got {value!r}")
             elif not (value is None and name == "batch") and (
-                not number or value < 0 or (whole and (value != int(value) or value < 1)) or (name in POSITIVE and value <= 0)
+                not number
+                or value < 0
+                or (whole and (value != int(value) or value < 1))
+                or (name in POSITIVE and value <= 0)
             ):
                 raise UsageError(f"{name}: expected a {'whole ' if whole else ''}number above 0, got {value!r}")
         settings = cls(**values)
@@ -156,7 +159,9 @@ class Game:
     def _member(self, key, params, constraint, data):
         size = len(constraint.labels())
         parts = len(constraint.parts())
-        shapes = jax.eval_shape(lambda: self._sums(params, constraint, data.train, constraint.prepare(data.train), Hard()))
+        shapes = jax.eval_shape(
+            lambda: self._sums(params, constraint, data.train, constraint.prepare(data.train), Hard())
+        )
         moments = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         real = jnp.result_type(float)
         never, unknown = jnp.asarray(False), jnp.full(parts, jnp.inf, real)

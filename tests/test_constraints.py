@@ -135,7 +135,9 @@ def test_split_votes_lose_nothing():
 @settings(max_examples=60, deadline=None)
 def test_centred_and_pairwise_hold_exactly_when_the_gap_is_within_the_bound(seed, groups, bound):
     rng = np.random.default_rng(seed)
-    attribute, choices, outcome = pairs(rng.normal(size=(20, 2)), rng.integers(0, groups, (20, 2)), rng.integers(0, 2, 20))
+    attribute, choices, outcome = pairs(
+        rng.normal(size=(20, 2)), rng.integers(0, groups, (20, 2)), rng.integers(0, 2, 20)
+    )
     for form, exact in (("centred", True), ("pairwise", True), ("anchored", False)):
         constraint = ct.demographic_parity(attribute, bound, form=form)
         gap = float(constraint.gap(constraint.statistics(outcome, choices))[0])
@@ -184,7 +186,9 @@ def test_of_and_within_select_what_they_say():
     for g, c in itertools.product(range(4), range(2)):
         mine = (codes["kind"] == 0) & (codes["group"] == g) & (codes["community"] == c)
         mine &= np.asarray(choices.inside)
-        expected = np.sum(weight[mine] * np.asarray(outcome.decisions)[mine]) / weight[mine].sum() if mine.any() else np.nan
+        expected = (
+            np.sum(weight[mine] * np.asarray(outcome.decisions)[mine]) / weight[mine].sum() if mine.any() else np.nan
+        )
         np.testing.assert_allclose(rates[g * 2 + c], expected, atol=1e-6)
 
 
@@ -212,7 +216,11 @@ def test_any_number_of_groups(groups):
     decisions = np.asarray(outcome.decisions)
     expected = 0.0
     for s in range(10):
-        rates = [decisions[(codes["g"] == g) & (codes["s"] == s)].mean() for g in range(groups) if ((codes["g"] == g) & (codes["s"] == s)).any()]
+        rates = [
+            decisions[(codes["g"] == g) & (codes["s"] == s)].mean()
+            for g in range(groups)
+            if ((codes["g"] == g) & (codes["s"] == s)).any()
+        ]
         expected = max(expected, max(rates) - min(rates))
     assert gap == pytest.approx(expected, abs=1e-6)
 
@@ -284,7 +292,9 @@ def random_choices(seed, n=5, k=3):
         "community": np.repeat(rng.integers(0, 2, (n, 1)), k, 1),
         "kind": rng.integers(0, 2, (n, k)),
     }
-    return ct.make_choices(np.zeros((n, k, 1)), label, available=available, weight=rng.random(n) + 0.1, attributes=codes)
+    return ct.make_choices(
+        np.zeros((n, k, 1)), label, available=available, weight=rng.random(n) + 0.1, attributes=codes
+    )
 
 
 @pytest.mark.parametrize("seed", range(8))
@@ -327,7 +337,9 @@ def test_a_choosers_parity_without_a_kind_is_immovable():
 def test_each_verdict():
     def verdict(group, bound, available=None):
         group = np.array(group)
-        choices = ct.make_choices(np.zeros((*group.shape, 1)), np.zeros(len(group), int), available=available, attributes={"group": group})
+        choices = ct.make_choices(
+            np.zeros((*group.shape, 1)), np.zeros(len(group), int), available=available, attributes={"group": group}
+        )
         return ct.reach(ct.demographic_parity(GROUP, bound), choices)[0].verdict(bound)
 
     assert verdict([[0, 1]] * 4, 0.05) == "ok"
@@ -339,7 +351,10 @@ def test_each_verdict():
     # a is always chosen, b almost always not: single-alternative choices against choices b loses at best half
     alone = np.array([[True, False]] * 10 + [[True, True]])
     assert verdict([[0, 0]] * 10 + [[1, 1]], 0.3, alone) == "immovable"
-    assert verdict([[0, -1]] * 10 + [[1, 1], [1, 1], [2, -1]], 0.3, np.array([[True, False]] * 10 + [[True, True]] * 3)) == "immovable"
+    assert (
+        verdict([[0, -1]] * 10 + [[1, 1], [1, 1], [2, -1]], 0.3, np.array([[True, False]] * 10 + [[True, True]] * 3))
+        == "immovable"
+    )
     three = np.array([[True, False, False]] * 10 + [[True, True, True]] * 3)
     group = [[0, -1, -1]] * 10 + [[1, 1, -1]] * 3
     assert verdict(group, 0.3, three) == "infeasible"  # b is chosen at most half the time, a always
