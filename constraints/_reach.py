@@ -55,10 +55,10 @@ class Reach:
             f"; and {len(self.immovable) - 3} more" if len(self.immovable) > 3 else ""
         )
         return {
-            "immovable": f"{self.name}: no model can move {listed}, so it measures the data, not the model; name the kind "
-            "of alternative with `of` (a chooser's attribute says nothing about which alternative is chosen), or drop it",
+            "immovable": f"{self.name}: no model can move {listed}, so it measures the data, not the model; name the "
+            "kind of alternative with `of` (a chooser's group alone says nothing of which one is chosen), or drop it",
             "inactive": f"{self.name}: only one group has data, so there is nothing to compare",
-            "infeasible": f"{self.name}: every model has a gap of at least {self.lowest:.4g}, above the bound {bound:.4g}",
+            "infeasible": f"{self.name}: every model has a gap of {self.lowest:.4g} or more, the bound is {bound:.4g}",
             "cannot bind": f"{self.name}: no model exceeds {self.highest:.4g}, so the bound {bound:.4g} cannot bind",
             "ok": f"{self.name}: gaps up to {self.highest:.4g} are possible",
         }[what]
@@ -102,7 +102,8 @@ def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
             float(low[live].max(initial=0)), float(high[live].max(initial=0)),
         )  # fmt: skip
     blocks = (len(constraint.blocks()), groups)
-    empty, stuck, low, high = (v.reshape(blocks) for v in (empty, stuck, low, high))
+    empty, stuck = empty.reshape(blocks), stuck.reshape(blocks)
+    low, high = low.reshape(blocks), high.reshape(blocks)
     # largest rate_g - rate_h [B, G, G]: apart, they reach high_g - low_h; `joint` corrects where one choice holds both
     span = high[:, :, None] - low[:, None, :] + joint.reshape(*blocks, groups)
     both = ~empty[:, :, None] & ~empty[:, None, :] & ~np.eye(groups, dtype=bool)

@@ -59,7 +59,7 @@ def example_choices(n: int = 60, k: int = 4, seed: int = 0) -> Choices:
 
 
 class Probe:
-    """A constraint, choices, random rewards with ties, and what the constraint says of them; each clause looks at it."""
+    """A constraint, choices, random rewards with ties, and what the constraint says of them."""
 
     def __init__(self, constraint: Constraint, choices: Choices, seed: int):
         self.constraint, self.choices = constraint, choices
@@ -204,7 +204,7 @@ def unavailable_alternatives_are_invisible(probe: Probe) -> None:
 
 
 def the_bound_bounds_the_gap(probe: Probe) -> None:
-    """One gap per part; `satisfied` compares it with the bound; inequalities that hold prove that the gap is within it."""
+    """One gap per part; `satisfied` compares it with the bound; inequalities that hold prove it is within the bound."""
     constraint, parts = probe.constraint, len(probe.constraint.parts())
     gap = np.asarray(constraint.gap(probe.statistics))
     _require(gap.shape == (parts,), f"gap: shape {gap.shape}, expected one per part, ({parts},)")

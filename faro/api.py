@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 import pandas as pd
 
@@ -22,7 +22,7 @@ from .trained import load_model as load_model
 from .training import Settings
 
 load = _data.load
-Source = str | os.PathLike | pd.DataFrame | Dataset
+Source: TypeAlias = str | os.PathLike | pd.DataFrame | Dataset
 
 
 def train(
@@ -41,8 +41,8 @@ def train(
 ) -> TrainedModel:
     """Train one model whose gap on the train part is at most `bound`; `model.about["status"]` says whether it is.
 
-    `data` is a data set's name, a file or frame with a `schema`, or a `Dataset`. `constraint` is a name (default: the data
-    set's own) or a `Constraint`, which then brings its own bound. `bound = inf` trains without a constraint.
+    `data` is a data set's name, a file or frame with a `schema`, or a `Dataset`. `constraint` is a name (default: the
+    data set's own) or a `Constraint`, which then brings its own bound. `bound = inf` trains without a constraint.
     """
     data = _dataset(data, schema)
     sweep.check_bounds([bound])
@@ -67,7 +67,7 @@ def frontier(
     command: str = "",
     progress: Progress = lambda done, total: None,
 ) -> Frontier:
-    """Train and judge a model for every bound and seed; with `out`, also write table, models, pictures and report there.
+    """Train and judge a model for every bound and seed; with `out`, write table, models, pictures and report there.
 
     A run that `out` already holds is read, not repeated; one that was killed goes on; another one is a `UsageError`
     unless `overwrite`. Arguments as for `train`; `bounds` and `seeds` are lists, or how many.
@@ -81,7 +81,7 @@ def frontier(
         seeds=seeds,
         model=make_model(model),
         settings=settings,
-        folder=out,
+        folder=None if out is None else Path(out),
         overwrite=overwrite,
         command=command,
         progress=progress,

@@ -15,7 +15,7 @@ from .files import write_json
 
 
 class Keeper:
-    """Results of named steps in `folder`; without a folder nothing is stored. A folder with another fingerprint is emptied.
+    """Results of named steps in `folder`; without one nothing is stored. A folder with another fingerprint is emptied.
 
     Stored pytrees are arrays and PRNG keys; their structure is that of `compute`'s result, so no code is stored.
     """

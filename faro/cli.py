@@ -179,7 +179,7 @@ def _output(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--quiet", action="store_true", help="no progress and no notes")
 
 
-# From flags and the configuration file to arguments ----------------------------------------------------------------------
+# From flags and the configuration file to arguments -----------------------------------------------------------------
 
 
 def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, Any]:
@@ -244,7 +244,7 @@ def _seeds(text: Any) -> list[int] | int:
     return values if len(values) > 1 else values[0]
 
 
-# The commands -----------------------------------------------------------------------------------------------------------
+# The commands -------------------------------------------------------------------------------------------------------
 
 
 def _data(options: argparse.Namespace) -> int:

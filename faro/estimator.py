@@ -44,12 +44,12 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
     """Binary classifier whose gap between groups is at most `bound` on the training sample.
 
     constraint: "demographic_parity", "equalized_odds" or "equal_opportunity" (joined by + for several); bound: largest
-    gap of rates, in [0, 1]; model: "linear", "mlp", "mlp:64,32" or a `faro.models.Model`; settings: `faro.training.Settings`
-    or None; random_state: int, seeds the initial parameters. The groups are only needed by `fit`. Without
-    `sensitive_features` the fit is unconstrained.
+    gap of rates, in [0, 1]; model: "linear", "mlp", "mlp:64,32" or a `faro.models.Model`; settings: a
+    `faro.training.Settings` or None; random_state: int, seeds the initial parameters. Groups are only
+    needed by `fit`; without them the fit is unconstrained.
 
-    Fitted: `classes_`, `n_features_in_`, `status_` (FEASIBLE, INFEASIBLE or DIVERGED on the training sample), `gap_` (its
-    hard gaps, one per constraint; None if unconstrained), `groups_`, `params_`.
+    Fitted: `classes_`, `n_features_in_`, `status_` (FEASIBLE, INFEASIBLE or DIVERGED on the training sample), `gap_`
+    (its hard gaps, one per constraint; None if unconstrained), `groups_`, `params_`.
     """
 
     def __init__(self, constraint="demographic_parity", bound=0.05, model="linear", settings=None, random_state=0):
@@ -89,7 +89,8 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
         self.gap_ = None if code is None else np.asarray(best.gap, float)
         self.status_ = "FEASIBLE" if best.candidate else "INFEASIBLE" if best.finite else "DIVERGED"
         if code is not None and self.status_ != "FEASIBLE":
-            message = f"{self.status_}: no iterate within bound {self.bound} on the training sample; gap reached {self.gap_.max():.4g}"
+            reached = f"gap reached {np.max(best.gap):.4g}"
+            message = f"{self.status_}: no iterate within bound {self.bound} on the training sample; {reached}"
             warnings.warn(message, ConvergenceWarning, stacklevel=2)
         return self
 

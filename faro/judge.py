@@ -65,7 +65,7 @@ class Frontier:
         with replacing(folder / "frontier.csv") as temporary:
             self.table.to_csv(temporary, index=False)
         with replacing(folder / "traces.npz") as temporary, open(temporary, "wb") as file:
-            np.savez_compressed(file, **self.traces)
+            np.savez_compressed(file, **self.traces)  # type: ignore[arg-type]
         write_json(folder / "manifest.json", self.manifest)
 
     @classmethod
@@ -86,7 +86,7 @@ class Frontier:
 def judge(data, constraint, constraints, model, settings, views, best: Best, trace: Look) -> Frontier:
     """Every member's figures in float64 from its saved parameters, its status, and who is not dominated."""
     figures = {}
-    population = None if data.population is None else data.population.dataset()
+    population: Any = None if data.population is None else data.population.dataset()
     with jax.enable_x64(True):
         figure = jax.jit(lambda params, choices: _figures(model, constraint, params, choices))
         for part in [*PARTS, *(["population"] if population else [])]:
@@ -160,7 +160,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
 
 
 def _figures(model: models.Model, constraint: Constraint, params: Any, choices: Choices) -> dict[str, Array]:
-    """Figures of all members of a seed on one part, one member at a time so that memory does not grow with the sweep."""
+    """Figures of all members of a seed on one part; one member at a time, so memory does not grow with the sweep."""
 
     def of_member(own):
         hard = outcome(model, own, choices, ct.Hard(), constraint.twins())

@@ -1,4 +1,4 @@
-"""How well rewards predict choices: negative log-likelihood, accuracy, calibration error, ties. Weighted means over choices."""
+"""How well rewards predict choices: log-likelihood, accuracy, calibration error, ties. Weighted means over choices."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ ECE_BINS = 15
 
 
 def log_probabilities(rewards: Array, choices: Choices) -> Array:
-    """log softmax of the rewards over the available alternatives, `[n, K]`, in nats; very negative where unavailable."""
+    """log softmax of the rewards over available alternatives, `[n, K]`, in nats; very negative where unavailable."""
     return jax.nn.log_softmax(jnp.where(choices.available, rewards, -1e30), axis=-1)
 
 
 def log_losses(rewards: Array, choices: Choices) -> Array:
-    """-sum_k chosen log softmax(rewards), `[n]`, in nats: the conditional logit (McFadden 1974), Bradley-Terry at K = 2."""
+    """-sum_k chosen log softmax(rewards), `[n]`, in nats: conditional logit (McFadden 1974), Bradley-Terry at K = 2."""
     return -jnp.sum(choices.chosen * log_probabilities(rewards, choices), axis=-1)
 
 
@@ -31,7 +31,7 @@ def nll(rewards: Array, choices: Choices) -> Array:
 
 
 def accuracy(rewards: Array, choices: Choices) -> Array:
-    """Probability that the best-rewarded alternative is the chosen one, in [0, 1]: mean of sum_k chosen * hard decision.
+    """Probability that the best-rewarded alternative was chosen, in [0, 1]: mean of sum_k chosen * hard decision.
 
     Ties count their share; with soft labels that are known choice probabilities it is the expected accuracy.
     """

@@ -99,7 +99,8 @@ def _score(output: Array, shape: tuple[int, int]) -> Array:
 class FlaxModel(Model):
     """Any Flax module that maps features `[n, K, d + c]` to rewards `[n, K]` or `[n, K, 1]`.
 
-    `module` is a Linen module, or a function of `nnx.Rngs` that makes an NNX module: `lambda rngs: MyModule(8, rngs=rngs)`.
+    `module` is a Linen module, or a function of `nnx.Rngs` that makes an NNX module, as
+    `lambda rngs: MyModule(8, rngs=rngs)`.
     Only parameters are kept: a module with other state (batch statistics, dropout) is refused.
     """
 
@@ -110,7 +111,8 @@ class FlaxModel(Model):
             variables = self.module.init(key, features(choices.take(slice(0, 1))))
             self._only_params(set(variables) - {"params"})
             return variables["params"]
-        _, params, rest = nnx.split(self.module(nnx.Rngs(key)), nnx.Param, ...)
+        make: Any = self.module
+        _, params, *rest = nnx.split(make(nnx.Rngs(key)), nnx.Param, ...)
         self._only_params(
             {type(leaf).__name__ for leaf in jax.tree.leaves(rest, is_leaf=lambda v: isinstance(v, nnx.Variable))}
         )
@@ -118,8 +120,10 @@ class FlaxModel(Model):
 
     def apply(self, params, choices):
         if isinstance(self.module, nn.Module):
-            return _score(self.module.apply({"params": params}, features(choices)), choices.shape)
-        skeleton, state = nnx.split(nnx.eval_shape(lambda: self.module(nnx.Rngs(0))))
+            output: Any = self.module.apply({"params": params}, features(choices))
+            return _score(output, choices.shape)
+        make: Any = self.module
+        skeleton, state = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
         nnx.replace_by_pure_dict(state, params)
         return _score(nnx.merge(skeleton, state)(features(choices)), choices.shape)
 

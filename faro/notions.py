@@ -51,13 +51,17 @@ def make_constraint(
             known("attribute", within, attributes)
             options["within"] = attributes[within]
         if of is not None:
-            kind, level = (
-                of.split("=", 1) if isinstance(of, str) and "=" in of else of if len(of) == 2 else (None, None)
-            )
-            if kind is None:
-                raise UsageError(f"of: expected attribute=level, got {of!r}")
+            kind, level = _kind(of)
             known("attribute", kind, attributes)
             known(f"level of {kind}", level, attributes[kind].levels)
             options["of"] = (attributes[kind], level)
         parts.append(NOTIONS[name](attributes[attribute], bound, **options))
     return parts[0] if len(parts) == 1 else ct.Stack(members=tuple(parts))
+
+
+def _kind(of: str | tuple[str, str]) -> tuple[str, str]:
+    """An attribute's name and a level of it."""
+    pair = tuple(of.split("=", 1)) if isinstance(of, str) else tuple(of)
+    if len(pair) != 2:
+        raise UsageError(f"of: expected attribute=level, got {of!r}")
+    return pair[0], pair[1]

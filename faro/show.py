@@ -88,7 +88,7 @@ def show_description(described: dict[str, Any]) -> None:
     head = f"[bold]{escape(described['name'])}[/bold] {escape(described['title'])}".rstrip()
     console.print(head)
     console.print(
-        f"{described['rows']:,} rows, {described['choices']:,} choices of up to {described['alternatives']} alternatives, "
+        f"{described['rows']:,} rows, {described['choices']:,} choices of up to {described['alternatives']}, "
         f"{described['units']:,} units" + (f", {described['dropped']:,} dropped" if described["dropped"] else "")
     )
     parts = list(described["parts"])

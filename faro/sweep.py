@@ -126,7 +126,7 @@ def train(
     settings: Settings | None = None,
     progress: Progress = lambda done, total: None,
 ) -> TrainedModel:
-    """One model under one constraint, at the constraint's own bound: a sweep with one member. `about` has its figures."""
+    """One model under one constraint, at the constraint's own bound: a sweep of one. `about` has its figures."""
     check_bounds([float(part.bound) for part in constraint.parts()])
     run = _Run(data, constraint, lambda gap: [constraint], [seed], model, settings)
     return run.result(None, False, "", progress).models[-1]
@@ -161,7 +161,7 @@ def fit_for(constraint: Constraint, choices: Choices) -> list[str]:
         tree, axis = (twin.items, 2) if twin.items is not None else (twin.context, 1)
         if all(bool(jnp.all(leaf == jnp.take(leaf, jnp.array([0]), axis))) for leaf in jax.tree.leaves(tree)):
             raise UsageError(
-                f"{constraint.name()}: the twins of {name!r} look alike to the model, so it would measure 0 for every model; "
+                f"{constraint.name()}: the twins of {name!r} look alike to the model, so it is 0 for every model; "
                 f"make {name!r} a feature, or choose another constraint"
             )
     parts = {part.name(): part for part in constraint.parts()}
@@ -246,7 +246,8 @@ class _Run:
         pilots, pilot_looks = keeper.once("start", lambda: sweep.start(jnp.asarray(self.seeds), data))
         constraints = self.grid(float(np.max(np.asarray(pilots.best.gap), -1).mean()))
         lanes = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf, float) for leaf in leaves]), *constraints)
-        states, looks = None, []
+        states: Any = None
+        looks = []
         for stretch in range(STRETCHES):
             progress(stretch + 1, STRETCHES + 2)
 
@@ -269,8 +270,6 @@ def _choices(data: Dataset, view: View, part: str, constraint: Constraint, dtype
 
 def _stack(members: list[Data]) -> Data:
     """One `Data` with a leading axis of seeds; parts are padded to the largest seed's."""
-    padded = [
-        Data(*(part.pad(max(getattr(other, name).shape[0] for other in members)) for name, part in zip(Data._fields, own, strict=True)))
-        for own in members
-    ]  # fmt: skip
+    sizes = [max(part.shape[0] for part in parts) for parts in zip(*members, strict=True)]
+    padded = [Data(*(part.pad(size) for part, size in zip(own, sizes, strict=True))) for own in members]
     return jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)

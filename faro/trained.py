@@ -1,4 +1,4 @@
-"""A trained model: parameters, coding and schema together, so that it can score a table; saved as safetensors + JSON."""
+"""A trained model: parameters, coding and schema, so that it can score a table; saved as safetensors + JSON."""
 
 from __future__ import annotations
 
@@ -58,9 +58,9 @@ class TrainedModel:
     def score(self, data: Any) -> pd.DataFrame:
         """The scored table: a row per alternative that is not the outside option, in the order of the data.
 
-        Columns `unit, choice, alternative`, one per attribute (its level; empty = does not apply), `label` (share of the
-        choice; NaN without labels), `reward`, `decision` (hard, ties shared; in [0, 1]), `weight`, and `part`, the part
-        of the data that this model's seed puts the unit in.
+        Columns `unit, choice, alternative`, one per attribute (its level; empty = does not apply), `label` (share of
+        the choice; NaN without labels), `reward`, `decision` (hard, ties shared, in [0, 1]), `weight`, and `part`,
+        where this model's seed puts the unit.
         """
         data = self.read(data)
         rewards = self.rewards(data)
@@ -91,7 +91,7 @@ class TrainedModel:
         leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
         tensors = {json.dumps([key.key for key in keys]): np.asarray(leaf) for keys, leaf in leaves}
         kind = next((name for name, cls in models.BUILT_IN.items() if type(self.model) is cls), None)
-        options = dataclasses.asdict(self.model) if kind and dataclasses.is_dataclass(self.model) else {}
+        options = dataclasses.asdict(self.model) if kind else {}  # type: ignore[call-overload]
         with replacing(base.with_name(base.name + ".safetensors")) as temporary:
             safetensors.numpy.save_file(tensors, temporary)
         record = {

@@ -216,7 +216,7 @@ class Game:
             game, seen = players.step(game, jax.lax.stop_gradient(moments), *batch)
             return (game, seen.aux), None
 
-        order = None if whole else _shuffled(key, n, s.every, s.batch)
+        order = None if whole else _shuffled(key, n, s.every, s.batch or n)
         (game, moments), _ = jax.lax.scan(step, (game, moments), order, length=s.every)
         return game, moments
 

@@ -105,7 +105,7 @@ def pairs(rewards, group, chosen):
 
 
 def test_by_hand():
-    """Three pairs; g0 wins once against g1, ties once against g1, loses within its own group: 2/4 + ... counted by hand."""
+    """Three pairs; g0 wins once against g1, ties once against g1, loses within its own group."""
     attribute, choices, outcome = pairs([[2, 1], [1, 1], [0, 1]], [[0, 1], [0, 1], [0, 0]], [0, 1, 0])
     constraint = ct.demographic_parity(attribute, 0.1)
     # g0: decisions 1, .5, 0, 1 -> 2.5 / 4; g1: 0, .5 -> .25
@@ -363,20 +363,20 @@ def test_each_verdict():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (dict(items=np.zeros(4)), "items"),
-        (dict(items=np.full((4, 2, 1), np.nan)), "choice 0: items must be finite"),
-        (dict(context=np.array([[1.0], [np.inf], [0], [0]])), "choice 1: context must be finite"),
-        (dict(chosen=np.array([0, 1, 2, 0])), "chosen"),
-        (dict(chosen=np.array([[1, 0], [0, 1], [1, 1], [1, 0]])), "choice 2: labels of a choice must sum to 1"),
-        (dict(available=np.array([[1, 1], [0, 0], [1, 1], [1, 1]], bool)), "choice 1: no alternative is available"),
-        (dict(available=np.array([[0, 1], [1, 1], [1, 1], [1, 1]], bool)), "choice 0: an unavailable alternative"),
-        (dict(weight=np.array([1.0, -1, 1, 1])), "choice 1: weight"),
-        (dict(weight=np.ones(3)), "weight: expected shape"),
-        (dict(attributes={"g": np.zeros((4, 3), int)}), "attribute 'g'"),
+        ({"items": np.zeros(4)}, "items"),
+        ({"items": np.full((4, 2, 1), np.nan)}, "choice 0: items must be finite"),
+        ({"context": np.array([[1.0], [np.inf], [0], [0]])}, "choice 1: context must be finite"),
+        ({"chosen": np.array([0, 1, 2, 0])}, "chosen"),
+        ({"chosen": np.array([[1, 0], [0, 1], [1, 1], [1, 0]])}, "choice 2: labels of a choice must sum to 1"),
+        ({"available": np.array([[1, 1], [0, 0], [1, 1], [1, 1]], bool)}, "choice 1: no alternative is available"),
+        ({"available": np.array([[0, 1], [1, 1], [1, 1], [1, 1]], bool)}, "choice 0: an unavailable alternative"),
+        ({"weight": np.array([1.0, -1, 1, 1])}, "choice 1: weight"),
+        ({"weight": np.ones(3)}, "weight: expected shape"),
+        ({"attributes": {"g": np.zeros((4, 3), int)}}, "attribute 'g'"),
     ],
 )
 def test_broken_promises_are_named(change, message):
-    good = dict(items=np.zeros((4, 2, 1)), chosen=np.array([0, 1, 0, 1]))
+    good = {"items": np.zeros((4, 2, 1)), "chosen": np.array([0, 1, 0, 1])}
     ct.make_choices(**good)
     with pytest.raises(ValueError, match=message):
         ct.make_choices(**good | change)
