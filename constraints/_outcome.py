@@ -14,6 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
+from .alternatives import highest, joined, pieces, total
 from ._choices import Choices, record
 
 LOW = -1e30  # stands for "unavailable" in float32 logits; finite, so rows of padding never make NaN
@@ -46,7 +47,19 @@ class Reading(abc.ABC):
 
 
 def _softmax(logits: Array, available: Array) -> Array:
-    return jax.nn.softmax(jnp.where(available, logits, LOW), axis=-1) * available
+    parts = pieces(jnp.where(available, logits, LOW))
+    top = jax.lax.stop_gradient(highest(parts))
+    powers = [jnp.exp(part - top) for part in parts]
+    mass = total(powers)
+    return joined([power / mass for power in powers]) * available
+
+
+def log_softmax(logits: Array, available: Array) -> Array:
+    """log of the softmax over available alternatives, `[..., K]`; very negative where unavailable."""
+    parts = pieces(jnp.where(available, logits, LOW))
+    top = jax.lax.stop_gradient(highest(parts))
+    mass = top + jnp.log(total([jnp.exp(part - top) for part in parts]))
+    return joined([part - mass for part in parts])
 
 
 @record
@@ -67,8 +80,10 @@ class Hard(Reading):
 
     def decide(self, rewards, available, log_ref):
         rewards = jnp.where(available, jax.lax.stop_gradient(rewards), -jnp.inf)
-        best = (rewards == rewards.max(-1, keepdims=True)) & available
-        return best / jnp.maximum(best.sum(-1, keepdims=True), 1).astype(rewards.dtype)
+        top = highest(pieces(rewards))
+        best = [jnp.asarray(part == top, rewards.dtype) for part in pieces(rewards)]
+        share = 1 / jnp.maximum(total(best), 1)
+        return joined([part * share for part in best]) * available
 
 
 @record

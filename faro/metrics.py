@@ -6,19 +6,15 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from constraints import Choices, Hard, read
+from constraints import Choices, Hard, log_softmax, read
+from constraints.alternatives import highest, pieces, total
 
 ECE_BINS = 15
 
 
-def log_probabilities(rewards: Array, choices: Choices) -> Array:
-    """log softmax of the rewards over available alternatives, `[n, K]`, in nats; very negative where unavailable."""
-    return jax.nn.log_softmax(jnp.where(choices.available, rewards, -1e30), axis=-1)
-
-
 def log_losses(rewards: Array, choices: Choices) -> Array:
     """-sum_k chosen log softmax(rewards), `[n]`, in nats: conditional logit (McFadden 1974), Bradley-Terry at K = 2."""
-    return -jnp.sum(choices.chosen * log_probabilities(rewards, choices), axis=-1)
+    return -total(pieces(choices.chosen * log_softmax(rewards, choices.available)))
 
 
 def _mean(values: Array, choices: Choices) -> Array:
@@ -35,12 +31,12 @@ def accuracy(rewards: Array, choices: Choices) -> Array:
 
     Ties count their share; with soft labels that are known choice probabilities it is the expected accuracy.
     """
-    return _mean(jnp.sum(choices.chosen * read(Hard(), rewards, choices).decisions, axis=-1), choices)
+    return _mean(total(pieces(choices.chosen * read(Hard(), rewards, choices).decisions)), choices)
 
 
 def ties(rewards: Array, choices: Choices) -> Array:
     """Share of the choices whose best alternative is not unique, in [0, 1]."""
-    return _mean(read(Hard(), rewards, choices).decisions.max(-1) < 1, choices)
+    return _mean(highest(pieces(read(Hard(), rewards, choices).decisions)) < 1, choices)
 
 
 def ece(rewards: Array, choices: Choices) -> Array:
@@ -49,7 +45,7 @@ def ece(rewards: Array, choices: Choices) -> Array:
     sum over bins of |sum_i w_i (confidence_i - label share of the predicted alternative_i)| / sum_i w_i.
     Source: Guo et al. ICML 2017, with equal-mass bins (Nguyen & O'Connor 2015).
     """
-    probabilities = jnp.exp(log_probabilities(rewards, choices))
+    probabilities = jnp.exp(log_softmax(rewards, choices.available))
     top = jnp.argmax(jnp.where(choices.available, probabilities, -1), axis=-1)[:, None]
     confidence = jnp.take_along_axis(probabilities, top, -1)[:, 0]
     correct = jnp.take_along_axis(choices.chosen, top, -1)[:, 0]

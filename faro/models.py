@@ -75,7 +75,7 @@ class Linear(Model):
         value = params["intercept"] + choices.items @ params["item"]
         if choices.context is not None:
             value += (choices.context @ params["context"])[:, None]
-            value += jnp.einsum("nkc,nc->nk", choices.items @ params["cross"], choices.context)
+            value += jnp.einsum("nkd,nd->nk", choices.items, choices.context @ params["cross"].T)
         return value
 
 
