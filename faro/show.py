@@ -13,14 +13,18 @@ from rich.table import Table
 from . import report
 
 
+WIDTH = 80  # a narrower terminal wraps lines; tables never lose digits
+
+
 def _console() -> Console:
-    return Console(highlight=False, soft_wrap=False)
+    wide = Console(highlight=False)
+    return wide if wide.width >= WIDTH else Console(highlight=False, width=WIDTH)
 
 
-def _table(*columns: str, title: str | None = None) -> Table:
-    table = Table(box=box.SIMPLE_HEAD, title=title, title_justify="left", pad_edge=False)
+def _table(*columns: str) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i > 0)
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i > 0, overflow="fold")
     return table
 
 
@@ -31,8 +35,8 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
     people = f"{data['people']:,} people, " if data.get("people") else ""
     console.print(f"[bold]{escape(data['name'])}[/bold]: {escape(run.spoken)}; {people}{data['choices']:,} choices")
     # a column per line of thought: what was asked, what holds on train, what was seen on held-out people
-    columns = ["bound", "feasible", "train gap", "dev gap", "dev accuracy", "dev nll"]
-    columns += ["true accuracy", "true frontier"] if run.known else []
+    columns = ["bound", "feasible", "train\ngap", "dev\ngap", "dev\naccuracy", "dev\nnll"]
+    columns += ["expected\naccuracy", "true\nfrontier"] if run.known else []
     table = _table(*columns)
     for row in report.summary_table(run).to_dict("records"):
         free = not math.isfinite(row["bound"])
@@ -97,12 +101,17 @@ def show_description(described: dict[str, Any]) -> None:
         sizes.add_row(name, f"{described['parts'][name]['choices']:,}", f"{described['parts'][name]['units']:,}")
     console.print(sizes)
     for attribute in described["attributes"]:
-        whose = "chooser's" if attribute["chooser"] else "alternative's"
-        table = _table(f"{attribute['name']} ({whose})", "count", *parts, "base rate")
+        chooser = attribute["of"] == "chooser"
+        counted = "choices" if chooser else "alternatives"
+        console.print(f"[bold]{escape(attribute['name'])}[/bold], an attribute of the {attribute['of']}")
+        table = _table("level", counted, *parts, "people" if chooser else "chosen")
         for level in attribute["levels"]:
             rate = level.get("base_rate")
+            last = f"{level['units']:,}" if chooser else "-" if rate is None else f"{rate:.3f}"
             counts = [f"{level['parts'][name]:,}" for name in parts]
-            table.add_row(escape(level["level"]), f"{level['count']:,}", *counts, "" if rate is None else f"{rate:.3f}")
+            table.add_row(escape(level["level"]), f"{level['count']:,}", *counts, last)
+        if attribute["excluded"]:
+            table.add_row("(in no group)", f"{attribute['excluded']:,}")
         console.print(table)
     for name, origin in described["twins"].items():
         console.print(f"twins of {escape(name)}: {escape(origin)}")
