@@ -14,8 +14,8 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from .alternatives import highest, joined, pieces, total
 from ._choices import Choices, record
+from .alternatives import highest, joined, pieces, total
 
 LOW = -1e30  # stands for "unavailable" in float32 logits; finite, so rows of padding never make NaN
 

@@ -12,7 +12,6 @@ from rich.table import Table
 
 from . import report
 
-
 WIDTH = 80  # a narrower terminal wraps lines; tables never lose digits
 
 

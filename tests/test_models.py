@@ -1,0 +1,198 @@
+"""Reward models: what they compute, twins, any Flax module, and what is saved."""
+
+import json
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import pytest
+from flax import nnx
+
+import faro
+from constraints.testing import example_choices
+from faro import models
+from faro.errors import DataError, UsageError
+from faro.trained import TrainedModel, load_model
+
+
+class Tiny(nn.Module):
+    @nn.compact
+    def __call__(self, x):
+        return nn.Dense(1)(nn.tanh(nn.Dense(5)(x)))
+
+
+class TinyNNX(nnx.Module):
+    def __init__(self, rngs):
+        self.hidden = nnx.Linear(5, 4, rngs=rngs)
+        self.out = nnx.List([nnx.Linear(4, 1, rngs=rngs)])
+
+    def __call__(self, x):
+        return self.out[0](jnp.tanh(self.hidden(x)))[..., 0]
+
+
+class TinyNNXNormed(nnx.Module):
+    def __init__(self, rngs):
+        self.norm = nnx.BatchNorm(5, rngs=rngs)
+
+    def __call__(self, x):
+        return self.norm(x).sum(-1)
+
+
+EVERY = [
+    models.Linear(),
+    models.MLP((8, 4)),
+    models.FlaxModel(Tiny()),
+    models.FlaxModel(lambda rngs: TinyNNX(rngs)),
+]
+
+
+@pytest.mark.parametrize("model", EVERY, ids=lambda m: type(m).__name__)
+def test_every_model_scores_alternatives_one_at_a_time(model):
+    """Rewards `[n, K]`, finite, 0 outside; swapping alternatives swaps rewards; vmap over parameters agrees."""
+    choices = example_choices(n=12)
+    params = model.init(jax.random.key(0), choices)
+    rewards = models.rewards(model, params, choices)
+    assert rewards.shape == choices.shape and np.isfinite(rewards).all()
+    assert not np.any(np.asarray(rewards)[np.asarray(choices.outside)])
+    swap = jnp.array([1, 0, 2, 3])
+    swapped = choices.replace(items=choices.items[:, swap], outside=choices.outside[:, swap])
+    np.testing.assert_allclose(models.rewards(model, params, swapped), rewards[:, swap], atol=1e-6)
+    both = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params)
+    again = jax.jit(jax.vmap(lambda p: models.rewards(model, p, choices)))(both)
+    np.testing.assert_allclose(again, jnp.stack([rewards, rewards]), atol=1e-6)
+    assert not np.allclose(models.rewards(model, model.init(jax.random.key(1), choices), choices), rewards)
+
+
+@pytest.mark.parametrize("model", EVERY, ids=lambda m: type(m).__name__)
+def test_twin_rewards_are_rewards_of_the_twin(model):
+    choices = example_choices(n=12)
+    params = jax.tree.map(lambda leaf: leaf + 0.3, model.init(jax.random.key(0), choices))
+    found = models.twin_rewards(model, params, choices, ("group", "community"))
+    for level in range(4):
+        at = choices.replace(items=choices.twins["group"].items[:, :, level])
+        np.testing.assert_allclose(found["group"][..., level], models.rewards(model, params, at), atol=1e-5)
+    for level in range(2):
+        at = choices.replace(context=choices.twins["community"].context[:, level])
+        np.testing.assert_allclose(found["community"][..., level], models.rewards(model, params, at), atol=1e-5)
+
+
+def test_the_linear_model_is_its_formula():
+    choices = example_choices(n=12)
+    model, rng = models.Linear(), np.random.default_rng(0)
+    params = model.init(jax.random.key(0), choices)
+    params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), leaf.dtype), params)
+    x, z = np.asarray(choices.items), np.asarray(choices.context)
+    taste = np.asarray(params["item"]) + z @ np.asarray(params["cross"]).T
+    expected = float(params["intercept"]) + (z @ np.asarray(params["context"]))[:, None] + (x * taste[:, None]).sum(-1)
+    np.testing.assert_allclose(model.apply(params, choices), expected, atol=1e-5)
+
+
+def test_modules_that_cannot_be_rewards_are_refused():
+    choices = example_choices(n=12)
+
+    class TwoOutputs(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.Dense(2)(x)
+
+    class Normed(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.BatchNorm(use_running_average=False)(x).sum(-1)
+
+    wrong = models.FlaxModel(TwoOutputs())
+    with pytest.raises(ValueError, match="must map features"):
+        wrong.apply(wrong.init(jax.random.key(0), choices), choices)
+    with pytest.raises(ValueError, match="parameters only"):
+        models.FlaxModel(Normed()).init(jax.random.key(0), choices)
+    with pytest.raises(ValueError, match="parameters only"):
+        models.FlaxModel(lambda rngs: TinyNNXNormed(rngs)).init(jax.random.key(0), choices)
+
+
+# Saved models ---------------------------------------------------------------------------------------------------------
+
+DEMO = faro.load("demo")
+
+
+def trained(model, seed=0):
+    coding = DEMO.fit_coding(DEMO.rows(("train", "dual"), seed))
+    params = model.init(jax.random.key(seed), DEMO.choices(coding, np.arange(4)))
+    params = jax.tree.map(lambda leaf: np.asarray(leaf) + np.float32(0.1), params)
+    return TrainedModel(model, params, coding, DEMO.schema, {"seed": seed})
+
+
+@pytest.mark.parametrize("model", [models.Linear(), models.MLP((8, 4))], ids=["linear", "mlp"])
+def test_a_saved_model_scores_exactly_as_before(model, tmp_path):
+    before = trained(model)
+    after = load_model(before.save(tmp_path / "some" / "model"))
+    np.testing.assert_array_equal(after.rewards(DEMO), before.rewards(DEMO))
+    pd.testing.assert_frame_equal(after.score(DEMO.frame), before.score(DEMO))
+    assert sorted(path.name for path in (tmp_path / "some").iterdir()) == ["model.json", "model.safetensors"]
+    record = json.loads((tmp_path / "some" / "model.json").read_text())
+    assert record["features"]["items"][:3] == ["quality", "clarity", "brevity"]
+
+
+def test_models_of_your_own_are_loaded_with_their_class(tmp_path):
+    for own in (models.FlaxModel(Tiny()), models.FlaxModel(lambda rngs: TinyNNXOnDemo(rngs))):
+        before = trained(own)
+        path = before.save(tmp_path / "own")
+        with pytest.raises(UsageError, match="not built in"):
+            load_model(path)
+        np.testing.assert_array_equal(load_model(path, own).rewards(DEMO), before.rewards(DEMO))
+
+
+class TinyNNXOnDemo(nnx.Module):
+    def __init__(self, rngs):
+        self.layers = nnx.List([nnx.Linear(7, 3, rngs=rngs), nnx.Linear(3, 1, rngs=rngs)])
+
+    def __call__(self, x):
+        return self.layers[1](jnp.tanh(self.layers[0](x)))
+
+
+def test_the_scored_table():
+    """A row per alternative; decisions of a choice sum to 1; rewards by hand in float64; parts of the data set."""
+    model = trained(models.Linear())
+    scored = model.score(DEMO)
+    assert list(scored) == [
+        "unit", "choice", "alternative", "dialect", "community", "label", "reward", "decision", "weight", "part",
+    ]  # fmt: skip
+    assert len(scored) == 24_000
+    assert (scored.groupby("choice", sort=False)["decision"].sum() == 1).all()
+    best = scored.groupby("choice")["reward"].transform("max") == scored["reward"]
+    assert (scored.loc[best, "decision"] > 0).all() and (scored.loc[~best, "decision"] == 0).all()
+    names = np.array(["train", "dual", "selection", "dev", "gate"])
+    np.testing.assert_array_equal(scored["part"], np.repeat(names[DEMO.parts(0)], 2))
+    items = model.coding.transform(DEMO.parsed.items, DEMO.parsed.context, np.float64)[0]
+    context = model.coding.transform(DEMO.parsed.items, DEMO.parsed.context, np.float64)[1]
+    p = {name: np.asarray(leaf, np.float64) for name, leaf in model.params.items()}
+    expected = p["intercept"] + (items * (p["item"] + context @ p["cross"].T)[:, None]).sum(-1)
+    expected += (context @ p["context"])[:, None]
+    np.testing.assert_allclose(scored["reward"], expected.ravel(), atol=1e-12)
+
+
+def test_new_people_without_labels_are_scored():
+    model = trained(models.Linear())
+    new = DEMO.frame.drop(columns=[DEMO.schema.label])
+    scored = model.score(new)
+    assert scored["label"].isna().all()
+    np.testing.assert_array_equal(scored["reward"], model.score(DEMO)["reward"])
+
+
+def test_damage_is_named(tmp_path):
+    path = trained(models.Linear()).save(tmp_path / "model")
+    with pytest.raises(DataError, match="no model at"):
+        load_model(tmp_path / "absent")
+    weights = path.with_suffix(".safetensors")
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-8])
+    with pytest.raises(DataError, match="damaged"):
+        load_model(path)
+    weights.write_bytes(whole)
+    path.write_text(path.read_text().replace('"faro-model/1"', '"faro-model/9"'))
+    with pytest.raises(DataError, match="faro-model/9"):
+        load_model(path)
+    path.write_text("{")
+    with pytest.raises(DataError, match="damaged"):
+        load_model(path)

@@ -1,0 +1,203 @@
+"""One member of a sweep: the game finds what it should, and returns what it says it returns."""
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import constraints as ct
+from faro import metrics, models
+from faro.errors import UsageError
+from faro.training import Data, Game, Settings
+
+GROUP = ct.Attribute("g", ("a", "b"))
+
+
+def biased(n=3000, seed=0):
+    """Pairs whose quality differs by group, so that an unconstrained model has a demographic-parity gap of about .3."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, 2, (n, 2))
+    x = rng.normal(size=(n, 2, 3)) + np.stack([-0.8 * group, 0 * group, 0 * group], -1)
+    utility = x @ [1.5, -1.0, 0.5] - 0.5 * group
+    items = np.concatenate([x, np.eye(2)[group]], -1)
+    chosen = (utility[:, 1] - utility[:, 0] + rng.logistic(size=n) > 0).astype(int)
+    return ct.make_choices(items, chosen, attributes={"g": group})
+
+
+CHOICES = biased()
+DATA = Data(CHOICES.take(slice(0, 2400)), CHOICES.take(slice(2400, 3000)))
+
+
+@pytest.fixture(scope="module")
+def pilot():
+    game = Game(models.Linear(), Settings(steps=300))
+    return jax.jit(game.start, static_argnums=3)(jax.random.key(0), ct.demographic_parity(GROUP), DATA, 100)
+
+
+def play(constraint, pilot, settings, data=DATA):
+    game = Game(models.Linear(), settings)
+
+    @jax.jit
+    def run(pilot, constraint, data):
+        return game.advance(game.enter(pilot, constraint, data), constraint, data, settings.rounds)
+
+    return run(pilot, constraint, data)
+
+
+def figures(model, params, constraint, choices):
+    rewards = models.rewards(model, params, choices)
+    hard = ct.read(ct.Hard(), rewards, choices)
+    gap = constraint.gap(constraint.statistics(hard, choices))
+    return float(gap[0]), float(metrics.accuracy(rewards, choices)), float(metrics.nll(rewards, choices))
+
+
+def test_the_pilot_is_the_unconstrained_optimum(pilot):
+    member, looks = pilot
+    assert member.best.candidate and not np.any(looks.multipliers)
+    gradient = jax.grad(lambda p: metrics.nll(models.rewards(models.Linear(), p, DATA.train), DATA.train))(
+        member.game.params
+    )
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient)) < 5e-3
+    assert 0.2 < float(member.best.gap[0]) < 0.45
+
+
+@pytest.mark.parametrize("dual", ["nupi", "ascent"])
+@pytest.mark.parametrize("form", ["centred", "anchored", "pairwise"])
+def test_bounds_are_met_at_little_cost(pilot, dual, form):
+    """Also with one movable rate pair, where the game settles: it must settle within the bound, not a hair above."""
+    constraint = ct.demographic_parity(GROUP, 0.1, form=form)
+    unconstrained = figures(models.Linear(), pilot[0].best.params, constraint, DATA.train)
+    member, looks = play(constraint, pilot[0], Settings(steps=600, dual=dual))
+    gap, accuracy, _ = figures(models.Linear(), member.best.params, constraint, DATA.train)
+    assert member.best.candidate and gap <= 0.1
+    assert accuracy > unconstrained[1] - 0.05
+    assert np.all(np.asarray(looks.multipliers) >= 0) and np.any(np.asarray(looks.multipliers) > 0)
+
+
+def test_what_is_returned_is_the_candidate_with_the_lowest_selection_loss(pilot):
+    """Recomputed from the trace alone: among looks within the bound and with few ties, the smallest selection loss."""
+    constraint = ct.demographic_parity(GROUP, 0.1)
+    member, looks = play(constraint, pilot[0], Settings(steps=300))
+    within = (np.asarray(looks.gap)[:, 0] <= 0.1 * (1 - 1e-4)) & (np.asarray(looks.ties) <= 0.01)
+    assert 0 < within.sum() < len(within)
+    best = np.flatnonzero(within)[np.argmin(np.asarray(looks.selection_loss)[within])]
+    assert float(member.best.merit) == float(looks.selection_loss[best])
+    gap, _, _ = figures(models.Linear(), member.best.params, constraint, DATA.train)
+    assert gap == pytest.approx(float(looks.gap[best, 0]), abs=1e-6)
+    selection = figures(models.Linear(), member.best.params, constraint, DATA.selection)
+    assert selection[2] == pytest.approx(float(member.best.merit), abs=1e-5)
+
+
+def test_a_constant_reward_is_no_candidate(pilot):
+    """Everything is tied, the gap is 0, and still nothing may be returned as FEASIBLE."""
+    blank = jax.tree.map(jnp.zeros_like, DATA)
+    same = Data(*(own.replace(items=zero.items) for own, zero in zip(DATA, blank, strict=True)))
+    member, looks = play(ct.demographic_parity(GROUP, 0.1), pilot[0], Settings(steps=30), same)
+    assert float(looks.gap.max()) == 0 and float(looks.ties.min()) == 1
+    assert not member.best.candidate and member.best.finite
+
+
+def test_what_cannot_be_met_returns_the_closest(pilot):
+    """Single-alternative choices force group a to be chosen always: the gap cannot fall below 1/2 or so."""
+    rng = np.random.default_rng(0)
+    n = 400
+    available = np.ones((n, 3), bool)
+    available[: n // 2, 1:] = False
+    group = np.full((n, 3), -1)
+    group[: n // 2, 0] = 0
+    group[n // 2 :, :2] = 1
+    choices = ct.make_choices(
+        rng.normal(size=(n, 3, 5)), np.zeros(n, int), available=available, attributes={"g": group}
+    )
+    member, looks = play(ct.demographic_parity(GROUP, 0.2), pilot[0], Settings(steps=60), Data(choices, choices))
+    assert not member.best.candidate
+    assert float(member.best.smallest_gap[0]) == float(looks.gap.min()) >= 0.5 - 1e-6
+    gap, _, _ = figures(models.Linear(), member.best.params, ct.demographic_parity(GROUP, 0.2), choices)
+    assert gap == pytest.approx(float(looks.gap.min()), abs=1e-6)
+
+
+def test_divergence_is_seen(pilot):
+    wild = Settings(steps=30, learning_rate=1e38)
+    constraint = ct.demographic_parity(GROUP, 0.1)
+    game = Game(models.Linear(), wild)
+    member, _ = jax.jit(game.start, static_argnums=3)(jax.random.key(0), constraint, DATA, 10)
+    assert not member.best.finite
+
+
+def test_minibatches_reach_what_full_batches_reach(pilot):
+    constraint = ct.demographic_parity(GROUP, 0.1)
+    full, _ = play(constraint, pilot[0], Settings(steps=600))
+    mini, _ = play(constraint, pilot[0], Settings(steps=1500, every=5, batch=256, learning_rate=0.02))
+    a = figures(models.Linear(), full.best.params, constraint, DATA.train)
+    b = figures(models.Linear(), mini.best.params, constraint, DATA.train)
+    assert mini.best.candidate and b[0] <= 0.1
+    assert b[1] > a[1] - 0.02
+
+
+def test_minibatch_rates_are_unbiased_where_batch_ratios_are_not():
+    """A 1 % group: rates from fixed population masses average to the truth; ratios within a batch of 64 do not."""
+    rng = np.random.default_rng(0)
+    n = 6400
+    # group b is a rare alternative, chosen more often where it is together with another of its group
+    group = (rng.random((n, 2)) < 0.01).astype(int)
+    choices = ct.make_choices(np.zeros((n, 2, 1)), rng.integers(0, 2, n), attributes={"g": group})
+    rewards = jnp.asarray(rng.normal(size=(n, 2)) - 0.6 * group)
+    constraint = ct.demographic_parity(GROUP, form="pairwise")
+    outcome = ct.read(ct.Hard(), rewards, choices)
+    truth = constraint.statistics(outcome, choices)
+    rows = constraint.prepare(choices)
+    order = rng.permutation(n).reshape(100, 64)
+
+    def one(index):
+        own = jax.tree.map(lambda leaf: leaf[index], rows)
+        part = jax.tree.map(lambda leaf: leaf[index], outcome)
+        sums, masses = constraint.sums(part, own), constraint.masses(own)
+        unbiased = constraint.combine(ct.Statistics(sums * n / 64, truth.masses))
+        return unbiased, constraint.combine(ct.Statistics(sums, masses))
+
+    fixed, ratio = jax.vmap(one)(jnp.asarray(order))
+    exact = np.asarray(constraint.combine(truth))
+    np.testing.assert_allclose(fixed.mean(0), exact, atol=1e-5)
+    assert np.abs(np.asarray(ratio).mean(0) - exact).max() > 0.03
+
+
+def test_padding_changes_nothing(pilot, x64):
+    constraint = ct.demographic_parity(GROUP, 0.1)
+    game = Game(models.Linear(), Settings(steps=60))
+    run = jax.jit(game.start, static_argnums=3)
+    plain, _ = run(jax.random.key(0), constraint, DATA, 20)
+    padded, _ = run(jax.random.key(0), constraint, Data(DATA.train.pad(2500), DATA.selection.pad(700)), 20)
+    for a, b in zip(jax.tree.leaves(plain.best.params), jax.tree.leaves(padded.best.params), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_counterfactual_parity_trains():
+    """The twin's attribute has an effect of its own; the constraint removes it and leaves the rest."""
+    levels = jnp.eye(2)
+    items = CHOICES.items
+    twin = jnp.concatenate(
+        [jnp.repeat(items[:, :, None, :3], 2, 2), jnp.broadcast_to(levels, (*items.shape[:2], 2, 2))], -1
+    )
+    valid = jnp.ones((*items.shape[:2], 2), bool)
+    choices = CHOICES.replace(twins={"g": ct.Twin(items=twin, valid=valid)})
+    data = Data(choices.take(slice(0, 2400)), choices.take(slice(2400, 3000)))
+    constraint = ct.counterfactual_parity(GROUP, 0.02)
+    game = Game(models.Linear(), Settings(steps=300))
+    start, _ = jax.jit(game.start, static_argnums=3)(jax.random.key(0), constraint, data, 100)
+    member, _ = play(constraint, start, Settings(steps=300), data)
+    assert float(start.best.gap[0]) > 0.05
+    assert member.best.candidate and float(member.best.gap[0]) <= 0.02
+    effect = member.best.params["item"][4] - member.best.params["item"][3]
+    assert abs(float(effect)) < 0.35 * abs(float(start.best.params["item"][4] - start.best.params["item"][3]))
+
+
+@pytest.mark.parametrize(
+    "values", [{"step": 3}, {"steps": 0}, {"steps": 1.5}, {"temperature": 0}, {"learning_rate": float("nan")},
+               {"dual": "adam"}, {"batch": 0}, {"every": 10, "steps": 5}, {"cap": -1}, {"steps": "many"}],
+)  # fmt: skip
+def test_settings_that_cannot_be_are_refused(values):
+    with pytest.raises(UsageError):
+        Settings.of(values)
+    assert Settings.of(dataclasses.asdict(Settings())) == Settings()
