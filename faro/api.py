@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import dataclasses
+import numbers
 import os
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -35,7 +37,7 @@ def train(
     bound: float = 0.05,
     seed: int = 0,
     model: str | models.Model = "linear",
-    settings: Settings | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     progress: Progress = lambda done, total: None,
 ) -> TrainedModel:
@@ -44,10 +46,10 @@ def train(
     `data` is a data set's name, a file or frame with a `schema`, or a `Dataset`. `constraint` is a name (default: the
     data set's own) or a `Constraint`, which then brings its own bound. `bound = inf` trains without a constraint.
     """
-    data = _dataset(data, schema)
-    sweep.check_bounds([bound])
+    data, bound = _dataset(data, schema), _bound(bound)
     own = _constraint(data, constraint, attribute, of, within, bound)
-    return sweep.train(data, own, seed=seed, model=make_model(model), settings=settings, progress=progress)
+    seed = _listed("seed", [seed], numbers.Integral)[0]
+    return sweep.train(data, own, seed=seed, model=make_model(model), settings=_settings(settings), progress=progress)
 
 
 def frontier(
@@ -60,7 +62,7 @@ def frontier(
     bounds: Sequence[float] | int = 20,
     seeds: Sequence[int] | int = 3,
     model: str | models.Model = "linear",
-    settings: Settings | None = None,
+    settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     out: str | os.PathLike | None = None,
     overwrite: bool = False,
@@ -77,10 +79,10 @@ def frontier(
     run = sweep.frontier(
         data,
         own,
-        bounds=bounds,
-        seeds=seeds,
+        bounds=_listed("bounds", bounds, numbers.Real),
+        seeds=_listed("seeds", seeds, numbers.Integral),
         model=make_model(model),
-        settings=settings,
+        settings=_settings(settings),
         folder=None if out is None else Path(out),
         overwrite=overwrite,
         command=command,
@@ -97,9 +99,11 @@ def make_model(model: str | models.Model) -> models.Model:
     """A model by name: "linear", "mlp", or "mlp:64,32" with the widths of its layers."""
     if isinstance(model, models.Model):
         return model
-    name, _, widths = model.partition(":")
+    if not isinstance(model, str):
+        raise UsageError(f"model: expected a name or a faro.models.Model (wrap a Flax module), got {model!r}")
+    name, colon, widths = model.partition(":")
     known("model", name, models.BUILT_IN)
-    if not widths:
+    if not colon:
         return models.BUILT_IN[name]()
     try:
         sizes = tuple(int(width) for width in widths.split(","))
@@ -110,11 +114,41 @@ def make_model(model: str | models.Model) -> models.Model:
     return models.MLP(sizes)
 
 
+def _settings(settings: Settings | Mapping[str, Any] | None) -> Settings:
+    """Settings, checked, also from a dictionary of those that differ from the defaults."""
+    values = dataclasses.asdict(settings) if isinstance(settings, Settings) else settings or {}
+    if not isinstance(values, Mapping):
+        raise UsageError(f"settings: expected faro.Settings or a dictionary, got {settings!r}")
+    return Settings.of(values)
+
+
+def _bound(bound: Any) -> float:
+    if isinstance(bound, bool) or not isinstance(bound, numbers.Real):
+        raise UsageError(f"bound: expected a number, got {bound!r}")
+    return sweep.check_bounds([float(bound)])[0]
+
+
+def _listed(what: str, values: Any, kind: type) -> Any:
+    """A count as int, or a list of numbers of this kind; one that is no count is a list of one."""
+    if isinstance(values, numbers.Integral) and not isinstance(values, bool):
+        return int(values)
+    many = [values] if isinstance(values, numbers.Number) else values
+    wrong = isinstance(many, str) or not isinstance(many, Iterable)
+    many = [] if wrong else list(many)
+    if wrong or any(isinstance(value, bool) or not isinstance(value, kind) for value in many):
+        raise UsageError(f"{what}: expected how many, or a list of numbers, got {values!r}")
+    return many
+
+
 def _dataset(data: Source, schema: Any) -> Dataset:
+    if isinstance(data, Dataset) and schema is not None:
+        raise UsageError("schema: a Dataset has one already; leave it out")
     return data if isinstance(data, Dataset) else load(data, schema)
 
 
 def _constraint(data: Dataset, constraint, attribute, of, within, bound) -> Constraint:
+    if constraint is not None and not isinstance(constraint, str | Constraint):
+        raise UsageError(f"constraint: expected a name or a Constraint, got {constraint!r}")
     if isinstance(constraint, Constraint):
         if attribute or of or within:
             raise UsageError(
@@ -126,7 +160,7 @@ def _constraint(data: Dataset, constraint, attribute, of, within, bound) -> Cons
         attribute, of = default.get("attribute"), of or default.get("of")
     return make_constraint(
         data.attributes,
-        constraint or default.get("constraint") or "demographic_parity",
+        default.get("constraint", "demographic_parity") if constraint is None else constraint,
         attribute,
         of=of,
         within=within,

@@ -23,6 +23,19 @@ from .errors import DataError, FaroError, UsageError
 CODES = "exit codes: 0 done, 2 wrong usage, 3 no model FEASIBLE, 5 bad data, 70 internal error or all DIVERGED"
 SHARED = ("data", "schema", "constraint", "attribute", "of", "within", "model", "temperature", "out")
 
+# what a configuration file may give, where that is not text alone
+KINDS: dict[str, tuple[type, ...]] = {
+    "of": (str, list),
+    "schema": (str, dict),
+    "settings": (dict,),
+    "temperature": (int, float),
+    "bound": (int, float),
+    "bounds": (int, float, str, list),
+    "seed": (int,),
+    "seeds": (int, str, list),
+}
+WORDS = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
+
 
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. Never shows a traceback for a mistake of the user."""
@@ -54,8 +67,22 @@ def main(argv: list[str] | None = None) -> int:
 # What can be said -----------------------------------------------------------------------------------------------------
 
 
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong on one line, and where the help is."""
+
+    def parse_known_args(self, args=None, namespace=None):  # here, and not in `parse_args`: named by its own command
+        options, extra = super().parse_known_args(args, namespace)
+        if extra:
+            self.error(f"unknown option or argument {shlex.join(extra)}")
+        return options, extra
+
+    def error(self, message):
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="faro",
         description="Train choice models under fairness constraints and see what each level of fairness costs.",
         epilog=f"start with:  faro frontier --data demo --out out/demo\n{CODES}",
@@ -193,12 +220,17 @@ def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, 
     if options.config:
         try:
             values = tomllib.loads(Path(options.config).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise UsageError(f"no configuration file {options.config}") from None
+        except OSError as error:
+            raise UsageError(f"{options.config}: cannot be read: {error.strerror}") from None
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{options.config}: not TOML: {error}") from None
         for name in values:
             known(f"name in {options.config}", name, [*names, "settings"])
+        for name, value in values.items():
+            kinds = KINDS.get(name, (str,))
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                expected = " or ".join(dict.fromkeys(WORDS[kind] for kind in kinds))
+                raise UsageError(f"{options.config}: {name}: expected {expected}, got {value!r}")
     settings = dict(values.pop("settings", {}))
     values |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if "temperature" in values:
@@ -214,18 +246,19 @@ def _bounds(text: Any) -> list[float] | int:
     """ "LO:HI:N", "a,b,c", "N", a number or a list -> bounds, or how many."""
     import numpy as np
 
-    if isinstance(text, int | list):
+    if isinstance(text, int):
         return text
+    text = ",".join(map(str, text)) if isinstance(text, list) else str(text)
     try:
-        if ":" in str(text):
-            low, high, count = str(text).split(":")
+        if ":" in text:
+            low, high, count = text.split(":")
             first, last, n = float(low), float(high), int(count)
             if n < 1 or not 0 < first <= last < float("inf"):
                 raise UsageError(f"--bounds LO:HI:N expects 0 < LO <= HI and N >= 1, got {text}")
             return [float(f"{bound:.6g}") for bound in np.geomspace(first, last, n)]
-        if str(text).isdigit() and int(text) > 0:
+        if text.isdecimal() and int(text) > 0:
             return int(text)
-        return [float(part) for part in str(text).split(",")]
+        return [float(part) for part in text.split(",")]
     except ValueError as error:
         if isinstance(error, UsageError):
             raise
@@ -233,10 +266,11 @@ def _bounds(text: Any) -> list[float] | int:
 
 
 def _seeds(text: Any) -> list[int] | int:
-    if isinstance(text, int | list):
+    if isinstance(text, int):
         return text
+    text = ",".join(map(str, text)) if isinstance(text, list) else str(text)
     try:
-        values = [int(part) for part in str(text).split(",")]
+        values = [int(part) for part in text.split(",")]
     except ValueError:
         raise UsageError(f"--seeds expects a count or a list of whole numbers, got {text!r}") from None
     if min(values) < 0 or values == [0]:
@@ -252,6 +286,8 @@ def _data(options: argparse.Namespace) -> int:
     from .show import show_description, show_listing
 
     if options.action == "list":
+        if options.name:
+            raise UsageError(f"faro data list takes no name, got {options.name!r}; see: faro data describe")
         listing = data.listing()
         print(json.dumps(listing, indent=1)) if options.json else show_listing(listing)
         return 0
@@ -304,7 +340,8 @@ def _frontier(options: argparse.Namespace) -> int:
 
 def _outcome(table: Any) -> int:
     """3 if no member under a bound is FEASIBLE, 70 if all DIVERGED."""
-    status = table.loc[table["bound"] < float("inf"), "status"]
+    bounded = table["bound"] < float("inf")
+    status = table.loc[bounded if bounded.any() else ~bounded, "status"]
     if (status == "DIVERGED").all():
         return 70
     return 0 if (status == "FEASIBLE").any() else 3

@@ -144,9 +144,10 @@ def check_bounds(bounds: Sequence[float]) -> list[float]:
 
 
 def default_bounds(gap: float, count: int) -> list[float]:
-    """`count` bounds, geometric from 0.01 (or a tenth of the gap, if that is less) to the unconstrained train gap."""
+    """`count` bounds, geometric from 0.01 to the unconstrained train gap (from a tenth of it, if it is below 0.01)."""
     top = max(gap, 1e-6)
-    bounds = np.geomspace(min(LOWEST_BOUND, top / 10), top, count) if count > 1 else np.array([top / 2])
+    bottom = LOWEST_BOUND if top > LOWEST_BOUND else top / 10
+    bounds = np.geomspace(bottom, top, count) if count > 1 else np.array([top / 2])
     return [float(f"{bound:.4g}") for bound in bounds]
 
 
@@ -220,7 +221,7 @@ class _Run:
         notes = fit_for(self.constraint, members[0].train)
         keeper = Keeper(None if folder is None else folder / ".progress", self.fingerprint)
         sweep = Sweep(self.model, self.settings, self.constraint)
-        constraints, best, trace = self._play(sweep, _stack(members), keeper, progress)
+        constraints, best, trace = self._play(sweep, stack(members), keeper, progress)
         everyone = [self.constraint.at(UNCONSTRAINED), *constraints]
         run = judge(self.data, self.constraint, everyone, self.model, self.settings, views, best, trace)
         run.manifest.update(
@@ -268,7 +269,7 @@ def _choices(data: Dataset, view: View, part: str, constraint: Constraint, dtype
     return data.choices(view.coding, view.rows[part], twins=constraint.twins(), dtype=dtype)
 
 
-def _stack(members: list[Data]) -> Data:
+def stack(members: list[Data]) -> Data:
     """One `Data` with a leading axis of seeds; parts are padded to the largest seed's."""
     sizes = [max(part.shape[0] for part in parts) for parts in zip(*members, strict=True)]
     padded = [Data(*(part.pad(size) for part, size in zip(own, sizes, strict=True))) for own in members]
