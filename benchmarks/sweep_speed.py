@@ -33,7 +33,7 @@ def main() -> None:
     sweep = Sweep(models.Linear(), Settings(), constraint)
     pilots, _ = sweep.start(jnp.asarray([0]), own)
     print(
-        f"{data.name}: {own.train.weight.shape[1]:,} train choices, {sweep.rounds} rounds a call, {jax.devices()[0].device_kind}"
+        f"{data.name}: {own.train.weight.shape[1]:,} train choices, {sweep.rounds} rounds a call, {jax.default_backend()}"
     )
     print(
         f"{'members':>8} {'compile s':>10} {'call s (min median max)':>26} {'s per member':>13} {'ratio to alone':>15}"
@@ -52,10 +52,9 @@ def main() -> None:
             times.append(time.perf_counter() - began)
         middle = statistics.median(times)
         alone = alone or middle / count
+        ratio = middle / count / alone
         spread = f"{min(times):.3f} {middle:.3f} {max(times):.3f}"
-        print(
-            f"{count:>8} {compiled - middle:>10.2f} {spread:>26} {middle / count:>13.4f} {middle / count / alone:>15.2f}"
-        )
+        print(f"{count:>8} {compiled - middle:>10.2f} {spread:>26} {middle / count:>13.4f} {ratio:>15.2f}")
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ def read(reading: Reading, rewards: Array, choices: Choices, twins: Mapping[str,
     decisions = reading.decide(rewards, choices.available, log_ref)
     read_twins = {}
     for name, twin_rewards in (twins or {}).items():
-        decide = _chooser_set if choices.twins[name].items is None else _alone_set
+        decide = _alone_set if choices.twins[name].context is None else _chooser_set
         read_twins[name] = TwinOutcome(
             rewards=twin_rewards, decisions=decide(reading, rewards, twin_rewards, choices.available, log_ref)
         )

@@ -48,7 +48,7 @@ def train(
     """
     data, bound = _dataset(data, schema), _bound(bound)
     own = _constraint(data, constraint, attribute, of, within, bound)
-    seed = _listed("seed", [seed], numbers.Integral)[0]
+    seed = _seeds([seed])[0]
     return sweep.train(data, own, seed=seed, model=make_model(model), settings=_settings(settings), progress=progress)
 
 
@@ -80,7 +80,7 @@ def frontier(
         data,
         own,
         bounds=_listed("bounds", bounds, numbers.Real),
-        seeds=_listed("seeds", seeds, numbers.Integral),
+        seeds=_seeds(seeds),
         model=make_model(model),
         settings=_settings(settings),
         folder=None if out is None else Path(out),
@@ -118,7 +118,7 @@ def _settings(settings: Settings | Mapping[str, Any] | None) -> Settings:
     """Settings, checked, also from a dictionary of those that differ from the defaults."""
     values = dataclasses.asdict(settings) if isinstance(settings, Settings) else settings or {}
     if not isinstance(values, Mapping):
-        raise UsageError(f"settings: expected faro.Settings or a dictionary, got {settings!r}")
+        raise UsageError(f"settings: expected faro.training.Settings or a dictionary, got {settings!r}")
     return Settings.of(values)
 
 
@@ -138,6 +138,13 @@ def _listed(what: str, values: Any, kind: type) -> Any:
     if wrong or any(isinstance(value, bool) or not isinstance(value, kind) for value in many):
         raise UsageError(f"{what}: expected how many, or a list of numbers, got {values!r}")
     return many
+
+
+def _seeds(seeds: Any) -> Any:
+    values = _listed("seeds", seeds, numbers.Integral)
+    if not isinstance(values, int) and any(not 0 <= seed < 2**31 for seed in values):
+        raise UsageError(f"seeds: expected whole numbers from 0 to {2**31 - 1}, got {seeds}")
+    return values
 
 
 def _dataset(data: Source, schema: Any) -> Dataset:

@@ -143,6 +143,7 @@ class Game:
 
     def advance(self, member: Member, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
         """Play `rounds` rounds; the looks are stacked along a leading axis."""
+        data = Data(*(self.model.prepare(part) for part in data))
         rows = constraint.prepare(data.train)
         masses = constraint.masses(rows)
 

@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from flax import nnx
 
+import constraints as ct
 import faro
 from constraints.testing import example_choices
 from faro import models
@@ -87,6 +88,25 @@ def test_the_linear_model_is_its_formula():
     taste = np.asarray(params["item"]) + z @ np.asarray(params["cross"]).T
     expected = float(params["intercept"]) + (z @ np.asarray(params["context"]))[:, None] + (x * taste[:, None]).sum(-1)
     np.testing.assert_allclose(model.apply(params, choices), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("model", EVERY, ids=lambda m: type(m).__name__)
+def test_prepared_choices_have_the_same_rewards(model):
+    choices = example_choices(n=12)
+    params = jax.tree.map(lambda leaf: leaf + 0.3, model.init(jax.random.key(0), choices))
+    prepared = model.prepare(choices)
+    np.testing.assert_allclose(
+        models.rewards(model, params, prepared), models.rewards(model, params, choices), atol=1e-5
+    )
+    names = ("group", "community")
+    ours, theirs = (models.twin_rewards(model, params, own, names) for own in (prepared, choices))
+    outcomes = []
+    for name in names:
+        np.testing.assert_allclose(ours[name], theirs[name], atol=1e-5)
+    for own, twins in ((prepared, ours), (choices, theirs)):
+        outcomes.append(ct.read(ct.Soft(), models.rewards(model, params, own), own, twins))
+    for a, b in zip(jax.tree.leaves(outcomes[0]), jax.tree.leaves(outcomes[1]), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-5)
 
 
 def test_modules_that_cannot_be_rewards_are_refused():
