@@ -12,8 +12,10 @@ import shlex
 import sys
 import tomllib
 import types
+from collections.abc import Iterator
 from pathlib import Path
 
+import jax
 import pytest
 
 from faro import cli
@@ -65,6 +67,15 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
+@pytest.fixture
+def quick_compiles() -> Iterator[None]:
+    """Pages train small models once each, so most of their time is compiling."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)
+    jax.clear_caches()
+
+
 def test_there_is_something_to_try():
     kinds = [info for page in PAGES for _, info, _ in blocks(page)]
     assert len(PAGES) >= 8
@@ -73,7 +84,7 @@ def test_there_is_something_to_try():
 
 
 @each_page
-def test_python_runs(page, tmp_path, monkeypatch):
+def test_python_runs(page, tmp_path, monkeypatch, quick_compiles):
     monkeypatch.chdir(tmp_path)
     module = types.ModuleType(f"docs_{page.stem.lower()}")  # importable, so that classes of the page can be pickled
     monkeypatch.setitem(sys.modules, module.__name__, module)
