@@ -21,7 +21,7 @@ from .notions import known, make_constraint
 from .sweep import Frontier, Progress
 from .trained import TrainedModel
 from .trained import load_model as load_model
-from .training import Settings
+from .training import Settings as Settings
 
 load = _data.load
 Source: TypeAlias = str | os.PathLike | pd.DataFrame | Dataset

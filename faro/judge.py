@@ -68,19 +68,49 @@ class Frontier:
             np.savez_compressed(file, **self.traces)  # type: ignore[arg-type]
         write_json(folder / "manifest.json", self.manifest)
 
+    @staticmethod
+    def fingerprint(folder: str | Path) -> str | None:
+        """What identifies the finished run in a folder; None if its manifest does not say."""
+        try:
+            return json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8")).get("fingerprint")
+        except (OSError, ValueError, AttributeError):
+            return None
+
+    @staticmethod
+    def clear(folder: str | Path) -> None:
+        """Remove the results of an earlier run from a folder, the manifest first; other files are left alone."""
+        folder = Path(folder)
+        for name in ("manifest.json", "report.html", "frontier.png", "frontier.svg", "frontier.csv", "traces.npz"):
+            (folder / name).unlink(missing_ok=True)
+        for path in (folder / "models").glob("bound*-seed*.*"):
+            path.unlink()
+
     @classmethod
     def load(cls, folder: str | Path) -> Frontier:
         """The run that `save` wrote, with models of built-in classes; `DataError` if it is damaged."""
         folder = Path(folder)
         try:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-            table = pd.read_csv(folder / "frontier.csv", float_precision="round_trip")
+            table = _exact(pd.read_csv(folder / "frontier.csv", dtype=str, keep_default_na=False))
             with np.load(folder / "traces.npz", allow_pickle=False) as stored:
                 traces = dict(stored)
             trained = [load_model(folder / name) for name in table["model"]]
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{folder}: not a finished run, or damaged ({error})") from error
         return cls(table, trained, traces, manifest, reused=True)
+
+
+def _exact(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with numbers read exactly as they were written; pandas' default reader may be off in the last digit."""
+    words = {"constraint", "status", "model"}
+    for name in table:
+        if name == "pareto":
+            table[name] = table[name] == "True"
+        elif name == "seed" or name.endswith("_n"):
+            table[name] = table[name].map(int)
+        elif name not in words:
+            table[name] = table[name].map(lambda text: float(text or "nan"))
+    return table
 
 
 def judge(data, constraint, constraints, model, settings, views, best: Best, trace: Look) -> Frontier:

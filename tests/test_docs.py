@@ -1,4 +1,4 @@
-"""The documentation is tried out: Python runs, commands parse, tables and schemas fit, links resolve, claims are modest.
+"""The documentation is tried out: Python runs, commands parse, schemas read their tables, links resolve, no big claims.
 
 Blocks ```python of one page run in order and share a namespace; ```python no-run needs a first line `# not run: why`.
 A ```toml block with a `unit` is a schema; a ```csv block right before it is a table that it must read.
@@ -40,7 +40,7 @@ def blocks(page: Path) -> list[tuple[int, str, str]]:
 
 
 def commands(page: Path) -> list[tuple[int, list[str]]]:
-    """(line, words) of every command in the ```console and ```sh blocks, without prompts, variables and redirections."""
+    """(line, words) of every command in ```console and ```sh blocks, without prompts, variables and redirections."""
     found = []
     for line, info, text in blocks(page):
         if info.split()[:1] not in (["console"], ["sh"]):
