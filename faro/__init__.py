@@ -14,6 +14,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import Schema as Schema
     from .api import Settings as Settings
     from .api import frontier as frontier
     from .api import load as load
@@ -21,7 +22,7 @@ if TYPE_CHECKING:
     from .api import train as train
     from .estimator import ChoiceClassifier as ChoiceClassifier
 
-__all__ = ["ChoiceClassifier", "Settings", "__version__", "frontier", "load", "load_model", "train"]
+__all__ = ["ChoiceClassifier", "Schema", "Settings", "__version__", "frontier", "load", "load_model", "train"]
 
 
 def __getattr__(name: str) -> Any:

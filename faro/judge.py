@@ -127,6 +127,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
                 params = jax.tree.map(lambda leaf, s=s: jnp.asarray(leaf[s], jnp.float64), best.params)
                 figures[part, s] = jax.tree.map(np.asarray, figure(params, choices))
     names = [part.name() for part in constraint.parts()]
+    knows = population is not None and data.population.constraint == constraint.name()
     cells = [
         (f"{part.name()}: {cell}" if len(names) > 1 else cell)
         for part in constraint.parts()
@@ -153,7 +154,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
                 gaps = judged[part]["gap"]
                 keys = [f"{part}_gap"] if len(names) == 1 else [f"{part}_gap[{name}]" for name in names]
                 record |= dict(zip(keys, map(float, gaps), strict=True))
-            if population:
+            if knows:
                 record["population_frontier"] = float(data.population.frontier([max(asked)])[0])
             for part in judged:
                 record |= {
@@ -253,7 +254,7 @@ def _manifest(data, constraint, cells, constraints, views, model, settings) -> d
         "bounds": [max(_finite(float(part.bound)) for part in own.parts()) for own in constraints[1:]],
         "device": jax.devices()[0].device_kind,
     }
-    if data.population is not None:
+    if data.population is not None and data.population.constraint == constraint.name():
         top = max([0.1, *(b for b in manifest["bounds"] if not isinstance(b, str))])
         fine = np.linspace(0, 1.1 * top, 60)
         manifest["truth"] = {"bounds": fine.tolist(), "accuracy": np.asarray(data.population.frontier(fine)).tolist()}

@@ -128,6 +128,7 @@ def train(
 ) -> TrainedModel:
     """One model under one constraint, at the constraint's own bound: a sweep of one. `about` has its figures."""
     check_bounds([float(part.bound) for part in constraint.parts()])
+    data = dataclasses.replace(data, population=None)  # one model is judged on the data it comes from
     members = _Run(data, constraint, lambda gap: [constraint], [seed], model, settings).result(
         None, False, "", progress
     )
