@@ -38,7 +38,7 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
     columns = ["bound", "feasible", "train\ngap", "dev\ngap", "dev\naccuracy"]
     truth = run.manifest.get("truth") if run.known else None
     columns += ["population\ngap", "expected\naccuracy"] if run.known else ["dev\nnll"]
-    columns += ["best at\nthat gap"] if truth else []
+    columns += ["best\nthere"] if truth else []
     table = _table(*columns)
     for row in report.summary_table(run).to_dict("records"):
         free = not math.isfinite(row["bound"])

@@ -91,7 +91,7 @@ class TrainedModel:
         kind = next((name for name, cls in models.BUILT_IN.items() if type(self.model) is cls), None)
         options = dataclasses.asdict(self.model) if kind else {}  # type: ignore[call-overload]
         with replacing(base.with_name(base.name + ".safetensors")) as temporary:
-            safetensors.numpy.save_file(tensors, temporary)
+            temporary.write_bytes(safetensors.numpy.save(tensors))
         record = {
             "format": FORMAT,
             "model": {"kind": kind, "options": options, "class": type(self.model).__name__},

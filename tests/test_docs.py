@@ -67,15 +67,6 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
-@pytest.fixture
-def quick_compiles() -> Iterator[None]:
-    """Pages train small models once each, so most of their time is compiling."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-    jax.clear_caches()
-
-
 def test_there_is_something_to_try():
     kinds = [info for page in PAGES for _, info, _ in blocks(page)]
     assert len(PAGES) >= 8
@@ -84,7 +75,7 @@ def test_there_is_something_to_try():
 
 
 @each_page
-def test_python_runs(page, tmp_path, monkeypatch, quick_compiles):
+def test_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = types.ModuleType(f"docs_{page.stem.lower()}")  # importable, so that classes of the page can be pickled
     monkeypatch.setitem(sys.modules, module.__name__, module)
