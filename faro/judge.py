@@ -119,11 +119,11 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
     population: Any = None if data.population is None else data.population.dataset()
     with jax.enable_x64(True):
         figure = jax.jit(lambda params, choices: _figures(model, constraint, params, choices))
+        largest = max(len(rows) for view in views for rows in view.rows.values())  # one shape, one compilation
         for part in [*PARTS, *(["population"] if population else [])]:
-            source = [(data, view.rows[part]) if part in PARTS else (population, None) for view in views]
-            size = max(own.n if rows is None else len(rows) for own, rows in source)
-            for s, (view, (own, rows)) in enumerate(zip(views, source, strict=True)):
-                choices = own.choices(view.coding, rows, twins=constraint.twins(), dtype=np.float64).pad(size)
+            for s, view in enumerate(views):
+                own, rows = (data, view.rows[part]) if part in PARTS else (population, None)
+                choices = own.choices(view.coding, rows, twins=constraint.twins(), dtype=np.float64).pad(largest)
                 params = jax.tree.map(lambda leaf, s=s: jnp.asarray(leaf[s], jnp.float64), best.params)
                 figures[part, s] = jax.tree.map(np.asarray, figure(params, choices))
     names = [part.name() for part in constraint.parts()]

@@ -291,4 +291,4 @@ def stack(members: list[Data]) -> Data:
     """One `Data` with a leading axis of seeds; parts are padded to the largest seed's."""
     sizes = [max(part.shape[0] for part in parts) for parts in zip(*members, strict=True)]
     padded = [Data(*(part.pad(size) for part, size in zip(own, sizes, strict=True))) for own in members]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves])), *padded)

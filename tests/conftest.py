@@ -78,7 +78,7 @@ def pytest_testnodedown(node, error) -> None:
 
 @pytest.fixture(autouse=True)
 def compile_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Most tests run a small program once, so their time is compiling; those marked `whole_run` are worth optimising."""
+    """Most tests run a small program once: their time is compiling. Those marked `whole_run` are worth optimising."""
     quick = request.node.get_closest_marker("whole_run") is None
     jax.config.update("jax_disable_most_optimizations", quick)
     yield

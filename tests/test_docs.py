@@ -12,10 +12,8 @@ import shlex
 import sys
 import tomllib
 import types
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import pytest
 
 from faro import cli
