@@ -163,12 +163,14 @@ def picture(figure: Figure, kind: str) -> bytes:
 def inline_frontier(run: Run) -> str:
     """The frontier as an `<svg>` element that takes the page's fonts and colours, light or dark."""
     with matplotlib.rc_context(STYLE | {"svg.fonttype": "none", "font.size": 10}):
-        figure = Figure(figsize=(4.5, 4.3), layout="constrained")
+        figure = Figure(figsize=(5.2, 4.9), layout="constrained")
         figure.patch.set_alpha(0)
         ax = figure.add_subplot()
         ax.patch.set_alpha(0)
         draw_frontier(run, ax)
         ax.set_title("")
+        if legend := ax.get_legend():
+            legend.set_ncols(1)  # as narrow as a phone
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue().decode()
