@@ -53,14 +53,15 @@ class RateConstraint(Constraint):
         return Members(jnp.where(outsider, len(self.cells()), members.cell), share)
 
     def sums(self, outcome, rows):
-        return self._total(rows.share * self.decided(outcome), rows)
+        return self.total(self.decided(outcome), rows)
 
     def masses(self, rows):
-        return self._total(rows.share, rows)
+        return self.total(jnp.ones_like(rows.share), rows)
 
-    def _total(self, values, rows):
+    def total(self, values: Array, rows: Members) -> Array:
+        """Sum of `share * values` over the members of every cell, `[C]`; `values` `[n, K, E]` or `[n, K, 1]`."""
         spare = len(self.cells())  # members of no cell land in a spare segment that is cut off
-        return jax.ops.segment_sum(values.ravel(), rows.cell.ravel(), spare + 1)[:spare]
+        return jax.ops.segment_sum((rows.share * values).ravel(), rows.cell.ravel(), spare + 1)[:spare]
 
     def rates(self, statistics: Statistics) -> Array:
         """Rate of each cell, `[C]`; NaN where the cell is empty."""
