@@ -32,9 +32,7 @@ def main() -> None:
     own = stack([Data(*(data.choices(view.coding, view.rows[part]) for part in ("train", "selection")))])
     sweep = Sweep(models.Linear(), Settings(), constraint)
     pilots, _ = sweep.start(jnp.asarray([0]), own)
-    print(
-        f"{data.name}: {own.train.weight.shape[1]:,} choices, {sweep.rounds} rounds a call, {jax.default_backend()}"
-    )
+    print(f"{data.name}: {own.train.weight.shape[1]:,} choices, {sweep.rounds} rounds a call, {jax.default_backend()}")
     print(
         f"{'members':>8} {'compile s':>10} {'call s (min median max)':>26} {'s per member':>13} {'ratio to alone':>15}"
     )

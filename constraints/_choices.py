@@ -118,8 +118,14 @@ class Choices:
         extra = n - self.shape[0]
         if extra <= 0:
             return self
-        grown = jax.tree.map(lambda leaf: jnp.concatenate([leaf, jnp.repeat(leaf[:1], extra, 0)]), self)
-        return grown.replace(weight=grown.weight.at[-extra:].set(0))
+
+        def grow(leaf: Any) -> Array:  # with numpy: on the host, where every new shape would be a compilation
+            leaf = np.asarray(leaf)
+            return jnp.asarray(np.concatenate([leaf, np.repeat(leaf[:1], extra, 0)]))
+
+        nobody = np.zeros(extra, self.weight.dtype)
+        weight = jnp.asarray(np.concatenate([np.asarray(self.weight), nobody]))
+        return jax.tree.map(grow, self).replace(weight=weight)
 
 
 def make_choices(

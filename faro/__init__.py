@@ -14,13 +14,15 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from .api import Schema as Schema
+    from .api import Settings as Settings
     from .api import frontier as frontier
     from .api import load as load
     from .api import load_model as load_model
     from .api import train as train
     from .estimator import ChoiceClassifier as ChoiceClassifier
 
-__all__ = ["ChoiceClassifier", "__version__", "frontier", "load", "load_model", "train"]
+__all__ = ["ChoiceClassifier", "Schema", "Settings", "__version__", "frontier", "load", "load_model", "train"]
 
 
 def __getattr__(name: str) -> Any:

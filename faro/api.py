@@ -16,12 +16,13 @@ from constraints import Constraint
 from . import data as _data
 from . import models, report, sweep
 from .data import Dataset
+from .data import Schema as Schema
 from .errors import UsageError
 from .notions import known, make_constraint
 from .sweep import Frontier, Progress
 from .trained import TrainedModel
 from .trained import load_model as load_model
-from .training import Settings
+from .training import Settings as Settings
 
 load = _data.load
 Source: TypeAlias = str | os.PathLike | pd.DataFrame | Dataset
@@ -164,7 +165,8 @@ def _constraint(data: Dataset, constraint, attribute, of, within, bound) -> Cons
         return constraint
     default = data.defaults
     if attribute is None:  # the data set's own constraint, or another notion on its own attribute
-        attribute, of = default.get("attribute"), of or default.get("of")
+        sole = next(iter(data.attributes)) if len(data.attributes) == 1 else None
+        attribute, of = default.get("attribute", sole), of or default.get("of")
     return make_constraint(
         data.attributes,
         default.get("constraint", "demographic_parity") if constraint is None else constraint,

@@ -78,7 +78,7 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
         if code is not None:
             if len(self.groups_) < 2:
                 raise DataError(f"sensitive_features: expected two groups or more, got only {self.groups_[0]!r}")
-            fit_for(constraint, choices)
+            fit_for(constraint, choices, "X")
         game = Game(make_model(self.model), self.settings or Settings())
         seed = (
             np.random.RandomState(self.random_state) if not hasattr(self.random_state, "randint") else self.random_state

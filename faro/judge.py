@@ -68,13 +68,30 @@ class Frontier:
             np.savez_compressed(file, **self.traces)  # type: ignore[arg-type]
         write_json(folder / "manifest.json", self.manifest)
 
+    @staticmethod
+    def fingerprint(folder: str | Path) -> str | None:
+        """What identifies the finished run in a folder; None if its manifest does not say."""
+        try:
+            return json.loads((Path(folder) / "manifest.json").read_text(encoding="utf-8")).get("fingerprint")
+        except (OSError, ValueError, AttributeError):
+            return None
+
+    @staticmethod
+    def clear(folder: str | Path) -> None:
+        """Remove the results of an earlier run from a folder, the manifest first; other files are left alone."""
+        folder = Path(folder)
+        for name in ("manifest.json", "report.html", "frontier.png", "frontier.svg", "frontier.csv", "traces.npz"):
+            (folder / name).unlink(missing_ok=True)
+        for path in (folder / "models").glob("bound*-seed*.*"):
+            path.unlink()
+
     @classmethod
     def load(cls, folder: str | Path) -> Frontier:
         """The run that `save` wrote, with models of built-in classes; `DataError` if it is damaged."""
         folder = Path(folder)
         try:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-            table = pd.read_csv(folder / "frontier.csv", float_precision="round_trip")
+            table = _exact(pd.read_csv(folder / "frontier.csv", dtype=str, keep_default_na=False))
             with np.load(folder / "traces.npz", allow_pickle=False) as stored:
                 traces = dict(stored)
             trained = [load_model(folder / name) for name in table["model"]]
@@ -83,20 +100,34 @@ class Frontier:
         return cls(table, trained, traces, manifest, reused=True)
 
 
+def _exact(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with numbers read exactly as they were written; pandas' default reader may be off in the last digit."""
+    words = {"constraint", "status", "model"}
+    for name in table:
+        if name == "pareto":
+            table[name] = table[name] == "True"
+        elif name == "seed" or name.endswith("_n"):
+            table[name] = table[name].map(int)
+        elif name not in words:
+            table[name] = table[name].map(lambda text: float(text or "nan"))
+    return table
+
+
 def judge(data, constraint, constraints, model, settings, views, best: Best, trace: Look) -> Frontier:
     """Every member's figures in float64 from its saved parameters, its status, and who is not dominated."""
     figures = {}
     population: Any = None if data.population is None else data.population.dataset()
     with jax.enable_x64(True):
         figure = jax.jit(lambda params, choices: _figures(model, constraint, params, choices))
+        largest = max(len(rows) for view in views for rows in view.rows.values())  # one shape, one compilation
         for part in [*PARTS, *(["population"] if population else [])]:
-            source = [(data, view.rows[part]) if part in PARTS else (population, None) for view in views]
-            size = max(own.n if rows is None else len(rows) for own, rows in source)
-            for s, (view, (own, rows)) in enumerate(zip(views, source, strict=True)):
-                choices = own.choices(view.coding, rows, twins=constraint.twins(), dtype=np.float64).pad(size)
+            for s, view in enumerate(views):
+                own, rows = (data, view.rows[part]) if part in PARTS else (population, None)
+                choices = own.choices(view.coding, rows, twins=constraint.twins(), dtype=np.float64).pad(largest)
                 params = jax.tree.map(lambda leaf, s=s: jnp.asarray(leaf[s], jnp.float64), best.params)
                 figures[part, s] = jax.tree.map(np.asarray, figure(params, choices))
     names = [part.name() for part in constraint.parts()]
+    knows = population is not None and data.population.constraint == constraint.name()
     cells = [
         (f"{part.name()}: {cell}" if len(names) > 1 else cell)
         for part in constraint.parts()
@@ -123,7 +154,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
                 gaps = judged[part]["gap"]
                 keys = [f"{part}_gap"] if len(names) == 1 else [f"{part}_gap[{name}]" for name in names]
                 record |= dict(zip(keys, map(float, gaps), strict=True))
-            if population:
+            if knows:
                 record["population_frontier"] = float(data.population.frontier([max(asked)])[0])
             for part in judged:
                 record |= {
@@ -223,7 +254,7 @@ def _manifest(data, constraint, cells, constraints, views, model, settings) -> d
         "bounds": [max(_finite(float(part.bound)) for part in own.parts()) for own in constraints[1:]],
         "device": jax.devices()[0].device_kind,
     }
-    if data.population is not None:
+    if data.population is not None and data.population.constraint == constraint.name():
         top = max([0.1, *(b for b in manifest["bounds"] if not isinstance(b, str))])
         fine = np.linspace(0, 1.1 * top, 60)
         manifest["truth"] = {"bounds": fine.tolist(), "accuracy": np.asarray(data.population.frontier(fine)).tolist()}

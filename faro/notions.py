@@ -41,7 +41,10 @@ def make_constraint(
     `of` is "attribute=level" (or the pair), `within` an attribute's name. `UsageError` for a name that does not exist.
     """
     parts = []
-    for name in constraint.split("+"):
+    names = constraint.split("+")
+    if len(set(names)) < len(names):
+        raise UsageError(f"the same constraint twice in {constraint!r}; name each once")
+    for name in names:
         known("constraint", name, NOTIONS)
         if attribute is None:
             raise UsageError(f"{name} needs an attribute (known: {', '.join(attributes) or 'none'})")
@@ -49,11 +52,15 @@ def make_constraint(
         options: dict = {}
         if within is not None:
             known("attribute", within, attributes)
+            if within == attribute:
+                raise UsageError(f"within: {within!r} is the attribute whose groups are compared; choose another")
             options["within"] = attributes[within]
         if of is not None:
             kind, level = _kind(of)
             known("attribute", kind, attributes)
             known(f"level of {kind}", level, attributes[kind].levels)
+            if kind == attribute:
+                raise UsageError(f"of: {kind!r} is the attribute whose groups are compared; choose another")
             options["of"] = (attributes[kind], level)
         parts.append(NOTIONS[name](attributes[attribute], bound, **options))
     return parts[0] if len(parts) == 1 else ct.Stack(members=tuple(parts))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+import numpy as np
 from rich import box
 from rich.console import Console
 from rich.markup import escape
@@ -20,10 +21,10 @@ def _console() -> Console:
     return wide if wide.width >= WIDTH else Console(highlight=False, width=WIDTH)
 
 
-def _table(*columns: str) -> Table:
+def _table(*columns: str, fold: bool = False) -> Table:
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
     for i, column in enumerate(columns):
-        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=i > 0, overflow="fold")
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=not fold or i > 0, overflow="fold")
     return table
 
 
@@ -34,18 +35,22 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
     people = f"{data['people']:,} people, " if data.get("people") else ""
     console.print(f"[bold]{escape(data['name'])}[/bold]: {escape(run.spoken)}; {people}{data['choices']:,} choices")
     # a column per line of thought: what was asked, what holds on train, what was seen on held-out people
-    columns = ["bound", "feasible", "train\ngap", "dev\ngap", "dev\naccuracy", "dev\nnll"]
-    columns += ["expected\naccuracy", "true\nfrontier"] if run.known else []
+    columns = ["bound", "feasible", "train\ngap", "dev\ngap", "dev\naccuracy"]
+    truth = run.manifest.get("truth") if run.known else None
+    columns += ["population\ngap", "expected\naccuracy"] if run.known else ["dev\nnll"]
+    columns += ["best\nthere"] if truth else []
     table = _table(*columns)
     for row in report.summary_table(run).to_dict("records"):
         free = not math.isfinite(row["bound"])
-        cells = [
-            "none" if free else f"{row['bound']:.4f}",
-            "" if free else f"{row['feasible']}/{row['members']}",
-            *(f"{row[key]:.3f}" for key in ("train_gap", "dev_gap", "dev_accuracy", "dev_nll")),
-        ]
+        cells = ["none" if free else f"{row['bound']:.4f}", "" if free else f"{row['feasible']}/{row['members']}"]
+        cells.append(f"{row['train_gap']:.3f}")
         if run.known:
-            cells += [f"{row['population_accuracy']:.3f}", f"{row['population_frontier']:.3f}"]
+            names = ("dev_gap", "dev_accuracy", "population_gap", "population_accuracy")
+            cells += [f"{row[name]:.3f}" for name in names]
+        else:
+            cells += [report.spread_text(row, name) for name in ("dev_gap", "dev_accuracy")] + [f"{row['dev_nll']:.3f}"]
+        if truth:
+            cells.append(f"{np.interp(row['population_gap'], truth['bounds'], truth['accuracy']):.3f}")
         table.add_row(*cells, style="bold" if free else None)
     console.print(table)
     console.print(escape(report.headline(run)))
@@ -58,18 +63,21 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
 def show_model(about: dict[str, Any]) -> None:
     """What one trained model reached."""
     console = _console()
-    bound = ", ".join(str(value) for value in about["bound"])
+    bounds = ", ".join(dict.fromkeys(str(value) for value in about["bound"]))
     console.print(
-        f"[bold]{about['status']}[/bold]: {escape(about['constraint'])} at bound {bound}, {escape(about['data'])}"
+        f"[bold]{about['status']}[/bold]: {escape(about['constraint'])} at bound {bounds}, {escape(about['data'])}"
     )
     figures = about["figures"]
-    gaps = sorted({key.split("_", 1)[1] for key in figures if "_gap" in key})
-    columns = ["accuracy", "nll", "ece", *gaps]
-    table = _table("part", "n", *columns)
+    table = _table("part", "n", "accuracy", "nll", "ece", "gap")
     for part in ("train", "selection", "dev"):
-        cells = [f"{float(figures[f'{part}_{column}']):.4f}" for column in columns]
+        cells = [f"{float(figures[f'{part}_{column}']):.4f}" for column in ("accuracy", "nll", "ece")]
+        gaps = [(key, value) for key, value in figures.items() if key.startswith(f"{part}_gap")]
+        cells.append(f"{max(float(value) for _, value in gaps):.4f}")
         table.add_row(part, f"{figures[f'{part}_n']:,}", *cells)
     console.print(table)
+    for key, value in figures.items():
+        if "_gap[" in key:  # a stack: the gap of every part
+            console.print(escape(f"{key.replace('_gap[', ' gap of ')[:-1]}: {float(value):.4f}"))
     if about.get("model"):
         console.print(escape(about["model"]), soft_wrap=True)
 

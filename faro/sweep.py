@@ -128,8 +128,12 @@ def train(
 ) -> TrainedModel:
     """One model under one constraint, at the constraint's own bound: a sweep of one. `about` has its figures."""
     check_bounds([float(part.bound) for part in constraint.parts()])
-    run = _Run(data, constraint, lambda gap: [constraint], [seed], model, settings)
-    return run.result(None, False, "", progress).models[-1]
+    data = dataclasses.replace(data, population=None)  # one model is judged on the data it comes from
+    members = _Run(data, constraint, lambda gap: [constraint], [seed], model, settings).result(
+        None, False, "", progress
+    )
+    unconstrained = all(part.bound == UNCONSTRAINED for part in constraint.parts())
+    return members.models[0 if unconstrained else -1]
 
 
 def check_bounds(bounds: Sequence[float]) -> list[float]:
@@ -151,8 +155,8 @@ def default_bounds(gap: float, count: int) -> list[float]:
     return [float(f"{bound:.4g}") for bound in bounds]
 
 
-def fit_for(constraint: Constraint, choices: Choices) -> list[str]:
-    """Whether these choices can carry the constraint; the notes are what a user should know.
+def fit_for(constraint: Constraint, choices: Choices, where: str) -> list[str]:
+    """Whether these train choices can carry the constraint; the notes are what a user should know. `where` names them.
 
     `UsageError` if no model can move it or its twins look alike to every model, `DataError` if only one group has data.
     """
@@ -172,7 +176,7 @@ def fit_for(constraint: Constraint, choices: Choices) -> list[str]:
         if verdict == "immovable":
             raise UsageError(found.explain(bound))
         if verdict == "inactive":
-            raise DataError(found.explain(bound) + " in the train part; it needs two groups")
+            raise DataError(f"{where}: {found.explain(bound)} in the train part; it needs two groups")
         if verdict != "ok":
             notes.append(found.explain(bound))
         if found.empty:
@@ -208,17 +212,22 @@ class _Run:
     def result(self, folder: Path | None, overwrite: bool, command: str, progress: Progress) -> Frontier:
         """The run as `folder` holds it, or computed and saved there."""
         if folder is not None and (folder / "manifest.json").exists():
-            found = Frontier.load(folder)
-            if found.manifest.get("fingerprint") == self.fingerprint:
-                return found
-            if not overwrite:
+            if Frontier.fingerprint(folder) == self.fingerprint:
+                try:
+                    return Frontier.load(folder)
+                except DataError:
+                    if not overwrite:
+                        raise
+            elif not overwrite:
                 raise UsageError(f"{folder} holds another finished run; choose another --out, or add --overwrite")
         began = time.perf_counter()
         views = [View.of(self.data, seed) for seed in self.seeds]
-        members = [
-            Data(*(_choices(self.data, v, part, self.constraint) for part in ("train", "selection"))) for v in views
-        ]
-        notes = fit_for(self.constraint, members[0].train)
+        members, notes = [], []
+        for view in views:
+            _somebody_counts(self.data, view)
+            members.append(Data(*(_choices(self.data, view, part, self.constraint) for part in Data._fields)))
+            for note in fit_for(self.constraint, members[-1].train, f"{self.data.name}, seed {view.seed}"):
+                notes += [note] if note not in notes else []
         keeper = Keeper(None if folder is None else folder / ".progress", self.fingerprint)
         sweep = Sweep(self.model, self.settings, self.constraint)
         constraints, best, trace = self._play(sweep, stack(members), keeper, progress)
@@ -233,8 +242,7 @@ class _Run:
             seconds=round(time.perf_counter() - began, 2),
         )
         if folder is not None:
-            if overwrite:
-                (folder / "manifest.json").unlink(missing_ok=True)
+            Frontier.clear(folder)
             run.save(folder)
             keeper.close()
         progress(STRETCHES + 2, STRETCHES + 2)
@@ -265,12 +273,22 @@ class _Run:
         return constraints, best, trace
 
 
-def _choices(data: Dataset, view: View, part: str, constraint: Constraint, dtype: Any = np.float32) -> Choices:
-    return data.choices(view.coding, view.rows[part], twins=constraint.twins(), dtype=dtype)
+def _choices(data: Dataset, view: View, part: str, constraint: Constraint) -> Choices:
+    """The choices of a part for training, weights in units of their mean: no statistic sees the unit, float32 would."""
+    rows = view.rows[part]
+    choices = data.choices(view.coding, rows, twins=constraint.twins())
+    weight = data.parsed.weight[rows]
+    return choices.replace(weight=jnp.asarray(weight / weight.mean(), choices.weight.dtype))
+
+
+def _somebody_counts(data: Dataset, view: View) -> None:
+    for part, rows in view.rows.items():
+        if not data.parsed.weight[rows].sum() > 0:
+            raise DataError(f"{data.name}, seed {view.seed}: every weight in the {part} part is 0; nobody counts there")
 
 
 def stack(members: list[Data]) -> Data:
     """One `Data` with a leading axis of seeds; parts are padded to the largest seed's."""
     sizes = [max(part.shape[0] for part in parts) for parts in zip(*members, strict=True)]
     padded = [Data(*(part.pad(size) for part, size in zip(own, sizes, strict=True))) for own in members]
-    return jax.tree.map(lambda *leaves: jnp.stack(leaves), *padded)
+    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves])), *padded)

@@ -17,7 +17,7 @@ import safetensors.numpy
 import constraints as ct
 
 from . import models
-from .data import PARTS, Coding, Dataset, Schema, assign
+from .data import PARTS, Coding, Dataset, Schema, assign, read_table
 from .errors import DataError, UsageError
 from .files import replacing, write_json
 
@@ -39,12 +39,10 @@ class TrainedModel:
         """`data` (a `Dataset`, DataFrame or path) as this model's schema reads it; labels are optional."""
         if isinstance(data, Dataset):
             return data
+        table = data if isinstance(data, pd.DataFrame) else read_table(data)
         if labels is None:
-            try:
-                return Dataset.from_table(data, self.schema, labels=True)
-            except DataError:
-                return Dataset.from_table(data, self.schema, labels=False)
-        return Dataset.from_table(data, self.schema, labels=labels)
+            labels = not self.schema.label or self.schema.label in [str(column).strip() for column in table.columns]
+        return Dataset.from_table(table, self.schema, name=None if table is data else Path(data).name, labels=labels)
 
     def rewards(self, data: Any) -> np.ndarray:
         """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative."""
@@ -93,7 +91,7 @@ class TrainedModel:
         kind = next((name for name, cls in models.BUILT_IN.items() if type(self.model) is cls), None)
         options = dataclasses.asdict(self.model) if kind else {}  # type: ignore[call-overload]
         with replacing(base.with_name(base.name + ".safetensors")) as temporary:
-            safetensors.numpy.save_file(tensors, temporary)
+            temporary.write_bytes(safetensors.numpy.save(tensors))
         record = {
             "format": FORMAT,
             "model": {"kind": kind, "options": options, "class": type(self.model).__name__},

@@ -44,7 +44,7 @@ class Settings:
     dual_proportional: float = 0.5
     cap: float = 100.0  # multipliers stay in [0, cap]
     memory: float = 0.9  # minibatch only: how much of the running moments the dual player keeps each step
-    slack: float = 0.01  # the dual player aims at (1 - slack) * bound: at the bound itself it would rest a hair above
+    margin: float = 0.01  # the dual player aims at (1 - margin) * bound: at the bound itself it would rest a hair above
     max_ties: float = 0.01
 
     @property
@@ -203,7 +203,7 @@ class Game:
             count = keep * count + (1 - keep)
             mean = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, mean, hard)
             smooth = jax.tree.map(lambda leaf: leaf / count, mean)
-            violation = constraint.combine(Statistics(smooth, masses)) - (1 - s.slack) * constraint.bounds()
+            violation = constraint.combine(Statistics(smooth, masses)) - (1 - s.margin) * constraint.bounds()
             proxy = constraint.combine(Statistics(scaled(soft), masses))
             return lagrangian.Evaluation(loss + decay, proxy, violation, (mean, count))
 

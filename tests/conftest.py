@@ -76,6 +76,14 @@ def pytest_testnodedown(node, error) -> None:
         counted += [SimpleNamespace(nodeid=name) for name in names if name not in known]
 
 
+@pytest.fixture(autouse=True)
+def compile_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Most tests run a small program once: their time is compiling. Those marked `whole_run` are worth optimising."""
+    quick = request.node.get_closest_marker("whole_run") is None
+    jax.config.update("jax_disable_most_optimizations", quick)
+    yield
+
+
 @pytest.fixture
 def x64() -> Iterator[None]:
     """Double precision for one test; everything else runs in jax's default single precision."""

@@ -1,4 +1,4 @@
-"""The documentation is tried out: Python runs, commands parse, tables and schemas fit, links resolve, claims are modest.
+"""The documentation is tried out: Python runs, commands parse, schemas read their tables, links resolve, no big claims.
 
 Blocks ```python of one page run in order and share a namespace; ```python no-run needs a first line `# not run: why`.
 A ```toml block with a `unit` is a schema; a ```csv block right before it is a table that it must read.
@@ -12,10 +12,8 @@ import shlex
 import sys
 import tomllib
 import types
-from collections.abc import Iterator
 from pathlib import Path
 
-import jax
 import pytest
 
 from faro import cli
@@ -40,7 +38,7 @@ def blocks(page: Path) -> list[tuple[int, str, str]]:
 
 
 def commands(page: Path) -> list[tuple[int, list[str]]]:
-    """(line, words) of every command in the ```console and ```sh blocks, without prompts, variables and redirections."""
+    """(line, words) of every command in ```console and ```sh blocks, without prompts, variables and redirections."""
     found = []
     for line, info, text in blocks(page):
         if info.split()[:1] not in (["console"], ["sh"]):
@@ -67,15 +65,6 @@ def headings(page: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", title.lower()).strip().replace(" ", "-") for title in titles}
 
 
-@pytest.fixture
-def quick_compiles() -> Iterator[None]:
-    """Pages train small models once each, so most of their time is compiling."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
-    jax.clear_caches()
-
-
 def test_there_is_something_to_try():
     kinds = [info for page in PAGES for _, info, _ in blocks(page)]
     assert len(PAGES) >= 8
@@ -84,7 +73,7 @@ def test_there_is_something_to_try():
 
 
 @each_page
-def test_python_runs(page, tmp_path, monkeypatch, quick_compiles):
+def test_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = types.ModuleType(f"docs_{page.stem.lower()}")  # importable, so that classes of the page can be pickled
     monkeypatch.setitem(sys.modules, module.__name__, module)

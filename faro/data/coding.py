@@ -200,5 +200,8 @@ def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and spread `[D]` of rows `[N, D]`; a spread of nothing but rounding is 1."""
     if not len(values):
         return np.zeros(values.shape[1]), np.ones(values.shape[1])
-    mean, scale = values.mean(0), values.std(0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = values.mean(0), values.std(0)
+    if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+        raise DataError("a feature has values too large to standardise (beyond 1e150); rescale it")
     return mean, np.where(scale <= 1e-12 * np.abs(mean), 1.0, scale)

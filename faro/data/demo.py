@@ -41,12 +41,7 @@ SCHEMA = Schema(
     twins=(TwinSpec(attribute="dialect", origin="generated: the dialect is exchanged, all else stays"),),
 )
 
-DEFAULTS = {
-    "constraint": "demographic_parity",
-    "attribute": "dialect",
-    "of": None,
-    "model": {"kind": "linear", "context": "interact"},
-}
+DEFAULTS = {"constraint": "demographic_parity", "attribute": "dialect", "of": None}
 
 INFO = {
     "title": "generated pairs with a known frontier: annotators penalise a dialect",
@@ -80,6 +75,7 @@ class Population:
     """
 
     nodes: int = 400
+    constraint: str = "demographic_parity(dialect)"  # the frontier is that of this constraint only
 
     @property
     def spread(self) -> np.ndarray:

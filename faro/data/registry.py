@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -42,14 +43,16 @@ def locate(name: str, root: str | os.PathLike | None = None) -> Path | None:
 
 def load(
     data: str | os.PathLike | pd.DataFrame,
-    schema: Schema | str | os.PathLike | None = None,
+    schema: Schema | Mapping[str, Any] | str | os.PathLike | None = None,
     root: str | os.PathLike | None = None,
 ) -> Dataset:
-    """A data set by name, or a table (file or data frame) with its `schema` (a `Schema` or a TOML file).
+    """A data set by name, or a table (file or data frame) with its `schema` (a `Schema`, a dict, or a TOML file).
 
     Never from the network: an absent data set is a `DataError` that says how to fetch it.
     """
     if schema is not None:
+        if isinstance(schema, Mapping):
+            schema = Schema.from_dict(schema)
         schema = schema if isinstance(schema, Schema) else Schema.read(schema)
         if not isinstance(data, pd.DataFrame) and not Path(data).is_file() and str(data) in NAMES:
             raise UsageError(f"data set {str(data)!r} brings its own schema; leave out schema")

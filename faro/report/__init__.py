@@ -10,4 +10,5 @@ from ._plots import write_pictures as write_pictures
 from ._run import Run as Run
 from ._run import headline as headline
 from ._run import read_run as read_run
+from ._run import spread_text as spread_text
 from ._run import summary_table as summary_table

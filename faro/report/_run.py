@@ -63,7 +63,8 @@ class Run:
     @property
     def known(self) -> bool:
         """Whether the population is known, so that expected values and the true frontier can be shown."""
-        return "population_accuracy" in self.members and bool(self.members["population_accuracy"].notna().any())
+        wanted = ("population_accuracy", "population_gap")
+        return all(name in self.members and bool(self.members[name].notna().any()) for name in wanted)
 
     def gaps(self, prefix: str) -> np.ndarray:
         """Gap of every member and part, `[M, P]`; NaN where it diverged."""
