@@ -34,6 +34,9 @@ class RateCap(RateConstraint):
     def name(self):
         return self.who.title(self.title)
 
+    def affine(self):
+        return (1.0, -1.0) if self.complement else (0.0, 1.0)
+
     def cells(self):
         return self.who.cells
 
@@ -75,6 +78,9 @@ def group_error(attribute: Attribute, bound=0.4, *, reference=0.0, of=None, with
 
 class GroupLoss(RateCap):
     """Mean of -log p(chosen) in nats over what people of each group chose; p are the model's choice probabilities."""
+
+    def affine(self):
+        return None
 
     def decided(self, outcome):
         return -jax.lax.stop_gradient(outcome.log_probabilities())[..., None]

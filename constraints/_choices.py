@@ -45,7 +45,7 @@ class Attribute:
         return self.levels.index(level)
 
     def codes(self, choices: Choices) -> Array:
-        """Index of the level of every alternative, `[n, K]`; -1 where the attribute, or a part of it, does not apply."""
+        """Index of the level of every alternative, `[n, K]`; -1 where the attribute or a part of it does not apply."""
         if not self.parts:
             return choices.attributes[self.name]
         first, second = (part.codes(choices) for part in self.parts)

@@ -23,14 +23,19 @@ from ._parity import Parity
 from ._rate import Members, RateConstraint
 
 
+def _attribute(who: Grouping) -> Attribute:
+    assert who.attribute is not None  # the functions below require one
+    return who.attribute
+
+
 def _levels(who: Grouping) -> tuple[str, ...]:
-    return tuple(f"{who.attribute.name}:={level}" for level in who.attribute.levels)
+    return tuple(f"{_attribute(who).name}:={level}" for level in _attribute(who).levels)
 
 
 def _members(who: Grouping, choices: Choices, others_only: bool) -> Members:
     """A slot per level; cell = stratum * L + level. `others_only`: not at the level that the alternative has."""
-    factual, levels = who.attribute.codes(choices), jnp.arange(len(who.attribute.levels))
-    valid = choices.twins[who.attribute.name].valid.all(-1)
+    factual, levels = _attribute(who).codes(choices), jnp.arange(len(_attribute(who).levels))
+    valid = choices.twins[_attribute(who).name].valid.all(-1)
     stratum = jnp.where((factual < 0) | ~valid, -1, who.stratum(choices))[..., None]
     counted = (stratum >= 0) & (~jnp.asarray(others_only) | (factual[..., None] != levels))
     cell = jnp.where(counted, stratum * len(levels) + levels, -1)
@@ -49,7 +54,7 @@ class CounterfactualParity(Parity):
         return self.who.title("counterfactual_parity")
 
     def twins(self):
-        return (self.who.attribute.name,)
+        return (_attribute(self.who).name,)
 
     def groups(self):
         return _levels(self.who)
@@ -61,7 +66,7 @@ class CounterfactualParity(Parity):
         return _members(self.who, choices, others_only=False)
 
     def decided(self, outcome: Outcome):
-        return outcome.twins[self.who.attribute.name].decisions
+        return outcome.twins[_attribute(self.who).name].decisions
 
 
 class AbstractTwinDifference(RateConstraint):
@@ -73,8 +78,11 @@ class AbstractTwinDifference(RateConstraint):
     def name(self):
         return self.who.title(self.title)
 
+    def affine(self):
+        return None
+
     def twins(self):
-        return (self.who.attribute.name,)
+        return (_attribute(self.who).name,)
 
     def cells(self):
         return tuple(joined(level, stratum) for stratum in self.who.strata for level in _levels(self.who))
@@ -87,7 +95,7 @@ class CounterfactualFlip(AbstractTwinDifference):
     """How often the decision on an alternative changes when its attribute is set to l: mean |decision - decision_l|."""
 
     def decided(self, outcome: Outcome):
-        return jnp.abs(outcome.twins[self.who.attribute.name].decisions - outcome.decisions[..., None])
+        return jnp.abs(outcome.twins[_attribute(self.who).name].decisions - outcome.decisions[..., None])
 
 
 class CounterfactualOscillation(AbstractTwinDifference):
@@ -101,7 +109,7 @@ class CounterfactualOscillation(AbstractTwinDifference):
     tail: bool = static(default=False)
 
     def _moved(self, outcome: Outcome) -> Array:
-        return jnp.abs(outcome.twins[self.who.attribute.name].rewards - outcome.rewards[..., None]) / self.scale
+        return jnp.abs(outcome.twins[_attribute(self.who).name].rewards - outcome.rewards[..., None]) / self.scale
 
     def decided(self, outcome: Outcome):
         moved = jax.lax.stop_gradient(self._moved(outcome))
@@ -125,7 +133,7 @@ def counterfactual_flip(attribute: Attribute, bound=0.05, *, of=None, within=Non
 def counterfactual_oscillation(
     attribute: Attribute, bound=0.05, *, scale: float = 1.0, tail: bool = False, of=None, within=None
 ) -> Constraint:
-    """Mean of min(1, |reward - reward set to l| / scale) <= bound for every level l; with `tail`, P(difference > scale).
+    """Mean of min(1, |reward - reward set to l| / scale) <= bound for every l; with `tail`, P(difference > scale).
 
     `scale` is in units of reward, > 0; the bound is in [0, 1].
     """

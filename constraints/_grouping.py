@@ -1,6 +1,6 @@
 """Whose numbers are compared: the groups of an attribute, in strata, among alternatives of a kind.
 
-    cell of an alternative = stratum * G + group          -1 = in no cell
+cell of an alternative = stratum * G + group          -1 = in no cell
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._choices import Attribute, static
+from ._choices import Attribute, Choices, static
 from ._constraint import Constraint
 from ._grouping import Grouping
 from ._rate import Members, RateConstraint
@@ -132,7 +132,7 @@ def equalized_odds(attribute: Attribute, bound=0.05, *, of=None, within=None, fo
 
 
 def equal_opportunity(attribute: Attribute, bound=0.05, *, of=None, within=None, form: str = "centred") -> Constraint:
-    """Parity within the alternatives that people chose: equal true positive rates. Source: Hardt et al. NeurIPS 2016."""
+    """Parity within what people chose: equal true positive rates. Source: Hardt et al. NeurIPS 2016."""
     who = Grouping(attribute, of, within)
     return GroupParity(bound=bound, who=who, form=form, events=("chosen",), title="equal_opportunity")
 

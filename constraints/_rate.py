@@ -43,6 +43,10 @@ class RateConstraint(Constraint):
         """The decisions that are averaged, `[n, K, E]` or `[n, K, 1]`."""
         return outcome.decisions[..., None]
 
+    def affine(self) -> tuple[float, float] | None:
+        """(a, b) if `decided` is a + b * decision, so that `reach` knows what is possible; else None."""
+        return 0.0, 1.0
+
     def labels(self):
         return self.cells()
 

@@ -28,6 +28,9 @@ class RateRatio(RateConstraint):
     def cells(self):
         return self.who.cells
 
+    def affine(self):
+        return None
+
     def members(self, choices: Choices) -> Members:
         return Members(self.who.cell(choices)[..., None], shares(choices, "all")[..., None])
 

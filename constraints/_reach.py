@@ -12,10 +12,11 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 
 from ._choices import Choices
-from ._constraint import Constraint
+from ._constraint import Constraint, Statistics
 from ._parity import Parity
 from ._rate import RateConstraint
 
@@ -65,8 +66,9 @@ class Reach:
 
 
 def reach(constraint: Constraint, choices: Choices) -> tuple[Reach, ...]:
-    """`Reach` of every part of a constraint on these choices. Parts that are not rates are left out: unknown."""
-    return tuple(_reach(part, choices) for part in constraint.parts() if isinstance(part, RateConstraint))
+    """`Reach` of every part of a constraint on these choices. Those that are no rates of decisions are left out."""
+    known = [p for p in constraint.parts() if isinstance(p, RateConstraint) and p.affine() is not None]
+    return tuple(_reach(part, choices) for part in known)
 
 
 def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
@@ -96,10 +98,15 @@ def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
     stuck = ~empty & (high - low <= tiny)
     if not isinstance(constraint, Parity):
         immovable = tuple(f"the rate of {names[c]}" for c in np.flatnonzero(stuck))
-        live = ~empty
+        offset, slope = constraint.affine() or (0.0, 1.0)
+        masses = jnp.asarray(mass[:cells])
+        ends = [
+            np.asarray(constraint.combine(Statistics(masses * (offset + slope * jnp.asarray(end)), masses)))[~empty]
+            for end in (low, high)
+        ]
         return Reach(
             constraint.name(), vacant, (), immovable,
-            float(low[live].max(initial=0)), float(high[live].max(initial=0)),
+            float(np.minimum(*ends).max(initial=-np.inf)), float(np.maximum(*ends).max(initial=-np.inf)),
         )  # fmt: skip
     blocks = (len(constraint.blocks()), groups)
     empty, stuck = empty.reshape(blocks), stuck.reshape(blocks)

@@ -30,6 +30,9 @@ class RewardParity(Parity):
     def name(self):
         return self.who.title("reward_parity")
 
+    def affine(self):
+        return None
+
     def groups(self):
         return self.who.groups
 
@@ -62,6 +65,9 @@ class ThresholdParity(Parity):
     def name(self):
         return self.who.title("threshold_parity")
 
+    def affine(self):
+        return None
+
     def groups(self):
         return self.who.groups
 
@@ -85,8 +91,10 @@ class ThresholdParity(Parity):
         return rewards[..., None] - jnp.asarray(self.thresholds, rewards.dtype)
 
 
-def reward_parity(attribute: Attribute, bound=0.05, *, scale: float = 1.0, of=None, within=None, form="centred") -> Constraint:
-    """|mean of sigma(reward / scale) in g - in h| <= bound; a bounded score, because no finite sample bounds a raw mean."""
+def reward_parity(
+    attribute: Attribute, bound=0.05, *, scale: float = 1.0, of=None, within=None, form="centred"
+) -> Constraint:
+    """|mean of sigma(reward / scale) in g - in h| <= bound; bounded, because no finite sample bounds a raw mean."""
     return RewardParity(bound=bound, who=Grouping(attribute, of, within), scale=scale, form=form)
 
 
