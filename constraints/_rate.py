@@ -67,6 +67,23 @@ class RateConstraint(Constraint):
         spare = len(self.cells())  # members of no cell land in a spare segment that is cut off
         return jax.ops.segment_sum((rows.share * values).ravel(), rows.cell.ravel(), spare + 1)[:spare]
 
+    def evidence(self):
+        if self.affine() is None:
+            return "no certificate: the measurement is no rate of hard decisions"
+        return "counts"
+
+    def counts(self, outcome: Outcome, choices: Choices, units: int) -> Statistics:
+        """Sums and masses of every unit, `[units, C]`; `choices.unit` is in 0..units-1. They add up to `statistics`."""
+        rows = self.prepare(choices)
+        spare = len(self.cells()) + 1
+        index = (choices.unit[:, None, None] * spare + rows.cell).ravel()
+
+        def total(values: Array) -> Array:
+            found = jax.ops.segment_sum((rows.share * values).ravel(), index, units * spare)
+            return found.reshape(units, spare)[:, :-1]
+
+        return Statistics(total(self.decided(outcome)), total(jnp.ones_like(rows.share)))
+
     def rates(self, statistics: Statistics) -> Array:
         """Rate of each cell, `[C]`; NaN where the cell is empty."""
         empty = statistics.masses <= 0

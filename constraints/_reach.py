@@ -20,6 +20,7 @@ from ._constraint import Constraint, Statistics
 from ._parity import Parity
 from ._rate import RateConstraint
 
+SMALL = 30  # a rate of fewer alternatives than this says little; it is reported, never dropped
 WIDE = 12  # more alternatives than this: differences are bounded by their rates alone, an outer range
 
 
@@ -27,13 +28,14 @@ WIDE = 12  # more alternatives than this: differences are bounded by their rates
 class Reach:
     """What a constraint can measure on these choices, over all decisions.
 
-    empty: cells without data (inactive); alone: blocks with data for one group only (inactive); immovable: what no
-    model can move; lowest, highest: the gap lies in between whatever the model (inner ends may be unattainable
-    together: lowest is a lower and highest an upper bound).
+    empty: cells without data (inactive); small: cells of fewer than `SMALL` alternatives (active); alone: blocks with
+    data for one group only (inactive); immovable: what no model can move; lowest, highest: the gap lies in between
+    whatever the model (inner ends may be unattainable together: lowest is a lower and highest an upper bound).
     """
 
     name: str
     empty: tuple[str, ...]
+    small: tuple[str, ...]
     alone: tuple[str, ...]
     immovable: tuple[str, ...]
     lowest: float
@@ -94,6 +96,8 @@ def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
     low, high, joint = low[:cells], high[:cells], joint[:cells]
     empty = mass[:cells] <= 0
     vacant = tuple(name for name, none in zip(names, empty, strict=True) if none)
+    members = np.bincount(cell[share > 0], minlength=cells + 1)[:cells]
+    small = tuple(f"{name} ({count})" for name, count in zip(names, members, strict=True) if 0 < count < SMALL)
     tiny = 1e-9
     stuck = ~empty & (high - low <= tiny)
     if not isinstance(constraint, Parity):
@@ -105,7 +109,7 @@ def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
             for end in (low, high)
         ]
         return Reach(
-            constraint.name(), vacant, (), immovable,
+            constraint.name(), vacant, small, (), immovable,
             float(np.minimum(*ends).max(initial=-np.inf)), float(np.maximum(*ends).max(initial=-np.inf)),
         )  # fmt: skip
     blocks = (len(constraint.blocks()), groups)
@@ -125,6 +129,7 @@ def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
     return Reach(
         constraint.name(),
         vacant,
+        small,
         tuple(block or "all choices" for block, one in zip(constraint.blocks(), alone, strict=True) if one),
         tuple(pairs),
         float(max(least.max(initial=0), 0)),

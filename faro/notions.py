@@ -81,10 +81,18 @@ def make_constraint(
 ) -> Constraint:
     """The constraint of this name on declared attributes; several names joined by "+" make a `Stack`.
 
-    `attribute` may be crossed, "sex&race"; `of` is "attribute=level" (or the pair), `within` an attribute's name;
-    options of the notion itself go in brackets behind its name. `UsageError` for what does not exist or fit; the
-    arguments named in `unless` are defaults, which a notion that does not take them goes without.
+    `attribute` may be crossed, "sex&race", or several, "sex,race": a `Stack` of one constraint for each; `of` is
+    "attribute=level" (or the pair), `within` an attribute's name; options of the notion itself go in brackets behind
+    its name. `UsageError` for what does not exist or fit; the arguments named in `unless` are defaults, which a notion
+    that does not take them goes without.
     """
+    if attribute is not None and "," in attribute and attribute not in attributes:
+        several = [name.strip() for name in attribute.split(",")]
+        if len(set(several)) < len(several):
+            raise UsageError(f"the same attribute twice in {attribute!r}; name each once")
+        options = {"of": of, "within": within, "bound": bound, "unless": unless}
+        own = [make_constraint(attributes, constraint, name, **options) for name in several]  # type: ignore[arg-type]
+        return ct.Stack(members=tuple(part for made in own for part in made.parts()))
     names = _split(constraint)
     if len(set(names)) < len(names):
         raise UsageError(f"the same constraint twice in {constraint!r}; name each once")

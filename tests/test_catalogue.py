@@ -173,6 +173,51 @@ def test_oscillation():
             assert float(found[level]) == pytest.approx(mean(values[..., level], mask), abs=1e-6)
 
 
+def test_counts_of_units_add_up_to_the_statistics():
+    units = int(CHOICES.unit.max()) + 1
+    for constraint in (ct.demographic_parity(GROUP), ct.equalized_odds(COMMUNITY), ct.rate_floor(GROUP)):
+        assert constraint.evidence() == "counts"
+        counts = constraint.counts(OUTCOME, CHOICES, units)
+        assert counts.sums.shape == (units, len(constraint.cells()))
+        whole = constraint.statistics(OUTCOME, CHOICES)
+        np.testing.assert_allclose(counts.sums.sum(0), whole.sums, rtol=1e-5)
+        np.testing.assert_allclose(counts.masses.sum(0), whole.masses, rtol=1e-5)
+        mine = CHOICES.replace(weight=CHOICES.weight * (CHOICES.unit == 2))
+        np.testing.assert_allclose(counts.sums[2], constraint.statistics(OUTCOME, mine).sums, rtol=1e-5)
+    for name in ("group loss", "rate ratio", "calibration", "exposure parity", "oscillation", "predictive parity"):
+        assert CATALOGUE[name].evidence().startswith("no certificate")
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_relabelling_groups_changes_no_gap(seed):
+    """A permutation of the levels, with the codes, permutes rows and leaves every gap."""
+    choices = example_choices(n=40, seed=seed)
+    rewards = jnp.asarray(np.round(np.random.default_rng(seed).normal(size=(40, 4)), 1))
+    outcome = ct.read(ct.Hard(), jnp.where(choices.outside, 0, rewards), choices)
+    order = np.random.default_rng(seed).permutation(4)
+    renamed = ct.Attribute("group", tuple(GROUP.levels[i] for i in order))
+    codes = jnp.asarray(np.append(np.argsort(order), -1))[choices.attributes["group"]]
+    moved = choices.replace(attributes=choices.attributes | {"group": codes})
+    makers = (
+        ct.demographic_parity, ct.equalized_odds, ct.predictive_equality, ct.rate_cap, ct.rate_ratio, ct.group_error,
+        ct.precision_floor, ct.predictive_parity, ct.calibration, ct.exposure_parity, ct.threshold_parity,
+        ct.group_loss,
+    )  # fmt: skip
+    for make in makers:
+        before, after = make(GROUP, within=COMMUNITY), make(renamed, within=COMMUNITY)
+        gaps = [c.gap(c.statistics(outcome, data)) for c, data in ((before, choices), (after, moved))]
+        np.testing.assert_allclose(gaps[0], gaps[1], atol=1e-6)
+
+
+def test_small_cells_are_reported_and_count():
+    group = np.zeros((200, 2), int)
+    group[:5, 0] = 1
+    choices = ct.make_choices(np.zeros((200, 2, 1)), np.zeros(200, int), attributes={"group": group})
+    (found,) = ct.reach(ct.demographic_parity(GROUP), choices)
+    assert found.small == ("group=b (5)",) and found.highest > 0.5
+    assert set(found.empty) == {"group=c", "group=empty"}
+
+
 def test_crossed_attributes():
     both = ct.cross(GROUP, KIND)
     assert both.levels[:2] == ("a & x", "a & y") and len(both.levels) == 8 and not both.chooser

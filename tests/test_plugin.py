@@ -83,6 +83,8 @@ def test_names_options_and_crossing():
     assert make_constraint(ATTRIBUTES, "calibration(bins=3)", "group").bins == 3
     crossed = make_constraint(ATTRIBUTES, "demographic_parity+rate_cap", "group&community", of=("kind", "x"))
     assert "group&community" in crossed.name() and len(crossed.parts()) == 2
+    marginal = make_constraint(ATTRIBUTES, "equalized_odds", "group,kind,group&kind")
+    assert [part.who.attribute.name for part in marginal.parts()] == ["group", "kind", "group&kind"]
     budget = make_constraint(ATTRIBUTES, "rate_cap", of="kind=x", bound=0.3)
     assert budget.labels() == ("everyone",)
 
