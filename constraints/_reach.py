@@ -74,6 +74,9 @@ def reach(constraint: Constraint, choices: Choices) -> tuple[Reach, ...]:
 
 
 def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
+    for name in constraint.twins():
+        if name not in choices.twins:
+            raise ValueError(f"{constraint.name()}: expected choices with twins of {name!r}, got {list(choices.twins)}")
     names = constraint.cells()
     cells = len(names)
     groups = len(constraint.groups()) if isinstance(constraint, Parity) else 1

@@ -39,7 +39,8 @@ def notions() -> dict[str, EntryPoint]:
     """The notions that installed packages declare, by name; faro's own first."""
     points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
     own = [point for point in points if point.value.startswith("constraints:")]
-    return {point.name: point for point in own} | {point.name: point for point in points if point not in own}
+    named = {point.name: point for point in own}  # nobody else's point takes a name of faro's
+    return named | {point.name: point for point in points if point.name not in named}
 
 
 def find_notion(name: str) -> Notion:
