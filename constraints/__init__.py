@@ -3,10 +3,16 @@
 choices  -> rewards -> reading (soft, hard, policy) -> Outcome -> measure(outcome, choices) <= bound
 """
 
+from ._calibration import calibration as calibration
+from ._caps import group_error as group_error
+from ._caps import group_loss as group_loss
+from ._caps import rate_cap as rate_cap
+from ._caps import rate_floor as rate_floor
 from ._choices import Attribute as Attribute
 from ._choices import Choices as Choices
 from ._choices import Twin as Twin
 from ._choices import check_choices as check_choices
+from ._choices import cross as cross
 from ._choices import make_choices as make_choices
 from ._choices import record as record
 from ._choices import static as static
@@ -16,7 +22,10 @@ from ._constraint import Statistics as Statistics
 from ._constraint import add as add
 from ._constraint import pieces as pieces
 from ._counterfactual import counterfactual_flip as counterfactual_flip
+from ._counterfactual import counterfactual_oscillation as counterfactual_oscillation
 from ._counterfactual import counterfactual_parity as counterfactual_parity
+from ._exposure import exposure_parity as exposure_parity
+from ._grouping import Grouping as Grouping
 from ._outcome import Hard as Hard
 from ._outcome import Outcome as Outcome
 from ._outcome import Policy as Policy
@@ -29,7 +38,13 @@ from ._parity import Parity as Parity
 from ._parity import demographic_parity as demographic_parity
 from ._parity import equal_opportunity as equal_opportunity
 from ._parity import equalized_odds as equalized_odds
+from ._parity import predictive_equality as predictive_equality
+from ._precision import precision_floor as precision_floor
+from ._precision import predictive_parity as predictive_parity
 from ._rate import Members as Members
 from ._rate import RateConstraint as RateConstraint
+from ._ratio import rate_ratio as rate_ratio
 from ._reach import Reach as Reach
 from ._reach import reach as reach
+from ._scores import reward_parity as reward_parity
+from ._scores import threshold_parity as threshold_parity

@@ -29,18 +29,33 @@ def record(cls: type[T]) -> type[T]:
 class Attribute:
     """A declared attribute: its name, its ordered levels, and whether it is the chooser's or an alternative's.
 
-    Declared with the data set and never inferred from a batch, so an absent group keeps its row.
+    Declared with the data set and never inferred from a batch, so an absent group keeps its row. `parts` are the
+    attributes that a crossed one is made of (`cross`).
     """
 
     name: str
     levels: tuple[str, ...]
     chooser: bool = False
+    parts: tuple[Attribute, ...] = ()
 
     def code(self, level: str) -> int:
         """Index of `level`; `KeyError` with the known levels if it is not declared."""
         if level not in self.levels:
             raise KeyError(f"attribute {self.name!r} has no level {level!r}; declared: {', '.join(self.levels)}")
         return self.levels.index(level)
+
+    def codes(self, choices: Choices) -> Array:
+        """Index of the level of every alternative, `[n, K]`; -1 where the attribute or a part of it does not apply."""
+        if not self.parts:
+            return choices.attributes[self.name]
+        first, second = (part.codes(choices) for part in self.parts)
+        return jnp.where((first < 0) | (second < 0), -1, first * len(self.parts[1].levels) + second)
+
+
+def cross(first: Attribute, second: Attribute) -> Attribute:
+    """The attribute whose levels are all pairs of levels: intersectional groups, as "F & black"."""
+    levels = tuple(f"{a} & {b}" for a in first.levels for b in second.levels)
+    return Attribute(f"{first.name}&{second.name}", levels, first.chooser and second.chooser, (first, second))
 
 
 @record

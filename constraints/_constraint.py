@@ -99,6 +99,11 @@ class Constraint(abc.ABC):
         """The constraints that have a bound and a gap of their own: itself, or the parts of a `Stack`."""
         return (self,)
 
+    def evidence(self) -> str:
+        """What a certificate on held-out units could rest on: "counts" (per-unit counts in cells,
+        `RateConstraint.counts`), or the reason why there is none."""
+        return "no certificate: the measurement is not known to be a rate of decisions"
+
     def name(self) -> str:
         """What it is called in tables."""
         return type(self).__name__
@@ -156,6 +161,9 @@ class Stack(Constraint):
 
     def parts(self):
         return tuple(leaf for part in self.members for leaf in part.parts())
+
+    def evidence(self):
+        return "; ".join(dict.fromkeys(part.evidence() for part in self.parts()))
 
     def name(self):
         return " + ".join(part.name() for part in self.members)

@@ -1,4 +1,8 @@
-"""Counterfactual parity: what happens to an alternative when its sensitive attribute, and nothing else, is set to l.
+"""Counterfactual notions: what happens to an alternative when its sensitive attribute, and nothing else, is set to l.
+
+    parity       equal rates, over the levels l, of being chosen when set to l; signed and by level
+    flip         mean |decision - decision when set to l|
+    oscillation  mean of min(1, |reward - reward when set to l| / scale), or how often that difference exceeds scale
 
 The twin's origin (a randomised attribute, rewritten text, a causal model) belongs to the data set, which names it;
 a word swap is not called causal. Only alternatives whose twins are valid at every level are compared.
@@ -7,29 +11,35 @@ Source: Kusner et al. NeurIPS 2017; Garg et al. AIES 2019 for twins without a ca
 
 from __future__ import annotations
 
+import jax
 import jax.numpy as jnp
 from jax import Array
 
 from ._choices import Attribute, Choices, static
 from ._constraint import Constraint
+from ._grouping import Grouping, joined
 from ._outcome import Outcome
 from ._parity import Parity
 from ._rate import Members, RateConstraint
 
 
-def _comparable(choices: Choices, attribute: Attribute, within: Attribute | None, of) -> tuple[Array, Array]:
-    """Stratum `[n, K]` (-1: not compared) and weight `[n, K]` of alternatives whose twins are valid at all levels."""
-    applies = choices.attributes[attribute.name] >= 0
-    stratum = choices.attributes[within.name] if within else jnp.zeros(choices.shape, jnp.int32)
-    counted = applies & (stratum >= 0) & choices.twins[attribute.name].valid.all(-1)
-    if of:
-        counted &= choices.attributes[of[0].name] == of[0].code(of[1])
-    return jnp.where(counted, stratum, -1), jnp.broadcast_to(choices.weight[:, None], choices.shape)
+def _attribute(who: Grouping) -> Attribute:
+    assert who.attribute is not None  # the functions below require one
+    return who.attribute
 
 
-def _title(kind: str, attribute: Attribute, of, within: Attribute | None) -> str:
-    text = f"{kind}({attribute.name}" + (f", of={of[0].name}={of[1]}" if of else "")
-    return text + (f", within={within.name})" if within else ")")
+def _levels(who: Grouping) -> tuple[str, ...]:
+    return tuple(f"{_attribute(who).name}:={level}" for level in _attribute(who).levels)
+
+
+def _members(who: Grouping, choices: Choices, others_only: bool) -> Members:
+    """A slot per level; cell = stratum * L + level. `others_only`: not at the level that the alternative has."""
+    factual, levels = _attribute(who).codes(choices), jnp.arange(len(_attribute(who).levels))
+    valid = choices.twins[_attribute(who).name].valid.all(-1)
+    stratum = jnp.where((factual < 0) | ~valid, -1, who.stratum(choices))[..., None]
+    counted = (stratum >= 0) & (~jnp.asarray(others_only) | (factual[..., None] != levels))
+    cell = jnp.where(counted, stratum * len(levels) + levels, -1)
+    return Members(cell, jnp.broadcast_to(choices.weight[:, None, None], cell.shape))
 
 
 class CounterfactualParity(Parity):
@@ -38,70 +48,95 @@ class CounterfactualParity(Parity):
     Signed and by level, because a mean of "twin minus factual" cancels over directions.
     """
 
-    attribute: Attribute = static()
-    within: Attribute | None = static(default=None)
-    of: tuple[Attribute, str] | None = static(default=None)
+    who: Grouping = static()
 
     def name(self):
-        return _title("counterfactual_parity", self.attribute, self.of, self.within)
+        return self.who.title("counterfactual_parity")
 
     def twins(self):
-        return (self.attribute.name,)
+        return (_attribute(self.who).name,)
 
     def groups(self):
-        return tuple(f"{self.attribute.name}:={level}" for level in self.attribute.levels)
+        return _levels(self.who)
 
     def blocks(self):
-        return tuple(f"{self.within.name}={level}" for level in self.within.levels) if self.within else ("",)
+        return self.who.strata
 
     def members(self, choices):
-        stratum, weight = _comparable(choices, self.attribute, self.within, self.of)
-        levels = len(self.attribute.levels)
-        cell = jnp.where(stratum[..., None] < 0, -1, stratum[..., None] * levels + jnp.arange(levels))
-        return Members(cell, jnp.broadcast_to(weight[..., None], cell.shape))
+        return _members(self.who, choices, others_only=False)
 
     def decided(self, outcome: Outcome):
-        return outcome.twins[self.attribute.name].decisions
+        return outcome.twins[_attribute(self.who).name].decisions
 
 
-class CounterfactualFlip(RateConstraint):
-    """How often the decision on an alternative changes when its attribute is set to l: mean |decision - decision_l|
-    per level, each at most `bound` (over alternatives that are not at l already)."""
+class AbstractTwinDifference(RateConstraint):
+    """A mean difference between an alternative and itself set to level l, per level, each at most `bound`."""
 
-    attribute: Attribute = static()
-    within: Attribute | None = static(default=None)
-    of: tuple[Attribute, str] | None = static(default=None)
+    who: Grouping = static()
+    title: str = static(default="counterfactual_flip")
 
     def name(self):
-        return _title("counterfactual_flip", self.attribute, self.of, self.within)
+        return self.who.title(self.title)
+
+    def affine(self):
+        return None
 
     def twins(self):
-        return (self.attribute.name,)
+        return (_attribute(self.who).name,)
 
     def cells(self):
-        strata = [f" | {self.within.name}={level}" for level in self.within.levels] if self.within else [""]
-        return tuple(
-            f"{self.attribute.name}:={level}{stratum}" for stratum in strata for level in self.attribute.levels
-        )
+        return tuple(joined(level, stratum) for stratum in self.who.strata for level in _levels(self.who))
 
     def members(self, choices):
-        stratum, weight = _comparable(choices, self.attribute, self.within, self.of)
-        levels = jnp.arange(len(self.attribute.levels))
-        elsewhere = choices.attributes[self.attribute.name][..., None] != levels
-        cell = jnp.where((stratum[..., None] >= 0) & elsewhere, stratum[..., None] * len(levels) + levels, -1)
-        return Members(cell, jnp.broadcast_to(weight[..., None], cell.shape))
+        return _members(self.who, choices, others_only=True)
+
+
+class CounterfactualFlip(AbstractTwinDifference):
+    """How often the decision on an alternative changes when its attribute is set to l: mean |decision - decision_l|."""
 
     def decided(self, outcome: Outcome):
-        return jnp.abs(outcome.twins[self.attribute.name].decisions - outcome.decisions[..., None])
+        return jnp.abs(outcome.twins[_attribute(self.who).name].decisions - outcome.decisions[..., None])
 
 
-def counterfactual_parity(
-    attribute: Attribute, bound=0.05, *, of=None, within: Attribute | None = None, form: str = "centred"
-) -> Constraint:
+class CounterfactualOscillation(AbstractTwinDifference):
+    """How far the reward moves when the attribute is set to l, in units of `scale`: mean min(1, |r - r_l| / scale).
+
+    With `tail`, how often it moves further than `scale`; its proxy is a logistic step of width scale / 10.
+    Rewards are the model's own, so this is about the score and not about who is chosen.
+    """
+
+    scale: float = 1.0
+    tail: bool = static(default=False)
+
+    def _moved(self, outcome: Outcome) -> Array:
+        return jnp.abs(outcome.twins[_attribute(self.who).name].rewards - outcome.rewards[..., None]) / self.scale
+
+    def decided(self, outcome: Outcome):
+        moved = jax.lax.stop_gradient(self._moved(outcome))
+        return (moved > 1).astype(moved.dtype) if self.tail else jnp.minimum(moved, 1)
+
+    def proxy_sums(self, outcome, rows):
+        moved = self._moved(outcome)
+        return self.total(jax.nn.sigmoid(10 * (moved - 1)) if self.tail else jnp.minimum(moved, 1), rows)
+
+
+def counterfactual_parity(attribute: Attribute, bound=0.05, *, of=None, within=None, form="centred") -> Constraint:
     """|P(chosen when set to l) - P(chosen when set to l')| <= bound for all levels, over alternatives valid at all."""
-    return CounterfactualParity(bound=bound, attribute=attribute, of=of, within=within, form=form)
+    return CounterfactualParity(bound=bound, who=Grouping(attribute, of, within), form=form)
 
 
-def counterfactual_flip(attribute: Attribute, bound=0.05, *, of=None, within: Attribute | None = None) -> Constraint:
+def counterfactual_flip(attribute: Attribute, bound=0.05, *, of=None, within=None) -> Constraint:
     """P(the decision on an alternative flips when it is set to l) <= bound for every level l."""
-    return CounterfactualFlip(bound=bound, attribute=attribute, of=of, within=within)
+    return CounterfactualFlip(bound=bound, who=Grouping(attribute, of, within))
+
+
+def counterfactual_oscillation(
+    attribute: Attribute, bound=0.05, *, scale: float = 1.0, tail: bool = False, of=None, within=None
+) -> Constraint:
+    """Mean of min(1, |reward - reward set to l| / scale) <= bound for every l; with `tail`, P(difference > scale).
+
+    `scale` is in units of reward, > 0; the bound is in [0, 1].
+    """
+    who = Grouping(attribute, of, within)
+    title = "counterfactual_oscillation" + ("_tail" if tail else "")
+    return CounterfactualOscillation(bound=bound, who=who, scale=scale, tail=tail, title=title)

@@ -31,11 +31,17 @@ class TwinOutcome:
 
 @record
 class Outcome:
-    """`rewards [n, K]`, `decisions [n, K]` (rows sum to 1 over available alternatives), a `TwinOutcome` per twin."""
+    """`rewards [n, K]`, `decisions [n, K]` (rows sum to 1 over `available [n, K]`), a `TwinOutcome` per twin."""
 
     rewards: Array
     decisions: Array
     twins: dict[str, TwinOutcome]
+    available: Array | None = None  # None: all
+
+    def log_probabilities(self) -> Array:
+        """log of the choice probabilities of the rewards, `[n, K]`, whatever the reading: the conditional logit."""
+        everything = jnp.ones_like(self.rewards, bool) if self.available is None else self.available
+        return log_softmax(self.rewards, everything)
 
 
 class Reading(abc.ABC):
@@ -109,7 +115,7 @@ def read(reading: Reading, rewards: Array, choices: Choices, twins: Mapping[str,
         read_twins[name] = TwinOutcome(
             rewards=twin_rewards, decisions=decide(reading, rewards, twin_rewards, choices.available, log_ref)
         )
-    return Outcome(rewards=rewards, decisions=decisions, twins=read_twins)
+    return Outcome(rewards=rewards, decisions=decisions, twins=read_twins, available=choices.available)
 
 
 def _chooser_set(reading, rewards, twin_rewards, available, log_ref):

@@ -11,9 +11,11 @@ from __future__ import annotations
 
 import jax.numpy as jnp
 import numpy as np
+from jax import Array
 
-from ._choices import Attribute, static
+from ._choices import Attribute, Choices, static
 from ._constraint import Constraint
+from ._grouping import Grouping
 from ._rate import Members, RateConstraint
 
 FORMS = ("centred", "anchored", "pairwise")
@@ -75,84 +77,68 @@ class Parity(RateConstraint):
         return jnp.max(high - low, keepdims=True)
 
 
+def shares(choices: Choices, event: str) -> Array:
+    """The weight with which every alternative counts in an event, `[n, K]`: "all", "chosen" or "rejected" by people."""
+    label = {"all": jnp.ones_like(choices.chosen), "chosen": choices.chosen, "rejected": 1 - choices.chosen}
+    return choices.weight[:, None] * label[event]
+
+
 class GroupParity(Parity):
-    """Equal rates of being chosen over the groups of `attribute`, in each of the `events` and strata.
+    """Equal rates of being chosen over the groups of `who`, in each of the `events` and strata.
 
     An event is a share of every alternative: "all" 1, "chosen" the label, "rejected" 1 - the label, so split votes
-    lose nothing. `within`: compare inside each level of this attribute only. `of`: count only alternatives of this
-    kind, (attribute, level); needed when `attribute` is the chooser's, whose rates over all alternatives never move.
+    lose nothing.
     """
 
-    attribute: Attribute = static()
+    who: Grouping = static()
     events: tuple[str, ...] = static(default=("all",))
-    within: Attribute | None = static(default=None)
-    of: tuple[Attribute, str] | None = static(default=None)
     title: str = static(default="demographic_parity")
 
     def name(self):
-        text = f"{self.title}({self.attribute.name}"
-        text += f", of={self.of[0].name}={self.of[1]}" if self.of else ""
-        return text + (f", within={self.within.name})" if self.within else ")")
-
-    def _strata(self) -> tuple[str, ...]:
-        return tuple(f"{self.within.name}={level}" for level in self.within.levels) if self.within else ("",)
+        return self.who.title(self.title)
 
     def groups(self):
-        return tuple(f"{self.attribute.name}={level}" for level in self.attribute.levels)
+        return self.who.groups
 
     def blocks(self):
         events = [event if event != "all" else "" for event in self.events]
-        return tuple(", ".join(filter(None, (event, stratum))) for event in events for stratum in self._strata())
+        return tuple(", ".join(filter(None, (event, stratum))) for event in events for stratum in self.who.strata)
 
     def members(self, choices):
-        group = choices.attributes[self.attribute.name]
-        stratum = choices.attributes[self.within.name] if self.within else jnp.zeros_like(group)
-        counted = (group >= 0) & (stratum >= 0)
-        if self.of:
-            counted &= choices.attributes[self.of[0].name] == self.of[0].code(self.of[1])
-        strata = len(self._strata())
-        cell = [
-            jnp.where(counted, (event * strata + stratum) * len(self.attribute.levels) + group, -1)
-            for event in range(len(self.events))
-        ]
-        shares = {"all": jnp.ones_like(choices.chosen), "chosen": choices.chosen, "rejected": 1 - choices.chosen}
-        share = [choices.weight[:, None] * shares[event] for event in self.events]
-        return Members(jnp.stack(cell, -1), jnp.stack(share, -1))
+        cell, cells = self.who.cell(choices), len(self.who.cells)
+        index = [jnp.where(cell < 0, -1, event * cells + cell) for event in range(len(self.events))]
+        return Members(jnp.stack(index, -1), jnp.stack([shares(choices, event) for event in self.events], -1))
 
 
-def demographic_parity(
-    attribute: Attribute, bound=0.05, *, of=None, within: Attribute | None = None, form: str = "centred"
-) -> Constraint:
+def demographic_parity(attribute: Attribute, bound=0.05, *, of=None, within=None, form: str = "centred") -> Constraint:
     """Alternatives of every group are chosen at the same rate: |P(chosen | g) - P(chosen | h)| <= bound.
 
     For a chooser's attribute `of = (attribute, level)` names the kind of alternative whose rate is compared. With
     `within` it is conditional demographic parity. Rates and bound are in [0, 1]. Pairs within one group count too.
-    Source: Dwork et al. 2012; as a constraint Agarwal et al. ICML 2018.
+    Source: Dwork et al. 2012; as a constraint Agarwal et al. ICML 2018; conditional: Kamiran et al. 2013.
     """
-    return GroupParity(bound=bound, attribute=attribute, of=of, within=within, form=form)
+    return GroupParity(bound=bound, who=Grouping(attribute, of, within), form=form)
 
 
-def equalized_odds(
-    attribute: Attribute, bound=0.05, *, of=None, within: Attribute | None = None, form: str = "centred"
-) -> Constraint:
+def equalized_odds(attribute: Attribute, bound=0.05, *, of=None, within=None, form: str = "centred") -> Constraint:
     """Parity within the alternatives that people chose and within those they rejected: |P(chosen by the model | g, y) -
     P(. | h, y)| <= bound for both y. With a chooser's attribute this is equal accuracy.
     Source: Hardt et al. NeurIPS 2016.
     """
+    events = ("chosen", "rejected")
     return GroupParity(
-        bound=bound, attribute=attribute, of=of, within=within, form=form,
-        events=("chosen", "rejected"), title="equalized_odds",
-    )  # fmt: skip
+        bound=bound, who=Grouping(attribute, of, within), form=form, events=events, title="equalized_odds"
+    )
 
 
-def equal_opportunity(
-    attribute: Attribute, bound=0.05, *, of=None, within: Attribute | None = None, form: str = "centred"
-) -> Constraint:
-    """Parity within the alternatives that people chose: the first half of equalized odds.
+def equal_opportunity(attribute: Attribute, bound=0.05, *, of=None, within=None, form: str = "centred") -> Constraint:
+    """Parity within what people chose: equal true positive rates. Source: Hardt et al. NeurIPS 2016."""
+    who = Grouping(attribute, of, within)
+    return GroupParity(bound=bound, who=who, form=form, events=("chosen",), title="equal_opportunity")
 
-    Source: Hardt et al. NeurIPS 2016.
-    """
-    return GroupParity(
-        bound=bound, attribute=attribute, of=of, within=within, form=form,
-        events=("chosen",), title="equal_opportunity",
-    )  # fmt: skip
+
+def predictive_equality(attribute: Attribute, bound=0.05, *, of=None, within=None, form: str = "centred") -> Constraint:
+    """Parity within the alternatives that people rejected: equal false positive rates. Source: Corbett-Davies et al.
+    KDD 2017."""
+    who = Grouping(attribute, of, within)
+    return GroupParity(bound=bound, who=who, form=form, events=("rejected",), title="predictive_equality")

@@ -43,6 +43,10 @@ class RateConstraint(Constraint):
         """The decisions that are averaged, `[n, K, E]` or `[n, K, 1]`."""
         return outcome.decisions[..., None]
 
+    def affine(self) -> tuple[float, float] | None:
+        """(a, b) if `decided` is a + b * decision, so that `reach` knows what is possible; else None."""
+        return 0.0, 1.0
+
     def labels(self):
         return self.cells()
 
@@ -53,14 +57,32 @@ class RateConstraint(Constraint):
         return Members(jnp.where(outsider, len(self.cells()), members.cell), share)
 
     def sums(self, outcome, rows):
-        return self._total(rows.share * self.decided(outcome), rows)
+        return self.total(self.decided(outcome), rows)
 
     def masses(self, rows):
-        return self._total(rows.share, rows)
+        return self.total(jnp.ones_like(rows.share), rows)
 
-    def _total(self, values, rows):
+    def total(self, values: Array, rows: Members) -> Array:
+        """Sum of `share * values` over the members of every cell, `[C]`; `values` `[n, K, E]` or `[n, K, 1]`."""
         spare = len(self.cells())  # members of no cell land in a spare segment that is cut off
-        return jax.ops.segment_sum(values.ravel(), rows.cell.ravel(), spare + 1)[:spare]
+        return jax.ops.segment_sum((rows.share * values).ravel(), rows.cell.ravel(), spare + 1)[:spare]
+
+    def evidence(self):
+        if self.affine() is None:
+            return "no certificate: the measurement is no rate of hard decisions"
+        return "counts"
+
+    def counts(self, outcome: Outcome, choices: Choices, units: int) -> Statistics:
+        """Sums and masses of every unit, `[units, C]`; `choices.unit` is in 0..units-1. They add up to `statistics`."""
+        rows = self.prepare(choices)
+        spare = len(self.cells()) + 1
+        index = (choices.unit[:, None, None] * spare + rows.cell).ravel()
+
+        def total(values: Array) -> Array:
+            found = jax.ops.segment_sum((rows.share * values).ravel(), index, units * spare)
+            return found.reshape(units, spare)[:, :-1]
+
+        return Statistics(total(self.decided(outcome)), total(jnp.ones_like(rows.share)))
 
     def rates(self, statistics: Statistics) -> Array:
         """Rate of each cell, `[C]`; NaN where the cell is empty."""

@@ -12,13 +12,15 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 
 from ._choices import Choices
-from ._constraint import Constraint
+from ._constraint import Constraint, Statistics
 from ._parity import Parity
 from ._rate import RateConstraint
 
+SMALL = 30  # a rate of fewer alternatives than this says little; it is reported, never dropped
 WIDE = 12  # more alternatives than this: differences are bounded by their rates alone, an outer range
 
 
@@ -26,13 +28,14 @@ WIDE = 12  # more alternatives than this: differences are bounded by their rates
 class Reach:
     """What a constraint can measure on these choices, over all decisions.
 
-    empty: cells without data (inactive); alone: blocks with data for one group only (inactive); immovable: what no
-    model can move; lowest, highest: the gap lies in between whatever the model (inner ends may be unattainable
-    together: lowest is a lower and highest an upper bound).
+    empty: cells without data (inactive); small: cells of fewer than `SMALL` alternatives (active); alone: blocks with
+    data for one group only (inactive); immovable: what no model can move; lowest, highest: the gap lies in between
+    whatever the model (inner ends may be unattainable together: lowest is a lower and highest an upper bound).
     """
 
     name: str
     empty: tuple[str, ...]
+    small: tuple[str, ...]
     alone: tuple[str, ...]
     immovable: tuple[str, ...]
     lowest: float
@@ -65,11 +68,15 @@ class Reach:
 
 
 def reach(constraint: Constraint, choices: Choices) -> tuple[Reach, ...]:
-    """`Reach` of every part of a constraint on these choices. Parts that are not rates are left out: unknown."""
-    return tuple(_reach(part, choices) for part in constraint.parts() if isinstance(part, RateConstraint))
+    """`Reach` of every part of a constraint on these choices. Those that are no rates of decisions are left out."""
+    known = [p for p in constraint.parts() if isinstance(p, RateConstraint) and p.affine() is not None]
+    return tuple(_reach(part, choices) for part in known)
 
 
 def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
+    for name in constraint.twins():
+        if name not in choices.twins:
+            raise ValueError(f"{constraint.name()}: expected choices with twins of {name!r}, got {list(choices.twins)}")
     names = constraint.cells()
     cells = len(names)
     groups = len(constraint.groups()) if isinstance(constraint, Parity) else 1
@@ -92,14 +99,21 @@ def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
     low, high, joint = low[:cells], high[:cells], joint[:cells]
     empty = mass[:cells] <= 0
     vacant = tuple(name for name, none in zip(names, empty, strict=True) if none)
+    members = np.bincount(cell[share > 0], minlength=cells + 1)[:cells]
+    small = tuple(f"{name} ({count})" for name, count in zip(names, members, strict=True) if 0 < count < SMALL)
     tiny = 1e-9
     stuck = ~empty & (high - low <= tiny)
     if not isinstance(constraint, Parity):
         immovable = tuple(f"the rate of {names[c]}" for c in np.flatnonzero(stuck))
-        live = ~empty
+        offset, slope = constraint.affine() or (0.0, 1.0)
+        masses = jnp.asarray(mass[:cells])
+        ends = [
+            np.asarray(constraint.combine(Statistics(masses * (offset + slope * jnp.asarray(end)), masses)))[~empty]
+            for end in (low, high)
+        ]
         return Reach(
-            constraint.name(), vacant, (), immovable,
-            float(low[live].max(initial=0)), float(high[live].max(initial=0)),
+            constraint.name(), vacant, small, (), immovable,
+            float(np.minimum(*ends).max(initial=-np.inf)), float(np.maximum(*ends).max(initial=-np.inf)),
         )  # fmt: skip
     blocks = (len(constraint.blocks()), groups)
     empty, stuck = empty.reshape(blocks), stuck.reshape(blocks)
@@ -118,6 +132,7 @@ def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
     return Reach(
         constraint.name(),
         vacant,
+        small,
         tuple(block or "all choices" for block, one in zip(constraint.blocks(), alone, strict=True) if one),
         tuple(pairs),
         float(max(least.max(initial=0), 0)),

@@ -164,8 +164,10 @@ def _constraint(data: Dataset, constraint, attribute, of, within, bound) -> Cons
             )
         return constraint
     default = data.defaults
+    unless: tuple[str, ...] = ()
     if attribute is None:  # the data set's own constraint, or another notion on its own attribute
         sole = next(iter(data.attributes)) if len(data.attributes) == 1 else None
+        unless = ("attribute",) if of else ("attribute", "of")
         attribute, of = default.get("attribute", sole), of or default.get("of")
     return make_constraint(
         data.attributes,
@@ -174,4 +176,5 @@ def _constraint(data: Dataset, constraint, attribute, of, within, bound) -> Cons
         of=of,
         within=within,
         bound=bound,
+        unless=unless,
     )

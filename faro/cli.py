@@ -161,6 +161,16 @@ def _parser() -> argparse.ArgumentParser:
     )
     _output(score)
 
+    constraints = command(
+        "constraints",
+        _constraints,
+        "List the constraints that are installed, or hold one against the contract that all of them keep.",
+        "  faro constraints list\n  faro constraints check mypkg.mine:WaitingTime",
+    )
+    constraints.add_argument("action", choices=("list", "check"))
+    constraints.add_argument("name", nargs="?", help="a constraint's name, or package.module:Name")
+    _output(constraints)
+
     report = command(
         "report",
         _report,
@@ -380,6 +390,37 @@ def _score(options: argparse.Namespace) -> int:
     else:
         scored.to_csv(sys.stdout, index=False)
     return 0
+
+
+def _constraints(options: argparse.Namespace) -> int:
+    import inspect
+
+    from constraints import testing
+
+    from . import notions
+    from .show import show_clauses, show_constraints
+
+    if options.action == "list":
+        found = [
+            {
+                "name": name,
+                "from": point.dist.name if point.dist else "",
+                "what": (inspect.getdoc(notions.find_notion(name)) or "").split("\n\n")[0].replace("\n", " "),
+            }
+            for name, point in notions.notions().items()
+        ]
+        print(json.dumps(found, indent=1)) if options.json else show_constraints(found)
+        return 0
+    if not options.name:
+        raise UsageError("faro constraints check needs a name (see: faro constraints list) or package.module:Name")
+    attributes = {own.name: own for own in (testing.GROUP, testing.KIND, testing.COMMUNITY)}
+    made = notions.make_constraint(attributes, options.name, testing.GROUP.name, unless=("attribute",))
+    results = testing.try_clauses(made)
+    if options.json:
+        print(json.dumps({"name": made.name(), "labels": made.labels(), "clauses": results}, indent=1))
+    else:
+        show_clauses(made.name(), results)
+    return 1 if any(results.values()) else 0
 
 
 def _report(options: argparse.Namespace) -> int:

@@ -1,22 +1,29 @@
-"""From the names that a command line uses ("demographic_parity", "sex", "mode=Swissmetro") to a `Constraint`."""
+"""From what a command line says ("demographic_parity", "sex", "mode=Swissmetro") to a `Constraint`.
+
+A notion is a function or class that returns a constraint. Those in the entry-point group `faro.constraints`, the
+built-in ones among them, are known by name; any other by its place, `package.module:Name`.
+
+    demographic_parity    calibration(bins=5)    rate_cap    mypkg.mine:WaitingTime    demographic_parity+group_error
+"""
 
 from __future__ import annotations
 
+import ast
 import difflib
+import functools
+import importlib
+import inspect
 from collections.abc import Callable, Mapping
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any
 
 import constraints as ct
 from constraints import Attribute, Constraint
 
 from .errors import UsageError
 
-NOTIONS: dict[str, Callable[..., Constraint]] = {
-    "demographic_parity": ct.demographic_parity,
-    "equalized_odds": ct.equalized_odds,
-    "equal_opportunity": ct.equal_opportunity,
-    "counterfactual_parity": ct.counterfactual_parity,
-    "counterfactual_flip": ct.counterfactual_flip,
-}
+GROUP = "faro.constraints"
+Notion = Callable[..., Constraint]
 
 
 def known(kind: str, name: str, names: Mapping | tuple | list) -> None:
@@ -27,6 +34,42 @@ def known(kind: str, name: str, names: Mapping | tuple | list) -> None:
         raise UsageError(f"unknown {kind} {name!r}{hint} (known: {', '.join(names) or 'none'})")
 
 
+@functools.cache
+def notions() -> dict[str, EntryPoint]:
+    """The notions that installed packages declare, by name; faro's own first."""
+    points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    own = [point for point in points if point.value.startswith("constraints:")]
+    named = {point.name: point for point in own}  # nobody else's point takes a name of faro's
+    return named | {point.name: point for point in points if point.name not in named}
+
+
+def find_notion(name: str) -> Notion:
+    """The notion of this name, or at this place (`package.module:Name`)."""
+    if ":" not in name:
+        known("constraint", name, notions())
+        notion = _imported(name, notions()[name].load)
+    else:
+        module, _, attribute = name.partition(":")
+        notion = _imported(
+            name, lambda: functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+        )
+    try:
+        inspect.signature(notion)
+    except (TypeError, ValueError):
+        message = (
+            f"constraint {name!r}: expected a function or class that makes a constraints.Constraint, got {notion!r}"
+        )
+        raise UsageError(message) from None
+    return notion
+
+
+def _imported(name: str, load: Callable[[], Any]) -> Any:
+    try:
+        return load()
+    except (ImportError, AttributeError, ValueError) as error:
+        raise UsageError(f"constraint {name!r} cannot be imported: {error}") from error
+
+
 def make_constraint(
     attributes: Mapping[str, Attribute],
     constraint: str = "demographic_parity",
@@ -35,35 +78,98 @@ def make_constraint(
     of: str | tuple[str, str] | None = None,
     within: str | None = None,
     bound: float = 0.05,
+    unless: tuple[str, ...] = (),
 ) -> Constraint:
     """The constraint of this name on declared attributes; several names joined by "+" make a `Stack`.
 
-    `of` is "attribute=level" (or the pair), `within` an attribute's name. `UsageError` for a name that does not exist.
+    `attribute` may be crossed, "sex&race", or several, "sex,race": a `Stack` of one constraint for each; `of` is
+    "attribute=level" (or the pair), `within` an attribute's name; options of the notion itself go in brackets behind
+    its name. `UsageError` for what does not exist or fit; the arguments named in `unless` are defaults, which a notion
+    that does not take them goes without.
     """
-    parts = []
-    names = constraint.split("+")
+    if attribute is not None and "," in attribute and attribute not in attributes:
+        several = [name.strip() for name in attribute.split(",")]
+        if len(set(several)) < len(several):
+            raise UsageError(f"the same attribute twice in {attribute!r}; name each once")
+        options = {"of": of, "within": within, "bound": bound, "unless": unless}
+        own = [make_constraint(attributes, constraint, name, **options) for name in several]  # type: ignore[arg-type]
+        return ct.Stack(members=tuple(part for made in own for part in made.parts()))
+    names = _split(constraint)
     if len(set(names)) < len(names):
         raise UsageError(f"the same constraint twice in {constraint!r}; name each once")
-    for name in names:
-        known("constraint", name, NOTIONS)
-        if attribute is None:
-            raise UsageError(f"{name} needs an attribute (known: {', '.join(attributes) or 'none'})")
-        known("attribute", attribute, attributes)
-        options: dict = {}
-        if within is not None:
-            known("attribute", within, attributes)
-            if within == attribute:
-                raise UsageError(f"within: {within!r} is the attribute whose groups are compared; choose another")
-            options["within"] = attributes[within]
-        if of is not None:
-            kind, level = _kind(of)
-            known("attribute", kind, attributes)
-            known(f"level of {kind}", level, attributes[kind].levels)
-            if kind == attribute:
-                raise UsageError(f"of: {kind!r} is the attribute whose groups are compared; choose another")
-            options["of"] = (attributes[kind], level)
-        parts.append(NOTIONS[name](attributes[attribute], bound, **options))
+    given: dict[str, Any] = {}
+    if attribute is not None:
+        given["attribute"] = _attribute(attributes, attribute)
+    if within is not None:
+        if within == attribute:
+            raise UsageError(f"within: {within!r} is the attribute whose groups are compared; choose another")
+        given["within"] = _attribute(attributes, within)
+    if of is not None:
+        kind, level = _kind(of)
+        known("attribute", kind, attributes)
+        known(f"level of {kind}", level, attributes[kind].levels)
+        if kind == attribute:
+            raise UsageError(f"of: {kind!r} is the attribute whose groups are compared; choose another")
+        given["of"] = (attributes[kind], level)
+    taken = {option for name in names for option in inspect.signature(find_notion(_options(name)[0])).parameters}
+    for option in given:
+        if option not in taken and option not in unless:
+            raise UsageError(f"{constraint} takes no {option}")
+    parts = [_make(name, given, bound, attributes) for name in names]
     return parts[0] if len(parts) == 1 else ct.Stack(members=tuple(parts))
+
+
+def _make(text: str, given: dict[str, Any], bound: float, attributes: Mapping[str, Attribute]) -> Constraint:
+    name, options = _options(text)
+    notion = find_notion(name)
+    accepted = inspect.signature(notion).parameters
+    own = [option for option in accepted if option not in ("attribute", "bound", "of", "within")]
+    for option in options:
+        known(f"option of {name}", option, own)
+    given = {option: value for option, value in given.items() if option in accepted}
+    needs = "attribute" in accepted and accepted["attribute"].default is inspect.Parameter.empty
+    if needs and "attribute" not in given:
+        raise UsageError(f"{name} needs an attribute (known: {', '.join(attributes) or 'none'})")
+    try:
+        made = notion(**given, **options, bound=bound)
+    except (TypeError, ValueError, KeyError) as error:
+        raise UsageError(f"constraint {text!r} cannot be made: {error}") from error
+    if not isinstance(made, Constraint):
+        raise UsageError(f"constraint {name!r}: expected a constraints.Constraint, got {type(made).__name__}")
+    return made
+
+
+def _split(text: str) -> list[str]:
+    """At every "+" outside brackets."""
+    parts, depth = [""], 0
+    for letter in text:
+        depth += (letter == "(") - (letter == ")")
+        if letter == "+" and depth == 0:
+            parts.append("")
+        else:
+            parts[-1] += letter
+    return parts
+
+
+def _options(text: str) -> tuple[str, dict[str, Any]]:
+    """ "name(a=1, b=True)" -> the name and its options, which are Python literals."""
+    name, bracket, rest = text.partition("(")
+    if not bracket:
+        return text, {}
+    try:
+        call = ast.parse(f"f({rest}", mode="eval").body
+        assert isinstance(call, ast.Call) and not call.args
+        return name, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (SyntaxError, AssertionError, ValueError):
+        raise UsageError(f"constraint: expected NAME or NAME(option=value, ...), got {text!r}") from None
+
+
+def _attribute(attributes: Mapping[str, Attribute], name: str) -> Attribute:
+    """A declared attribute, or several joined by "&" and crossed."""
+    parts = name.split("&") if name not in attributes else [name]
+    for part in parts:
+        known("attribute", part, attributes)
+    return functools.reduce(ct.cross, [attributes[part] for part in parts])
 
 
 def _kind(of: str | tuple[str, str]) -> tuple[str, str]:

@@ -133,3 +133,23 @@ def show_description(described: dict[str, Any]) -> None:
     for trap in [traps] if isinstance(traps, str) else traps:
         if trap:
             console.print(escape(f"trap: {trap}"))
+
+
+def show_constraints(found: list[dict[str, Any]]) -> None:
+    """The constraints that can be named, where they come from, and what they say."""
+    table = _table("constraint", "what", fold=True)
+    table.columns[1].justify, table.columns[1].no_wrap = "left", False
+    for row in found:
+        source = "" if row["from"] == "faro-fairness" else f" (from {row['from']})"
+        table.add_row(f"{row['name']}{escape(source)}", escape(row["what"]))
+    _console().print(table)
+
+
+def show_clauses(name: str, results: dict[str, str]) -> None:
+    """Which clauses of the contract a constraint keeps."""
+    console = _console()
+    console.print(f"[bold]{escape(name)}[/bold] on generated choices")
+    for clause, broken in results.items():
+        console.print(
+            f"  [red]fails[/red]  {escape(clause)}: {escape(broken)}" if broken else f"  holds  {escape(clause)}"
+        )

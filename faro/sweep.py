@@ -181,6 +181,8 @@ def fit_for(constraint: Constraint, choices: Choices, where: str) -> list[str]:
             notes.append(found.explain(bound))
         if found.empty:
             notes.append(f"{found.name}: no train data for {', '.join(found.empty)}; these rows are inactive")
+        if found.small:
+            notes.append(f"{found.name}: few train alternatives in {', '.join(found.small)}; their rates are noisy")
         if found.alone:
             notes.append(f"{found.name}: one group only in {', '.join(found.alone)}; nothing to compare there")
     return notes

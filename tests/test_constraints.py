@@ -92,7 +92,7 @@ MUTANTS = [
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_mutant_is_caught(mutant):
     with pytest.raises(AssertionError):
-        check_constraint(mutant(bound=0.05, attribute=GROUP), example_choices(n=30))
+        check_constraint(mutant(bound=0.05, who=ct.Grouping(GROUP)), example_choices(n=30))
 
 
 def pairs(rewards, group, chosen):

@@ -1,0 +1,97 @@
+"""Caps on rates, one group at a time: budgets, caps, floors, and the errors that no group should suffer.
+
+    measure[cell] = rate, or 1 - rate            of being chosen, in an event          each at most `bound`
+    measure[cell] = mean -log p(what was chosen)                                      each at most `bound`
+
+A floor f on a rate is the cap 1 - f on its complement, so that a smaller bound always asks for more. With `reference`,
+the numbers of another model, what is bounded is the excess over it: "no group is made worse off".
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from ._choices import Attribute, Choices, static
+from ._constraint import Constraint
+from ._grouping import Grouping
+from ._parity import shares
+from ._rate import Members, RateConstraint
+
+
+class RateCap(RateConstraint):
+    """Every group's rate of being chosen in `event`, or with `complement` of not being chosen, is at most `bound`."""
+
+    who: Grouping = static()
+    event: str = static(default="all")
+    complement: bool = static(default=False)
+    title: str = static(default="rate_cap")
+    reference: Any = 0.0  # scalar or [C]
+
+    def name(self):
+        return self.who.title(self.title)
+
+    def affine(self):
+        return (1.0, -1.0) if self.complement else (0.0, 1.0)
+
+    def cells(self):
+        return self.who.cells
+
+    def combine(self, statistics):
+        empty = statistics.masses <= 0
+        return jnp.where(empty, 0, jnp.nan_to_num(self.rates(statistics)) - jnp.asarray(self.reference))
+
+    def members(self, choices: Choices) -> Members:
+        return Members(self.who.cell(choices)[..., None], shares(choices, self.event)[..., None])
+
+    def decided(self, outcome):
+        decisions = outcome.decisions[..., None]
+        return 1 - decisions if self.complement else decisions
+
+
+def rate_cap(attribute: Attribute | None = None, bound=0.5, *, of=None, within=None) -> Constraint:
+    """P(chosen | g) <= bound for every group; without an attribute, a budget: at most that share of the alternatives
+    (of a kind, with `of`) is chosen."""
+    return RateCap(bound=bound, who=Grouping(attribute, of, within))
+
+
+def rate_floor(attribute: Attribute | None = None, bound=0.5, *, of=None, within=None) -> Constraint:
+    """P(not chosen | g) <= bound for every group: every group's rate of being chosen is at least 1 - bound."""
+    return RateCap(bound=bound, who=Grouping(attribute, of, within), complement=True, title="rate_floor")
+
+
+def group_error(attribute: Attribute, bound=0.4, *, reference=0.0, of=None, within=None) -> Constraint:
+    """P(the model does not choose what people chose | g) <= bound: no group's accuracy is below 1 - bound.
+
+    For a chooser's attribute this is the error rate of the group's own choices: minimising the bound is minimax
+    fairness (Martinez et al. ICML 2020; Diana et al. AIES 2021). For an alternative's attribute it is a floor on the
+    group's true positive rate. `reference` `[cells]`, the errors of another model: no group's error exceeds them by
+    more than the bound.
+    """
+    who, title = Grouping(attribute, of, within), "group_error"
+    reference = tuple(np.atleast_1d(reference).tolist())
+    return RateCap(bound=bound, who=who, event="chosen", complement=True, title=title, reference=jnp.asarray(reference))
+
+
+class GroupLoss(RateCap):
+    """Mean of -log p(chosen) in nats over what people of each group chose; p are the model's choice probabilities."""
+
+    def affine(self):
+        return None
+
+    def decided(self, outcome):
+        return -jax.lax.stop_gradient(outcome.log_probabilities())[..., None]
+
+    def proxy_sums(self, outcome, rows):
+        return self.total(-outcome.log_probabilities()[..., None], rows)
+
+
+def group_loss(attribute: Attribute, bound=0.7, *, reference=0.0, of=None, within=None) -> Constraint:
+    """Mean -log p(chosen | g) <= bound nats for every group: a floor on each group's likelihood. With `reference`
+    `[cells]`, the losses of another model, at most `bound` above them."""
+    who = Grouping(attribute, of, within)
+    reference = jnp.asarray(tuple(np.atleast_1d(reference).tolist()))
+    return GroupLoss(bound=bound, who=who, event="chosen", title="group_loss", reference=reference)

@@ -1,0 +1,75 @@
+"""Exposure: rankings give attention by position, and groups of alternatives share it.
+
+    v(rank) = 1 / log2(1 + rank)        exposure of an alternative = v(its rank by reward) / sum of v over the choice
+
+Parity of mean exposure over groups of alternatives. Ties share the positions they take. The proxy replaces a rank by
+1 + sum over rivals of sigma((r_rival - r) / softness). Source: Singh & Joachims KDD 2018.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from ._choices import Attribute, Choices, static
+from ._constraint import Constraint
+from ._grouping import Grouping
+from ._outcome import Outcome
+from ._parity import Parity, shares
+from ._rate import Members
+
+
+class ExposureParity(Parity):
+    """Equal mean exposure over the groups of each stratum."""
+
+    who: Grouping = static()
+    softness: float = 0.1
+
+    def name(self):
+        return self.who.title("exposure_parity")
+
+    def affine(self):
+        return None
+
+    def groups(self):
+        return self.who.groups
+
+    def blocks(self):
+        return self.who.strata
+
+    def members(self, choices: Choices) -> Members:
+        return Members(self.who.cell(choices)[..., None], shares(choices, "all")[..., None])
+
+    def decided(self, outcome: Outcome):
+        rewards, available = jax.lax.stop_gradient(outcome.rewards), _available(outcome)
+        rival = available[:, None, :]
+        above = jnp.sum(rival & (rewards[:, None, :] > rewards[:, :, None]), -1)
+        tied = jnp.sum(rival & (rewards[:, None, :] == rewards[:, :, None]), -1)
+        table = np.concatenate([[0.0], np.cumsum(1 / np.log2(1 + np.arange(1, rewards.shape[-1] + 1)))])
+        attention = jnp.asarray(table, rewards.dtype)
+        value = (attention[above + tied] - attention[above]) / jnp.maximum(tied, 1)
+        return _share(value, available)
+
+    def proxy_sums(self, outcome, rows):
+        rewards, available = outcome.rewards, _available(outcome)
+        ahead = jax.nn.sigmoid((rewards[:, None, :] - rewards[:, :, None]) / self.softness)
+        rivals = available[:, None, :] & ~jnp.eye(rewards.shape[-1], dtype=bool)
+        rank = 1 + jnp.sum(jnp.where(rivals, ahead, 0), -1)
+        return self.total(_share(1 / jnp.log2(1 + rank), available), rows)
+
+
+def _available(outcome: Outcome) -> Array:
+    return jnp.ones(outcome.rewards.shape, bool) if outcome.available is None else outcome.available
+
+
+def _share(value: Array, available: Array) -> Array:
+    value = jnp.where(available, value, 0)
+    total = value.sum(-1, keepdims=True)
+    return (value / jnp.where(total > 0, total, 1))[..., None]
+
+
+def exposure_parity(attribute: Attribute, bound=0.05, *, of=None, within=None, form="centred") -> Constraint:
+    """|mean share of exposure of alternatives of g - of h| <= bound, when every choice is shown ranked by reward."""
+    return ExposureParity(bound=bound, who=Grouping(attribute, of, within), form=form)

@@ -1,0 +1,84 @@
+"""Precision: of the alternatives of a group that the model chooses, how many did people choose?
+
+    precision[g] = sum w d y / sum w d          the denominator depends on the decisions, so it is a ratio
+
+A floor on it is still linear in the decisions, sum w d ((1 - y) - bound) <= 0; equal precision (predictive parity) is
+not, and is trained by the ratio of soft sums as a proxy.
+"""
+
+from __future__ import annotations
+
+import jax.numpy as jnp
+
+from ._choices import Attribute, Choices, static
+from ._constraint import Constraint, Statistics
+from ._grouping import Grouping
+from ._parity import Parity, shares
+from ._rate import Members, RateConstraint
+
+
+class AbstractPrecision(RateConstraint):
+    """Sums of the decisions on what people chose and on what they rejected, `[2, C]`: right and wrong choices."""
+
+    who: Grouping = static()
+
+    def affine(self):
+        return None
+
+    def cells(self):
+        return self.who.cells
+
+    def members(self, choices: Choices) -> Members:
+        cell = self.who.cell(choices)
+        label = [shares(choices, event) for event in ("chosen", "rejected")]
+        return Members(jnp.stack([cell, cell], -1), jnp.stack(label, -1))
+
+    def sums(self, outcome, rows):
+        return jnp.stack([self.total(outcome.decisions[..., None] * slot, rows) for slot in jnp.eye(2)])
+
+    def rates(self, statistics: Statistics):
+        """Precision of each cell, `[C]`; NaN where the model chooses nothing."""
+        right, wrong = statistics.sums
+        some = right + wrong > 0
+        return jnp.where(some, right / jnp.where(some, right + wrong, 1), jnp.nan)
+
+
+class PrecisionFloor(AbstractPrecision):
+    """Every group's share of wrong choices among the model's choices, 1 - precision, is at most `bound`."""
+
+    def name(self):
+        return self.who.title("precision_floor")
+
+    def combine(self, statistics: Statistics):
+        (right, wrong), some = statistics.sums, statistics.masses > 0
+        linear = wrong - self.bound * (right + wrong)  # <= 0 exactly when 1 - precision <= bound
+        return jnp.where(some, linear / jnp.where(some, statistics.masses, 1) + self.bound, 0)
+
+    def gap(self, statistics: Statistics):
+        return jnp.max(1 - jnp.nan_to_num(self.rates(statistics), nan=1.0), keepdims=True)
+
+
+class PredictiveParity(AbstractPrecision, Parity):
+    """Equal precision over the groups of each stratum: a ratio, trained by the proxy of soft sums."""
+
+    def name(self):
+        return self.who.title("predictive_parity")
+
+    def groups(self):
+        return self.who.groups
+
+    def blocks(self):
+        return self.who.strata
+
+    def labels(self):
+        return Parity.labels(self)
+
+
+def precision_floor(attribute: Attribute, bound=0.5, *, of=None, within=None) -> Constraint:
+    """1 - precision <= bound for every group: at least 1 - bound of what the model chooses was chosen by people."""
+    return PrecisionFloor(bound=bound, who=Grouping(attribute, of, within))
+
+
+def predictive_parity(attribute: Attribute, bound=0.05, *, of=None, within=None) -> Constraint:
+    """|precision in g - precision in h| <= bound. Source: Chouldechova 2017. No row is linear in the decisions."""
+    return PredictiveParity(bound=bound, who=Grouping(attribute, of, within))
