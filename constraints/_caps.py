@@ -82,6 +82,9 @@ class GroupLoss(RateCap):
     def affine(self):
         return None
 
+    def evidence(self):
+        return "no certificate: a loss has no upper end, and no finite sample bounds its mean"
+
     def decided(self, outcome):
         return -jax.lax.stop_gradient(outcome.log_probabilities())[..., None]
 

@@ -25,6 +25,9 @@ class AbstractPrecision(RateConstraint):
     def affine(self):
         return None
 
+    def evidence(self):
+        return "no certificate: precision is a ratio whose denominator depends on the model"
+
     def cells(self):
         return self.who.cells
 

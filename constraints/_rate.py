@@ -68,9 +68,7 @@ class RateConstraint(Constraint):
         return jax.ops.segment_sum((rows.share * values).ravel(), rows.cell.ravel(), spare + 1)[:spare]
 
     def evidence(self):
-        if self.affine() is None:
-            return "no certificate: the measurement is no rate of hard decisions"
-        return "counts"
+        return "scores" if self.affine() is None else "counts"
 
     def counts(self, outcome: Outcome, choices: Choices, units: int) -> Statistics:
         """Sums and masses of every unit, `[units, C]`; `choices.unit` is in 0..units-1. They add up to `statistics`."""

@@ -31,6 +31,9 @@ class RateRatio(RateConstraint):
     def affine(self):
         return None
 
+    def evidence(self):
+        return "no certificate: a ratio of rates is no mean over people"
+
     def members(self, choices: Choices) -> Members:
         return Members(self.who.cell(choices)[..., None], shares(choices, "all")[..., None])
 

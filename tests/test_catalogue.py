@@ -183,7 +183,12 @@ def test_counts_of_units_add_up_to_the_statistics():
         np.testing.assert_allclose(counts.masses.sum(0), whole.masses, rtol=1e-5)
         mine = CHOICES.replace(weight=CHOICES.weight * (CHOICES.unit == 2))
         np.testing.assert_allclose(counts.sums[2], constraint.statistics(OUTCOME, mine).sums, rtol=1e-5)
-    for name in ("group loss", "rate ratio", "calibration", "exposure parity", "oscillation", "predictive parity"):
+    for name in ("reward parity", "threshold parity", "exposure parity", "oscillation"):
+        assert CATALOGUE[name].evidence() == "scores"
+        if not CATALOGUE[name].twins():  # scores are bounded: every unit's sum lies between 0 and its mass
+            counts = CATALOGUE[name].counts(OUTCOME, CHOICES, units)
+            assert np.all(counts.sums >= -1e-6) and np.all(counts.sums <= counts.masses + 1e-5)
+    for name in ("group loss", "rate ratio", "calibration", "predictive parity", "precision floor"):
         assert CATALOGUE[name].evidence().startswith("no certificate")
 
 
