@@ -13,34 +13,20 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._choices import Attribute, Choices, static
+from ._choices import Attribute
 from ._constraint import Constraint
 from ._grouping import Grouping
 from ._outcome import Outcome
-from ._parity import Parity, shares
-from ._rate import Members
+from ._parity import GroupParity
 
 
-class ExposureParity(Parity):
-    """Equal mean exposure over the groups of each stratum."""
+class ExposureParity(GroupParity):
+    """Equal mean exposure, in place of decisions, over the groups of each stratum."""
 
-    who: Grouping = static()
     softness: float = 0.1
-
-    def name(self):
-        return self.who.title("exposure_parity")
 
     def affine(self):
         return None
-
-    def groups(self):
-        return self.who.groups
-
-    def blocks(self):
-        return self.who.strata
-
-    def members(self, choices: Choices) -> Members:
-        return Members(self.who.cell(choices)[..., None], shares(choices, "all")[..., None])
 
     def decided(self, outcome: Outcome):
         rewards, available = jax.lax.stop_gradient(outcome.rewards), _available(outcome)
@@ -72,4 +58,5 @@ def _share(value: Array, available: Array) -> Array:
 
 def exposure_parity(attribute: Attribute, bound=0.05, *, of=None, within=None, form="centred") -> Constraint:
     """|mean share of exposure of alternatives of g - of h| <= bound, when every choice is shown ranked by reward."""
-    return ExposureParity(bound=bound, who=Grouping(attribute, of, within), form=form)
+    who = Grouping(attribute, of, within)
+    return ExposureParity(bound=bound, who=who, form=form, title="exposure_parity")

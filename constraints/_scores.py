@@ -17,30 +17,17 @@ import jax.numpy as jnp
 from ._choices import Attribute, Choices, static
 from ._constraint import Constraint
 from ._grouping import Grouping
-from ._parity import Parity, shares
+from ._parity import GroupParity, Parity, shares
 from ._rate import Members
 
 
-class RewardParity(Parity):
-    """Equal means of the bounded score sigma(r / scale) over the groups of each stratum."""
+class RewardParity(GroupParity):
+    """Equal means of the bounded score sigma(r / scale), in place of decisions, over the groups of each stratum."""
 
-    who: Grouping = static()
     scale: float = 1.0
-
-    def name(self):
-        return self.who.title("reward_parity")
 
     def affine(self):
         return None
-
-    def groups(self):
-        return self.who.groups
-
-    def blocks(self):
-        return self.who.strata
-
-    def members(self, choices: Choices) -> Members:
-        return Members(self.who.cell(choices)[..., None], shares(choices, "all")[..., None])
 
     def decided(self, outcome):
         return jax.lax.stop_gradient(self._score(outcome))
@@ -95,7 +82,8 @@ def reward_parity(
     attribute: Attribute, bound=0.05, *, scale: float = 1.0, of=None, within=None, form="centred"
 ) -> Constraint:
     """|mean of sigma(reward / scale) in g - in h| <= bound; bounded, because no finite sample bounds a raw mean."""
-    return RewardParity(bound=bound, who=Grouping(attribute, of, within), scale=scale, form=form)
+    who = Grouping(attribute, of, within)
+    return RewardParity(bound=bound, who=who, scale=scale, form=form, title="reward_parity")
 
 
 def threshold_parity(
