@@ -21,6 +21,7 @@ import math
 import re
 import sys
 import tomllib
+from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
@@ -247,6 +248,12 @@ class Claim:
     @property
     def twins(self) -> bool:
         return self.constraint.startswith("counterfactual")
+
+    @property
+    def measured(self) -> Claim:
+        """The part of a claim that decides what is counted."""
+        ball = self.ball if self.ball == "w1" else None
+        return dataclasses.replace(self, name="", bound=ZERO, method="", ball=ball, radius=ZERO)
 
     @property
     def everywhere(self) -> bool:
@@ -703,6 +710,8 @@ class People:
         ordered = sorted(set(audit.unit), key=lambda unit: digest_texts(policy.nonce, unit))
         self.rank = {unit: rank for rank, unit in enumerate(ordered)}
         self.ranks = [self.rank[unit] for unit in audit.unit]
+        self._cells: dict[Claim, dict[str, dict[str, Cell]]] = {}
+        self._kept: dict[Claim, dict[str, dict[str, list[float]]]] = {}
         self.most_rows = max(Counter(audit.unit).values())
 
     def values(self, claim: Claim, threshold: str) -> list[list[float]]:
@@ -738,10 +747,16 @@ class People:
         low, high = float(claim.low), float(claim.high)
         return [min(1.0, max(0.0, (r - low) / (high - low))) for r in self.audit.reward]
 
-    def blocks(self, claim: Claim) -> Iterator[tuple[str, dict[str, Cell]]]:
-        """Every block of a claim and its cells."""
+    def cells(self, claim: Claim) -> dict[str, dict[str, Cell]]:
+        """The cells of a claim, by block and group; counted once for all claims that measure the same."""
+        if claim.measured not in self._cells:
+            self._cells[claim.measured] = dict(self._count(claim))
+        return self._cells[claim.measured]
+
+    def _count(self, claim: Claim) -> Iterator[tuple[str, dict[str, Cell]]]:
         valid = self._valid(claim)
         values = None
+        twins, same_too = claim.twins, claim.constraint == "counterfactual_parity"
         for name, event, threshold, stratum in claim.blocks:
             if values is None or threshold:
                 values = self.values(claim, threshold)
@@ -752,8 +767,8 @@ class People:
             for row, (group, mass) in members.items():
                 if share:
                     mass /= share[self.ranks[row]]
-                for index, other in enumerate(claim.groups) if claim.twins else ((0, group),):
-                    if other != group or claim.constraint == "counterfactual_parity" or not claim.twins:
+                for index, other in enumerate(claim.groups) if twins else ((0, group),):
+                    if not twins or same_too or other != group:
                         rows, masses, z = cells[other]
                         rows.append(row)
                         masses.append(mass)
@@ -785,15 +800,12 @@ class People:
         share = {"": [1.0] * len(label), "chosen": label, "rejected": [1 - y for y in label]}[event]
         # With twins, whoever has a level at all is set to every group; otherwise the own level must take part.
         groups = set(self.policy.attributes[claim.attribute or ""].levels) if claim.twins else set(claim.groups)
-        return {
-            row: (group[row], weight * share[row])
-            for row, weight in enumerate(audit.weight)
-            if weight * share[row] > 0
-            and group[row] in groups
-            and within[row] == stratum
-            and kind[row] == wanted
-            and valid[row]
-        }
+        found = {}
+        for row, (weight, y, level) in enumerate(zip(audit.weight, share, group, strict=True)):
+            mass = weight * y
+            if mass > 0 and level in groups and within[row] == stratum and kind[row] == wanted and valid[row]:
+                found[row] = (level, mass)
+        return found
 
     def _check_movable(self, claim: Claim, name: str, members: dict[int, tuple[str, float]]) -> None:
         chooser = claim.attribute is not None and self.policy.attributes[claim.attribute].chooser
@@ -850,38 +862,41 @@ class People:
     def cap(self) -> float:
         return 1.0 if self.policy.estimand == "unit" else float(self.policy.cap or 0)
 
-    def independent(self, claim: Claim, cells: dict[str, Cell]) -> dict[str, list[float]]:
+    def kept(self, claim: Claim) -> dict[str, dict[str, list[float]]]:
         """z of one row per unit and block, in the committed order of units; thinned if the estimand is "unit"."""
-        audit, nonce = self.audit, self.policy.nonce
-        by_unit: dict[int, list[tuple[int, float, float, str]]] = {}
+        if claim.measured not in self._kept:
+            blocks = self.cells(claim).items()
+            self._kept[claim.measured] = {name: self._keep(cells, f"claim {claim.name!r}") for name, cells in blocks}
+        return self._kept[claim.measured]
+
+    def _keep(self, cells: dict[str, Cell], where: str) -> dict[str, list[float]]:
+        first: dict[int, int] = {}  # rank of a unit -> its row, or the one that is kept
+        several: dict[int, set[int]] = {}
+        for cell in cells.values():
+            for row in cell.rows:
+                rank = self.ranks[row]
+                if first.setdefault(rank, row) != row:
+                    several.setdefault(rank, {first[rank]}).add(row)
+        masses: dict[int, float] = {}
+        by_unit = self.policy.estimand == "unit"
+        need(by_unit or not several, USAGE, f"{where}: one row per unit is needed; use unit-ratio, or estimand 'unit'")
+        for cell in cells.values():
+            for row, mass in zip(cell.rows, cell.mass, strict=True):
+                if masses.setdefault(self.ranks[row] if by_unit else 0, mass) != mass:
+                    raise Refused(USAGE, f"{where}: equal weights are needed; use unit-ratio")
+        first |= {rank: min(rows, key=self._lot) for rank, rows in several.items()}
+        found = {}
         for group, cell in cells.items():
-            for row, mass, z in zip(*cell, strict=True):
-                by_unit.setdefault(self.ranks[row], []).append((row, mass, z, group))
-        advice = f"claim {claim.name!r}: {claim.method} needs"
-        if self.policy.estimand == "row":
-            single = all(len(rows) == 1 for rows in by_unit.values())
-            need(single, USAGE, f"{advice} one row per unit; use unit-ratio, or estimand 'unit'")
-            masses = {mass for rows in by_unit.values() for _, mass, _, _ in rows}
-            need(len(masses) <= 1, USAGE, f"{advice} equal weights; use unit-ratio")
-        found: dict[str, list[float]] = {group: [] for group in cells}
-        for rank in sorted(by_unit):
-            rows = by_unit[rank]
-            if len(rows) > 1:
-                need(
-                    len({mass for _, mass, _, _ in rows}) == 1,
-                    USAGE,
-                    f"{advice} equal weights in a unit; use unit-ratio",
-                )
-                rows = [
-                    min(
-                        rows,
-                        key=lambda r: digest_texts(
-                            nonce, audit.unit[r[0]], audit.choice[r[0]], audit.alternative[r[0]]
-                        ),
-                    )
-                ]
-            found[rows[0][3]].append(rows[0][2])
+            ranked = [
+                (self.ranks[row], z) for row, z in zip(cell.rows, cell.z, strict=True) if first[self.ranks[row]] == row
+            ]
+            found[group] = [z for _, z in sorted(ranked)]
         return found
+
+    def _lot(self, row: int) -> str:
+        """Decides which row of a unit is kept."""
+        audit = self.audit
+        return digest_texts(self.policy.nonce, audit.unit[row], audit.choice[row], audit.alternative[row])
 
 
 # ---------------------------------------------------------------- proofs: binomial
@@ -1115,12 +1130,12 @@ def radius_tail(n_a: int, n_b: int, r: float) -> float:
 
 def cdf_gap(a: list[float], b: list[float]) -> Fraction:
     """Largest F_b(t) - F_a(t) over t, at least 0: how much more of a than of b lies above some threshold."""
-    events = sorted([(x, len(a)) for x in b] + [(x, -len(b)) for x in a])
-    found = height = 0
-    for i, (x, jump) in enumerate(events):
-        height += jump
-        if (i + 1 == len(events) or events[i + 1][0] != x) and height > found:
-            found = height
+    a, b = sorted(a), sorted(b)
+    found = passed = 0
+    for at_most_b, (t, following) in enumerate(zip(b, [*b[1:], None], strict=True), 1):
+        if t != following:  # the last of its ties; the maximum lies at a value of b
+            passed = bisect_right(a, t, lo=passed)
+            found = max(found, at_most_b * len(a) - passed * len(b))
     return Fraction(found, len(a) * len(b))
 
 
@@ -1208,10 +1223,9 @@ class Prover:
 
     def __init__(self, claim: Claim, people: People, level: Fraction):
         self.claim, self.people, self.level = claim, people, level
-        self.cells = dict(people.blocks(claim))
-        self.one_row = claim.method in ONE_ROW
-        if self.one_row:
-            self.z = {name: people.independent(claim, cells) for name, cells in self.cells.items()}
+        self.cells = people.cells(claim)
+        if claim.method in ONE_ROW:
+            self.z = people.kept(claim)
             self.units = {(name, g): len(z) for name, groups in self.z.items() for g, z in groups.items()}
         else:
             self.units = {(name, g): people.units(c) for name, cells in self.cells.items() for g, c in cells.items()}
