@@ -1213,7 +1213,7 @@ class Finding(NamedTuple):
     """What was proved about a claim, and what was counted (no proof)."""
 
     verdict: str
-    ucb: Fraction
+    ucb: Fraction | None
     lcb: Fraction | None
     note: str
 
@@ -1447,7 +1447,6 @@ def mixture(claim: Claim, record: Any, path: str) -> Finding:
     need(record["table_sha256"] == sha, MALFORMED, f"{where}: another table than {path}")
     table = [[rational(cell, path) for cell in row] for row in rows]
     m = len(table[0]) - 1
-    ucb = number(record["ucb"], where)
     multipliers = listed(record["multipliers"], m, f"{where}: multipliers")
     need(min(multipliers) >= 0, NO_DUAL, f"{where}: a multiplier is negative")
     lcb = None
@@ -1456,14 +1455,16 @@ def mixture(claim: Claim, record: Any, path: str) -> Finding:
         need(sum(multipliers) == 1, NO_DUAL, f"{where}: multipliers must sum to 1 to refute")
         least = min(sum(map(mul, multipliers, row[1:]), ZERO) for row in table)
         need(lcb <= least, UNPROVED, f"{where}: lcb is not proved")
-    weights = record["weights"]
+    weights, ucb = record["weights"], None
     need(isinstance(weights, dict), MALFORMED, f"{where}: weights: expected an object")
-    if ucb < 1 or weights:
+    if weights:
+        ucb = number(record["ucb"], where)
         _mixture_gap(claim, weights, multipliers, table, ucb, where)
-    if ucb <= claim.bound:
-        return Finding("CERTIFIED", ucb, lcb, f"{len(table)} models, {m} constraints")
-    refuted = lcb is not None and lcb > claim.tolerance
-    return Finding("REFUTED" if refuted else "INCONCLUSIVE", ucb, lcb, f"{len(table)} models, {m} constraints")
+    need(weights or record["ucb"] is None, MALFORMED, f"{where}: ucb: expected null without weights")
+    verdict = "REFUTED" if lcb is not None and lcb > claim.tolerance else "INCONCLUSIVE"
+    if ucb is not None and ucb <= claim.bound:
+        verdict = "CERTIFIED"
+    return Finding(verdict, ucb, lcb, f"{len(table)} models, {m} constraints")
 
 
 def _mixture_gap(claim: Claim, weights: dict, multipliers: list, table: list, ucb: Fraction, where: str) -> None:
@@ -1480,7 +1481,7 @@ def _mixture_gap(claim: Claim, weights: dict, multipliers: list, table: list, uc
         need(violation <= claim.tolerance, UNPROVED, f"{where}: constraint c{j} is violated")
     value = sum((share * table[i][0] for i, share in shares.items()), ZERO)
     lower = min(row[0] + sum(map(mul, multipliers, row[1:]), ZERO) for row in table)
-    need(ucb >= 1 or value - lower <= ucb, UNPROVED, f"{where}: ucb is not proved")
+    need(value - lower <= ucb, UNPROVED, f"{where}: ucb is not proved")
 
 
 def head_optimum(claim: Claim, record: Any, path: str) -> Finding:
@@ -1520,7 +1521,7 @@ def head_optimum(claim: Claim, record: Any, path: str) -> Finding:
         residual += (abs(claim.mu * w[j] - Fraction(sums[j]) / n + pulled) + unsure) ** 2
     gap = residual / (2 * claim.mu) + claim.slack * sum(map(abs, nu)) - sum(map(mul, nu, mapped), ZERO)
     ucb = number(record["ucb"], where)
-    need(ucb >= gap or ucb >= 1, UNPROVED, f"{where}: ucb is not proved")
+    need(ucb >= gap, UNPROVED, f"{where}: ucb is not proved")
     verdict = "CERTIFIED" if ucb <= claim.bound else "INCONCLUSIVE"
     return Finding(verdict, ucb, None, f"{n} pairs, {d} features, {len(constraints)} constraints")
 
@@ -1728,11 +1729,11 @@ def report(result: Result) -> str:
     lines = []
     for claim in result.policy.claims:
         finding = result.findings[claim.name]
-        lcb = "" if finding.lcb is None else f", lcb {float(finding.lcb):.6g}"
+        ucb, lcb = ("none" if x is None else f"{float(x):.6g}" for x in (finding.ucb, finding.lcb))
         shift = f" under {claim.ball} shifts of {float(claim.radius):g}" if claim.ball else ""
         lines.append(
             f"{finding.verdict:12} {claim.name}: {claim.constraint}{shift} within {float(claim.bound):g}: "
-            f"ucb {float(finding.ucb):.6g}{lcb} ({claim.method or 'exact'}; {finding.note})"
+            f"ucb {ucb}, lcb {lcb} ({claim.method or 'exact'}; {finding.note})"
         )
     if result.policy.audited:
         lines.append(f"confidence {1 - float(result.level):.6g}, every {result.policy.estimand} counts alike")

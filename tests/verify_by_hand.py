@@ -7,6 +7,7 @@ what is made here, nor with faro.certify.
 from __future__ import annotations
 
 import csv
+import functools
 import hashlib
 import itertools
 import json
@@ -115,7 +116,7 @@ class Measured:
         for row in rows:
             by_choice.setdefault(row["choice"], []).append(row)
         self.by_choice = by_choice
-        self.blocks = {}
+        self.blocks, self.seen = {}, {}
         events = {"equalized_odds": ["chosen", "rejected"], "equal_opportunity": ["chosen"], "group_error": ["chosen"],
                   "predictive_equality": ["rejected"]}.get(self.kind, [""])  # fmt: skip
         thresholds = [""] if self.everywhere else claim.get("thresholds", [""])
@@ -199,6 +200,11 @@ class Measured:
 
     def kept(self, block):
         """group -> z of one row per unit, in committed order."""
+        if block not in self.seen:
+            self.seen[block] = self._kept(block)
+        return self.seen[block]
+
+    def _kept(self, block):
         by_unit = {}
         for m in self.blocks[block]:
             by_unit.setdefault(m["unit"], []).append(m)
@@ -253,26 +259,29 @@ def pair_blocks(a, b):
     return (1 + means[0] - means[1]) / 2
 
 
-def exact2_rejects(a, b, gap, level):
-    k_a, n_a, k_b, n_b = sum(z > 0 for z in a), len(a), sum(z == 1 for z in b), len(b)
-    if not n_a or not n_b or k_a / n_a - k_b / n_b >= gap:
+def exact2_rejects(k_a, n_a, k_b, n_b, gap, level):
+    if k_a / n_a - k_b / n_b >= gap:
         return False
     g = level / 20
-    (low_a, high_a), (low_b, high_b) = ((1 - cp_upper(n - k, n, g / 4), cp_upper(k, n, g / 4))
-                                        for k, n in ((k_a, n_a), (k_b, n_b)))  # fmt: skip
+    (low_a, high_a), (low_b, high_b) = (
+        (1 - cp_upper(n - k, n, g / 4), cp_upper(k, n, g / 4)) for k, n in ((k_a, n_a), (k_b, n_b))
+    )
     if high_a - low_b < gap:
         return True
     b0, b1 = max(low_b, low_a - gap), min(high_b, high_a - gap)
     if b1 < b0:
         return False
-    edges = np.linspace(b0, b1, 41)
+    edges = np.linspace(b0, b1, 41)[:, None]
     x = np.arange(n_b + 1)
     y = (k_a * n_b - k_b * n_a + x * n_a) // n_b
-    worst = 0.0
-    for u, w in itertools.pairwise(edges):
-        inside = np.where(y < 0, 0.0, bdtr(np.clip(y, 0, n_a).astype(float), n_a, min(1.0, u + gap)))
-        worst = max(worst, float(binom.pmf(x, n_b, min(1.0, w)) @ inside))
+    inside = np.where(y < 0, 0.0, bdtr(np.clip(y, 0, n_a).astype(float), n_a, np.minimum(1.0, edges[:-1] + gap)))
+    worst = (binom.pmf(x, n_b, np.minimum(1.0, edges[1:])) * inside).sum(1).max()
     return worst <= level - g
+
+
+@functools.cache
+def exact2_upper(k_a, n_a, k_b, n_b, level):
+    return bisect(lambda u: exact2_rejects(k_a, n_a, k_b, n_b, u, level), -1.0, 1.0, 24)
 
 
 def bisect(rejects, low, high, steps=40):
@@ -287,6 +296,7 @@ def massart(n, x):
     return np.where((x > 0) & (value <= 0.5), value, 1.0)
 
 
+@functools.cache
 def dkw_radius(n_a, n_b, level):
     n_a, n_b = sorted((n_a, n_b))
 
@@ -377,7 +387,7 @@ def record(measured, level, comparisons, refute=True, breakdown=True):
         if not z[a] or not z[b]:
             return 1.0
         if method == "exact2":
-            return bisect(lambda u: exact2_rejects(z[a], z[b], u, at), -1.0, 1.0, 32)
+            return exact2_upper(sum(v > 0 for v in z[a]), len(z[a]), sum(v == 1 for v in z[b]), len(z[b]), at)
         if method == "block-pair":
             x = pair_blocks(z[a], z[b])
             return 2 * betting_upper(x, np.ones(len(x)), 1.0, at) - 1
