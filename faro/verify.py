@@ -373,12 +373,12 @@ class Keys:
 
         return self.take(key, kind, expected, default)
 
-    def whole(self, key: str, default: Any = ...) -> int:
+    def whole(self, key: str, most: int, default: Any = ...) -> int:
         def kind(value: Any) -> int:
-            need(type(value) is int and 1 <= value <= 10**9, USAGE, "")
+            need(type(value) is int and 1 <= value <= most, USAGE, "")
             return value
 
-        return self.take(key, kind, "a whole number >= 1", default)
+        return self.take(key, kind, f"a whole number in 1..{most}", default)
 
     def texts(self, key: str, default: Any = ..., least: int = 1) -> Any:
         def kind(value: Any) -> tuple[str, ...]:
@@ -417,7 +417,7 @@ def read_policy(path: str | Path) -> Policy:
         delta=table.real("delta", lambda x: 0 < x <= HALF, "a number in (0, 0.5]"),
         estimand=table.text("estimand", known=("row", "unit")),
         nonce=table.text("nonce"),
-        min_group=table.whole("min_group"),
+        min_group=table.whole("min_group", 10**9),
         assumptions=table.texts("assumptions", least=0),
         attributes=attributes,
         claims=tuple(
@@ -428,7 +428,7 @@ def read_policy(path: str | Path) -> Policy:
         cap=table.real("cap", lambda x: x > 0, "a number > 0", None),
         equal_content=table.text("equal_content", "allow", ("allow", "refuse")),
         ledger=table.text("ledger", None),
-        passes=table.whole("passes", 1),
+        passes=table.whole("passes", 100, 1),
         escrow=table.text("escrow", None),
         sha256=sha256(data),
     )
@@ -952,12 +952,6 @@ def upper_end(k: int, n: int, level: float) -> float:
     return high
 
 
-def box(low_count: int, high_count: int, n: int, level: float) -> tuple[float, float]:
-    """Outer Clopper-Pearson interval, each side at `level`."""
-    lower = math.nextafter(1 - upper_end(n - low_count, n, level), -1)
-    return max(0.0, lower), upper_end(high_count, n, level)
-
-
 class Window(NamedTuple):
     """A binomial law by terms relative to its mode, from `start` on; `rest` bounds the mass outside, `total` <= all."""
 
@@ -1013,11 +1007,15 @@ def difference_tail(p_a: float, p_b: float, n_a: int, n_b: int, observed: int) -
     return found * (1 + 16 * ULP * (len(a.terms) + len(b.terms) + 8))
 
 
-CELLS = 40  # of the nuisance rate
+CELLS = 100  # of the nuisance rate
 
 
 def exact2(a: list[float], b: list[float], gap: Fraction, level: Fraction) -> bool:
-    """Whether E a - E b < gap is proved at `level` for independent 0/1 values (others count in the worse direction)."""
+    """Whether E a - E b < gap is proved at `level` for independent 0/1 values (others count in the worse direction).
+
+    But for a chance of level / 20, E a <= high and E b >= low (Clopper-Pearson). Null points with E b in a cell [u, w]
+    lie under its corner (u + gap, w), since the tail falls in E a and rises in E b.
+    """
     n_a, n_b = len(a), len(b)
     if not n_a or not n_b:
         return False
@@ -1026,22 +1024,19 @@ def exact2(a: list[float], b: list[float], gap: Fraction, level: Fraction) -> bo
     if observed >= gap * n_a * n_b:
         return False
     spent = level / 20
-    side = down(spent / 4)
-    (low_a, high_a), (low_b, high_b) = box(k_a, k_a, n_a, side), box(k_b, k_b, n_b, side)
-    step = down(gap)  # proving a smaller gap proves this one
-    if Fraction(high_a) - Fraction(low_b) < gap:
+    high = upper_end(k_a, n_a, down(spent / 2))
+    low = max(0.0, math.nextafter(1 - upper_end(n_b - k_b, n_b, down(spent / 2)), -1))
+    if Fraction(high) - Fraction(low) < gap:
         return True
-    first = max(low_b, math.nextafter(low_a - step, -2))
-    final = min(high_b, math.nextafter(high_a - step, 2))
-    if final < first:
-        return False
-    edges = [first + (final - first) * i / CELLS for i in range(CELLS)] + [final]
+    step = down(gap)  # proving a smaller gap proves this one
+    last = math.nextafter(high - step, 2)
+    edges = [low + (last - low) * i / CELLS for i in range(CELLS)] + [last]
     allowed = down(level - spent)
-    return all(
-        difference_tail(min(1.0, max(0.0, math.nextafter(u + step, -2))), min(1.0, max(0.0, w)), n_a, n_b, observed)
-        <= allowed
-        for u, w in pairwise(edges)
-    )
+    for u, w in pairwise(edges):
+        corner = math.nextafter(u + step, -2)
+        if difference_tail(min(1.0, max(0.0, corner)), min(1.0, max(0.0, w)), n_a, n_b, observed) > allowed:
+            return False
+    return True
 
 
 def clopper_pearson(k: int, n: int, end: Fraction, level: Fraction) -> bool:
@@ -1607,6 +1602,7 @@ def check_ledger(record: Any, path: Path | None, policy: Policy, audit: Audit) -
 
 def check_train_units(claimed: Any, path: str | None, audit: Audit) -> None:
     """No audit unit may be among those that training saw."""
+    need(claimed is None or hexadecimal(claimed, "train_units_sha256"), MALFORMED, "")
     if path is None:
         need(claimed is None, USAGE, "the certificate names units of training: give --train-units FILE")
         return

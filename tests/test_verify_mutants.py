@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -458,3 +459,55 @@ def test_a_hundred_thousand_units(tmp_path, capsys):
     }  # fmt: skip
     args = hand.store(Path(tmp_path), rules, rows, hand.seal(cert))
     assert verify.main(args) == 0
+
+
+# ---------------------------------------------------------------- the published schema
+SCHEMA = json.loads(Path(verify.__file__).with_name("certificate.schema.json").read_text("utf-8"))
+KEYWORDS = {
+    "$schema", "title", "description", "$defs", "$ref", "anyOf", "const", "enum", "type", "pattern", "minimum",
+    "maximum", "minItems", "maxItems", "maxLength", "items", "properties", "required", "additionalProperties",
+}  # fmt: skip
+TYPES = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
+
+
+def fits(value, schema):
+    """Whether a value is of the shape: the part of JSON Schema that the published file uses, and no more."""
+    assert set(schema) <= KEYWORDS
+    if "$ref" in schema:
+        schema = SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")]
+    if "anyOf" in schema:
+        return any(fits(value, other) for other in schema["anyOf"])
+    if "const" in schema or "enum" in schema:
+        return value in schema.get("enum", [schema.get("const")])
+    if not isinstance(value, TYPES[schema["type"]]) or isinstance(value, bool):
+        return False
+    if isinstance(value, str):
+        return len(value) <= schema.get("maxLength", len(value)) and bool(re.search(schema.get("pattern", ""), value))
+    if isinstance(value, int):
+        return schema["minimum"] <= value <= schema["maximum"]
+    if isinstance(value, list):
+        size = schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value))
+        return size and all(fits(child, schema["items"]) for child in value)
+    if isinstance(value, dict):
+        known, rest = schema.get("properties", {}), schema.get("additionalProperties", {})
+        shapes = {key: known.get(key, rest) for key in value}
+        needed = set(schema.get("required", ())) <= set(value)
+        return needed and all(
+            shape is not False and (not shape or fits(value[key], shape)) for key, shape in shapes.items()
+        )
+    return True
+
+
+def test_the_published_schema_is_that_of_the_checker(case, capsys):
+    """What the checker accepts has the shape; what has not the shape is refused."""
+    assert fits(case.cert, SCHEMA)
+    assert set(SCHEMA["required"]) == set(SCHEMA["properties"]) == set(verify.TOP.split())
+    shapeless = 0
+    for path, value in leaves(case.cert):
+        for other in (None, 1, "NaN", {"x": "y"}, [["0"]], "1e3"):
+            if path[0] not in ("sha256", "info") and other != value:
+                changed = put(case.cert, path, other)
+                if not fits(changed, SCHEMA):
+                    shapeless += 1
+                    assert case.check(changed) in (4, 5), (path, other)
+    assert shapeless > 50

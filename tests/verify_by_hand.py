@@ -263,19 +263,14 @@ def exact2_rejects(k_a, n_a, k_b, n_b, gap, level):
     if k_a / n_a - k_b / n_b >= gap:
         return False
     g = level / 20
-    (low_a, high_a), (low_b, high_b) = (
-        (1 - cp_upper(n - k, n, g / 4), cp_upper(k, n, g / 4)) for k, n in ((k_a, n_a), (k_b, n_b))
-    )
-    if high_a - low_b < gap:
+    high, low = cp_upper(k_a, n_a, g / 2), 1 - cp_upper(n_b - k_b, n_b, g / 2)
+    if high - low < gap:
         return True
-    b0, b1 = max(low_b, low_a - gap), min(high_b, high_a - gap)
-    if b1 < b0:
-        return False
-    edges = np.linspace(b0, b1, 41)[:, None]
+    edges = np.linspace(low, high - gap, 101)[:, None]
     x = np.arange(n_b + 1)
     y = (k_a * n_b - k_b * n_a + x * n_a) // n_b
-    inside = np.where(y < 0, 0.0, bdtr(np.clip(y, 0, n_a).astype(float), n_a, np.minimum(1.0, edges[:-1] + gap)))
-    worst = (binom.pmf(x, n_b, np.minimum(1.0, edges[1:])) * inside).sum(1).max()
+    inside = np.where(y < 0, 0.0, bdtr(np.clip(y, 0, n_a).astype(float), n_a, np.clip(edges[:-1] + gap, 0, 1)))
+    worst = (binom.pmf(x, n_b, np.clip(edges[1:], 0, 1)) * inside).sum(1).max()
     return worst <= level - g
 
 
