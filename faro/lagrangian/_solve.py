@@ -94,16 +94,13 @@ def solve(
         since = jnp.where(improved, 0, loop.since + 1)
         spent = loop.gradients + info.gradients
         violated = info.kkt.feasibility > tolerance
-        status = jnp.select(
-            [
-                ~_finite(info),
-                info.kkt.worst <= tolerance,
-                violated & info.capped & (since >= patience),
-                spent >= gradients,
-            ],
-            [Status.DIVERGED, Status.CONVERGED, Status.INFEASIBLE, Status.LIMIT],
-            RUNNING,
-        )
+        endings = {
+            Status.DIVERGED: ~jnp.isfinite(info.objective + info.kkt.worst),
+            Status.CONVERGED: info.kkt.worst <= tolerance,
+            Status.INFEASIBLE: violated & info.capped & (since >= patience),
+            Status.LIMIT: spent >= gradients,
+        }
+        status = jnp.select(list(endings.values()), list(endings), RUNNING)
         return _Loop(
             state=optax.tree.where(status == RUNNING, state, loop.state),
             info=info,
