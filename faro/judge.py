@@ -29,9 +29,14 @@ from .files import replacing, write_json
 from .trained import TrainedModel, load_model
 from .training import Best, Look, Settings, outcome
 
-ONE = {"train": ("train", "dual"), "selection": ("selection",), "dev": ("dev",)}  # one data set for both players
-TWO = {"train": ("train",), "selection": ("selection",), "dual": ("dual",), "dev": ("dev",)}
-PARTS: dict[str, dict[str, tuple[str, ...]]] = {"train": ONE, "own": TWO}  # by `Settings.dual_data`
+PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # by `Settings.dual_data`
+    "train": {
+        "train": ("train", "dual"),
+        "selection": ("selection",),
+        "dev": ("dev",),
+    },  # one data set for both players
+    "own": {"train": ("train",), "selection": ("selection",), "dual": ("dual",), "dev": ("dev",)},
+}
 ASKED = {"train": "train", "own": "dual"}  # the part whose gap is held against the bound
 
 

@@ -261,9 +261,9 @@ class Game:
         """Sums over choices, a microbatch at a time: what backward passes need of one is computed again, not kept."""
 
         def of_slice(choices, rows):
-            seen = _half((params, choices)) if compute == "bfloat16" else (params, choices)
-            rewards = models.rewards(self.model, *seen).astype(choices.weight.dtype)
-            twins = models.twin_rewards(self.model, *seen, constraint.twins())
+            own, seen = _half((params, choices)) if compute == "bfloat16" else (params, choices)
+            rewards = models.rewards(self.model, own, seen).astype(choices.weight.dtype)
+            twins = models.twin_rewards(self.model, own, seen, constraint.twins())
             twins = {name: twin.astype(choices.weight.dtype) for name, twin in twins.items()}
             soft, hard = (read(way, rewards, choices, twins) for way in (Soft(temperature=temperature), Hard()))
             return Tally(
