@@ -1,0 +1,148 @@
+"""The optimum of a linear head under affine rows, with its multipliers: Newton steps projected on the rows.
+
+With H = L L' the curvature at w and g the gradient, ridge included, a step p = L'^-1 z solves
+
+    min 1/2 |z + L^-1 g|^2    such that    (A L'^-1) z <= b - A w
+
+a projection of the Newton step in the metric of the curvature: a problem in d numbers, whatever n is, compiled by cvxpy
+once for a whole path of bounds. Its multipliers are those of the rows. Far from the optimum, steps are shortened until
+an exact penalty falls. Source: Lee, Sun & Saunders 2014 (proximal Newton); Nocedal & Wright 2006, chapter 18.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import cvxpy as cp
+import numpy as np
+from scipy.linalg import cholesky, solve_triangular
+
+from ..errors import UsageError
+from . import solver
+from .dual import FEASIBLE, Point, point
+from .head import Head
+from .rows import Rows
+
+STEPS = 60
+TOLERANCE = 1e-9  # gap at which a solve ends, in nats
+
+
+def solve(head: Head, rows: Rows, bound: float, *, start: np.ndarray | None = None, tolerance=TOLERANCE) -> Point:
+    """The head of least loss whose rows hold at `bound`, with its multipliers and certified gap.
+
+    Raises `UsageError` if no head satisfies the rows, with the smallest bound that one does. Where solvers fail, the
+    point comes with the gap that it has.
+    """
+    return Solver(head, rows, tolerance).at(bound, start)
+
+
+def path(head: Head, rows: Rows, bounds: Sequence[float], *, tolerance=TOLERANCE) -> tuple[Point, ...]:
+    """`solve` at every bound, in their order; each begins where the next larger bound ended."""
+    solver, found, w = Solver(head, rows, tolerance), {}, None
+    for bound in sorted({float(bound) for bound in bounds}, reverse=True):
+        found[bound] = solver.at(bound, w)
+        w = found[bound].w
+    return tuple(found[float(bound)] for bound in bounds)
+
+
+class Solver:
+    """Solves at one bound after another; what is compiled is kept."""
+
+    def __init__(self, head: Head, rows: Rows, tolerance: float = TOLERANCE):
+        if rows.matrix.shape[1] != head.d:
+            raise UsageError(f"rows: expected {head.d} columns, one per parameter, got {rows.matrix.shape[1]}")
+        self.head, self.rows, self.tolerance = head, rows, tolerance
+        self.project = Projection(*rows.matrix.shape)
+
+    def at(self, bound: float, start: np.ndarray | None = None) -> Point:
+        """The optimum at this bound, begun at `start` (default: all zero)."""
+        if not np.isfinite(bound):
+            raise UsageError(f"bound: expected a finite number, got {bound}; leave the rows out to solve without")
+        best = self._descend(bound, np.zeros(self.head.d) if start is None else np.array(start, np.float64))
+        if best.violation > FEASIBLE and (least := least_bound(self.rows)) > bound:
+            reach = f"the smallest bound that any satisfies is {least:.6g}" if np.isfinite(least) else "at any bound"
+            raise UsageError(f"no parameters satisfy the rows at bound {bound:.6g}; {reach}")
+        return best
+
+    def _descend(self, bound: float, w: np.ndarray) -> Point:
+        head, rows, mu = self.head, self.rows, self.head.ridge
+        nu, hair = np.zeros(len(rows.matrix)), 0.0
+        best: Point | None = None
+        at_w = head.moments(w)
+        for _ in range(STEPS):
+            seen = point(head, rows, bound, w, nu, at_w)
+            best = seen if best is None or _rank(seen) < _rank(best) else best
+            if best.gap <= self.tolerance and (best.violation == 0 or hair > FEASIBLE):
+                break
+            # solvers overstep rows by a hair: ask for that much less
+            hair += 2 * seen.violation if seen.violation <= FEASIBLE else 0
+            limits = rows.limits(bound) - hair
+            gradient, hessian = at_w.gradient + mu * w, at_w.hessian + mu * np.eye(head.d)
+            factor = cholesky(hessian, lower=True)
+            target = -solve_triangular(factor, gradient, lower=True)
+            normals = solve_triangular(factor, rows.matrix.T, lower=True).T
+            found = self.project(normals, limits - rows.matrix @ w, target)
+            if found is None:
+                break
+            z, nu = found
+            step = solve_triangular(factor, z, lower=True, trans="T")
+            penalty = 1e-3 + 2 * np.max(nu, initial=0)
+
+            def merit(w: np.ndarray, loss: float, limits=limits, penalty=penalty) -> float:
+                over = np.maximum(rows.matrix @ w - limits, 0).sum()
+                return loss + mu / 2 * float(w @ w) + penalty * float(over)
+
+            before, size = merit(w, at_w.loss), 1.0
+            while True:
+                trial = w + size * step
+                at_trial = head.moments(trial)
+                if merit(trial, at_trial.loss) <= before - 1e-4 * size * float(z @ z) + 1e-12:
+                    break
+                size /= 2
+                if size < 1e-9:
+                    return best
+            w, at_w = trial, at_trial
+        assert best is not None
+        return best
+
+
+class Projection:
+    """min 1/2 |z - target|^2 such that normals z <= room, with the multipliers of the rows; compiled once."""
+
+    def __init__(self, m: int, d: int):
+        self.m = m
+        if m == 0:
+            return
+        self.z = cp.Variable(d)
+        self.normals, self.room, self.target = cp.Parameter((m, d)), cp.Parameter(m), cp.Parameter(d)
+        self.rows = self.normals @ self.z <= self.room
+        self.problem = cp.Problem(cp.Minimize(cp.sum_squares(self.z) / 2 - self.target @ self.z), [self.rows])
+        assert self.problem.is_dpp()
+
+    def __call__(self, normals: np.ndarray, room: np.ndarray, target: np.ndarray) -> Any:
+        """(z, multipliers >= 0), a guess; None if every solver fails."""
+        if self.m == 0 or np.all(normals @ target <= room):
+            return target, np.zeros(self.m)
+        length = np.linalg.norm(normals, axis=1)
+        length = np.where(length > 0, length, 1)
+        self.normals.value, self.room.value = normals / length[:, None], room / length
+        self.target.value = target
+        if not solver.guess(self.problem, solver.QUADRATIC):
+            return None
+        prices = self.rows.dual_value
+        return self.z.value, np.zeros(self.m) if prices is None else np.maximum(np.nan_to_num(prices), 0) / length
+
+
+def least_bound(rows: Rows) -> float:
+    """The smallest bound at which some parameters satisfy all rows, by a linear program; -inf if any, inf if none."""
+    w, bound = cp.Variable(rows.matrix.shape[1]), cp.Variable()
+    problem = cp.Problem(cp.Minimize(bound), [rows.matrix @ w <= rows.base + rows.slope * bound])
+    if solver.guess(problem, solver.LINEAR):
+        return float(np.asarray(bound.value))
+    return np.inf if problem.status in ("infeasible", "infeasible_inaccurate") else -np.inf
+
+
+def _rank(seen: Point) -> tuple[float, float, float]:
+    """Held rows first, then the smaller gap."""
+    return max(seen.violation - FEASIBLE, 0), seen.gap, seen.violation
