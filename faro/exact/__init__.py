@@ -11,6 +11,7 @@ A solver only guesses here. Every claim is recomputed from the dual point, so th
 gap and never narrow it.
 """
 
+from . import dual as dual
 from .dual import SCOPE as SCOPE
 from .dual import Point as Point
 from .dual import certify as certify

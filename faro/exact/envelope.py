@@ -94,7 +94,7 @@ def frontier(
     low: float,
     high: float,
     *,
-    width: float = 1e-4,
+    width: float = 1e-3,
     most: int = 64,
     tolerance: float = TOLERANCE,
 ) -> Envelope:

@@ -15,6 +15,7 @@ q is fitted: choose it on tuning data, and judge the mixture on data that chose 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
 
@@ -117,32 +118,41 @@ def mix(losses: Any, measurements: Any, limits: Any) -> Mixture | Unattainable:
 
 def _cheapest(f: np.ndarray, table: np.ndarray, s: np.ndarray) -> Guess | None:
     q = cp.Variable(len(f), nonneg=True)
-    rows = [table.T @ q <= s] if len(s) else []
-    return _guess(q, rows, cp.Problem(cp.Minimize(f @ q), [cp.sum(q) == 1, *rows]), len(s))
+    rows = table.T @ q <= s
+
+    def defect() -> float:
+        lam = solver.prices(rows)
+        value, lower = f @ q.value, np.min(f + table @ lam) - s @ lam
+        return max(np.max(table.T @ q.value - s, initial=0), value - lower) / (1 + np.abs(f).max())
+
+    return _guess(q, rows, cp.Problem(cp.Minimize(f @ q), [cp.sum(q) == 1, rows]), defect)
 
 
 def _least_slack(table: np.ndarray, s: np.ndarray) -> Guess | None:
     q, t = cp.Variable(len(table), nonneg=True), cp.Variable()
-    rows = [table.T @ q - s <= t]
-    found = _guess(q, rows, cp.Problem(cp.Minimize(t), [cp.sum(q) == 1, *rows]), len(s))
-    if found is None or sum(found[1]) == 0:
+    rows = table.T @ q - s <= t
+
+    def defect() -> float:
+        lam = solver.prices(rows)
+        lower = np.min((table - s) @ lam) / max(lam.sum(), 1e-300)
+        return (np.max(table.T @ q.value - s) - lower) / (1 + np.abs(table).max())
+
+    found = _guess(q, rows, cp.Problem(cp.Minimize(t), [cp.sum(q) == 1, rows]), defect)
+    if found is None:
         return None
     weights, prices = found
     return weights, [price / sum(prices) for price in prices]
 
 
-def _guess(q: cp.Variable, rows: list[Any], problem: cp.Problem, m: int) -> Guess | None:
-    """Weights on a grid of decimals that sum to 1 exactly, and prices >= 0; None if no solver gave numbers."""
-    if not solver.guess(problem, solver.LINEAR):
+def _guess(q: Any, rows: cp.Constraint, problem: cp.Problem, defect: Callable[[], float]) -> Guess | None:
+    """Weights on a grid of decimals that sum to 1 exactly, and prices >= 0; None if no solver gave good ones."""
+    if not solver.guess(problem, solver.LINEAR, defect):
         return None
-    parts = np.maximum(np.asarray(q.value, np.float64), 0)
-    if not parts.sum() > 0:
-        return None
+    parts = np.maximum(q.value, 0)
     counts = [int(part) for part in np.floor(parts / parts.sum() * PARTS)]
     counts[int(np.argmax(counts))] += PARTS - sum(counts)
-    raw = rows[0].dual_value if rows else np.zeros(0)
-    prices = np.zeros(m) if raw is None else np.maximum(np.nan_to_num(np.asarray(raw, np.float64)).ravel(), 0)
-    return [Fraction(count, PARTS) for count in counts], [Fraction(int(price * PARTS), PARTS) for price in prices]
+    prices = [Fraction(int(price * PARTS), PARTS) for price in solver.prices(rows)]
+    return [Fraction(count, PARTS) for count in counts], prices
 
 
 def _evaluate(weights, prices, f, table, s) -> Mixture:

@@ -114,8 +114,10 @@ class Projection:
         self.m = m
         if m == 0:
             return
-        self.z = cp.Variable(d)
-        self.normals, self.room, self.target = cp.Parameter((m, d)), cp.Parameter(m), cp.Parameter(d)
+        self.z: Any = cp.Variable(d)
+        self.normals: Any = cp.Parameter((m, d))
+        self.room: Any = cp.Parameter(m)
+        self.target: Any = cp.Parameter(d)
         self.rows = self.normals @ self.z <= self.room
         self.problem = cp.Problem(cp.Minimize(cp.sum_squares(self.z) / 2 - self.target @ self.z), [self.rows])
         assert self.problem.is_dpp()
@@ -128,18 +130,26 @@ class Projection:
         length = np.where(length > 0, length, 1)
         self.normals.value, self.room.value = normals / length[:, None], room / length
         self.target.value = target
-        if not solver.guess(self.problem, solver.QUADRATIC):
+        if not solver.guess(self.problem, solver.QUADRATIC, self._defect):
             return None
-        prices = self.rows.dual_value
-        return self.z.value, np.zeros(self.m) if prices is None else np.maximum(np.nan_to_num(prices), 0) / length
+        return self.z.value, solver.prices(self.rows) / length
+
+    def _defect(self) -> float:
+        """By how much the Karush-Kuhn-Tucker conditions fail, relative to the size of what is projected."""
+        normals, prices = self.normals.value, solver.prices(self.rows)
+        over = normals @ self.z.value - self.room.value
+        apart = self.z.value - self.target.value + prices @ normals
+        wrong = (np.max(over, initial=0), np.abs(apart).max(), np.abs(prices @ over))
+        return max(wrong) / (1 + np.linalg.norm(self.target.value))
 
 
 def least_bound(rows: Rows) -> float:
     """The smallest bound at which some parameters satisfy all rows, by a linear program; -inf if any, inf if none."""
-    w, bound = cp.Variable(rows.matrix.shape[1]), cp.Variable()
+    w: Any = cp.Variable(rows.matrix.shape[1])
+    bound: Any = cp.Variable()
     problem = cp.Problem(cp.Minimize(bound), [rows.matrix @ w <= rows.base + rows.slope * bound])
-    if solver.guess(problem, solver.LINEAR):
-        return float(np.asarray(bound.value))
+    if solver.guess(problem, solver.LINEAR, lambda: rows.violation(w.value, float(bound.value))):
+        return float(bound.value)
     return np.inf if problem.status in ("infeasible", "infeasible_inaccurate") else -np.inf
 
 

@@ -147,18 +147,19 @@ def _measurement(constraint: Constraint, head: Head, temperature: float) -> Call
         constant = w[-1] if head.intercept and features.shape[-1] < head.d else 0.0
         return np.where(there, total + constant, 0)
 
-    @jax.jit
-    def measure(rewards: Array, twins: dict[str, Array], constraint: Constraint, choices: Choices) -> Array:
-        rows = constraint.prepare(choices)
-        outcome = read(Affine(temperature=temperature), rewards, choices, twins)
-        return constraint.combine(Statistics(constraint.proxy_sums(outcome, rows), constraint.masses(rows)))
-
     def at(w: np.ndarray, constraint: Constraint) -> np.ndarray:
-        doubled = jax.tree.map(_double, constraint)
         seen = {name: rewards(items, w) for name, items in twins.items()}
-        return np.asarray(measure(rewards(head.features, w), seen, doubled, choices), np.float64)
+        reading, doubled = Affine(temperature=temperature), jax.tree.map(_double, constraint)
+        return np.asarray(_measure(reading, rewards(head.features, w), seen, doubled, choices), np.float64)
 
     return at
+
+
+@jax.jit
+def _measure(reading: Affine, rewards: Array, twins: Any, constraint: Constraint, choices: Choices) -> Array:
+    rows = constraint.prepare(choices)
+    outcome = read(reading, rewards, choices, twins)
+    return constraint.combine(Statistics(constraint.proxy_sums(outcome, rows), constraint.masses(rows)))
 
 
 def _without_features(choices: Choices) -> Choices:

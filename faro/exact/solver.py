@@ -1,9 +1,9 @@
-"""cvxpy as a guesser: the first attempt that leaves numbers in the variables wins, whatever status it claims."""
+"""cvxpy as a guesser: the first attempt whose numbers are good by our own reckoning wins, whatever status it claims."""
 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import cvxpy as cp
@@ -11,13 +11,17 @@ import numpy as np
 
 Attempt = tuple[str, dict[str, Any]]
 
-TIGHT = {"tol_gap_abs": 1e-12, "tol_gap_rel": 1e-12, "tol_feas": 1e-12}
-QUADRATIC: Sequence[Attempt] = (("CLARABEL", TIGHT), ("CLARABEL", {}), ("OSQP", {"max_iter": 100_000}))
+TIGHT, LOOSE = (dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), size) for size in (1e-12, 1e-8))
+QUADRATIC: Sequence[Attempt] = (("CLARABEL", TIGHT), ("CLARABEL", LOOSE), ("OSQP", {"max_iter": 100_000}))
 LINEAR: Sequence[Attempt] = (("HIGHS", {}), ("CLARABEL", {}))  # HiGHS first: its solutions are vertices
 
 
-def guess(problem: cp.Problem, attempts: Sequence[Attempt]) -> bool:
-    """Try to solve; True if every variable has finite numbers now. What they are worth is for the caller to compute."""
+ENOUGH = 1e-6  # primal-dual gap and violation, relative, with which an attempt is good
+
+
+def guess(problem: cp.Problem, attempts: Sequence[Attempt], defect: Callable[[], float]) -> bool:
+    """Solve with one solver after another until `defect()`, computed from what it left in the variables, is at most
+    `ENOUGH`; False if none gets there."""
     for name, options in attempts:
         try:
             with warnings.catch_warnings():  # "may be inaccurate": we measure that ourselves
@@ -26,6 +30,12 @@ def guess(problem: cp.Problem, attempts: Sequence[Attempt]) -> bool:
         except (cp.SolverError, ValueError, ArithmeticError):
             continue
         values = [variable.value for variable in problem.variables()]
-        if all(value is not None and np.isfinite(value).all() for value in values):
+        if all(value is not None and np.isfinite(value).all() for value in values) and defect() <= ENOUGH:
             return True
     return False
+
+
+def prices(rows: cp.Constraint) -> np.ndarray:
+    """Multipliers of `<=` rows as the solver left them, clipped at 0; 0 where it left none."""
+    left = rows.dual_value
+    return np.zeros(rows.size) if left is None else np.maximum(np.nan_to_num(np.ravel(left)), 0)
