@@ -259,6 +259,8 @@ def test_equality_and_no_rows(problems):
     point = exact.solve(head, rows, 0.0)
     assert point.gap <= 1e-8
     assert point.violation <= exact.dual.FEASIBLE
+    odds = exact.rows_of(ct.equalized_odds(PAIRS), head)  # 12 rows in 4 dimensions: multipliers are not unique
+    assert exact.solve(head, odds, 0.0).gap <= 1e-8
     free = exact.solve(head, exact.Rows.of(np.zeros((0, head.d))), 0.0)
     assert free.gap <= 1e-8
     assert free.loss < point.loss

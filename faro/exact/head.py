@@ -44,7 +44,7 @@ class Moments(NamedTuple):
     hessian: np.ndarray
 
 
-@dataclasses.dataclass(frozen=True, eq=False)
+@dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Head:
     """Rewards linear in parameters `w [d]`, on choices whose `items [n, K, d]` are the features; make one with `of`.
 

@@ -103,7 +103,7 @@ def mix(losses: Any, measurements: Any, limits: Any) -> Mixture | Unattainable:
             best = chosen
         if best.violation == 0 or best.violation > Fraction(1, 10**6):
             break
-        hair += 2 * float(best.violation)
+        hair += 2 * float(best.violation) + 10 / PARTS * (1 + float(np.abs(table).max(initial=0)))
     if best is not None and best.violation <= Fraction(1, 10**9):
         return best
     found = _least_slack(table, s)

@@ -21,10 +21,11 @@ from scipy.linalg import cholesky, solve_triangular
 from ..errors import UsageError
 from . import solver
 from .dual import FEASIBLE, Point, point
-from .head import Head
+from .head import Head, Moments
 from .rows import Rows
 
 STEPS = 60
+HAIRS = 3
 TOLERANCE = 1e-9  # gap at which a solve ends, in nats
 
 
@@ -66,45 +67,52 @@ class Solver:
         return best
 
     def _descend(self, bound: float, w: np.ndarray) -> Point:
-        head, rows, mu = self.head, self.rows, self.head.ridge
-        nu, hair = np.zeros(len(rows.matrix)), 0.0
-        best: Point | None = None
+        head, rows = self.head, self.rows
+        nu, hair, hairs = np.zeros(len(rows.matrix)), 0.0, 0
         at_w = head.moments(w)
+        best = point(head, rows, bound, w, nu, at_w)
         for _ in range(STEPS):
             seen = point(head, rows, bound, w, nu, at_w)
-            best = seen if best is None or _rank(seen) < _rank(best) else best
-            if best.gap <= self.tolerance and (best.violation == 0 or hair > FEASIBLE):
+            best = min(best, seen, key=self._rank)
+            if best.gap <= self.tolerance and (best.violation == 0 or hairs == HAIRS):
                 break
-            # solvers overstep rows by a hair: ask for that much less
-            hair += 2 * seen.violation if seen.violation <= FEASIBLE else 0
+            if seen.gap <= self.tolerance:
+                # solvers overstep rows by a hair: ask for that much less, where there is room
+                hair, hairs = hair + 2 * seen.violation, hairs + 1
             limits = rows.limits(bound) - hair
-            gradient, hessian = at_w.gradient + mu * w, at_w.hessian + mu * np.eye(head.d)
-            factor = cholesky(hessian, lower=True)
-            target = -solve_triangular(factor, gradient, lower=True)
+            factor = cholesky(at_w.hessian + head.ridge * np.eye(head.d), lower=True)
+            target = -solve_triangular(factor, at_w.gradient + head.ridge * w, lower=True)
             normals = solve_triangular(factor, rows.matrix.T, lower=True).T
             found = self.project(normals, limits - rows.matrix @ w, target)
             if found is None:
                 break
             z, nu = found
             step = solve_triangular(factor, z, lower=True, trans="T")
-            penalty = 1e-3 + 2 * np.max(nu, initial=0)
-
-            def merit(w: np.ndarray, loss: float, limits=limits, penalty=penalty) -> float:
-                over = np.maximum(rows.matrix @ w - limits, 0).sum()
-                return loss + mu / 2 * float(w @ w) + penalty * float(over)
-
-            before, size = merit(w, at_w.loss), 1.0
-            while True:
-                trial = w + size * step
-                at_trial = head.moments(trial)
-                if merit(trial, at_trial.loss) <= before - 1e-4 * size * float(z @ z) + 1e-12:
-                    break
-                size /= 2
-                if size < 1e-9:
-                    return best
-            w, at_w = trial, at_trial
-        assert best is not None
+            moved = self._walk(w, at_w, step, float(z @ z), limits, 1e-3 + 2 * np.max(nu, initial=0))
+            if moved is None:
+                break
+            w, at_w = moved
         return best
+
+    def _walk(self, w, at_w, step, square: float, limits, penalty: float) -> tuple[np.ndarray, Moments] | None:
+        """The longest of step, step/2, ... at which loss + penalty * (sum of violations) falls; None if none does."""
+
+        def merit(w: np.ndarray, moments: Moments) -> float:
+            over = np.maximum(self.rows.matrix @ w - limits, 0).sum()
+            return moments.loss + self.head.ridge / 2 * float(w @ w) + penalty * float(over)
+
+        before, size = merit(w, at_w), 1.0
+        while size > 1e-9:
+            trial = w + size * step
+            at_trial = self.head.moments(trial)
+            if merit(trial, at_trial) <= before - 1e-4 * size * square + 1e-12:
+                return trial, at_trial
+            size /= 2
+        return None
+
+    def _rank(self, seen: Point) -> tuple[float, float, float]:
+        """Held rows first, then the smaller gap; among those that are small enough, the smaller violation."""
+        return max(seen.violation - FEASIBLE, 0), max(seen.gap, self.tolerance), seen.violation
 
 
 class Projection:
@@ -151,8 +159,3 @@ def least_bound(rows: Rows) -> float:
     if solver.guess(problem, solver.LINEAR, lambda: rows.violation(w.value, float(bound.value))):
         return float(bound.value)
     return np.inf if problem.status in ("infeasible", "infeasible_inaccurate") else -np.inf
-
-
-def _rank(seen: Point) -> tuple[float, float, float]:
-    """Held rows first, then the smaller gap."""
-    return max(seen.violation - FEASIBLE, 0), seen.gap, seen.violation
