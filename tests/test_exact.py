@@ -266,6 +266,15 @@ def test_equality_and_no_rows(problems):
     assert free.loss < point.loss
 
 
+@pytest.mark.parametrize(("seed", "bound"), [(0, 0.01), (2, 1e-4), (4, 1e-6)])
+def test_no_violation_is_left_where_there_is_room(seed, bound):
+    """The solver alone oversteps these by 1e-15 to 1e-13."""
+    head = exact.Head.of(pairs(seed=seed), 1e-3)
+    point = exact.solve(head, exact.rows_of(ct.equalized_odds(PAIRS), head), bound)
+    assert point.violation == 0
+    assert point.gap <= 1e-8
+
+
 def test_rows_that_the_bound_does_not_move(problems):
     head, rows, bound = problems["pairs"]
     fixed = rows + exact.Rows.of(np.eye(head.d), base=0.1, slope=0.0)

@@ -224,6 +224,9 @@ def test_no_mutant_claims_more_and_passes(solved):
             claims = sorted(mutant["points"], key=lambda claim: float(claim["bound"]))
             for claim, proved in zip(claims, accepted.points, strict=True):
                 assert float(claim["constant"]) <= proved.constant + 1e-9
+                assert float(claim["price"]) >= proved.price - 1e-9
+                assert float(claim["loss"]) >= proved.loss - 1e-9
+                assert float(claim["violation"]) >= proved.violation - 1e-9
     assert tried > 100
     assert refused > 0.8 * tried
     for missing in ("scope", "ridge", "rows", "points"):
