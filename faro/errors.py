@@ -17,3 +17,9 @@ class DataError(FaroError, ValueError):
     """The data break a promise: missing column, unknown level, NaN, one group only, absent file. Exit code 5."""
 
     exit_code = 5
+
+
+class NoDualError(FaroError, ArithmeticError):
+    """No dual point proves anything: a certificate would be empty. Exit code 7, never a pass."""
+
+    exit_code = 7
