@@ -19,7 +19,7 @@ Floats = NDArray[np.float64]
 def clopper_pearson_upper(k: int, n: int, level: float) -> Decimal:
     """U with P(p > U) <= level for k ~ Binomial(n, p): the p with P(X <= k) = level, rounded up; 1 if k = n."""
     _check(k, n, level)
-    return Decimal(1) if k == n else min(Decimal(1), up(float(special.betaincinv(k + 1, n - k, 1 - level))))
+    return Decimal(1) if k == n else min(Decimal(1), up(float(special.betainccinv(k + 1, n - k, level))))
 
 
 def clopper_pearson_lower(k: int, n: int, level: float) -> Decimal:

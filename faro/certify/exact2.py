@@ -20,7 +20,7 @@ import numpy as np
 from .binomial import Floats, clopper_pearson_lower, clopper_pearson_upper, difference_tail
 from .outward import MARGIN, least_rejected
 
-CELLS = 64
+CELLS = 100
 
 
 class Counts(NamedTuple):

@@ -75,7 +75,7 @@ def largest_lower(
     lower: Callable[[Comparison], Decimal],
     exceeds: Callable[[Comparison, Decimal], bool],
 ) -> tuple[Comparison, Decimal]:
-    """The comparison with the largest lower bound, and that bound; `exceeds` tells whether more than a value is shown."""
+    """The comparison with the largest lower bound, and that bound; `exceeds`: is more than a value shown."""
     worst, found = comparisons[0], lower(comparisons[0])
     for each in comparisons[1:]:
         if exceeds(each, found) and (more := lower(each)) > found:

@@ -33,8 +33,8 @@ def short(value: float) -> Decimal:
 
 
 def quotient(value: Fraction) -> Decimal:
-    """A rational rounded down to far more digits than are claimed."""
-    return Decimal(value.numerator * 10**40 // value.denominator).scaleb(-40)
+    """A rational rounded down to 20 decimals, more than are claimed."""
+    return Decimal(value.numerator * 10**20 // value.denominator).scaleb(-20)
 
 
 def text(value: Decimal) -> str:

@@ -82,20 +82,18 @@ def _ball(name: str, q: cp.Variable, p: Floats, radius: float) -> list[cp.Constr
 
 
 def inside(name: str, q: Floats, p: Floats, radius: float) -> Floats:
-    """The law on the way from p to q that is as near to q as the ball permits. Balls are convex."""
+    """A law of the ball near q: on the way to p, or, where each cell has limits of its own, within these limits."""
+    if name in ("lr", "cvar"):
+        low, high = (p / radius, p * radius) if name == "lr" else (0 * p, p / radius)
+        q = np.clip(q, low, high)
+        lacking = 1 - q.sum()
+        room = high - q if lacking > 0 else q - low
+        return q + lacking * room / max(room.sum(), 1e-300)
     q = np.maximum(q, 0)
-    if name not in ("tv", "label-noise"):
+    if name in ("kl", "chi2"):
         q = np.where(p > 0, q, 0)
     q = q / q.sum()
-    ratio = q[p > 0] / p[p > 0]
-    if name in ("lr", "cvar"):
-        most = radius if name == "lr" else 1 / radius
-        share = (most - 1) / max(ratio.max() - 1, 1e-300)
-        if name == "lr":
-            share = min(share, (1 - 1 / radius) / max(1 - ratio.min(), 1e-300))
-    else:
-        share = radius / max(distance(name, q, p), 1e-300)
-    return p + min(share, 1.0) * (q - p)
+    return p + min(1.0, radius / max(distance(name, q, p), 1e-300)) * (q - p)
 
 
 def distance(name: str, q: Floats, p: Floats) -> float:

@@ -111,7 +111,14 @@ class KL(Ball):
 
     def dual(self, law, radius, *point):
         (lam,) = point
-        return 1 + lam * (radius + math.log1p(law.mean(lambda z: np.expm1((z - 1) / lam))))
+        top = law.best if law.excess > 0 else float(law.values[law.weights > 0].max())
+
+        def less(z: Floats) -> Floats:
+            return np.minimum((z - top) / lam, 0)
+
+        small = law.mean(lambda z: np.expm1(less(z)))
+        log = math.log1p(small) if small > -0.5 else math.log(law.mean(lambda z: np.exp(less(z))))
+        return top + lam * (radius + log)
 
     def best(self, law, radius):
         def value(log: float) -> float:
