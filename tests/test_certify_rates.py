@@ -108,14 +108,14 @@ def worst_error(table, gap):
     n_a, n_b = (size - 1 for size in table.shape)
     worst = 0.0
     for more in (0, 0.1):
-        for p_b in np.linspace(0, 1 - gap - more, 60) if gap + more <= 1 else ():
+        for p_b in np.linspace(max(0, -gap - more), min(1, 1 - gap - more), 60) if gap + more <= 1 else ():
             a = stats.binom.pmf(np.arange(n_a + 1), n_a, min(1, p_b + gap + more))
             worst = max(worst, a @ table @ stats.binom.pmf(np.arange(n_b + 1), n_b, p_b))
     return worst
 
 
 @pytest.mark.parametrize(("n_a", "n_b"), [(12, 12), (11, 6)])
-@pytest.mark.parametrize(("gap", "level"), [(0.0, 0.3), (0.2, 0.05), (0.2, 0.3), (0.5, 0.05), (0.7, 0.1)])
+@pytest.mark.parametrize(("gap", "level"), [(-0.3, 0.1), (0.0, 0.3), (0.2, 0.05), (0.2, 0.3), (0.5, 0.05), (0.7, 0.1)])
 def test_no_outcome_breaks_the_level(n_a, n_b, gap, level):
     table = rejection_table(n_a, n_b, gap, level)
     assert worst_error(table, gap) <= level
@@ -125,6 +125,34 @@ def test_no_outcome_breaks_the_level(n_a, n_b, gap, level):
 
 def test_the_enumeration_sees_an_invalid_test():
     assert worst_error(wald_table(12, 12, 0.2, 0.05), 0.2) > 0.08
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        lambda tail: lambda p_a, p_b, n_a, n_b, excess, out: tail(p_a, p_b, n_a, n_b, excess - 1, out),  # ties lost
+        lambda tail: (
+            lambda p_a, p_b, n_a, n_b, excess, out: tail(p_a + 0.1, p_b, n_a, n_b, excess, out)
+        ),  # a wrong null
+        lambda tail: lambda p_a, p_b, n_a, n_b, excess, out: tail(p_a, p_b, n_a, n_b, excess, out) / 2,  # half the mass
+    ],
+)
+def test_the_enumeration_sees_a_planted_fault(fault, monkeypatch):
+    monkeypatch.setattr(exact2, "difference_tail", fault(difference_tail))
+    errors = [worst_error(rejection_table(12, 11, gap, 0.3), gap) for gap in (0.0, 0.2, 0.5)]
+    assert max(errors) > 0.3
+
+
+def test_no_outcome_breaks_the_level_of_the_reported_bound():
+    """Every pair of counts at n = 9 and 7: the bound that is found by a search is wrong with probability <= level."""
+    n_a, n_b, level = 9, 7, 0.2
+    bounds = np.array(
+        [[float(exact2.upper(Counts(i, n_a), Counts(j, n_b), level)) for j in range(n_b + 1)] for i in range(n_a + 1)]
+    )
+    rates = np.linspace(0, 1, 41)
+    mass_a, mass_b = (stats.binom.pmf(np.arange(n + 1), n, rates[:, None]) for n in (n_a, n_b))
+    worst = max(mass_a[i] @ (bounds <= rates[i] - rates[j] - 1e-12) @ mass_b[j] for i in range(41) for j in range(41))
+    assert 0.05 < worst <= level
 
 
 def test_a_corner_dominates_its_cell():

@@ -68,6 +68,19 @@ def test_every_factor_is_a_supermartingale_step():
         assert p @ factors <= 1 + 1e-12 and (factors > 0).all()
 
 
+@pytest.mark.parametrize("level", [0.05, 0.4])
+def test_no_sequence_breaks_the_level(level):
+    """All outcomes of 11 independent units with an answer or two each: no simulation."""
+    n = 11
+    bits = (np.arange(2**n)[:, None] >> np.arange(n)) & 1
+    masses = np.broadcast_to(np.where(np.arange(n) % 3 == 0, 2.0, 1.0), bits.shape)
+    for p in (0.02, 0.1, 0.3, 0.5, 0.7, 0.9, 0.98):
+        chance = np.prod(np.where(bits, p, 1 - p), 1)
+        wrong = betting.rejects(bits * masses, masses, 2.0, p, level)
+        assert chance @ wrong <= level
+        assert p < 0.9 or level < 0.4 or wrong.any()  # it does reject
+
+
 def test_lower_is_the_mirror_image():
     totals, masses = some_units(RNG(2), 200)
     assert betting.lower(totals, masses, 5, 0.05) == 1 - betting.upper(masses - totals, masses, 5, 0.05)

@@ -45,7 +45,7 @@ def log_capital(totals: Floats, masses: Floats, cap: float, m: float, placed: Fl
 
 def rejects(totals: Floats, masses: Floats, cap: float, m: float, level: float) -> Floats:
     """`[...]` whether "the rate is at least m" is rejected; leading axes are separate samples."""
-    wanted = np.log(1 / level) * (1 + MARGIN) + MARGIN
+    wanted = np.log(1 / level) + MARGIN
     return log_capital(totals, masses, cap, m, bets(totals, masses, cap, level)) >= wanted
 
 
@@ -57,7 +57,7 @@ def upper(totals: ArrayLike, masses: ArrayLike, cap: float, level: float, first:
     """
     totals, masses = check_units(totals, masses, cap)
     placed = bets(totals, masses, cap, level)
-    wanted = np.log(1 / level) * (1 + MARGIN) + MARGIN
+    wanted = np.log(1 / level) + MARGIN
 
     def rejected(m: Decimal) -> bool:
         return bool(log_capital(totals, masses, cap, float(m), placed) >= wanted)

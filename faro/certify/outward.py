@@ -13,7 +13,7 @@ from fractions import Fraction
 
 PAD = Decimal("1e-9")
 DIGITS = 12
-MARGIN = 1e-9
+MARGIN = 1e-6
 STEP = 6  # bounds found by bisection are multiples of 10**-STEP: what was tested is what is claimed
 
 

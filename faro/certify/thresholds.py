@@ -28,7 +28,8 @@ def tail(n: int, x: Floats) -> Floats:
 
 
 def exceeds(n_a: int, n_b: int, radius: float) -> float:
-    """Upper bound on P(E_a + E_b > radius): E_a is rounded up to a grid of `GRID` steps on [0, radius]."""
+    """Upper bound on P(E_a + E_b > radius): that of the smaller group is rounded up to `GRID` steps on [0, radius]."""
+    n_a, n_b = sorted((n_a, n_b))
     grid = np.linspace(0, radius, GRID + 1)
     tails = tail(n_a, grid)
     return float(-np.diff(tails) @ tail(n_b, radius - grid[1:]) + tails[-1])
