@@ -5,6 +5,8 @@ A share of false passes above delta would be seen in 2,500 draws; the controls s
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 
 from benchmarks import coverage
@@ -53,3 +55,10 @@ def test_the_t_test_control_covers_as_known():
     """Rates .01 and 0, n = 50: all data are zero in about 60 % of the samples, and the interval is a point."""
     share, _, _ = coverage.run(STUDIES["t-test", "rates (0.01, 0), n 50"], 2000, seed=13)
     assert share == pytest.approx(1 - 0.401, abs=0.04)
+
+
+def test_the_page_shows_these_studies():
+    page = (Path(__file__).parent.parent / "docs" / "coverage.md").read_text("utf-8")
+    rows = [tuple(cell.strip() for cell in line.split("|")[1:3]) for line in page.splitlines() if line.startswith("| ")]
+    assert list(STUDIES) == [row for row in rows if row in STUDIES], "run make coverage"
+    assert "0 rows are not in order" in page

@@ -8,10 +8,13 @@ import math
 from decimal import Decimal
 from fractions import Fraction
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from scipy import stats
 
+import constraints as ct
+from constraints.testing import GROUP, example_choices
 from faro.certify import betting, order, thresholds
 
 RNG = np.random.default_rng
@@ -109,6 +112,18 @@ def test_units_that_break_a_promise_are_refused(totals, masses, message):
         betting.upper(totals, masses, 5, 0.05)
 
 
+def test_twins_are_one_sample():
+    rng = RNG(11)
+    masses = rng.integers(1, 6, 400).astype(float)
+    uniform = rng.random((400, 5)) + np.where(np.arange(5) < masses[:, None], 0, 9)
+    high, low = (uniform < 0.55).sum(1), (uniform < 0.5).sum(1)  # the decisions of a row at both levels go together
+    paired = betting.paired_upper(high, low, masses, 5, 0.05)
+    separate = betting.upper(high, masses, 5, 0.025) - betting.lower(low, masses, 5, 0.025)
+    gap = (high - low).sum() / masses.sum()
+    assert gap < paired < separate and betting.paired_upper(high, low, masses, 5, 0.05, paired) <= paired
+    assert -betting.paired_upper(low, high, masses, 5, 0.05) < gap
+
+
 def test_block_pairs_have_the_mean_of_the_difference():
     a, b = RNG(4).random(10), RNG(5).random(3)
     found = betting.block_pairs(a, b)
@@ -146,6 +161,23 @@ def test_thinning_keeps_one_row_of_every_unit_whatever_the_order():
     assert {turned[i] for i in order.thinned(turned, "nonce")} == {names[i] for i in kept}
     in_blocks = order.thinned(names, "nonce", [(name[0], name[2]) for name in names])
     assert len(in_blocks) == 14
+
+
+def test_counts_of_a_constraint_are_what_the_bound_takes():
+    """Where `evidence` says counts, sums and masses per unit go in as they are, and the bounds enclose the rates."""
+    choices = example_choices(n=200, seed=1)
+    choices = choices.replace(unit=jnp.arange(200) // 4, weight=jnp.ones(200))
+    constraint = ct.equalized_odds(GROUP, 0.1)
+    outcome = ct.read(ct.Hard(), jnp.asarray(RNG(1).normal(size=choices.shape)), choices)
+    assert constraint.evidence() == "counts"
+    counts = constraint.counts(outcome, choices, 50)
+    rates = constraint.rates(constraint.statistics(outcome, choices))
+    cap = float(counts.masses.max())
+    some = np.flatnonzero(np.asarray(counts.masses.sum(0)) > 0)
+    assert len(some) >= 4
+    for cell, rate in ((cell, rates[cell]) for cell in some):
+        sums, masses = np.asarray(counts.sums[:, cell], float), np.asarray(counts.masses[:, cell], float)
+        assert betting.lower(sums, masses, cap, 0.05) < float(rate) < betting.upper(sums, masses, cap, 0.05)
 
 
 # All thresholds -------------------------------------------------------------------------------------------------------

@@ -18,6 +18,7 @@ from decimal import Decimal
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..errors import DataError, UsageError
 from .binomial import Floats
 from .outward import MARGIN, least_rejected
 
@@ -75,15 +76,15 @@ def check_units(totals: ArrayLike, masses: ArrayLike, cap: float) -> tuple[Float
     """Totals and masses of the units that have mass, as floats; an error if they are not 0 <= S <= N <= cap."""
     totals, masses = np.asarray(totals, float), np.asarray(masses, float)
     if totals.shape != masses.shape or totals.ndim != 1 or not (np.isfinite(totals).all() & np.isfinite(masses).all()):
-        raise ValueError("expected two finite arrays of one length: a total and a mass per unit")
+        raise DataError("expected two finite arrays of one length: a total and a mass per unit")
     if (masses > cap).any():
-        raise ValueError(f"a unit has mass {masses.max():g} in the cell, above the cap {cap:g}: raise the policy's cap")
+        raise UsageError(f"a unit has mass {masses.max():g} in the cell, above the cap {cap:g}: raise the policy's cap")
     some = masses > 0
     totals, masses = totals[some], masses[some]
     if not len(totals):
-        raise ValueError("no unit has mass in the cell: there is nothing to bound")
+        raise DataError("no unit has mass in the cell: there is nothing to bound")
     if (totals < 0).any() or (totals > masses * (1 + 1e-9)).any():
-        raise ValueError("expected totals between 0 and the unit's mass")
+        raise DataError("expected totals between 0 and the unit's mass")
     return np.minimum(totals, masses), masses
 
 
@@ -91,6 +92,18 @@ def mean_upper(values: ArrayLike, level: float, first: Decimal | None = None) ->
     """Upper bound on the mean of independent values in [0, 1]; `values` `[n]` in the committed order."""
     values = np.asarray(values, float)
     return upper(values, np.ones(len(values)), 1, level, first)
+
+
+def paired_upper(
+    totals_a: ArrayLike, totals_b: ArrayLike, masses: ArrayLike, cap: float, level: float, first: Decimal | None = None
+) -> Decimal:
+    """Upper bound on E S_a / E N - E S_b / E N where every row is in both cells, as twins at two levels are.
+
+    One sample, S = (N + S_a - S_b) / 2, so the whole level is spent once.
+    """
+    masses = np.asarray(masses, float)
+    totals = (masses + np.asarray(totals_a, float) - np.asarray(totals_b, float)) / 2
+    return 2 * upper(totals, masses, cap, level, None if first is None else (1 + first) / 2) - 1
 
 
 def difference_upper(a: ArrayLike, b: ArrayLike, level: float, first: Decimal | None = None) -> Decimal:
@@ -106,5 +119,7 @@ def block_pairs(a: ArrayLike, b: ArrayLike) -> Floats:
     """
     a, b = np.asarray(a, float), np.asarray(b, float)
     blocks = min(len(a), len(b))
+    if not blocks:
+        raise DataError("expected at least one unit in each group")
     first, second = (rows[: len(rows) // blocks * blocks].reshape(blocks, -1).mean(1) for rows in (a, b))
     return (1 + first - second) / 2

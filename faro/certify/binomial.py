@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from ..errors import DataError, UsageError
 from .outward import down, up
 
 Floats = NDArray[np.float64]
@@ -30,9 +31,9 @@ def clopper_pearson_lower(k: int, n: int, level: float) -> Decimal:
 
 def _check(k: int, n: int, level: float) -> None:
     if not (isinstance(k, int | np.integer) and isinstance(n, int | np.integer) and 0 <= k <= n and n >= 1):
-        raise ValueError(f"expected counts 0 <= k <= n with n >= 1, got k={k!r}, n={n!r}: shared ties are not counts")
+        raise DataError(f"expected counts 0 <= k <= n with n >= 1, got k={k!r}, n={n!r}: shared ties are not counts")
     if not 0 < level < 1:
-        raise ValueError(f"expected a level in (0, 1), got {level}")
+        raise UsageError(f"expected a level in (0, 1), got {level}")
 
 
 def window(n: int, p: Floats, outside: float) -> tuple[int, Floats]:

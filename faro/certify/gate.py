@@ -61,12 +61,12 @@ def largest_upper(
 
     Searched for one comparison and tested for the others, which is far cheaper. List those that look worst first.
     """
-    found = upper(comparisons[0], bound)
+    found, step = upper(comparisons[0], bound), Decimal("1e-6")
     while found < 1:
         beyond = next((each for each in comparisons if not rejects(each, found)), None)
         if beyond is None:
             return found
-        found = max(upper(beyond, None), found + Decimal("1e-6"))
+        found, step = max(upper(beyond, bound), found + step), 2 * step  # a step: where rejection is not monotone
     return Decimal(1)
 
 

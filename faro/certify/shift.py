@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import optimize
 
-from ..errors import NoDualError, UsageError
+from ..errors import DataError, NoDualError, UsageError
 from .binomial import Floats
 from .outward import short, up
 
@@ -62,7 +62,7 @@ def histogram(z: ArrayLike, excess: float = 0.0, bins: int = 256) -> Law:
     """The empirical law of z in [0, 1] with values rounded up to multiples of 1 / bins: outer, whatever n is."""
     z = np.asarray(z, float)
     if not (len(z) and (z >= 0).all() and (z <= 1).all()):
-        raise ValueError("expected values in [0, 1], at least one")
+        raise DataError("expected values in [0, 1], at least one")
     counts = np.bincount(np.ceil(z * bins).astype(int), minlength=bins + 1)
     return Law(np.arange(bins + 1) / bins, counts / len(z), float(excess))
 

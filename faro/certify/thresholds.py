@@ -15,6 +15,7 @@ from fractions import Fraction
 import numpy as np
 from numpy.typing import ArrayLike
 
+from ..errors import DataError
 from .binomial import Floats
 from .outward import MARGIN, down, least_rejected, quotient, up
 
@@ -50,7 +51,7 @@ def gap(a: ArrayLike, b: ArrayLike) -> Fraction:
     """sup_t of Fhat_a(t) - Fhat_b(t), exactly, at least 0; taken after all values equal to t, so ties need no care."""
     a, b = np.sort(np.asarray(a, float)), np.sort(np.asarray(b, float))
     if not (len(a) and len(b) and np.isfinite(a).all() and np.isfinite(b).all()):
-        raise ValueError("expected at least one score in each group, all finite")
+        raise DataError("expected at least one score in each group, all finite")
     at = np.union1d(a, b)
     below = [np.searchsorted(values, at, "right") for values in (a, b)]
     return Fraction(max(0, int((below[0] * len(b) - below[1] * len(a)).max())), len(a) * len(b))
@@ -58,15 +59,15 @@ def gap(a: ArrayLike, b: ArrayLike) -> Fraction:
 
 def upper(a: ArrayLike, b: ArrayLike, level: float) -> Decimal:
     """Upper bound on sup_t (F_a(t) - F_b(t)), at most 1; scores `[n_a]`, `[n_b]` of independent units, none shared."""
-    reach = radius(len(np.asarray(a)), len(np.asarray(b)), level)
-    return min(Decimal(1), up(quotient(gap(a, b))) + reach)
+    found = gap(a, b)
+    return min(Decimal(1), up(quotient(found)) + radius(len(np.asarray(a)), len(np.asarray(b)), level))
 
 
 def lower(a: ArrayLike, b: ArrayLike, level: float) -> Decimal:
     """Lower bound on sup_t (F_a(t) - F_b(t)), at least 0: where the empirical difference is largest, F_a is at most
     E_a lower and F_b at most E_b higher than observed."""
-    reach = radius(len(np.asarray(a)), len(np.asarray(b)), level)
-    return max(Decimal(0), down(quotient(gap(a, b))) - reach)
+    found = gap(a, b)
+    return max(Decimal(0), down(quotient(found)) - radius(len(np.asarray(a)), len(np.asarray(b)), level))
 
 
 def mean_excess(n: int, level: float) -> Decimal:
