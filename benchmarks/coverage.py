@@ -372,7 +372,7 @@ def power(draws: int = 200, seed: int = 0) -> list[tuple[str, int, float, float]
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--draws", type=int, default=4000, help="samples per row")
+    parser.add_argument("--draws", type=int, default=10_000, help="samples per row")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--out", type=Path, help="also write the table to this file")
     options = parser.parse_args()
@@ -404,7 +404,10 @@ def main() -> int:
         "",
         "| rates | n per group | exact2 | Wald | ratio |",
         "|---|---|---|---|---|",
-        *(f"| {rates} | {n} | {exact:.4f} | {wald:.4f} | {exact / wald:.3f} |" for rates, n, exact, wald in power()),
+        *(
+            f"| {rates} | {n} | {exact:.4f} | {wald:.4f} | {exact / wald:.3f} |"
+            for rates, n, exact, wald in power(seed=options.seed)
+        ),
         "",
         f"{failed} rows are not in order. It took {time.process_time() - begin:.0f} s of one core.",
     ]
