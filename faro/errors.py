@@ -19,7 +19,7 @@ class DataError(FaroError, ValueError):
     exit_code = 5
 
 
-class NoProofError(FaroError):
+class NoProofError(FaroError, ArithmeticError):
     """A solver gave neither a result nor a reason why there is none; never a pass. Exit code 7."""
 
     exit_code = 7
