@@ -15,7 +15,7 @@ STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: frontier test lint bench clean help
+.PHONY: frontier test lint bench coverage clean help
 
 help: ## this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [DATA=demo] [OUT=out/demo] [ARGS='--seeds 5']"
@@ -34,6 +34,9 @@ lint: $(STAMP) ## ruff check, ruff format --check, mypy
 
 bench: $(STAMP) ## list the benchmarks, or run those named in ARGS
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+coverage: $(STAMP) ## how often the bounds of certificates are wrong at the boundary, into docs/coverage.md
+	@$(BIN)/python -m benchmarks.coverage --out docs/coverage.md $(ARGS)
 
 clean: ## remove .venv, caches and build output; keeps out/
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

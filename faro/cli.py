@@ -223,7 +223,7 @@ def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, 
     """The arguments of `faro.api` that flags and the configuration file give; flags win."""
     from .data import Schema
     from .notions import known
-    from .training import Settings
+    from .settings import Settings
 
     names = (*SHARED, *own)
     values: dict[str, Any] = {}

@@ -17,3 +17,9 @@ class DataError(FaroError, ValueError):
     """The data break a promise: missing column, unknown level, NaN, one group only, absent file. Exit code 5."""
 
     exit_code = 5
+
+
+class NoProofError(FaroError, ArithmeticError):
+    """A solver gave neither a result nor a reason why there is none; never a pass. Exit code 7."""
+
+    exit_code = 7

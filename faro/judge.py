@@ -29,7 +29,15 @@ from .files import replacing, write_json
 from .trained import TrainedModel, load_model
 from .training import Best, Look, Settings, outcome
 
-PARTS = {"train": ("train", "dual"), "selection": ("selection",), "dev": ("dev",)}  # one data set for both players
+PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # by `Settings.dual_data`
+    "train": {
+        "train": ("train", "dual"),
+        "selection": ("selection",),
+        "dev": ("dev",),
+    },  # one data set for both players
+    "own": {"train": ("train",), "selection": ("selection",), "dual": ("dual",), "dev": ("dev",)},
+}
+ASKED = {"train": "train", "own": "dual"}  # the part whose gap is held against the bound
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +49,8 @@ class View:
     rows: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, data: Dataset, seed: int) -> View:
-        rows = {part: data.rows(names, seed) for part, names in PARTS.items()}
+    def of(cls, data: Dataset, seed: int, dual_data: str = "train") -> View:
+        rows = {part: data.rows(names, seed) for part, names in PARTS[dual_data].items()}
         return cls(seed, data.fit_coding(rows["train"]), rows)
 
 
@@ -116,13 +124,14 @@ def _exact(table: pd.DataFrame) -> pd.DataFrame:
 def judge(data, constraint, constraints, model, settings, views, best: Best, trace: Look) -> Frontier:
     """Every member's figures in float64 from its saved parameters, its status, and who is not dominated."""
     figures = {}
+    parts = PARTS[settings.dual_data]
     population: Any = None if data.population is None else data.population.dataset()
     with jax.enable_x64(True):
         figure = jax.jit(lambda params, choices: _figures(model, constraint, params, choices))
         largest = max(len(rows) for view in views for rows in view.rows.values())  # one shape, one compilation
-        for part in [*PARTS, *(["population"] if population else [])]:
+        for part in [*parts, *(["population"] if population else [])]:
             for s, view in enumerate(views):
-                own, rows = (data, view.rows[part]) if part in PARTS else (population, None)
+                own, rows = (data, view.rows[part]) if part in parts else (population, None)
                 choices = own.choices(view.coding, rows, twins=constraint.twins(), dtype=np.float64).pad(largest)
                 params = jax.tree.map(lambda leaf, s=s: jnp.asarray(leaf[s], jnp.float64), best.params)
                 figures[part, s] = jax.tree.map(np.asarray, figure(params, choices))
@@ -141,7 +150,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
             judged = {
                 part: jax.tree.map(lambda leaf, b=b: leaf[b], own) for (part, t), own in figures.items() if t == s
             }
-            status = _status(judged["train"], asked, bool(best.finite[s, b]), settings)
+            status = _status(judged[ASKED[settings.dual_data]], asked, bool(best.finite[s, b]), settings)
             record = {
                 "constraint": constraint.name(),
                 "bound": max(asked),
@@ -177,7 +186,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
                 "bound": [_finite(bound) for bound in asked],
                 "status": status,
                 "temperature": settings.temperature,
-                "figures": {key: _finite(value) for key, value in record.items() if key.startswith(tuple(PARTS))},
+                "figures": {key: _finite(value) for key, value in record.items() if key.startswith(tuple(parts))},
             }
             trained.append(TrainedModel(model, params, view.coding, data.schema, about))
     table = pd.DataFrame(records)
@@ -185,6 +194,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
     order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]
     step = settings.every * np.arange(1, np.asarray(trace.loss).shape[2] + 1)
     fields = {"loss": trace.loss, "gap": trace.gap, "violation": trace.violation, "multiplier": trace.multipliers}
+    fields |= {name: getattr(trace.kkt, name) for name in trace.kkt._fields}
     traces = {name: np.stack([np.asarray(values)[s, b] for s, b in order]) for name, values in fields.items()}
     manifest = _manifest(data, constraint, cells, constraints, views, model, settings)
     return Frontier(table, trained, {"step": step, **traces}, manifest)

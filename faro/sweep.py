@@ -223,11 +223,12 @@ class _Run:
             elif not overwrite:
                 raise UsageError(f"{folder} holds another finished run; choose another --out, or add --overwrite")
         began = time.perf_counter()
-        views = [View.of(self.data, seed) for seed in self.seeds]
+        views = [View.of(self.data, seed, self.settings.dual_data) for seed in self.seeds]
         members, notes = [], []
         for view in views:
             _somebody_counts(self.data, view)
-            members.append(Data(*(_choices(self.data, view, part, self.constraint) for part in Data._fields)))
+            parts = [part for part in Data._fields if part in view.rows]
+            members.append(Data(**{part: _choices(self.data, view, part, self.constraint) for part in parts}))
             for note in fit_for(self.constraint, members[-1].train, f"{self.data.name}, seed {view.seed}"):
                 notes += [note] if note not in notes else []
         keeper = Keeper(None if folder is None else folder / ".progress", self.fingerprint)
@@ -291,6 +292,10 @@ def _somebody_counts(data: Dataset, view: View) -> None:
 
 def stack(members: list[Data]) -> Data:
     """One `Data` with a leading axis of seeds; parts are padded to the largest seed's."""
-    sizes = [max(part.shape[0] for part in parts) for parts in zip(*members, strict=True)]
-    padded = [Data(*(part.pad(size) for part, size in zip(own, sizes, strict=True))) for own in members]
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves])), *padded)
+
+    def largest(*parts):
+        size = max(part.shape[0] for part in parts)
+        padded = [part.pad(size) for part in parts]
+        return jax.tree.map(lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves])), *padded)
+
+    return jax.tree.map(largest, *members, is_leaf=lambda node: isinstance(node, Choices))

@@ -1,0 +1,41 @@
+"""How many units a group needs before a bound could be certified: what to say when the verdict is INCONCLUSIVE.
+
+The least n per group at which groups with the same observed rate, so with an empirical gap of 0, are certified. A real
+gap needs more; a smaller n can be certified only by luck. Tiny groups are never merged or dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+
+from . import exact2
+from .exact2 import Counts
+
+MOST = 10**8
+
+
+def units_needed(rate: float, bound: Decimal, level: float, method: str = "exact2") -> int | None:
+    """Least n found, per group, with which "exact2" or "clopper-pearson" certifies `bound` between two groups that
+    both show `rate`, at error probability `level`; None if more than 10**8."""
+    certifies: Callable[[Counts], bool]
+    if method == "exact2":
+        certifies = lambda c: exact2.rejects(c, c, bound, level)  # noqa: E731
+    else:
+        certifies = lambda c: exact2.clopper_pearson_difference(c, c, level) <= bound  # noqa: E731
+
+    def enough(n: int) -> bool:
+        return certifies(Counts(round(rate * n), n))
+
+    if bound <= 0:
+        return None
+    high = 2
+    while not enough(high):
+        high *= 2
+        if high > MOST:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
