@@ -3,27 +3,20 @@
     faro-units/1 SALT
     one line per unit: sha256 of the canonical JSON of [SALT, unit]
 
-Whoever trains a model writes this file; what he leaves out no check can see.
+Whoever trains a model writes this file (faro does, beside every model); what he leaves out no check can see.
 """
 
 from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
 from pathlib import Path
 
 from ..errors import DataError, NotIndependentError
-from ..files import write_text
 from .audit import Audit
 from .order import key
 
 HEX = re.compile("[0-9a-f]{64}")
-
-
-def write_units(path: str | Path, units: Iterable[str], salt: str) -> None:
-    """The units of training as salted hashes, sorted."""
-    write_text(path, "\n".join([f"faro-units/1 {salt}", *sorted({key(salt, unit) for unit in units})]) + "\n")
 
 
 def check_units(path: str | Path, audit: Audit) -> str:

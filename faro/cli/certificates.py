@@ -35,6 +35,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         help="which verdicts end with a code other than 0: refuted only, or inconclusive as well (default)",
     )  # fmt: skip
     certify.add_argument("--baseline", metavar="CERT", help="0 if no bound is worse than in CERT, made of the same people")
+    certify.add_argument("--data", metavar="NAME|FILE", help="data of a frontier run, if it is not a known data set")
     certify.add_argument("--report-only", action="store_true", help="end with 0 whatever the verdict")
 
     gate = command(
@@ -253,7 +254,7 @@ def _disclose_run(options: argparse.Namespace, policy: Policy) -> int:
     from ..certify import ledger
     from ..points import certify_points
 
-    table = certify_points(Path(options.scored), policy, ledger.place(policy, options.ledger), _info())
+    table = certify_points(Path(options.scored), policy, ledger.place(policy, options.ledger), _info(), options.data)
     if options.json:
         print(table.to_json(orient="records"))
     else:
