@@ -154,6 +154,7 @@ class People:
                 f"claim {claim.name!r}: a unit has mass {masses.max():g} in a cell, above the cap {self.cap:g}: raise "
                 "the policy's cap, nothing is ever truncated"
             )
+        masses = np.minimum(masses, self.cap)  # sums of doubles may exceed an exact cap by rounding
         return Sample(np.clip(totals, 0, masses), masses)
 
     def units(self, cell: Cell) -> int:

@@ -84,8 +84,9 @@ class _Finder:
             }
             values = {place: {"up": hi, "down": 1 - lo} for place, (lo, hi) in ends.items()}
         elif claim.method == "dkw" and not claim.everywhere:
-            sides = self._laws()
-            values = {p: {s: min(ONE, up(law.mean(lambda v: v))) for s, law in own.items()} for p, own in sides.items()}
+            sides, values = self._laws(), {}
+            if not claim.ball:
+                values = {p: {s: min(ONE, up(law.mean(lambda z: z))) for s, law in own.items()} for p, own in sides.items()}
         else:
             ucb, lcb = self._whole()
             return self._finding({"ucb": text(ucb)}, ucb, lcb)
@@ -227,7 +228,8 @@ class _Finder:
         at = {block.name: block.threshold for block in self.claim.blocks}
         for place, z in self.z.items():
             if not len(z):
-                found[place] = {"up": shift.two_point(1), "down": shift.two_point(1)}
+                anything = shift.two_point(0 if self.claim.ball == "w1" else 1)  # w1: at no distance from the worst
+                found[place] = {"up": anything, "down": anything}
                 continue
             excess = float(thresholds.mean_excess(len(z), self.level / 2))
             if self.claim.ball == "w1":
