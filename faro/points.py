@@ -29,23 +29,24 @@ METHODS = {"counterfactual_parity": "unit-ratio", "counterfactual_flip": "unit-r
 
 
 def certify_points(
-    folder: Path, policy: Policy, ledger: Path, info: dict[str, Any], source: Any = None
+    folder: Path, policy: Policy, ledger: Path, info: dict[str, Any], source: Any = None, points: str = "pareto"
 ) -> pd.DataFrame:
-    """Disclose the points of a finished run that no other dominates; returns their rows with certified slack."""
+    """Disclose the points of a finished run that no other dominates ("pareto"), or all; their rows, with certified
+    slack."""
     try:
         manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
         table = pd.read_csv(folder / "frontier.csv", dtype=str, keep_default_na=False)
     except (OSError, ValueError) as error:
         raise DataError(f"{folder}: not a finished run of faro frontier: {error}") from None
-    points = np.flatnonzero(table["pareto"] == "True")
-    if not len(points):
+    chosen = np.flatnonzero((table["pareto"] == "True") | (points == "all"))
+    if not len(chosen):
         raise DataError(f"{folder}: no point of the frontier is FEASIBLE: there is nothing to certify")
     data = _data(manifest["data"]["name"] if source is None else source)
     if isinstance(data, Dataset) and data.digest != manifest["data"]["digest"]:
         raise DataError(f"{folder}: the data have changed since the run")
     cases, places = [], []
     twins = sorted({claim.attribute for claim in policy.audited if claim.twins and claim.attribute})
-    for row in points:
+    for row in chosen:
         case, place = _case(folder, table["model"][row], data, policy, twins)
         cases.append(case)
         places.append(place)
@@ -53,10 +54,10 @@ def certify_points(
     for certificate, place in zip(found, places, strict=True):
         write_json(place.with_suffix(".json"), certificate.record)
     table["certified_slack"] = ""
-    table.loc[points, "certified_slack"] = [_slack(each) for each in found]
+    table.loc[chosen, "certified_slack"] = [_slack(each) for each in found]
     with replacing(folder / "frontier.csv") as temporary:
         table.to_csv(temporary, index=False)
-    summary = table.loc[points, ["bound", "seed", "certified_slack"]].copy()
+    summary = table.loc[chosen, ["bound", "seed", "certified_slack"]].copy()
     summary["verdict"] = [each.verdict.value for each in found]
     return summary
 
