@@ -314,12 +314,13 @@ def test_batches_and_proxies(x64):
     np.testing.assert_allclose(result.params, np.quantile(data, 0.2), atol=0.02)
 
 
-def test_rows_that_are_not_asked_for_have_no_say(x64):
+def test_rows_that_are_not_asked_for_have_no_say_and_the_truth_decides_not_the_proxy(x64):
     def evaluate(x):
         g = jnp.stack([x - 1, x + 100])
-        return Evaluation((x - 2) ** 2, g, g.at[1].set(-jnp.inf))
+        return Evaluation((x - 2) ** 2, g - jnp.array([0.3, 0.0]), g.at[1].set(-jnp.inf))
 
     result = solve(MultiplierMethod(evaluate), jnp.zeros(()), tolerance=1e-6)
+    assert result.status == Status.CONVERGED
     np.testing.assert_allclose(result.params, 1, atol=1e-5)
     np.testing.assert_allclose(result.multipliers, [2, 0], atol=1e-4)
 
