@@ -242,15 +242,6 @@ def test_relabelling_groups_changes_no_gap(seed):
         np.testing.assert_allclose(gaps[0], gaps[1], atol=1e-6)
 
 
-def test_small_cells_are_reported_and_count():
-    group = np.zeros((200, 2), int)
-    group[:5, 0] = 1
-    choices = ct.make_choices(np.zeros((200, 2, 1)), np.zeros(200, int), attributes={"group": group})
-    (found,) = ct.reach(ct.demographic_parity(GROUP), choices)
-    assert found.small == ("group=b (5)",) and found.highest > 0.5
-    assert set(found.empty) == {"group=c", "group=empty"}
-
-
 def test_crossed_attributes():
     both = ct.cross(GROUP, KIND)
     assert both.levels[:2] == ("a & x", "a & y") and len(both.levels) == 8 and not both.chooser
@@ -265,16 +256,6 @@ def test_crossed_attributes():
     expected = (CODES["group"] * 2 + CODES["kind"]) * 2 + CODES["community"]
     some = np.asarray(CHOICES.inside) & (CODES["group"] >= 0)
     np.testing.assert_array_equal(codes[some], expected[some])
-
-
-def test_reach_of_caps_and_of_what_is_no_rate():
-    (cap,) = ct.reach(ct.rate_cap(GROUP), CHOICES)
-    (floor,) = ct.reach(ct.rate_floor(GROUP), CHOICES)
-    assert 0 <= cap.lowest < cap.highest <= 1 and 0 <= floor.lowest < floor.highest <= 1
-    assert ct.rate_cap(GROUP).at(cap.lowest - 0.01) and cap.verdict(cap.lowest - 0.01) == "infeasible"
-    assert cap.verdict(1.0) == "cannot bind"
-    for scores in (ct.reward_parity(COMMUNITY), ct.group_loss(COMMUNITY), ct.exposure_parity(GROUP)):
-        assert ct.reach(scores, CHOICES) == ()  # unknown, so never refused
 
 
 # Training under every notion ------------------------------------------------------------------------------------------
