@@ -40,7 +40,7 @@ def certificate_page(outcome: Outcome) -> str:
         verdict=escape(verdict),
         headline=escape(headline(outcome)),
         banner=TUNING if tuning else "",
-        claims_title="What is claimed" if outcome.certificate else "What the policy asks for",
+        claims_title="What is claimed" if kind == "good" else "What the policy asks for",
         claims="".join(_claim(outcome, claim) for claim in outcome.claims or outcome.asked) or "<p>Nothing.</p>",
         body=_body(outcome) if outcome.certificate else _bare(outcome),
     )
@@ -50,7 +50,8 @@ def _body(outcome: Outcome) -> str:
     found = [("Of whom", _whom(outcome)), ("How surely", _surely(outcome))]
     found += [("What it rests on", _listed([words for _, words in assumptions(outcome)]))]
     found += [("What would change it", _change(outcome)), ("What it does not say", _listed(list(LIMITS)))]
-    found += [("How to check it again", _recheck(outcome)), ("Which files", _facts(outcome))]
+    found += [("How to check it again", _recheck(outcome))] if outcome.mode is not Mode.TUNING else []
+    found += [("What it names", _facts(outcome))]
     return "".join(f"<section><h2>{escape(name)}</h2>{text}</section>" for name, text in found if text)
 
 
@@ -64,13 +65,16 @@ def _bare(outcome: Outcome) -> str:
 def _claim(outcome: Outcome, claim: Claim) -> str:
     stamp = ""
     if claim.verdict:
-        word = WOULD[claim.verdict] if outcome.mode is Mode.TUNING else claim.verdict
-        stamp = f"<span class='stamp {COLOURS[claim.verdict]}'>{escape(word)}</span>"
+        stamp = f"<span class='stamp {COLOURS[claim.verdict]}'>{_word(outcome, claim.verdict)}</span>"
     parts = [f"<article><h3><span>{escape(claim.name)}</span>{stamp}</h3>", f"<p>{escape(sentence(claim))}.</p>"]
     if claim.verdict:
         text = result(claim)
-        parts += [_bar(claim), f"<p>{escape(text[:1].upper() + text[1:])}.</p>", _pairs(claim)]
+        parts += [_bar(claim), f"<p>{escape(text[:1].upper() + text[1:])}.</p>", _pairs(outcome, claim)]
     return "".join([*parts, "</article>"])
+
+
+def _word(outcome: Outcome, verdict: str) -> str:
+    return WOULD[verdict] if outcome.mode is Mode.TUNING else verdict
 
 
 def _bar(claim: Claim) -> str:
@@ -87,7 +91,7 @@ def _bar(claim: Claim) -> str:
     low = max(claim.lcb or Decimal(0), Decimal(0))
     label = f"proved at most {shown(claim.ucb)}"
     if low > 0:
-        label = f"proved between {shown(low, up=False)} and {shown(claim.ucb)}"
+        label = f"at least {shown(low, up=False)}, at most {shown(claim.ucb)}"
     marks = [
         "<line class='axis' x1='0' x2='100%' y1='30' y2='30'/>",
         f"<rect class='{colour}' x='{at(low)}%' width='{max(0.4, round(at(claim.ucb) - at(low), 2))}%' y='24' "
@@ -105,12 +109,12 @@ def _text(at: float, y: int, text: str) -> str:
     return f"<text x='{at}%' y='{y}' text-anchor='{anchor}'>{escape(text)}</text>"
 
 
-def _pairs(claim: Claim) -> str:
+def _pairs(outcome: Outcome, claim: Claim) -> str:
     """The comparisons of a claim, where the certificate has numbers of their own."""
     if len(claim.comparisons) < 2 or any(one.upper is None for one in claim.comparisons):
         return ""
     rows = "".join(
-        f"<tr><td>{escape(one.name)}</td><td>{shown(one.upper)}</td><td>{one.status}</td></tr>"
+        f"<tr><td>{escape(one.name)}</td><td>{shown(one.upper)}</td><td>{_word(outcome, one.status)}</td></tr>"
         for one in claim.comparisons
         if one.upper is not None
     )
@@ -161,8 +165,9 @@ def _surely(outcome: Outcome) -> str:
     share = f"{float(outcome.delta):.3g}"
     text = (
         f"At {outcome.confidence} confidence. That is: if a claim were false, an audit of this kind would still "
-        f"certify the policy with a chance of at most {share}. It is a property of the procedure; it is not the chance "
-        "that this certificate is wrong."
+        f"certify the policy with a chance of at most {share}; if all were true, it would refute the policy with a "
+        f"chance of at most {share}. It is a property of the procedure; it is not the chance that this certificate is "
+        "wrong."
     )
     ledger = (outcome.certificate or {}).get("ledger")
     if ledger:
@@ -172,7 +177,9 @@ def _surely(outcome: Outcome) -> str:
             "make a false certificate more likely."
         )
     if len(outcome.claims) > 1:
-        text += " The upper bounds hold together as one verdict; read one by one, each has this confidence on its own."
+        text += (
+            " The claims hold together as one verdict; numbers read one by one have this confidence each on its own."
+        )
     return f"<p>{escape(text)}</p>"
 
 
@@ -244,7 +251,8 @@ def _facts(outcome: Outcome) -> str:
     if info:
         text = json.dumps(info, indent=1, ensure_ascii=False)
         more = f"<details><summary>Said by the maker, checked by nobody</summary><pre>{escape(text)}</pre></details>"
-    return f"<p class='quiet'>sha256 of each file; compare them with yours.</p><dl>{_terms(facts)}</dl>{more}"
+    note = "<p class='quiet'>Digests (sha256); the checker compares them with your files.</p>"
+    return f"{note}<dl>{_terms(facts)}</dl>{more}"
 
 
 def _terms(facts: Sequence[tuple[str, str | None]]) -> str:
