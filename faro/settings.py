@@ -32,7 +32,7 @@ class Settings:
     temperature: float = 0.1  # and at the last; geometric in between
     dual: str = "nupi"  # or "ascent"
     dual_data: str = "train"  # or "own": the dual player looks at the dual part, which then does not join train
-    dual_rate: float = 0.05
+    dual_rate: float = 0.03
     dual_proportional: float = 0.5
     cap: float = 100.0  # multipliers stay in [0, cap]
     memory: float = 0.9  # minibatch only: how much of the running moments the dual player keeps each step

@@ -50,6 +50,7 @@ class Look(NamedTuple):
     multipliers: Array  # [m]
     ties: Array
     kkt: KKT  # of the last step before the look, at the parameters that it started from
+    capped: Array  # bool: then a violated row's multiplier could grow no more
 
 
 class Best(NamedTuple):
@@ -142,8 +143,8 @@ class Game:
 
         def round_(member: Member, _):
             steps_key, key = jax.random.split(member.key)
-            game, moments, kkt = self._steps(steps_key, member, constraint, train, dual)
-            look = self._look(game, kkt, constraint, train, dual or train, selection)
+            game, moments, info = self._steps(steps_key, member, constraint, train, dual)
+            look = self._look(game, info, constraint, train, dual or train, selection)
             best = _better(member.best, game.params, look, constraint, self.settings.max_ties)
             played = member.played + self.settings.every
             return member._replace(game=game, moments=moments, best=best, key=key, played=played), look
@@ -234,15 +235,15 @@ class Game:
             game, moments, played = carry
             own, scale = (train, 1.0) if whole else (train.take(index), n / s.batch)
             game, info = players.step(game, jax.lax.stop_gradient(moments), self.temperature(played), own, scale)
-            return (game, info.aux, played + 1), info.kkt
+            return (game, info.aux, played + 1), (info.kkt, info.capped)
 
         order = None if whole else _shuffled(key, n, s.every, s.batch or n)
-        (game, moments, _), kkt = jax.lax.scan(
+        (game, moments, _), infos = jax.lax.scan(
             step, (member.game, member.moments, member.played), order, length=s.every
         )
-        return game, moments, jax.tree.map(lambda leaf: leaf[-1], kkt)
+        return game, moments, jax.tree.map(lambda leaf: leaf[-1], infos)
 
-    def _look(self, game, kkt, constraint, train, asked, selection):
+    def _look(self, game, info, constraint, train, asked, selection):
         tally = self._tally(game.params, constraint, train, 1.0)
         hard = tally.hard if asked is train else self._tally(game.params, constraint, asked, 1.0).hard
         total = jnp.sum(train.choices.weight)
@@ -254,7 +255,8 @@ class Game:
             violation=constraint.combine(statistics) - constraint.bounds(),
             multipliers=game.multipliers,
             ties=tally.ties / total,
-            kkt=kkt,
+            kkt=info[0],
+            capped=info[1],
         )
 
     def _tally(self, params, constraint, own, temperature, compute="float32") -> Tally:

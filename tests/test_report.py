@@ -15,8 +15,10 @@ import pytest
 
 from faro.errors import DataError, UsageError
 from faro.report import (
+    Run,
     draw_frontier,
     draw_traces,
+    ending,
     headline,
     read_run,
     summary_table,
@@ -106,7 +108,9 @@ class Invented:
         violation = (gap[..., :1] - bound) * rng.random((1, 1, m)) + 0.01 * rng.standard_normal((*size, m)) * fade
         np.savez(
             folder / "traces.npz", step=np.arange(self.records) * 20, loss=0.6 + 0.1 * fade[..., 0] * np.ones(size),
-            gap=gap, violation=violation, multiplier=np.cumsum(violation.clip(0), 1) / 10,
+            gap=gap, violation=violation, multiplier=np.cumsum(violation.clip(0), 1) / 10, capped=np.zeros(size, bool),
+            stationarity=0.1 * fade[..., 0] * np.ones(size), feasibility=violation.max(-1).clip(0),
+            complementarity=np.zeros(size),
         )  # fmt: skip
 
 
@@ -297,6 +301,31 @@ def test_population_values_are_drawn_where_they_are_known(tmp_path):
     axes = draw_frontier(read_run(Invented(known=True).write(tmp_path))).axes[0]
     assert axes.get_xlabel() == "gap in the known population"
     assert "true frontier" in axes.get_legend_handles_labels()[1]
+
+
+STEPS = np.arange(80)
+ENDINGS = {  # gap by step at bound .1, multiplier by step, whether a multiplier is at its cap
+    "settled": (0.1 - 0.01 * np.cos(STEPS) * 0.9**STEPS + 0.1 * 0.8**STEPS, 1 - 0.9**STEPS, False),
+    "oscillating": (0.1 + 0.05 * np.sin(STEPS), 1 + np.sin(STEPS), False),
+    "unfinished": (0.1 + 0.2 * 0.98**STEPS, 0.01 * STEPS, False),
+    "infeasible": (0.15 + 0.2 * 0.8**STEPS, 0.01 * STEPS, False),
+    "infeasible at the cap": (0.15 + 0.2 * 0.8**STEPS, np.minimum(0.1 * STEPS, 1), True),
+    "diverged": (np.where(STEPS > 60, np.nan, 0.2), 0.01 * STEPS, False),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_how_training_ended_is_read_off_the_traces(name):
+    gap, multiplier, capped = ENDINGS[name]
+    members = pd.DataFrame({"bound": [0.1, math.inf]})
+    traces = {
+        "loss": np.ones((2, 80)), "capped": np.full((2, 80), capped), "gap": np.stack([gap, gap])[..., None],
+        "violation": np.stack([gap - 0.1, gap * 0 - math.inf])[..., None],
+        "multiplier": np.stack([multiplier, multiplier])[..., None],
+    }  # fmt: skip
+    run = Run(Path(), members, traces, {})
+    assert ending(run, 0) == name.split()[0]
+    assert ending(run, 1) == ("diverged" if name == "diverged" else "unconstrained")
 
 
 @pytest.mark.parametrize("name", ["frontier.csv", "traces.npz", "manifest.json"])

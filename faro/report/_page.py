@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 
 from ..files import write_text
-from ._plots import INEQUALITIES, inline_frontier, largest
-from ._run import Run, bound_text, headline, number, spread_text, summary_table
+from ._ending import MEANINGS, ending
+from ._plots import FLOOR, INEQUALITIES, inline_frontier, largest
+from ._run import RESIDUALS, Run, bound_text, headline, number, spread_text, summary_table
 
 RECORDS = 60  # of a trace, at most
 BUDGET = 250_000  # numbers of all traces together, which keeps the page below 3 MB
@@ -77,7 +78,7 @@ def _numbers(values: Any, digits: int = 4) -> list[float | None]:
 def _records(run: Run) -> tuple[dict[str, Any], int]:
     """What the page's script draws, and how many records of each trace were kept."""
     members, recorded = run.members, len(run.traces["step"])
-    drawn = 1 + len(run.parts) + 2 * min(INEQUALITIES, len(run.labels))
+    drawn = 1 + len(run.parts) + len(RESIDUALS) + 2 * min(INEQUALITIES, len(run.labels))
     kept = min(recorded, RECORDS, max(10, BUDGET // (len(members) * drawn)))
     thin = np.unique(np.linspace(0, recorded - 1, kept).round().astype(int)) if recorded else np.zeros(0, int)
     rates = {prefix: run.rates(prefix) for prefix in ("dev", "train")}
@@ -92,18 +93,21 @@ def _records(run: Run) -> tuple[dict[str, Any], int]:
     for row, member in enumerate(members.to_dict("records")):
         bounded = math.isfinite(member["bound"])
         shown = largest(run, row, INEQUALITIES) if bounded else []
-        traces = {key: run.traces[key][row][thin] for key in ("loss", "gap", "violation", "multiplier")}
+        traces = {key: run.traces[key][row][thin] for key in ("loss", "gap", "violation", "multiplier", *RESIDUALS)}
+        word = ending(run, row)
         entries.append(
             {
                 "bound": member["bound"] if bounded else None,
                 "bound_text": bound_text(member["bound"]),
                 "seed": member["seed"],
                 "status": member["status"],
+                "ending": f"{word}: {MEANINGS[word]}" if bounded else "",
                 "n": {prefix: member[f"{prefix}_n"] for prefix in rates},
                 "summary": {name: _numbers(values[row : row + 1])[0] for name, values in summary.items()},
                 "rates": {prefix: _numbers(table[prefix][row]) for prefix in rates},
                 "loss": _numbers(traces["loss"]),
                 "gap": [_numbers(column) for column in traces["gap"].T],
+                "residuals": [_numbers(np.log10(np.maximum(traces[key], FLOOR)), 2) for key in RESIDUALS],
                 "shown": shown,
                 "violation": [_numbers(traces["violation"][:, index]) for index in shown],
                 "multiplier": [_numbers(traces["multiplier"][:, index]) for index in shown],
@@ -112,6 +116,7 @@ def _records(run: Run) -> tuple[dict[str, Any], int]:
     return {
         "parts": run.parts if len(run.parts) > 1 else ["gap"],
         "labels": run.labels,
+        "residuals": RESIDUALS,
         "cells": cells,
         "step": _numbers(run.traces["step"][thin]),
         "members": entries,

@@ -20,14 +20,16 @@ FILES = ("frontier.csv", "traces.npz", "manifest.json")
 PREFIXES = ("train", "selection", "dev")
 COLUMNS: tuple[str, ...] = ("bound", "seed", "status", "pareto")
 COLUMNS += tuple(f"{prefix}_{name}" for prefix in PREFIXES for name in ("n", "accuracy", "nll", "ece"))
-TRACES = ("step", "loss", "gap", "violation", "multiplier")
+RESIDUALS = ("stationarity", "feasibility", "complementarity")
+TRACES = ("step", "loss", "gap", "violation", "multiplier", *RESIDUALS, "capped")
 STATUSES = ("FEASIBLE", "INFEASIBLE", "DIVERGED")
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
     """A finished sweep: `members` is frontier.csv, a row per member; `traces` has a row per member in the same order:
-    step [R], loss [M, R], gap [M, R, P], violation and multiplier [M, R, m]; `manifest` says what was run."""
+    step [R], loss [M, R], gap [M, R, P], violation and multiplier [M, R, m], residuals of the conditions of a solution
+    and capped [M, R]; `manifest` says what was run."""
 
     folder: Path
     members: pd.DataFrame
@@ -175,7 +177,7 @@ def _check(run: Run, name: Any, labels: Any) -> None:
     if len(gap_columns(members, "dev")) != len(run.parts):
         raise DataError(f"{where}: expected a gap for each of {len(run.parts)} parts; manifest of another run?")
     shape = (len(members), len(run.traces["step"]))
-    shapes = {"loss": shape, "gap": (*shape, len(run.parts))}
+    shapes = dict.fromkeys(("loss", "capped", *RESIDUALS), shape) | {"gap": (*shape, len(run.parts))}
     shapes |= {key: (*shape, len(labels)) for key in ("violation", "multiplier")}
     for key, expected in shapes.items():
         if run.traces[key].shape != expected:
