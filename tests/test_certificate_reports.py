@@ -90,7 +90,14 @@ def certificate(**odds):
 
 
 GOOD = Outcome("certificate", 0, POLICY, "policies/faro.toml", certificate(ucb="0.19"))
-OPEN = Outcome("certificate", 3, POLICY, certificate=CERTIFICATE, verdicts=WORDS, needed={"odds": 23456})
+OPEN = Outcome(
+    "certificate",
+    3,
+    POLICY,
+    certificate=CERTIFICATE,
+    verdicts=WORDS,
+    needed={"odds": "even with equal rates of 0.30, 23,456 units per group are needed"},
+)
 BAD = Outcome("certificate", 1, POLICY, certificate=certificate(lcb=LOWER), verdicts=WORDS | {"odds": "REFUTED"})
 TUNING = Outcome("tuning", 0, POLICY, certificate=certificate(ucb="0.19"))
 REFUSED = Outcome("certificate", 4, POLICY, certificate=CERTIFICATE, reason="claim 'odds': ucb is not proved")
@@ -223,10 +230,10 @@ PLANTED = ("0.34567", "0.76543", "86421", "97531", "dialect-B-leads")
 def test_nothing_numeric_leaves_a_gate_that_does_not_pass(code, tmp_path, capsys):
     planted = certificate(ucb=PLANTED[0], lcb=LOWER | {"value": PLANTED[1], "high": PLANTED[4]})
     planted = planted | {"data": planted["data"] | {"units": 86421, "rows": 86421}, "info": {"gap": PLANTED[3]}}
-    many = {"odds": {"chosen": {"A": 97531}}}
+    many = {"odds": {("chosen", "A"): 97531}}
     outcome = Outcome(
         "gate", code, POLICY, certificate=planted, verdicts=WORDS | {"odds": "REFUTED"}, sizes=many,
-        needed={"odds": 97531}, reason=f"gap {PLANTED[0]} of {PLANTED[4]}",
+        needed={"odds": "97531"}, reason="" if code == 3 else f"gap {PLANTED[0]} of {PLANTED[4]}",
     )  # fmt: skip
     bare = Outcome("gate", code, POLICY)
     assert outcome == bare  # the record itself holds nothing
@@ -247,7 +254,7 @@ def test_the_planted_numbers_are_seen_where_they_may_be():
     """The control: outside the gate the same record shows them, so that the test above can fail."""
     outcome = Outcome(
         "certificate", 1, POLICY, certificate=certificate(lcb=LOWER | {"value": "0.34567"}),
-        verdicts=WORDS | {"odds": "REFUTED"}, needed={"odds": 97531},
+        verdicts=WORDS | {"odds": "REFUTED"}, needed={"odds": "97,531 people"},
     )  # fmt: skip
     assert all("0.3456" in make(outcome) for make in OUTPUTS.values())
     assert "97,531" in certificate_page(outcome)
@@ -490,7 +497,9 @@ def test_page_says_what_a_reader_needs():
         "It says nothing of groups that are not named", "not the chance that this certificate is wrong",
     ):  # fmt: skip
         assert part in text, part
-    assert "about 23,456 units in every group" in said(OPEN)
+    assert "Even with equal rates of 0.30, 23,456 units per group are needed." in said(OPEN)
+    short = Outcome("gate", 3, POLICY, reason="parity: C: 23 units, the policy asks for 100")
+    assert "whatever the scores are. parity: C: 23 units" in said(short)
     assert "proved at least 0.2113" in said(BAD).lower()
 
 

@@ -49,8 +49,9 @@ class Outcome:
 
     `code` is its exit code; `policy` the text of faro.toml and `policy_path` where it lies, relative to the repository;
     `certificate` the parsed certificate; `verdicts` claim name -> verdict, needed unless all are CERTIFIED; `reason`
-    one line for exit codes that are no answer; `sizes` claim -> block -> group -> units counted; `needed` claim ->
-    units per group that could certify it; `recheck` the command that checks it again.
+    one line for exit codes that are no answer, and which groups are short of people where a gate says that; `sizes`
+    claim -> (block, group) -> units counted; `needed` claim -> one line on how many people would do; `recheck` the
+    command that checks it again.
 
     An outcome of the gate that is no pass drops everything that depends on scores, whoever made the record: what is
     not in it cannot leave through any output. After a pass the certificate is kept if the policy shows one pass only.
@@ -63,8 +64,8 @@ class Outcome:
     certificate: Mapping[str, Any] | None = None
     verdicts: Mapping[str, str] = dataclasses.field(default_factory=dict)
     reason: str = ""
-    sizes: Mapping[str, Mapping[str, Mapping[str, int]]] = dataclasses.field(default_factory=dict)
-    needed: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    sizes: Mapping[str, Mapping[tuple[str, str], int]] = dataclasses.field(default_factory=dict)
+    needed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     recheck: str = ""
 
     def __post_init__(self) -> None:
@@ -78,7 +79,8 @@ class Outcome:
                 if bare:
                     keep(self, name, empty)
             if self.code in (*CLEAN, 4, 7, 70):
-                keep(self, "reason", BITS.get(self.code, ""))
+                short = f" {self.reason}" if self.code == 3 and self.reason else ""
+                keep(self, "reason", BITS.get(self.code, "") + short)
         if self.code not in CLEAN:
             keep(self, "certificate", None)
         if self.certificate is not None and self.code == 0 and not self.verdicts:

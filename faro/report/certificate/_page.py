@@ -68,8 +68,7 @@ def _claim(outcome: Outcome, claim: Claim) -> str:
         stamp = f"<span class='stamp {COLOURS[claim.verdict]}'>{_word(outcome, claim.verdict)}</span>"
     parts = [f"<article><h3><span>{escape(claim.name)}</span>{stamp}</h3>", f"<p>{escape(sentence(claim))}.</p>"]
     if claim.verdict:
-        text = result(claim)
-        parts += [_bar(claim), f"<p>{escape(text[:1].upper() + text[1:])}.</p>", _pairs(outcome, claim)]
+        parts += [_bar(claim), f"<p>{escape(_sentence(result(claim)))}</p>", _pairs(outcome, claim)]
     return "".join([*parts, "</article>"])
 
 
@@ -135,12 +134,7 @@ def _whom(outcome: Outcome) -> str:
         f"Of the population that the {data['units']:,} audited units come from{rows}. A unit is the person, annotator "
         f"or prompt behind the rows. {ESTIMANDS.get(outcome.rules.get('estimand', ''), '')}"
     )
-    sizes = [
-        (claim, block, group, n)
-        for claim, blocks in outcome.sizes.items()
-        for block, groups in blocks.items()
-        for group, n in groups.items()
-    ]
+    sizes = [(claim, block, group, n) for claim, cells in outcome.sizes.items() for (block, group), n in cells.items()]
     least = outcome.rules.get("min_group")
     table = ""
     if sizes:
@@ -205,10 +199,7 @@ def _changes(outcome: Outcome, claim: Claim) -> list[str]:
     elif about_people(claim):
         found.append("If people, groups or use differ from the audit, it need not hold: no shift was looked at.")
     if claim.name in outcome.needed:
-        found.append(
-            f"With numbers like these, about {outcome.needed[claim.name]:,} units in every group would be needed to "
-            "certify it."
-        )
+        found.append(_sentence(outcome.needed[claim.name]))
     return found or ["Nothing is known of how far it is from another verdict."]
 
 
@@ -257,6 +248,10 @@ def _facts(outcome: Outcome) -> str:
 
 def _terms(facts: Sequence[tuple[str, str | None]]) -> str:
     return "".join(f"<dt>{escape(name)}</dt><dd><code>{escape(str(fact))}</code></dd>" for name, fact in facts if fact)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[:1].upper()}{text[1:]}{'' if text.endswith('.') else '.'}"
 
 
 def _listed(lines: list[str]) -> str:
