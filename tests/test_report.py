@@ -297,6 +297,52 @@ def test_drawing_into_axes_of_the_caller(folder):
     assert "demographic parity (sex)\ninvented, 1,396 people" in figure.axes[0].get_title()
 
 
+def certify(folder: Path) -> Run:
+    """Plant certificates of the non-dominated members: one is vacuous, one refuted, the rest a little above the gap."""
+    members = pd.read_csv(folder / "frontier.csv")
+    at = np.flatnonzero(members["pareto"])
+    members["certified_slack"] = pd.Series(dtype=float)
+    members["certified_verdict"] = pd.Series(dtype=object)
+    members.loc[at, "certified_slack"] = members.loc[at, "dev_gap"] + 0.0512345
+    members.loc[at, "certified_verdict"] = "CERTIFIED"
+    members.loc[at[0], ["certified_slack", "certified_verdict"]] = 1.0, "INCONCLUSIVE"
+    members.loc[at[1], "certified_verdict"] = "REFUTED"
+    members.to_csv(folder / "frontier.csv", index=False)
+    return read_run(folder)
+
+
+def test_certified_slack_is_drawn_and_listed_where_there_is_any(folder):
+    from matplotlib.figure import Figure
+
+    def drawn(run):
+        ax = Figure().add_subplot()
+        draw_frontier(run, ax)
+        return ax, [line for line in ax.lines if line.get_label() == "certified: at most"]
+
+    before = read_run(folder)
+    assert np.isnan(before.certified).all()
+    assert not drawn(before)[1]
+    assert "certified at most" not in page(folder)[0]
+    run = certify(folder)
+    ax, (ticks,) = drawn(run)
+    at = np.flatnonzero((run.certified < 1) & run.members["pareto"])
+    assert len(at) == run.members["pareto"].sum() - 1  # not the vacuous one
+    assert ticks.get_xdata() == pytest.approx(run.certified[at])
+    assert ticks.get_ydata() == pytest.approx(run.members["dev_accuracy"].to_numpy()[at])
+    bars = [segment for one in ax.collections for segment in one.get_segments() if segment[1, 0] in run.certified]
+    assert sorted(bar[0, 0] for bar in bars) == pytest.approx(sorted(run.gap("dev")[at]))
+    assert ax.get_xlim()[1] > run.certified[at].max()
+    text, _ = page(folder)
+    largest = max(run.certified[at][run.members["bound"].to_numpy()[at] == 0.1])
+    assert f"<td>{math.ceil(1000 * largest) / 1000:.3f} <small>(3 of 3)</small></td>" in text  # rounded up
+    for part in ("vacuous", "<td>refuted</td>", "<td>certified</td>", "read once", "Green ticks"):
+        assert part in text
+    table = summary_table(run).set_index("bound")
+    assert table.loc[0.1, "certified_slack"] == pytest.approx(largest)
+    assert table.loc[math.inf, "certified_members"] == 0
+    write_pictures(run, folder)
+
+
 def test_population_values_are_drawn_where_they_are_known(tmp_path):
     axes = draw_frontier(read_run(Invented(known=True).write(tmp_path))).axes[0]
     assert axes.get_xlabel() == "gap in the known population"
@@ -351,6 +397,14 @@ def change(folder: Path, column: str, value) -> None:
     ("column", "value"), [("status", "FINE"), ("pareto", "maybe"), ("bound", ""), ("dev_accuracy", "high")]
 )
 def test_strange_cell_is_refused(folder, column, value):
+    change(folder, column, value)
+    with pytest.raises(DataError, match=column):
+        read_run(folder)
+
+
+@pytest.mark.parametrize(("column", "value"), [("certified_slack", "low"), ("certified_verdict", "FINE")])
+def test_strange_certificate_is_refused(folder, column, value):
+    certify(folder)
     change(folder, column, value)
     with pytest.raises(DataError, match=column):
         read_run(folder)

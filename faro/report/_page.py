@@ -17,10 +17,20 @@ import pandas as pd
 from ..files import write_text
 from ._ending import MEANINGS, ending
 from ._plots import FLOOR, INEQUALITIES, inline_frontier, largest
-from ._run import RESIDUALS, Run, bound_text, headline, number, spread_text, summary_table
+from ._run import RESIDUALS, Run, bound_text, finite, headline, number, spread_text, summary_table
 
 RECORDS = 60  # of a trace, at most
 BUDGET = 250_000  # numbers of all traces together, which keeps the page below 3 MB
+
+TUNING = (
+    "These are numbers for tuning: development data were looked at while choosing, so they are not a certificate. One "
+    "on people that nobody has looked at is what faro certify and faro gate are for."
+)
+CERTIFIED = (
+    "These are numbers for tuning, but for those called certified: they are upper bounds for the population of the "
+    "gate part, which was read once, for all these points together. The confidence, the policy and the assumptions are "
+    "in the certificates beside this page. That audit set is now used up."
+)
 
 escape = html.escape
 
@@ -47,6 +57,7 @@ def _page(run: Run) -> str:
         headline=escape(headline(run)),
         frontier=inline_frontier(run),
         caption=escape(_caption(run, seeds)),
+        note=escape(CERTIFIED if len(finite(run.certified)) else TUNING),
         bounds=_bounds(run),
         bounds_note=escape(_bounds_note(run, seeds)),
         pareto=_pareto(run),
@@ -143,9 +154,10 @@ def _caption(run: Run, seeds: int) -> str:
         if seeds > 1
         else ""
     )
+    certified = " Green ticks are certified upper bounds." if len(finite(run.certified)) else ""
     return (
-        f"Every bound {where}.{bars} Up and to the left is better. Filled points are non-dominated for most seeds, "
-        "judged on the selection part; crosses are bounds that not every seed satisfies on its training sample."
+        f"Every bound {where}.{bars}{certified} Up and to the left is better. Filled points are non-dominated for most "
+        "seeds, judged on the selection part; crosses are bounds that not every seed satisfies on its training sample."
     )
 
 
@@ -182,6 +194,9 @@ def _bounds(run: Run) -> str:
     head += [f"dev gap: {part}" for part in parts]
     head += ["population gap", "population accuracy"] if run.known else []
     head += ["true frontier"] if "population_frontier" in table else []
+    certified = bool(len(finite(run.certified)))
+    if certified:
+        head.insert(4, "certified at most")
     rows, gaps, focus = [], run.gaps("dev"), run.focus()
     for row in table.to_dict("records"):
         free = not math.isfinite(row["bound"])
@@ -201,6 +216,9 @@ def _bounds(run: Run) -> str:
             cells += [spread_text(row, "population_gap"), spread_text(row, "population_accuracy")]
         if "population_frontier" in row:
             cells.append(number(row["population_frontier"]))
+        if certified:
+            which = f" ({row['certified_members']} of {row['members']})" if row["members"] > 1 else ""
+            cells.insert(4, _slack(row["certified_slack"]) + which * bool(row["certified_members"]))
         kinds = {"focus": row["bound"] == focus, "fail": not free and row["feasible"] < row["members"]}
         rows.append((" ".join(kind for kind, holds in kinds.items() if holds), cells))
     return _table(head, rows)
@@ -210,20 +228,29 @@ def _pareto(run: Run) -> str:
     """Members that no other feasible member of their seed beats in both respects."""
     members = run.members[["bound", "seed", "pareto", "selection_accuracy", "dev_accuracy"]]
     members = members.assign(gap=run.gap("selection"), train=run.gap("train"), dev=run.gap("dev"))
+    members = members.assign(certified=run.certified, verdict=run.verdicts)
     best = members[members["pareto"]].sort_values(["bound", "seed"])
     if not len(best):
         return "<p>None.</p>"
     head = ["bound", "seed", "selection gap", "selection accuracy", "train gap", "dev gap", "dev accuracy"]
     names = ["gap", "selection_accuracy", "train", "dev", "dev_accuracy"]
-    rows = [
-        ("", [bound_text(row["bound"]), str(row["seed"]), *(number(row[name]) for name in names)])
-        for row in best.to_dict("records")
-    ]
+    certified = bool(len(finite(run.certified)))
+    head[2:2] = ["certified at most", "verdict"] if certified else []
+    rows = []
+    for row in best.to_dict("records"):
+        cells = [bound_text(row["bound"]), str(row["seed"])]
+        cells += [_slack(row["certified"]), row["verdict"].lower()] if certified else []
+        rows.append(("", [*cells, *(number(row[name]) for name in names)]))
     note = (
         f"{len(best)} of {len(members)} members: no feasible member of the same seed is better in gap or accuracy and "
         "at least as good in the other, on the selection part. The development columns took no part in that."
     )
     return f'<p class="quiet">{escape(note)}</p><div class="scroll tall">{_table(head, rows)}</div>'
+
+
+def _slack(value: float) -> str:
+    """A certified upper bound, rounded up; a dash where there is none."""
+    return "vacuous" if value >= 1 else number(math.ceil(value * 1000) / 1000) if math.isfinite(value) else "-"
 
 
 def _facts(run: Run) -> str:

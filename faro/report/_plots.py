@@ -39,7 +39,8 @@ STYLE |= {"axes.labelcolor": INK, "axes.prop_cycle": cycler(color=[BLUE, RED, GR
 def draw_frontier(run: Run, ax: Axes | None = None) -> Figure:
     """Accuracy against gap, a point per bound: mean over seeds, bars from the smallest to the largest seed.
 
-    On held-out development data; where the population is known, its expected values and the true frontier instead.
+    On held-out development data; where the population is known, its expected values and the true frontier instead. A
+    member with a certificate has a bar that ends at its certified upper bound; none if that says nothing.
     """
     with matplotlib.rc_context(STYLE):
         if ax is None:
@@ -49,11 +50,13 @@ def draw_frontier(run: Run, ax: Axes | None = None) -> Figure:
         accuracy = run.members[f"{prefix}_accuracy"].to_numpy(float)
         _draw_truth(ax, run)
         _draw_bounds(ax, run, gap, accuracy)
+        _draw_certified(ax, run, gap, accuracy)
         ax.set_xlabel("gap in the known population" if run.known else "gap on held-out development data")
         ax.set_ylabel("expected accuracy" if run.known else "accuracy on held-out development data")
         title = [*textwrap.wrap(run.spoken, 66), f"{run.data['name']}, {run.size}"]
         ax.set_title("\n".join(title), fontsize=11)
-        reach = float(finite(gap).max(initial=0))
+        proved = run.certified
+        reach = float(finite([*gap, *proved[proved < 1]]).max(initial=0))
         if reach > 0:
             ax.set_xlim(-0.03 * reach, 1.12 * reach)
         ax.spines[["top", "right"]].set_visible(False)
@@ -112,6 +115,18 @@ def _draw_bounds(ax: Axes, run: Run, gap: np.ndarray, accuracy: np.ndarray) -> N
                 ax.annotate(
                     f"bound {bound_text(bound)}", (left, up), fontsize=8, zorder=2.5, path_effects=halo, **place
                 )
+
+
+def _draw_certified(ax: Axes, run: Run, gap: np.ndarray, accuracy: np.ndarray) -> None:
+    """A bar from the measured gap of each certified member to the upper bound of its certificate."""
+    proved = run.certified
+    at = np.flatnonzero((proved < 1) & np.isfinite(gap) & np.isfinite(accuracy))
+    if len(at):
+        ax.hlines(accuracy[at], gap[at], proved[at], color=GREEN, linewidth=1.1, alpha=0.7, zorder=2.4)
+        ax.plot(
+            proved[at], accuracy[at], linestyle="none", marker="|", markersize=9, markeredgewidth=1.8, color=GREEN,
+            label="certified: at most", zorder=2.6,
+        )  # fmt: skip
 
 
 def draw_traces(run: Run, row: int) -> Figure:
@@ -184,7 +199,7 @@ def inline_frontier(run: Run) -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue().decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    for colour, name in ((INK, "ink"), (BLUE, "blue"), (RED, "red"), (ORANGE, "orange")):
+    for colour, name in ((INK, "ink"), (BLUE, "blue"), (RED, "red"), (ORANGE, "orange"), (GREEN, "green")):
         text = text.replace(colour, f"var(--{name})")
     return text.replace("<svg ", '<svg role="img" aria-label="accuracy against gap, a point per bound" ', 1)
 
