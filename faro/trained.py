@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 from pathlib import Path
@@ -50,7 +51,7 @@ class TrainedModel:
         with jax.enable_x64(True):
             choices = data.choices(self.coding, dtype=np.float64)
             params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
-            rewards = jax.jit(lambda p, c: models.rewards(self.model, p, c))(params, choices)
+            rewards = _rewards(self.model, params, choices)
             return np.where(np.asarray(choices.available), np.asarray(rewards), np.nan)
 
     def score(self, data: Any) -> pd.DataFrame:
@@ -103,6 +104,11 @@ class TrainedModel:
         target = base.with_name(base.name + ".json")
         write_json(target, record)
         return target
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _rewards(model: models.Model, params: Any, choices: ct.Choices) -> Any:
+    return models.rewards(model, params, choices)
 
 
 def _base(path: str | os.PathLike) -> Path:
