@@ -1,27 +1,28 @@
 """Members of a sweep without a game: the exact path of a linear model, and the best point of it for every bound.
 
-`faro.exact` bounds an affine proxy, faro a gap of hard decisions. So the proxy's bound eps is only a dial: from the
-unconstrained optimum it is turned down to the smallest eps that parameters can satisfy, every point is read on hard
-decisions, and each member gets
+`faro.exact` bounds an affine proxy of the measurement, faro a gap of hard decisions. Its bound eps is a dial:
 
-    the point with the lowest selection loss among those whose hard train gap is within its bound
+    path       from the unconstrained optimum, eps is turned down to 0 (or what parameters can satisfy)
+    anchors    what is left of the hard gap then: the rows are made to agree with the hard measurement h at the last
+               point w',  h(w') + c A (w - w') <= limits(0),  c how much faster h moves than the proxy
+    members    the point with the lowest selection loss among those whose hard train gap is within the member's bound;
+               before, eps is refined by bisection between that point and its neighbour beyond the bound
 
-after eps was refined by bisection between the last point within the bound and the first beyond it. All in float64, on
-the data on which a member is judged, so nothing is lost between the two.
+Every point is an exact optimum of its own rows. All in float64, on the choices on which a member is judged.
 """
 
 from __future__ import annotations
 
-import functools
+import dataclasses
 from collections.abc import Callable
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
 import constraints as ct
-from constraints import Choices, Constraint
+from constraints import Constraint
 
 from . import exact, metrics, models
 from .errors import UsageError
@@ -29,14 +30,19 @@ from .exact.newton import Solver, least_bound
 from .lagrangian import KKT
 from .training import ROUNDING, Best, Data, Look, Settings, outcome
 
-POINTS = 40  # of the path, before bisection
+POINTS = 24  # of the path
+ANCHORS = 10  # steps beyond it
 HALVINGS = 6  # of eps, for each bound
 
 
-class Seen(NamedTuple):
-    """A point of the path as it is judged: of one seed, numbers and small arrays."""
+@dataclasses.dataclass(eq=False)
+class Seen:
+    """A point, with the rows whose optimum it is at eps = `bound`, and the eps at which they meet the point before."""
 
-    bound: float  # eps, of the proxy
+    rows: exact.Rows
+    bound: float
+    before: float
+    w: np.ndarray
     params: Any
     look: Look
 
@@ -54,8 +60,8 @@ def check(model: models.Model, constraint: Constraint) -> Constraint:
 def solve(
     data: list[Data], grid: Callable[[float], list[Constraint]], constraint: Constraint, settings: Settings
 ) -> tuple[list[Constraint], Best, Look]:
-    """Every seed's members: the constraints of the grid, and `Best` and `Look` as numpy, `[seeds, 1 + bounds, ...]`, the
-    unconstrained members first, each with one look. `data` is in float64, an element per seed."""
+    """Every seed's members: the constraints of the grid, and `Best` and `Look` as numpy, `[seeds, 1 + bounds, ...]`,
+    the unconstrained members first, each with one look. `data` is in float64, an element per seed."""
     paths = [_Path(own, constraint, settings) for own in data]
     constraints = grid(float(np.mean([np.max(path.points[0].look.gap) for path in paths])))
     members = [[path.member(own) for own in [constraint.at(np.inf), *constraints]] for path in paths]
@@ -65,37 +71,58 @@ def solve(
 
 
 class _Path:
-    """The points of one seed, the unconstrained one first; bounds that are asked for add more."""
+    """The points of one seed in order, the unconstrained one first; bounds that are asked for add more."""
 
     def __init__(self, data: Data, constraint: Constraint, settings: Settings):
         self.data, self.constraint, self.settings = data, constraint, settings
         self.head = exact.Head.of(data.train, settings.weight_decay)
-        self.rows = exact.rows_of(constraint, self.head)
+        rows = exact.rows_of(constraint, self.head)
+        self.solver = Solver(self.head, rows)
         free = exact.solve(self.head, exact.Rows.of(np.zeros((0, self.head.d))), 0.0)
-        self.points = [self._seen(np.inf, free.w, np.zeros(len(self.rows.labels)))]
-        self.solver = Solver(self.head, self.rows)
-        lowest = max(0.0, least_bound(self.rows))
-        lowest = lowest * (1 + 1e-6) if lowest > 0 else 0.0
-        moved = self.rows.slope > 0
-        over = (self.rows.matrix @ free.w - self.rows.base)[moved] / self.rows.slope[moved]
-        top = max(float(np.max(over, initial=0)), lowest)
-        w = free.w
-        for bound in sorted(set(np.linspace(top, lowest, POINTS)), reverse=True) if np.isfinite(lowest) else ():
-            w = self._add(float(bound), w)
+        self.points = [self._seen(rows, np.inf, np.inf, free.w, np.zeros(len(rows.labels)))]
+        moved = rows.slope > 0
+        top = max(0.0, np.max(((rows.matrix @ free.w - rows.base) / np.where(moved, rows.slope, 1))[moved], initial=0))
+        low = least_bound(rows)
+        low = 0.0 if low <= 0 else low * (1 + 1e-6)
+        if low < np.inf:
+            before = max(top, low)
+            for bound in np.linspace(before, low, POINTS):
+                self.points.append(self._solved(rows, float(bound), before, self.points[-1].w))
+                before = float(bound)
+            self._anchor(rows, low)
 
-    def _add(self, bound: float, start: np.ndarray) -> np.ndarray:
+    def _anchor(self, rows: exact.Rows, low: float) -> None:
+        """Points beyond the path, each by rows that agree with the hard measurement at the one before it."""
+        limits = np.asarray(self.constraint.at(0.0).bounds(), np.float64)
+        first, last = self.points[0], self.points[-1]
+        proxy, hard = rows.matrix @ (first.w - last.w), first.look.violation - last.look.violation
+        steeper = max(1.0, float(proxy @ hard) / max(float(proxy @ proxy), 1e-12))
+        for _ in range(ANCHORS):
+            last = self.points[-1]
+            gap = float(np.max(last.look.gap))
+            matrix = steeper * rows.matrix
+            agreed = dataclasses.replace(rows, matrix=matrix, base=matrix @ last.w - last.look.violation + limits)
+            try:
+                found = self._solved(agreed, low, gap, last.w)
+            except UsageError:  # no parameters satisfy these rows
+                return
+            if np.max(found.look.gap) < gap:
+                self.points.append(found)
+            else:  # went too far
+                steeper *= 2
+
+    def _solved(self, rows: exact.Rows, bound: float, before: float, start: np.ndarray) -> Seen:
+        self.solver.rows = rows
         point = self.solver.at(bound, start)
-        self.points.append(self._seen(bound, point.w, point.multipliers))
-        self.points.sort(key=lambda seen: -seen.bound)
-        return point.w
+        return self._seen(rows, bound, before, point.w, point.multipliers)
 
-    def _seen(self, bound: float, w: np.ndarray, multipliers: np.ndarray) -> Seen:
+    def _seen(self, rows: exact.Rows, bound: float, before: float, w: np.ndarray, multipliers: np.ndarray) -> Seen:
         with jax.enable_x64(True):
             params = jax.tree.map(jnp.asarray, self.head.params(w))
             figures = jax.tree.map(np.asarray, _figures(self.constraint, params, self.data))
-        rate = self.head.moments(w, curvature=False).gradient + self.head.ridge * w + multipliers @ self.rows.matrix
-        slack = np.zeros(0) if np.isinf(bound) else self.rows.matrix @ w - self.rows.limits(bound)
-        kkt = KKT(np.abs(rate).max(), np.max(slack, initial=0), np.abs(multipliers[: len(slack)] * slack).max(initial=0))
+        rate = self.head.moments(w, curvature=False).gradient + self.head.ridge * w + multipliers @ rows.matrix
+        slack = rows.matrix @ w - rows.limits(bound) if np.isfinite(bound) else np.zeros_like(multipliers)
+        kkt = KKT(np.abs(rate).max(), np.max(slack, initial=0), np.max(np.abs(multipliers * slack), initial=0))
         look = Look(
             loss=figures["loss"],
             selection_loss=figures["selection_loss"],
@@ -105,7 +132,7 @@ class _Path:
             ties=figures["ties"],
             kkt=jax.tree.map(np.asarray, kkt),
         )
-        return Seen(bound, jax.tree.map(np.asarray, params), look)
+        return Seen(rows, bound, before, w, jax.tree.map(np.asarray, params), look)
 
     def member(self, constraint: Constraint) -> tuple[Best, Look]:
         """The best point for this constraint; the point nearest to its bounds if none is within them."""
@@ -113,17 +140,19 @@ class _Path:
 
         def within(seen: Seen) -> bool:
             few_ties = seen.look.ties <= self.settings.max_ties
-            return bool(few_ties and np.all(seen.look.gap <= bounds * (1 - ROUNDING)))
+            free = np.isinf(bounds).all() and seen is not self.points[0]  # without a bound: the optimum itself
+            return bool(few_ties and not free and np.all(seen.look.gap <= bounds * (1 - ROUNDING)))
 
         for _ in range(HALVINGS):
             chosen = self._best(within)
             if chosen is None or chosen == 0 or within(self.points[chosen - 1]):
                 break
-            above, below = self.points[chosen - 1].bound, self.points[chosen].bound
-            if not np.isfinite(above):  # nothing lies between the unconstrained optimum and the first point of the path
+            here, last = self.points[chosen], self.points[chosen - 1]
+            middle = (here.before + here.bound) / 2
+            if not here.bound < middle < here.before:
                 break
-            start = self.head.weights(self.points[chosen].params)
-            self._add((above + below) / 2, start)
+            self.points.insert(chosen, self._solved(here.rows, middle, here.before, last.w))
+            here.before = middle
         chosen = self._best(within)
         few_ties = [seen for seen in self.points if seen.look.ties <= self.settings.max_ties]
         near = min(few_ties or self.points, key=lambda seen: np.max(seen.look.gap - bounds))

@@ -25,7 +25,7 @@ from jax import Array
 import constraints as ct
 from constraints import Choices, Constraint
 
-from . import models, solved
+from . import models
 from .checkpoint import Keeper
 from .data import Dataset
 from .errors import DataError, UsageError
@@ -201,6 +201,8 @@ class _Run:
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UsageError(f"expected one or more different seeds, none negative, got {self.seeds}")
         if self.settings.solver == "exact":
+            from . import solved  # cvxpy takes long to import, and the game needs none
+
             self.constraint = solved.check(self.model, constraint)
             self.grid = lambda gap: [solved.check(self.model, own) for own in grid(gap)]
         if not data.labelled:
@@ -259,6 +261,8 @@ class _Run:
 
     def _solve(self, views: list[View], progress: Progress) -> tuple[list[Constraint], Any, Any]:
         """What `_play` gives, by exact solves."""
+        from . import solved
+
         progress(0, STRETCHES + 2)
         with jax.enable_x64(True):
             members = [
