@@ -200,6 +200,11 @@ class _Run:
         self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UsageError(f"expected one or more different seeds, none negative, got {self.seeds}")
+        if self.settings.solver == "exact":
+            from . import solved  # cvxpy takes long to import, and the game needs none
+
+            self.constraint = solved.check(self.model, constraint)
+            self.grid = lambda gap: [solved.check(self.model, own) for own in grid(gap)]
         if not data.labelled:
             raise DataError(f"{data.name}: training needs labels; name the label column in the schema")
         self.fingerprint = self._fingerprint()
@@ -233,7 +238,10 @@ class _Run:
                 notes += [note] if note not in notes else []
         keeper = Keeper(None if folder is None else folder / ".progress", self.fingerprint)
         sweep = Sweep(self.model, self.settings, self.constraint)
-        constraints, best, trace = self._play(sweep, stack(members), keeper, progress)
+        if self.settings.solver == "exact":
+            constraints, best, trace = self._solve(views, progress)
+        else:
+            constraints, best, trace = self._play(sweep, stack(members), keeper, progress)
         everyone = [self.constraint.at(UNCONSTRAINED), *constraints]
         run = judge(self.data, self.constraint, everyone, self.model, self.settings, views, best, trace)
         run.manifest.update(
@@ -250,6 +258,18 @@ class _Run:
             keeper.close()
         progress(STRETCHES + 2, STRETCHES + 2)
         return run
+
+    def _solve(self, views: list[View], progress: Progress) -> tuple[list[Constraint], Any, Any]:
+        """What `_play` gives, by exact solves."""
+        from . import solved
+
+        progress(0, STRETCHES + 2)
+        with jax.enable_x64(True):
+            members = [
+                Data(*(_choices(self.data, view, part, self.constraint, np.float64) for part in ("train", "selection")))
+                for view in views
+            ]
+        return solved.solve(members, self.grid, self.constraint, self.settings)
 
     def _play(self, sweep: Sweep, data: Data, keeper: Keeper, progress: Progress) -> tuple[list[Constraint], Any, Any]:
         """Train everybody: the constraints of the grid, and `Best` and `Look` as numpy, `[seeds, 1 + bounds, ...]`, the
@@ -276,10 +296,10 @@ class _Run:
         return constraints, best, trace
 
 
-def _choices(data: Dataset, view: View, part: str, constraint: Constraint) -> Choices:
+def _choices(data: Dataset, view: View, part: str, constraint: Constraint, dtype: Any = np.float32) -> Choices:
     """The choices of a part for training, weights in units of their mean: no statistic sees the unit, float32 would."""
     rows = view.rows[part]
-    choices = data.choices(view.coding, rows, twins=constraint.twins())
+    choices = data.choices(view.coding, rows, twins=constraint.twins(), dtype=dtype)
     weight = data.parsed.weight[rows]
     return choices.replace(weight=jnp.asarray(weight / weight.mean(), choices.weight.dtype))
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import DataError, UsageError
 
-SHARED = ("data", "schema", "constraint", "attribute", "of", "within", "model", "temperature", "out")
+SHARED = ("data", "schema", "constraint", "attribute", "of", "within", "model", "solver", "temperature", "out")
 
 # what a configuration file may give, where that is not text alone
 KINDS: dict[str, tuple[type, ...]] = {
@@ -123,6 +123,7 @@ def _asked(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--within", metavar="NAME", help="compare only inside each level of this attribute")
     sub.add_argument("--model", metavar="NAME", help="linear (default), mlp, or mlp:64,32")
+    sub.add_argument("--solver", metavar="NAME", help="game (default), or exact: linear models, parity and the like")
     sub.add_argument("--temperature", type=float, metavar="T", help="of the soft decisions used for gradients, > 0")
     sub.add_argument("--config", metavar="FILE", help="TOML with the same names as the flags, and [settings], [schema]")
     sub.add_argument("--out", metavar="PATH", help="where to write")
@@ -160,8 +161,7 @@ def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, 
                 raise UsageError(f"{options.config}: {name}: expected {expected}, got {value!r}")
     settings = dict(values.pop("settings", {}))
     values |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    if "temperature" in values:
-        settings["temperature"] = values.pop("temperature")
+    settings |= {name: values.pop(name) for name in ("solver", "temperature") if name in values}
     values.setdefault("data", "demo")
     if isinstance(values.get("schema"), dict):
         values["schema"] = Schema.from_dict(values["schema"])
