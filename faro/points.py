@@ -124,11 +124,15 @@ def draft_policy(model: TrainedModel, bound: float) -> str:
 
 
 def _assumptions(notion: str) -> list[str]:
-    return ["iid-units", "group-labels-correct", *(["twins-as-declared"] if notion.startswith("counterfactual") else [])]
+    return [
+        "iid-units",
+        "group-labels-correct",
+        *(["twins-as-declared"] if notion.startswith("counterfactual") else []),
+    ]
 
 
 def _constraint(name: str) -> tuple[str, dict[str, str]]:
-    """"notion(attribute, of=a=b, within=c)" as a saved model has it."""
+    """ "notion(attribute, of=a=b, within=c)" as a saved model has it."""
     notion, bracket, rest = name.partition("(")
     parts = [part.strip() for part in rest.removesuffix(")").split(",")] if bracket else []
     arguments = {"attribute": parts[0]} if parts else {}
