@@ -199,7 +199,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
     order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]
     step = settings.every * np.arange(1, np.asarray(trace.loss).shape[2] + 1)
     fields = {"loss": trace.loss, "gap": trace.gap, "violation": trace.violation, "multiplier": trace.multipliers}
-    fields |= {name: getattr(trace.kkt, name) for name in trace.kkt._fields}
+    fields |= {**trace.kkt._asdict(), "capped": trace.capped}
     traces = {name: np.stack([np.asarray(values)[s, b] for s, b in order]) for name, values in fields.items()}
     manifest = _manifest(data, constraint, cells, constraints, views, model, settings)
     return Frontier(table, trained, {"step": step, **traces}, manifest)

@@ -19,7 +19,7 @@ from jax import Array
 
 from constraints import Choices, Constraint, Hard, Outcome, Reading, Soft, Statistics, read, record
 
-from . import lagrangian, metrics, models
+from . import devices, lagrangian, metrics, models
 from .lagrangian import KKT
 from .settings import Settings as Settings
 
@@ -50,6 +50,7 @@ class Look(NamedTuple):
     multipliers: Array  # [m]
     ties: Array
     kkt: KKT  # of the last step before the look, at the parameters that it started from
+    capped: Array  # bool: then a violated row's multiplier could grow no more
 
 
 class Best(NamedTuple):
@@ -110,16 +111,20 @@ class Prepared:
 
     def take(self, index: Any) -> Prepared:
         """These choices only; the masses stay those of all."""
-        choices, rows = jax.tree.map(lambda leaf: leaf[index], (self.choices, self.rows))
+        choices, rows = devices.spread(jax.tree.map(lambda leaf: leaf[index], (self.choices, self.rows)))
         return Prepared(choices=choices, rows=rows, masses=self.masses)
 
 
 @dataclasses.dataclass(frozen=True)
 class Game:
-    """The game of one model class under one kind of constraint. Static; `constraint` arguments carry the numbers."""
+    """The game of one model class under one kind of constraint. Static; `constraint` arguments carry the numbers.
+
+    Minibatches are drawn from the first `rows` train choices: what comes after them is padding. None: from all.
+    """
 
     model: models.Model
     settings: Settings = dataclasses.field(default_factory=Settings)
+    rows: int | None = None
 
     def start(self, key: Array, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
         """A member at the unconstrained optimum, and the looks on the way; the multipliers never move."""
@@ -142,8 +147,8 @@ class Game:
 
         def round_(member: Member, _):
             steps_key, key = jax.random.split(member.key)
-            game, moments, kkt = self._steps(steps_key, member, constraint, train, dual)
-            look = self._look(game, kkt, constraint, train, dual or train, selection)
+            game, moments, info = self._steps(steps_key, member, constraint, train, dual)
+            look = self._look(game, info, constraint, train, dual or train, selection)
             best = _better(member.best, game.params, look, constraint, self.settings.max_ties)
             played = member.played + self.settings.every
             return member._replace(game=game, moments=moments, best=best, key=key, played=played), look
@@ -209,7 +214,7 @@ class Game:
 
     def _steps(self, key, member, constraint, train, dual):
         """`every` steps of both players. Rates come from fixed population masses, so minibatch rates are unbiased."""
-        s, n = self.settings, train.choices.shape[0]
+        s, n = self.settings, self.rows or train.choices.shape[0]
         total, whole = jnp.sum(train.choices.weight), s.batch is None or s.batch >= n
 
         def evaluate(params, moments, temperature, own, scale):
@@ -234,15 +239,15 @@ class Game:
             game, moments, played = carry
             own, scale = (train, 1.0) if whole else (train.take(index), n / s.batch)
             game, info = players.step(game, jax.lax.stop_gradient(moments), self.temperature(played), own, scale)
-            return (game, info.aux, played + 1), info.kkt
+            return (game, info.aux, played + 1), (info.kkt, info.capped)
 
         order = None if whole else _shuffled(key, n, s.every, s.batch or n)
-        (game, moments, _), kkt = jax.lax.scan(
+        (game, moments, _), infos = jax.lax.scan(
             step, (member.game, member.moments, member.played), order, length=s.every
         )
-        return game, moments, jax.tree.map(lambda leaf: leaf[-1], kkt)
+        return game, moments, jax.tree.map(lambda leaf: leaf[-1], infos)
 
-    def _look(self, game, kkt, constraint, train, asked, selection):
+    def _look(self, game, info, constraint, train, asked, selection):
         tally = self._tally(game.params, constraint, train, 1.0)
         hard = tally.hard if asked is train else self._tally(game.params, constraint, asked, 1.0).hard
         total = jnp.sum(train.choices.weight)
@@ -254,7 +259,8 @@ class Game:
             violation=constraint.combine(statistics) - constraint.bounds(),
             multipliers=game.multipliers,
             ties=tally.ties / total,
-            kkt=kkt,
+            kkt=info[0],
+            capped=info[1],
         )
 
     def _tally(self, params, constraint, own, temperature, compute="float32") -> Tally:
@@ -276,7 +282,7 @@ class Game:
         size, n = self.settings.microbatch or own.choices.shape[0], own.choices.shape[0]
         if size >= n:
             return of_slice(own.choices, own.rows)
-        slices = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), (own.choices, own.rows))
+        slices = devices.slices((own.choices, own.rows), size)
         first = jax.tree.map(lambda leaf: leaf[0], slices)
         empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_slice, *first))
 

@@ -1158,7 +1158,7 @@ def deviation(n: int, level: Fraction) -> Fraction:
 def histogram(z: list[float], level: Fraction) -> Law:
     """Values rounded up to 256 bins; a hair is added for the rounding of z itself."""
     bins = Counter(math.ceil(value * 256) for value in z)
-    hair = Fraction(1, 2**40)
+    hair = Fraction(1, 2**50)
     points = [(min(ONE, Fraction(k, 256) + hair), Fraction(times, len(z))) for k, times in bins.items()]
     return Law(points, deviation(len(z), level))
 
