@@ -18,6 +18,7 @@ import faro
 from faro import verify
 from faro.certify import ledger
 from faro.certify.audit import read_audit
+from faro.certify.needed import times_as_many
 from faro.certify.policy import read_policy
 from faro.data import Dataset, write_table
 from faro.points import certify_points
@@ -45,7 +46,7 @@ bound = {bound}
 method = "{method}"
 """
 
-# data set: (constraint to train under), bound, estimand, outside, claims (name, constraint, attribute, bound, method, more)
+# data set: what to train under, bound, estimand, outside, claims (name, constraint, attribute, bound, method, more)
 EXAMPLES = {
     "adult": (
         {"attribute": "sex"}, 0.01, "row", "all",
@@ -61,7 +62,7 @@ EXAMPLES = {
     ),
     "swissmetro": (
         {"attribute": "gender", "of": "mode=Swissmetro"}, 0.01, "unit", "none",
-        [("parity by chooser's gender", "demographic_parity", "gender", 0.1, "unit-ratio", 'of = ["mode", "Swissmetro"]\n')],
+        [("parity by gender", "demographic_parity", "gender", 0.1, "unit-ratio", 'of = ["mode", "Swissmetro"]\n')],
     ),
 }  # fmt: skip
 
@@ -110,9 +111,15 @@ def run(name: str, folder: Path) -> list[str]:
             lcb = "-" if finding.lcb is None else f"{float(finding.lcb):.3f}"
             upper = "vacuous" if finding.ucb >= 1 else f"{float(finding.ucb):.3f}"
             note = finding.note.rsplit(" ", 1)[-1]
+            people = record["data"]["units"]
+            times = times_as_many(finding.ucb, float(note), claim.bound)
+            undecided = finding.verdict == "INCONCLUSIVE"
+            wanted = undecided * (
+                f", needs about {times * people:,.0f}" if times else ", more people alone will not do"
+            )
             lines.append(
-                f"| {name}, {claim.name} | {kind} | {record['data']['units']:,} | {float(note):.3f} | {lcb} | {upper} | "
-                f"{float(claim.bound):g} | {finding.verdict} |"
+                f"| {name}, {claim.name} | {kind} | {people:,} | {float(note):.3f} | {lcb} | {upper} | "
+                f"{float(claim.bound):g} | {finding.verdict}{wanted} |"
             )
     print(f"{name}: trained in {trained:.0f} s, certified in {took:.1f} s; every certificate checks")
     return lines
