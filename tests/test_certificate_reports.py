@@ -91,13 +91,10 @@ def certificate(**odds):
 
 GOOD = Outcome("certificate", 0, POLICY, "policies/faro.toml", certificate(ucb="0.19"))
 OPEN = Outcome(
-    "certificate",
-    3,
-    POLICY,
-    certificate=CERTIFICATE,
-    verdicts=WORDS,
+    "certificate", 3, POLICY, certificate=CERTIFICATE, verdicts=WORDS,
+    sizes={"odds": {("chosen", "A"): 1234}, "caps": {("", ""): 567}},
     needed={"odds": "even with equal rates of 0.30, 23,456 units per group are needed"},
-)
+)  # fmt: skip
 BAD = Outcome("certificate", 1, POLICY, certificate=certificate(lcb=LOWER), verdicts=WORDS | {"odds": "REFUTED"})
 TUNING = Outcome("tuning", 0, POLICY, certificate=certificate(ucb="0.19"))
 REFUSED = Outcome("certificate", 4, POLICY, certificate=CERTIFICATE, reason="claim 'odds': ucb is not proved")
@@ -498,6 +495,8 @@ def test_page_says_what_a_reader_needs():
     ):  # fmt: skip
         assert part in text, part
     assert "Even with equal rates of 0.30, 23,456 units per group are needed." in said(OPEN)
+    assert "odds chosen, A 1,234" in said(OPEN)
+    assert "caps all 567" in said(OPEN)
     short = Outcome("gate", 3, POLICY, reason="parity: C: 23 units, the policy asks for 100")
     assert "whatever the scores are. parity: C: 23 units" in said(short)
     assert "proved at least 0.2113" in said(BAD).lower()
