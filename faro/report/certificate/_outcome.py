@@ -58,7 +58,7 @@ class Outcome:
     knows whether it may be shown.
     """
 
-    mode: Mode
+    mode: Mode | str
     code: int
     policy: str
     policy_path: str = "faro.toml"
