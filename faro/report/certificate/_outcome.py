@@ -58,7 +58,7 @@ class Outcome:
     knows whether it may be shown.
     """
 
-    mode: Mode | str
+    mode: Mode
     code: int
     policy: str
     policy_path: str = "faro.toml"
