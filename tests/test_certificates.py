@@ -116,6 +116,25 @@ def test_mixtures_are_proved_exactly(tmp_path):
         assert verify.main([*words, f"it={tmp_path / name}.csv"]) == code
 
 
+def test_heads_are_proved_to_be_near_the_best(tmp_path):
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    truth = np.array([1.0, -0.5, 0.3])
+    features = rng.normal(size=(400, 3))
+    signs = np.where(rng.random(400) < 1 / (1 + np.exp(-features @ truth)), 1, -1)
+    lines = [f"pair,{','.join(f'{x:.6f}' for x in row)}" for row in features * signs[:, None]]
+    lines += ["row,1,0,0", "row,0.2,0.5,-0.1"]
+    (tmp_path / "t.csv").write_text("kind,x1,x2,x3\n" + "\n".join(lines) + "\n")
+    for slack in ("0.2", "0.05", "5"):
+        wanted = {"name": "it", "constraint": "head_optimum", "bound": "0.000001", "mu": "0.01", "slack": slack}
+        (tmp_path / "faro.toml").write_text(hand.toml(hand.policy(wanted)))
+        case = certificate.prepare(None, read_policy(tmp_path / "faro.toml"), tables={"it": str(tmp_path / "t.csv")})
+        (tmp_path / "cert.json").write_text(json.dumps(certificate.make(case).record))
+        words = [str(tmp_path / "cert.json"), "--policy", str(tmp_path / "faro.toml"), "--table"]
+        assert verify.main([*words, f"it={tmp_path}/t.csv"]) == 0
+
+
 # What is refused -----------------------------------------------------------------------------------------------------
 
 
@@ -146,6 +165,22 @@ def test_bad_tables_end_with_their_code_and_one_line(name, tmp_path):
     with pytest.raises(kind) as caught:
         make(tmp_path, accepted(claim("equalized_odds")), rows)
     assert text in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "line",
+    ['{"unit": "u", "cho', '{"unit": ["u"]}', "[" * 5000, '{"unit": "a", "unit": "b"}', "", "null", '{"other": 1}',
+     '{"unit": "u0", "choice": "x", "reward": NaN, "g": "A"}', '{"unit": "' + "x" * 10_000_000 + '"}'],
+    ids=["cut", "list", "deep", "twice", "empty", "null", "names", "NaN", "long"],
+)  # fmt: skip
+def test_bad_lines_are_bad_data(line, tmp_path):
+    (tmp_path / "faro.toml").write_text(hand.toml(accepted()))
+    rows = [{name: row[name] for name in ("unit", "choice", "reward", "g")} for row in APPLICANTS]
+    (tmp_path / "a.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows) + line + "\n")
+    with pytest.raises(DataError) as caught:
+        certificate.prepare(tmp_path / "a.jsonl", read_policy(tmp_path / "faro.toml"))
+    assert len(str(caught.value)) < 400
     assert "\n" not in str(caught.value)
 
 

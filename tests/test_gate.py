@@ -10,6 +10,7 @@ import json
 import threading
 from decimal import Decimal
 from fractions import Fraction
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -192,6 +193,19 @@ def test_points_share_one_attempt(gate):
     for seed, each in enumerate(found):
         (gate.folder / "cert.json").write_text(json.dumps(each.record))
         assert gate.faro("verify", gate.folder / "cert.json", gate.folder / f"{seed}.csv")[0] == 1
+
+
+@pytest.mark.parametrize("rows", ["0" * 64, [], ["no digest"], None, [1]])
+def test_the_checker_refuses_points_that_are_no_list_of_tables(gate, rows):
+    table = gate.folder / "first.csv"
+    gate.faro("certify", table, "--disclose", "--out", gate.folder / "cert.json")
+    whole = [json.loads(line) for line in lines(gate.folder)]
+    whole[1]["rows_sha256"] = rows
+    for before, entry in pairwise(whole):
+        entry["previous"] = before["sha256"]
+        entry["sha256"] = ledgers.digest({k: v for k, v in entry.items() if k != "sha256"})
+    (gate.folder / "ledger.jsonl").write_text("".join(ledgers.canonical(entry) + "\n" for entry in whole))
+    assert gate.faro("verify", gate.folder / "cert.json", table)[0] == 5
 
 
 @pytest.mark.parametrize("fault", [NoProofError("planted"), RuntimeError("planted"), "lie"])

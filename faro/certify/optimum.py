@@ -1,38 +1,45 @@
-"""Claims about tables of models, exact and without people: a mixture that no other mixture beats by more than a bound.
+"""Claims about tables, exact and without people: no mixture of models, or no linear head, is much better.
 
-    minimise f . q   subject to   C'q <= tolerance, sum q = 1, q >= 0
+    mixture        minimise f . q   subject to   C'q <= tolerance, sum q = 1, q >= 0
+    head_optimum   minimise mean log(1 + exp(-d_i w)) + mu/2 w.w   subject to   |M w| <= slack
 
-HiGHS proposes weights and multipliers; they become rationals, and `mixture.check` says what they prove.
+A solver proposes the point and its multipliers; they become decimals or rationals, and weak duality says what they
+prove, whoever proposed them.
 """
 
 from __future__ import annotations
 
 import csv
 import hashlib
+import io
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import optimize
+from scipy import optimize, special
 
 from ..errors import DataError, NoProofError, UsageError
 from . import gate, mixture
+from .binomial import Floats
 from .claims import Finding
-from .outward import down, quotient, text, up
+from .outward import down, quotient, short, text, up
 from .policy import Claim
 
 PULLED_IN = 1e-9  # constraints are met with a margin, so that rational weights meet them exactly
 
 
 def find(claim: Claim, path: str | Path) -> Finding:
-    """The record of a `mixture` claim; REFUTED if every mixture violates its tolerance."""
-    if claim.constraint != "mixture":
-        raise UsageError(
-            f"claim {claim.name!r}: a certificate of {claim.constraint} is made from the multipliers of a solved head "
-            "(faro.exact), not by this command; see docs/certificate-format.md, Optimality"
-        )
+    """The record of a `mixture` or `head_optimum` claim about the table in this file."""
+    return mixture_of(claim, path) if claim.constraint == "mixture" else head(claim, path)
+
+
+# Mixtures ------------------------------------------------------------------------------------------------------------
+
+
+def mixture_of(claim: Claim, path: str | Path) -> Finding:
+    """Weights and multipliers of the cheapest mixture; REFUTED if every mixture violates its tolerance."""
     sha, losses, violations = read_table(path)
     f, c = np.array(losses, float), np.array(violations, float)
     n, m = c.shape
@@ -86,17 +93,82 @@ def _refuted(claim: Claim, sha: str, violations: list[list[Fraction]]) -> Findin
 
 def read_table(path: str | Path) -> tuple[str, list[Fraction], list[list[Fraction]]]:
     """sha256, losses and violations of a CSV with header loss,c1,...,cm."""
+    sha, rows = _rows(path, "loss", "c")
+    try:
+        values = [[Fraction(cell) for cell in row] for row in rows]
+    except (ValueError, ZeroDivisionError) as error:
+        raise DataError(f"{path}: expected rationals in every cell: {error}") from None
+    return sha, [row[0] for row in values], [row[1:] for row in values]
+
+
+def _rows(path: str | Path, first: str, prefix: str) -> tuple[str, list[list[str]]]:
+    """sha256 and rows of a CSV with header FIRST,PREFIX1,PREFIX2,..."""
     try:
         data = Path(path).read_bytes()
-        rows = list(csv.reader(data.decode("utf-8-sig").splitlines(), strict=True))
-        width = len(rows[0])
-        if rows[0] != ["loss", *(f"c{j}" for j in range(1, width))] or width < 2 or len(rows) < 2:
-            raise ValueError("expected the header loss,c1,...,cm and a row per model")
-        if any(len(row) != width for row in rows):
-            raise ValueError("a row of another length")
-        values = [[Fraction(cell) for cell in row] for row in rows[1:]]
+        rows = list(csv.reader(io.StringIO(data.decode("utf-8-sig"), newline=""), strict=True))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, IndexError, ZeroDivisionError, csv.Error) as error:
-        raise DataError(f"{path}: not a table of models: {error}") from None
-    return hashlib.sha256(data).hexdigest(), [row[0] for row in values], [row[1:] for row in values]
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise DataError(f"{path}: not a table: {error}") from None
+    width = len(rows[0]) if rows else 0
+    if width < 2 or len(rows) < 2 or rows[0] != [first, *(f"{prefix}{j}" for j in range(1, width))]:
+        raise DataError(f"{path}: expected the header {first},{prefix}1,{prefix}2,... and a row or more")
+    if any(len(row) != width for row in rows):
+        raise DataError(f"{path}: a row has another length than the header; is the file cut short?")
+    return hashlib.sha256(data).hexdigest(), rows[1:]
+
+
+# Linear heads --------------------------------------------------------------------------------------------------------
+
+
+def head(claim: Claim, path: str | Path) -> Finding:
+    """Head w and multipliers nu of: minimise mean log(1 + exp(-d_i w)) + mu/2 w.w subject to |M w| <= slack.
+
+    With a_i = 1 / (1 + exp(d_i w)) and v = mean a_i d_i the loss of w exceeds that of any feasible head by at most
+    |mu w - v + M'nu|^2 / (2 mu) + slack |nu|_1 - nu.(M w), whatever nu (Fenchel). SLSQP proposes w, non-negative least
+    squares nu.
+    """
+    if claim.slack == 0:
+        raise UsageError(f"claim {claim.name!r}: slack 0 has no head of finite decimals; ask for a slack above 0")
+    sha, rows = _rows(path, "kind", "x")
+    try:
+        pairs = np.array([row[1:] for row in rows if row[0] == "pair"], float)
+        exact = [[Fraction(cell) for cell in row[1:]] for row in rows if row[0] == "row"]
+    except (ValueError, ZeroDivisionError) as error:
+        raise DataError(f"{path}: expected numbers: {error}") from None
+    if not len(pairs) or {row[0] for row in rows} > {"pair", "row"} or not np.isfinite(pairs).all():
+        raise DataError(f"{path}: expected finite rows of kind 'pair', at least one, and of kind 'row'")
+    mu, slack, d = float(claim.mu), float(claim.slack), pairs.shape[1]
+    m = np.array(exact, float).reshape(-1, d)
+
+    def loss(w: Floats) -> tuple[float, Floats]:
+        u = pairs @ w
+        gradient = mu * w - special.expit(-u) @ pairs / len(pairs)
+        return float(np.logaddexp(0, -u).mean() + mu / 2 * w @ w), gradient
+
+    within = {"type": "ineq", "fun": lambda w: np.r_[slack - m @ w, slack + m @ w], "jac": lambda w: np.r_[-m, m]}
+    options = {"ftol": 1e-15, "maxiter": 1000}
+    found = optimize.minimize(
+        loss, np.zeros(d), jac=True, method="SLSQP", constraints=[within] if len(m) else [], options=options
+    )
+    reached = max(np.abs(m @ found.x).max(initial=0.0), 1e-300)
+    w = found.x * min(1.0, slack * (1 - 1e-10) / reached)
+    decimals = [short(x) for x in w]
+    mapped = [sum((a * Fraction(x) for a, x in zip(row, decimals, strict=True)), Fraction(0)) for row in exact]
+    if not np.isfinite(w).all() or any(abs(x) > claim.slack for x in mapped):
+        raise NoProofError(f"claim {claim.name!r}: no head within the slack was found")
+    w = np.array(decimals, float)
+    pull = special.expit(-pairs @ w) @ pairs / len(pairs) - mu * w
+    active = np.abs(m @ w) >= slack * (1 - 1e-6)
+    nu = np.zeros(len(m))
+    if active.any():
+        signs = np.sign(m @ w)[active]
+        nu[active] = signs * optimize.nnls((m[active] * signs[:, None]).T, pull)[0]
+    prices = np.array([short(x) for x in nu], float)
+    gap = ((pull - m.T @ prices) ** 2).sum() / (2 * mu) + slack * np.abs(prices).sum() - prices @ (m @ w)
+    ucb = up(float(gap) * (1 + 1e-6) + 1e-9)
+    record = {
+        "ucb": text(ucb), "lcb": None, "w": [text(x) for x in decimals], "nu": [text(short(x)) for x in nu],
+        "table_sha256": sha,
+    }  # fmt: skip
+    return Finding(record, gate.verdict(ucb, None, claim.bound), ucb, None)
