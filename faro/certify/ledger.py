@@ -147,11 +147,9 @@ class Ledger:
 
 def place(policy: Policy, path: str | Path | None) -> Path:
     """Where the ledger is: as given, or as the policy says."""
-    if path is not None:
-        return Path(path)
     if policy.ledger is None:
         raise UsageError('the policy names no ledger: add `ledger = "ledger.jsonl"` to it, then: faro ledger init')
-    return policy.folder / policy.ledger
+    return policy.folder / policy.ledger if path is None else Path(path)
 
 
 def create(path: Path, policy: Policy, audit: Audit) -> None:
