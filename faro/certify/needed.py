@@ -10,7 +10,10 @@ from collections.abc import Callable
 from decimal import Decimal
 
 from . import exact2
+from .claims import Finding
 from .exact2 import Counts
+from .gate import Verdict
+from .policy import Claim
 
 MOST = 10**8
 
@@ -39,3 +42,17 @@ def units_needed(rate: float, bound: Decimal, level: float, method: str = "exact
         middle = (low + high) // 2
         low, high = (low, middle) if enough(middle) else (middle, high)
     return high
+
+
+def advice(claim: Claim, finding: Finding, level: float) -> str | None:
+    """How many people would do, where rates of groups are compared and the verdict is INCONCLUSIVE."""
+    if finding.verdict is not Verdict.INCONCLUSIVE or claim.method not in ("exact2", "clopper-pearson") or claim.ball:
+        return None
+    rates = [rate for rate in finding.rates.values() if rate == rate]
+    if not claim.paired or not rates:
+        return None
+    rate = min(max(max(rates, key=lambda p: p * (1 - p)), 0.001), 0.999)
+    n = units_needed(rate, claim.bound, level, claim.method)
+    if n is None:
+        return None
+    return f"even with equal rates of {rate:.2f}, {n:,} units per group are needed to show {claim.bound}"
