@@ -45,25 +45,29 @@ def escape(text: str) -> str:
     return re.sub(r"([\\`*_{}\[\]#|~!@])", r"\\\1", text)
 
 
-def github_annotations(outcome: Outcome) -> list[str]:
-    """Workflow commands, at most five: `::error file=...,line=...,title=...::message`. None if the code is 0."""
+def github_annotations(outcome: Outcome, level: str = "error") -> list[str]:
+    """Workflow commands, at most five: `::error file=...,line=...,title=...::message`. None if the code is 0.
+
+    `level` is error, or warning where the job goes on whatever the verdict.
+    """
     if outcome.code == 0:
         return []
     bad = [claim for claim in outcome.claims if claim.verdict != "CERTIFIED"]
     note = " Tuning data, no guarantee." if outcome.mode is Mode.TUNING else ""
     found = [
-        _error(outcome, claim.name, f"{claim.name}: {claim.verdict}", f"{statement(claim)}{note}") for claim in bad
+        _command(level, outcome, claim.name, f"{claim.name}: {claim.verdict}", f"{statement(claim)}{note}")
+        for claim in bad
     ]
     if len(found) > ANNOTATIONS:
         rest = len(found) - ANNOTATIONS + 1
-        more = _error(outcome, None, f"faro: {outcome.verdict}", f"{rest} more claims are not certified.")
+        more = _command(level, outcome, None, f"faro: {outcome.verdict}", f"{rest} more claims are not certified.")
         found = [*found[: ANNOTATIONS - 1], more]
-    return found or [_error(outcome, None, f"faro: {outcome.verdict}", outcome.meaning)]
+    return found or [_command(level, outcome, None, f"faro: {outcome.verdict}", outcome.meaning)]
 
 
-def _error(outcome: Outcome, claim: str | None, title: str, message: str) -> str:
+def _command(level: str, outcome: Outcome, claim: str | None, title: str, message: str) -> str:
     line = outcome.line(claim)
-    return f"::error file={_property(outcome.uri)},line={line},title={_property(title)}::{_data(message)}"
+    return f"::{level} file={_property(outcome.uri)},line={line},title={_property(title)}::{_data(message)}"
 
 
 def _data(text: str) -> str:

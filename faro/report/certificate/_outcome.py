@@ -54,7 +54,8 @@ class Outcome:
     command that checks it again.
 
     An outcome of the gate that is no pass drops everything that depends on scores, whoever made the record: what is
-    not in it cannot leave through any output. After a pass the certificate is kept if the policy shows one pass only.
+    not in it cannot leave through any output. After a pass the certificate is kept if it was given: only the ledger
+    knows whether it may be shown.
     """
 
     mode: Mode
@@ -74,9 +75,8 @@ class Outcome:
         if self.code not in MEANING:
             raise UsageError(f"code: expected one of {', '.join(map(str, MEANING))}, got {self.code}")
         if self.mode is Mode.GATE:
-            bare = self.code != 0 or int(self.rules.get("passes", 1)) > 1
-            for name, empty in (("certificate", None), ("verdicts", {}), ("sizes", {}), ("needed", {})):
-                if bare:
+            if self.code != 0:
+                for name, empty in (("certificate", None), ("verdicts", {}), ("sizes", {}), ("needed", {})):
                     keep(self, name, empty)
             if self.code in (*CLEAN, 4, 7, 70):
                 short = f" {self.reason}" if self.code == 3 and self.reason else ""

@@ -29,11 +29,12 @@ def write_outputs(
     files: Mapping[str, str | os.PathLike[str] | None],
     environ: Mapping[str, str] = os.environ,
     stream: TextIO | None = None,
+    level: str = "error",
 ) -> list[Path]:
     """Write `files` (keys junit_xml, sarif, markdown, html; None: not asked for) and return their paths.
 
     With `GITHUB_STEP_SUMMARY` set the Markdown is appended to that file, within its 1 MiB; with `GITHUB_ACTIONS` set
-    the annotations go to `stream` (stderr by default, so that stdout stays data).
+    annotations of this `level` go to `stream` (stderr by default, so that stdout stays data).
     """
     written = []
     for kind, path in files.items():
@@ -47,6 +48,6 @@ def write_outputs(
         with open(summary, "a", encoding="utf-8", newline="\n") as file:
             file.write(markdown(outcome, max(0, SUMMARY_BYTES - before)))
     if environ.get("GITHUB_ACTIONS") == "true":
-        for line in github_annotations(outcome):
+        for line in github_annotations(outcome, level):
             print(line, file=stream or sys.stderr)
     return written
