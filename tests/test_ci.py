@@ -22,6 +22,7 @@ FARO = """#!/usr/bin/env bash
 printf '%s\\n' "$@" > called
 [ "$1" = score ] && exit 0
 echo '{"kind": "attempt"}' >> ledger/ledger.jsonl
+echo second > ledger/ledger.jsonl.head
 [ -n "$GITHUB_STEP_SUMMARY" ] && echo "## the summary" >> "$GITHUB_STEP_SUMMARY"
 while [ $# -gt 0 ]; do
   case "$1" in --html | --junit-xml | --sarif) echo "$1" > "$2" ;; esac
@@ -51,7 +52,8 @@ def checkout(tmp_path, monkeypatch):
     git("clone", "--quiet", remote, work / "ledger")
     git("-C", work / "ledger", "checkout", "--quiet", "-B", "faro-ledger")
     (work / "ledger/ledger.jsonl").write_text('{"kind": "init"}\n')
-    git("-C", work / "ledger", "add", "ledger.jsonl")
+    (work / "ledger/ledger.jsonl.head").write_text("first\n")
+    git("-C", work / "ledger", "add", "--all")
     git("-C", work / "ledger", "commit", "--quiet", "-m", "init")
     git("-C", work / "ledger", "push", "--quiet", "-u", "origin", "faro-ledger")
     return work, remote
@@ -62,6 +64,7 @@ def git(*words):
 
 
 def pushed(remote):
+    assert git("-C", remote, "show", "faro-ledger:ledger.jsonl.head") == "second\n"  # they belong together
     return git("-C", remote, "show", "faro-ledger:ledger.jsonl").splitlines()
 
 
