@@ -45,7 +45,7 @@ bound = {bound}
 method = "{method}"
 """
 
-# data set: (constraint to train under), bound, estimand, outside, claims (name, constraint, attribute, bound, method, more)
+# data set: what to train under, bound, estimand, outside, claims (name, constraint, attribute, bound, method, more)
 EXAMPLES = {
     "adult": (
         {"attribute": "sex"}, 0.01, "row", "all",
@@ -61,7 +61,7 @@ EXAMPLES = {
     ),
     "swissmetro": (
         {"attribute": "gender", "of": "mode=Swissmetro"}, 0.01, "unit", "none",
-        [("parity by chooser's gender", "demographic_parity", "gender", 0.1, "unit-ratio", 'of = ["mode", "Swissmetro"]\n')],
+        [("parity by gender", "demographic_parity", "gender", 0.1, "unit-ratio", 'of = ["mode", "Swissmetro"]\n')],
     ),
 }  # fmt: skip
 
@@ -110,8 +110,9 @@ def run(name: str, folder: Path) -> list[str]:
             lcb = "-" if finding.lcb is None else f"{float(finding.lcb):.3f}"
             upper = "vacuous" if finding.ucb >= 1 else f"{float(finding.ucb):.3f}"
             note = finding.note.rsplit(" ", 1)[-1]
+            people = record["data"]["units"]
             lines.append(
-                f"| {name}, {claim.name} | {kind} | {record['data']['units']:,} | {float(note):.3f} | {lcb} | {upper} | "
+                f"| {name}, {claim.name} | {kind} | {people:,} | {float(note):.3f} | {lcb} | {upper} | "
                 f"{float(claim.bound):g} | {finding.verdict} |"
             )
     print(f"{name}: trained in {trained:.0f} s, certified in {took:.1f} s; every certificate checks")

@@ -35,7 +35,11 @@ CLAIMS = [
     ("rates", 'constraint = "demographic_parity"\nmethod = "exact2"\nbound = 0.05'),
     ("all thresholds", 'constraint = "threshold_parity"\nthresholds = "all"\nmethod = "dkw"\nbound = 0.05'),
     *(
-        (ball, f'constraint = "demographic_parity"\nmethod = "clopper-pearson"\nball = "{ball}"\nradius = {radius}\nbound = 0.2')
+        (
+            ball,
+            'constraint = "demographic_parity"\nmethod = "clopper-pearson"\n'
+            f'ball = "{ball}"\nradius = {radius}\nbound = 0.2',
+        )
         for ball, radius in (("tv", 0.01), ("label-noise", 0.02), ("kl", 0.001), ("cvar", 0.95))
     ),
 ]  # fmt: skip

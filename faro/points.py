@@ -95,7 +95,8 @@ def draft_policy(model: TrainedModel, bound: float) -> str:
     notion, arguments = _constraint(model.about.get("constraint", ""))
     schema = model.schema
     single = schema.format == "accept" and schema.unit == "row"
-    method = METHODS.get(notion, "exact2")
+    usual = "exact2" if single else "unit-ratio"  # several rows of a person depend on each other
+    method = "clopper-pearson" if single and notion in CAPS else METHODS.get(notion, usual)
     lines = [
         "# What must be shown of held-out people; keep it where those who submit models cannot write.",
         'schema = "faro-policy/1"',
@@ -119,16 +120,20 @@ def draft_policy(model: TrainedModel, bound: float) -> str:
     lines += [f"of = {json.dumps(arguments['of'].split('=', 1))}"] if "of" in arguments else []
     lines += [f"within = {json.dumps(arguments['within'])}"] if "within" in arguments else []
     lines += ['thresholds = "all"'] if notion == "threshold_parity" else []
-    lines += [f'method = "{"block-pair" if notion == "reward_parity" else method}"']
+    lines += [f'method = "{"block-pair" if single and notion == "reward_parity" else method}"']
     return "\n".join(lines) + "\n"
 
 
 def _assumptions(notion: str) -> list[str]:
-    return ["iid-units", "group-labels-correct", *(["twins-as-declared"] if notion.startswith("counterfactual") else [])]
+    return [
+        "iid-units",
+        "group-labels-correct",
+        *(["twins-as-declared"] if notion.startswith("counterfactual") else []),
+    ]
 
 
 def _constraint(name: str) -> tuple[str, dict[str, str]]:
-    """"notion(attribute, of=a=b, within=c)" as a saved model has it."""
+    """ "notion(attribute, of=a=b, within=c)" as a saved model has it."""
     notion, bracket, rest = name.partition("(")
     parts = [part.strip() for part in rest.removesuffix(")").split(",")] if bracket else []
     arguments = {"attribute": parts[0]} if parts else {}

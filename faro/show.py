@@ -160,7 +160,9 @@ def show_certificate(rows: list[dict[str, Any]], notes: list[str], verdict: str)
     console = _console()
     table = _table(*rows[0], fold=True)
     for row in rows:
-        table.add_row(*(("-" if v is None else f"{v:.4f}" if isinstance(v, float) else escape(str(v))) for v in row.values()))
+        table.add_row(
+            *(("-" if v is None else f"{v:.4f}" if isinstance(v, float) else escape(str(v))) for v in row.values())
+        )
     console.print(table)
     for note in notes:
         console.print(escape(note))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
 from collections.abc import Sequence
@@ -55,8 +56,7 @@ class TrainedModel:
         with jax.enable_x64(True):
             choices = data.choices(self.coding, twins=twins, dtype=np.float64)
             params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
-            rewards = jax.jit(lambda p, c: models.rewards(self.model, p, c.replace(twins={})))(params, choices)
-            moved = jax.jit(lambda p, c: models.twin_rewards(self.model, p, c, twins))(params, choices)
+            rewards, moved = _rewards(self.model, params, choices, tuple(twins))
             valid = {name: np.asarray(choices.twins[name].valid) for name in twins}
             return (
                 np.where(np.asarray(choices.available), np.asarray(rewards), np.nan),
@@ -126,6 +126,11 @@ class TrainedModel:
     def salt(self) -> str:
         """Of the hashed units of training: fixed, so that files are reproducible."""
         return f"{str(self.about.get('digest', ''))[:16]}-{self.about.get('seed', 0)}"
+
+
+@functools.partial(jax.jit, static_argnames=("model", "twins"))
+def _rewards(model: models.Model, params: Any, choices: ct.Choices, twins: tuple[str, ...]) -> Any:
+    return models.rewards(model, params, choices), models.twin_rewards(model, params, choices, twins)
 
 
 def _base(path: str | os.PathLike) -> Path:

@@ -184,11 +184,12 @@ def test_equal_content_and_seen_units(tmp_path):
 BAD_POLICIES = [
     ("delta = 0.05", "delta = 0.6"), ("delta = 0.05", "delta = 5e-2"), ("delta = 0.05", 'delta = "nan"'),
     ("delta = 0.05", ""), ('estimand = "row"', 'estimand = "rows"'), ("min_group = 5", "min_group = 0"),
-    ("min_group = 5", "min_group = true"), ('"exact2"', '"wald"'), ("bound = 0.25", "bound = 1"), ("bound = 0.25", "bound = -0"
-     ".1"), ('attribute = "g"', 'attribute = "h"'), ('levels = ["A", "B"]', 'levels = ["A"]'), ("cap = 1", "capp = 1"),
+    ("min_group = 5", "min_group = true"), ('"exact2"', '"wald"'), ("bound = 0.25", "bound = 1"),
+    ("bound = 0.25", "bound = -0.1"), ('attribute = "g"', 'attribute = "h"'), ('levels = ["A", "B"]', 'levels = ["A"]'), ("cap = 1", "capp = 1"),
     ('levels = ["A", "B"]', 'levels = ["A", "A"]'), ("faro-policy/1", "faro-policy/2"), ("nonce", "nnonce"),
     ('name = "it"', 'name = "it"\nball = "tv"'), ('method = "exact2"', 'method = "exact2"\nball = "tv"\nradius = 0.1'),
-    ('method = "exact2"', 'method = "dkw"'), ('name = "it"', 'name = "it"\ngroups = ["A", "C"]'), ("[[claim]]", "[claim]"),
+    ('method = "exact2"', 'method = "dkw"'), ('name = "it"', 'name = "it"\ngroups = ["A", "C"]'),
+    ("[[claim]]", "[claim]"),
     ('"iid-units"', '"trust me"'), ("[[claim]]", "[[claim"),
 ]  # fmt: skip
 

@@ -67,7 +67,7 @@ class Audit:
 
     def valid_twins(self, name: str, chooser: bool) -> NDArray[np.bool_]:
         """Rows with a twin at every level; of a chooser's attribute, in every row of the choice."""
-        valid = ~np.isnan(self.twins[name]).any(0)
+        valid: NDArray[np.bool_] = ~np.any(np.isnan(self.twins[name]), axis=0)
         if chooser:
             broken = np.bincount(self.member_of, ~valid) > 0
             valid = ~broken[self.member_of]
@@ -104,7 +104,7 @@ class Audit:
 
 
 def read_audit(path: str | Path, policy: Policy) -> Audit:
-    """The table as the policy reads it; `DataError` if a promise is broken, `NotIndependentError` for a duplicate row."""
+    """The table as the policy reads it; `DataError` for a broken promise, `NotIndependentError` for a duplicate row."""
     return audit_of(read_columns(path), policy, str(path))
 
 
@@ -133,12 +133,18 @@ def audit_of(columns: dict[str, list[str]], policy: Policy, where: str = "table"
     declared = sorted(policy.attributes.items())
     levels = {name: source.levels(name, attribute.levels) for name, attribute in declared}
     twins = {
-        name: np.stack([source.numbers(f"reward:{name}={level}", empty=True) for level in policy.attributes[name].levels])
+        name: np.stack(
+            [source.numbers(f"reward:{name}={level}", empty=True) for level in policy.attributes[name].levels]
+        )
         for name in sorted({claim.attribute or "" for claim in claims if claim.twins})
     }
     numbering = {name: number for number, name in enumerate(dict.fromkeys(choice))}
     member_of = np.fromiter(map(numbering.__getitem__, choice), np.intp, source.rows)
-    for name, values in {"unit": unit, "content": content, "outside": None if outside is None else list(outside)}.items():
+    for name, values in {
+        "unit": unit,
+        "content": content,
+        "outside": None if outside is None else list(outside),
+    }.items():
         if values is not None:
             _one_per_choice(where, name, choice, values)
     if policy.equal_content == "refuse":
@@ -244,7 +250,9 @@ def read_columns(path: str | Path) -> dict[str, list[str]]:
         raise DataError(f"{path}: two columns have the same name")
     for number, row in enumerate(rows, 1):
         if len(row) != len(header):
-            raise DataError(f"{path}: row {number} has {len(row)} cells, the header {len(header)}; is the file cut short?")
+            raise DataError(
+                f"{path}: row {number} has {len(row)} cells, the header {len(header)}; is the file cut short?"
+            )
     return {name: list(cells) for name, cells in zip(header, zip(*rows, strict=True), strict=False)}
 
 

@@ -82,11 +82,10 @@ class People:
         audit, attributes = self.audit, self.policy.attributes
         everyone = np.zeros(len(audit.weight), np.intp)
         own = audit.levels[claim.attribute] if claim.attribute else everyone
-        share = 1.0
+        mass = audit.weight
         if block.event:
             assert audit.label is not None
-            share = audit.label if block.event == "chosen" else 1 - audit.label
-        mass = audit.weight * share
+            mass = mass * (audit.label if block.event == "chosen" else 1 - audit.label)
         taking_part = range(len(attributes[claim.attribute].levels)) if claim.twins and claim.attribute else None
         inside = np.isin(own, taking_part or [self._level(claim, group) for group in claim.groups])
         if claim.within:
@@ -146,7 +145,8 @@ class People:
     def sample(self, claim: Claim, rows: Codes, mass: Floats, z: Floats) -> Sample:
         """Sums per unit; `UsageError` for a unit above the cap."""
         rank, units = self.audit.rank[rows], self.audit.units
-        totals, masses = (np.bincount(rank, each, minlength=units) for each in (mass * z, mass))
+        totals = np.bincount(rank, mass * z, minlength=units).astype(float)
+        masses = np.bincount(rank, mass, minlength=units).astype(float)
         some = np.bincount(rank, minlength=units) > 0
         totals, masses = totals[some], masses[some]
         if len(masses) and masses.max() > self.cap * (1 + 1e-9):

@@ -44,13 +44,12 @@ class Case(NamedTuple):
         if self.audit is None:
             return []
         people = People(self.policy, self.audit)
-        found = {}
+        found = []
         for claim in self.policy.audited:
             for place, n in claims.units_of(claim, people).items():
                 if n < self.policy.min_group:
-                    name = " ".join(filter(None, place)) or "everyone"
-                    found[f"{claim.name}: {name}: {n} units, the policy asks for {self.policy.min_group}"] = None
-        return list(found)
+                    found.append(f"{claim.name}: {claims.too_few(place, n, self.policy)}")
+        return found
 
 
 class Certificate(NamedTuple):
@@ -118,8 +117,10 @@ def make(case: Case, attempt: Attempt | None = None, info: dict[str, Any] | None
     verdict = all_of([found.verdict for found in findings.values()])
     data = None
     if audit is not None:
-        data = {"rows": len(audit.unit), "units": audit.units}
-        data |= {"rows_sha256": audit.rows_sha256, "frame_sha256": audit.frame_sha256}
+        data = {
+            "rows": len(audit.unit), "units": audit.units,
+            "rows_sha256": audit.rows_sha256, "frame_sha256": audit.frame_sha256,
+        }  # fmt: skip
     record = {
         "schema": SCHEMA,
         "policy_sha256": policy.sha256,
@@ -132,5 +133,3 @@ def make(case: Case, attempt: Attempt | None = None, info: dict[str, Any] | None
         "result": {"verdict": verdict.value},
     }
     return Certificate(record | {"sha256": digest(record), "info": info or {}}, findings, verdict)
-
-

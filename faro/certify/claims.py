@@ -8,8 +8,9 @@ the mean of scores in every cell (dkw). A ball works on ends and laws: both are 
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -19,7 +20,7 @@ from .binomial import Floats, clopper_pearson_lower, clopper_pearson_upper
 from .cells import Cell, People
 from .gate import Verdict
 from .outward import text, up
-from .policy import Claim, Comparison
+from .policy import Claim, Comparison, Policy
 from .shift import BALLS, Law, Worst
 
 ONE = Decimal(1)
@@ -35,8 +36,8 @@ class Finding(NamedTuple):
     ucb: Decimal | None
     lcb: Decimal | None
     counted: float | None = None  # largest rate, or difference of rates, in the table
-    units: dict[Place, int] = {}
-    rates: dict[Place, float] = {}  # in the table, NaN for empty cells
+    units: Mapping[Place, int] = MappingProxyType({})
+    rates: Mapping[Place, float] = MappingProxyType({})  # in the table, NaN for empty cells
     short: tuple[str, ...] = ()  # cells with too few units
 
 
@@ -48,6 +49,11 @@ def find(claim: Claim, people: People, level: float) -> Finding:
 def units_of(claim: Claim, people: People) -> dict[Place, int]:
     """Units that a method reads in every cell: it depends on no score."""
     return _Finder(claim, people, 0.05).units
+
+
+def too_few(place: Place, n: int, policy: Policy) -> str:
+    """In words: a cell below the minimum size."""
+    return f"{' '.join(filter(None, place)) or 'everyone'}: {n} units, the policy asks for {policy.min_group}"
 
 
 class _Finder:
@@ -63,19 +69,19 @@ class _Finder:
         self.rates = {place: self._rate(cell) for place, cell in self.cells.items()}
         count = {place: len(z) for place, z in self.z.items()}
         self.units = count or {place: people.units(cell) for place, cell in self.cells.items()}
-        few = people.policy.min_group
         self.short = tuple(
-            f"{' '.join(filter(None, place)) or 'everyone'}: {n} units, the policy asks for {few}"
-            for place, n in self.units.items()
-            if n < few
+            too_few(place, n, people.policy) for place, n in self.units.items() if n < people.policy.min_group
         )
 
     @property
     def has_ends(self) -> bool:
-        return self.claim.method in ("clopper-pearson", "unit-ratio") and self.claim.constraint != "counterfactual_parity"
+        return (
+            self.claim.method in ("clopper-pearson", "unit-ratio") and self.claim.constraint != "counterfactual_parity"
+        )
 
     def find(self) -> Finding:
-        claim, record = self.claim, {}
+        claim = self.claim
+        record: dict[str, Any] = {}
         if self.has_ends:
             ends = self._ends()
             record["ends"] = _nested({place: [text(x) for x in each] for place, each in ends.items()})
@@ -86,7 +92,9 @@ class _Finder:
         elif claim.method == "dkw" and not claim.everywhere:
             sides, values = self._laws(), {}
             if not claim.ball:
-                values = {p: {s: min(ONE, up(law.mean(lambda z: z))) for s, law in own.items()} for p, own in sides.items()}
+                values = {
+                    p: {s: min(ONE, up(law.mean(lambda z: z))) for s, law in own.items()} for p, own in sides.items()
+                }
         else:
             ucb, lcb = self._whole()
             return self._finding({"ucb": text(ucb)}, ucb, lcb)

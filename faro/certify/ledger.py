@@ -63,7 +63,11 @@ class Attempt(NamedTuple):
     @property
     def record(self) -> dict[str, Any]:
         """As a certificate has it."""
-        return {"attempt": self.number, "delta": f"{self.share.numerator}/{self.share.denominator}", "entry": self.entry}
+        return {
+            "attempt": self.number,
+            "delta": f"{self.share.numerator}/{self.share.denominator}",
+            "entry": self.entry,
+        }
 
 
 class Ledger:
@@ -146,7 +150,7 @@ def place(policy: Policy, path: str | Path | None) -> Path:
     if path is not None:
         return Path(path)
     if policy.ledger is None:
-        raise UsageError("the policy names no ledger: add `ledger = \"ledger.jsonl\"` to it, then: faro ledger init")
+        raise UsageError('the policy names no ledger: add `ledger = "ledger.jsonl"` to it, then: faro ledger init')
     return policy.folder / policy.ledger
 
 
@@ -172,7 +176,9 @@ def opened(path: Path, policy: Policy, frame_sha256: str | None = None) -> Itera
         fcntl.flock(file, fcntl.LOCK_EX)
         entries = _read(path, file)
         if entries[0]["policy_sha256"] != policy.sha256:
-            raise NotIndependentError(f"{path}: the ledger is of another policy; a changed policy needs a new audit set")
+            raise NotIndependentError(
+                f"{path}: the ledger is of another policy; a changed policy needs a new audit set"
+            )
         if frame_sha256 is not None and entries[0]["frame_sha256"] != frame_sha256:
             raise NotIndependentError(f"{path}: the ledger is of another audit set than this table")
         yield Ledger(path, policy, entries)
@@ -198,7 +204,9 @@ def _read(path: Path, file: Any) -> list[dict[str, Any]]:
         if not entries or entries[0]["schema"] != "faro-ledger/1":
             raise ValueError("no first entry")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise NotIndependentError(f"{path}: line {len(entries) + 1}: not the ledger that was written ({error})") from None
+        raise NotIndependentError(
+            f"{path}: line {len(entries) + 1}: not the ledger that was written ({error})"
+        ) from None
     try:
         head = _head(path).read_text(encoding="ascii").strip()
     except OSError:

@@ -12,6 +12,7 @@ import hashlib
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from scipy import optimize
@@ -76,7 +77,7 @@ def _refuted(claim: Claim, sha: str, violations: list[list[Fraction]]) -> Findin
     shares = mixture.normalised(dict(enumerate(found.x[:m])))
     prices = [shares.get(j, Fraction(0)) for j in range(m)]
     lcb = down(quotient(mixture.least_violation(violations, prices)))
-    record = {
+    record: dict[str, Any] = {
         "ucb": None, "lcb": text(lcb), "weights": {}, "multipliers": [str(p) for p in prices], "table_sha256": sha,
     }  # fmt: skip
     verdict = gate.Verdict.REFUTED if lcb > claim.tolerance else gate.Verdict.INCONCLUSIVE

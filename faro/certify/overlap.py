@@ -20,7 +20,7 @@ HEX = re.compile("[0-9a-f]{64}")
 
 
 def check_units(path: str | Path, audit: Audit) -> str:
-    """sha256 of the file, after no unit of the audit was found in it; `NotIndependentError` with the count otherwise."""
+    """sha256 of the file, where it holds no unit of the audit; else `NotIndependentError` with their number."""
     try:
         data = Path(path).read_bytes()
         lines = data.decode("utf-8").removesuffix("\n").split("\n")

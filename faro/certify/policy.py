@@ -202,9 +202,7 @@ class _Table:
 
     def text(self, key: str, default: Any = ..., among: tuple[str, ...] = ()) -> Any:
         expected = f"one of {', '.join(among)}" if among else "a text that is not empty"
-        return self.take(
-            key, expected, lambda v: isinstance(v, str) and v != "" and (not among or v in among), default
-        )
+        return self.take(key, expected, lambda v: isinstance(v, str) and v != "" and (not among or v in among), default)
 
     def texts(self, key: str, least: int, default: Any = ...) -> tuple[str, ...]:
         def good(value: Any) -> bool:

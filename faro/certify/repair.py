@@ -128,7 +128,9 @@ def advice(claim: Claim, finding: Finding) -> list[str]:
         weights = np.array([finding.units[block.name, g] for g in claim.groups], float)
         found = repair_rates(values, weights / weights.sum(), float(claim.bound))
         (high, low), price = max(found.prices.items(), key=lambda item: item[1])
-        moved = ", ".join(f"{g} {old:.3f} -> {new:.3f}" for g, old, new in zip(rates, values, found.repaired, strict=True))
+        moved = ", ".join(
+            f"{g} {old:.3f} -> {new:.3f}" for g, old, new in zip(rates, values, found.repaired, strict=True)
+        )
         lines.append(
             f"{claim.name}: repair{' in ' + block.name if block.name else ''}: {moved}; cost {found.cost:.2g} (KL), "
             f"binding {claim.groups[high]} - {claim.groups[low]}, a bound larger by 0.01 saves {0.01 * price:.2g}"

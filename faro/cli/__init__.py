@@ -10,6 +10,7 @@ Exit codes: 0 done, 1 refuted, 2 wrong usage, 3 no model is FEASIBLE (or inconcl
 from __future__ import annotations
 
 import argparse
+import functools
 import os
 import shlex
 import sys
@@ -91,7 +92,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     training.add(command)
-    certificates.add(lambda *words: command(*words, CHECKED))
+    certificates.add(functools.partial(command, codes=CHECKED))
     return parser
 
 

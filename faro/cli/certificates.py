@@ -34,7 +34,9 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--fail-on", choices=("refuted", "inconclusive"), default="inconclusive",
         help="which verdicts end with a code other than 0: refuted only, or inconclusive as well (default)",
     )  # fmt: skip
-    certify.add_argument("--baseline", metavar="CERT", help="0 if no bound is worse than in CERT, made of the same people")
+    certify.add_argument(
+        "--baseline", metavar="CERT", help="0 if no bound is worse than in CERT, made of the same people"
+    )
     certify.add_argument("--data", metavar="NAME|FILE", help="data of a frontier run, if it is not a known data set")
     certify.add_argument("--report-only", action="store_true", help="end with 0 whatever the verdict")
 
@@ -94,7 +96,9 @@ def _judged(sub: argparse.ArgumentParser) -> None:
 def _inputs(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--train-units", metavar="FILE", help="hashed units that training saw")
     sub.add_argument("--model", action="append", default=[], metavar="FILE", help="a file of the model (repeatable)")
-    sub.add_argument("--table", action="append", default=[], metavar="NAME=FILE", help="the table of a claim about models")
+    sub.add_argument(
+        "--table", action="append", default=[], metavar="NAME=FILE", help="the table of a claim about models"
+    )
 
 
 def _output(sub: argparse.ArgumentParser) -> None:
@@ -172,7 +176,9 @@ def _gate(options: argparse.Namespace) -> int:
     else:
         print("\n".join([word[gated.answer], *gated.short]))
     if gated.answer is looks.Answer.PASS and options.out and not gated.shown and not options.quiet:
-        print("faro: note: more passes are left, so the certificate stays in escrow until they are used", file=sys.stderr)
+        print(
+            "faro: note: more passes are left, so the certificate stays in escrow until they are used", file=sys.stderr
+        )
     return int(gated.answer)
 
 
@@ -282,7 +288,9 @@ def _baseline(path: str, case: Case) -> dict[str, Any]:
     except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise DataError(f"{path}: not a certificate: {type(error).__name__}: {error}") from None
     if not same or frame != (case.audit and case.audit.frame_sha256):
-        raise DataError(f"{path}: made on other people, or under another policy; bounds of two audit sets do not compare")
+        raise DataError(
+            f"{path}: made on other people, or under another policy; bounds of two audit sets do not compare"
+        )
     if set(claims) != {claim.name for claim in case.policy.claims}:
         raise UnprovedError(f"{path}: has other claims than the policy")
     return claims

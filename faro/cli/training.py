@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import DataError, UsageError
 
-SHARED = ("data", "schema", "constraint", "attribute", "of", "within", "model", "temperature", "out")
+SHARED = ("data", "schema", "constraint", "attribute", "of", "within", "model", "solver", "temperature", "mesh", "out")
 
 # what a configuration file may give, where that is not text alone
 KINDS: dict[str, tuple[type, ...]] = {
@@ -123,7 +123,9 @@ def _asked(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--within", metavar="NAME", help="compare only inside each level of this attribute")
     sub.add_argument("--model", metavar="NAME", help="linear (default), mlp, or mlp:64,32")
+    sub.add_argument("--solver", metavar="NAME", help="game (default), or exact: linear models, parity and the like")
     sub.add_argument("--temperature", type=float, metavar="T", help="of the soft decisions used for gradients, > 0")
+    sub.add_argument("--mesh", metavar="AXES", help="how several devices share the work, as data=4,sweep=2")
     sub.add_argument("--config", metavar="FILE", help="TOML with the same names as the flags, and [settings], [schema]")
     sub.add_argument("--out", metavar="PATH", help="where to write")
 
@@ -160,8 +162,7 @@ def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, 
                 raise UsageError(f"{options.config}: {name}: expected {expected}, got {value!r}")
     settings = dict(values.pop("settings", {}))
     values |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    if "temperature" in values:
-        settings["temperature"] = values.pop("temperature")
+    settings |= {name: values.pop(name) for name in ("solver", "temperature") if name in values}
     values.setdefault("data", "demo")
     if isinstance(values.get("schema"), dict):
         values["schema"] = Schema.from_dict(values["schema"])
@@ -230,24 +231,26 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from .. import api
+    from .. import api, devices
     from ..show import show_model
 
     asked = _configured(options, ("bound", "seed"))
+    devices.join()
     out = asked.pop("out", None)
     with _progress(options, "training") as progress:
         model = api.train(**asked, progress=progress)
-    path = None if out is None else str(model.save(out))
+    path = str(model.save(out)) if out is not None and devices.first() else None
     about = {**model.about, "model": path}
     print(json.dumps(about, indent=1)) if options.json else show_model(about)
     return {"FEASIBLE": 0, "INFEASIBLE": 3, "DIVERGED": 70}[model.about["status"]]
 
 
 def _frontier(options: argparse.Namespace) -> int:
-    from .. import api, report
+    from .. import api, devices, report
     from ..show import show_frontier
 
     asked = _configured(options, ("bounds", "seeds"))
+    devices.join()
     asked["out"] = asked.get("out") or f"out/{Path(str(asked['data'])).stem}"
     asked["bounds"] = _bounds(asked.get("bounds", 20))
     asked["seeds"] = _seeds(asked.get("seeds", 3))
