@@ -50,13 +50,12 @@ class Parity(RateConstraint):
         return tuple(f"{side} {cell}" for side in ("high", "low") for cell in self.cells())
 
     def _tables(self, statistics):
-        shape = (len(self.blocks()), len(self.groups()))
-        empty = (statistics.masses <= 0).reshape(shape)
-        rates = jnp.nan_to_num(self.rates(statistics)).reshape(shape)
+        rates = self.rates(statistics).reshape(len(self.blocks()), len(self.groups()))
+        empty = jnp.isnan(rates)  # a rate that is not defined takes no part
         low = jnp.where(empty, jnp.inf, rates).min(-1)
         high = jnp.where(empty, -jnp.inf, rates).max(-1)
         some = ~empty.all(-1)
-        return rates, empty, jnp.where(some, low, 0), jnp.where(some, high, 0)
+        return jnp.nan_to_num(rates), empty, jnp.where(some, low, 0), jnp.where(some, high, 0)
 
     def combine(self, statistics):
         rates, empty, low, high = self._tables(statistics)

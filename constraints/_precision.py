@@ -4,6 +4,10 @@
 
 A floor on it is still linear in the decisions, sum w d ((1 - y) - bound) <= 0; equal precision (predictive parity) is
 not, and is trained by the ratio of soft sums as a proxy.
+
+A group of which the model chooses nobody has no precision. The floor holds there: nothing was chosen wrongly. Parity
+does not: a precision that is not known may be anything in [0, 1], so the gap is 1, and no model meets a bound by
+choosing nobody of a group.
 """
 
 from __future__ import annotations
@@ -54,15 +58,17 @@ class PrecisionFloor(AbstractPrecision):
 
     def combine(self, statistics: Statistics):
         (right, wrong), some = statistics.sums, statistics.masses > 0
-        linear = wrong - self.bound * (right + wrong)  # <= 0 exactly when 1 - precision <= bound
-        return jnp.where(some, linear / jnp.where(some, statistics.masses, 1) + self.bound, 0)
+        bound = jnp.minimum(self.bound, 1.0)  # a share is at most 1, and an infinite bound would make this NaN
+        linear = wrong - bound * (right + wrong)  # <= 0 exactly when 1 - precision <= bound
+        return jnp.where(some, linear / jnp.where(some, statistics.masses, 1) + bound, 0)
 
     def gap(self, statistics: Statistics):
         return jnp.max(1 - jnp.nan_to_num(self.rates(statistics), nan=1.0), keepdims=True)
 
 
 class PredictiveParity(AbstractPrecision, Parity):
-    """Equal precision over the groups of each stratum: a ratio, trained by the proxy of soft sums."""
+    """Equal precision over the groups of each stratum: a ratio, trained by the proxy of soft sums. 1 where a group with
+    data has no precision, and another group of its stratum has data."""
 
     def name(self):
         return self.who.title("predictive_parity")
@@ -76,12 +82,32 @@ class PredictiveParity(AbstractPrecision, Parity):
     def labels(self):
         return Parity.labels(self)
 
+    def _unknown(self, statistics: Statistics):
+        """`[B, G]` groups whose precision would be compared with another's, if the model chose any of them."""
+        shape = (len(self.blocks()), len(self.groups()))
+        some = (statistics.masses > 0).reshape(shape)
+        return some & jnp.isnan(self.rates(statistics)).reshape(shape) & (some.sum(-1, keepdims=True) > 1)
+
+    def combine(self, statistics: Statistics):
+        unknown = self._unknown(statistics).ravel()
+        return jnp.where(jnp.concatenate([unknown, unknown]), 1, super().combine(statistics))
+
+    def gap(self, statistics: Statistics):
+        return jnp.where(self._unknown(statistics).any(), 1, super().gap(statistics))
+
 
 def precision_floor(attribute: Attribute, bound=0.5, *, of=None, within=None) -> Constraint:
-    """1 - precision <= bound for every group: at least 1 - bound of what the model chooses was chosen by people."""
+    """1 - precision <= bound for every group: at least 1 - bound of what the model chooses was chosen by people.
+
+    It holds for a group of which the model chooses nobody; join a `rate_floor` where that must not be.
+    """
     return PrecisionFloor(bound=bound, who=Grouping(attribute, of, within))
 
 
 def predictive_parity(attribute: Attribute, bound=0.05, *, of=None, within=None) -> Constraint:
-    """|precision in g - precision in h| <= bound. Source: Chouldechova 2017. No row is linear in the decisions."""
+    """|precision in g - precision in h| <= bound. No row is linear in the decisions.
+
+    The gap is 1 where the model chooses nobody of a group: its precision is not defined, and nothing says that it is
+    near another's. Source: Chouldechova 2017.
+    """
     return PredictiveParity(bound=bound, who=Grouping(attribute, of, within))

@@ -1,11 +1,13 @@
 """What any model at all could make a constraint measure: a measurement that no model can move is not fairness.
 
-Decisions in a choice sum to 1, so a rate, or the difference of two rates in a block, ranges over
+Decisions in a choice sum to 1, so a rate ranges over
 
     sum_i min_k A_ik .. sum_i max_k A_ik         over available alternatives k, A = share * weight / mass
 
-A range of width zero is immovable (demographic parity of randomly ordered pairs by the chooser's group is 1/2 always);
-a largest value within the bound cannot bind; a smallest value above it is infeasible.
+and the difference of two rates of a block over the difference of these ranges: an alternative is in one group only, so
+one that is chosen for g leaves h at its least. A range of width zero is immovable (demographic parity of randomly
+ordered pairs by the chooser's group is 1/2 always); a largest value within the bound cannot bind; a smallest value
+above it is infeasible.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from ._parity import Parity
 from ._rate import RateConstraint
 
 SMALL = 30  # a rate of fewer alternatives than this says little; it is reported, never dropped
-WIDE = 12  # more alternatives than this: differences are bounded by their rates alone, an outer range
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,7 +31,8 @@ class Reach:
 
     empty: cells without data (inactive); small: cells of fewer than `SMALL` alternatives (active); alone: blocks with
     data for one group only (inactive); immovable: what no model can move; lowest, highest: the gap lies in between
-    whatever the model (inner ends may be unattainable together: lowest is a lower and highest an upper bound).
+    whatever the model (inner ends may be unattainable together: lowest is a lower and highest an upper bound). Where
+    nothing can be compared, highest is -inf.
     """
 
     name: str
@@ -45,7 +47,7 @@ class Reach:
         """ "immovable", "inactive" (nothing to compare), "cannot bind", "infeasible" or "ok" at this bound."""
         if self.immovable:
             return "immovable"
-        if self.highest <= 0 and self.alone:
+        if self.highest == -np.inf:
             return "inactive"
         if self.lowest > bound:
             return "infeasible"
@@ -60,7 +62,7 @@ class Reach:
         return {
             "immovable": f"{self.name}: no model can move {listed}, so it measures the data, not the model; name the "
             "kind of alternative with `of` (a chooser's group alone says nothing of which one is chosen), or drop it",
-            "inactive": f"{self.name}: only one group has data, so there is nothing to compare",
+            "inactive": f"{self.name}: {'only one' if self.alone else 'no'} group has data, so nothing can be compared",
             "infeasible": f"{self.name}: every model has a gap of {self.lowest:.4g} or more, the bound is {bound:.4g}",
             "cannot bind": f"{self.name}: no model exceeds {self.highest:.4g}, so the bound {bound:.4g} cannot bind",
             "ok": f"{self.name}: gaps up to {self.highest:.4g} are possible",
@@ -69,15 +71,15 @@ class Reach:
 
 def reach(constraint: Constraint, choices: Choices) -> tuple[Reach, ...]:
     """`Reach` of every part of a constraint on these choices. Those that are no rates of decisions are left out."""
-    known = [p for p in constraint.parts() if isinstance(p, RateConstraint) and p.affine() is not None]
-    return tuple(_reach(part, choices) for part in known)
+    rates = [(part, part.affine()) for part in constraint.parts() if isinstance(part, RateConstraint)]
+    return tuple(_reach(part, affine, choices) for part, affine in rates if affine is not None)
 
 
-def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
+def _reach(constraint: RateConstraint, affine: tuple[float, float], choices: Choices) -> Reach:
     for name in constraint.twins():
         if name not in choices.twins:
             raise ValueError(f"{constraint.name()}: expected choices with twins of {name!r}, got {list(choices.twins)}")
-    names = constraint.cells()
+    names, (offset, slope) = constraint.cells(), affine
     cells = len(names)
     groups = len(constraint.groups()) if isinstance(constraint, Parity) else 1
     rows = constraint.prepare(choices)
@@ -87,7 +89,7 @@ def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
     coefficient = share * scale[cell]  # [n, K, E]; 0 for members of no cell
     available = np.asarray(choices.available)
     alone_set = any(choices.twins[name].items is not None for name in constraint.twins())
-    low, high, joint = np.zeros(cells + 1), np.zeros(cells + 1), np.zeros((cells + 1, groups))
+    low, high = np.zeros(cells + 1), np.zeros(cells + 1)
     for slot in range(cell.shape[-1]):
         own, value = cell[..., slot], coefficient[..., slot]
         if alone_set:  # every twin is a world of its own; its decision is free unless it is the only alternative
@@ -95,8 +97,8 @@ def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
             np.add.at(high, own, value)
             np.add.at(low, own, np.where(sole, value, 0))
         else:
-            _add_world(low, high, joint, own, value, available, cells, groups)
-    low, high, joint = low[:cells], high[:cells], joint[:cells]
+            _add_world(low, high, own, value, available)
+    low, high = low[:cells], high[:cells]
     empty = mass[:cells] <= 0
     vacant = tuple(name for name, none in zip(names, empty, strict=True) if none)
     members = np.bincount(cell[share > 0], minlength=cells + 1)[:cells]
@@ -105,7 +107,6 @@ def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
     stuck = ~empty & (high - low <= tiny)
     if not isinstance(constraint, Parity):
         immovable = tuple(f"the rate of {names[c]}" for c in np.flatnonzero(stuck))
-        offset, slope = constraint.affine() or (0.0, 1.0)
         masses = jnp.asarray(mass[:cells])
         ends = [
             np.asarray(constraint.combine(Statistics(masses * (offset + slope * jnp.asarray(end)), masses)))[~empty]
@@ -118,8 +119,7 @@ def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
     blocks = (len(constraint.blocks()), groups)
     empty, stuck = empty.reshape(blocks), stuck.reshape(blocks)
     low, high = low.reshape(blocks), high.reshape(blocks)
-    # largest rate_g - rate_h [B, G, G]: apart, they reach high_g - low_h; `joint` corrects where one choice holds both
-    span = high[:, :, None] - low[:, None, :] + joint.reshape(*blocks, groups)
+    span = high[:, :, None] - low[:, None, :]  # largest rate_g - rate_h [B, G, G]
     both = ~empty[:, :, None] & ~empty[:, None, :] & ~np.eye(groups, dtype=bool)
     fixed = both & stuck[:, :, None] & stuck[:, None, :]
     pairs = [
@@ -128,6 +128,7 @@ def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
         for b, g, h in np.argwhere(np.triu(fixed))
     ]
     least = np.where(both, -np.swapaxes(span, 1, 2), 0)  # smallest rate_g - rate_h
+    most = np.where(both, np.minimum(span, 1), -np.inf)
     alone = (~empty).sum(1) == 1
     return Reach(
         constraint.name(),
@@ -135,30 +136,16 @@ def _reach(constraint: RateConstraint, choices: Choices) -> Reach:
         small,
         tuple(block or "all choices" for block, one in zip(constraint.blocks(), alone, strict=True) if one),
         tuple(pairs),
-        float(max(least.max(initial=0), 0)),
-        float(min(np.where(both, span, 0).max(initial=0), 1)),
+        abs(slope) * float(least.max(initial=0)),
+        abs(slope) * float(most.max(initial=-np.inf)),
     )
 
 
-def _add_world(low, high, joint, own, value, available, cells, groups):
-    """Add the ranges of choices whose K decisions sum to 1: of every rate, and of every difference within a block."""
-    k = own.shape[1]
-    ends = {}
-    for a in range(k):
-        first = (own[:, a] < cells) & ~(own[:, :a] == own[:, a : a + 1]).any(1)
-        part = np.where(own == own[:, a : a + 1], value, 0)
-        top = np.where(available, part, -np.inf).max(1)
-        bottom = np.where(available, part, np.inf).min(1)
-        ends[a] = (first, part, top, bottom)
-        np.add.at(high, own[first, a], top[first])
-        np.add.at(low, own[first, a], bottom[first])
-    if k > WIDE:
-        return
-    for a in range(k):
-        for b in range(k):
-            same_block = own[:, a] // groups == own[:, b] // groups
-            pair = ends[a][0] & ends[b][0] & same_block & (own[:, a] != own[:, b])
-            if pair.any():
-                difference = np.where(available, ends[a][1] - ends[b][1], -np.inf).max(1)
-                correction = difference - (ends[a][2] - ends[b][3])
-                np.add.at(joint, (own[pair, a], own[pair, b] % groups), correction[pair])
+def _add_world(low, high, own, value, available):
+    """Add the ranges of the rates over choices whose K decisions sum to 1; `own` and `value` `[n, K]`."""
+    for k in range(own.shape[1]):
+        mine = own == own[:, k : k + 1]
+        first = ~mine[:, :k].any(1)  # once for every cell of a choice
+        part = np.where(mine, value, 0)
+        np.add.at(high, own[first, k], part[first].max(1))
+        np.add.at(low, own[first, k], np.where(available, part, np.inf)[first].min(1))

@@ -11,13 +11,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from . import devices
 from .files import write_json
 
 
 class Keeper:
     """Results of named steps in `folder`; without one nothing is stored. A folder with another fingerprint is emptied.
 
-    Stored pytrees are arrays and PRNG keys; their structure is that of `compute`'s result, so no code is stored.
+    Stored pytrees are arrays and PRNG keys; their structure is that of `compute`'s result, so no code is stored. Of
+    several processes, which must share the folder, the first one keeps it in order.
     """
 
     def __init__(self, folder: Path | None, fingerprint: str = ""):
@@ -26,12 +28,15 @@ class Keeper:
         if self.folder is None:
             return
         key = self.folder / "fingerprint.json"
-        if self.folder.exists() and not (key.exists() and json.loads(key.read_text() or "null") == fingerprint):
-            shutil.rmtree(self.folder)
-        write_json(key, fingerprint)
+        if devices.first():
+            if self.folder.exists() and not (key.exists() and json.loads(key.read_text() or "null") == fingerprint):
+                shutil.rmtree(self.folder)
+            write_json(key, fingerprint)
+        devices.together("checkpoints")
 
-    def once(self, name: str, compute: Callable[[], Any]) -> Any:
-        """The stored result of this step, or that of `compute()`, which is stored before it is returned."""
+    def once(self, name: str, compute: Callable[[], Any], sharding: Any = None) -> Any:
+        """The stored result of this step, on devices as `sharding` says; or that of `compute()`, which is stored before
+        it is returned."""
         if self.folder is None:
             return compute()
         import orbax.checkpoint as ocp  # here: a second of import that unstored runs do not need
@@ -41,6 +46,7 @@ class Keeper:
             if place.exists():  # orbax writes elsewhere and renames: what exists is whole
                 shapes = jax.eval_shape(compute)
                 plain = [jax.eval_shape(_plain, leaf) for leaf in jax.tree.leaves(shapes)]
+                plain = [jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=sharding) for leaf in plain]
                 stored = store.restore(place, {str(i): leaf for i, leaf in enumerate(plain)})
                 self.resumed.append(name)
                 leaves = [_like(stored[str(i)], leaf) for i, leaf in enumerate(jax.tree.leaves(shapes))]
@@ -51,7 +57,7 @@ class Keeper:
 
     def close(self) -> None:
         """Remove what was stored: the computation is finished."""
-        if self.folder is not None:
+        if self.folder is not None and devices.first():
             shutil.rmtree(self.folder, ignore_errors=True)
 
 

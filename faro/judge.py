@@ -23,12 +23,13 @@ import constraints as ct
 from constraints import Choices, Constraint, RateConstraint
 
 from . import metrics, models
-from .data import Coding, Dataset
+from .data import Coding, Dataset, write_units
 from .errors import DataError
 from .files import replacing, write_json
 from .trained import TrainedModel, load_model
 from .training import Best, Look, Settings, outcome
 
+SEEN = ("train", "dual", "selection")  # the parts that a model has been fitted to or chosen by
 PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # by `Settings.dual_data`
     "train": {
         "train": ("train", "dual"),
@@ -69,7 +70,10 @@ class Frontier:
         """Write models/, frontier.csv, traces.npz and, last, manifest.json, each in one piece."""
         folder = Path(folder)
         for name, model in zip(self.table["model"], self.models, strict=True):
-            model.save(folder / name)
+            dataclasses.replace(model, seen=None).save(folder / name)
+            units = folder / "models" / f"seed{model.about['seed']}.units.txt"
+            if model.seen is not None and not units.exists():  # the same for all models of a seed
+                write_units(units, model.seen, model.salt)
         with replacing(folder / "frontier.csv") as temporary:
             self.table.to_csv(temporary, index=False)
         with replacing(folder / "traces.npz") as temporary, open(temporary, "wb") as file:
@@ -90,7 +94,7 @@ class Frontier:
         folder = Path(folder)
         for name in ("manifest.json", "report.html", "frontier.png", "frontier.svg", "frontier.csv", "traces.npz"):
             (folder / name).unlink(missing_ok=True)
-        for path in (folder / "models").glob("bound*-seed*.*"):
+        for path in [*(folder / "models").glob("bound*-seed*.*"), *(folder / "models").glob("seed*.units.txt")]:
             path.unlink()
 
     @classmethod
@@ -110,7 +114,7 @@ class Frontier:
 
 def _exact(table: pd.DataFrame) -> pd.DataFrame:
     """The table with numbers read exactly as they were written; pandas' default reader may be off in the last digit."""
-    words = {"constraint", "status", "model"}
+    words = {"constraint", "status", "model", "certified_verdict"}
     for name in table:
         if name == "pareto":
             table[name] = table[name] == "True"
@@ -143,6 +147,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
         if isinstance(part, RateConstraint)
         for cell in part.cells()
     ]
+    seen = [np.unique(data.units[data.rows(SEEN, view.seed)]) for view in views]
     records, trained = [], []
     for b, own in enumerate(constraints):
         asked = [float(part.bound) for part in own.parts()]
@@ -188,7 +193,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
                 "temperature": settings.temperature,
                 "figures": {key: _finite(value) for key, value in record.items() if key.startswith(tuple(parts))},
             }
-            trained.append(TrainedModel(model, params, view.coding, data.schema, about))
+            trained.append(TrainedModel(model, params, view.coding, data.schema, about, seen[s]))
     table = pd.DataFrame(records)
     table["pareto"] = pareto(table)
     order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]

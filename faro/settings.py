@@ -10,6 +10,7 @@ from typing import Any
 from .errors import UsageError
 
 CHOICES = {
+    "solver": ("game", "exact"),
     "dual": ("nupi", "ascent"),
     "dual_data": ("train", "own"),
     "compute": ("float32", "bfloat16"),
@@ -21,6 +22,7 @@ POSITIVE = ("temperature_start", "temperature", "learning_rate", "cap")
 class Settings:
     """How a member is trained; the defaults are meant for every data set."""
 
+    solver: str = "game"  # or "exact": the path of a linear model, see docs/exact.md; then only weight_decay matters
     steps: int = 600  # of each stage
     every: int = 3  # steps between two looks at the whole train and selection parts
     batch: int | None = None  # choices per step; None: all of them
@@ -59,6 +61,8 @@ class Settings:
             raise UsageError(
                 f"batch ({settings.batch}) must be a multiple of microbatch ({settings.microbatch}), or be left out"
             )
+        if settings.solver == "exact" and settings.dual_data == "own":
+            raise UsageError("dual_data = own: solver exact has no dual player; leave out one of the two")
         return settings
 
 

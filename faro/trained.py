@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +19,7 @@ import safetensors.numpy
 import constraints as ct
 
 from . import models
-from .data import PARTS, Coding, Dataset, Schema, assign, read_table
+from .data import PARTS, Coding, Dataset, Schema, assign, read_table, write_units
 from .errors import DataError, UsageError
 from .files import replacing, write_json
 
@@ -34,6 +36,7 @@ class TrainedModel:
     coding: Coding
     schema: Schema
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    seen: np.ndarray | None = None  # units of train, dual and selection, where the model comes from training
 
     def read(self, data: Any, labels: bool | None = None) -> Dataset:
         """`data` (a `Dataset`, DataFrame or path) as this model's schema reads it; labels are optional."""
@@ -46,22 +49,32 @@ class TrainedModel:
 
     def rewards(self, data: Any) -> np.ndarray:
         """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative."""
-        data = self.read(data)
-        with jax.enable_x64(True):
-            choices = data.choices(self.coding, dtype=np.float64)
-            params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
-            rewards = jax.jit(lambda p, c: models.rewards(self.model, p, c))(params, choices)
-            return np.where(np.asarray(choices.available), np.asarray(rewards), np.nan)
+        return self._rewards(self.read(data), ())[0]
 
-    def score(self, data: Any) -> pd.DataFrame:
+    def _rewards(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Rewards, and `[n, K, L]` of twins, NaN where the design supports no such twin."""
+        with jax.enable_x64(True):
+            choices = data.choices(self.coding, twins=twins, dtype=np.float64)
+            params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
+            rewards, moved = _rewards(self.model, params, choices, tuple(twins))
+            valid = {name: np.asarray(choices.twins[name].valid) for name in twins}
+            return (
+                np.where(np.asarray(choices.available), np.asarray(rewards), np.nan),
+                {name: np.where(valid[name], np.asarray(moved[name]), np.nan) for name in twins},
+            )
+
+    def score(self, data: Any, twins: Sequence[str] = ()) -> pd.DataFrame:
         """The scored table: a row per alternative that is not the outside option, in the order of the data.
 
         Columns `unit, choice, alternative`, one per attribute (its level; empty = does not apply), `label` (share of
         the choice; NaN without labels), `reward`, `decision` (hard, ties shared, in [0, 1]), `weight`, and `part`,
-        where this model's seed puts the unit.
+        where this model's seed puts the unit; for each attribute in `twins` a column `reward:NAME=LEVEL` per level, the
+        reward when it is set to that level.
         """
         data = self.read(data)
-        rewards = self.rewards(data)
+        for name in twins:
+            self.schema.twin(name)
+        rewards, moved = self._rewards(data, twins)
         parsed = data.parsed
         with jax.enable_x64(True):
             hard = ct.Hard().decide(jnp.asarray(np.nan_to_num(rewards)), jnp.asarray(parsed.available), None)
@@ -81,10 +94,13 @@ class TrainedModel:
             columns[name] = np.array([*attribute.levels, ""], object)[flat(parsed.attributes[name])]
         columns["label"] = flat(parsed.chosen) if parsed.chosen is not None else np.full(inside.sum(), np.nan)
         columns |= {"reward": flat(rewards), "decision": flat(hard), "weight": flat(parsed.weight), "part": flat(parts)}
+        for name in twins:
+            for code, level in enumerate(data.attributes[name].levels):
+                columns[f"reward:{name}={level}"] = flat(moved[name][..., code])
         return pd.DataFrame(columns)
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write PATH.safetensors and PATH.json; returns the path of the JSON file."""
+        """Write PATH.safetensors, PATH.json and, after training, PATH.units.txt; returns the path of the JSON file."""
         base = _base(path)
         leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
         tensors = {json.dumps([key.key for key in keys]): np.asarray(leaf) for keys, leaf in leaves}
@@ -101,8 +117,20 @@ class TrainedModel:
             "schema": self.schema.to_dict(),
         }
         target = base.with_name(base.name + ".json")
+        if self.seen is not None:
+            write_units(base.with_name(base.name + ".units.txt"), self.seen, self.salt)
         write_json(target, record)
         return target
+
+    @property
+    def salt(self) -> str:
+        """Of the hashed units of training: fixed, so that files are reproducible."""
+        return f"{str(self.about.get('digest', ''))[:16]}-{self.about.get('seed', 0)}"
+
+
+@functools.partial(jax.jit, static_argnames=("model", "twins"))
+def _rewards(model: models.Model, params: Any, choices: ct.Choices, twins: tuple[str, ...]) -> Any:
+    return models.rewards(model, params, choices), models.twin_rewards(model, params, choices, twins)
 
 
 def _base(path: str | os.PathLike) -> Path:

@@ -19,7 +19,7 @@ from jax import Array
 
 from constraints import Choices, Constraint, Hard, Outcome, Reading, Soft, Statistics, read, record
 
-from . import lagrangian, metrics, models
+from . import devices, lagrangian, metrics, models
 from .lagrangian import KKT
 from .settings import Settings as Settings
 
@@ -111,16 +111,20 @@ class Prepared:
 
     def take(self, index: Any) -> Prepared:
         """These choices only; the masses stay those of all."""
-        choices, rows = jax.tree.map(lambda leaf: leaf[index], (self.choices, self.rows))
+        choices, rows = devices.spread(jax.tree.map(lambda leaf: leaf[index], (self.choices, self.rows)))
         return Prepared(choices=choices, rows=rows, masses=self.masses)
 
 
 @dataclasses.dataclass(frozen=True)
 class Game:
-    """The game of one model class under one kind of constraint. Static; `constraint` arguments carry the numbers."""
+    """The game of one model class under one kind of constraint. Static; `constraint` arguments carry the numbers.
+
+    Minibatches are drawn from the first `rows` train choices: what comes after them is padding. None: from all.
+    """
 
     model: models.Model
     settings: Settings = dataclasses.field(default_factory=Settings)
+    rows: int | None = None
 
     def start(self, key: Array, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
         """A member at the unconstrained optimum, and the looks on the way; the multipliers never move."""
@@ -210,7 +214,7 @@ class Game:
 
     def _steps(self, key, member, constraint, train, dual):
         """`every` steps of both players. Rates come from fixed population masses, so minibatch rates are unbiased."""
-        s, n = self.settings, train.choices.shape[0]
+        s, n = self.settings, self.rows or train.choices.shape[0]
         total, whole = jnp.sum(train.choices.weight), s.batch is None or s.batch >= n
 
         def evaluate(params, moments, temperature, own, scale):
@@ -278,7 +282,7 @@ class Game:
         size, n = self.settings.microbatch or own.choices.shape[0], own.choices.shape[0]
         if size >= n:
             return of_slice(own.choices, own.rows)
-        slices = jax.tree.map(lambda leaf: leaf.reshape(-1, size, *leaf.shape[1:]), (own.choices, own.rows))
+        slices = devices.slices((own.choices, own.rows), size)
         first = jax.tree.map(lambda leaf: leaf[0], slices)
         empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_slice, *first))
 

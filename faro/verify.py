@@ -1531,8 +1531,10 @@ def attempt_share(delta: Fraction, attempt: int, passes: int) -> Fraction:
     return delta * SHARE / (attempt**2 * transcripts)
 
 
-ENTRIES = {"init": "schema policy_sha256 frame_sha256", "attempt": "attempt rows_sha256", "passed": "attempt",
-           "disclosed": "reason", "retired": "reason"}  # fmt: skip
+ENTRIES = {"init": "schema policy_sha256 frame_sha256", "attempt": "attempt rows_sha256",
+           "points": "attempt rows_sha256", "passed": "attempt", "disclosed": "reason",
+           "retired": "reason"}  # fmt: skip
+LOOKS = ("attempt", "points")
 
 
 def read_ledger(path: Path, policy: Policy, audit: Audit) -> list[dict[str, Any]]:
@@ -1555,12 +1557,12 @@ def read_ledger(path: Path, policy: Policy, audit: Audit) -> list[dict[str, Any]
             f"{where}: the chain is broken",
         )
         need((kind == "init") == (place == 1), MALFORMED, f"{where}: 'init' is the first entry and only that")
-        if kind == "attempt":
+        if kind in LOOKS:
             attempts += 1
             need(entry["attempt"] == attempts, MALFORMED, f"{where}: expected attempt {attempts}")
-            rows = hexadecimal(entry["rows_sha256"], where)
-            need(rows not in scores, MALFORMED, f"{where}: these scores were attempted before")
-            scores.add(rows)
+            for rows in looked_at(entry, where):
+                need(rows not in scores, MALFORMED, f"{where}: these scores were attempted before")
+                scores.add(rows)
         elif kind == "passed":
             j = entry["attempt"]
             need(type(j) is int and 1 <= j <= attempts and j not in passed, MALFORMED, f"{where}: no such attempt")
@@ -1575,6 +1577,15 @@ def read_ledger(path: Path, policy: Policy, audit: Audit) -> list[dict[str, Any]
     return entries
 
 
+def looked_at(entry: dict[str, Any], where: str) -> list[str]:
+    """Digests of the tables that an attempt is about: one, or several points that share it."""
+    rows = entry["rows_sha256"]
+    if entry["kind"] == "attempt":
+        return [hexadecimal(rows, where)]
+    need(isinstance(rows, list) and rows, MALFORMED, f"{where}: expected a list of tables")
+    return [hexadecimal(each, where) for each in rows]
+
+
 def check_ledger(record: Any, path: Path | None, policy: Policy, audit: Audit) -> Fraction:
     """The share of delta that this certificate may spend."""
     if policy.ledger is None:
@@ -1587,15 +1598,16 @@ def check_ledger(record: Any, path: Path | None, policy: Policy, audit: Audit) -
     place = next((i for i, entry in enumerate(entries) if entry["sha256"] == record["entry"]), 0)
     need(place, MALFORMED, "ledger.entry: no such attempt in the ledger")
     entry, before = entries[place], entries[:place]
-    same = entry["kind"] == "attempt" and entry["attempt"] == record["attempt"] and type(record["attempt"]) is int
+    same = entry["kind"] in LOOKS and entry["attempt"] == record["attempt"] and type(record["attempt"]) is int
     need(same, MALFORMED, "ledger: the entry is another attempt")
-    need(entry["rows_sha256"] == audit.rows_sha256, MALFORMED, "ledger: the attempt is about other scores")
+    tables = looked_at(entry, "ledger")
+    need(audit.rows_sha256 in tables, MALFORMED, "ledger: the attempt is about other scores")
     passes = sum(entry["kind"] == "passed" for entry in before)
     need(passes < policy.passes, DEPENDENT, f"ledger: exhausted, {passes} passes were shown before this attempt")
     for kind in ("disclosed", "retired"):
         used = any(entry["kind"] == kind for entry in before)
         need(not used, DEPENDENT, f"ledger: the audit set was {kind} before this attempt")
-    share = attempt_share(policy.delta, entry["attempt"], policy.passes)
+    share = attempt_share(policy.delta, entry["attempt"], policy.passes) / len(tables)
     need(rational(record["delta"], "ledger.delta") == share, UNPROVED, "ledger.delta: another share of delta")
     return share
 

@@ -489,7 +489,7 @@ def test_one_model_with_a_schema_and_all_else_in_the_configuration(faro):
     assert about["status"] == "FEASIBLE"
     assert about["bound"] == [0.3, 0.3]
     assert {"train_gap[demographic_parity(group)]", "train_gap[equal_opportunity(group)]"} <= set(about["figures"])
-    assert sorted(path.name for path in Path().glob("model*")) == ["model.json", "model.safetensors"]
+    assert sorted(path.name for path in Path().glob("model*")) == ["model.json", "model.safetensors", "model.units.txt"]
     code, out, _ = faro("score", "model", "t.csv", "--part", "dev")
     assert code == 0
     assert len(out.splitlines()) - 1 == 2 * about["figures"]["dev_n"]

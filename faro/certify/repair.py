@@ -21,6 +21,8 @@ from scipy import special
 
 from ..errors import NoProofError, UsageError
 from .binomial import Floats
+from .claims import Finding
+from .policy import Claim
 from .primal import CLOSE, solve
 
 
@@ -111,3 +113,26 @@ def _repair(values, weights, bound, repaired, cost, dual, price_of) -> Repair:
     if solve(problem, (cp.CLARABEL, cp.SCS), accept) is None:
         raise NoProofError("no solver found multipliers that prove the cost of a repair: nothing can be said of it")
     return found[-1]
+
+
+def advice(claim: Claim, finding: Finding) -> list[str]:
+    """In words, for rates of groups: which pair costs most, and what the cheapest repair would change."""
+    if not claim.paired or claim.ball or claim.constraint in ("reward_parity", "threshold_parity"):
+        return []
+    lines = []
+    for block in claim.blocks:
+        rates = {g: finding.rates.get((block.name, g), np.nan) for g in claim.groups}
+        values = np.array(list(rates.values()))
+        if not ((values > 0) & (values < 1)).all() or values.max() - values.min() <= float(claim.bound):
+            continue
+        weights = np.array([finding.units[block.name, g] for g in claim.groups], float)
+        found = repair_rates(values, weights / weights.sum(), float(claim.bound))
+        (high, low), price = max(found.prices.items(), key=lambda item: item[1])
+        moved = ", ".join(
+            f"{g} {old:.3f} -> {new:.3f}" for g, old, new in zip(rates, values, found.repaired, strict=True)
+        )
+        lines.append(
+            f"{claim.name}: repair{' in ' + block.name if block.name else ''}: {moved}; cost {found.cost:.2g} (KL), "
+            f"binding {claim.groups[high]} - {claim.groups[low]}, a bound larger by 0.01 saves {0.01 * price:.2g}"
+        )
+    return lines

@@ -23,7 +23,7 @@ PENALTY = 10.0  # largest first penalty
 GROWTH = 10.0  # of the penalty, where the miss did not fall to ...
 SHRINK = 0.25  # ... this share
 LOST = 10.0  # the penalty was too small if the miss grew by this factor
-BALANCED = 1e-3  # infeasible: the gradient vanishes relative to the multipliers at their cap
+OPPOSED = 1e-3  # infeasible: multipliers are at their cap, and the gradient is this small relative to it
 GOAL = 0.1  # first goal of a minimisation, and its factor from one to the next
 
 
@@ -47,9 +47,9 @@ class MultiplierState(NamedTuple):
 class MultiplierMethod:
     """The method of multipliers on a deterministic smooth problem, `evaluate(params) -> Evaluation`; nothing to tune.
 
-        minimise over x   f(x) + sum of (signed(multipliers + penalty * rows(x))^2 - multipliers^2) / (2 * penalty)
+        minimise over x   f(x) + sum of (signed(multipliers + penalty * proxy(x))^2 - multipliers^2) / (2 * penalty)
         multipliers    <- signed(multipliers + penalty * violation)      once the gradient is small
-        penalty        <- 10 * penalty                                   if rows missed by more than 1/4 of before
+        penalty        <- 10 * penalty                                   if rows miss by more than 1/4 of before
 
     `signed` is the maximum with 0 for an inequality and nothing for an equality. Objective and rows are first scaled
     to gradients of at most 1 at the start. One step is one L-BFGS descent or one move of the multipliers; multipliers
@@ -85,40 +85,43 @@ class MultiplierMethod:
 
     def step(self, state: MultiplierState) -> tuple[MultiplierState, Info]:
         """One descent, or one move of the multipliers."""
-        objective_scale, row_scale = state.scale
 
         def augmented(params):
             seen = self.evaluate(params)
-            rows = row_scale * jnp.where(jnp.isneginf(seen.violation), 0, seen.proxy)
-            moved = signed(state.multipliers + state.penalty * rows, seen.equality)
-            return objective_scale * seen.objective + jnp.sum(moved**2 - state.multipliers**2) / (2 * state.penalty)
+            prices = signed(state.multipliers + state.penalty * scaled(seen.proxy), seen.equality)
+            square = jnp.sum(prices**2 - state.multipliers**2)
+            return objective_scale * seen.objective + square / (2 * state.penalty)
 
+        def scaled(rows):
+            return row_scale * jnp.where(jnp.isneginf(seen.violation), 0, rows)
+
+        objective_scale, row_scale = state.scale
         seen = self.evaluate(state.params)
-        again = ~jnp.isfinite(
-            optax.tree.get(state.descent, "value")
-        )  # else the line search has left value and gradient
-        value, gradient = optax.value_and_grad_from_state(augmented)(state.params, state=state.descent)
-        moved = signed(state.multipliers + state.penalty * row_scale * seen.asked, seen.equality)
+        prices = signed(state.multipliers + state.penalty * scaled(seen.proxy), seen.equality)
+        moved = signed(state.multipliers + state.penalty * scaled(seen.asked), seen.equality)
         miss = jnp.max(jnp.abs(moved - state.multipliers), initial=0) / state.penalty
 
-        # Violated rows that push against each other, and not a descent that failed on the way to a feasible point.
-        balanced = largest(gradient) <= BALANCED * self.cap
+        # The line search leaves value and gradient in its state; they are taken again where it began afresh.
+        taken = ~jnp.isfinite(optax.tree.get(state.descent, "value"))
+        value, gradient = optax.value_and_grad_from_state(augmented)(state.params, state=state.descent)
+        slope = largest(gradient)
 
-        begun = optax.tree.get(state.descent, "count") > 1  # L-BFGS has a memory, which may have misled it
+        remembers = optax.tree.get(state.descent, "count") > 1  # if stuck, begin afresh before giving up
         lost = (miss > LOST * jnp.maximum(state.miss, 1)) & (state.penalty < self.cap)
-        done = (largest(gradient) <= state.goal) | (state.descents >= DESCENT) | (state.stuck & ~begun)
+        done = (slope <= state.goal) | (state.descents >= DESCENT) | (state.stuck & ~remembers)
         fresh = _lbfgs.init(state.params)
 
         def move():
-            raised = lost | (miss > jnp.maximum(SHRINK * state.miss, largest(gradient)))
+            # A row that is better than the gradient is good enough: a larger penalty would only harm the descent.
+            raised = lost | (miss > jnp.maximum(SHRINK * state.miss, slope))
             here = state._replace(
                 multipliers=jnp.clip(moved, -self.cap, self.cap),
                 goal=jnp.maximum(GOAL * state.goal, jnp.finfo(value.dtype).eps ** 0.75),
                 miss=miss,
                 anchor=state.params,
             )
-            back = state._replace(params=state.anchor)
-            return optax.tree.where(lost, back, here)._replace(
+            after = optax.tree.where(lost, state._replace(params=state.anchor), here)
+            return after._replace(
                 descent=fresh,
                 penalty=jnp.minimum(jnp.where(raised, GROWTH, 1) * state.penalty, self.cap),
                 descents=jnp.zeros_like(state.descents),
@@ -126,7 +129,7 @@ class MultiplierMethod:
             ), 0
 
         def descend():
-            start = optax.tree.where(state.stuck & begun, fresh, state.descent)
+            start = optax.tree.where(state.stuck, fresh, state.descent)
             change, descent = _lbfgs.update(
                 gradient, start, state.params, value=value, grad=gradient, value_fn=augmented
             )
@@ -140,14 +143,16 @@ class MultiplierMethod:
             ), search.num_linesearch_steps
 
         after, searched = jax.lax.cond(lost | done, move, descend)
-        prices = moved * row_scale / objective_scale
+        priced = prices * row_scale / objective_scale
+        # Rows that pull against each other, not a descent that failed on its way to where they could be satisfied.
+        opposed = slope <= OPPOSED * self.cap
         info = Info(
             objective=seen.objective,
             violation=seen.violation,
-            multipliers=prices,
-            kkt=kkt(jax.tree.map(lambda leaf: leaf / objective_scale, gradient), prices, seen),
-            capped=jnp.any((excess(seen) > 0) & (jnp.abs(moved) >= self.cap)) & balanced,
-            gradients=state.owed + again + searched,
+            multipliers=priced,
+            kkt=kkt(optax.tree.scale(1 / objective_scale, gradient), priced, seen),
+            capped=opposed & jnp.any((excess(seen) > 0) & (jnp.abs(moved) >= self.cap)),
+            gradients=state.owed + taken + searched,
             aux=seen.aux,
         )
         return after._replace(owed=jnp.zeros_like(state.owed)), info
