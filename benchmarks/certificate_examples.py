@@ -18,6 +18,7 @@ import faro
 from faro import verify
 from faro.certify import ledger
 from faro.certify.audit import read_audit
+from faro.certify.needed import times_as_many
 from faro.certify.policy import read_policy
 from faro.data import Dataset, write_table
 from faro.points import certify_points
@@ -111,9 +112,14 @@ def run(name: str, folder: Path) -> list[str]:
             upper = "vacuous" if finding.ucb >= 1 else f"{float(finding.ucb):.3f}"
             note = finding.note.rsplit(" ", 1)[-1]
             people = record["data"]["units"]
+            times = times_as_many(finding.ucb, float(note), claim.bound)
+            undecided = finding.verdict == "INCONCLUSIVE"
+            wanted = undecided * (
+                f", needs about {times * people:,.0f}" if times else ", more people alone will not do"
+            )
             lines.append(
                 f"| {name}, {claim.name} | {kind} | {people:,} | {float(note):.3f} | {lcb} | {upper} | "
-                f"{float(claim.bound):g} | {finding.verdict} |"
+                f"{float(claim.bound):g} | {finding.verdict}{wanted} |"
             )
     print(f"{name}: trained in {trained:.0f} s, certified in {took:.1f} s; every certificate checks")
     return lines

@@ -58,8 +58,9 @@ class PrecisionFloor(AbstractPrecision):
 
     def combine(self, statistics: Statistics):
         (right, wrong), some = statistics.sums, statistics.masses > 0
-        linear = wrong - self.bound * (right + wrong)  # <= 0 exactly when 1 - precision <= bound
-        return jnp.where(some, linear / jnp.where(some, statistics.masses, 1) + self.bound, 0)
+        bound = jnp.minimum(self.bound, 1.0)  # a share is at most 1, and an infinite bound would make this NaN
+        linear = wrong - bound * (right + wrong)  # <= 0 exactly when 1 - precision <= bound
+        return jnp.where(some, linear / jnp.where(some, statistics.masses, 1) + bound, 0)
 
     def gap(self, statistics: Statistics):
         return jnp.max(1 - jnp.nan_to_num(self.rates(statistics), nan=1.0), keepdims=True)

@@ -110,11 +110,13 @@ def _same(clause: str, got: Any, expected: Any) -> None:
 
 
 def labels_are_unique_and_numbers_finite(probe: Probe) -> None:
-    """Labels are unique; a row without data measures 0, never NaN."""
+    """Labels are unique; a row without data measures 0, never NaN; an infinite bound leaves measurements finite."""
     labels = probe.constraint.labels()
     _require(len(set(labels)) == len(labels), "labels: not unique")
     for name, value in (("measure", probe.violation), ("proxy", probe.proxy)):
         _require(np.isfinite(np.asarray(value)).all(), f"{name}: not finite; a row without data measures 0")
+    free = np.asarray(probe.constraint.at(jnp.inf).combine(probe.statistics))
+    _require(np.isfinite(free).all(), "measure: not finite at bound inf, at which every sweep begins")
 
 
 def configuration_is_static(probe: Probe) -> None:

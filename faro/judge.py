@@ -114,7 +114,7 @@ class Frontier:
 
 def _exact(table: pd.DataFrame) -> pd.DataFrame:
     """The table with numbers read exactly as they were written; pandas' default reader may be off in the last digit."""
-    words = {"constraint", "status", "model"}
+    words = {"constraint", "status", "model", "certified_verdict"}
     for name in table:
         if name == "pareto":
             table[name] = table[name] == "True"

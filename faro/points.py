@@ -1,6 +1,6 @@
 """Certificates of a frontier: the gate part of every point is scored, and all are disclosed at once.
 
-    frontier.csv      gets the column certified_slack: the largest upper bound of the policy's claims, per point
+    frontier.csv      gets certified_slack, the largest upper bound of the policy's claims, and certified_verdict
     certificates/     one certificate per point, and the scored table it is about
 
 Reading the gate part uses it up: the ledger divides one share of delta among the points and retires the audit set.
@@ -9,7 +9,6 @@ Reading the gate part uses it up: the ledger divides one share of delta among th
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +18,7 @@ import pandas as pd
 from .certify import looks
 from .certify.certificate import Case, Certificate, prepare
 from .certify.policy import CAPS, PAIRS, Policy
-from .data import NAMES, Dataset, load, write_table
+from .data import NAMES, load, write_table
 from .errors import DataError, UsageError
 from .files import replacing, write_json
 from .trained import TrainedModel, load_model
@@ -33,48 +32,58 @@ def certify_points(
 ) -> pd.DataFrame:
     """Disclose the points of a finished run that no other dominates ("pareto"), or all; their rows, with certified
     slack."""
-    try:
-        manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-        table = pd.read_csv(folder / "frontier.csv", dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: not a finished run of faro frontier: {error}") from None
+    table = _members(folder)
     chosen = np.flatnonzero((table["pareto"] == "True") | (points == "all"))
     if not len(chosen):
         raise DataError(f"{folder}: no point of the frontier is FEASIBLE: there is nothing to certify")
-    data = _data(manifest["data"]["name"] if source is None else source)
-    if isinstance(data, Dataset) and data.digest != manifest["data"]["digest"]:
-        raise DataError(f"{folder}: the data have changed since the run")
     cases, places = [], []
-    twins = sorted({claim.attribute for claim in policy.audited if claim.twins and claim.attribute})
     for row in chosen:
-        case, place = _case(folder, table["model"][row], data, policy, twins)
+        case, place = _case(folder, table["model"][row], policy, source)
         cases.append(case)
         places.append(place)
     found = looks.disclose(cases, ledger, info)
     for certificate, place in zip(found, places, strict=True):
         write_json(place.with_suffix(".json"), certificate.record)
-    table["certified_slack"] = ""
+    table["certified_slack"] = table["certified_verdict"] = ""
     table.loc[chosen, "certified_slack"] = [_slack(each) for each in found]
+    table.loc[chosen, "certified_verdict"] = [each.verdict.value for each in found]
     with replacing(folder / "frontier.csv") as temporary:
         table.to_csv(temporary, index=False)
-    summary = table.loc[chosen, ["bound", "seed", "certified_slack"]].copy()
-    summary["verdict"] = [each.verdict.value for each in found]
-    return summary
+    return table.loc[chosen, ["bound", "seed", "certified_slack", "certified_verdict"]]
 
 
-def _data(source: Any) -> Any:
-    return load(source) if source in NAMES else source
-
-
-def _case(folder: Path, name: str, data: Any, policy: Policy, twins: Sequence[str]) -> tuple[Case, Path]:
+def score_gate(folder: Path, name: str, policy: Policy, source: Any = None) -> Path:
+    """The gate part as a model of the run scores it, written to certificates/; `source` names data that faro does not
+    know by name."""
     model = load_model(folder / name)
+    known = model.about["data"]
+    if source is None and known not in NAMES:
+        raise UsageError(f"{folder}: the run is about {known!r}, a table of your own: give it with --data")
+    data = model.read(load(source or known) if (source or known) in NAMES else source)
+    if data.digest != model.about["digest"]:
+        raise DataError(f"{source or known}: other data than the run of {folder} was trained on")
+    twins = sorted({claim.attribute for claim in policy.audited if claim.twins and claim.attribute})
     scored = model.score(data, twins)
     place = folder / "certificates" / Path(name).with_suffix(".csv").name
     place.parent.mkdir(exist_ok=True)
     write_table(scored[scored["part"] == "gate"], place)
-    units = (folder / name).parent / f"seed{model.about['seed']}.units.txt"
+    return place
+
+
+def _case(folder: Path, name: str, policy: Policy, source: Any) -> tuple[Case, Path]:
+    place = score_gate(folder, name, policy, source)
+    seed = name.removesuffix(".json").rpartition("-")[2]
+    units = (folder / name).with_name(f"{seed}.units.txt")
     files = [folder / name, (folder / name).with_suffix(".safetensors")]
     return prepare(place, policy, train_units=units if units.exists() else None, models=files), place
+
+
+def _members(folder: Path) -> pd.DataFrame:
+    """frontier.csv as texts."""
+    try:
+        return pd.read_csv(folder / "frontier.csv", dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: not a finished run of faro frontier: {error}") from None
 
 
 def _slack(found: Certificate) -> str:
@@ -82,12 +91,9 @@ def _slack(found: Certificate) -> str:
     return str(max(float(each.ucb) for each in found.findings.values() if each.ucb is not None))
 
 
-def first_model(folder: Path) -> Path:
-    """A model of a finished run."""
-    try:
-        return folder / pd.read_csv(folder / "frontier.csv", dtype=str)["model"][0]
-    except (OSError, ValueError, KeyError) as error:
-        raise DataError(f"{folder}: not a finished run of faro frontier: {error}") from None
+def first_model(folder: Path) -> str:
+    """Name of a model of a finished run, relative to its folder."""
+    return _members(folder)["model"][0]
 
 
 def draft_policy(model: TrainedModel, bound: float) -> str:

@@ -4,9 +4,16 @@
 those that count, with what people and the model made of them; `world` has plain arrays of choices and rewards.
 """
 
+import configparser
 import itertools
 import math
+from pathlib import Path
 from types import SimpleNamespace
+
+SETUP = configparser.ConfigParser()
+SETUP.read(Path(__file__).parents[1] / "setup.cfg")
+DECLARED = SETUP["options.entry_points"]["faro.constraints"].strip().split("\n")
+NOTIONS = [line.partition("=")[0].strip() for line in DECLARED]  # the names of the catalogue
 
 
 def alternatives(world):

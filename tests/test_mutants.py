@@ -5,10 +5,8 @@ disagree with every mutant that touches what the notion uses. What it does not u
 digit, so that "does not apply" cannot hide a survivor.
 """
 
-import configparser
 import dataclasses
 import functools
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
@@ -17,17 +15,13 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import reference
+from reference import NOTIONS
 
 import constraints as ct
 from constraints import _calibration, _caps, _counterfactual, _exposure, _outcome, _precision, _ratio
 from constraints.testing import COMMUNITY, GROUP, KIND
 
 LEVELS = {own.name: own.levels for own in (GROUP, KIND, COMMUNITY)}
-SETUP = configparser.ConfigParser()
-SETUP.read(Path(__file__).parents[1] / "setup.cfg")
-NOTIONS = [line.split("=")[0].strip() for line in SETUP["options.entry_points"]["faro.constraints"].split("\n") if line]
-
-
 HARD = ct.Hard()
 
 # The data: everything that can be forgotten matters somewhere ---------------------------------------------------------

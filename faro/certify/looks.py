@@ -44,14 +44,14 @@ class Gated(NamedTuple):
     short: tuple[str, ...] = ()
 
 
-def tune(case: Case, info: dict | None = None) -> Certificate:
+def tune(case: Case, info: dict | None = None, ledger_path: str | Path | None = None) -> Certificate:
     """Every number of dev-audit rows. Gate rows are refused if the policy has a ledger: they have a gate."""
     if case.policy.ledger is not None and case.part == "gate":
         raise NotIndependentError(
             "these are gate rows, and the policy has a ledger: ask `faro gate`, or `faro certify --disclose`; tune on "
             "the dev part"
         )
-    path = None if case.policy.ledger is None else ledgers.place(case.policy, None)
+    path = None if case.policy.ledger is None else ledgers.place(case.policy, ledger_path)
     if path is not None and path.exists() and case.audit is not None:
         with ledgers.opened(path, case.policy) as ledger:
             if ledger.entries[0]["frame_sha256"] == case.audit.frame_sha256:

@@ -45,14 +45,22 @@ def units_needed(rate: float, bound: Decimal, level: float, method: str = "exact
 
 
 def advice(claim: Claim, finding: Finding, level: float) -> str | None:
-    """How many people would do, where rates of groups are compared and the verdict is INCONCLUSIVE."""
-    if finding.verdict is not Verdict.INCONCLUSIVE or claim.method not in ("exact2", "clopper-pearson") or claim.ball:
+    """How many people would do, where the verdict is INCONCLUSIVE; None where nothing can be said."""
+    if finding.verdict is not Verdict.INCONCLUSIVE or claim.ball or finding.counted is None:
         return None
+    if finding.counted >= claim.bound:
+        return f"{finding.counted:.3f} was counted, not within {claim.bound}: more people alone would not certify it"
     rates = [rate for rate in finding.rates.values() if rate == rate]
-    if not claim.paired or not rates:
+    if claim.method in ("exact2", "clopper-pearson") and claim.paired and rates:
+        rate = min(max(max(rates, key=lambda p: p * (1 - p)), 0.001), 0.999)
+        n = units_needed(rate, claim.bound, level, claim.method)
+        return None if n is None else f"even with equal rates of {rate:.2f}, {n:,} units per group are needed to show {claim.bound}"
+    times = times_as_many(finding.ucb, finding.counted, claim.bound)
+    return None if times is None else f"about {times:.2g} times as many people would be needed to show {claim.bound}"
+
+
+def times_as_many(ucb: Decimal | None, counted: float, bound: Decimal) -> float | None:
+    """((ucb - counted) / (bound - counted))^2: what is added to the counted gap falls with the square root of n."""
+    if ucb is None or ucb >= 1 or counted >= bound:
         return None
-    rate = min(max(max(rates, key=lambda p: p * (1 - p)), 0.001), 0.999)
-    n = units_needed(rate, claim.bound, level, claim.method)
-    if n is None:
-        return None
-    return f"even with equal rates of {rate:.2f}, {n:,} units per group are needed to show {claim.bound}"
+    return ((float(ucb) - counted) / (float(bound) - counted)) ** 2

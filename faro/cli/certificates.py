@@ -69,7 +69,10 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "  faro ledger init gate.csv --policy faro.toml\n  faro ledger show --policy faro.toml",
     )
     ledger.add_argument("action", choices=("init", "show"))
-    ledger.add_argument("table", nargs="?", metavar="TABLE", help="init: the gate part, scored by any model")
+    ledger.add_argument(
+        "table", nargs="?", metavar="TABLE", help="init: the gate part scored by any model, or a run's folder"
+    )
+    ledger.add_argument("--data", metavar="NAME|FILE", help="data of a frontier run, if it is not a known data set")
     ledger.add_argument("--policy", required=True, metavar="FILE", help="the policy (TOML)")
     ledger.add_argument("--ledger", metavar="FILE", help="the ledger, if it is not where the policy says")
     _output(ledger)
@@ -148,7 +151,7 @@ def _certify(options: argparse.Namespace) -> int:
     if options.disclose:
         (found,) = looks.disclose([case], ledger.place(policy, options.ledger), _info())
     else:
-        found = looks.tune(case, _info())
+        found = looks.tune(case, _info(), options.ledger)
     baseline = _baseline(options.baseline, case) if options.baseline else None
     if options.out:
         _write(found, options.out)
@@ -234,8 +237,13 @@ def _ledger(options: argparse.Namespace) -> int:
     place = ledger.place(policy, options.ledger)
     if options.action == "init":
         if not options.table:
-            raise UsageError("faro ledger init needs TABLE, the gate part scored by any model: it names the audit set")
-        audit = read_audit(options.table, policy)
+            raise UsageError("faro ledger init needs TABLE: the gate part scored by any model, or a run's folder")
+        table = Path(options.table)
+        if table.is_dir():
+            from ..points import first_model, score_gate
+
+            table = score_gate(table, first_model(table), policy, options.data)
+        audit = read_audit(table, policy)
         ledger.create(place, policy, audit)
         print(json.dumps({"ledger": str(place)}) if options.json else f"{place}: {audit.units} units, no attempt yet")
         return 0
@@ -259,7 +267,7 @@ def _policy(options: argparse.Namespace) -> int:
     from ..points import draft_policy, first_model
 
     place = Path(options.model)
-    model = load_model(first_model(place) if place.is_dir() else place)
+    model = load_model(place / first_model(place) if place.is_dir() else place)
     text = draft_policy(model, options.bound)
     write_text(options.out, text) if options.out else print(text, end="")
     return 0
