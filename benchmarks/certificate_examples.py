@@ -114,9 +114,7 @@ def run(name: str, folder: Path) -> list[str]:
             people = record["data"]["units"]
             times = times_as_many(finding.ucb, float(note), claim.bound)
             undecided = finding.verdict == "INCONCLUSIVE"
-            wanted = undecided * (
-                f", needs about {times * people:,.0f}" if times else ", more people alone will not do"
-            )
+            wanted = undecided * (f", needs about {times * people:,.0f}" if times else ", counted above the bound")
             lines.append(
                 f"| {name}, {claim.name} | {kind} | {people:,} | {float(note):.3f} | {lcb} | {upper} | "
                 f"{float(claim.bound):g} | {finding.verdict}{wanted} |"

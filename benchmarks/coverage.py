@@ -14,12 +14,13 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from decimal import Decimal
+from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
 from scipy import stats
 
-from faro.certify import betting, exact2, order, shift, thresholds
+from faro.certify import betting, exact2, ledger, order, shift, thresholds
 from faro.certify.binomial import clopper_pearson_lower, clopper_pearson_upper
 from faro.certify.exact2 import Counts
 
@@ -297,6 +298,28 @@ def committed_order_study(n=60):
     return wrong
 
 
+def projects(gate: str, attempts=20, n=1000, rates=(0.35, 0.3)):
+    """Whole projects: a model whose true gap is the bound is submitted up to 20 times, tuned in between on other data,
+    so that every attempt counts anew among the gate's people. "ledger": at the ledger's share of delta."""
+    bound = Decimal(str(rates[0])) - Decimal(str(rates[1]))
+
+    def wrong(rng, draws):
+        k_a, k_b = (rng.binomial(n, rate, (draws, attempts)) for rate in rates)
+        gaps = (k_a - k_b) / n
+        if gate == "counted":
+            return (gaps <= float(bound)).any(1)
+        likely = gaps < float(bound) - 1.2 * np.sqrt(sum(rate * (1 - rate) / n for rate in rates))  # no other passes
+        passed = np.zeros(draws, bool)
+        for j in range(attempts):
+            some = likely[:, j] & ~passed
+            level = float(ledger.share(Fraction(DELTA), j + 1, 1)) if gate == "ledger" else DELTA
+            if some.any():
+                passed[some] = passes_exact2(k_a[some, j], k_b[some, j], n, n, bound, level)
+        return passed
+
+    return wrong
+
+
 def studies() -> list[Study]:
     """Every row of the table, in order."""
     found = []
@@ -336,6 +359,10 @@ def studies() -> list[Study]:
     found.append(Study("dkw", "means of scores, n 500", score_means_by_deviation()))
     for name, radius in (("kl", 0.01), ("chi2", 0.05), ("tv", 0.02), ("lr", 1.2), ("cvar", 0.9)):
         found.append(Study(f"{name} ball", f"radius {radius}, rates (0.3, 0.25), n 1000", shifted_rates(name, radius)))
+    twenty = "projects of 20 attempts, rates (0.35, 0.3), n 1000"
+    found.append(Study("exact2 with a ledger", twenty, projects("ledger")))
+    found.append(Study("exact2 without a ledger", twenty, projects("none"), True))
+    found.append(Study("the gap that was counted", twenty, projects("counted"), True))
     for n in (50, 200):
         found.append(Study("Wald", f"rates (0.01, 0), n {n}", gate(passes_wald, (0.01, 0.0), (n, n)), True))
         found.append(Study("t-test", f"rates (0.01, 0), n {n}", gate(passes_t_test, (0.01, 0.0), (n, n)), True))

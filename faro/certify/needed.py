@@ -49,12 +49,16 @@ def advice(claim: Claim, finding: Finding, level: float) -> str | None:
     if finding.verdict is not Verdict.INCONCLUSIVE or claim.ball or finding.counted is None:
         return None
     if finding.counted >= claim.bound:
-        return f"{finding.counted:.3f} was counted, not within {claim.bound}: more people alone would not certify it"
+        return f"{finding.counted:.3f} was counted, above {claim.bound}; more people would show whether that is chance"
     rates = [rate for rate in finding.rates.values() if rate == rate]
     if claim.method in ("exact2", "clopper-pearson") and claim.paired and rates:
         rate = min(max(max(rates, key=lambda p: p * (1 - p)), 0.001), 0.999)
         n = units_needed(rate, claim.bound, level, claim.method)
-        return None if n is None else f"even with equal rates of {rate:.2f}, {n:,} units per group are needed to show {claim.bound}"
+        return (
+            None
+            if n is None
+            else f"even with equal rates of {rate:.2f}, {n:,} units per group are needed to show {claim.bound}"
+        )
     times = times_as_many(finding.ucb, finding.counted, claim.bound)
     return None if times is None else f"about {times:.2g} times as many people would be needed to show {claim.bound}"
 
