@@ -133,13 +133,24 @@ class Game:
         unconstrained = constraint.at(jnp.inf)
         init_key, key = jax.random.split(key)
         params = self.model.init(init_key, data.train)
-        member = self._member(key, params, unconstrained, data, jnp.ones(len(constraint.labels())))
+        member = self.member(key, params, unconstrained, data.train, jnp.ones(len(constraint.labels())))
         return self.advance(member, unconstrained, data, rounds)
 
     def enter(self, pilot: Member, constraint: Constraint, data: Data) -> Member:
         """A member that begins the constrained game where `pilot`, the unconstrained member, ended."""
         scale = self.scale(pilot.best.params, constraint, data.train)
-        return self._member(pilot.key, pilot.best.params, constraint, data, scale)
+        return self.member(pilot.key, pilot.best.params, constraint, data.train, scale)
+
+    def member(self, key: Array, params: Any, constraint: Constraint, choices: Choices, scale: Array) -> Member:
+        """A member before its first step; only shapes of `choices` are read."""
+        train = jax.eval_shape(self.prepared, constraint, choices)
+        hard = jax.eval_shape(lambda own: self._tally(params, constraint, own, 1.0).hard, train)
+        moments = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), hard)
+        real = jnp.result_type(float)
+        never, unknown = jnp.asarray(False), jnp.full(len(constraint.parts()), jnp.inf, real)
+        best = Best(params, never, jnp.asarray(jnp.inf, real), unknown, never, unknown)
+        game = self._players(None, scale).init(params, len(constraint.labels()))
+        return Member(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale)
 
     def advance(self, member: Member, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
         """Play `rounds` rounds; the looks are stacked along a leading axis."""
@@ -232,16 +243,6 @@ class Game:
         return s.temperature_start * (s.temperature / s.temperature_start) ** jnp.minimum(played / s.steps, 1)
 
     # one round -----------------------------------------------------------------------------------------------------
-
-    def _member(self, key, params, constraint, data, scale):
-        train = jax.eval_shape(self.prepared, constraint, data.train)
-        hard = jax.eval_shape(lambda own: self._tally(params, constraint, own, 1.0).hard, train)
-        moments = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), hard)
-        real = jnp.result_type(float)
-        never, unknown = jnp.asarray(False), jnp.full(len(constraint.parts()), jnp.inf, real)
-        best = Best(params, never, jnp.asarray(jnp.inf, real), unknown, never, unknown)
-        game = self._players(None, scale).init(params, len(constraint.labels()))
-        return Member(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale)
 
     def _players(self, evaluate: Any, scale: Array) -> lagrangian.Lagrangian:
         s = self.settings
