@@ -155,7 +155,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
             judged = {
                 part: jax.tree.map(lambda leaf, b=b: leaf[b], own) for (part, t), own in figures.items() if t == s
             }
-            status = _status(judged[ASKED[settings.dual_data]], asked, bool(best.finite[s, b]), settings)
+            status = status_of(judged[ASKED[settings.dual_data]], asked, bool(best.finite[s, b]), settings)
             record = {
                 "constraint": constraint.name(),
                 "bound": max(asked),
@@ -226,7 +226,7 @@ def _figures(model: models.Model, constraint: Constraint, params: Any, choices: 
     return jax.lax.map(of_member, params)
 
 
-def _status(train: dict[str, Any], bounds: list[float], finite: bool, settings: Settings) -> str:
+def status_of(train: dict[str, Any], bounds: list[float], finite: bool, settings: Settings) -> str:
     """FEASIBLE, INFEASIBLE or DIVERGED, from the saved parameters in float64 against the bound that was asked."""
     if not (finite and np.isfinite(train["nll"])):
         return "DIVERGED"
