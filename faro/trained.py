@@ -19,22 +19,47 @@ import constraints as ct
 
 from . import models
 from .data import PARTS, Coding, Dataset, Schema, assign, read_table
+from .data.split import uniform
 from .errors import DataError, UsageError
 from .files import replacing, write_json
 
 FORMAT = "faro-model/1"
 
 
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """How a randomised model decides: atom j with probability `weights[j]`, drawn once per unit (or per choice).
+
+    u = the hash of the salt "faro mixture SEED" and the id (blake2b keyed by the salt, 53 bits), in [0, 1); the atom is
+    the first one whose cumulative weight exceeds u. So a person meets one model whatever the order of rows, and anyone
+    can repeat the draw.
+    """
+
+    weights: tuple[float, ...]  # sum to 1
+    seed: int = 0
+    by: str = "unit"  # or "choice"
+
+    def atoms(self, data: Dataset) -> np.ndarray:
+        """`[n]` which atom decides each choice."""
+        ids = (
+            data.units if self.by == "unit" else [f"{u} {c}" for u, c in zip(data.units, data.choice_ids, strict=True)]
+        )
+        u = uniform(f"faro mixture {self.seed}", ids)
+        return np.searchsorted(np.cumsum(self.weights)[:-1], u, side="right")
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedModel:
     """`model` with its `params`; `coding` and `schema` turn a table into what it reads; `about` says how it was made
-    (data set, seed, constraint, bound, status, figures)."""
+    (data set, seed, constraint, bound, status, figures). With a `draw` it is a randomised choice among atoms, and
+    leaves of `params` have a leading axis of them."""
 
     model: models.Model
     params: Any
     coding: Coding
     schema: Schema
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    draw: Draw | None = None
 
     def read(self, data: Any, labels: bool | None = None) -> Dataset:
         """`data` (a `Dataset`, DataFrame or path) as this model's schema reads it; labels are optional."""
@@ -46,26 +71,42 @@ class TrainedModel:
         return Dataset.from_table(table, self.schema, name=None if table is data else Path(data).name, labels=labels)
 
     def rewards(self, data: Any) -> np.ndarray:
-        """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative."""
+        """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative; of the atom that is
+        drawn for each choice, if the model is randomised."""
         data = self.read(data)
+        atoms = self._rewards(data)
+        return atoms[0] if self.draw is None else atoms[self.draw.atoms(data), np.arange(data.n)]
+
+    def _rewards(self, data: Dataset) -> np.ndarray:
+        """Rewards of every atom, `[A, n, K]`."""
         with jax.enable_x64(True):
             choices = data.choices(self.coding, dtype=np.float64)
             params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
-            rewards = _rewards(self.model, params, choices)
-            return np.where(np.asarray(choices.available), np.asarray(rewards), np.nan)
+            if self.draw is None:
+                params = jax.tree.map(lambda leaf: leaf[None], params)
+            return np.where(np.asarray(choices.available), np.asarray(_rewards(self.model, params, choices)), np.nan)
 
-    def score(self, data: Any) -> pd.DataFrame:
+    def score(self, data: Any, expected: bool = False) -> pd.DataFrame:
         """The scored table: a row per alternative that is not the outside option, in the order of the data.
 
         Columns `unit, choice, alternative`, one per attribute (its level; empty = does not apply), `label` (share of
         the choice; NaN without labels), `reward`, `decision` (hard, ties shared, in [0, 1]), `weight`, and `part`,
-        where this model's seed puts the unit.
+        where this model's seed puts the unit. With `expected`, the decisions of a randomised model are means over its
+        draw and there is no one `reward` (NaN); for any other model nothing changes.
         """
         data = self.read(data)
-        rewards = self.rewards(data)
         parsed = data.parsed
         with jax.enable_x64(True):
-            hard = ct.Hard().decide(jnp.asarray(np.nan_to_num(rewards)), jnp.asarray(parsed.available), None)
+            available = jnp.asarray(parsed.available)
+            if expected and self.draw is not None:
+                rewards = np.full(parsed.available.shape, np.nan)
+                each = [
+                    ct.Hard().decide(jnp.asarray(np.nan_to_num(own)), available, None) for own in self._rewards(data)
+                ]
+                hard = np.tensordot(np.asarray(self.draw.weights), np.stack([np.asarray(own) for own in each]), 1)
+            else:
+                rewards = self.rewards(data)
+                hard = np.asarray(ct.Hard().decide(jnp.asarray(np.nan_to_num(rewards)), available, None))
         n, k = parsed.available.shape
         inside = parsed.inside
         parts = np.array(PARTS, object)[assign(data.placement, self.about.get("seed", 0))]
@@ -97,6 +138,7 @@ class TrainedModel:
             "format": FORMAT,
             "model": {"kind": kind, "options": options, "class": type(self.model).__name__},
             "about": self.about,
+            "draw": None if self.draw is None else dataclasses.asdict(self.draw),
             "features": {"items": list(self.coding.items.names), "context": list(self.coding.context.names)},
             "coding": self.coding.to_dict(),
             "schema": self.schema.to_dict(),
@@ -108,7 +150,7 @@ class TrainedModel:
 
 @functools.partial(jax.jit, static_argnames="model")
 def _rewards(model: models.Model, params: Any, choices: ct.Choices) -> Any:
-    return models.rewards(model, params, choices)
+    return jax.lax.map(lambda own: models.rewards(model, own, choices), params)
 
 
 def _base(path: str | os.PathLike) -> Path:
@@ -139,9 +181,10 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
             for step in keys[:-1]:
                 node = node.setdefault(step, {})
             node[keys[-1]] = tensor
-        return TrainedModel(
-            model, params, Coding.from_dict(record["coding"]), Schema.from_dict(record["schema"]), record["about"]
-        )
+        coding, schema = Coding.from_dict(record["coding"]), Schema.from_dict(record["schema"])
+        draw = record.get("draw")
+        draw = None if draw is None else Draw(tuple(draw["weights"]), draw["seed"], draw["by"])
+        return TrainedModel(model, params, coding, schema, record["about"], draw)
     except FileNotFoundError as error:
         raise DataError(f"no model at {base}: expected {base.name}.json and {base.name}.safetensors") from error
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError, safetensors.SafetensorError) as error:

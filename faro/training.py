@@ -50,6 +50,7 @@ class Look(NamedTuple):
     multipliers: Array  # [m]
     ties: Array
     kkt: KKT  # of the last step before the look, at the parameters that it started from
+    params: Any = None  # the iterate, where `advance` is told to keep it
 
 
 class Best(NamedTuple):
@@ -134,8 +135,10 @@ class Game:
         scale = self.scale(pilot.best.params, constraint, data.train)
         return self._member(pilot.key, pilot.best.params, constraint, data, scale)
 
-    def advance(self, member: Member, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
-        """Play `rounds` rounds; the looks are stacked along a leading axis."""
+    def advance(
+        self, member: Member, constraint: Constraint, data: Data, rounds: int, keep: bool = False
+    ) -> tuple[Member, Look]:
+        """Play `rounds` rounds; the looks are stacked along a leading axis, with their iterates if `keep`."""
         selection = self.model.prepare(data.selection)
         train = self._prepared(constraint, data.train)
         dual = None if data.dual is None else self._prepared(constraint, data.dual)
@@ -146,6 +149,7 @@ class Game:
             look = self._look(game, kkt, constraint, train, dual or train, selection)
             best = _better(member.best, game.params, look, constraint, self.settings.max_ties)
             played = member.played + self.settings.every
+            look = look._replace(params=game.params) if keep else look
             return member._replace(game=game, moments=moments, best=best, key=key, played=played), look
 
         return jax.lax.scan(round_, member, length=rounds)
