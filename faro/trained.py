@@ -41,9 +41,9 @@ class Draw:
 
     def atoms(self, data: Dataset) -> np.ndarray:
         """`[n]` which atom decides each choice."""
-        ids = (
-            data.units if self.by == "unit" else [f"{u} {c}" for u, c in zip(data.units, data.choice_ids, strict=True)]
-        )
+        ids = [str(unit) for unit in data.units]
+        if self.by == "choice":
+            ids = [f"{unit} {choice}" for unit, choice in zip(ids, data.choice_ids, strict=True)]
         u = uniform(f"faro mixture {self.seed}", ids)
         return np.searchsorted(np.cumsum(self.weights)[:-1], u, side="right")
 
