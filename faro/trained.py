@@ -153,6 +153,15 @@ def _rewards(model: models.Model, params: Any, choices: ct.Choices) -> Any:
     return jax.lax.map(lambda own: models.rewards(model, own, choices), params)
 
 
+def _drawn(base: Path, draw: dict[str, Any], params: Any) -> Draw:
+    """The stored draw; `DataError` if its weights are no distribution over the atoms of the parameters."""
+    weights, by = tuple(float(weight) for weight in draw["weights"]), draw["by"]
+    atoms = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(params)}
+    if atoms != {(len(weights),)} or min(weights) < 0 or abs(sum(weights) - 1) > 1e-9 or by not in ("unit", "choice"):
+        raise DataError(f"{base}.json: draw: expected weights of {len(weights)} atoms that sum to 1, by unit or choice")
+    return Draw(weights, int(draw["seed"]), by)
+
+
 def _base(path: str | os.PathLike) -> Path:
     path = Path(path)
     return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
@@ -183,9 +192,16 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
             node[keys[-1]] = tensor
         coding, schema = Coding.from_dict(record["coding"]), Schema.from_dict(record["schema"])
         draw = record.get("draw")
-        draw = None if draw is None else Draw(tuple(draw["weights"]), draw["seed"], draw["by"])
+        draw = None if draw is None else _drawn(base, draw, params)
         return TrainedModel(model, params, coding, schema, record["about"], draw)
     except FileNotFoundError as error:
         raise DataError(f"no model at {base}: expected {base.name}.json and {base.name}.safetensors") from error
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, safetensors.SafetensorError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        json.JSONDecodeError,
+        safetensors.SafetensorError,
+    ) as error:
         raise DataError(f"{base}: not a saved model or damaged ({type(error).__name__}: {error})") from error

@@ -11,7 +11,7 @@ import constraints as ct
 import faro
 from faro import models
 from faro.cli import main
-from faro.errors import UsageError
+from faro.errors import DataError, UsageError
 from faro.solutions import choose
 from faro.trained import Draw
 from faro.training import Best, Data, Settings
@@ -106,6 +106,17 @@ def test_a_saved_mixture_is_judged_by_its_expected_decisions(run):
         main(["score", str(folder / made.table["model"][1]), "demo", "--expected", "--out", str(folder / "s.csv")]) == 0
     )
     assert pd.read_csv(folder / "s.csv")["decision"].between(0.001, 0.999).any()
+
+
+def test_a_damaged_draw_is_refused(run):
+    folder, made = run
+    made.models[1].save(folder / "copy")
+    text = (folder / "copy.json").read_text()
+    first = str(made.models[1].draw.weights[0])
+    for wrong in ("0.99", "-1", '"many"'):
+        (folder / "copy.json").write_text(text.replace(first, wrong))
+        with pytest.raises(DataError):
+            faro.load_model(folder / "copy")
 
 
 def test_the_draw_is_by_unit_repeatable_and_has_its_weights(run):
