@@ -51,6 +51,7 @@ class Look(NamedTuple):
     ties: Array
     kkt: KKT  # of the last step before the look, at the parameters that it started from
     capped: Array  # bool: then a violated row's multiplier could grow no more
+    params: Any = None  # the iterate, where `advance` is told to keep it
 
 
 class Best(NamedTuple):
@@ -153,8 +154,10 @@ class Game:
         game = self._players(None, scale).init(params, len(constraint.labels()))
         return Member(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale)
 
-    def advance(self, member: Member, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
-        """Play `rounds` rounds; the looks are stacked along a leading axis."""
+    def advance(
+        self, member: Member, constraint: Constraint, data: Data, rounds: int, keep: bool = False
+    ) -> tuple[Member, Look]:
+        """Play `rounds` rounds; the looks are stacked along a leading axis, with their iterates if `keep`."""
         selection = self.model.prepare(data.selection)
         train = self.prepared(constraint, data.train)
         dual = None if data.dual is None else self.prepared(constraint, data.dual)
@@ -163,7 +166,9 @@ class Game:
             member, last = self.play(member, constraint, train, dual)
             tally, asked = self.tally(member.game.params, constraint, train), dual or train
             hard = tally.hard if dual is None else self.tally(member.game.params, constraint, dual).hard
-            return self.look(member, last, constraint, tally, train.weight, Statistics(hard, asked.masses), selection)
+            held = Statistics(hard, asked.masses)
+            member, look = self.look(member, last, constraint, tally, train.weight, held, selection)
+            return member, look._replace(params=member.game.params) if keep else look
 
         return jax.lax.scan(round_, member, length=rounds)
 
