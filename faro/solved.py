@@ -131,7 +131,7 @@ class _Path:
             multipliers=multipliers,
             ties=figures["ties"],
             kkt=jax.tree.map(np.asarray, kkt),
-            capped=np.asarray(False),
+            capped=jnp.asarray(False),
         )
         return Seen(rows, bound, before, w, jax.tree.map(np.asarray, params), look)
 
