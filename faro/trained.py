@@ -21,7 +21,7 @@ import constraints as ct
 from . import models
 from .data import PARTS, Coding, Dataset, Schema, assign, read_table, write_units
 from .data.split import uniform
-from .errors import DataError, UsageError
+from .errors import DataError, FaroError, UsageError
 from .files import replacing, write_json
 
 FORMAT = "faro-model/1"
@@ -220,6 +220,8 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
         draw = record.get("draw")
         draw = None if draw is None else _drawn(base, draw, params)
         return TrainedModel(model, params, coding, schema, record["about"], draw=draw)
+    except FaroError:
+        raise
     except FileNotFoundError as error:
         raise DataError(f"no model at {base}: expected {base.name}.json and {base.name}.safetensors") from error
     except (
