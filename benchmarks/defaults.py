@@ -13,7 +13,7 @@ For each data set and notion, a sweep by the defaults. Columns:
 Groups are permuted among units where the attribute is a chooser's, else among alternatives; for equalized odds only
 within equal labels; for counterfactual parity the levels are permuted within each alternative. With fairlearn:
 ExponentiatedGradient on the same features and split; faro's dev accuracy, interpolated at fairlearn's train gap, minus
-fairlearn's (bar: not below -0.01). Ends with 1 if a bar is missed.
+fairlearn's (bar: not below -0.01). Randomised models count their expected decisions. Ends with 1 if a bar is missed.
 """
 
 import argparse
@@ -79,13 +79,13 @@ class Recount:
 
     def rows(self, model: TrainedModel) -> pd.DataFrame:
         """The alternatives that count, with `decision`, or a column of decisions per level for exchanged attributes."""
-        scored = model.score(self.data)
+        scored = model.score(self.data, expected=True)
         for level in self.levels if self.twins else ():
             column = pd.Series(np.nan, scored.index)
             for (own, name), twin in self.twins.items():
                 if own == level:
                     here = scored["alternative"].astype(str) == str(name) if name is not None else scored.index >= 0
-                    column = column.mask(here, model.score(twin)["decision"])
+                    column = column.mask(here, model.score(twin, expected=True)["decision"])
             scored[f":={level}"] = column
         counted = scored[self.attribute] != ""
         if self.of is not None:

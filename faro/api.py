@@ -52,8 +52,8 @@ def train(
     data, bound = _dataset(data, schema), _bound(bound)
     own = _constraint(data, constraint, attribute, of, within, bound)
     seed = _seeds([seed])[0]
-    options = {"model": make_model(model), "settings": _settings(settings), "mesh": mesh}
-    return sweep.train(data, own, seed=seed, progress=progress, **options)
+    own_model, own_settings = make_model(model), _settings(settings)
+    return sweep.train(data, own, seed=seed, model=own_model, settings=own_settings, mesh=mesh, progress=progress)
 
 
 def frontier(

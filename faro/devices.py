@@ -9,6 +9,7 @@ Programs say how their inputs are placed, and the compiler partitions them. One 
 from __future__ import annotations
 
 import functools
+import math
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -42,10 +43,10 @@ def mesh(members: int, asked: str | None = None) -> Mesh:
 
 def _sizes(asked: str, count: int) -> dict[str, int]:
     pairs = [part.partition("=") for part in asked.replace(" ", "").split(",")]
-    sizes = {name: int(size) for name, _, size in pairs if size.isdecimal()}
-    unknown = len(sizes) < len(pairs) or not set(sizes) <= {SWEEP, DATA} or min(sizes.values()) < 1
-    total = int(np.prod(list(sizes.values())))
-    if unknown or (count % total if len(sizes) == 1 else count != total):
+    sizes = {name: int(size) for name, _, size in pairs if size.isdecimal() and name in (SWEEP, DATA)}
+    product = math.prod(sizes.values())
+    fits = product > 0 and (count % product == 0 if len(sizes) == 1 else count == product)
+    if len(sizes) < len(pairs) or not fits:
         raise UsageError(
             f"mesh: expected sizes of data and sweep whose product is the number of devices ({count}), "
             f"as data={count},sweep=1, got {asked!r}"
@@ -118,10 +119,11 @@ def slices(tree: Any, size: int) -> Any:
 # Several processes ----------------------------------------------------------------------------------------------------
 
 
-def join() -> None:
+def join(heartbeat: int = 100) -> None:
     """Make this process one of several, if the environment names a coordinator; before anything else uses jax.
 
     JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES, JAX_PROCESS_ID. `UsageError` for half of them.
+    If one of them dies, the others end with an error, at the latest after `heartbeat` seconds.
     """
     if COORDINATOR not in os.environ or jax.distributed.is_initialized():
         return
@@ -131,7 +133,8 @@ def join() -> None:
             f"{COORDINATOR} is set: expected {PROCESSES} (how many) and {PROCESS} (0 to one less) as well, "
             f"got {numbers[0]!r} and {numbers[1]!r}"
         )
-    jax.distributed.initialize(num_processes=int(numbers[0]), process_id=int(numbers[1]))
+    count, own = map(int, numbers)
+    jax.distributed.initialize(num_processes=count, process_id=own, heartbeat_timeout_seconds=heartbeat)
 
 
 def first() -> bool:

@@ -26,7 +26,8 @@ from . import metrics, models
 from .data import Coding, Dataset, write_units
 from .errors import DataError
 from .files import replacing, write_json
-from .trained import TrainedModel, load_model
+from .solutions import Solution
+from .trained import Draw, TrainedModel, load_model
 from .training import Best, Look, Settings, outcome
 
 SEEN = ("train", "dual", "selection")  # the parts that a model has been fitted to or chosen by
@@ -125,20 +126,22 @@ def _exact(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def judge(data, constraint, constraints, model, settings, views, best: Best, trace: Look) -> Frontier:
+def judge(
+    data, constraint, constraints, model, settings, views, best: Best, solution: Solution, trace: Look
+) -> Frontier:
     """Every member's figures in float64 from its saved parameters, its status, and who is not dominated."""
     figures = {}
     parts = PARTS[settings.dual_data]
     population: Any = None if data.population is None else data.population.dataset()
     with jax.enable_x64(True):
-        figure = jax.jit(lambda params, choices: _figures(model, constraint, params, choices))
+        figure = jax.jit(lambda own, choices: _figures(model, constraint, own, choices))
         largest = max(len(rows) for view in views for rows in view.rows.values())  # one shape, one compilation
         for part in [*parts, *(["population"] if population else [])]:
             for s, view in enumerate(views):
                 own, rows = (data, view.rows[part]) if part in parts else (population, None)
                 choices = own.choices(view.coding, rows, twins=constraint.twins(), dtype=np.float64).pad(largest)
-                params = jax.tree.map(lambda leaf, s=s: jnp.asarray(leaf[s], jnp.float64), best.params)
-                figures[part, s] = jax.tree.map(np.asarray, figure(params, choices))
+                members = jax.tree.map(lambda leaf, s=s: jnp.asarray(leaf[s], jnp.float64), solution)
+                figures[part, s] = jax.tree.map(np.asarray, figure(members, choices))
     names = [part.name() for part in constraint.parts()]
     knows = population is not None and data.population.constraint == constraint.name()
     cells = [
@@ -155,7 +158,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
             judged = {
                 part: jax.tree.map(lambda leaf, b=b: leaf[b], own) for (part, t), own in figures.items() if t == s
             }
-            status = _status(judged[ASKED[settings.dual_data]], asked, bool(best.finite[s, b]), settings)
+            status = status_of(judged[ASKED[settings.dual_data]], asked, bool(best.finite[s, b]), settings)
             record = {
                 "constraint": constraint.name(),
                 "bound": max(asked),
@@ -182,7 +185,10 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
             record["smallest_train_gap"] = float(np.max(best.smallest_gap[s, b]))
             record["model"] = f"models/bound{b:02d}-seed{view.seed}.json"
             records.append(record)
-            params = jax.tree.map(lambda leaf, s=s, b=b: np.asarray(leaf[s, b]), best.params)
+            params, weights = solution.of(s, b)
+            draw = Draw(tuple(weights.tolist()), view.seed) if len(weights) > 1 else None
+            if draw is None:
+                params = jax.tree.map(lambda leaf: leaf[0], params)
             about = {
                 "data": data.name,
                 "digest": data.digest,
@@ -193,7 +199,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
                 "temperature": settings.temperature,
                 "figures": {key: _finite(value) for key, value in record.items() if key.startswith(tuple(parts))},
             }
-            trained.append(TrainedModel(model, params, view.coding, data.schema, about, seen[s]))
+            trained.append(TrainedModel(model, params, view.coding, data.schema, about, seen[s], draw))
     table = pd.DataFrame(records)
     table["pareto"] = pareto(table)
     order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]
@@ -205,28 +211,34 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
     return Frontier(table, trained, {"step": step, **traces}, manifest)
 
 
-def _figures(model: models.Model, constraint: Constraint, params: Any, choices: Choices) -> dict[str, Array]:
-    """Figures of all members of a seed on one part; one member at a time, so memory does not grow with the sweep."""
+def _figures(model: models.Model, constraint: Constraint, members: Solution, choices: Choices) -> dict[str, Array]:
+    """Figures of all members of a seed on one part, in expectation over the draw of an atom; one member at a time, so
+    memory does not grow with the sweep."""
 
-    def of_member(own):
-        hard = outcome(model, own, choices, ct.Hard(), constraint.twins())
-        statistics = constraint.statistics(hard, choices)
-        pieces = zip(constraint.parts(), ct.pieces(constraint, statistics), strict=True)
-        rates = [part.rates(piece) for part, piece in pieces if isinstance(part, RateConstraint)]
-        return {
-            "n": jnp.sum(choices.weight > 0),
+    def of_atom(params):
+        hard = outcome(model, params, choices, ct.Hard(), constraint.twins())
+        return constraint.statistics(hard, choices), {
             "accuracy": metrics.accuracy(hard.rewards, choices),
             "nll": metrics.nll(hard.rewards, choices),
             "ece": metrics.ece(hard.rewards, choices),
             "ties": metrics.ties(hard.rewards, choices),
+        }
+
+    def of_member(own: Solution):
+        seen = jax.lax.map(of_atom, own.params)
+        statistics, figures = jax.tree.map(lambda leaf: jnp.tensordot(own.weights, leaf, 1), seen)
+        pieces = zip(constraint.parts(), ct.pieces(constraint, statistics), strict=True)
+        rates = [part.rates(piece) for part, piece in pieces if isinstance(part, RateConstraint)]
+        return figures | {
+            "n": jnp.sum(choices.weight > 0),
             "gap": constraint.gap(statistics),
             "rates": jnp.concatenate([jnp.zeros(0), *rates]),
         }
 
-    return jax.lax.map(of_member, params)
+    return jax.lax.map(of_member, members)
 
 
-def _status(train: dict[str, Any], bounds: list[float], finite: bool, settings: Settings) -> str:
+def status_of(train: dict[str, Any], bounds: list[float], finite: bool, settings: Settings) -> str:
     """FEASIBLE, INFEASIBLE or DIVERGED, from the saved parameters in float64 against the bound that was asked."""
     if not (finite and np.isfinite(train["nll"])):
         return "DIVERGED"

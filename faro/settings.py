@@ -11,6 +11,7 @@ from .errors import UsageError
 
 CHOICES = {
     "solver": ("game", "exact"),
+    "solution": ("best", "last", "average", "mixture"),
     "dual": ("nupi", "ascent"),
     "dual_data": ("train", "own"),
     "compute": ("float32", "bfloat16"),
@@ -23,6 +24,7 @@ class Settings:
     """How a member is trained; the defaults are meant for every data set."""
 
     solver: str = "game"  # or "exact": the path of a linear model, see docs/exact.md; then only weight_decay matters
+    solution: str = "best"  # what is returned, see faro/solutions.py; "average" and "mixture" are randomised models
     steps: int = 600  # of each stage
     every: int = 3  # steps between two looks at the whole train and selection parts
     batch: int | None = None  # choices per step; None: all of them
@@ -63,6 +65,8 @@ class Settings:
             )
         if settings.solver == "exact" and settings.dual_data == "own":
             raise UsageError("dual_data = own: solver exact has no dual player; leave out one of the two")
+        if settings.solver == "exact" and settings.solution != "best":
+            raise UsageError(f"solution = {settings.solution}: solver exact has no iterates; leave out one of the two")
         return settings
 
 

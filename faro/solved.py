@@ -116,7 +116,7 @@ class _Path:
         point = self.solver.at(bound, start)
         return self._seen(rows, bound, before, point.w, point.multipliers)
 
-    def _seen(self, rows: exact.Rows, bound: float, before: float, w: np.ndarray, multipliers: np.ndarray) -> Seen:
+    def _seen(self, rows: exact.Rows, bound: float, before: float, w: np.ndarray, multipliers: Any) -> Seen:
         with jax.enable_x64(True):
             params = jax.tree.map(jnp.asarray, self.head.params(w))
             figures = jax.tree.map(np.asarray, _figures(self.constraint, params, self.data))
@@ -131,6 +131,7 @@ class _Path:
             multipliers=multipliers,
             ties=figures["ties"],
             kkt=jax.tree.map(np.asarray, kkt),
+            capped=jnp.asarray(False),
         )
         return Seen(rows, bound, before, w, jax.tree.map(np.asarray, params), look)
 
@@ -158,13 +159,13 @@ class _Path:
         near = min(few_ties or self.points, key=lambda seen: np.max(seen.look.gap - bounds))
         seen = near if chosen is None else self.points[chosen]
         look = seen.look._replace(violation=seen.look.violation - np.asarray(constraint.bounds(), np.float64))
-        smallest = np.min([own.look.gap for own in few_ties], axis=0) if few_ties else np.full(len(bounds), np.inf)
+        smallest: Any = np.min([own.look.gap for own in few_ties], axis=0) if few_ties else np.full(len(bounds), np.inf)
         best = Best(
             params=seen.params,
-            candidate=np.asarray(chosen is not None),
-            merit=np.asarray(look.selection_loss if chosen is not None else np.max(look.gap - bounds)),
+            candidate=jnp.asarray(chosen is not None),
+            merit=look.selection_loss if chosen is not None else np.max(look.gap - bounds),
             gap=look.gap,
-            finite=np.asarray(True),
+            finite=jnp.asarray(True),
             smallest_gap=smallest,
         )
         return best, look

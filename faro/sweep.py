@@ -32,11 +32,13 @@ from .checkpoint import Keeper
 from .data import Dataset
 from .errors import DataError, UsageError
 from .judge import Frontier, View, judge
+from .solutions import choose
 from .trained import TrainedModel
 from .training import Data, Game, Look, Member, Settings
 
 Progress = Callable[[int, int], None]  # (done, total)
 STRETCHES = 10  # calls of the compiled program, and checkpoints, per sweep
+KEPT = 5  # iterates of each that a mixture may draw on, of every member
 LOWEST_BOUND = 0.01
 UNCONSTRAINED = float("inf")  # the bound of the members that are not constrained
 
@@ -54,6 +56,7 @@ class Sweep:
         self.constraint = constraint
         self.mesh = mesh
         self.rounds = -(-settings.rounds // STRETCHES)  # per call of `advance`
+        self.keep = settings.solution != "best"
         self.traced = {"start": 0, "advance": 0}
         lanes, members, choices = (devices.SWEEP,), (None, devices.SWEEP), (None, devices.DATA)
         self.start = devices.compiled(mesh, self._start, [(), choices], ())
@@ -80,7 +83,7 @@ class Sweep:
         def of_seed(own_states, own):
             def play(pair):
                 state, constraint = pair
-                return self.game.advance(state, constraint, own, self.rounds)
+                return self.game.advance(state, constraint, own, self.rounds, self.keep)
 
             # networks go one bound at a time on a CPU, where a member's activations should stay in the cache
             pairs, lanes = (own_states, members), self.mesh.shape[devices.SWEEP]
@@ -92,7 +95,9 @@ class Sweep:
             played = jax.vmap(lambda own: jax.lax.map(play, own))(dealt)
             return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), played)
 
-        return jax.vmap(of_seed)(states, data)
+        states, look = jax.vmap(of_seed)(states, data)
+        spaced = np.unique(np.linspace(0, self.rounds, KEPT + 1)[1:].astype(int) - 1)
+        return states, look._replace(params=jax.tree.map(lambda leaf: leaf[:, :, spaced], look.params))
 
 
 def frontier(
@@ -113,8 +118,9 @@ def frontier(
 
     `bounds` is a list, or how many to lay geometrically from 0.01 to the unconstrained train gap (mean over seeds).
     With `folder`, results and progress are kept there: a killed sweep goes on where it stopped, a finished one is read,
-    another one is a `UsageError` unless `overwrite`. All devices are used, see `faro.devices.mesh`. `UsageError` also for a bound that is negative or NaN and for a
-    constraint that no model can move; `DataError` for data that cannot carry it.
+    another one is a `UsageError` unless `overwrite`. All devices of all processes are used: see `faro.devices.mesh`.
+    `UsageError` also for a bound that is negative or NaN and for a constraint that no model can move; `DataError` for
+    data that cannot carry it.
     """
     if isinstance(bounds, int):
         if bounds < 1:
@@ -265,7 +271,11 @@ class _Run:
             stacked = stack(members, math.lcm(self.mesh.shape[devices.DATA], self.settings.microbatch or 1))
             constraints, best, trace = self._play(sweep, stacked, keeper, progress)
         everyone = [self.constraint.at(UNCONSTRAINED), *constraints]
-        run = judge(self.data, self.constraint, everyone, self.model, self.settings, views, best, trace)
+        mixes = self.settings.solution == "mixture"
+        solution = choose(
+            self.model, constraints, self.settings, self._exactly(views) if mixes else [], best, trace.params
+        )
+        run = judge(self.data, self.constraint, everyone, self.model, self.settings, views, best, solution, trace)
         run.manifest.update(
             notes=notes,
             command=command,
@@ -287,12 +297,21 @@ class _Run:
         from . import solved
 
         progress(0, STRETCHES + 2)
+        return solved.solve(self._exactly(views), self.grid, self.constraint, self.settings)
+
+    def _exactly(self, views: list[View]) -> list[Data]:
+        """What every seed trains on in float64, as it is judged."""
         with jax.enable_x64(True):
-            members = [
-                Data(*(_choices(self.data, view, part, self.constraint, np.float64) for part in ("train", "selection")))
+            return [
+                Data(
+                    *(
+                        _choices(self.data, view, part, self.constraint, np.float64)
+                        for part in Data._fields
+                        if part in view.rows
+                    )
+                )
                 for view in views
             ]
-        return solved.solve(members, self.grid, self.constraint, self.settings)
 
     def _play(self, sweep: Sweep, data: Data, keeper: Keeper, progress: Progress) -> tuple[list[Constraint], Any, Any]:
         """Train everybody: the constraints of the grid, and `Best` and `Look` as numpy, `[seeds, 1 + bounds, ...]`, the
@@ -321,12 +340,14 @@ class _Run:
 
             states, look = jax.block_until_ready(keeper.once(f"stretch{stretch}", play, members))
             looks.append(devices.fetch(look))
+        iterates = jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *[look.params for look in looks])
+        looks = [look._replace(params=None) for look in looks]
         progress(STRETCHES + 1, STRETCHES + 2)
         first = jax.tree.map(lambda leaf: leaf[:, None], (pilot_best, pilot_looks))
         rest = (devices.fetch(states.best), jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *looks))
         kept = 1 + len(constraints)
         best, trace = jax.tree.map(lambda a, b: np.concatenate([a, b], 1)[:, :kept], first, rest)
-        return constraints, best, trace
+        return constraints, best, trace._replace(params=jax.tree.map(lambda leaf: leaf[:, : kept - 1], iterates))
 
 
 def _choices(data: Dataset, view: View, part: str, constraint: Constraint, dtype: Any = np.float32) -> Choices:

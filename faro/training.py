@@ -51,6 +51,7 @@ class Look(NamedTuple):
     ties: Array
     kkt: KKT  # of the last step before the look, at the parameters that it started from
     capped: Array  # bool: then a violated row's multiplier could grow no more
+    params: Any = None  # the iterate, where `advance` is told to keep it
 
 
 class Best(NamedTuple):
@@ -93,11 +94,12 @@ def outcome(model: models.Model, params: Any, choices: Choices, reading: Reading
 
 @record
 class Prepared:
-    """Choices, what the constraint needs of them, and the masses of all of them."""
+    """Choices, what the constraint needs of them, and the masses and the weight of all that they are drawn from."""
 
     choices: Choices
     rows: Any
     masses: Any
+    weight: Array
 
     @classmethod
     def of(cls, constraint: Constraint, choices: Choices, multiple: int = 1) -> Prepared:
@@ -107,53 +109,110 @@ class Prepared:
         choices = choices if n % multiple == 0 else choices.take(position % n)
         choices = choices.replace(weight=jnp.where(position < n, choices.weight, 0))
         rows = constraint.prepare(choices)
-        return cls(choices=choices, rows=rows, masses=constraint.masses(rows))
+        return cls(choices=choices, rows=rows, masses=constraint.masses(rows), weight=jnp.sum(choices.weight))
 
     def take(self, index: Any) -> Prepared:
-        """These choices only; the masses stay those of all."""
+        """These choices only; masses and weight stay those of all."""
         choices, rows = devices.spread(jax.tree.map(lambda leaf: leaf[index], (self.choices, self.rows)))
-        return Prepared(choices=choices, rows=rows, masses=self.masses)
+        return Prepared(choices=choices, rows=rows, masses=self.masses, weight=self.weight)
 
 
 @dataclasses.dataclass(frozen=True)
 class Game:
     """The game of one model class under one kind of constraint. Static; `constraint` arguments carry the numbers.
 
-    Minibatches are drawn from the first `rows` train choices: what comes after them is padding. None: from all.
+    Minibatches are drawn from the first `rows` train choices: what comes after them is padding. None: from all. The
+    train choices of a step are one of `shards` shards of equal size.
     """
 
     model: models.Model
     settings: Settings = dataclasses.field(default_factory=Settings)
     rows: int | None = None
+    shards: int = 1
 
     def start(self, key: Array, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
         """A member at the unconstrained optimum, and the looks on the way; the multipliers never move."""
         unconstrained = constraint.at(jnp.inf)
         init_key, key = jax.random.split(key)
         params = self.model.init(init_key, data.train)
-        member = self._member(key, params, unconstrained, data, jnp.ones(len(constraint.labels())))
+        member = self.member(key, params, unconstrained, data.train, jnp.ones(len(constraint.labels())))
         return self.advance(member, unconstrained, data, rounds)
 
     def enter(self, pilot: Member, constraint: Constraint, data: Data) -> Member:
         """A member that begins the constrained game where `pilot`, the unconstrained member, ended."""
         scale = self.scale(pilot.best.params, constraint, data.train)
-        return self._member(pilot.key, pilot.best.params, constraint, data, scale)
+        return self.member(pilot.key, pilot.best.params, constraint, data.train, scale)
 
-    def advance(self, member: Member, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
-        """Play `rounds` rounds; the looks are stacked along a leading axis."""
+    def member(self, key: Array, params: Any, constraint: Constraint, choices: Choices, scale: Array) -> Member:
+        """A member before its first step; only shapes of `choices` are read."""
+        train = jax.eval_shape(self.prepared, constraint, choices)
+        hard = jax.eval_shape(lambda own: self._tally(params, constraint, own, 1.0).hard, train)
+        moments = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), hard)
+        real = jnp.result_type(float)
+        never, unknown = jnp.asarray(False), jnp.full(len(constraint.parts()), jnp.inf, real)
+        best = Best(params, never, jnp.asarray(jnp.inf, real), unknown, never, unknown)
+        game = self._players(None, scale).init(params, len(constraint.labels()))
+        return Member(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale)
+
+    def advance(
+        self, member: Member, constraint: Constraint, data: Data, rounds: int, keep: bool = False
+    ) -> tuple[Member, Look]:
+        """Play `rounds` rounds; the looks are stacked along a leading axis, with their iterates if `keep`."""
         selection = self.model.prepare(data.selection)
-        train = self._prepared(constraint, data.train)
-        dual = None if data.dual is None else self._prepared(constraint, data.dual)
+        train = self.prepared(constraint, data.train)
+        dual = None if data.dual is None else self.prepared(constraint, data.dual)
 
         def round_(member: Member, _):
-            steps_key, key = jax.random.split(member.key)
-            game, moments, info = self._steps(steps_key, member, constraint, train, dual)
-            look = self._look(game, info, constraint, train, dual or train, selection)
-            best = _better(member.best, game.params, look, constraint, self.settings.max_ties)
-            played = member.played + self.settings.every
-            return member._replace(game=game, moments=moments, best=best, key=key, played=played), look
+            member, last = self.play(member, constraint, train, dual)
+            tally, asked = self.tally(member.game.params, constraint, train), dual or train
+            hard = tally.hard if dual is None else self.tally(member.game.params, constraint, dual).hard
+            held = Statistics(hard, asked.masses)
+            member, look = self.look(member, last, constraint, tally, train.weight, held, selection)
+            return member, look._replace(params=member.game.params) if keep else look
 
         return jax.lax.scan(round_, member, length=rounds)
+
+    def prepared(self, constraint: Constraint, choices: Choices) -> Prepared:
+        """What steps and looks need of these choices."""
+        return Prepared.of(constraint, self.model.prepare(choices), self.settings.microbatch or 1)
+
+    def play(
+        self, member: Member, constraint: Constraint, train: Prepared, dual: Prepared | None
+    ) -> tuple[Member, tuple[KKT, Array]]:
+        """`every` steps of both players; how far the last one was from a solution, and whether it was capped."""
+        steps_key, key = jax.random.split(member.key)
+        game, moments, last = self._steps(steps_key, member, constraint, train, dual)
+        played = member.played + self.settings.every
+        return member._replace(game=game, moments=moments, key=key, played=played), last
+
+    def tally(self, params: Any, constraint: Constraint, own: Prepared) -> Tally:
+        """What a look needs of these choices."""
+        return self._tally(params, constraint, own, 1.0)
+
+    def look(
+        self,
+        member: Member,
+        last: tuple[KKT, Array],
+        constraint: Constraint,
+        tally: Tally,
+        weight: Array,
+        asked: Statistics,
+        selection,
+    ) -> tuple[Member, Look]:
+        """A look at the member, from the tally of all train choices, their weight, and the hard statistics that are
+        held against the bound."""
+        params = member.game.params
+        look = Look(
+            loss=tally.loss / weight,
+            selection_loss=metrics.nll(models.rewards(self.model, params, selection), selection),
+            gap=constraint.gap(asked),
+            violation=constraint.combine(asked) - constraint.bounds(),
+            multipliers=member.game.multipliers,
+            ties=tally.ties / weight,
+            kkt=last[0],
+            capped=last[1],
+        )
+        return member._replace(best=_better(member.best, params, look, constraint, self.settings.max_ties)), look
 
     def scale(self, params: Any, constraint: Constraint, choices: Choices) -> Array:
         """What a unit of each multiplier is, `[m]`: the dual player's steps do not depend on a constraint's own scale.
@@ -163,7 +222,7 @@ class Game:
         A row pushes the parameters by multiplier * gradient, so a row whose measure is ten times flatter needs ten
         times the multiplier for the same push, and one hundred times the step. Estimated with random signs.
         """
-        train = self._prepared(constraint, choices)
+        train = self.prepared(constraint, choices)
         owner = jnp.repeat(
             jnp.arange(len(constraint.parts())),
             jnp.asarray([len(part.labels()) for part in constraint.parts()]),
@@ -192,19 +251,6 @@ class Game:
 
     # one round -----------------------------------------------------------------------------------------------------
 
-    def _prepared(self, constraint: Constraint, choices: Choices) -> Prepared:
-        return Prepared.of(constraint, self.model.prepare(choices), self.settings.microbatch or 1)
-
-    def _member(self, key, params, constraint, data, scale):
-        train = jax.eval_shape(self._prepared, constraint, data.train)
-        hard = jax.eval_shape(lambda own: self._tally(params, constraint, own, 1.0).hard, train)
-        moments = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), hard)
-        real = jnp.result_type(float)
-        never, unknown = jnp.asarray(False), jnp.full(len(constraint.parts()), jnp.inf, real)
-        best = Best(params, never, jnp.asarray(jnp.inf, real), unknown, never, unknown)
-        game = self._players(None, scale).init(params, len(constraint.labels()))
-        return Member(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale)
-
     def _players(self, evaluate: Any, scale: Array) -> lagrangian.Lagrangian:
         s = self.settings
         rate = optax.cosine_decay_schedule(s.learning_rate, s.steps, alpha=0.1)
@@ -215,7 +261,9 @@ class Game:
     def _steps(self, key, member, constraint, train, dual):
         """`every` steps of both players. Rates come from fixed population masses, so minibatch rates are unbiased."""
         s, n = self.settings, self.rows or train.choices.shape[0]
-        total, whole = jnp.sum(train.choices.weight), s.batch is None or s.batch >= n
+        batch = s.batch or n
+        one_batch = batch >= n
+        whole = one_batch and self.shards == 1
 
         def evaluate(params, moments, temperature, own, scale):
             tally = self._tally(params, constraint, own, temperature, s.compute)
@@ -231,37 +279,22 @@ class Game:
             smooth = jax.tree.map(lambda leaf: leaf / count, mean)
             violation = constraint.combine(Statistics(smooth, masses)) - (1 - s.margin) * constraint.bounds()
             proxy = constraint.combine(Statistics(tally.soft, train.masses))
-            return lagrangian.Evaluation(tally.loss / total + decay, proxy, violation, (mean, count))
+            return lagrangian.Evaluation(tally.loss / train.weight + decay, proxy, violation, (mean, count))
 
         players = self._players(evaluate, member.scale)
 
         def step(carry, index):
             game, moments, played = carry
-            own, scale = (train, 1.0) if whole else (train.take(index), n / s.batch)
+            own, scale = (train, 1.0) if one_batch else (train.take(index), n / batch)
+            scale *= self.shards
             game, info = players.step(game, jax.lax.stop_gradient(moments), self.temperature(played), own, scale)
             return (game, info.aux, played + 1), (info.kkt, info.capped)
 
-        order = None if whole else _shuffled(key, n, s.every, s.batch or n)
+        order = None if one_batch else _shuffled(key, n, s.every, batch)
         (game, moments, _), infos = jax.lax.scan(
             step, (member.game, member.moments, member.played), order, length=s.every
         )
         return game, moments, jax.tree.map(lambda leaf: leaf[-1], infos)
-
-    def _look(self, game, info, constraint, train, asked, selection):
-        tally = self._tally(game.params, constraint, train, 1.0)
-        hard = tally.hard if asked is train else self._tally(game.params, constraint, asked, 1.0).hard
-        total = jnp.sum(train.choices.weight)
-        statistics = Statistics(hard, asked.masses)
-        return Look(
-            loss=tally.loss / total,
-            selection_loss=metrics.nll(models.rewards(self.model, game.params, selection), selection),
-            gap=constraint.gap(statistics),
-            violation=constraint.combine(statistics) - constraint.bounds(),
-            multipliers=game.multipliers,
-            ties=tally.ties / total,
-            kkt=info[0],
-            capped=info[1],
-        )
 
     def _tally(self, params, constraint, own, temperature, compute="float32") -> Tally:
         """Sums over choices, a microbatch at a time: what backward passes need of one is computed again, not kept."""

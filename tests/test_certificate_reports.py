@@ -484,6 +484,7 @@ def test_page_is_whole_and_loads_nothing(outcome):
     assert page.loads == []
     assert "url(" not in certificate_page(outcome)
     assert len(certificate_page(outcome)) < 60_000
+    assert "{" not in page.text.replace(json.dumps(CERTIFICATE["info"], indent=1), "")  # no template left
 
 
 def test_page_says_what_a_reader_needs():
@@ -509,6 +510,8 @@ def test_tuning_is_marked_everywhere():
     assert "would be certified" in text
     assert "CERTIFIED" not in text
     assert "Not at all" in text
+    for make in OUTPUTS.values():
+        assert not re.search(r"\bproved", make(TUNING).replace("proves nothing", ""))
     assert "Tuning data, no guarantee" in markdown(TUNING)
     assert "(tuning data)" in markdown(TUNING)
     refuted = Outcome("tuning", 1, POLICY, certificate=certificate(lcb=LOWER), verdicts=WORDS | {"odds": "REFUTED"})

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ..errors import DataError, UnprovedError, UsageError
+from . import outputs
 
 if TYPE_CHECKING:
     from ..certify.certificate import Case, Certificate
@@ -20,7 +21,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     """The parsers of these commands; `command(name, run, text, examples)` makes one."""
     certify = command(
         "certify",
-        _certify,
+        outputs.reported("tuning", _certify),
         "Bound disparities on held-out people: on the dev part as often as wanted, or once with --disclose.",
         "  faro certify dev.csv --policy faro.toml\n"
         "  faro certify gate.csv --policy faro.toml --disclose --out certificate.json\n"
@@ -42,7 +43,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     gate = command(
         "gate",
-        _gate,
+        outputs.reported("gate", _gate),
         "Ask one bit about the gate part: 0 pass, 1 no pass, 3 too few people whatever the scores.",
         "  faro score out/model.json people.csv --part gate --out gate.csv\n"
         "  faro gate gate.csv --policy faro.toml --train-units out/model.units.txt --model out/model.json",
@@ -92,6 +93,7 @@ def _judged(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--policy", required=True, metavar="FILE", help="the policy (TOML)")
     sub.add_argument("--ledger", metavar="FILE", help="the ledger, if it is not where the policy says")
     sub.add_argument("--out", metavar="FILE", help="write the certificate (JSON)")
+    outputs.add(sub)
     _inputs(sub)
     _output(sub)
 
@@ -142,6 +144,8 @@ def _certify(options: argparse.Namespace) -> int:
     if options.disclose and on_dev:
         raise UsageError("--fail-on, --baseline and --report-only are for dev rows; --disclose shows what there is")
     if options.disclose and options.scored and Path(options.scored).is_dir():
+        if outputs.wanted(options):
+            raise UsageError("--html, --junit-xml, --sarif and --markdown are for one certificate, not for a run")
         return _disclose_run(options, policy)
     case = _case(options, policy)
     if options.disclose:
@@ -152,6 +156,9 @@ def _certify(options: argparse.Namespace) -> int:
     if options.out:
         _write(found, options.out)
     _show(found, policy, options)
+    tuning = found.record["info"].get("note") == looks.TUNING
+    options.found = {"mode": "tuning" if tuning else "certificate", "code": found.verdict.exit_code}
+    options.found |= outputs.described(found, policy)
     if options.report_only:
         return 0
     if baseline is not None:
@@ -182,6 +189,8 @@ def _gate(options: argparse.Namespace) -> int:
         print(
             "faro: note: more passes are left, so the certificate stays in escrow until they are used", file=sys.stderr
         )
+    options.found = {"reason": "; ".join(gated.short)}
+    options.found |= outputs.described(gated.shown, policy) if gated.shown else {}
     return int(gated.answer)
 
 

@@ -82,6 +82,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     score.add_argument("model", help="a saved model (its .json or .safetensors)")
     score.add_argument("data", help="a data set's name, or a table that has the columns of the model's schema")
+    score.add_argument("--expected", action="store_true", help="decisions of a randomised model as means over its draw")
     score.add_argument("--part", help="only units that the model's seed puts in train, dual, selection, dev or gate")
     score.add_argument("--twins", action="append", default=[], metavar="NAME", help="add rewards of twins (repeatable)")
     score.add_argument(
@@ -289,7 +290,7 @@ def _score(options: argparse.Namespace) -> int:
     if not isinstance(source, data.Dataset) and not Path(source).is_file():
         raise DataError(f"no data set and no file {options.data!r}; data sets: {', '.join(data.NAMES)}")
     read = model.read(source)
-    scored = model.score(read, options.twins)
+    scored = model.score(read, options.twins, expected=options.expected)
     if options.part is not None:
         scored = scored[scored["part"] == options.part]
     if not options.quiet:

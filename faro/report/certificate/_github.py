@@ -20,7 +20,8 @@ def markdown(outcome: Outcome, room: int = SUMMARY_BYTES) -> str:
     if outcome.claims:
         lines += ["| claim | says | verdict | result |", "|---|---|---|---|"]
         lines += [
-            f"| {escape(c.name)} | {escape(sentence(c))} | {c.verdict} | {escape(result(c))} |" for c in outcome.claims
+            f"| {escape(c.name)} | {escape(sentence(c))} | {c.verdict} | {escape(result(outcome, c))} |"
+            for c in outcome.claims
         ]
         lines += ["", f"Confidence {outcome.confidence}. Rests on:", ""]
         lines += [f"- {escape(words)}" for _, words in assumptions(outcome)] or ["- nothing about people"]
@@ -55,7 +56,7 @@ def github_annotations(outcome: Outcome, level: str = "error") -> list[str]:
     bad = [claim for claim in outcome.claims if claim.verdict != "CERTIFIED"]
     note = " Tuning data, no guarantee." if outcome.mode is Mode.TUNING else ""
     found = [
-        _command(level, outcome, claim.name, f"{claim.name}: {claim.verdict}", f"{statement(claim)}{note}")
+        _command(level, outcome, claim.name, f"{claim.name}: {claim.verdict}", f"{statement(outcome, claim)}{note}")
         for claim in bad
     ]
     if len(found) > ANNOTATIONS:

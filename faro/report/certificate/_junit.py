@@ -34,7 +34,7 @@ def junit_xml(outcome: Outcome) -> str:
                 ET.SubElement(properties, "property", name="data", value="tuning data, no guarantee")
             for name, status in cases:
                 unknown = f"not shown to be within {claim.bound}"
-                message = f"{name}: {unknown if status == 'INCONCLUSIVE' else result(claim)}"
+                message = f"{name}: {unknown if status == 'INCONCLUSIVE' else result(outcome, claim)}"
                 _case(suite, f"faro.{claim.name}", name, KINDS.get(status), status, message)
     else:
         suite = ET.SubElement(root, "testsuite", name="faro")

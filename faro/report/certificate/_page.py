@@ -12,7 +12,7 @@ from importlib import resources
 
 from ._claim import Claim
 from ._outcome import Mode, Outcome
-from ._words import BALLS, ESTIMANDS, LIMITS, about_people, assumptions, headline, result, sentence, shown
+from ._words import BALLS, ESTIMANDS, LIMITS, about_people, assumptions, headline, proved, result, sentence, shown
 
 escape = html.escape
 COLOURS = {"CERTIFIED": "good", "REFUTED": "bad", "INCONCLUSIVE": "open"}
@@ -68,7 +68,7 @@ def _claim(outcome: Outcome, claim: Claim) -> str:
         stamp = f"<span class='stamp {COLOURS[claim.verdict]}'>{_word(outcome, claim.verdict)}</span>"
     parts = [f"<article><h3><span>{escape(claim.name)}</span>{stamp}</h3>", f"<p>{escape(sentence(claim))}.</p>"]
     if claim.verdict:
-        parts += [_bar(claim), f"<p>{escape(_sentence(result(claim)))}</p>", _pairs(outcome, claim)]
+        parts += [_bar(outcome, claim), f"<p>{escape(_sentence(result(outcome, claim)))}</p>", _pairs(outcome, claim)]
     return "".join([*parts, "</article>"])
 
 
@@ -76,7 +76,7 @@ def _word(outcome: Outcome, verdict: str) -> str:
     return WOULD[verdict] if outcome.mode is Mode.TUNING else verdict
 
 
-def _bar(claim: Claim) -> str:
+def _bar(outcome: Outcome, claim: Claim) -> str:
     """What is proved against the bound, on a line from 0; nothing where the upper bound says nothing."""
     if claim.ucb is None or claim.ucb >= 1:
         return ""
@@ -88,7 +88,7 @@ def _bar(claim: Claim) -> str:
 
     colour, left = COLOURS[claim.verdict or "INCONCLUSIVE"], at(claim.bound)
     low = max(claim.lcb or Decimal(0), Decimal(0))
-    label = f"proved at most {shown(claim.ucb)}"
+    label = f"{proved(outcome)} at most {shown(claim.ucb)}"
     if low > 0:
         label = f"at least {shown(low, up=False)}, at most {shown(claim.ucb)}"
     marks = [
@@ -117,7 +117,7 @@ def _pairs(outcome: Outcome, claim: Claim) -> str:
         for one in claim.comparisons
         if one.upper is not None
     )
-    head = "<tr><th>compared</th><th>proved at most</th><th></th></tr>"
+    head = f"<tr><th>compared</th><th>{proved(outcome)} at most</th><th></th></tr>"
     note = "Each of these numbers holds at the stated confidence on its own, not all of them at once."
     return (
         f"<details><summary>{len(claim.comparisons)} comparisons</summary><div class='scroll'><table><thead>{head}"

@@ -12,8 +12,8 @@ from ._words import statement
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 RULES = {
-    "refuted": ("error", "A claim of the policy is proved to be violated."),
-    "inconclusive": ("warning", "A claim of the policy could neither be proved nor refuted."),
+    "refuted": ("error", "A claim of the policy is violated."),
+    "inconclusive": ("warning", "A claim of the policy could neither be shown nor refuted."),
     "no-pass": ("error", "The gate did not pass."),
     "too-few-people": ("error", "The audit set is too small for the policy, whatever the scores are."),
     "no-answer": ("error", "The certificate or its inputs were refused, so nothing is known."),
@@ -37,7 +37,7 @@ def _findings(outcome: Outcome) -> list[tuple[str, str | None, str]]:
     """(rule, claim, message) of all that is not as it should be."""
     note = " Tuning data, no guarantee." if outcome.mode is Mode.TUNING else ""
     found: list[tuple[str, str | None, str]] = [
-        (claim.verdict.lower(), claim.name, f"{claim.name}: {statement(claim)}{note}")
+        (claim.verdict.lower(), claim.name, f"{claim.name}: {statement(outcome, claim)}{note}")
         for claim in outcome.claims
         if claim.verdict in ("REFUTED", "INCONCLUSIVE")
     ]

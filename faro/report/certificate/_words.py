@@ -98,21 +98,27 @@ def sentence(claim: Claim) -> str:
     return text[:1].upper() + text[1:] + strata + shift
 
 
-def result(claim: Claim) -> str:
+def proved(outcome: Outcome) -> str:
+    """Nothing is proved on data that were looked at."""
+    return "computed" if outcome.mode is Mode.TUNING else "proved"
+
+
+def result(outcome: Outcome, claim: Claim) -> str:
     """What was found: the proved number against the bound."""
-    proved = f"proved at most {shown(claim.ucb)}" if claim.ucb is not None and claim.ucb < 1 else "vacuous"
+    verb = proved(outcome)
+    upper = f"{verb} at most {shown(claim.ucb)}" if claim.ucb is not None and claim.ucb < 1 else "vacuous"
     if claim.verdict == "CERTIFIED":
-        return f"{proved}, which is within {claim.bound}"
+        return f"{upper}, which is within {claim.bound}"
     if claim.verdict == "REFUTED" and claim.lcb is not None:
-        return f"proved at least {shown(claim.lcb, up=False)}, which is more than {claim.bound}"
+        return f"{verb} at least {shown(claim.lcb, up=False)}, which is more than {claim.bound}"
     if claim.ucb is not None and claim.ucb <= claim.bound:
         return "too few people in some group; the policy asks for more before it looks"
-    return f"not shown to be within {claim.bound}, and not shown to be beyond it ({proved})"
+    return f"not shown to be within {claim.bound}, and not shown to be beyond it ({upper})"
 
 
-def statement(claim: Claim) -> str:
+def statement(outcome: Outcome, claim: Claim) -> str:
     """Claim and result as two sentences."""
-    text = result(claim)
+    text = result(outcome, claim)
     return f"{sentence(claim)}. {text[:1].upper()}{text[1:]}."
 
 
