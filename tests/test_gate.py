@@ -351,3 +351,40 @@ def test_a_ledger_needs_a_policy_that_names_it(tmp_path):
         ledgers.opened(Path(tmp_path / "l"), read_policy(tmp_path / "faro.toml")),
     ):
         pass
+
+
+PIECES = [b"nan", b"1e999", b'"', b",", b"\n", b"\x00", b"[", b"-", b"0", b"9" * 50, b"\xff", b"= ", b"inf"]
+
+
+def mutated(data, rng):
+    data = bytearray(data)
+    for _ in range(int(rng.integers(1, 4))):
+        at, kind = int(rng.integers(len(data))), rng.integers(4)
+        if kind == 0:
+            data[at] = int(rng.integers(256))
+        elif kind == 1:
+            del data[at : at + int(rng.integers(1, 30))]
+        elif kind == 2:
+            data[at:at] = PIECES[int(rng.integers(len(PIECES)))]
+        else:
+            data[at:at] = data[at : at + int(rng.integers(1, 60))]
+    return bytes(data)
+
+
+def test_broken_files_end_with_a_documented_code_and_one_line(gate):
+    rng = np.random.default_rng(9)
+    hand.write_csv(gate.folder / "audit.csv", FAIR[:60])
+    (gate.folder / "ledger.jsonl").unlink()
+    gate.faro("ledger", "init", gate.folder / "audit.csv")
+    names = ("faro.toml", "audit.csv", "ledger.jsonl", "ledger.jsonl.head")
+    good = {name: (gate.folder / name).read_bytes() for name in names}
+    seen = set()
+    for i in range(150):
+        for name in names:
+            (gate.folder / name).write_bytes(mutated(good[name], rng) if name == names[i % 3] else good[name])
+        code, out, err = gate.faro(*(("gate",), ("certify", "--disclose"))[i % 2], gate.folder / "audit.csv")
+        assert code in (0, 1, 2, 3, 5, 6), err
+        assert err.count("\n") == (code in (2, 5, 6))
+        assert bool(out) == (code in (0, 1, 3))
+        seen.add(code)
+    assert {2, 5, 6} <= seen
