@@ -16,5 +16,17 @@
     mixture     exact check of a mixture of iterates
     repair      what parity would cost, with shadow prices; dev-audit only
 
-Every function is pure and takes plain arrays. Formulas and proofs: docs/statistics.md.
+    policy      what must be shown, from faro.toml
+    columns     the cells of a scored table
+    audit       the audit table, checked and digested
+    cells       who is counted where, with what mass
+    claims      bounds of one claim about people, by its method
+    optimum     claims about tables of models: mixtures, linear heads
+    overlap     whether training saw an audited unit
+    certificate all claims of a policy, sealed
+    ledger      who looked at an audit set, and what each look may spend
+    looks       tune, gate, disclose: what each may show
+
+The functions above the policy are pure and take plain arrays. Formulas and proofs: docs/statistics.md; the files:
+docs/certificate-format.md.
 """

@@ -14,8 +14,9 @@ from typing import Any, NamedTuple
 
 from ..errors import DataError, NotIndependentError, UsageError
 from . import claims, optimum, overlap
-from .audit import Audit, audit_of, read_columns
+from .audit import Audit, audit_of
 from .cells import People
+from .columns import read_columns
 from .gate import Verdict, all_of
 from .ledger import Attempt, digest
 from .policy import Policy

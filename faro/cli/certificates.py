@@ -199,7 +199,7 @@ def _doubt(found: Certificate, case: Case, ledger: Path, options: argparse.Names
     import tempfile
 
     from .. import verify
-    from ..certify.audit import write_columns
+    from ..certify.columns import write_columns
 
     with tempfile.TemporaryDirectory() as folder:
         cert, table = Path(folder, "certificate.json"), Path(folder, "audit.csv")
