@@ -152,7 +152,6 @@ def main() -> None:
     parser.add_argument("--methods", nargs="+", default=list(METHODS), choices=list(METHODS))
     options = parser.parse_args()
     jax.config.update("jax_enable_x64", True)
-    jax.config.update("jax_disable_most_optimizations", True)  # small programs, run once: compiling is the time
 
     kept: list[str] = []
     aside: list[str] = []

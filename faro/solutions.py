@@ -6,7 +6,7 @@
     mixture    the weights of least selection loss whose expected rows are within the bound, on at most m + 1 iterates
 
 Expected rates are linear in the weights, so the mixture is a linear program (`faro.exact.mix`), and fits the bound
-where no iterate does. The best candidate is one of the iterates that are mixed. Source: Cotter et al. JMLR 2019.
+where no iterate does. The best candidate and the unconstrained optimum are mixed too. Source: Cotter et al. JMLR 2019.
 """
 
 from __future__ import annotations
@@ -23,6 +23,8 @@ from constraints import Constraint, Statistics
 from . import metrics, models
 from .errors import UsageError
 from .training import ROUNDING, Best, Data, Settings, outcome
+
+OTHERS = 2  # atoms before those that were kept: the best candidate, the unconstrained optimum
 
 
 class Solution(NamedTuple):
@@ -51,9 +53,16 @@ def choose(
     seeds, members = np.shape(best.finite)
     if settings.solution == "best":
         return Solution(alone, np.ones((seeds, members, 1)))
-    # atoms: the best one and all that were kept; the unconstrained member keeps nothing but its best
+    # atoms: the best one, the unconstrained one, and all that were kept; the unconstrained member has kept none
     first = jax.tree.map(
-        lambda one, many: np.concatenate([one, np.concatenate([np.repeat(one[:, :1], many.shape[2], 2), many], 1)], 2),
+        lambda one, many: np.concatenate(
+            [
+                one,
+                np.repeat(one[:, :1], members, 1),
+                np.concatenate([np.repeat(one[:, :1], many.shape[2], 2), many], 1),
+            ],
+            2,
+        ),
         alone,
         jax.tree.map(np.asarray, kept),
     )
@@ -66,8 +75,8 @@ def choose(
             own = weights[s, b]
             if settings.solution == "last":
                 own[-1] = 1
-            elif settings.solution == "average" and finite[1:].any():
-                own[1:] = finite[1:] / finite[1:].sum()
+            elif settings.solution == "average" and finite[OTHERS:].any():
+                own[OTHERS:] = finite[OTHERS:] / finite[OTHERS:].sum()
             elif settings.solution == "mixture":
                 own[:] = _mixed(model, constraint, settings, data[s], atoms, finite)
             else:

@@ -110,11 +110,10 @@ class _Stream:
         self.passes = max(1, math.ceil(settings.steps / (settings.every * len(shards))))
         self.whole, choices = devices.on(mesh), (devices.DATA,)
         self.dealt = devices.on(mesh, *choices)
-        self.first = self._placed(shards[0])
-        self.shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), self.first)
+        self.shapes = _shapes(self._placed(shards[0]))
         self.selection = devices.place(selection.pad(_up(selection.shape[0], self.multiple)), self.dealt)
         self.census = devices.compiled(mesh, self._census, [choices], ())
-        self.start = devices.compiled(mesh, self._start, [choices, choices], ())
+        self.start = devices.compiled(mesh, self._start, [choices], ())
         self.enter = devices.compiled(mesh, self._enter, [(), (), choices], ())
         self.play = devices.compiled(mesh, self._play, [(), (), (), choices], ())
         self.count = devices.compiled(mesh, self._count, [(), (), (), choices], ())
@@ -127,7 +126,7 @@ class _Stream:
 
     def _fingerprint(self) -> str:
         versions = [metadata.version(name) for name in ("faro-fairness", "jax", "flax", "optax")]
-        game = [repr(self.constraint), repr(self.game), self.seed, jax.device_count(), str(self.shapes)]
+        game = [repr(self.constraint), repr(self.game), self.seed, jax.device_count(), self.shapes]
         data = [devices.fetch(leaf).tobytes().hex() for leaf in jax.tree.leaves(self.population)]
         return hashlib.sha256(repr([versions, game, data]).encode()).hexdigest()
 
@@ -146,9 +145,11 @@ class _Stream:
         options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)
         for index, shard in zip(indices, stream.to_iter_dataset(options), strict=True):
             placed = self._placed(shard)
-            shapes = jax.tree.map(lambda leaf: (leaf.shape, leaf.dtype), placed)
-            if shapes != self.shapes:
-                raise UsageError(f"shard {index}: expected the shapes of shard 0, got {shapes}; pad with Choices.pad")
+            if _shapes(placed) != self.shapes:
+                raise UsageError(
+                    f"shard {index}: expected the shapes of shard 0, {self.shapes}, got {_shapes(placed)}; "
+                    "pad the last one with Choices.pad"
+                )
             yield placed
 
     def _visits(self, stage: int) -> list[int]:
@@ -183,7 +184,7 @@ class _Stream:
         )
         return _Position(member, zeros[1], zeros[0], looks)
 
-    def _start(self, shard: Choices, selection: Choices) -> _Position:
+    def _start(self, shard: Choices) -> _Position:
         init_key, key = jax.random.split(jax.random.key(self.seed))
         params = self.game.model.init(init_key, shard)
         free, rows = self.constraint.at(jnp.inf), len(self.constraint.labels())
@@ -230,9 +231,9 @@ class _Stream:
                     keeper.keep(name, position, now)
             return now
 
-        pilot = stage(0, "start", self.constraint.at(float("inf")), self.start(self.first, self.selection)).member
+        pilot = stage(0, "start", self.constraint.at(float("inf")), self.start(self._placed(self.shards[0]))).member
         constraint = jax.tree.map(lambda leaf: jnp.asarray(leaf, real), self.constraint)
-        done = stage(1, "game", self.constraint, self.enter(pilot, constraint, self.first))
+        done = stage(1, "game", self.constraint, self.enter(pilot, constraint, self._placed(self.shards[0])))
         free = all(math.isinf(part.bound) for part in self.constraint.parts())
         best = devices.fetch((pilot if free else done.member).best)
         progress(total - count, total)
@@ -265,6 +266,10 @@ class _Stream:
             sums, masses, weight = whole
             gap = np.asarray(self.constraint.gap(Statistics(sums.hard, masses)))
             return {"nll": float(sums.loss / weight), "gap": gap.tolist(), "ties": float(sums.ties / weight)}
+
+
+def _shapes(choices: Choices) -> str:
+    return ", ".join(str(jax.typeof(leaf)) for leaf in jax.tree.leaves(choices))
 
 
 def _up(n: int, multiple: int) -> int:

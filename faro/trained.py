@@ -181,11 +181,12 @@ def _rewards(model: models.Model, params: Any, choices: ct.Choices, twins: tuple
 
 def _drawn(base: Path, draw: dict[str, Any], params: Any) -> Draw:
     """The stored draw; `DataError` if its weights are no distribution over the atoms of the parameters."""
-    weights, by = tuple(float(weight) for weight in draw["weights"]), draw["by"]
+    weights, by = np.array(draw["weights"]), draw["by"]
     atoms = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(params)}
-    if atoms != {(len(weights),)} or min(weights) < 0 or abs(sum(weights) - 1) > 1e-9 or by not in ("unit", "choice"):
+    numbers = weights.dtype == np.float64 and atoms == {weights.shape}
+    if not (numbers and weights.min() >= 0 and abs(weights.sum() - 1) <= 1e-9 and by in ("unit", "choice")):
         raise DataError(f"{base}.json: draw: expected weights of {len(weights)} atoms that sum to 1, by unit or choice")
-    return Draw(weights, int(draw["seed"]), by)
+    return Draw(tuple(weights.tolist()), int(draw["seed"]), by)
 
 
 def _base(path: str | os.PathLike) -> Path:

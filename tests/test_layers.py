@@ -3,10 +3,12 @@
     5  cli        estimator    pytest_plugin
        api        show
     4  report                          plain records in; no jax, no cvxpy
+       streaming
     3  sweep      policy
        judge
     2  training   exact     certify    trained; strangers to each other
     1  data       models    lagrangian    metrics    notions    checkpoint
+       devices
     0  constraints                     never imports faro
 
 `errors` and `files` may be imported by all of faro; `verify` imports the standard library alone; the package's

