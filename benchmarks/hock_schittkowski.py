@@ -131,6 +131,8 @@ class Attempt(NamedTuple):
 
 def attempted(case: Case, method: Callable[[Any], Any], kept: bool) -> Attempt:
     """One solve, judged by residual and objective."""
+    # The method of multipliers takes few steps, so its time is compiling; the games take thousands.
+    jax.config.update("jax_disable_most_optimizations", method is MultiplierMethod)
     run = jax.jit(lambda x: solve(method(case.evaluate), x, gradients=GRADIENTS, tolerance=1e-6))
     result = run(case.start)
     worst = residual(slopes(case, result.params), np.asarray(result.multipliers))
