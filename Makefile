@@ -15,7 +15,7 @@ STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: frontier test lint bench clean help
+.PHONY: frontier certificates test lint bench coverage clean help
 
 help: ## this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [DATA=demo] [OUT=out/demo] [ARGS='--seeds 5']"
@@ -23,6 +23,12 @@ help: ## this list
 
 frontier: $(STAMP) ## sweep the accuracy-fairness frontier of DATA into OUT
 	@$(BIN)/faro frontier --data "$(DATA)" --out "$(OUT)" $(ARGS)
+
+certificates: $(STAMP) ## certify the points of the last frontier in OUT, once, on people nobody has looked at
+	@test -e "$(OUT)/faro.toml" || { $(BIN)/faro policy "$(OUT)" --out "$(OUT)/faro.toml" && \
+	  $(BIN)/faro ledger init "$(OUT)" --policy "$(OUT)/faro.toml" $(ARGS); }
+	@$(BIN)/faro certify "$(OUT)" --disclose --policy "$(OUT)/faro.toml" $(ARGS)
+	@$(BIN)/faro report "$(OUT)"
 
 test: $(STAMP) ## run the tests; FARO_DATA=folder adds those on real data
 	@$(BIN)/python -m pytest -q -n 2 $(ARGS)
@@ -34,6 +40,9 @@ lint: $(STAMP) ## ruff check, ruff format --check, mypy
 
 bench: $(STAMP) ## list the benchmarks, or run those named in ARGS
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+coverage: $(STAMP) ## how often the bounds of certificates are wrong at the boundary, into docs/coverage.md
+	@$(BIN)/python -m benchmarks.coverage --out docs/coverage.md $(ARGS)
 
 clean: ## remove .venv, caches and build output; keeps out/
 	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis

@@ -13,7 +13,7 @@ import jax.numpy as jnp
 import numpy as np
 
 import faro
-from faro import models
+from faro import devices, models
 from faro.judge import View
 from faro.notions import make_constraint
 from faro.sweep import Sweep, stack
@@ -29,8 +29,10 @@ def main() -> None:
     data = faro.load(options.data)
     constraint = make_constraint(data.attributes, **{k: data.defaults[k] for k in ("constraint", "attribute", "of")})
     view = View.of(data, 0)
-    own = stack([Data(*(data.choices(view.coding, view.rows[part]) for part in ("train", "selection")))])
-    sweep = Sweep(models.Linear(), Settings(), constraint)
+    mesh = devices.mesh(1)  # all devices on the data axis
+    parts = Data(*(data.choices(view.coding, view.rows[part]) for part in ("train", "selection")))
+    own = devices.place(stack([parts], mesh.shape["data"]), devices.on(mesh, None, "data"))
+    sweep = Sweep(models.Linear(), Settings(), constraint, mesh)
     pilots, _ = sweep.start(jnp.asarray([0]), own)
     print(f"{data.name}: {own.train.weight.shape[1]:,} choices, {sweep.rounds} rounds a call, {jax.default_backend()}")
     print(

@@ -14,7 +14,7 @@ import pandas as pd
 from constraints import Constraint
 
 from . import data as _data
-from . import models, report, sweep
+from . import devices, models, report, sweep
 from .data import Dataset
 from .data import Schema as Schema
 from .errors import UsageError
@@ -40,17 +40,20 @@ def train(
     model: str | models.Model = "linear",
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
+    mesh: str | None = None,
     progress: Progress = lambda done, total: None,
 ) -> TrainedModel:
     """Train one model whose gap on the train part is at most `bound`; `model.about["status"]` says whether it is.
 
     `data` is a data set's name, a file or frame with a `schema`, or a `Dataset`. `constraint` is a name (default: the
     data set's own) or a `Constraint`, which then brings its own bound. `bound = inf` trains without a constraint.
+    `mesh` deals the work out to several devices in another way than by default, as "data=4,sweep=2".
     """
     data, bound = _dataset(data, schema), _bound(bound)
     own = _constraint(data, constraint, attribute, of, within, bound)
     seed = _seeds([seed])[0]
-    return sweep.train(data, own, seed=seed, model=make_model(model), settings=_settings(settings), progress=progress)
+    own_model, own_settings = make_model(model), _settings(settings)
+    return sweep.train(data, own, seed=seed, model=own_model, settings=own_settings, mesh=mesh, progress=progress)
 
 
 def frontier(
@@ -65,6 +68,7 @@ def frontier(
     model: str | models.Model = "linear",
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
+    mesh: str | None = None,
     out: str | os.PathLike | None = None,
     overwrite: bool = False,
     command: str = "",
@@ -84,12 +88,13 @@ def frontier(
         seeds=_seeds(seeds),
         model=make_model(model),
         settings=_settings(settings),
+        mesh=mesh,
         folder=None if out is None else Path(out),
         overwrite=overwrite,
         command=command,
         progress=progress,
     )
-    if out is not None and not (run.reused and (Path(out) / "report.html").exists()):
+    if out is not None and devices.first() and not (run.reused and (Path(out) / "report.html").exists()):
         record = report.read_run(out)
         report.write_pictures(record, out)
         report.write_report(record, out)

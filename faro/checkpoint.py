@@ -11,13 +11,15 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from . import devices
 from .files import write_json
 
 
 class Keeper:
     """Results of named steps in `folder`; without one nothing is stored. A folder with another fingerprint is emptied.
 
-    Stored pytrees are arrays and PRNG keys; their structure is that of `compute`'s result, so no code is stored.
+    Stored pytrees are arrays and PRNG keys; their structure is that of `compute`'s result, so no code is stored. Of
+    several processes, which must share the folder, the first one keeps it in order.
     """
 
     def __init__(self, folder: Path | None, fingerprint: str = ""):
@@ -26,32 +28,67 @@ class Keeper:
         if self.folder is None:
             return
         key = self.folder / "fingerprint.json"
-        if self.folder.exists() and not (key.exists() and json.loads(key.read_text() or "null") == fingerprint):
-            shutil.rmtree(self.folder)
-        write_json(key, fingerprint)
+        if devices.first():
+            if self.folder.exists() and not (key.exists() and json.loads(key.read_text() or "null") == fingerprint):
+                shutil.rmtree(self.folder)
+            write_json(key, fingerprint)
+        devices.together("checkpoints")
 
-    def once(self, name: str, compute: Callable[[], Any]) -> Any:
-        """The stored result of this step, or that of `compute()`, which is stored before it is returned."""
+    def once(self, name: str, compute: Callable[[], Any], sharding: Any = None) -> Any:
+        """The stored result of this step, on devices as `sharding` says; or that of `compute()`, which is stored before
+        it is returned."""
         if self.folder is None:
             return compute()
+        if (self.folder / name).exists():  # orbax writes elsewhere and renames: what exists is whole
+            self.resumed.append(name)
+            return self._read(name, jax.eval_shape(compute), sharding)
+        result = compute()
+        self._write(name, result)
+        return result
+
+    def newest(self, name: str, state: Any, sharding: Any = None) -> tuple[int, Any]:
+        """Position and state that `keep` stored last under this name; (0, `state`) if there is none."""
+        found = sorted(self._kept(name))
+        if not found:
+            return 0, state
+        self.resumed.append(f"{name}-{found[-1]}")
+        return found[-1], self._read(f"{name}-{found[-1]}", jax.eval_shape(lambda: state), sharding)
+
+    def keep(self, name: str, position: int, state: Any) -> None:
+        """Store the state of a computation at this position, in place of earlier ones under this name."""
+        if self.folder is None:
+            return
+        earlier = self._kept(name)
+        self._write(f"{name}-{position}", state)
+        for other in earlier if devices.first() else ():
+            shutil.rmtree(self.folder / f"{name}-{other}")
+
+    def _kept(self, name: str) -> list[int]:
+        paths = [] if self.folder is None else self.folder.glob(f"{name}-*")
+        positions = [path.name.removeprefix(f"{name}-") for path in paths]
+        return [int(position) for position in positions if position.isdecimal()]  # others are half-written
+
+    def _write(self, name: str, tree: Any) -> None:
         import orbax.checkpoint as ocp  # here: a second of import that unstored runs do not need
 
-        place = self.folder / name
+        assert self.folder is not None
         with ocp.StandardCheckpointer() as store:
-            if place.exists():  # orbax writes elsewhere and renames: what exists is whole
-                shapes = jax.eval_shape(compute)
-                plain = [jax.eval_shape(_plain, leaf) for leaf in jax.tree.leaves(shapes)]
-                stored = store.restore(place, {str(i): leaf for i, leaf in enumerate(plain)})
-                self.resumed.append(name)
-                leaves = [_like(stored[str(i)], leaf) for i, leaf in enumerate(jax.tree.leaves(shapes))]
-                return jax.tree.unflatten(jax.tree.structure(shapes), leaves)
-            result = compute()
-            store.save(place, {str(i): _plain(leaf) for i, leaf in enumerate(jax.tree.leaves(result))})
-            return result
+            store.save(self.folder / name, {str(i): _plain(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))})
+
+    def _read(self, name: str, shapes: Any, sharding: Any) -> Any:
+        import orbax.checkpoint as ocp
+
+        assert self.folder is not None
+        leaves = jax.tree.leaves(shapes)
+        plain = [jax.eval_shape(_plain, leaf) for leaf in leaves]
+        placed = {str(i): jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=sharding) for i, p in enumerate(plain)}
+        with ocp.StandardCheckpointer() as store:
+            stored = store.restore(self.folder / name, placed)
+        return jax.tree.unflatten(jax.tree.structure(shapes), [_like(stored[str(i)], p) for i, p in enumerate(leaves)])
 
     def close(self) -> None:
         """Remove what was stored: the computation is finished."""
-        if self.folder is not None:
+        if self.folder is not None and devices.first():
             shutil.rmtree(self.folder, ignore_errors=True)
 
 

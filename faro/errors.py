@@ -17,3 +17,22 @@ class DataError(FaroError, ValueError):
     """The data break a promise: missing column, unknown level, NaN, one group only, absent file. Exit code 5."""
 
     exit_code = 5
+
+
+class NoProofError(FaroError, ArithmeticError):
+    """A solver gave neither a result nor a reason why there is none; never a pass. Exit code 7."""
+
+    exit_code = 7
+
+
+class NotIndependentError(FaroError, ValueError):
+    """The audit is not independent of training, of itself, or of earlier answers: leak, duplicate row, ledger. Exit
+    code 6."""
+
+    exit_code = 6
+
+
+class UnprovedError(FaroError, ValueError):
+    """A certificate that the checker cannot prove. Exit code 4."""
+
+    exit_code = 4

@@ -69,6 +69,9 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError("This classifier needs 2 classes; the data contain only one class.")
         check_bounds([self.bound])
+        settings = self.settings or Settings()
+        if (settings.solver, settings.solution) != ("game", "best"):
+            raise ValueError("settings: this classifier plays the game and returns its best candidate; use faro.train")
         code = None if sensitive_features is None else self._groups(sensitive_features, len(X))
         self.mean_, self.scale_ = X.mean(0), X.std(0)
         self.scale_ = np.where(self.scale_ > 1e-12 * np.abs(self.mean_), self.scale_, 1.0)
@@ -79,7 +82,7 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
             if len(self.groups_) < 2:
                 raise DataError(f"sensitive_features: expected two groups or more, got only {self.groups_[0]!r}")
             fit_for(constraint, choices, "X")
-        game = Game(make_model(self.model), self.settings or Settings())
+        game = Game(make_model(self.model), settings)
         seed = (
             np.random.RandomState(self.random_state) if not hasattr(self.random_state, "randint") else self.random_state
         )

@@ -23,13 +23,23 @@ import constraints as ct
 from constraints import Choices, Constraint, RateConstraint
 
 from . import metrics, models
-from .data import Coding, Dataset
+from .data import Coding, Dataset, write_units
 from .errors import DataError
 from .files import replacing, write_json
-from .trained import TrainedModel, load_model
+from .solutions import Solution
+from .trained import Draw, TrainedModel, load_model
 from .training import Best, Look, Settings, outcome
 
-PARTS = {"train": ("train", "dual"), "selection": ("selection",), "dev": ("dev",)}  # one data set for both players
+SEEN = ("train", "dual", "selection")  # the parts that a model has been fitted to or chosen by
+PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # by `Settings.dual_data`
+    "train": {
+        "train": ("train", "dual"),
+        "selection": ("selection",),
+        "dev": ("dev",),
+    },  # one data set for both players
+    "own": {"train": ("train",), "selection": ("selection",), "dual": ("dual",), "dev": ("dev",)},
+}
+ASKED = {"train": "train", "own": "dual"}  # the part whose gap is held against the bound
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,8 +51,8 @@ class View:
     rows: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, data: Dataset, seed: int) -> View:
-        rows = {part: data.rows(names, seed) for part, names in PARTS.items()}
+    def of(cls, data: Dataset, seed: int, dual_data: str = "train") -> View:
+        rows = {part: data.rows(names, seed) for part, names in PARTS[dual_data].items()}
         return cls(seed, data.fit_coding(rows["train"]), rows)
 
 
@@ -61,7 +71,10 @@ class Frontier:
         """Write models/, frontier.csv, traces.npz and, last, manifest.json, each in one piece."""
         folder = Path(folder)
         for name, model in zip(self.table["model"], self.models, strict=True):
-            model.save(folder / name)
+            dataclasses.replace(model, seen=None).save(folder / name)
+            units = folder / "models" / f"seed{model.about['seed']}.units.txt"
+            if model.seen is not None and not units.exists():  # the same for all models of a seed
+                write_units(units, model.seen, model.salt)
         with replacing(folder / "frontier.csv") as temporary:
             self.table.to_csv(temporary, index=False)
         with replacing(folder / "traces.npz") as temporary, open(temporary, "wb") as file:
@@ -82,7 +95,7 @@ class Frontier:
         folder = Path(folder)
         for name in ("manifest.json", "report.html", "frontier.png", "frontier.svg", "frontier.csv", "traces.npz"):
             (folder / name).unlink(missing_ok=True)
-        for path in (folder / "models").glob("bound*-seed*.*"):
+        for path in [*(folder / "models").glob("bound*-seed*.*"), *(folder / "models").glob("seed*.units.txt")]:
             path.unlink()
 
     @classmethod
@@ -102,7 +115,7 @@ class Frontier:
 
 def _exact(table: pd.DataFrame) -> pd.DataFrame:
     """The table with numbers read exactly as they were written; pandas' default reader may be off in the last digit."""
-    words = {"constraint", "status", "model"}
+    words = {"constraint", "status", "model", "certified_verdict"}
     for name in table:
         if name == "pareto":
             table[name] = table[name] == "True"
@@ -113,19 +126,22 @@ def _exact(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def judge(data, constraint, constraints, model, settings, views, best: Best, trace: Look) -> Frontier:
+def judge(
+    data, constraint, constraints, model, settings, views, best: Best, solution: Solution, trace: Look
+) -> Frontier:
     """Every member's figures in float64 from its saved parameters, its status, and who is not dominated."""
     figures = {}
+    parts = PARTS[settings.dual_data]
     population: Any = None if data.population is None else data.population.dataset()
     with jax.enable_x64(True):
-        figure = jax.jit(lambda params, choices: _figures(model, constraint, params, choices))
+        figure = jax.jit(lambda own, choices: _figures(model, constraint, own, choices))
         largest = max(len(rows) for view in views for rows in view.rows.values())  # one shape, one compilation
-        for part in [*PARTS, *(["population"] if population else [])]:
+        for part in [*parts, *(["population"] if population else [])]:
             for s, view in enumerate(views):
-                own, rows = (data, view.rows[part]) if part in PARTS else (population, None)
+                own, rows = (data, view.rows[part]) if part in parts else (population, None)
                 choices = own.choices(view.coding, rows, twins=constraint.twins(), dtype=np.float64).pad(largest)
-                params = jax.tree.map(lambda leaf, s=s: jnp.asarray(leaf[s], jnp.float64), best.params)
-                figures[part, s] = jax.tree.map(np.asarray, figure(params, choices))
+                members = jax.tree.map(lambda leaf, s=s: jnp.asarray(leaf[s], jnp.float64), solution)
+                figures[part, s] = jax.tree.map(np.asarray, figure(members, choices))
     names = [part.name() for part in constraint.parts()]
     knows = population is not None and data.population.constraint == constraint.name()
     cells = [
@@ -134,6 +150,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
         if isinstance(part, RateConstraint)
         for cell in part.cells()
     ]
+    seen = [np.unique(data.units[data.rows(SEEN, view.seed)]) for view in views]
     records, trained = [], []
     for b, own in enumerate(constraints):
         asked = [float(part.bound) for part in own.parts()]
@@ -141,7 +158,7 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
             judged = {
                 part: jax.tree.map(lambda leaf, b=b: leaf[b], own) for (part, t), own in figures.items() if t == s
             }
-            status = _status(judged["train"], asked, bool(best.finite[s, b]), settings)
+            status = status_of(judged[ASKED[settings.dual_data]], asked, bool(best.finite[s, b]), settings)
             record = {
                 "constraint": constraint.name(),
                 "bound": max(asked),
@@ -168,7 +185,10 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
             record["smallest_train_gap"] = float(np.max(best.smallest_gap[s, b]))
             record["model"] = f"models/bound{b:02d}-seed{view.seed}.json"
             records.append(record)
-            params = jax.tree.map(lambda leaf, s=s, b=b: np.asarray(leaf[s, b]), best.params)
+            params, weights = solution.of(s, b)
+            draw = Draw(tuple(weights.tolist()), view.seed) if len(weights) > 1 else None
+            if draw is None:
+                params = jax.tree.map(lambda leaf: leaf[0], params)
             about = {
                 "data": data.name,
                 "digest": data.digest,
@@ -177,41 +197,48 @@ def judge(data, constraint, constraints, model, settings, views, best: Best, tra
                 "bound": [_finite(bound) for bound in asked],
                 "status": status,
                 "temperature": settings.temperature,
-                "figures": {key: _finite(value) for key, value in record.items() if key.startswith(tuple(PARTS))},
+                "figures": {key: _finite(value) for key, value in record.items() if key.startswith(tuple(parts))},
             }
-            trained.append(TrainedModel(model, params, view.coding, data.schema, about))
+            trained.append(TrainedModel(model, params, view.coding, data.schema, about, seen[s], draw))
     table = pd.DataFrame(records)
     table["pareto"] = pareto(table)
     order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]
     step = settings.every * np.arange(1, np.asarray(trace.loss).shape[2] + 1)
     fields = {"loss": trace.loss, "gap": trace.gap, "violation": trace.violation, "multiplier": trace.multipliers}
+    fields |= {**trace.kkt._asdict(), "capped": trace.capped}
     traces = {name: np.stack([np.asarray(values)[s, b] for s, b in order]) for name, values in fields.items()}
     manifest = _manifest(data, constraint, cells, constraints, views, model, settings)
     return Frontier(table, trained, {"step": step, **traces}, manifest)
 
 
-def _figures(model: models.Model, constraint: Constraint, params: Any, choices: Choices) -> dict[str, Array]:
-    """Figures of all members of a seed on one part; one member at a time, so memory does not grow with the sweep."""
+def _figures(model: models.Model, constraint: Constraint, members: Solution, choices: Choices) -> dict[str, Array]:
+    """Figures of all members of a seed on one part, in expectation over the draw of an atom; one member at a time, so
+    memory does not grow with the sweep."""
 
-    def of_member(own):
-        hard = outcome(model, own, choices, ct.Hard(), constraint.twins())
-        statistics = constraint.statistics(hard, choices)
-        pieces = zip(constraint.parts(), ct.pieces(constraint, statistics), strict=True)
-        rates = [part.rates(piece) for part, piece in pieces if isinstance(part, RateConstraint)]
-        return {
-            "n": jnp.sum(choices.weight > 0),
+    def of_atom(params):
+        hard = outcome(model, params, choices, ct.Hard(), constraint.twins())
+        return constraint.statistics(hard, choices), {
             "accuracy": metrics.accuracy(hard.rewards, choices),
             "nll": metrics.nll(hard.rewards, choices),
             "ece": metrics.ece(hard.rewards, choices),
             "ties": metrics.ties(hard.rewards, choices),
+        }
+
+    def of_member(own: Solution):
+        seen = jax.lax.map(of_atom, own.params)
+        statistics, figures = jax.tree.map(lambda leaf: jnp.tensordot(own.weights, leaf, 1), seen)
+        pieces = zip(constraint.parts(), ct.pieces(constraint, statistics), strict=True)
+        rates = [part.rates(piece) for part, piece in pieces if isinstance(part, RateConstraint)]
+        return figures | {
+            "n": jnp.sum(choices.weight > 0),
             "gap": constraint.gap(statistics),
             "rates": jnp.concatenate([jnp.zeros(0), *rates]),
         }
 
-    return jax.lax.map(of_member, params)
+    return jax.lax.map(of_member, members)
 
 
-def _status(train: dict[str, Any], bounds: list[float], finite: bool, settings: Settings) -> str:
+def status_of(train: dict[str, Any], bounds: list[float], finite: bool, settings: Settings) -> str:
     """FEASIBLE, INFEASIBLE or DIVERGED, from the saved parameters in float64 against the bound that was asked."""
     if not (finite and np.isfinite(train["nll"])):
         return "DIVERGED"

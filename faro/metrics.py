@@ -34,9 +34,14 @@ def accuracy(rewards: Array, choices: Choices) -> Array:
     return _mean(total(pieces(choices.chosen * read(Hard(), rewards, choices).decisions)), choices)
 
 
+def tied(rewards: Array, choices: Choices) -> Array:
+    """Whether the best alternative is not unique, `[n]` bool."""
+    return highest(pieces(read(Hard(), rewards, choices).decisions)) < 1
+
+
 def ties(rewards: Array, choices: Choices) -> Array:
     """Share of the choices whose best alternative is not unique, in [0, 1]."""
-    return _mean(highest(pieces(read(Hard(), rewards, choices).decisions)) < 1, choices)
+    return _mean(tied(rewards, choices), choices)
 
 
 def ece(rewards: Array, choices: Choices) -> Array:

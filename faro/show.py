@@ -153,3 +153,17 @@ def show_clauses(name: str, results: dict[str, str]) -> None:
         console.print(
             f"  [red]fails[/red]  {escape(clause)}: {escape(broken)}" if broken else f"  holds  {escape(clause)}"
         )
+
+
+def show_certificate(rows: list[dict[str, Any]], notes: list[str], verdict: str) -> None:
+    """A row per claim, notes, and the verdict last."""
+    console = _console()
+    table = _table(*rows[0], fold=True)
+    for row in rows:
+        table.add_row(
+            *(("-" if v is None else f"{v:.4f}" if isinstance(v, float) else escape(str(v))) for v in row.values())
+        )
+    console.print(table)
+    for note in notes:
+        console.print(escape(note))
+    console.print(f"[bold]{verdict}[/bold]")

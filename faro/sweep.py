@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import math
 import time
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -21,35 +22,46 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
+from jax.sharding import Mesh
 
 import constraints as ct
 from constraints import Choices, Constraint
 
-from . import models
+from . import devices, models
 from .checkpoint import Keeper
 from .data import Dataset
 from .errors import DataError, UsageError
 from .judge import Frontier, View, judge
+from .solutions import choose
 from .trained import TrainedModel
 from .training import Data, Game, Look, Member, Settings
 
 Progress = Callable[[int, int], None]  # (done, total)
 STRETCHES = 10  # calls of the compiled program, and checkpoints, per sweep
+KEPT = 5  # iterates of each that a mixture may draw on, of every member
 LOWEST_BOUND = 0.01
 UNCONSTRAINED = float("inf")  # the bound of the members that are not constrained
 
 
 class Sweep:
-    """The compiled programs of one sweep. `traced` counts how often each was traced: once, whatever the grid."""
+    """The compiled programs of one sweep, partitioned on a mesh: bounds on one axis, choices on the other.
 
-    def __init__(self, model: models.Model, settings: Settings, constraint: Constraint):
-        self.game = Game(model, settings)
+    `traced` counts how often each was traced: once, whatever the grid and the mesh.
+    """
+
+    def __init__(
+        self, model: models.Model, settings: Settings, constraint: Constraint, mesh: Mesh, rows: int | None = None
+    ):
+        self.game = Game(model, settings, rows)
         self.constraint = constraint
+        self.mesh = mesh
         self.rounds = -(-settings.rounds // STRETCHES)  # per call of `advance`
+        self.keep = settings.solution != "best"
         self.traced = {"start": 0, "advance": 0}
-        self.start = jax.jit(self._start)
-        self.enter = jax.jit(self._enter)
-        self.advance = jax.jit(self._advance)
+        lanes, members, choices = (devices.SWEEP,), (None, devices.SWEEP), (None, devices.DATA)
+        self.start = devices.compiled(mesh, self._start, [(), choices], ())
+        self.enter = devices.compiled(mesh, self._enter, [(), lanes, choices], members)
+        self.advance = devices.compiled(mesh, self._advance, [members, lanes, choices], members)
 
     def _start(self, seeds: Array, data: Data) -> tuple[Member, Look]:
         self.traced["start"] += 1
@@ -71,13 +83,21 @@ class Sweep:
         def of_seed(own_states, own):
             def play(pair):
                 state, constraint = pair
-                return self.game.advance(state, constraint, own, self.rounds)
+                return self.game.advance(state, constraint, own, self.rounds, self.keep)
 
             # networks go one bound at a time on a CPU, where a member's activations should stay in the cache
-            lanes = None if isinstance(self.game.model, models.Linear) or jax.default_backend() != "cpu" else 1
-            return jax.vmap(play)((own_states, members)) if lanes is None else jax.lax.map(play, (own_states, members))
+            pairs, lanes = (own_states, members), self.mesh.shape[devices.SWEEP]
+            if isinstance(self.game.model, models.Linear) or jax.default_backend() != "cpu":
+                return jax.vmap(play)(pairs)
+            if lanes == 1:
+                return jax.lax.map(play, pairs)
+            dealt = jax.tree.map(lambda leaf: leaf.reshape(lanes, -1, *leaf.shape[1:]), pairs)
+            played = jax.vmap(lambda own: jax.lax.map(play, own))(dealt)
+            return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), played)
 
-        return jax.vmap(of_seed)(states, data)
+        states, look = jax.vmap(of_seed)(states, data)
+        spaced = np.unique(np.linspace(0, self.rounds, KEPT + 1)[1:].astype(int) - 1)
+        return states, look._replace(params=jax.tree.map(lambda leaf: leaf[:, :, spaced], look.params))
 
 
 def frontier(
@@ -88,6 +108,7 @@ def frontier(
     seeds: Sequence[int] | int = 3,
     model: models.Model | None = None,
     settings: Settings | None = None,
+    mesh: str | None = None,
     folder: str | Path | None = None,
     overwrite: bool = False,
     command: str = "",
@@ -97,8 +118,9 @@ def frontier(
 
     `bounds` is a list, or how many to lay geometrically from 0.01 to the unconstrained train gap (mean over seeds).
     With `folder`, results and progress are kept there: a killed sweep goes on where it stopped, a finished one is read,
-    another one is a `UsageError` unless `overwrite`. `UsageError` also for a bound that is negative or NaN and for a
-    constraint that no model can move; `DataError` for data that cannot carry it.
+    another one is a `UsageError` unless `overwrite`. All devices of all processes are used: see `faro.devices.mesh`.
+    `UsageError` also for a bound that is negative or NaN and for a constraint that no model can move; `DataError` for
+    data that cannot carry it.
     """
     if isinstance(bounds, int):
         if bounds < 1:
@@ -113,7 +135,7 @@ def frontier(
             return [constraint.at(b) for b in asked]
 
     lowest = LOWEST_BOUND if isinstance(bounds, int) else min(asked)
-    run = _Run(data, constraint.at(lowest), grid, seeds, model, settings)
+    run = _Run(data, constraint.at(lowest), grid, seeds, model, settings, mesh)
     return run.result(None if folder is None else Path(folder), overwrite, command, progress)
 
 
@@ -124,12 +146,13 @@ def train(
     seed: int = 0,
     model: models.Model | None = None,
     settings: Settings | None = None,
+    mesh: str | None = None,
     progress: Progress = lambda done, total: None,
 ) -> TrainedModel:
     """One model under one constraint, at the constraint's own bound: a sweep of one. `about` has its figures."""
     check_bounds([float(part.bound) for part in constraint.parts()])
     data = dataclasses.replace(data, population=None)  # one model is judged on the data it comes from
-    members = _Run(data, constraint, lambda gap: [constraint], [seed], model, settings).result(
+    members = _Run(data, constraint, lambda gap: [constraint], [seed], model, settings, mesh).result(
         None, False, "", progress
     )
     unconstrained = all(part.bound == UNCONSTRAINED for part in constraint.parts())
@@ -194,14 +217,22 @@ def fit_for(constraint: Constraint, choices: Choices, where: str) -> list[str]:
 class _Run:
     """One sweep from data to judgement; `grid(unconstrained gap)` lists the constraints of its members."""
 
-    def __init__(self, data: Dataset, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any):
+    def __init__(
+        self, data: Dataset, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any, mesh: Any
+    ):
         self.data, self.constraint, self.grid = data, constraint, grid
         self.model, self.settings = model or models.Linear(), settings or Settings()
         self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UsageError(f"expected one or more different seeds, none negative, got {self.seeds}")
+        if self.settings.solver == "exact":
+            from . import solved  # cvxpy takes long to import, and the game needs none
+
+            self.constraint = solved.check(self.model, constraint)
+            self.grid = lambda gap: [solved.check(self.model, own) for own in grid(gap)]
         if not data.labelled:
             raise DataError(f"{data.name}: training needs labels; name the label column in the schema")
+        self.mesh = devices.mesh(len(self.grid(1.0)), mesh)
         self.fingerprint = self._fingerprint()
 
     def _fingerprint(self) -> str:
@@ -223,18 +254,28 @@ class _Run:
             elif not overwrite:
                 raise UsageError(f"{folder} holds another finished run; choose another --out, or add --overwrite")
         began = time.perf_counter()
-        views = [View.of(self.data, seed) for seed in self.seeds]
+        views = [View.of(self.data, seed, self.settings.dual_data) for seed in self.seeds]
         members, notes = [], []
         for view in views:
             _somebody_counts(self.data, view)
-            members.append(Data(*(_choices(self.data, view, part, self.constraint) for part in Data._fields)))
+            parts = [part for part in Data._fields if part in view.rows]
+            members.append(Data(**{part: _choices(self.data, view, part, self.constraint) for part in parts}))
             for note in fit_for(self.constraint, members[-1].train, f"{self.data.name}, seed {view.seed}"):
                 notes += [note] if note not in notes else []
-        keeper = Keeper(None if folder is None else folder / ".progress", self.fingerprint)
-        sweep = Sweep(self.model, self.settings, self.constraint)
-        constraints, best, trace = self._play(sweep, stack(members), keeper, progress)
+        keeper = Keeper(None if folder is None else folder / ".progress", f"{self.fingerprint} {self.mesh.shape}")
+        rows = max(own.train.shape[0] for own in members)
+        sweep = Sweep(self.model, self.settings, self.constraint, self.mesh, rows)
+        if self.settings.solver == "exact":
+            constraints, best, trace = self._solve(views, progress)
+        else:
+            stacked = stack(members, math.lcm(self.mesh.shape[devices.DATA], self.settings.microbatch or 1))
+            constraints, best, trace = self._play(sweep, stacked, keeper, progress)
         everyone = [self.constraint.at(UNCONSTRAINED), *constraints]
-        run = judge(self.data, self.constraint, everyone, self.model, self.settings, views, best, trace)
+        mixes = self.settings.solution == "mixture"
+        solution = choose(
+            self.model, constraints, self.settings, self._exactly(views) if mixes else [], best, trace.params
+        )
+        run = judge(self.data, self.constraint, everyone, self.model, self.settings, views, best, solution, trace)
         run.manifest.update(
             notes=notes,
             command=command,
@@ -243,20 +284,51 @@ class _Run:
             traced=sweep.traced,
             seconds=round(time.perf_counter() - began, 2),
         )
-        if folder is not None:
+        if folder is not None and devices.first():
             Frontier.clear(folder)
             run.save(folder)
-            keeper.close()
+        devices.together("saved")
+        keeper.close()
         progress(STRETCHES + 2, STRETCHES + 2)
         return run
+
+    def _solve(self, views: list[View], progress: Progress) -> tuple[list[Constraint], Any, Any]:
+        """What `_play` gives, by exact solves."""
+        from . import solved
+
+        progress(0, STRETCHES + 2)
+        return solved.solve(self._exactly(views), self.grid, self.constraint, self.settings)
+
+    def _exactly(self, views: list[View]) -> list[Data]:
+        """What every seed trains on in float64, as it is judged."""
+        with jax.enable_x64(True):
+            return [
+                Data(
+                    *(
+                        _choices(self.data, view, part, self.constraint, np.float64)
+                        for part in Data._fields
+                        if part in view.rows
+                    )
+                )
+                for view in views
+            ]
 
     def _play(self, sweep: Sweep, data: Data, keeper: Keeper, progress: Progress) -> tuple[list[Constraint], Any, Any]:
         """Train everybody: the constraints of the grid, and `Best` and `Look` as numpy, `[seeds, 1 + bounds, ...]`, the
         unconstrained members first."""
         progress(0, STRETCHES + 2)
-        pilots, pilot_looks = keeper.once("start", lambda: sweep.start(jnp.asarray(self.seeds), data))
-        constraints = self.grid(float(np.max(np.asarray(pilots.best.gap), -1).mean()))
-        lanes = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf, float) for leaf in leaves]), *constraints)
+        whole, members = devices.on(self.mesh), devices.on(self.mesh, None, devices.SWEEP)
+        data = devices.place(data, devices.on(self.mesh, None, devices.DATA))
+        seeds = devices.place(np.asarray(self.seeds), whole)
+        start = keeper.once("start", lambda: sweep.start(seeds, data), whole)
+        pilots, pilot_looks = start[0], devices.fetch(start[1])
+        pilot_best = devices.fetch(pilots.best)
+        constraints = self.grid(float(np.max(pilot_best.gap, -1).mean()))
+        spare = -len(constraints) % self.mesh.shape[devices.SWEEP]  # every device has the same number of members
+        padded = [*constraints, *[constraints[-1]] * spare]
+        real = jnp.result_type(float)
+        lanes = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf, real) for leaf in leaves]), *padded)
+        lanes = devices.place(lanes, devices.on(self.mesh, devices.SWEEP))
         states: Any = None
         looks = []
         for stretch in range(STRETCHES):
@@ -266,19 +338,22 @@ class _Run:
                 entered = sweep.enter(pilots, lanes, data) if states is None else states
                 return sweep.advance(entered, lanes, data)
 
-            states, look = jax.block_until_ready(keeper.once(f"stretch{stretch}", play))
-            looks.append(look)
+            states, look = jax.block_until_ready(keeper.once(f"stretch{stretch}", play, members))
+            looks.append(devices.fetch(look))
+        iterates = jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *[look.params for look in looks])
+        looks = [look._replace(params=None) for look in looks]
         progress(STRETCHES + 1, STRETCHES + 2)
-        first = jax.tree.map(lambda leaf: np.asarray(leaf)[:, None], (pilots.best, pilot_looks))
-        rest = (states.best, jax.tree.map(lambda *leaves: jnp.concatenate(leaves, 2), *looks))
-        best, trace = jax.tree.map(lambda a, b: np.concatenate([a, np.asarray(b)], 1), first, rest)
-        return constraints, best, trace
+        first = jax.tree.map(lambda leaf: leaf[:, None], (pilot_best, pilot_looks))
+        rest = (devices.fetch(states.best), jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *looks))
+        kept = 1 + len(constraints)
+        best, trace = jax.tree.map(lambda a, b: np.concatenate([a, b], 1)[:, :kept], first, rest)
+        return constraints, best, trace._replace(params=jax.tree.map(lambda leaf: leaf[:, : kept - 1], iterates))
 
 
-def _choices(data: Dataset, view: View, part: str, constraint: Constraint) -> Choices:
+def _choices(data: Dataset, view: View, part: str, constraint: Constraint, dtype: Any = np.float32) -> Choices:
     """The choices of a part for training, weights in units of their mean: no statistic sees the unit, float32 would."""
     rows = view.rows[part]
-    choices = data.choices(view.coding, rows, twins=constraint.twins())
+    choices = data.choices(view.coding, rows, twins=constraint.twins(), dtype=dtype)
     weight = data.parsed.weight[rows]
     return choices.replace(weight=jnp.asarray(weight / weight.mean(), choices.weight.dtype))
 
@@ -289,8 +364,13 @@ def _somebody_counts(data: Dataset, view: View) -> None:
             raise DataError(f"{data.name}, seed {view.seed}: every weight in the {part} part is 0; nobody counts there")
 
 
-def stack(members: list[Data]) -> Data:
-    """One `Data` with a leading axis of seeds; parts are padded to the largest seed's."""
-    sizes = [max(part.shape[0] for part in parts) for parts in zip(*members, strict=True)]
-    padded = [Data(*(part.pad(size) for part, size in zip(own, sizes, strict=True))) for own in members]
-    return jax.tree.map(lambda *leaves: jnp.asarray(np.stack([np.asarray(leaf) for leaf in leaves])), *padded)
+def stack(members: list[Data], multiple: int = 1) -> Data:
+    """One `Data` on the host with a leading axis of seeds; parts are padded to the largest seed's, and to a multiple of
+    this many choices."""
+
+    def largest(*parts):
+        size = max(part.shape[0] for part in parts)
+        padded = [part.pad(size + -size % multiple) for part in parts]
+        return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *padded)
+
+    return jax.tree.map(largest, *members, is_leaf=lambda node: isinstance(node, Choices))

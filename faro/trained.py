@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,23 +19,49 @@ import safetensors.numpy
 import constraints as ct
 
 from . import models
-from .data import PARTS, Coding, Dataset, Schema, assign, read_table
-from .errors import DataError, UsageError
+from .data import PARTS, Coding, Dataset, Schema, assign, read_table, write_units
+from .data.split import uniform
+from .errors import DataError, FaroError, UsageError
 from .files import replacing, write_json
 
 FORMAT = "faro-model/1"
 
 
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """How a randomised model decides: atom j with probability `weights[j]`, drawn once per unit (or per choice).
+
+    u = the hash of the salt "faro mixture SEED" and the id (blake2b keyed by the salt, 53 bits), in [0, 1); the atom is
+    the first one whose cumulative weight exceeds u. So a person meets one model whatever the order of rows, and anyone
+    can repeat the draw.
+    """
+
+    weights: tuple[float, ...]  # sum to 1
+    seed: int = 0
+    by: str = "unit"  # or "choice"
+
+    def atoms(self, data: Dataset) -> np.ndarray:
+        """`[n]` which atom decides each choice."""
+        ids = [str(unit) for unit in data.units]
+        if self.by == "choice":
+            ids = [f"{unit} {choice}" for unit, choice in zip(ids, data.choice_ids, strict=True)]
+        u = uniform(f"faro mixture {self.seed}", ids)
+        return np.searchsorted(np.cumsum(self.weights)[:-1], u, side="right")
+
+
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedModel:
     """`model` with its `params`; `coding` and `schema` turn a table into what it reads; `about` says how it was made
-    (data set, seed, constraint, bound, status, figures)."""
+    (data set, seed, constraint, bound, status, figures). With a `draw` it is a randomised choice among atoms, and
+    leaves of `params` have a leading axis of them."""
 
     model: models.Model
     params: Any
     coding: Coding
     schema: Schema
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    seen: np.ndarray | None = None  # units of train, dual and selection, where the model comes from training
+    draw: Draw | None = None
 
     def read(self, data: Any, labels: bool | None = None) -> Dataset:
         """`data` (a `Dataset`, DataFrame or path) as this model's schema reads it; labels are optional."""
@@ -45,26 +73,53 @@ class TrainedModel:
         return Dataset.from_table(table, self.schema, name=None if table is data else Path(data).name, labels=labels)
 
     def rewards(self, data: Any) -> np.ndarray:
-        """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative."""
-        data = self.read(data)
-        with jax.enable_x64(True):
-            choices = data.choices(self.coding, dtype=np.float64)
-            params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
-            rewards = jax.jit(lambda p, c: models.rewards(self.model, p, c))(params, choices)
-            return np.where(np.asarray(choices.available), np.asarray(rewards), np.nan)
+        """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative; of the atom that is
+        drawn for each choice, if the model is randomised."""
+        return self._rewards(self.read(data), ())[0]
 
-    def score(self, data: Any) -> pd.DataFrame:
+    def _rewards(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Rewards, and `[n, K, L]` of twins, of the atom that is drawn for each choice."""
+        rewards, moved = self._atoms(data, twins)
+        drawn = np.zeros(data.n, int) if self.draw is None else self.draw.atoms(data)
+        every = np.arange(data.n)
+        return rewards[drawn, every], {name: own[drawn, every] for name, own in moved.items()}
+
+    def _atoms(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Rewards of every atom, `[A, n, K]`, and of twins, `[A, n, K, L]`; NaN where the design supports none."""
+        with jax.enable_x64(True):
+            choices = data.choices(self.coding, twins=twins, dtype=np.float64)
+            params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
+            if self.draw is None:
+                params = jax.tree.map(lambda leaf: leaf[None], params)
+            rewards, moved = _rewards(self.model, params, choices, tuple(twins))
+            valid = {name: np.asarray(choices.twins[name].valid) for name in twins}
+            return (
+                np.where(np.asarray(choices.available), np.asarray(rewards), np.nan),
+                {name: np.where(valid[name], np.asarray(moved[name]), np.nan) for name in twins},
+            )
+
+    def score(self, data: Any, twins: Sequence[str] = (), *, expected: bool = False) -> pd.DataFrame:
         """The scored table: a row per alternative that is not the outside option, in the order of the data.
 
         Columns `unit, choice, alternative`, one per attribute (its level; empty = does not apply), `label` (share of
         the choice; NaN without labels), `reward`, `decision` (hard, ties shared, in [0, 1]), `weight`, and `part`,
-        where this model's seed puts the unit.
+        where this model's seed puts the unit; for each attribute in `twins` a column `reward:NAME=LEVEL` per level, the
+        reward when it is set to that level. With `expected`, the decisions of a randomised model are means over its
+        draw and there is no one `reward` (NaN), so no twins either; for any other model nothing changes.
         """
         data = self.read(data)
-        rewards = self.rewards(data)
+        for name in twins:
+            self.schema.twin(name)
+        draw = self.draw if expected else None
+        if draw is not None and twins:
+            raise UsageError("twins: a randomised model has no one reward to expect; leave out twins, or expected")
         parsed = data.parsed
+        rewards, moved = self._rewards(data, twins) if draw is None else (np.full(parsed.available.shape, np.nan), {})
         with jax.enable_x64(True):
-            hard = ct.Hard().decide(jnp.asarray(np.nan_to_num(rewards)), jnp.asarray(parsed.available), None)
+            available = jnp.asarray(parsed.available)
+            atoms = rewards[None] if draw is None else self._atoms(data, ())[0]
+            decided = [np.asarray(ct.Hard().decide(jnp.asarray(np.nan_to_num(own)), available, None)) for own in atoms]
+        hard = decided[0] if draw is None else np.tensordot(np.asarray(draw.weights), np.stack(decided), 1)
         n, k = parsed.available.shape
         inside = parsed.inside
         parts = np.array(PARTS, object)[assign(data.placement, self.about.get("seed", 0))]
@@ -81,10 +136,13 @@ class TrainedModel:
             columns[name] = np.array([*attribute.levels, ""], object)[flat(parsed.attributes[name])]
         columns["label"] = flat(parsed.chosen) if parsed.chosen is not None else np.full(inside.sum(), np.nan)
         columns |= {"reward": flat(rewards), "decision": flat(hard), "weight": flat(parsed.weight), "part": flat(parts)}
+        for name in twins:
+            for code, level in enumerate(data.attributes[name].levels):
+                columns[f"reward:{name}={level}"] = flat(moved[name][..., code])
         return pd.DataFrame(columns)
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write PATH.safetensors and PATH.json; returns the path of the JSON file."""
+        """Write PATH.safetensors, PATH.json and, after training, PATH.units.txt; returns the path of the JSON file."""
         base = _base(path)
         leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
         tensors = {json.dumps([key.key for key in keys]): np.asarray(leaf) for keys, leaf in leaves}
@@ -96,13 +154,39 @@ class TrainedModel:
             "format": FORMAT,
             "model": {"kind": kind, "options": options, "class": type(self.model).__name__},
             "about": self.about,
+            "draw": None if self.draw is None else dataclasses.asdict(self.draw),
             "features": {"items": list(self.coding.items.names), "context": list(self.coding.context.names)},
             "coding": self.coding.to_dict(),
             "schema": self.schema.to_dict(),
         }
         target = base.with_name(base.name + ".json")
+        if self.seen is not None:
+            write_units(base.with_name(base.name + ".units.txt"), self.seen, self.salt)
         write_json(target, record)
         return target
+
+    @property
+    def salt(self) -> str:
+        """Of the hashed units of training: fixed, so that files are reproducible."""
+        return f"{str(self.about.get('digest', ''))[:16]}-{self.about.get('seed', 0)}"
+
+
+@functools.partial(jax.jit, static_argnames=("model", "twins"))
+def _rewards(model: models.Model, params: Any, choices: ct.Choices, twins: tuple[str, ...]) -> Any:
+    def of_atom(own):
+        return models.rewards(model, own, choices), models.twin_rewards(model, own, choices, twins)
+
+    return jax.lax.map(of_atom, params)
+
+
+def _drawn(base: Path, draw: dict[str, Any], params: Any) -> Draw:
+    """The stored draw; `DataError` if its weights are no distribution over the atoms of the parameters."""
+    weights, by = np.array(draw["weights"]), draw["by"]
+    atoms = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(params)}
+    numbers = weights.dtype == np.float64 and atoms == {weights.shape}
+    if not (numbers and weights.min() >= 0 and abs(weights.sum() - 1) <= 1e-9 and by in ("unit", "choice")):
+        raise DataError(f"{base}.json: draw: expected weights of {len(weights)} atoms that sum to 1, by unit or choice")
+    return Draw(tuple(weights.tolist()), int(draw["seed"]), by)
 
 
 def _base(path: str | os.PathLike) -> Path:
@@ -133,10 +217,20 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
             for step in keys[:-1]:
                 node = node.setdefault(step, {})
             node[keys[-1]] = tensor
-        return TrainedModel(
-            model, params, Coding.from_dict(record["coding"]), Schema.from_dict(record["schema"]), record["about"]
-        )
+        coding, schema = Coding.from_dict(record["coding"]), Schema.from_dict(record["schema"])
+        draw = record.get("draw")
+        draw = None if draw is None else _drawn(base, draw, params)
+        return TrainedModel(model, params, coding, schema, record["about"], draw=draw)
+    except FaroError:
+        raise
     except FileNotFoundError as error:
         raise DataError(f"no model at {base}: expected {base.name}.json and {base.name}.safetensors") from error
-    except (KeyError, TypeError, AttributeError, json.JSONDecodeError, safetensors.SafetensorError) as error:
+    except (
+        KeyError,
+        TypeError,
+        ValueError,
+        AttributeError,
+        json.JSONDecodeError,
+        safetensors.SafetensorError,
+    ) as error:
         raise DataError(f"{base}: not a saved model or damaged ({type(error).__name__}: {error})") from error

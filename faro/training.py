@@ -10,8 +10,6 @@ un-batched: a sweep is `vmap` over the constraint's leaves and over seeds.
 from __future__ import annotations
 
 import dataclasses
-import math
-from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -19,70 +17,27 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from constraints import Choices, Constraint, Hard, Outcome, Reading, Soft, Statistics, read
+from constraints import Choices, Constraint, Hard, Outcome, Reading, Soft, Statistics, read, record
 
-from . import lagrangian, metrics, models
-from .errors import UsageError
+from . import devices, lagrangian, metrics, models
+from .lagrangian import KKT
+from .settings import Settings as Settings
 
-DUALS = ("nupi", "ascent")
-POSITIVE = ("temperature", "learning_rate", "cap")
+PROBES = 16  # random signs that estimate the norm of a constraint's gradients
+USUAL = 0.6  # a norm at which the dual rates are what the settings say
+STEEPEST = 30.0  # no row's multiplier is scaled by more than this
 ROUNDING = 1e-4  # a candidate is within the bound by this share of it, so that float64 agrees with float32
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How a member is trained; the defaults are meant for every data set."""
-
-    steps: int = 600  # of each stage
-    every: int = 3  # steps between two looks at the whole train and selection parts
-    batch: int | None = None  # choices per step; None: all of them
-    learning_rate: float = 0.05  # Adam, decayed to a tenth by a cosine
-    weight_decay: float = 1e-4  # on parameters, in units of the loss: weight_decay / 2 * |params|^2
-    temperature: float = 0.5  # of the soft decisions that the primal player differentiates
-    dual: str = "nupi"  # or "ascent"
-    dual_rate: float = 0.05
-    dual_proportional: float = 0.5
-    cap: float = 100.0  # multipliers stay in [0, cap]
-    memory: float = 0.9  # minibatch only: how much of the running moments the dual player keeps each step
-    margin: float = 0.01  # the dual player aims at (1 - margin) * bound: at the bound itself it would rest a hair above
-    max_ties: float = 0.01
-
-    @property
-    def rounds(self) -> int:
-        """Looks per stage."""
-        return self.steps // self.every
-
-    @classmethod
-    def of(cls, values: Mapping[str, Any]) -> Settings:
-        """Settings from plain values; `UsageError` for an unknown name or a value that cannot be."""
-        fields = {field.name: field for field in dataclasses.fields(cls)}
-        for name, value in values.items():
-            if name not in fields:
-                raise UsageError(f"unknown setting {name!r} (known: {', '.join(fields)})")
-            default = fields[name].default
-            number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-            whole = isinstance(default, int) or name == "batch"
-            if name == "dual":
-                if value not in DUALS:
-                    raise UsageError(f"dual: expected one of {', '.join(DUALS)}, got {value!r}")
-            elif not (value is None and name == "batch") and (
-                not number
-                or value < 0
-                or (whole and (value != int(value) or value < 1))
-                or (name in POSITIVE and value <= 0)
-            ):
-                raise UsageError(f"{name}: expected a {'whole ' if whole else ''}number above 0, got {value!r}")
-        settings = cls(**values)
-        if settings.every > settings.steps:
-            raise UsageError(f"every ({settings.every}) must not exceed steps ({settings.steps})")
-        return settings
-
-
 class Data(NamedTuple):
-    """What a member trains on and what selects its iterate; each `Choices` may be padded."""
+    """What a member trains on and what selects its iterate; each `Choices` may be padded.
+
+    `dual` is what the dual player looks at, if that is not train (Cotter et al. ICML 2019).
+    """
 
     train: Choices
     selection: Choices
+    dual: Choices | None = None
 
 
 class Look(NamedTuple):
@@ -90,10 +45,13 @@ class Look(NamedTuple):
 
     loss: Array  # train NLL
     selection_loss: Array
-    gap: Array  # [P] hard train gap
+    gap: Array  # [P] hard gap of train, or of the dual player's own data
     violation: Array  # [m] hard
     multipliers: Array  # [m]
     ties: Array
+    kkt: KKT  # of the last step before the look, at the parameters that it started from
+    capped: Array  # bool: then a violated row's multiplier could grow no more
+    params: Any = None  # the iterate, where `advance` is told to keep it
 
 
 class Best(NamedTuple):
@@ -102,9 +60,9 @@ class Best(NamedTuple):
     params: Any
     candidate: Array  # bool: within the bound, with few ties
     merit: Array  # the lower, the better: selection loss of a candidate, else by how much the gap exceeds the bound
-    gap: Array  # [P] its hard train gap
+    gap: Array  # [P] its hard gap
     finite: Array  # bool: whether any look was finite
-    smallest_gap: Array  # [P] the smallest train gap of any look with few ties
+    smallest_gap: Array  # [P] the smallest gap of any look with few ties
 
 
 class Member(NamedTuple):
@@ -114,6 +72,17 @@ class Member(NamedTuple):
     moments: Any  # running sums of the constraint (minibatch)
     best: Best
     key: Array
+    played: Array  # steps so far
+    scale: Array  # [m] what a unit of each multiplier is, see `Game.scale`
+
+
+class Tally(NamedTuple):
+    """Sums over choices, all that a step or a look needs of them: tallies of two data sets add up."""
+
+    loss: Array
+    ties: Array
+    soft: Any  # sums of the constraint, of the proxy
+    hard: Any  # and of the truth
 
 
 def outcome(model: models.Model, params: Any, choices: Choices, reading: Reading, twins: tuple[str, ...]) -> Outcome:
@@ -123,116 +92,244 @@ def outcome(model: models.Model, params: Any, choices: Choices, reading: Reading
     )
 
 
+@record
+class Prepared:
+    """Choices, what the constraint needs of them, and the masses and the weight of all that they are drawn from."""
+
+    choices: Choices
+    rows: Any
+    masses: Any
+    weight: Array
+
+    @classmethod
+    def of(cls, constraint: Constraint, choices: Choices, multiple: int = 1) -> Prepared:
+        """Computed once, outside the training scan; padded to a multiple of this many choices."""
+        n = choices.shape[0]
+        position = jnp.arange(n + -n % multiple)
+        choices = choices if n % multiple == 0 else choices.take(position % n)
+        choices = choices.replace(weight=jnp.where(position < n, choices.weight, 0))
+        rows = constraint.prepare(choices)
+        return cls(choices=choices, rows=rows, masses=constraint.masses(rows), weight=jnp.sum(choices.weight))
+
+    def take(self, index: Any) -> Prepared:
+        """These choices only; masses and weight stay those of all."""
+        choices, rows = devices.spread(jax.tree.map(lambda leaf: leaf[index], (self.choices, self.rows)))
+        return Prepared(choices=choices, rows=rows, masses=self.masses, weight=self.weight)
+
+
 @dataclasses.dataclass(frozen=True)
 class Game:
-    """The game of one model class under one kind of constraint. Static; `constraint` arguments carry the numbers."""
+    """The game of one model class under one kind of constraint. Static; `constraint` arguments carry the numbers.
+
+    Minibatches are drawn from the first `rows` train choices: what comes after them is padding. None: from all. The
+    train choices of a step are one of `shards` shards of equal size.
+    """
 
     model: models.Model
-    settings: Settings = Settings()
+    settings: Settings = dataclasses.field(default_factory=Settings)
+    rows: int | None = None
+    shards: int = 1
 
     def start(self, key: Array, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
         """A member at the unconstrained optimum, and the looks on the way; the multipliers never move."""
         unconstrained = constraint.at(jnp.inf)
         init_key, key = jax.random.split(key)
         params = self.model.init(init_key, data.train)
-        return self.advance(self._member(key, params, unconstrained, data), unconstrained, data, rounds)
+        member = self.member(key, params, unconstrained, data.train, jnp.ones(len(constraint.labels())))
+        return self.advance(member, unconstrained, data, rounds)
 
     def enter(self, pilot: Member, constraint: Constraint, data: Data) -> Member:
         """A member that begins the constrained game where `pilot`, the unconstrained member, ended."""
-        return self._member(pilot.key, pilot.best.params, constraint, data)
+        scale = self.scale(pilot.best.params, constraint, data.train)
+        return self.member(pilot.key, pilot.best.params, constraint, data.train, scale)
 
-    def advance(self, member: Member, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
-        """Play `rounds` rounds; the looks are stacked along a leading axis."""
-        data = Data(*(self.model.prepare(part) for part in data))
-        rows = constraint.prepare(data.train)
-        masses = constraint.masses(rows)
+    def member(self, key: Array, params: Any, constraint: Constraint, choices: Choices, scale: Array) -> Member:
+        """A member before its first step; only shapes of `choices` are read."""
+        train = jax.eval_shape(self.prepared, constraint, choices)
+        hard = jax.eval_shape(lambda own: self._tally(params, constraint, own, 1.0).hard, train)
+        moments = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), hard)
+        real = jnp.result_type(float)
+        never, unknown = jnp.asarray(False), jnp.full(len(constraint.parts()), jnp.inf, real)
+        best = Best(params, never, jnp.asarray(jnp.inf, real), unknown, never, unknown)
+        game = self._players(None, scale).init(params, len(constraint.labels()))
+        return Member(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale)
+
+    def advance(
+        self, member: Member, constraint: Constraint, data: Data, rounds: int, keep: bool = False
+    ) -> tuple[Member, Look]:
+        """Play `rounds` rounds; the looks are stacked along a leading axis, with their iterates if `keep`."""
+        selection = self.model.prepare(data.selection)
+        train = self.prepared(constraint, data.train)
+        dual = None if data.dual is None else self.prepared(constraint, data.dual)
 
         def round_(member: Member, _):
-            steps_key, key = jax.random.split(member.key)
-            game, moments = self._steps(steps_key, member.game, member.moments, constraint, data.train, rows, masses)
-            look = self._look(game, constraint, data, rows, masses)
-            best = _better(member.best, game.params, look, constraint, self.settings.max_ties)
-            return Member(game, moments, best, key), look
+            member, last = self.play(member, constraint, train, dual)
+            tally, asked = self.tally(member.game.params, constraint, train), dual or train
+            hard = tally.hard if dual is None else self.tally(member.game.params, constraint, dual).hard
+            held = Statistics(hard, asked.masses)
+            member, look = self.look(member, last, constraint, tally, train.weight, held, selection)
+            return member, look._replace(params=member.game.params) if keep else look
 
         return jax.lax.scan(round_, member, length=rounds)
 
+    def prepared(self, constraint: Constraint, choices: Choices) -> Prepared:
+        """What steps and looks need of these choices."""
+        return Prepared.of(constraint, self.model.prepare(choices), self.settings.microbatch or 1)
+
+    def play(
+        self, member: Member, constraint: Constraint, train: Prepared, dual: Prepared | None
+    ) -> tuple[Member, tuple[KKT, Array]]:
+        """`every` steps of both players; how far the last one was from a solution, and whether it was capped."""
+        steps_key, key = jax.random.split(member.key)
+        game, moments, last = self._steps(steps_key, member, constraint, train, dual)
+        played = member.played + self.settings.every
+        return member._replace(game=game, moments=moments, key=key, played=played), last
+
+    def tally(self, params: Any, constraint: Constraint, own: Prepared) -> Tally:
+        """What a look needs of these choices."""
+        return self._tally(params, constraint, own, 1.0)
+
+    def look(
+        self,
+        member: Member,
+        last: tuple[KKT, Array],
+        constraint: Constraint,
+        tally: Tally,
+        weight: Array,
+        asked: Statistics,
+        selection,
+    ) -> tuple[Member, Look]:
+        """A look at the member, from the tally of all train choices, their weight, and the hard statistics that are
+        held against the bound."""
+        params = member.game.params
+        look = Look(
+            loss=tally.loss / weight,
+            selection_loss=metrics.nll(models.rewards(self.model, params, selection), selection),
+            gap=constraint.gap(asked),
+            violation=constraint.combine(asked) - constraint.bounds(),
+            multipliers=member.game.multipliers,
+            ties=tally.ties / weight,
+            kkt=last[0],
+            capped=last[1],
+        )
+        return member._replace(best=_better(member.best, params, look, constraint, self.settings.max_ties)), look
+
+    def scale(self, params: Any, constraint: Constraint, choices: Choices) -> Array:
+        """What a unit of each multiplier is, `[m]`: the dual player's steps do not depend on a constraint's own scale.
+
+            scale = USUAL / root mean square over the rows of a part of |gradient of the row's proxy|
+
+        A row pushes the parameters by multiplier * gradient, so a row whose measure is ten times flatter needs ten
+        times the multiplier for the same push, and one hundred times the step. Estimated with random signs.
+        """
+        train = self.prepared(constraint, choices)
+        owner = jnp.repeat(
+            jnp.arange(len(constraint.parts())),
+            jnp.asarray([len(part.labels()) for part in constraint.parts()]),
+            total_repeat_length=len(constraint.labels()),
+        )
+
+        def proxy(params):
+            tally = self._tally(params, constraint, train, self.temperature(0))
+            return constraint.combine(Statistics(tally.soft, train.masses))
+
+        value, pull = jax.vjp(proxy, params)
+
+        def of_part(part):
+            mine = (owner == part) & (value != 0)  # a row without data measures 0
+            signs = jax.random.rademacher(jax.random.key(part), (PROBES, len(owner)), value.dtype)
+            squares = jax.lax.map(lambda sign: optax.tree.norm(pull(sign)[0], squared=True), jnp.where(mine, signs, 0))
+            return jnp.sqrt(squares.mean() / jnp.maximum(mine.sum(), 1))
+
+        norm = jnp.stack([of_part(part) for part in range(len(constraint.parts()))])[owner]
+        return jnp.where(norm > 0, jnp.clip(USUAL / jnp.where(norm > 0, norm, 1), 1 / STEEPEST, STEEPEST), 1)
+
+    def temperature(self, played: Any) -> Any:
+        """Of the soft decisions after this many steps: geometric from `temperature_start` to `temperature`."""
+        s = self.settings
+        return s.temperature_start * (s.temperature / s.temperature_start) ** jnp.minimum(played / s.steps, 1)
+
     # one round -----------------------------------------------------------------------------------------------------
 
-    def _member(self, key, params, constraint, data):
-        size = len(constraint.labels())
-        parts = len(constraint.parts())
-        shapes = jax.eval_shape(
-            lambda: self._sums(params, constraint, data.train, constraint.prepare(data.train), Hard())
-        )
-        moments = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        real = jnp.result_type(float)
-        never, unknown = jnp.asarray(False), jnp.full(parts, jnp.inf, real)
-        best = Best(params, never, jnp.asarray(jnp.inf, real), unknown, never, unknown)
-        return Member(self._players(None).init(params, size), (moments, jnp.zeros(())), best, key)
-
-    def _sums(self, params, constraint, choices, rows, reading):
-        return constraint.sums(outcome(self.model, params, choices, reading, constraint.twins()), rows)
-
-    def _players(self, evaluate: Any) -> lagrangian.Lagrangian:
+    def _players(self, evaluate: Any, scale: Array) -> lagrangian.Lagrangian:
         s = self.settings
         rate = optax.cosine_decay_schedule(s.learning_rate, s.steps, alpha=0.1)
-        dual = {
-            "nupi": lagrangian.nupi(s.dual_rate, s.dual_proportional, cap=s.cap),
-            "ascent": lagrangian.ascent(s.dual_rate, cap=s.cap),
-        }[s.dual]
+        proportional = {"nupi": s.dual_proportional, "ascent": 0.0}[s.dual]
+        dual = lagrangian.nupi(s.dual_rate * scale**2, proportional * scale**2, cap=s.cap * scale)
         return lagrangian.Lagrangian(evaluate, optax.adam(rate), dual)
 
-    def _steps(self, key, game, moments, constraint, train, rows, masses):
+    def _steps(self, key, member, constraint, train, dual):
         """`every` steps of both players. Rates come from fixed population masses, so minibatch rates are unbiased."""
-        s, n = self.settings, train.shape[0]
-        total, whole = jnp.sum(train.weight), s.batch is None or s.batch >= n
+        s, n = self.settings, self.rows or train.choices.shape[0]
+        batch = s.batch or n
+        one_batch = batch >= n
+        whole = one_batch and self.shards == 1
 
-        def evaluate(params, moments, choices, own, scale):
-            rewards = models.rewards(self.model, params, choices)
-            twins = models.twin_rewards(self.model, params, choices, constraint.twins())
-            loss = scale * jnp.sum(choices.weight * metrics.log_losses(rewards, choices)) / total
+        def evaluate(params, moments, temperature, own, scale):
+            tally = self._tally(params, constraint, own, temperature, s.compute)
+            tally = jax.tree.map(lambda leaf: scale * leaf, tally)
             decay = s.weight_decay / 2 * optax.tree.norm(params, squared=True)
-
-            def scaled(sums):
-                return jax.tree.map(lambda leaf: scale * leaf, sums)
-
-            soft = constraint.proxy_sums(read(Soft(temperature=s.temperature), rewards, choices, twins), own)
-            hard = scaled(constraint.sums(read(Hard(), rewards, choices, twins), own))
+            if dual is None:
+                hard, masses, keep = tally.hard, train.masses, (0.0 if whole else s.memory)
+            else:  # all of it at every step
+                hard, masses, keep = self._tally(params, constraint, dual, temperature, s.compute).hard, dual.masses, 0
             mean, count = moments
-            keep = 0.0 if whole else s.memory
             count = keep * count + (1 - keep)
             mean = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, mean, hard)
             smooth = jax.tree.map(lambda leaf: leaf / count, mean)
             violation = constraint.combine(Statistics(smooth, masses)) - (1 - s.margin) * constraint.bounds()
-            proxy = constraint.combine(Statistics(scaled(soft), masses))
-            return lagrangian.Evaluation(loss + decay, proxy, violation, (mean, count))
+            proxy = constraint.combine(Statistics(tally.soft, train.masses))
+            return lagrangian.Evaluation(tally.loss / train.weight + decay, proxy, violation, (mean, count))
 
-        players = self._players(evaluate)
+        players = self._players(evaluate, member.scale)
 
         def step(carry, index):
-            game, moments = carry
-            if whole:
-                batch = (train, rows, 1.0)
-            else:
-                batch = (train.take(index), jax.tree.map(lambda leaf: leaf[index], rows), n / s.batch)
-            game, seen = players.step(game, jax.lax.stop_gradient(moments), *batch)
-            return (game, seen.aux), None
+            game, moments, played = carry
+            own, scale = (train, 1.0) if one_batch else (train.take(index), n / batch)
+            scale *= self.shards
+            game, info = players.step(game, jax.lax.stop_gradient(moments), self.temperature(played), own, scale)
+            return (game, info.aux, played + 1), (info.kkt, info.capped)
 
-        order = None if whole else _shuffled(key, n, s.every, s.batch or n)
-        (game, moments), _ = jax.lax.scan(step, (game, moments), order, length=s.every)
-        return game, moments
-
-    def _look(self, game, constraint, data, rows, masses):
-        hard = outcome(self.model, game.params, data.train, Hard(), constraint.twins())
-        statistics = Statistics(constraint.sums(hard, rows), masses)
-        return Look(
-            loss=metrics.nll(hard.rewards, data.train),
-            selection_loss=metrics.nll(models.rewards(self.model, game.params, data.selection), data.selection),
-            gap=constraint.gap(statistics),
-            violation=constraint.combine(statistics) - constraint.bounds(),
-            multipliers=game.multipliers,
-            ties=metrics.ties(hard.rewards, data.train),
+        order = None if one_batch else _shuffled(key, n, s.every, batch)
+        (game, moments, _), infos = jax.lax.scan(
+            step, (member.game, member.moments, member.played), order, length=s.every
         )
+        return game, moments, jax.tree.map(lambda leaf: leaf[-1], infos)
+
+    def _tally(self, params, constraint, own, temperature, compute="float32") -> Tally:
+        """Sums over choices, a microbatch at a time: what backward passes need of one is computed again, not kept."""
+
+        def of_slice(choices, rows):
+            own, seen = _half((params, choices)) if compute == "bfloat16" else (params, choices)
+            rewards = models.rewards(self.model, own, seen).astype(choices.weight.dtype)
+            twins = models.twin_rewards(self.model, own, seen, constraint.twins())
+            twins = {name: twin.astype(choices.weight.dtype) for name, twin in twins.items()}
+            soft, hard = (read(way, rewards, choices, twins) for way in (Soft(temperature=temperature), Hard()))
+            return Tally(
+                loss=jnp.sum(choices.weight * metrics.log_losses(rewards, choices)),
+                ties=jnp.sum(choices.weight * metrics.tied(rewards, choices)),
+                soft=constraint.proxy_sums(soft, rows),
+                hard=constraint.sums(hard, rows),
+            )
+
+        size, n = self.settings.microbatch or own.choices.shape[0], own.choices.shape[0]
+        if size >= n:
+            return of_slice(own.choices, own.rows)
+        slices = devices.slices((own.choices, own.rows), size)
+        first = jax.tree.map(lambda leaf: leaf[0], slices)
+        empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_slice, *first))
+
+        def add(sums, part):
+            return jax.tree.map(jnp.add, sums, jax.checkpoint(of_slice)(*part)), None
+
+        return jax.lax.scan(add, empty, slices)[0]
+
+
+def _half(tree: Any) -> Any:
+    """Floating-point leaves in bfloat16."""
+    return jax.tree.map(
+        lambda leaf: leaf.astype(jnp.bfloat16) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
+    )
 
 
 def _shuffled(key: Array, n: int, steps: int, batch: int) -> Array:

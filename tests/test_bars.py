@@ -202,7 +202,7 @@ import faro, faro.data.demo as demo
 from faro.data import Dataset
 from faro.training import Settings
 data = Dataset.from_table(demo.generate(100, seed=3), demo.SCHEMA, name="small", defaults=demo.DEFAULTS)
-faro.frontier(data, bounds=[0.05, 0.2], seeds=2, settings=Settings(steps=60), out="out")
+faro.frontier(data, bounds=[0.05, 0.2], seeds=2, settings=Settings(steps=60, batch=64), out="out")
 """
 
 
@@ -218,7 +218,7 @@ def killed_when(path: Path, folder: Path) -> bool:
 
 
 def test_a_killed_sweep_goes_on_to_the_same_result(tmp_path, compiled_once, monkeypatch):
-    grid = {"bounds": [0.05, 0.2], "seeds": 2, "settings": QUICK}
+    grid = {"bounds": [0.05, 0.2], "seeds": 2, "settings": Settings(steps=60, batch=64)}  # minibatches: also the key
     whole, out = tmp_path / "whole", tmp_path / "out"
     faro.frontier(small(), **grid, out=whole)
     for path in (".progress/stretch4", "models/bound01-seed0.json"):

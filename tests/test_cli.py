@@ -390,13 +390,14 @@ def test_a_finished_sweep_is_read_and_another_one_is_not_overwritten(run, faro, 
 
 
 def test_overwriting_and_no_feasible_member(run, faro):
-    """Bound 0 on a handful of odd-sized groups: no decision but a tie gives equal rates."""
-    code, out, err = faro(*SWEEP[:-2], "--data", "t.csv", "--bounds", "0", "--overwrite", "--seeds", "0,1")
+    """Of two alternatives one is chosen, so some group's rate is a half or more, whatever the model."""
+    asked = ("--constraint", "rate_cap", "--bounds", "0.2", "--overwrite", "--seeds", "0,1")
+    code, out, err = faro(*SWEEP[:-2], "--data", "t.csv", *asked)
     table = pd.read_csv(run / "frontier.csv")
-    assert (table.loc[table["bound"] == 0, "status"] == "INFEASIBLE").all()
+    assert (table.loc[table["bound"] == 0.2, "status"] == "INFEASIBLE").all()
     assert code == 3
     assert "No model was found that satisfies" in " ".join(out.split())
-    assert err.count("\n") <= 1
+    assert all("every model has a gap of" in line for line in err.splitlines()) and err.count("\n") == 2
     assert "0/2" in out
 
 
@@ -489,7 +490,7 @@ def test_one_model_with_a_schema_and_all_else_in_the_configuration(faro):
     assert about["status"] == "FEASIBLE"
     assert about["bound"] == [0.3, 0.3]
     assert {"train_gap[demographic_parity(group)]", "train_gap[equal_opportunity(group)]"} <= set(about["figures"])
-    assert sorted(path.name for path in Path().glob("model*")) == ["model.json", "model.safetensors"]
+    assert sorted(path.name for path in Path().glob("model*")) == ["model.json", "model.safetensors", "model.units.txt"]
     code, out, _ = faro("score", "model", "t.csv", "--part", "dev")
     assert code == 0
     assert len(out.splitlines()) - 1 == 2 * about["figures"]["dev_n"]
@@ -581,3 +582,49 @@ def test_a_closed_pipe_is_no_error(finished):
     assert done.returncode == 0
     assert done.stdout.startswith("unit,choice,")
     assert done.stderr == ""
+
+
+# Certificates of a finished run ---------------------------------------------------------------------------------------
+
+
+def test_a_run_is_certified_once(run, faro):
+    table = pd.read_csv("out/frontier.csv")
+    assert faro("policy", "out", "--bound", "0.2", "--out", "out/faro.toml")[0] == 0
+    text = Path("out/faro.toml").read_text()
+    assert 'method = "unit-ratio"' in text
+    assert 'levels = ["a", "b"]' in text
+    ask = ("--policy", "out/faro.toml", "--data", "t.csv")
+    assert faro("certify", "out", "--disclose", *ask)[0] == 6  # no ledger
+    assert faro("ledger", "init", "out", "--policy", "out/faro.toml")[0] == 2  # a table of one's own has to be given
+    code, out, _ = faro("ledger", "init", "out", *ask)
+    assert (code, "no attempt yet" in out) == (0, True)
+    code, out, err = faro("certify", "out", "--disclose", "--json", *ask)
+    assert code == 0, err
+    rows = json.loads(out)
+    certified = pd.read_csv("out/frontier.csv")
+    assert certified["certified_slack"].notna().sum() == len(rows) == table["pareto"].sum()
+    assert certified.drop(columns=["certified_slack", "certified_verdict"]).equals(table)
+    for name in sorted(Path("out/certificates").glob("*.json")):
+        words = [name, name.with_suffix(".csv"), "--policy", "out/faro.toml", "--train-units"]
+        code, out, err = faro("verify", *words, "out/models/seed0.units.txt")
+        assert code in (1, 3), err
+        assert "iid-units" in out
+        assert "unchecked" not in out
+    assert faro("certify", "out", "--disclose", *ask)[0] == 6  # retired
+    assert faro("report", "out")[0] == 0
+    assert faro(*SWEEP)[0] == 0  # read again, with its new columns
+
+
+def test_training_units_are_refused_in_an_audit(run, faro):
+    model = "out/models/bound01-seed0.json"
+    faro("policy", model, "--out", "faro.toml")
+    Path("faro.toml").write_text(Path("faro.toml").read_text().replace('ledger = "ledger.jsonl"', "").replace(
+        'assumptions = [', 'assumptions = ["no-ledger", '))  # fmt: skip
+    for part, code in (("train", 6), ("dev", (0, 1, 3))):
+        faro("score", model, "t.csv", "--part", part, "--twins", "group", "--out", "scored.csv")
+        assert "reward:group=a" in pd.read_csv("scored.csv")
+        asked = ("--policy", "faro.toml", "--train-units", "out/models/seed0.units.txt")
+        got, _, err = faro("certify", "scored.csv", *asked)
+        assert got in np.atleast_1d(code), err
+        if part == "train":
+            assert "were seen in training" in err

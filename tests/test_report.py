@@ -15,8 +15,10 @@ import pytest
 
 from faro.errors import DataError, UsageError
 from faro.report import (
+    Run,
     draw_frontier,
     draw_traces,
+    ending,
     headline,
     read_run,
     summary_table,
@@ -106,7 +108,9 @@ class Invented:
         violation = (gap[..., :1] - bound) * rng.random((1, 1, m)) + 0.01 * rng.standard_normal((*size, m)) * fade
         np.savez(
             folder / "traces.npz", step=np.arange(self.records) * 20, loss=0.6 + 0.1 * fade[..., 0] * np.ones(size),
-            gap=gap, violation=violation, multiplier=np.cumsum(violation.clip(0), 1) / 10,
+            gap=gap, violation=violation, multiplier=np.cumsum(violation.clip(0), 1) / 10, capped=np.zeros(size, bool),
+            stationarity=0.1 * fade[..., 0] * np.ones(size), feasibility=violation.max(-1).clip(0),
+            complementarity=np.zeros(size),
         )  # fmt: skip
 
 
@@ -293,10 +297,81 @@ def test_drawing_into_axes_of_the_caller(folder):
     assert "demographic parity (sex)\ninvented, 1,396 people" in figure.axes[0].get_title()
 
 
+def certify(folder: Path) -> Run:
+    """Plant certificates of the non-dominated members: one is vacuous, one refuted, the rest a little above the gap."""
+    members = pd.read_csv(folder / "frontier.csv")
+    at = np.flatnonzero(members["pareto"])
+    members["certified_slack"] = pd.Series(dtype=float)
+    members["certified_verdict"] = pd.Series(dtype=object)
+    members.loc[at, "certified_slack"] = members.loc[at, "dev_gap"] + 0.0512345
+    members.loc[at, "certified_verdict"] = "CERTIFIED"
+    members.loc[at[0], ["certified_slack", "certified_verdict"]] = 1.0, "INCONCLUSIVE"
+    members.loc[at[1], "certified_verdict"] = "REFUTED"
+    members.to_csv(folder / "frontier.csv", index=False)
+    return read_run(folder)
+
+
+def test_certified_slack_is_drawn_and_listed_where_there_is_any(folder):
+    from matplotlib.figure import Figure
+
+    def drawn(run):
+        ax = Figure().add_subplot()
+        draw_frontier(run, ax)
+        return ax, [line for line in ax.lines if line.get_label() == "certified: at most"]
+
+    before = read_run(folder)
+    assert np.isnan(before.certified).all()
+    assert not drawn(before)[1]
+    assert "certified at most" not in page(folder)[0]
+    run = certify(folder)
+    ax, (ticks,) = drawn(run)
+    at = np.flatnonzero((run.certified < 1) & run.members["pareto"])
+    assert len(at) == run.members["pareto"].sum() - 1  # not the vacuous one
+    assert ticks.get_xdata() == pytest.approx(run.certified[at])
+    assert ticks.get_ydata() == pytest.approx(run.members["dev_accuracy"].to_numpy()[at])
+    bars = [segment for one in ax.collections for segment in one.get_segments() if segment[1, 0] in run.certified]
+    assert sorted(bar[0, 0] for bar in bars) == pytest.approx(sorted(run.gap("dev")[at]))
+    assert ax.get_xlim()[1] > run.certified[at].max()
+    text, _ = page(folder)
+    largest = max(run.certified[at][run.members["bound"].to_numpy()[at] == 0.1])
+    assert f"<td>{math.ceil(1000 * largest) / 1000:.3f} <small>(3 of 3)</small></td>" in text  # rounded up
+    for part in ("vacuous", "<td>refuted</td>", "<td>certified</td>", "read once", "Green ticks"):
+        assert part in text
+    table = summary_table(run).set_index("bound")
+    assert table.loc[0.1, "certified_slack"] == pytest.approx(largest)
+    assert table.loc[math.inf, "certified_members"] == 0
+    write_pictures(run, folder)
+
+
 def test_population_values_are_drawn_where_they_are_known(tmp_path):
     axes = draw_frontier(read_run(Invented(known=True).write(tmp_path))).axes[0]
     assert axes.get_xlabel() == "gap in the known population"
     assert "true frontier" in axes.get_legend_handles_labels()[1]
+
+
+STEPS = np.arange(80)
+ENDINGS = {  # gap by step at bound .1, multiplier by step, whether a multiplier is at its cap
+    "settled": (0.1 - 0.01 * np.cos(STEPS) * 0.9**STEPS + 0.1 * 0.8**STEPS, 1 - 0.9**STEPS, False),
+    "oscillating": (0.1 + 0.05 * np.sin(STEPS), 1 + np.sin(STEPS), False),
+    "unfinished": (0.1 + 0.2 * 0.98**STEPS, 0.01 * STEPS, False),
+    "infeasible": (0.15 + 0.2 * 0.8**STEPS, 0.01 * STEPS, False),
+    "infeasible at the cap": (0.15 + 0.2 * 0.8**STEPS, np.minimum(0.1 * STEPS, 1), True),
+    "diverged": (np.where(STEPS > 60, np.nan, 0.2), 0.01 * STEPS, False),
+}
+
+
+@pytest.mark.parametrize("name", ENDINGS)
+def test_how_training_ended_is_read_off_the_traces(name):
+    gap, multiplier, capped = ENDINGS[name]
+    members = pd.DataFrame({"bound": [0.1, math.inf]})
+    traces = {
+        "loss": np.ones((2, 80)), "capped": np.full((2, 80), capped), "gap": np.stack([gap, gap])[..., None],
+        "violation": np.stack([gap - 0.1, gap * 0 - math.inf])[..., None],
+        "multiplier": np.stack([multiplier, multiplier])[..., None],
+    }  # fmt: skip
+    run = Run(Path(), members, traces, {})
+    assert ending(run, 0) == name.split()[0]
+    assert ending(run, 1) == ("diverged" if name == "diverged" else "unconstrained")
 
 
 @pytest.mark.parametrize("name", ["frontier.csv", "traces.npz", "manifest.json"])
@@ -322,6 +397,14 @@ def change(folder: Path, column: str, value) -> None:
     ("column", "value"), [("status", "FINE"), ("pareto", "maybe"), ("bound", ""), ("dev_accuracy", "high")]
 )
 def test_strange_cell_is_refused(folder, column, value):
+    change(folder, column, value)
+    with pytest.raises(DataError, match=column):
+        read_run(folder)
+
+
+@pytest.mark.parametrize(("column", "value"), [("certified_slack", "low"), ("certified_verdict", "FINE")])
+def test_strange_certificate_is_refused(folder, column, value):
+    certify(folder)
     change(folder, column, value)
     with pytest.raises(DataError, match=column):
         read_run(folder)

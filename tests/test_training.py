@@ -93,7 +93,7 @@ def test_what_is_returned_is_the_candidate_with_the_lowest_selection_loss(pilot)
 def test_a_constant_reward_is_no_candidate(pilot):
     """Everything is tied, the gap is 0, and still nothing may be returned as FEASIBLE."""
     blank = jax.tree.map(jnp.zeros_like, DATA)
-    same = Data(*(own.replace(items=zero.items) for own, zero in zip(DATA, blank, strict=True)))
+    same = Data(*(own.replace(items=zero.items) for own, zero in zip(DATA[:2], blank[:2], strict=True)))
     member, looks = play(ct.demographic_parity(GROUP, 0.1), pilot[0], Settings(steps=30), same)
     assert float(looks.gap.max()) == 0 and float(looks.ties.min()) == 1
     assert not member.best.candidate and member.best.finite
@@ -171,6 +171,68 @@ def test_padding_changes_nothing(pilot, x64):
     padded, _ = run(jax.random.key(0), constraint, Data(DATA.train.pad(2500), DATA.selection.pad(700)), 20)
     for a, b in zip(jax.tree.leaves(plain.best.params), jax.tree.leaves(padded.best.params), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+def test_a_microbatch_changes_memory_not_results(pilot, x64):
+    """Slices of 500 of 2400 choices, the last one padded: the same iterates as all at once."""
+    constraint = ct.demographic_parity(GROUP, 0.1)
+    plain, looks = play(constraint, pilot[0], Settings(steps=60))
+    sliced, same = play(constraint, pilot[0], Settings(steps=60, microbatch=500))
+    for a, b in zip(jax.tree.leaves((plain.best, looks)), jax.tree.leaves((sliced.best, same)), strict=True):
+        np.testing.assert_allclose(a, b, atol=2e-5)
+
+
+def test_half_precision_is_of_the_steps_only(pilot):
+    """Other iterates than in float32, and still every look counts its rewards exactly."""
+    constraint = ct.demographic_parity(GROUP, 0.1)
+    member, _ = play(constraint, pilot[0], Settings(steps=300, compute="bfloat16"))
+    exact, _ = play(constraint, pilot[0], Settings(steps=300))
+    gap, accuracy, _ = figures(models.Linear(), member.best.params, constraint, DATA.train)
+    assert member.best.candidate and gap == pytest.approx(float(member.best.gap[0]), abs=1e-6)
+    assert accuracy > figures(models.Linear(), exact.best.params, constraint, DATA.train)[1] - 0.02
+    assert any(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (member.game, exact.game)), strict=True))
+
+
+def test_the_dual_player_may_look_at_data_of_its_own(pilot):
+    """There nobody is unequal: the multipliers of train's disparity never move. And gaps of looks are gaps there."""
+    constraint = ct.demographic_parity(GROUP, 0.1)
+    alike = CHOICES.take(slice(0, 1200))
+    alike = alike.replace(attributes={"g": jnp.asarray(np.random.default_rng(7).integers(0, 2, (1200, 2)))})
+    member, looks = play(constraint, pilot[0], Settings(steps=60), DATA._replace(dual=alike))
+    assert not np.any(looks.multipliers) and member.best.candidate
+    gap, _, _ = figures(models.Linear(), member.best.params, constraint, alike)
+    assert gap == pytest.approx(float(member.best.gap[0]), abs=1e-6)
+    assert figures(models.Linear(), member.best.params, constraint, DATA.train)[0] > 0.2
+    same, own = (play(constraint, pilot[0], Settings(steps=60), d) for d in (DATA, DATA._replace(dual=DATA.train)))
+    for a, b in zip(*(jax.tree.leaves((member.best, looks)) for member, looks in (same, own)), strict=True):
+        np.testing.assert_allclose(a, b, atol=1e-6)
+
+
+class Flatter(type(ct.demographic_parity(GROUP))):
+    """Demographic parity on a scale of its own: a fifth of the gap."""
+
+    def combine(self, statistics):
+        return super().combine(statistics) / 5
+
+    def gap(self, statistics):
+        return super().gap(statistics) / 5
+
+
+def test_the_scale_of_a_measurement_does_not_matter(pilot, x64):
+    plain = ct.demographic_parity(GROUP, 0.1)
+    flatter = Flatter(bound=0.02, who=ct.Grouping(GROUP))
+    one, looks = play(plain, pilot[0], Settings(steps=150))
+    _, same = play(flatter, pilot[0], Settings(steps=150))
+    np.testing.assert_allclose(looks.gap, 5 * same.gap, atol=1e-6)
+    np.testing.assert_allclose(5 * looks.multipliers, same.multipliers, atol=1e-5)
+    assert one.best.candidate and float(looks.multipliers.max()) > 0.1
+
+
+def test_traces_carry_the_conditions_of_a_solution(pilot):
+    """At the unconstrained optimum the gradient is small; under a bound that binds, feasibility is the violation."""
+    assert float(pilot[1].kkt.stationarity[-1]) < 1e-2 < float(pilot[1].kkt.stationarity[0])
+    _, looks = play(ct.demographic_parity(GROUP, 0.1), pilot[0], Settings(steps=600))
+    assert float(looks.kkt.feasibility[0]) > 0.1 > float(looks.kkt.feasibility[-1])
 
 
 def test_counterfactual_parity_trains():

@@ -3,6 +3,8 @@
 A report reads plain records and imports neither jax nor cvxpy: `read_run` is the only way in.
 """
 
+from ._ending import MEANINGS as MEANINGS
+from ._ending import ending as ending
 from ._page import write_report as write_report
 from ._plots import draw_frontier as draw_frontier
 from ._plots import draw_traces as draw_traces

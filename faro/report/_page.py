@@ -15,11 +15,22 @@ import numpy as np
 import pandas as pd
 
 from ..files import write_text
-from ._plots import INEQUALITIES, inline_frontier, largest
-from ._run import Run, bound_text, headline, number, spread_text, summary_table
+from ._ending import MEANINGS, ending
+from ._plots import FLOOR, INEQUALITIES, inline_frontier, largest
+from ._run import RESIDUALS, Run, bound_text, finite, headline, number, spread_text, summary_table
 
 RECORDS = 60  # of a trace, at most
 BUDGET = 250_000  # numbers of all traces together, which keeps the page below 3 MB
+
+TUNING = (
+    "These are numbers for tuning: development data were looked at while choosing, so they are not a certificate. One "
+    "on people that nobody has looked at is what faro certify and faro gate are for."
+)
+CERTIFIED = (
+    "These are numbers for tuning, but for those called certified: they are upper bounds for the population of the "
+    "gate part, which was read once, for all these points together. The confidence, the policy and the assumptions are "
+    "in the certificates beside this page. That audit set is now used up."
+)
 
 escape = html.escape
 
@@ -46,6 +57,7 @@ def _page(run: Run) -> str:
         headline=escape(headline(run)),
         frontier=inline_frontier(run),
         caption=escape(_caption(run, seeds)),
+        note=escape(CERTIFIED if len(finite(run.certified)) else TUNING),
         bounds=_bounds(run),
         bounds_note=escape(_bounds_note(run, seeds)),
         pareto=_pareto(run),
@@ -77,7 +89,7 @@ def _numbers(values: Any, digits: int = 4) -> list[float | None]:
 def _records(run: Run) -> tuple[dict[str, Any], int]:
     """What the page's script draws, and how many records of each trace were kept."""
     members, recorded = run.members, len(run.traces["step"])
-    drawn = 1 + len(run.parts) + 2 * min(INEQUALITIES, len(run.labels))
+    drawn = 1 + len(run.parts) + len(RESIDUALS) + 2 * min(INEQUALITIES, len(run.labels))
     kept = min(recorded, RECORDS, max(10, BUDGET // (len(members) * drawn)))
     thin = np.unique(np.linspace(0, recorded - 1, kept).round().astype(int)) if recorded else np.zeros(0, int)
     rates = {prefix: run.rates(prefix) for prefix in ("dev", "train")}
@@ -92,18 +104,21 @@ def _records(run: Run) -> tuple[dict[str, Any], int]:
     for row, member in enumerate(members.to_dict("records")):
         bounded = math.isfinite(member["bound"])
         shown = largest(run, row, INEQUALITIES) if bounded else []
-        traces = {key: run.traces[key][row][thin] for key in ("loss", "gap", "violation", "multiplier")}
+        traces = {key: run.traces[key][row][thin] for key in ("loss", "gap", "violation", "multiplier", *RESIDUALS)}
+        word = ending(run, row)
         entries.append(
             {
                 "bound": member["bound"] if bounded else None,
                 "bound_text": bound_text(member["bound"]),
                 "seed": member["seed"],
                 "status": member["status"],
+                "ending": f"{word}: {MEANINGS[word]}" if bounded else "",
                 "n": {prefix: member[f"{prefix}_n"] for prefix in rates},
                 "summary": {name: _numbers(values[row : row + 1])[0] for name, values in summary.items()},
                 "rates": {prefix: _numbers(table[prefix][row]) for prefix in rates},
                 "loss": _numbers(traces["loss"]),
                 "gap": [_numbers(column) for column in traces["gap"].T],
+                "residuals": [_numbers(np.log10(np.maximum(traces[key], FLOOR)), 2) for key in RESIDUALS],
                 "shown": shown,
                 "violation": [_numbers(traces["violation"][:, index]) for index in shown],
                 "multiplier": [_numbers(traces["multiplier"][:, index]) for index in shown],
@@ -112,6 +127,7 @@ def _records(run: Run) -> tuple[dict[str, Any], int]:
     return {
         "parts": run.parts if len(run.parts) > 1 else ["gap"],
         "labels": run.labels,
+        "residuals": RESIDUALS,
         "cells": cells,
         "step": _numbers(run.traces["step"][thin]),
         "members": entries,
@@ -138,9 +154,10 @@ def _caption(run: Run, seeds: int) -> str:
         if seeds > 1
         else ""
     )
+    certified = " Green ticks are certified upper bounds." if len(finite(run.certified)) else ""
     return (
-        f"Every bound {where}.{bars} Up and to the left is better. Filled points are non-dominated for most seeds, "
-        "judged on the selection part; crosses are bounds that not every seed satisfies on its training sample."
+        f"Every bound {where}.{bars}{certified} Up and to the left is better. Filled points are non-dominated for most "
+        "seeds, judged on the selection part; crosses are bounds that not every seed satisfies on its training sample."
     )
 
 
@@ -177,6 +194,9 @@ def _bounds(run: Run) -> str:
     head += [f"dev gap: {part}" for part in parts]
     head += ["population gap", "population accuracy"] if run.known else []
     head += ["true frontier"] if "population_frontier" in table else []
+    certified = bool(len(finite(run.certified)))
+    if certified:
+        head.insert(4, "certified at most")
     rows, gaps, focus = [], run.gaps("dev"), run.focus()
     for row in table.to_dict("records"):
         free = not math.isfinite(row["bound"])
@@ -196,6 +216,9 @@ def _bounds(run: Run) -> str:
             cells += [spread_text(row, "population_gap"), spread_text(row, "population_accuracy")]
         if "population_frontier" in row:
             cells.append(number(row["population_frontier"]))
+        if certified:
+            which = f" ({row['certified_members']} of {row['members']})" if row["members"] > 1 else ""
+            cells.insert(4, _slack(row["certified_slack"]) + which * bool(row["certified_members"]))
         kinds = {"focus": row["bound"] == focus, "fail": not free and row["feasible"] < row["members"]}
         rows.append((" ".join(kind for kind, holds in kinds.items() if holds), cells))
     return _table(head, rows)
@@ -205,20 +228,29 @@ def _pareto(run: Run) -> str:
     """Members that no other feasible member of their seed beats in both respects."""
     members = run.members[["bound", "seed", "pareto", "selection_accuracy", "dev_accuracy"]]
     members = members.assign(gap=run.gap("selection"), train=run.gap("train"), dev=run.gap("dev"))
+    members = members.assign(certified=run.certified, verdict=run.verdicts)
     best = members[members["pareto"]].sort_values(["bound", "seed"])
     if not len(best):
         return "<p>None.</p>"
     head = ["bound", "seed", "selection gap", "selection accuracy", "train gap", "dev gap", "dev accuracy"]
     names = ["gap", "selection_accuracy", "train", "dev", "dev_accuracy"]
-    rows = [
-        ("", [bound_text(row["bound"]), str(row["seed"]), *(number(row[name]) for name in names)])
-        for row in best.to_dict("records")
-    ]
+    certified = bool(len(finite(run.certified)))
+    head[2:2] = ["certified at most", "verdict"] if certified else []
+    rows = []
+    for row in best.to_dict("records"):
+        cells = [bound_text(row["bound"]), str(row["seed"])]
+        cells += [_slack(row["certified"]), row["verdict"].lower()] if certified else []
+        rows.append(("", [*cells, *(number(row[name]) for name in names)]))
     note = (
         f"{len(best)} of {len(members)} members: no feasible member of the same seed is better in gap or accuracy and "
         "at least as good in the other, on the selection part. The development columns took no part in that."
     )
     return f'<p class="quiet">{escape(note)}</p><div class="scroll tall">{_table(head, rows)}</div>'
+
+
+def _slack(value: float) -> str:
+    """A certified upper bound, rounded up; a dash where there is none."""
+    return "vacuous" if value >= 1 else number(math.ceil(value * 1000) / 1000) if math.isfinite(value) else "-"
 
 
 def _facts(run: Run) -> str:

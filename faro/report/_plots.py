@@ -19,11 +19,13 @@ from matplotlib.patheffects import withStroke
 
 from ..errors import UsageError
 from ..files import replacing
-from ._run import Run, bound_text, finite
+from ._ending import MEANINGS, ending
+from ._run import RESIDUALS, Run, bound_text, finite
 
 # Okabe and Ito's palette, told apart by readers with any colour vision.
 BLUE, RED, GREEN, ORANGE, SKY, PURPLE = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7"
 INK, GREY = "#222222", "#8a8f94"
+FLOOR = 1e-8  # residuals below are drawn here
 INEQUALITIES = 8  # shown of one member: those with the largest multipliers
 STYLE: Any = {
     "svg.hashsalt": "faro",
@@ -37,7 +39,8 @@ STYLE |= {"axes.labelcolor": INK, "axes.prop_cycle": cycler(color=[BLUE, RED, GR
 def draw_frontier(run: Run, ax: Axes | None = None) -> Figure:
     """Accuracy against gap, a point per bound: mean over seeds, bars from the smallest to the largest seed.
 
-    On held-out development data; where the population is known, its expected values and the true frontier instead.
+    On held-out development data; where the population is known, its expected values and the true frontier instead. A
+    member with a certificate has a bar that ends at its certified upper bound; none if that says nothing.
     """
     with matplotlib.rc_context(STYLE):
         if ax is None:
@@ -47,11 +50,13 @@ def draw_frontier(run: Run, ax: Axes | None = None) -> Figure:
         accuracy = run.members[f"{prefix}_accuracy"].to_numpy(float)
         _draw_truth(ax, run)
         _draw_bounds(ax, run, gap, accuracy)
+        _draw_certified(ax, run, gap, accuracy)
         ax.set_xlabel("gap in the known population" if run.known else "gap on held-out development data")
         ax.set_ylabel("expected accuracy" if run.known else "accuracy on held-out development data")
         title = [*textwrap.wrap(run.spoken, 66), f"{run.data['name']}, {run.size}"]
         ax.set_title("\n".join(title), fontsize=11)
-        reach = float(finite(gap).max(initial=0))
+        proved = run.certified
+        reach = float(finite([*gap, *proved[proved < 1]]).max(initial=0))
         if reach > 0:
             ax.set_xlim(-0.03 * reach, 1.12 * reach)
         ax.spines[["top", "right"]].set_visible(False)
@@ -112,14 +117,27 @@ def _draw_bounds(ax: Axes, run: Run, gap: np.ndarray, accuracy: np.ndarray) -> N
                 )
 
 
+def _draw_certified(ax: Axes, run: Run, gap: np.ndarray, accuracy: np.ndarray) -> None:
+    """A bar from the measured gap of each certified member to the upper bound of its certificate."""
+    proved = run.certified
+    at = np.flatnonzero((proved < 1) & np.isfinite(gap) & np.isfinite(accuracy))
+    if len(at):
+        ax.hlines(accuracy[at], gap[at], proved[at], color=GREEN, linewidth=1.1, alpha=0.7, zorder=2.4)
+        ax.plot(
+            proved[at], accuracy[at], linestyle="none", marker="|", markersize=9, markeredgewidth=1.8, color=GREEN,
+            label="certified: at most", zorder=2.6,
+        )  # fmt: skip
+
+
 def draw_traces(run: Run, row: int) -> Figure:
-    """How member `row` of frontier.csv was trained: gap with its bound, violations and multipliers, by step."""
+    """How member `row` of frontier.csv was trained: gap with its bound, violations, multipliers, and how far each step
+    was from the conditions of a solution; the title says how it ended."""
     if not 0 <= row < len(run.members):
         raise UsageError(f"row: expected 0..{len(run.members) - 1}, got {row}; rows are those of frontier.csv")
     bound, step = float(run.members["bound"].iloc[row]), run.traces["step"]
     with matplotlib.rc_context(STYLE):
-        figure = Figure(figsize=(7.2, 7.2), layout="constrained")
-        gaps, violations, multipliers = figure.subplots(3, sharex=True)
+        figure = Figure(figsize=(7.2, 9.0), layout="constrained")
+        gaps, violations, multipliers, residuals = figure.subplots(4, sharex=True)
         for part, name in enumerate(run.parts):
             gaps.plot(step, run.traces["gap"][row, :, part], label=name if len(run.parts) > 1 else "gap", linewidth=1.2)
         if math.isfinite(bound):
@@ -128,18 +146,24 @@ def draw_traces(run: Run, row: int) -> Figure:
             style: dict[str, Any] = {"linewidth": 1.2, "label": run.labels[index], "linestyle": ("-", "--")[place % 2]}
             violations.plot(step, run.traces["violation"][row, :, index], **style)
             multipliers.plot(step, run.traces["multiplier"][row, :, index], **style)
+        for name in RESIDUALS:
+            residuals.semilogy(step, np.maximum(run.traces[name][row], FLOOR), label=name, linewidth=1.2)
         violations.axhline(0, color=INK, linestyle="--", linewidth=0.8)
-        titles = ("gap on the training sample", "violation (positive: violated)", "multiplier")
-        for ax, title in zip((gaps, violations, multipliers), titles, strict=True):
+        titles = ["gap on the training sample", "violation (positive: violated)", "multiplier"]
+        titles += ["distance from the conditions of a solution"]
+        for ax, title in zip((gaps, violations, multipliers, residuals), titles, strict=True):
             ax.set_title(title, loc="left", fontsize=10)
             ax.spines[["top", "right"]].set_visible(False)
             ax.grid(color=INK, alpha=0.12, linewidth=0.6)
         gaps.legend(frameon=False, fontsize=8)
+        residuals.legend(frameon=False, fontsize=8, ncols=3)
         if multipliers.get_legend_handles_labels()[0]:
             figure.legend(*multipliers.get_legend_handles_labels(), loc="outside lower center", ncols=2, fontsize=8)
-        multipliers.set_xlabel("step")
+        residuals.set_xlabel("step")
         who = f"bound {bound_text(bound)}" if math.isfinite(bound) else "unconstrained"
-        figure.suptitle(f"{run.data['name']}: {who}, seed {run.members['seed'].iloc[row]}", fontsize=11)
+        word = ending(run, row)
+        title = f"{run.data['name']}: {who}, seed {run.members['seed'].iloc[row]}: {word}"
+        figure.suptitle(title + ("\n" + textwrap.fill(MEANINGS[word], 80) if word != who else ""), fontsize=11)
     return figure
 
 
@@ -175,7 +199,7 @@ def inline_frontier(run: Run) -> str:
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue().decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    for colour, name in ((INK, "ink"), (BLUE, "blue"), (RED, "red"), (ORANGE, "orange")):
+    for colour, name in ((INK, "ink"), (BLUE, "blue"), (RED, "red"), (ORANGE, "orange"), (GREEN, "green")):
         text = text.replace(colour, f"var(--{name})")
     return text.replace("<svg ", '<svg role="img" aria-label="accuracy against gap, a point per bound" ', 1)
 

@@ -20,14 +20,17 @@ FILES = ("frontier.csv", "traces.npz", "manifest.json")
 PREFIXES = ("train", "selection", "dev")
 COLUMNS: tuple[str, ...] = ("bound", "seed", "status", "pareto")
 COLUMNS += tuple(f"{prefix}_{name}" for prefix in PREFIXES for name in ("n", "accuracy", "nll", "ece"))
-TRACES = ("step", "loss", "gap", "violation", "multiplier")
+RESIDUALS = ("stationarity", "feasibility", "complementarity")
+TRACES = ("step", "loss", "gap", "violation", "multiplier", *RESIDUALS, "capped")
+SLACK, VERDICT = "certified_slack", "certified_verdict"  # written by faro certify; absent before
 STATUSES = ("FEASIBLE", "INFEASIBLE", "DIVERGED")
 
 
 @dataclasses.dataclass(frozen=True)
 class Run:
     """A finished sweep: `members` is frontier.csv, a row per member; `traces` has a row per member in the same order:
-    step [R], loss [M, R], gap [M, R, P], violation and multiplier [M, R, m]; `manifest` says what was run."""
+    step [R], loss [M, R], gap [M, R, P], violation and multiplier [M, R, m], residuals of the conditions of a solution
+    and capped [M, R]; `manifest` says what was run."""
 
     folder: Path
     members: pd.DataFrame
@@ -74,6 +77,22 @@ class Run:
     def gap(self, prefix: str) -> np.ndarray:
         """Largest gap over the parts, `[M]`: what every bound of the sweep was set on."""
         return self.gaps(prefix).max(axis=1)  # NaN stays NaN
+
+    @property
+    def certified(self) -> np.ndarray:
+        """Upper bound of the policy's claims for people who were held back, `[M]`; NaN where no certificate was made.
+
+        1 says nothing.
+        """
+        none = np.full(len(self.members), np.nan)
+        return self.members[SLACK].to_numpy(float) if SLACK in self.members else none
+
+    @property
+    def verdicts(self) -> list[str]:
+        """Verdict of every member's certificate, `[M]`; "" where there is none."""
+        if VERDICT not in self.members:
+            return [""] * len(self.members)
+        return self.members[VERDICT].fillna("").astype(str).tolist()
 
     def rates(self, prefix: str) -> dict[str, np.ndarray]:
         """Cell -> rate of every member, `[M]`."""
@@ -163,6 +182,12 @@ def _check(run: Run, name: Any, labels: Any) -> None:
     for column in set(COLUMNS) - {"status", "pareto"}:
         if not pd.api.types.is_numeric_dtype(members[column]):
             raise DataError(f"{where}: expected numbers in column {column!r}, got {members[column].iloc[0]!r}")
+    if SLACK in members and not pd.api.types.is_numeric_dtype(members[SLACK]):
+        raise DataError(f"{where}: expected numbers or empty cells in column {SLACK!r}, got {members[SLACK].iloc[0]!r}")
+    if strange := sorted(set(run.verdicts) - {"", "CERTIFIED", "REFUTED", "INCONCLUSIVE"}):
+        raise DataError(
+            f"{where}: expected CERTIFIED, REFUTED, INCONCLUSIVE or nothing in {VERDICT!r}, got {strange[0]!r}"
+        )
     if members["bound"].isna().any():
         raise DataError(f"{where}: expected a number or inf in column 'bound', found an empty cell")
     if members["pareto"].dtype != bool:
@@ -175,7 +200,7 @@ def _check(run: Run, name: Any, labels: Any) -> None:
     if len(gap_columns(members, "dev")) != len(run.parts):
         raise DataError(f"{where}: expected a gap for each of {len(run.parts)} parts; manifest of another run?")
     shape = (len(members), len(run.traces["step"]))
-    shapes = {"loss": shape, "gap": (*shape, len(run.parts))}
+    shapes = dict.fromkeys(("loss", "capped", *RESIDUALS), shape) | {"gap": (*shape, len(run.parts))}
     shapes |= {key: (*shape, len(labels)) for key in ("violation", "multiplier")}
     for key, expected in shapes.items():
         if run.traces[key].shape != expected:
@@ -190,7 +215,7 @@ def summary_table(run: Run) -> pd.DataFrame:
 
     `members`, `feasible` and `non_dominated` are counts; the rest are means over the members that have numbers (all but
     the diverged), with the smallest and largest as `_low` and `_high` where seeds are compared. A gap is the largest
-    over the parts of a stack.
+    over the parts of a stack. `certified_slack` is the largest over the `certified_members`, those with a certificate.
     """
     rows = []
     for bound in [*run.bounds, math.inf]:
@@ -213,6 +238,8 @@ def summary_table(run: Run) -> pd.DataFrame:
             row[name] = _mean(values)
             row[f"{name}_low"], row[f"{name}_high"] = (values.min(), values.max()) if len(values) else (np.nan, np.nan)
         row |= {name: _mean(some[name]) for name in ("dev_nll", "dev_ece")}
+        proved = finite(run.certified[at])
+        row["certified_members"], row["certified_slack"] = len(proved), proved.max() if len(proved) else np.nan
         if run.known and "population_frontier" in some:
             row["population_frontier"] = _mean(some["population_frontier"])
         rows.append(row)

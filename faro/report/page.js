@@ -107,6 +107,7 @@
     const box = document.getElementById("traces");
     box.replaceChildren();
     const bounded = member.bound !== null;
+    if (member.ending) make("p", box, `Training ended ${member.ending}.`, "note");
     chart(box, "Gap on the training sample, by step", member.gap.map((values, i) => ({ name: run.parts[i], values })),
       bounded ? { at: member.bound, name: `bound ${member.bound_text}` } : null);
     chart(box, "Loss", [{ name: "loss", values: member.loss }], null, []);
@@ -115,6 +116,8 @@
     if (!member.shown.length) return;
     chart(box, "Violation, by step (positive: violated)", several(member.violation), { at: 0, name: "at its bound" });
     chart(box, "Multiplier, by step", several(member.multiplier), null);
+    chart(box, "Distance from the conditions of a solution, in powers of ten",
+      run.residuals.map((name, i) => ({ name, values: member.residuals[i] })), null, []);
   };
 
   const choose = document.getElementById("choose");

@@ -1,27 +1,19 @@
-"""The `faro` command: flags to one call of `faro.api`, results on stdout, everything else on stderr.
-
-Exit codes: 0 done, 1 refuted, 2 wrong usage, 3 no model is FEASIBLE (or inconclusive), 4 a certificate does not check,
-5 bad data, 6 the audit is not independent, 7 no valid dual, 70 internal error or every model DIVERGED, 130 interrupted.
-"""
+"""Commands around models: data, train, frontier, score, constraints, report."""
 
 from __future__ import annotations
 
 import argparse
 import contextlib
 import json
-import os
-import shlex
 import sys
 import tomllib
-import traceback
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from .errors import DataError, FaroError, UsageError
+from ..errors import DataError, UsageError
 
-CODES = "exit codes: 0 done, 2 wrong usage, 3 no model FEASIBLE, 5 bad data, 70 internal error or all DIVERGED"
-SHARED = ("data", "schema", "constraint", "attribute", "of", "within", "model", "temperature", "out")
+SHARED = ("data", "schema", "constraint", "attribute", "of", "within", "model", "solver", "temperature", "mesh", "out")
 
 # what a configuration file may give, where that is not text alone
 KINDS: dict[str, tuple[type, ...]] = {
@@ -37,73 +29,8 @@ KINDS: dict[str, tuple[type, ...]] = {
 WORDS = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
 
 
-def main(argv: list[str] | None = None) -> int:
-    """Run the command line; returns the exit code. Never shows a traceback for a mistake of the user."""
-    argv = sys.argv[1:] if argv is None else argv
-    try:
-        options = _parser().parse_args(argv)
-        options.command = "faro " + shlex.join(argv)
-        return options.run(options) or 0
-    except SystemExit as end:  # argparse: 0 after --help, 2 after a usage error
-        return int(end.code or 0)
-    except FaroError as error:
-        print(f"faro: {error}", file=sys.stderr)
-        return error.exit_code
-    except KeyboardInterrupt:
-        print("faro: interrupted; the same command goes on where it stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except OSError as error:
-        print(f"faro: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
-        return 5
-    except Exception:
-        traceback.print_exc()
-        print("faro: internal error; please report the lines above with the command", file=sys.stderr)
-        return 70
-
-
-# What can be said -----------------------------------------------------------------------------------------------------
-
-
-class _Parser(argparse.ArgumentParser):
-    """Says what is wrong on one line, and where the help is."""
-
-    def parse_known_args(self, args=None, namespace=None):  # here, and not in `parse_args`: named by its own command
-        options, extra = super().parse_known_args(args, namespace)
-        if extra:
-            self.error(f"unknown option or argument {shlex.join(extra)}")
-        return options, extra
-
-    def error(self, message):
-        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
-        raise SystemExit(2)
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="faro",
-        description="Train choice models under fairness constraints and see what each level of fairness costs.",
-        epilog=f"start with:  faro frontier --data demo --out out/demo\n{CODES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
-    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-
-    def command(name: str, run: Any, text: str, example: str) -> argparse.ArgumentParser:
-        sub = commands.add_parser(
-            name,
-            help=text,
-            description=text,
-            epilog=f"examples:\n{example}\n{CODES}",
-            formatter_class=argparse.RawDescriptionHelpFormatter,
-            allow_abbrev=False,
-        )
-        sub.set_defaults(run=run)
-        return sub
-
+def add(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """The parsers of these commands; `command(name, run, text, examples)` makes one."""
     data = command(
         "data",
         _data,
@@ -155,7 +82,9 @@ def _parser() -> argparse.ArgumentParser:
     )
     score.add_argument("model", help="a saved model (its .json or .safetensors)")
     score.add_argument("data", help="a data set's name, or a table that has the columns of the model's schema")
+    score.add_argument("--expected", action="store_true", help="decisions of a randomised model as means over its draw")
     score.add_argument("--part", help="only units that the model's seed puts in train, dual, selection, dev or gate")
+    score.add_argument("--twins", action="append", default=[], metavar="NAME", help="add rewards of twins (repeatable)")
     score.add_argument(
         "--out", metavar="FILE", help="write CSV, Parquet or JSONL by extension (default: CSV on stdout)"
     )
@@ -179,17 +108,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     report.add_argument("folder", help="the --out folder of faro frontier")
     _output(report)
-    return parser
-
-
-class _Version(argparse.Action):
-    """Asks for the version only when it is wanted: reading metadata takes time."""
-
-    def __call__(self, parser, *rest, **named):
-        from importlib.metadata import version
-
-        print(f"faro {version('faro-fairness')}")
-        parser.exit()
 
 
 def _asked(sub: argparse.ArgumentParser) -> None:
@@ -206,7 +124,9 @@ def _asked(sub: argparse.ArgumentParser) -> None:
     )
     sub.add_argument("--within", metavar="NAME", help="compare only inside each level of this attribute")
     sub.add_argument("--model", metavar="NAME", help="linear (default), mlp, or mlp:64,32")
+    sub.add_argument("--solver", metavar="NAME", help="game (default), or exact: linear models, parity and the like")
     sub.add_argument("--temperature", type=float, metavar="T", help="of the soft decisions used for gradients, > 0")
+    sub.add_argument("--mesh", metavar="AXES", help="how several devices share the work, as data=4,sweep=2")
     sub.add_argument("--config", metavar="FILE", help="TOML with the same names as the flags, and [settings], [schema]")
     sub.add_argument("--out", metavar="PATH", help="where to write")
 
@@ -221,9 +141,9 @@ def _output(sub: argparse.ArgumentParser) -> None:
 
 def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, Any]:
     """The arguments of `faro.api` that flags and the configuration file give; flags win."""
-    from .data import Schema
-    from .notions import known
-    from .training import Settings
+    from ..data import Schema
+    from ..notions import known
+    from ..settings import Settings
 
     names = (*SHARED, *own)
     values: dict[str, Any] = {}
@@ -243,8 +163,7 @@ def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, 
                 raise UsageError(f"{options.config}: {name}: expected {expected}, got {value!r}")
     settings = dict(values.pop("settings", {}))
     values |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    if "temperature" in values:
-        settings["temperature"] = values.pop("temperature")
+    settings |= {name: values.pop(name) for name in ("solver", "temperature") if name in values}
     values.setdefault("data", "demo")
     if isinstance(values.get("schema"), dict):
         values["schema"] = Schema.from_dict(values["schema"])
@@ -292,8 +211,8 @@ def _seeds(text: Any) -> list[int] | int:
 
 
 def _data(options: argparse.Namespace) -> int:
-    from . import data
-    from .show import show_description, show_listing
+    from .. import data
+    from ..show import show_description, show_listing
 
     if options.action == "list":
         if options.name:
@@ -313,24 +232,26 @@ def _data(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
-    from . import api
-    from .show import show_model
+    from .. import api, devices
+    from ..show import show_model
 
     asked = _configured(options, ("bound", "seed"))
+    devices.join()
     out = asked.pop("out", None)
     with _progress(options, "training") as progress:
         model = api.train(**asked, progress=progress)
-    path = None if out is None else str(model.save(out))
+    path = str(model.save(out)) if out is not None and devices.first() else None
     about = {**model.about, "model": path}
     print(json.dumps(about, indent=1)) if options.json else show_model(about)
     return {"FEASIBLE": 0, "INFEASIBLE": 3, "DIVERGED": 70}[model.about["status"]]
 
 
 def _frontier(options: argparse.Namespace) -> int:
-    from . import api, report
-    from .show import show_frontier
+    from .. import api, devices, report
+    from ..show import show_frontier
 
     asked = _configured(options, ("bounds", "seeds"))
+    devices.join()
     asked["out"] = asked.get("out") or f"out/{Path(str(asked['data'])).stem}"
     asked["bounds"] = _bounds(asked.get("bounds", 20))
     asked["seeds"] = _seeds(asked.get("seeds", 3))
@@ -358,9 +279,9 @@ def _outcome(table: Any) -> int:
 
 
 def _score(options: argparse.Namespace) -> int:
-    from . import data
-    from .api import load_model
-    from .notions import known
+    from .. import data
+    from ..api import load_model
+    from ..notions import known
 
     if options.part is not None:
         known("part", options.part, data.PARTS)
@@ -369,7 +290,7 @@ def _score(options: argparse.Namespace) -> int:
     if not isinstance(source, data.Dataset) and not Path(source).is_file():
         raise DataError(f"no data set and no file {options.data!r}; data sets: {', '.join(data.NAMES)}")
     read = model.read(source)
-    scored = model.score(read)
+    scored = model.score(read, options.twins, expected=options.expected)
     if options.part is not None:
         scored = scored[scored["part"] == options.part]
     if not options.quiet:
@@ -397,8 +318,8 @@ def _constraints(options: argparse.Namespace) -> int:
 
     from constraints import testing
 
-    from . import notions
-    from .show import show_clauses, show_constraints
+    from .. import notions
+    from ..show import show_clauses, show_constraints
 
     if options.action == "list":
         found = [
@@ -424,8 +345,8 @@ def _constraints(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from . import report
-    from .show import show_frontier
+    from .. import report
+    from ..show import show_frontier
 
     run = report.read_run(options.folder)
     written = [
@@ -448,7 +369,3 @@ def _progress(options: argparse.Namespace, what: str) -> Iterator[Any]:
     with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
         task = bar.add_task(what, total=None)
         yield lambda done, total: bar.update(task, completed=done, total=total)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

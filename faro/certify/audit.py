@@ -1,0 +1,231 @@
+"""The audit table: scored alternatives of people who were held back, read, checked, digested, and decided.
+
+A row per alternative: unit, choice, alternative, weight, label, outside, content, attributes, reward, twin rewards, as
+docs/certificate-format.md says. Rows are sorted by their names first, so that the order of a file means nothing.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ..errors import DataError, NotIndependentError
+from .binomial import Floats
+from .columns import read_columns
+from .order import key
+from .policy import Policy
+
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+Codes = NDArray[np.intp]
+quote = json.encoder.encode_basestring_ascii
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Audit:
+    """An entry per row, rows sorted by (unit, choice, alternative)."""
+
+    unit: list[str]
+    choice: list[str]
+    alternative: list[str]
+    rank: Codes  # of the row's unit in the committed order
+    member_of: Codes  # number of the row's choice
+    weight: Floats
+    label: Floats | None
+    reward: Floats
+    outside: NDArray[np.bool_]
+    levels: dict[str, Codes]  # of every declared attribute; -1 does not apply
+    twins: dict[str, Floats]  # attribute -> [levels, rows] rewards, NaN: no such twin
+    rows_sha256: str
+    frame_sha256: str
+
+    @property
+    def units(self) -> int:
+        return int(self.rank.max()) + 1
+
+    def decisions(self, rewards: Floats, threshold: float) -> Floats:
+        """Share of the choice that every row gets: those with the largest reward share it equally, also with the
+        outside option, whose reward is the threshold."""
+        choices = int(self.member_of.max()) + 1
+        best = np.full(choices, -np.inf)
+        np.maximum.at(best, self.member_of, rewards)
+        beside = np.zeros(choices, bool)
+        beside[self.member_of] = self.outside
+        lost = beside & (threshold > best)
+        wins = (rewards == best[self.member_of]) & ~lost[self.member_of]
+        sharing = np.bincount(self.member_of[wins], minlength=choices) + (beside & (threshold == best))
+        return np.where(wins, 1 / np.maximum(sharing, 1)[self.member_of], 0.0)
+
+    def valid_twins(self, name: str, chooser: bool) -> NDArray[np.bool_]:
+        """Rows with a twin at every level; of a chooser's attribute, in every row of the choice."""
+        valid: NDArray[np.bool_] = ~np.any(np.isnan(self.twins[name]), axis=0)
+        if chooser:
+            broken = np.bincount(self.member_of, ~valid) > 0
+            valid = ~broken[self.member_of]
+        return valid
+
+    def twin_decisions(self, name: str, chooser: bool, threshold: float) -> Floats:
+        """`[levels, rows]` the decision on a row whose alternative alone (a chooser's attribute: whose choice) is set
+        to a level; rows without valid twins have no meaning."""
+        if chooser:
+            return np.stack([self.decisions(np.nan_to_num(own), threshold) for own in self.twins[name]])
+        rival, rivals = self._best_others(threshold)
+        own = np.nan_to_num(self.twins[name])
+        return np.where(own > rival, 1.0, np.where(own == rival, 1 / (1 + rivals), 0.0))
+
+    def _best_others(self, threshold: float) -> tuple[Floats, Floats]:
+        """The largest reward among the other alternatives of each row's choice, and how many have it."""
+        choices = int(self.member_of.max()) + 1
+        beside = np.zeros(choices, bool)
+        beside[self.member_of] = self.outside
+        reward = np.concatenate([self.reward, np.full(int(beside.sum()), threshold)])
+        choice = np.concatenate([self.member_of, np.flatnonzero(beside)])
+
+        def largest(rows: NDArray[np.bool_]) -> tuple[Floats, Floats]:
+            best = np.full(choices, -np.inf)
+            np.maximum.at(best, choice[rows], reward[rows])
+            return best, np.bincount(choice[rows & (reward == best[choice])], minlength=choices).astype(float)
+
+        first, many = largest(np.ones(len(reward), bool))
+        second, more = largest(reward < first[choice])
+        at = self.member_of
+        alone = (self.reward == first[at]) & (many[at] == 1)
+        shared = many[at] - (self.reward == first[at])
+        return np.where(alone, second[at], first[at]), np.where(alone, more[at], shared)
+
+
+def read_audit(path: str | Path, policy: Policy) -> Audit:
+    """The table as the policy reads it; `DataError` for a broken promise, `NotIndependentError` for a duplicate row."""
+    return audit_of(read_columns(path), policy, str(path))
+
+
+def audit_of(columns: dict[str, list[str]], policy: Policy, where: str = "table") -> Audit:
+    """The same, of columns of texts."""
+    source = _Columns(columns, where)
+    claims = policy.audited
+    unit, choice = source.texts("unit"), source.texts("choice")
+    alternative = source.columns.get("alternative", [""] * source.rows)
+    names = list(zip(unit, choice, alternative, strict=True))
+    if len(set(names)) < len(names):
+        twice, times = Counter(names).most_common(1)[0]
+        raise NotIndependentError(f"{where}: the row {twice!r} stands {times} times; every row may count once")
+    order = sorted(range(len(names)), key=names.__getitem__)
+    source = _Columns({name: [cells[i] for i in order] for name, cells in columns.items()}, where)
+
+    unit, choice = source.texts("unit"), source.texts("choice")
+    alternative = source.columns.get("alternative", [""] * source.rows)
+    reward = source.numbers("reward")
+    weight = source.numbers("weight", lambda w: w >= 0, ">= 0") if "weight" in source.columns else np.ones(source.rows)
+    labelled = any(block.event for claim in claims for block in claim.blocks)
+    label = source.numbers("label", lambda y: (y >= 0) & (y <= 1), "in [0, 1]") if labelled else None
+    told = policy.outside == "column"
+    outside = source.numbers("outside", lambda o: (o == 0) | (o == 1), "1 or 0") if told else None
+    content = source.texts("content") if policy.equal_content == "refuse" else [""] * source.rows
+    declared = sorted(policy.attributes.items())
+    levels = {name: source.levels(name, attribute.levels) for name, attribute in declared}
+    twins = {
+        name: np.stack(
+            [source.numbers(f"reward:{name}={level}", empty=True) for level in policy.attributes[name].levels]
+        )
+        for name in sorted({claim.attribute or "" for claim in claims if claim.twins})
+    }
+    numbering = {name: number for number, name in enumerate(dict.fromkeys(choice))}
+    member_of = np.fromiter(map(numbering.__getitem__, choice), np.intp, source.rows)
+    for name, values in {
+        "unit": unit,
+        "content": content,
+        "outside": None if outside is None else list(outside),
+    }.items():
+        if values is not None:
+            _one_per_choice(where, name, choice, values)
+    if policy.equal_content == "refuse":
+        _one_owner(where, unit, content)
+
+    frame = [unit, choice, alternative, _texts(weight), _texts(label), _texts(outside), content]
+    frame += [source.columns[name] for name, _ in declared]
+    frame = [column or [""] * source.rows for column in frame]
+    rewards = [_texts(reward), *(_texts(row) for own in twins.values() for row in own)]
+    frames = [",".join(map(quote, row)) for row in zip(*frame, strict=True)]
+    rows = [f"{f},{','.join(map(quote, r))}" for f, r in zip(frames, zip(*rewards, strict=True), strict=True)]
+    ranked = {name: rank for rank, name in enumerate(sorted(set(unit), key=lambda name: key(policy.nonce, name)))}
+    return Audit(
+        unit, choice, alternative, np.fromiter(map(ranked.__getitem__, unit), np.intp, source.rows), member_of,
+        weight, label, reward,
+        outside == 1 if outside is not None else np.full(source.rows, policy.outside == "all"),
+        levels, twins, _digest(rows), _digest(frames),
+    )  # fmt: skip
+
+
+class _Columns:
+    """Columns of texts, each checked as it is asked for."""
+
+    def __init__(self, columns: dict[str, list[str]], where: str):
+        self.columns, self.where = columns, where
+        self.rows = len(next(iter(columns.values()), []))
+        if not self.rows:
+            raise DataError(f"{where}: no rows; an audit table has a row per scored alternative")
+
+    def column(self, name: str) -> list[str]:
+        if name not in self.columns:
+            raise DataError(f"{self.where}: no column {name!r}; there are {', '.join(self.columns)}"[:300])
+        return self.columns[name]
+
+    def texts(self, name: str) -> list[str]:
+        column = self.column(name)
+        if "" in column:
+            raise DataError(f"{self.where}: column {name!r} has an empty cell")
+        return column
+
+    def numbers(self, name: str, good=lambda x: True, expected: str = "", empty: bool = False) -> Floats:
+        """Doubles; cells that may be empty are NaN then."""
+        column = self.column(name) if empty else self.texts(name)
+        for text in column:
+            if text and not (len(text) <= 60 and NUMBER.fullmatch(text) and math.isfinite(float(text))):
+                raise DataError(f"{self.where}: column {name!r}: expected finite numbers, got {text[:20]!r}")
+        values = np.array([float(text) if text else math.nan for text in column]) + 0.0
+        if not empty and not np.all(good(values)):
+            raise DataError(f"{self.where}: column {name!r}: expected numbers {expected}")
+        return values
+
+    def levels(self, name: str, known: tuple[str, ...]) -> Codes:
+        column = self.column(name)
+        codes = {level: code for code, level in enumerate(known)} | {"": -1}
+        if strange := sorted(set(column) - set(codes)):
+            raise DataError(
+                f"{self.where}: column {name!r}: {strange[0][:40]!r} is no level that the policy declares: "
+                f"{', '.join(known)}"
+            )
+        return np.fromiter(map(codes.__getitem__, column), np.intp, self.rows)
+
+
+def _texts(values: Floats | None) -> list[str]:
+    """Python's repr of doubles, "" for NaN; an absent column is an empty list."""
+    return [] if values is None else ["" if value != value else repr(value) for value in values.tolist()]
+
+
+def _digest(rows: Iterable[str]) -> str:
+    """sha256 over the sorted sha256 of rows."""
+    each = sorted(hashlib.sha256(f"[{row}]".encode()).hexdigest() for row in rows)
+    return hashlib.sha256("".join(each).encode()).hexdigest()
+
+
+def _one_per_choice(where: str, name: str, choice: list[str], values: list) -> None:
+    seen: dict[str, object] = {}
+    for each, value in zip(choice, values, strict=True):
+        if seen.setdefault(each, value) != value:
+            raise DataError(f"{where}: choice {each[:40]!r} has two values of {name!r}; a choice has one")
+
+
+def _one_owner(where: str, unit: list[str], content: list[str]) -> None:
+    owner: dict[str, str] = {}
+    for name, shown in zip(unit, content, strict=True):
+        if owner.setdefault(shown, name) != name:
+            raise NotIndependentError(f"{where}: two units share the content {shown[:40]!r}; the policy refuses that")

@@ -1,0 +1,190 @@
+"""What a claim counts: which rows are members of which cell, with what mass and value, and what each method reads.
+
+    rate of a cell = E sum mass z / E sum mass       over the rows of a unit in the cell; E over units
+
+`cells` gives rows, masses and values; `samples` sums them per unit in the committed order; `kept` leaves one row of
+every unit. Definitions: docs/certificate-format.md, "What a claim measures".
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+from scipy import special
+
+from ..errors import UsageError
+from .audit import Audit, Codes
+from .binomial import Floats
+from .order import thinned
+from .policy import Block, Claim, Policy
+
+IMMOVABLE_NEVER = ("threshold_parity", "reward_parity", "counterfactual_oscillation", "counterfactual_flip")
+
+
+class Cell(NamedTuple):
+    """Members of a cell: row numbers, masses, values in [0, 1]."""
+
+    rows: Codes
+    mass: Floats
+    z: Floats
+
+
+class Sample(NamedTuple):
+    """Per unit that has members in a cell, in the committed order: sums of mass z, and of mass."""
+
+    totals: Floats
+    masses: Floats
+
+
+Blocks = dict[str, dict[str, Cell]]
+
+
+class People:
+    """An audit table under a policy."""
+
+    def __init__(self, policy: Policy, audit: Audit):
+        self.policy, self.audit = policy, audit
+        self.threshold = float(policy.threshold)
+        self.decisions = audit.decisions(audit.reward, self.threshold)
+
+    @property
+    def cap(self) -> float:
+        """The largest mass of a unit in a cell."""
+        return 1.0 if self.policy.estimand == "unit" else float(self.policy.cap or 0)
+
+    def cells(self, claim: Claim) -> Blocks:
+        """The cells of a claim by block and group; `UsageError` if no model can move its rates."""
+        found: Blocks = {}
+        for block in claim.blocks:
+            mass, own = self._members(claim, block)
+            self._check_movable(claim, block, mass, own)
+            if self.policy.estimand == "unit":
+                whole = np.bincount(self.audit.rank, mass)[self.audit.rank]
+                mass = np.divide(mass, whole, out=np.zeros_like(mass), where=mass > 0)
+            found[block.name] = {}
+            for group in claim.groups:
+                level = self._level(claim, group)
+                inside = mass > 0
+                if claim.constraint in ("counterfactual_flip", "counterfactual_oscillation"):
+                    inside &= own != level
+                elif not claim.twins:
+                    inside &= own == level
+                rows = np.flatnonzero(inside)
+                found[block.name][group] = Cell(rows, mass[rows], self._values(claim, block, level)[rows])
+        return found
+
+    def _level(self, claim: Claim, group: str) -> int:
+        return self.policy.attributes[claim.attribute].levels.index(group) if claim.attribute else 0
+
+    def _members(self, claim: Claim, block: Block) -> tuple[Floats, Codes]:
+        """Mass of every row in the block, 0 for others, and the number of its level."""
+        audit, attributes = self.audit, self.policy.attributes
+        everyone = np.zeros(len(audit.weight), np.intp)
+        own = audit.levels[claim.attribute] if claim.attribute else everyone
+        mass = audit.weight
+        if block.event:
+            assert audit.label is not None
+            mass = mass * (audit.label if block.event == "chosen" else 1 - audit.label)
+        taking_part = range(len(attributes[claim.attribute].levels)) if claim.twins and claim.attribute else None
+        inside = np.isin(own, taking_part or [self._level(claim, group) for group in claim.groups])
+        if claim.within:
+            inside &= audit.levels[claim.within] == attributes[claim.within].levels.index(block.stratum)
+        if claim.of:
+            inside &= audit.levels[claim.of[0]] == attributes[claim.of[0]].levels.index(claim.of[1])
+        if claim.twins and claim.attribute:
+            inside &= audit.valid_twins(claim.attribute, attributes[claim.attribute].chooser)
+        return np.where(inside, mass, 0.0), own
+
+    def _values(self, claim: Claim, block: Block, level: int) -> Floats:
+        """z of every row, for the group of this level."""
+        kind, audit = claim.constraint, self.audit
+        if kind in ("rate_floor", "group_error"):
+            return 1 - self.decisions
+        if kind == "threshold_parity":  # the reward itself, where its whole law is needed
+            raw = claim.everywhere or claim.ball == "w1"
+            return audit.reward if raw else (audit.reward > float(block.threshold)).astype(float)
+        if kind == "reward_parity":
+            return self._scores(claim)
+        if not claim.twins or not claim.attribute:
+            return self.decisions
+        if kind == "counterfactual_oscillation":
+            moves = np.abs(audit.reward - np.nan_to_num(audit.twins[claim.attribute][level])) / float(claim.scale)
+            return (moves > 1).astype(float) if claim.tail else np.minimum(moves, 1)
+        chooser = self.policy.attributes[claim.attribute].chooser
+        twin = audit.twin_decisions(claim.attribute, chooser, self.threshold)[level]
+        return twin if kind == "counterfactual_parity" else np.abs(self.decisions - twin)
+
+    def _scores(self, claim: Claim) -> Floats:
+        if claim.score == "sigmoid":
+            return special.expit(self.audit.reward / float(claim.scale))
+        low, high = float(claim.low), float(claim.high)
+        return np.clip((self.audit.reward - low) / (high - low), 0, 1)
+
+    def _check_movable(self, claim: Claim, block: Block, mass: Floats, own: Codes) -> None:
+        """Without an outside option, decisions in a choice sum to 1: they move no rate if all its alternatives are in
+        one same cell with the same mass."""
+        chooser = claim.attribute is not None and self.policy.attributes[claim.attribute].chooser
+        if claim.constraint in IMMOVABLE_NEVER or (claim.twins and not chooser) or not (mass > 0).any():
+            return
+        choice = self.audit.member_of
+        choices = int(choice.max()) + 1
+        first = np.full(choices, len(mass))
+        np.minimum.at(first, choice, np.arange(len(mass)))
+        head = first[choice]
+        differ = mass != mass[head]
+        if not claim.twins:
+            differ |= (own != own[head]) & ((mass > 0) | (mass[head] > 0))
+        counts = np.bincount(choice, mass > 0) > 0
+        if not ((self.audit.outside | differ) & counts[choice]).any():
+            raise UsageError(
+                f"claim {claim.name!r}, block {block.name!r}: no model can move these rates, since the decisions in "
+                "every choice sum to 1; compare alternatives `of` one kind"
+            )
+
+    def sample(self, claim: Claim, rows: Codes, mass: Floats, z: Floats) -> Sample:
+        """Sums per unit; `UsageError` for a unit above the cap."""
+        rank, units = self.audit.rank[rows], self.audit.units
+        totals = np.bincount(rank, mass * z, minlength=units).astype(float)
+        masses = np.bincount(rank, mass, minlength=units).astype(float)
+        some = np.bincount(rank, minlength=units) > 0
+        totals, masses = totals[some], masses[some]
+        if len(masses) and masses.max() > self.cap * (1 + 1e-9):
+            raise UsageError(
+                f"claim {claim.name!r}: a unit has mass {masses.max():g} in a cell, above the cap {self.cap:g}: raise "
+                "the policy's cap, nothing is ever truncated"
+            )
+        masses = np.minimum(masses, self.cap)  # sums of doubles may exceed an exact cap by rounding
+        return Sample(np.clip(totals, 0, masses), masses)
+
+    def units(self, cell: Cell) -> int:
+        return len(np.unique(self.audit.rank[cell.rows]))
+
+    def kept(self, claim: Claim, cells: dict[str, Cell]) -> dict[str, Floats]:
+        """Values of one row per unit in a block, in the committed order of units; `UsageError` if rows of a unit may
+        not stand for it."""
+        rows = np.concatenate([cell.rows for cell in cells.values()])
+        mass = np.concatenate([cell.mass for cell in cells.values()])
+        rank = self.audit.rank[rows]
+        several = np.bincount(rank, minlength=self.audit.units)[rank] > 1
+        by_unit = self.policy.estimand == "unit"
+        if several.any() and not by_unit:
+            raise UsageError(
+                f"claim {claim.name!r}: {claim.method} needs one row per unit; use unit-ratio, or estimand = 'unit'"
+            )
+        largest, least = np.full(self.audit.units, -np.inf), np.full(self.audit.units, np.inf)
+        np.maximum.at(largest, rank if by_unit else rank * 0, mass)
+        np.minimum.at(least, rank if by_unit else rank * 0, mass)
+        if (largest > least).any():
+            raise UsageError(f"claim {claim.name!r}: {claim.method} needs equal weights; use unit-ratio")
+        keep = np.ones(len(self.audit.weight), bool)
+        crowd = rows[several]
+        keep[crowd] = False
+        audit = self.audit
+        names = [(audit.unit[row], audit.choice[row], audit.alternative[row]) for row in crowd]
+        keep[crowd[thinned(names, self.policy.nonce)]] = True
+        found = {}
+        for group, cell in cells.items():
+            mine = keep[cell.rows]
+            found[group] = cell.z[mine][np.argsort(audit.rank[cell.rows[mine]], kind="stable")]
+        return found

@@ -1,0 +1,320 @@
+"""The record of one claim about people: the bounds that its method finds, as a certificate states them.
+
+Three kinds of evidence. A *whole* comparison has one bound (exact2, block-pair, dkw over all thresholds, counterfactual
+parity). *Ends* bound the rate of every cell from both sides, and add up (clopper-pearson, unit-ratio). A *law* bounds
+the mean of scores in every cell (dkw). A ball works on ends and laws: both are laws of z, of two points or of many.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from decimal import Decimal
+from types import MappingProxyType
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from . import betting, exact2, gate, shift, thresholds
+from .binomial import Floats, clopper_pearson_lower, clopper_pearson_upper
+from .cells import Cell, People
+from .gate import Verdict
+from .outward import text, up
+from .policy import Claim, Comparison, Policy
+from .shift import BALLS, Law, Worst
+
+ONE = Decimal(1)
+Place = tuple[str, str]  # block, group
+Sides = dict[Place, dict[str, Law]]
+
+
+class Finding(NamedTuple):
+    """What was found about a claim. `counted` describes the audited people, without any confidence."""
+
+    record: dict[str, Any]
+    verdict: Verdict
+    ucb: Decimal | None
+    lcb: Decimal | None
+    counted: float | None = None  # largest rate, or difference of rates, in the table
+    units: Mapping[Place, int] = MappingProxyType({})
+    rates: Mapping[Place, float] = MappingProxyType({})  # in the table, NaN for empty cells
+    short: tuple[str, ...] = ()  # cells with too few units
+
+
+def find(claim: Claim, people: People, level: float) -> Finding:
+    """Bounds of all comparisons at `level` each, a lower bound at level / M, and the verdict."""
+    return _Finder(claim, people, level).find()
+
+
+def units_of(claim: Claim, people: People) -> dict[Place, int]:
+    """Units that a method reads in every cell: it depends on no score."""
+    return _Finder(claim, people, 0.05).units
+
+
+def too_few(place: Place, n: int, policy: Policy) -> str:
+    """In words: a cell below the minimum size."""
+    return f"{' '.join(filter(None, place)) or 'everyone'}: {n} units, the policy asks for {policy.min_group}"
+
+
+class _Finder:
+    def __init__(self, claim: Claim, people: People, level: float):
+        self.claim, self.people, self.level = claim, people, level
+        self.low_level = level / people.policy.comparisons
+        self.cells: dict[Place, Cell] = {}
+        self.z: dict[Place, Floats] = {}
+        for block, groups in people.cells(claim).items():
+            self.cells |= {(block, group): cell for group, cell in groups.items()}
+            if claim.method != "unit-ratio":
+                self.z |= {(block, group): z for group, z in people.kept(claim, groups).items()}
+        self.rates = {place: self._rate(cell) for place, cell in self.cells.items()}
+        count = {place: len(z) for place, z in self.z.items()}
+        self.units = count or {place: people.units(cell) for place, cell in self.cells.items()}
+        self.short = tuple(
+            too_few(place, n, people.policy) for place, n in self.units.items() if n < people.policy.min_group
+        )
+
+    @property
+    def has_ends(self) -> bool:
+        return (
+            self.claim.method in ("clopper-pearson", "unit-ratio") and self.claim.constraint != "counterfactual_parity"
+        )
+
+    def find(self) -> Finding:
+        claim = self.claim
+        record: dict[str, Any] = {}
+        if self.has_ends:
+            ends = self._ends()
+            record["ends"] = _nested({place: [text(x) for x in each] for place, each in ends.items()})
+            sides = {
+                place: {"up": shift.two_point(hi), "down": shift.two_point(1 - lo)} for place, (lo, hi) in ends.items()
+            }
+            values = {place: {"up": hi, "down": 1 - lo} for place, (lo, hi) in ends.items()}
+        elif claim.method == "dkw" and not claim.everywhere:
+            sides, values = self._laws(), {}
+            if not claim.ball:
+                values = {
+                    p: {s: min(ONE, up(law.mean(lambda z: z))) for s, law in own.items()} for p, own in sides.items()
+                }
+        else:
+            ucb, lcb = self._whole()
+            return self._finding({"ucb": text(ucb)}, ucb, lcb)
+        if claim.ball:
+            worst = self._worst(sides, claim.radius)
+            values = {place: {side: found.value for side, found in own.items()} for place, own in worst.items()}
+            record["dual"] = _duals(worst)
+            record["breakdown"] = self._breakdown(sides)
+        ucb = self._added(values)
+        lcb = self._lower_of_ends() if self.has_ends else None
+        return self._finding({"ucb": text(ucb)} | record, ucb, lcb)
+
+    def _finding(self, record: dict[str, Any], ucb: Decimal, lcb: dict[str, Any] | None) -> Finding:
+        value = None if lcb is None else Decimal(lcb["value"])
+        record["lcb"] = lcb
+        verdict = gate.verdict(ucb, value, self.claim.bound, not self.short)
+        return Finding(record, verdict, ucb, value, self._counted(), self.units, self.rates, self.short)
+
+    def _added(self, values: dict[Place, dict[str, Decimal]]) -> Decimal:
+        """The largest rate, or difference of rates, that bounds of cells allow."""
+        return max(
+            values[block, high]["up"] + (values[block, low]["down"] - 1 if low is not None else 0)
+            for block, high, low in self.claim.comparisons
+        )
+
+    # Whole comparisons ---------------------------------------------------------------------------------------------
+
+    def _whole(self) -> tuple[Decimal, dict[str, Any] | None]:
+        upper, rejects, guess = self._method()
+        ordered = sorted(self.claim.comparisons, key=guess, reverse=True)
+        ucb = ONE
+        if all(self.units.values()):
+            ucb = gate.largest_upper(
+                ordered,
+                lambda each, first: upper(each, self.level, first),
+                lambda each, gap: rejects(each, gap, self.level),
+                self.claim.bound,
+            )
+        worst = ordered[0]
+        if guess(worst) <= 0 or not (self.units[worst.block, worst.high] and self.units[worst.block, worst.low or ""]):
+            return ucb, None
+        value = -upper(_reversed(worst), self.low_level, -self.claim.bound)
+        if self.claim.everywhere:
+            value = thresholds.lower(*self._pair(_reversed(worst)), self.low_level)
+        return ucb, _lcb(worst, value) if value > 0 else None
+
+    def _pair(self, each: Comparison) -> tuple[Floats, Floats]:
+        return self.z[each.block, each.high], self.z[each.block, each.low or ""]
+
+    def _method(self) -> tuple[Callable, Callable, Callable]:
+        """upper(comparison, level, first), rejects(comparison, gap, level), and what was counted."""
+        claim = self.claim
+        if claim.method == "exact2":
+
+            def counts(each: Comparison) -> tuple[exact2.Counts, exact2.Counts]:
+                a, b = self._pair(each)  # a tie counts in the worse direction
+                return exact2.Counts(int((a > 0).sum()), len(a)), exact2.Counts(int((b == 1).sum()), len(b))
+
+            return (
+                lambda each, level, first: exact2.upper(*counts(each), level, first),
+                lambda each, gap, level: exact2.rejects(*counts(each), gap, level),
+                self._difference,
+            )
+        if claim.method == "block-pair":
+            return (
+                lambda each, level, first: betting.difference_upper(*self._pair(each), level, first),
+                lambda each, gap, level: _shows(betting.block_pairs(*self._pair(each)), 1.0, 1.0, gap, level),
+                self._difference,
+            )
+        if claim.everywhere:
+
+            def apart(each: Comparison, gap: Decimal, level: float) -> bool:
+                a, b = self._pair(each)
+                r = float(gap) - float(thresholds.gap(b, a))
+                return r > 0 and thresholds.rejects(len(a), len(b), r, level)
+
+            return (
+                lambda each, level, first: thresholds.upper(*self._pair(each)[::-1], level),
+                apart,
+                lambda each: float(thresholds.gap(*self._pair(each)[::-1])) if all(map(len, self._pair(each))) else 0.0,
+            )
+
+        def moves(each: Comparison) -> tuple[Floats, Floats]:
+            a, b = self.cells[each.block, each.high], self.cells[each.block, each.low or ""]
+            return self.people.sample(claim, a.rows, a.mass, (1 + a.z - b.z) / 2)
+
+        def paired(each: Comparison, level: float, first: Decimal | None) -> Decimal:
+            first = None if first is None else (1 + first) / 2
+            return 2 * betting.upper(*moves(each), self.people.cap, level, first) - 1
+
+        return (
+            paired,
+            lambda each, gap, level: _shows(*moves(each), self.people.cap, gap, level),
+            self._difference,
+        )
+
+    # Ends ----------------------------------------------------------------------------------------------------------
+
+    def _ends(self) -> dict[Place, tuple[Decimal, Decimal]]:
+        """Lower and upper end of the rate of every cell: at half the level each if cells are compared."""
+        if not self.claim.paired:
+            return {place: (Decimal(0), self._upper_end(place, self.level)) for place in self.cells}
+        half = self.level / 2
+        return {place: (self._lower_end(place, half), self._upper_end(place, half)) for place in self.cells}
+
+    def _upper_end(self, place: Place, level: float) -> Decimal:
+        if not self.units[place]:
+            return ONE
+        if self.claim.method == "unit-ratio":
+            return betting.upper(*self._sample(place), self.people.cap, level)
+        return clopper_pearson_upper(int((self.z[place] > 0).sum()), len(self.z[place]), level)
+
+    def _lower_end(self, place: Place, level: float) -> Decimal:
+        if not self.units[place]:
+            return Decimal(0)
+        if self.claim.method == "unit-ratio":
+            return betting.lower(*self._sample(place), self.people.cap, level)
+        return clopper_pearson_lower(int((self.z[place] == 1).sum()), len(self.z[place]), level)
+
+    def _sample(self, place: Place) -> tuple[Floats, Floats]:
+        return self.people.sample(self.claim, *self.cells[place])
+
+    def _lower_of_ends(self) -> dict[str, Any] | None:
+        """A lower bound of the comparison that looks worst."""
+        worst = max(self.claim.comparisons, key=self._difference)
+        high = (worst.block, worst.high)
+        if worst.low is None:
+            value = self._lower_end(high, self.low_level)
+            return _lcb(worst, value) if value > 0 else None
+        split = self._lower_end(high, self.low_level / 2)
+        value = split - self._upper_end((worst.block, worst.low), self.low_level / 2)
+        return _lcb(worst, value, split) if value > 0 else None
+
+    # Laws and shifts -----------------------------------------------------------------------------------------------
+
+    def _laws(self) -> Sides:
+        """The law of scores, or of distances to a threshold, in every cell, with its sampling error."""
+        found: Sides = {}
+        at = {block.name: block.threshold for block in self.claim.blocks}
+        for place, z in self.z.items():
+            if not len(z):
+                anything = shift.two_point(0 if self.claim.ball == "w1" else 1)  # w1: at no distance from the worst
+                found[place] = {"up": anything, "down": anything}
+                continue
+            excess = float(thresholds.mean_excess(len(z), self.level / 2))
+            if self.claim.ball == "w1":
+                threshold = float(at[place[0]])
+                found[place] = {
+                    "up": shift.distances(z, threshold, excess),
+                    "down": shift.distances(z, threshold, excess, below=True),
+                }
+            else:
+                found[place] = {"up": shift.histogram(z, excess), "down": shift.histogram(1 - z, excess)}
+        return found
+
+    def _worst(self, sides: Sides, radius: Decimal) -> dict[Place, dict[str, Worst]]:
+        ball = BALLS[self.claim.ball or ""]
+        wanted = ("up", "down") if self.claim.paired else ("up",)
+        return {p: {side: shift.worst(ball, own[side], radius) for side in wanted} for p, own in sides.items()}
+
+    def _breakdown(self, sides: Sides) -> dict[str, Any] | None:
+        """The largest shift, at least the policy's, at which the claim still holds."""
+        claim, ball = self.claim, BALLS[self.claim.ball or ""]
+
+        def exceeds(radius: Decimal) -> Decimal:
+            worst = self._worst(sides, radius)
+            return self._added({p: {s: each.value for s, each in own.items()} for p, own in worst.items()})
+
+        radius = shift.breakdown(ball, exceeds, claim.bound) if exceeds(claim.radius) <= claim.bound else None
+        if radius is None or not (radius <= claim.radius if claim.ball == "cvar" else radius >= claim.radius):
+            return None
+        if claim.ball in ("tv", "label-noise") and radius >= 1:
+            return None
+        if exceeds(radius) > claim.bound:
+            return None
+        return {"radius": text(radius), "dual": _duals(self._worst(sides, radius))}
+
+    # What was counted ----------------------------------------------------------------------------------------------
+
+    def _rate(self, cell: Cell) -> float:
+        """The rate in the table, or NaN."""
+        return float(cell.mass @ cell.z / cell.mass.sum()) if len(cell.rows) else math.nan
+
+    def _difference(self, each: Comparison) -> float:
+        rate = self.rates[each.block, each.high] - (self.rates[each.block, each.low] if each.low is not None else 0)
+        return rate if rate == rate else -math.inf
+
+    def _counted(self) -> float | None:
+        if self.claim.ball == "w1":
+            return None
+        of = self._method()[2] if self.claim.everywhere else self._difference
+        found = max(map(of, self.claim.comparisons))
+        return found if math.isfinite(found) else None
+
+
+def _shows(totals: Floats, masses: Floats | float, cap: float, gap: Decimal, level: float) -> bool:
+    """Whether the mean of (1 + difference) / 2 is shown to be below (1 + gap) / 2."""
+    masses = np.broadcast_to(masses, totals.shape)
+    middle = float((1 + gap) / 2)
+    return middle >= 1 or bool(betting.rejects(totals, masses, cap, middle, level))
+
+
+def _reversed(each: Comparison) -> Comparison:
+    return Comparison(each.block, each.low or "", each.high)
+
+
+def _lcb(each: Comparison, value: Decimal, split: Decimal | None = None) -> dict[str, Any]:
+    split_text = None if split is None else text(split)
+    return {"block": each.block, "high": each.high, "low": each.low, "value": text(value), "split": split_text}
+
+
+def _nested(by_place: dict[Place, Any]) -> dict[str, dict[str, Any]]:
+    found: dict[str, dict[str, Any]] = {}
+    for (block, group), value in by_place.items():
+        found.setdefault(block, {})[group] = value
+    return found
+
+
+def _duals(worst: dict[Place, dict[str, Worst]]) -> dict[str, dict[str, Any]]:
+    def point(found: Worst) -> dict[str, str]:
+        return {name: text(value) for name, value in found.dual.items()}
+
+    return _nested({place: {side: point(found) for side, found in own.items()} for place, own in worst.items()})

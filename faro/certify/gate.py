@@ -1,0 +1,83 @@
+"""From bounds of single comparisons to one verdict: intersection-union upwards, a union downwards.
+
+A gate asks whether ALL comparisons (ordered pairs of groups in blocks, or caps on cells) are within a bound. The truly
+worst comparison alone decides that, so each upper bound gets the whole level and needs no correction (Berger 1982):
+P(worst > U) <= P(worst one > its own upper bound) <= delta. "Some comparison is beyond" is a union of M events: lower
+bounds get delta / M. A wrong CERTIFIED and a wrong REFUTED cannot both be possible at one truth.
+"""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Callable, Sequence
+from decimal import Decimal
+from typing import TypeVar
+
+Comparison = TypeVar("Comparison")
+
+
+class Verdict(enum.StrEnum):
+    """What was shown of "the gap is within the bound"; only CERTIFIED passes a gate."""
+
+    CERTIFIED = "CERTIFIED"
+    REFUTED = "REFUTED"
+    INCONCLUSIVE = "INCONCLUSIVE"
+
+    @property
+    def exit_code(self) -> int:
+        """Of a command: 0 CERTIFIED, 1 REFUTED, 3 INCONCLUSIVE."""
+        return {"CERTIFIED": 0, "REFUTED": 1, "INCONCLUSIVE": 3}[self.value]
+
+
+def verdict(upper: Decimal, lower: Decimal | None, bound: Decimal, enough: bool = True) -> Verdict:
+    """CERTIFIED if upper <= bound, REFUTED if lower > bound, else, or with too few units in a cell, INCONCLUSIVE.
+
+    A bound is below 1, so a vacuous upper bound never certifies.
+    """
+    if enough and upper <= bound:
+        return Verdict.CERTIFIED
+    return Verdict.REFUTED if enough and lower is not None and lower > bound else Verdict.INCONCLUSIVE
+
+
+def vacuous(upper: Decimal) -> bool:
+    """Whether an upper bound on a rate, or on a difference of rates, says nothing."""
+    return upper >= 1
+
+
+def all_of(verdicts: Sequence[Verdict]) -> Verdict:
+    """CERTIFIED if all claims are, REFUTED if one is, else INCONCLUSIVE."""
+    if verdicts and all(each is Verdict.CERTIFIED for each in verdicts):
+        return Verdict.CERTIFIED
+    return Verdict.REFUTED if Verdict.REFUTED in verdicts else Verdict.INCONCLUSIVE
+
+
+def largest_upper(
+    comparisons: Sequence[Comparison],
+    upper: Callable[[Comparison, Decimal | None], Decimal],
+    rejects: Callable[[Comparison, Decimal], bool],
+    bound: Decimal,
+) -> Decimal:
+    """One number that every comparison is shown not to reach, at the whole level each; at most 1.
+
+    Searched for one comparison and tested for the others, which is far cheaper. List those that look worst first.
+    """
+    found, step = upper(comparisons[0], bound), Decimal("1e-6")
+    while found < 1:
+        beyond = next((each for each in comparisons if not rejects(each, found)), None)
+        if beyond is None:
+            return found
+        found, step = max(upper(beyond, bound), found + step), 2 * step  # a step: where rejection is not monotone
+    return Decimal(1)
+
+
+def largest_lower(
+    comparisons: Sequence[Comparison],
+    lower: Callable[[Comparison], Decimal],
+    exceeds: Callable[[Comparison, Decimal], bool],
+) -> tuple[Comparison, Decimal]:
+    """The comparison with the largest lower bound, and that bound; `exceeds`: is more than a value shown."""
+    worst, found = comparisons[0], lower(comparisons[0])
+    for each in comparisons[1:]:
+        if exceeds(each, found) and (more := lower(each)) > found:
+            worst, found = each, more
+    return worst, found

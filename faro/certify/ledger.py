@@ -1,0 +1,218 @@
+"""The ledger: every look at an audit set, in an append-only file, and the share of delta that each look may spend.
+
+    share of attempt j  =  delta 6 / (pi^2 j^2 T_j),     T_j = sum_{i < passes} binomial(j - 1, i)
+
+T_j counts the transcripts of pass and no pass so far, so the shares of all attempts add up to less than delta however
+submitters adapt. Entries are chained by sha256. A file beside the ledger (`NAME.head`) holds its last entry's hash: a
+ledger cut short is noticed unless that file is changed as well. Every problem is a `NotIndependentError`, exit code 6.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import math
+import os
+from collections.abc import Iterator
+from fractions import Fraction
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import NotIndependentError, UsageError
+from ..files import write_text
+from .audit import Audit
+from .policy import Policy
+
+BASEL = Fraction(607927101854, 10**12)  # below 6 / pi^2
+FIELDS = {
+    "init": {"schema", "policy_sha256", "frame_sha256"},
+    "attempt": {"attempt", "rows_sha256"},
+    "points": {"attempt", "rows_sha256"},
+    "passed": {"attempt"},
+    "disclosed": {"reason"},
+    "retired": {"reason"},
+}
+NONE = "0" * 64
+
+
+def canonical(value: Any) -> str:
+    """Canonical JSON: sorted keys, no white space, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False)
+
+
+def digest(value: Any) -> str:
+    """sha256 of the canonical JSON."""
+    return hashlib.sha256(canonical(value).encode()).hexdigest()
+
+
+def share(delta: Fraction, attempt: int, passes: int) -> Fraction:
+    """What attempt j = 1, 2, ... may spend."""
+    transcripts = sum(math.comb(attempt - 1, i) for i in range(min(passes, attempt)))
+    return delta * BASEL / (attempt**2 * transcripts)
+
+
+class Attempt(NamedTuple):
+    """An entry that numbers of one table, or of several points, may refer to."""
+
+    number: int
+    entry: str  # its sha256
+    share: Fraction  # of delta, of each table
+
+    @property
+    def record(self) -> dict[str, Any]:
+        """As a certificate has it."""
+        return {
+            "attempt": self.number,
+            "delta": f"{self.share.numerator}/{self.share.denominator}",
+            "entry": self.entry,
+        }
+
+
+class Ledger:
+    """The entries of a locked file; `append` writes one and keeps the chain."""
+
+    def __init__(self, path: Path, policy: Policy, entries: list[dict[str, Any]]):
+        self.path, self.policy, self.entries = path, policy, entries
+
+    @property
+    def attempts(self) -> int:
+        return sum(entry["kind"] in ("attempt", "points") for entry in self.entries)
+
+    @property
+    def passes(self) -> int:
+        return sum(entry["kind"] == "passed" for entry in self.entries)
+
+    @property
+    def closed(self) -> str | None:
+        """Why there are no more attempts, or None."""
+        for entry in self.entries:
+            if entry["kind"] in ("disclosed", "retired"):
+                return f"the audit set was {entry['kind']}: {entry['reason']}"
+        if self.passes >= self.policy.passes:
+            return f"{self.passes} of {self.policy.passes} passes were shown"
+        return None
+
+    def attempt(self, rows_sha256: str) -> Attempt:
+        """The attempt of these scores: the one they had, or a new one, written before anything is counted."""
+        for entry in self.entries:
+            if entry["kind"] == "attempt" and entry["rows_sha256"] == rows_sha256:
+                return self._at(entry)
+            if entry["kind"] == "points" and rows_sha256 in entry["rows_sha256"]:
+                raise NotIndependentError(f"{self.path}: these scores were disclosed")
+        self._check_open()
+        return self._at(self.append("attempt", attempt=self.attempts + 1, rows_sha256=rows_sha256))
+
+    def disclose(self, rows_sha256: list[str], reason: str) -> dict[str, Attempt]:
+        """The attempt of each of these tables: the one it had, or one for all others, its share divided among them.
+        Retires the audit set."""
+        self._check_open()
+        found = {
+            entry["rows_sha256"]: self._at(entry)
+            for entry in self.entries
+            if entry["kind"] == "attempt" and entry["rows_sha256"] in rows_sha256
+        }
+        if new := sorted(set(rows_sha256) - set(found)):
+            points = self._at(self.append("points", attempt=self.attempts + 1, rows_sha256=new))
+            found |= dict.fromkeys(new, points)
+        self.append("disclosed", reason=reason)
+        return found
+
+    def passed(self, attempt: Attempt) -> None:
+        """That this attempt was shown as a pass, once."""
+        if not any(entry["kind"] == "passed" and entry["attempt"] == attempt.number for entry in self.entries):
+            self.append("passed", attempt=attempt.number)
+
+    def append(self, kind: str, **fields: Any) -> dict[str, Any]:
+        entry = {"kind": kind, "previous": self.entries[-1]["sha256"] if self.entries else NONE, **fields}
+        entry["sha256"] = digest(entry)
+        with open(self.path, "a", encoding="ascii") as file:
+            file.write(canonical(entry) + "\n")
+            file.flush()
+            os.fsync(file.fileno())
+        write_text(_head(self.path), f"{entry['sha256']}\n")
+        self.entries.append(entry)
+        return entry
+
+    def _at(self, entry: dict[str, Any]) -> Attempt:
+        delta = share(Fraction(self.policy.delta), entry["attempt"], self.policy.passes)
+        many = len(entry["rows_sha256"]) if entry["kind"] == "points" else 1
+        return Attempt(entry["attempt"], entry["sha256"], delta / many)
+
+    def _check_open(self) -> None:
+        if self.closed:
+            raise NotIndependentError(f"{self.path}: {self.closed}; a new audit set is needed")
+
+
+def place(policy: Policy, path: str | Path | None) -> Path:
+    """Where the ledger is: as given, or as the policy says."""
+    if policy.ledger is None:
+        raise UsageError('the policy names no ledger: add `ledger = "ledger.jsonl"` to it, then: faro ledger init')
+    return policy.folder / policy.ledger if path is None else Path(path)
+
+
+def create(path: Path, policy: Policy, audit: Audit) -> None:
+    """A new ledger for this policy and audit set; never over an old one."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        path.open("x").close()
+    except FileExistsError:
+        raise UsageError(f"{path}: exists; a ledger is never made again for the same audit set") from None
+    fields = {"schema": "faro-ledger/1", "policy_sha256": policy.sha256, "frame_sha256": audit.frame_sha256}
+    Ledger(path, policy, []).append("init", **fields)
+
+
+@contextlib.contextmanager
+def opened(path: Path, policy: Policy, frame_sha256: str | None = None) -> Iterator[Ledger]:
+    """The ledger, locked against other writers until the block ends; chain, policy and audit set are checked."""
+    try:
+        file = path.open("r+", encoding="ascii")
+    except FileNotFoundError:
+        raise NotIndependentError(f"{path}: no ledger; only `faro ledger init` makes one, before any look") from None
+    with file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        entries = _read(path, file)
+        if entries[0]["policy_sha256"] != policy.sha256:
+            raise NotIndependentError(
+                f"{path}: the ledger is of another policy; a changed policy needs a new audit set"
+            )
+        if frame_sha256 is not None and entries[0]["frame_sha256"] != frame_sha256:
+            raise NotIndependentError(f"{path}: the ledger is of another audit set than this table")
+        yield Ledger(path, policy, entries)
+
+
+def _read(path: Path, file: Any) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    attempts = 0
+    try:
+        lines = file.read().splitlines()
+        for line in lines:
+            entry = json.loads(line)
+            body = {name: value for name, value in entry.items() if name != "sha256"}
+            good = set(body) == {"kind", "previous", *FIELDS[entry["kind"]]} and entry["sha256"] == digest(body)
+            good &= entry["previous"] == (entries[-1]["sha256"] if entries else NONE)
+            good &= (entry["kind"] == "init") == (not entries)
+            if entry["kind"] in ("attempt", "points"):
+                attempts += 1
+                good &= entry["attempt"] == attempts
+            if not good:
+                raise ValueError("the chain is broken")
+            entries.append(entry)
+        if not entries or entries[0]["schema"] != "faro-ledger/1":
+            raise ValueError("no first entry")
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise NotIndependentError(
+            f"{path}: line {len(entries) + 1}: not the ledger that was written ({error})"
+        ) from None
+    try:
+        head = _head(path).read_text(encoding="ascii").strip()
+    except OSError:
+        raise NotIndependentError(f"{_head(path)}: missing; it holds the last entry of the ledger") from None
+    if head not in {entry["sha256"] for entry in entries[-2:]}:  # the last but one: killed between two writes
+        raise NotIndependentError(f"{path}: cut short or forked: its last entry is not the one that was written last")
+    return entries
+
+
+def _head(path: Path) -> Path:
+    return path.with_name(path.name + ".head")

@@ -1,0 +1,38 @@
+"""Orders and choices of rows that are fixed before any score is seen: by sha256 of names and a committed nonce.
+
+Betting bounds depend on the order of units, thinning on which row of a unit is kept. Whoever could pick either after
+seeing scores could pick the result. Names must not encode scores.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Hashable, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+def key(nonce: str, *names: str) -> str:
+    """Hex sha256 of the canonical JSON of [nonce, *names]."""
+    return hashlib.sha256(json.dumps([nonce, *names], separators=(",", ":")).encode()).hexdigest()
+
+
+def committed(units: Sequence[str], nonce: str) -> NDArray[np.intp]:
+    """Positions of the units in the committed order, `[n]`."""
+    return np.asarray(sorted(range(len(units)), key=lambda i: key(nonce, units[i])), np.intp)
+
+
+def thinned(names: Sequence[tuple[str, ...]], nonce: str, groups: Sequence[Hashable] | None = None) -> NDArray[np.intp]:
+    """Positions of the rows that are kept, one per unit, ascending: the row whose key is smallest.
+
+    `names` are (unit, choice, alternative); `groups` stands in for the unit where it is kept apart in several blocks.
+    The rates of the kept rows weigh every unit alike, not every row.
+    """
+    best: dict[Hashable, tuple[str, int]] = {}
+    for i, name in enumerate(names):
+        unit = name[0] if groups is None else groups[i]
+        mine = (key(nonce, *name), i)
+        best[unit] = min(best.get(unit, mine), mine)
+    return np.sort(np.asarray([i for _, i in best.values()], np.intp))

@@ -1,0 +1,362 @@
+"""The policy file: what must be shown, of whom, by which method; who submits a model cannot change it.
+
+`read_policy` checks every key and every value: a `UsageError` names the first one that is not as
+docs/certificate-format.md says. Numbers stay exact decimals; the file's sha256 goes into every certificate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import re
+import tomllib
+from collections.abc import Callable
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import UsageError
+from .shift import BALLS
+
+PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_equality", "threshold_parity",
+         "reward_parity", "counterfactual_parity")  # fmt: skip
+CAPS = ("counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error")
+TABLES = ("mixture", "head_optimum")
+METHODS = ("exact2", "clopper-pearson", "unit-ratio", "block-pair", "dkw")
+EVENTS = {"equalized_odds": ("chosen", "rejected"), "equal_opportunity": ("chosen",),
+          "predictive_equality": ("rejected",), "group_error": ("chosen",)}  # fmt: skip
+ASSUMPTIONS = ("iid-units", "group-labels-correct", "label-noise-bounded", "twins-as-declared",
+               "train-overlap-unchecked", "no-ledger")  # fmt: skip
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+LARGEST_FILE = 4 << 20
+
+
+class Attribute(NamedTuple):
+    """Declared levels; a chooser's attribute is the same for all alternatives of a choice."""
+
+    levels: tuple[str, ...]
+    chooser: bool
+
+
+class Block(NamedTuple):
+    """Where groups are compared: an event, a threshold, a stratum, each "" if there is none."""
+
+    name: str
+    event: str
+    threshold: str
+    stratum: str
+
+
+class Comparison(NamedTuple):
+    """rate of `high` - rate of `low` in a block; `low` None: the rate of `high` alone."""
+
+    block: str
+    high: str
+    low: str | None
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """One `[[claim]]`: a constraint, a bound, and how it is shown."""
+
+    name: str
+    constraint: str
+    bound: Decimal
+    method: str = ""
+    attribute: str | None = None
+    groups: tuple[str, ...] = ("",)
+    of: tuple[str, str] | None = None
+    within: str | None = None
+    strata: tuple[str, ...] = ("",)
+    thresholds: tuple[str, ...] | None = None
+    score: str = "sigmoid"
+    scale: Decimal = Decimal(1)
+    low: Decimal = Decimal(0)
+    high: Decimal = Decimal(1)
+    tail: bool = False
+    ball: str | None = None
+    radius: Decimal = Decimal(0)
+    tolerance: Decimal = Decimal(0)
+    mu: Decimal = Decimal(1)
+    slack: Decimal = Decimal(0)
+
+    @property
+    def of_people(self) -> bool:
+        return self.constraint not in TABLES
+
+    @property
+    def paired(self) -> bool:
+        return self.constraint in PAIRS
+
+    @property
+    def twins(self) -> bool:
+        return self.constraint.startswith("counterfactual")
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether all thresholds are compared at once."""
+        return self.constraint == "threshold_parity" and self.thresholds is None
+
+    @property
+    def blocks(self) -> list[Block]:
+        found = []
+        for event in EVENTS.get(self.constraint, ("",)):
+            for threshold in self.thresholds or ("",):
+                for stratum in self.strata:
+                    parts = [event]
+                    parts += [f"reward>{threshold}"] if threshold else []
+                    parts += [f"{self.within}={stratum}"] if stratum else []
+                    found.append(Block(", ".join(part for part in parts if part), event, threshold, stratum))
+        return found
+
+    @property
+    def comparisons(self) -> list[Comparison]:
+        if not self.of_people:
+            return []
+        cells = [(block.name, group) for block in self.blocks for group in self.groups]
+        if not self.paired:
+            return [Comparison(block, group, None) for block, group in cells]
+        return [Comparison(block, high, low) for block, high in cells for low in self.groups if low != high]
+
+    def unsuitable(self) -> str | None:
+        """Why the method cannot show this claim, or None."""
+        rates = self.paired and not self.twins and self.constraint != "reward_parity" and not self.everywhere
+        moved = self.ball == "w1"
+        can = {
+            "exact2": rates and not self.ball,
+            "clopper-pearson": (rates or (not self.paired and not self.twins)) and not moved,
+            "unit-ratio": not self.everywhere and not moved
+            and not (self.ball and self.constraint == "counterfactual_parity"),
+            "block-pair": (rates or self.constraint == "reward_parity") and not self.ball,
+            "dkw": (self.everywhere and not self.ball) or (self.constraint == "reward_parity" and not moved)
+            or (self.constraint == "threshold_parity" and not self.everywhere and moved),
+        }  # fmt: skip
+        if can[self.method]:
+            return None
+        shifted = f" with ball {self.ball!r}" if self.ball else ""
+        return f"method {self.method!r} cannot show {self.constraint}{shifted}; see docs/certificate-format.md, Methods"
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    """The whole file. Paths in it are relative to `folder`."""
+
+    delta: Decimal
+    estimand: str
+    nonce: str
+    min_group: int
+    assumptions: tuple[str, ...]
+    attributes: dict[str, Attribute]
+    claims: tuple[Claim, ...]
+    outside: str = "none"
+    threshold: Decimal = Decimal(0)
+    cap: Decimal | None = None
+    equal_content: str = "allow"
+    ledger: str | None = None
+    passes: int = 1
+    escrow: str | None = None
+    sha256: str = ""
+    folder: Path = Path()
+
+    @property
+    def audited(self) -> tuple[Claim, ...]:
+        """The claims that read the audit table."""
+        return tuple(claim for claim in self.claims if claim.of_people)
+
+    @property
+    def comparisons(self) -> int:
+        """M: lower bounds are shown at delta / M."""
+        return sum(len(claim.comparisons) for claim in self.claims)
+
+    def assumed(self, overlap_checked: bool) -> list[str]:
+        """The assumptions that the claims need, sorted."""
+        people = self.audited
+        needed = {
+            "iid-units": bool(people),
+            "group-labels-correct": any(claim.attribute and claim.ball != "label-noise" for claim in people),
+            "label-noise-bounded": any(claim.ball == "label-noise" for claim in people),
+            "twins-as-declared": any(claim.twins for claim in people),
+            "train-overlap-unchecked": bool(people) and not overlap_checked,
+            "no-ledger": bool(people) and self.ledger is None,
+        }
+        return sorted(name for name, is_needed in needed.items() if is_needed)
+
+
+class _Table:
+    """Keys of a TOML table, each taken once by its type; `done` refuses those that are left."""
+
+    def __init__(self, values: Any, where: str):
+        if not isinstance(values, dict):
+            raise UsageError(f"{where}: expected a table, got {values!r}")
+        self.values, self.where = dict(values), where
+
+    def take(self, key: str, expected: str, good: Callable[[Any], bool], default: Any = ...) -> Any:
+        if key not in self.values:
+            if default is ...:
+                raise UsageError(f"{self.where}: {key} is missing: expected {expected}")
+            return default
+        value = self.values.pop(key)
+        if not good(value):
+            raise UsageError(f"{self.where}: {key}: expected {expected}, got {str(value)[:60]!r}")
+        return value
+
+    def text(self, key: str, default: Any = ..., among: tuple[str, ...] = ()) -> Any:
+        expected = f"one of {', '.join(among)}" if among else "a text that is not empty"
+        return self.take(key, expected, lambda v: isinstance(v, str) and v != "" and (not among or v in among), default)
+
+    def texts(self, key: str, least: int, default: Any = ...) -> tuple[str, ...]:
+        def good(value: Any) -> bool:
+            texts = isinstance(value, list) and all(isinstance(v, str) and v for v in value)
+            return texts and len(value) >= least and len(set(value)) == len(value)
+
+        return tuple(self.take(key, f"a list of at least {least} different texts", good, default))
+
+    def number(self, key: str, expected: str, good: Callable[[Decimal], bool], default: Any = ...) -> Any:
+        found = self.take(key, expected, lambda v: (x := exact(v)) is not None and good(x), default)
+        return found if found is default else exact(found)
+
+    def flag(self, key: str) -> bool:
+        return self.take(key, "true or false", lambda v: isinstance(v, bool), False)
+
+    def done(self) -> None:
+        for key in self.values:
+            raise UsageError(f"{self.where}: {key}: unknown key, or not for this constraint")
+
+
+def exact(value: Any) -> Decimal | None:
+    """A number of the policy (an integer, or the text of a plain decimal) exactly, else None."""
+    text = str(value) if type(value) is int else value
+    good = isinstance(text, str) and len(text) <= 60 and NUMBER.fullmatch(text)
+    return Decimal(text) if good else None
+
+
+def read_policy(path: str | Path) -> Policy:
+    """The policy in a TOML file; `UsageError` says in one line what is wrong with it."""
+    try:
+        data = Path(path).read_bytes()
+        if len(data) > LARGEST_FILE:
+            raise UsageError(f"{path}: longer than {LARGEST_FILE} bytes")
+        values = tomllib.loads(data.decode("utf-8-sig"), parse_float=str)
+    except OSError as error:
+        raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"{path}: not TOML: {error}") from None
+    try:
+        return _policy(_Table(values, "policy"), hashlib.sha256(data).hexdigest(), Path(path).parent)
+    except UsageError as error:
+        raise UsageError(f"{path}: {error}") from None
+
+
+def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
+    table.text("schema", among=("faro-policy/1",))
+    attributes = {}
+    for name, spec in _Table(table.take("attributes", "a table", lambda v: True, {}), "attributes").values.items():
+        own = _Table(spec, f"attributes.{name}")
+        attributes[name] = Attribute(own.texts("levels", 2), own.flag("chooser"))
+        own.done()
+    claims = table.take("claim", "one [[claim]] or more", lambda v: isinstance(v, list) and len(v) > 0)
+    policy = Policy(
+        delta=table.number("delta", "a number in (0, 0.5]", lambda x: 0 < x <= Decimal("0.5")),
+        estimand=table.text("estimand", among=("row", "unit")),
+        nonce=table.text("nonce"),
+        min_group=table.take("min_group", "a whole number >= 1", lambda v: type(v) is int and 1 <= v <= 10**9),
+        assumptions=table.texts("assumptions", 0),
+        attributes=attributes,
+        claims=tuple(_claim(_Table(each, "claim"), attributes) for each in claims),
+        outside=table.text("outside", "none", ("none", "all", "column")),
+        threshold=table.number("threshold", "a number", lambda x: True, Decimal(0)),
+        cap=table.number("cap", "a number > 0", lambda x: x > 0, None),
+        equal_content=table.text("equal_content", "allow", ("allow", "refuse")),
+        ledger=table.text("ledger", None),
+        passes=table.take("passes", "a whole number in 1..100", lambda v: type(v) is int and 1 <= v <= 100, 1),
+        escrow=table.text("escrow", None),
+        sha256=sha256,
+        folder=folder,
+    )
+    table.done()
+    if unknown := [name for name in policy.assumptions if name not in ASSUMPTIONS]:
+        raise UsageError(f"assumptions: unknown {unknown[0]!r}; there are {', '.join(ASSUMPTIONS)}")
+    if len({claim.name for claim in policy.claims}) < len(policy.claims):
+        raise UsageError("two claims have the same name")
+    for claim in policy.audited:
+        reason = claim.unsuitable()
+        if claim.method == "unit-ratio" and policy.estimand == "row" and policy.cap is None:
+            reason = "unit-ratio needs `cap`, the largest mass of a unit in a cell"
+        if len({block.name for block in claim.blocks}) < len(claim.blocks):
+            reason = "two blocks have the same name"
+        if reason:
+            raise UsageError(f"claim {claim.name!r}: {reason}")
+    return policy
+
+
+def _claim(table: _Table, attributes: dict[str, Attribute]) -> Claim:
+    name, constraint = table.text("name"), table.text("constraint", among=PAIRS + CAPS + TABLES)
+    table.where = f"claim {name!r}"
+    positive, any_number = ("a number > 0", lambda x: x > 0), ("a number", lambda x: True)
+    not_negative = ("a number >= 0", lambda x: x >= 0)
+    values: dict[str, Any] = {"bound": table.number("bound", "a number in [0, 1)", lambda x: 0 <= x < 1)}
+    if constraint == "mixture":
+        values["tolerance"] = table.number("tolerance", *not_negative)
+    elif constraint == "head_optimum":
+        values |= {"mu": table.number("mu", *positive), "slack": table.number("slack", *not_negative)}
+    else:
+        values |= _compared(table, constraint, attributes)
+        values["method"] = table.text("method", among=METHODS)
+        if constraint == "threshold_parity":
+            values["thresholds"] = _thresholds(table)
+        if constraint == "reward_parity":
+            values["score"] = table.text("score", "sigmoid", ("sigmoid", "clip"))
+        if values.get("score") == "clip":
+            low = values["low"] = table.number("low", *any_number)
+            values["high"] = table.number("high", "a number above low", lambda x: float(x) > float(low))
+        elif constraint in ("reward_parity", "counterfactual_oscillation"):
+            values["scale"] = table.number("scale", *positive, Decimal(1))
+        if constraint == "counterfactual_oscillation":
+            values["tail"] = table.flag("tail")
+        if ball := table.text("ball", None, tuple(BALLS)):
+            range_ = {"tv": (0, 1), "label-noise": (0, 1), "lr": (1, None), "cvar": (None, 1)}.get(ball, (0, None))
+            values |= {"ball": ball, "radius": table.number("radius", *_radius(ball, *range_))}
+    table.done()
+    return Claim(name, constraint, **values)
+
+
+def _radius(ball: str, low: int | None, high: int | None) -> tuple[str, Callable[[Decimal], bool]]:
+    def good(x: Decimal) -> bool:
+        if ball == "cvar":
+            return 0 < x <= 1
+        return (low is None or x >= low) and (x < high if high is not None else x <= 10**6)
+
+    return f"a radius of the ball {ball!r}", good
+
+
+def _compared(table: _Table, constraint: str, attributes: dict[str, Attribute]) -> dict[str, Any]:
+    """Whose numbers are compared: attribute, groups, of, within, strata."""
+    values: dict[str, Any] = {}
+    known = tuple(attributes) or ("(no attribute is declared)",)
+    needed = constraint in PAIRS or constraint.startswith("counterfactual")
+    for key, levels, least in (("attribute", "groups", 2 if constraint in PAIRS else 1), ("within", "strata", 1)):
+        name = table.text(key, ... if needed and key == "attribute" else None, known)
+        if name is not None:
+            chosen = table.texts(levels, least, attributes[name].levels)
+            if strange := [level for level in chosen if level not in attributes[name].levels]:
+                raise UsageError(f"{table.where}: {levels}: {strange[0]!r} is not a level of {name!r}")
+            values |= {key: name, levels: chosen}
+    if "of" in table.values:
+        of = table.texts("of", 2)
+        if len(of) != 2 or of[0] not in attributes or of[1] not in attributes[of[0]].levels:
+            raise UsageError(f"{table.where}: of: expected [attribute, level], both declared, got {list(of)}")
+        values["of"] = of
+    return values
+
+
+def _thresholds(table: _Table) -> tuple[str, ...] | None:
+    def good(value: Any) -> bool:
+        if value == "all":
+            return True
+        found = [exact(v) for v in value] if isinstance(value, list) else []
+        return bool(found) and None not in found and len(set(found)) == len(found)
+
+    value = table.take("thresholds", 'a list of different numbers, or "all"', good)
+    return None if value == "all" else tuple(str(v) for v in value)

@@ -1,0 +1,106 @@
+"""The `faro` command: flags to one call of a function, results on stdout, everything else on stderr.
+
+    training      faro data, train, frontier, score, constraints, report
+    certificates  faro certify, gate, verify, ledger, policy
+
+Exit codes: 0 done, 1 refuted, 2 wrong usage, 3 no model is FEASIBLE (or inconclusive), 4 a certificate does not check,
+5 bad data, 6 the audit is not independent, 7 no valid dual, 70 internal error or every model DIVERGED, 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import functools
+import os
+import shlex
+import sys
+import traceback
+from typing import Any
+
+from ..errors import FaroError
+from . import certificates, training
+
+CODES = "exit codes: 0 done, 2 wrong usage, 3 no model FEASIBLE, 5 bad data, 70 internal error or all DIVERGED"
+CHECKED = (
+    "exit codes: 0 certified (or done), 1 refuted or no pass, 2 wrong usage, 3 inconclusive, 4 does not check,\n"
+    "5 bad data, 6 audit not independent, 7 no valid dual, 70 internal error; only 0 passes"
+)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run the command line; returns the exit code. Never shows a traceback for a mistake of the user."""
+    argv = sys.argv[1:] if argv is None else argv
+    try:
+        options = _parser().parse_args(argv)
+        options.command = "faro " + shlex.join(argv)
+        return options.run(options) or 0
+    except SystemExit as end:  # argparse: 0 after --help, 2 after a usage error
+        return int(end.code or 0)
+    except FaroError as error:
+        print(f"faro: {error}", file=sys.stderr)
+        return error.exit_code
+    except KeyboardInterrupt:
+        print("faro: interrupted; the same command goes on where it stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except OSError as error:
+        print(f"faro: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        return 5
+    except Exception:
+        traceback.print_exc()
+        print("faro: internal error; please report the lines above with the command", file=sys.stderr)
+        return 70
+
+
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong on one line, and where the help is."""
+
+    def parse_known_args(self, args=None, namespace=None):  # here, and not in `parse_args`: named by its own command
+        options, extra = super().parse_known_args(args, namespace)
+        if extra:
+            self.error(f"unknown option or argument {shlex.join(extra)}")
+        return options, extra
+
+    def error(self, message):
+        print(f"{self.prog}: {message}; see {self.prog} --help", file=sys.stderr)
+        raise SystemExit(2)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="faro",
+        description="Train choice models under fairness constraints and see what each level of fairness costs.",
+        epilog=f"start with:  faro frontier --data demo --out out/demo\n{CODES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+
+    def command(name: str, run: Any, text: str, example: str, codes: str = CODES) -> argparse.ArgumentParser:
+        sub = commands.add_parser(
+            name,
+            help=text,
+            description=text,
+            epilog=f"examples:\n{example}\n{codes}",
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        sub.set_defaults(run=run)
+        return sub
+
+    training.add(command)
+    certificates.add(functools.partial(command, codes=CHECKED))
+    return parser
+
+
+class _Version(argparse.Action):
+    """Asks for the version only when it is wanted: reading metadata takes time."""
+
+    def __call__(self, parser, *rest, **named):
+        from importlib.metadata import version
+
+        print(f"faro {version('faro-fairness')}")
+        parser.exit()

@@ -1,0 +1,7 @@
+"""`python -m faro.cli` is the command `faro`."""
+
+import sys
+
+from . import main
+
+sys.exit(main())

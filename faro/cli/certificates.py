@@ -1,0 +1,378 @@
+"""Commands around certificates: certify, gate, verify, ledger, policy. What they mean: docs/certificates.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import DataError, UnprovedError, UsageError
+from . import outputs
+
+if TYPE_CHECKING:
+    from ..certify.certificate import Case, Certificate
+    from ..certify.policy import Policy
+
+
+def add(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """The parsers of these commands; `command(name, run, text, examples)` makes one."""
+    certify = command(
+        "certify",
+        outputs.reported("tuning", _certify),
+        "Bound disparities on held-out people: on the dev part as often as wanted, or once with --disclose.",
+        "  faro certify dev.csv --policy faro.toml\n"
+        "  faro certify gate.csv --policy faro.toml --disclose --out certificate.json\n"
+        "  faro certify out/demo --policy out/demo/faro.toml --disclose",
+    )
+    _judged(certify)
+    certify.add_argument(
+        "--disclose", action="store_true", help="show every number of the gate part, once; retires the audit set"
+    )
+    certify.add_argument(
+        "--fail-on", choices=("refuted", "inconclusive"), default="inconclusive",
+        help="which verdicts end with a code other than 0: refuted only, or inconclusive as well (default)",
+    )  # fmt: skip
+    certify.add_argument(
+        "--baseline", metavar="CERT", help="0 if no bound is worse than in CERT, made of the same people"
+    )
+    certify.add_argument("--data", metavar="NAME|FILE", help="data of a frontier run, if it is not a known data set")
+    certify.add_argument("--report-only", action="store_true", help="end with 0 whatever the verdict")
+
+    gate = command(
+        "gate",
+        outputs.reported("gate", _gate),
+        "Ask one bit about the gate part: 0 pass, 1 no pass, 3 too few people whatever the scores.",
+        "  faro score out/model.json people.csv --part gate --out gate.csv\n"
+        "  faro gate gate.csv --policy faro.toml --train-units out/model.units.txt --model out/model.json",
+    )
+    _judged(gate)
+
+    verify = command(
+        "verify",
+        _verify,
+        "Check a certificate with the stand-alone checker faro/verify.py, which trusts nothing.",
+        "  faro verify certificate.json gate.csv --policy faro.toml",
+    )
+    verify.add_argument("certificate", metavar="CERT")
+    verify.add_argument("audit", nargs="?", metavar="AUDIT", help="the scored table, .csv or .jsonl")
+    verify.add_argument("--policy", required=True, metavar="FILE", help="the policy (TOML)")
+    verify.add_argument("--ledger", metavar="FILE", help="the ledger, if it is not where the policy says")
+    _inputs(verify)
+
+    ledger = command(
+        "ledger",
+        _ledger,
+        "Make the ledger of an audit set, before anything looks at it; or show what has looked.",
+        "  faro ledger init gate.csv --policy faro.toml\n  faro ledger show --policy faro.toml",
+    )
+    ledger.add_argument("action", choices=("init", "show"))
+    ledger.add_argument(
+        "table", nargs="?", metavar="TABLE", help="init: the gate part scored by any model, or a run's folder"
+    )
+    ledger.add_argument("--data", metavar="NAME|FILE", help="data of a frontier run, if it is not a known data set")
+    ledger.add_argument("--policy", required=True, metavar="FILE", help="the policy (TOML)")
+    ledger.add_argument("--ledger", metavar="FILE", help="the ledger, if it is not where the policy says")
+    _output(ledger)
+
+    policy = command(
+        "policy",
+        _policy,
+        "Draft a policy for a saved model or a frontier run: edit it, then keep it where submitters cannot write.",
+        "  faro policy out/demo --out out/demo/faro.toml\n  faro policy out/model.json --bound 0.05 > faro.toml",
+    )
+    policy.add_argument("model", help="a saved model, or the folder of a frontier run")
+    policy.add_argument("--bound", type=float, default=0.05, help="slack to show (default 0.05)")
+    policy.add_argument("--out", metavar="FILE", help="where to write (default: stdout)")
+
+
+def _judged(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("scored", nargs="?", metavar="TABLE", help="a scored table: .csv, .jsonl or .parquet")
+    sub.add_argument("--policy", required=True, metavar="FILE", help="the policy (TOML)")
+    sub.add_argument("--ledger", metavar="FILE", help="the ledger, if it is not where the policy says")
+    sub.add_argument("--out", metavar="FILE", help="write the certificate (JSON)")
+    outputs.add(sub)
+    _inputs(sub)
+    _output(sub)
+
+
+def _inputs(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--train-units", metavar="FILE", help="hashed units that training saw")
+    sub.add_argument("--model", action="append", default=[], metavar="FILE", help="a file of the model (repeatable)")
+    sub.add_argument(
+        "--table", action="append", default=[], metavar="NAME=FILE", help="the table of a claim about models"
+    )
+
+
+def _output(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--json", action="store_true", help="print results as JSON")
+    sub.add_argument("--quiet", action="store_true", help="no notes")
+
+
+# The commands -------------------------------------------------------------------------------------------------------
+
+
+def _case(options: argparse.Namespace, policy: Policy) -> Case:
+    from ..certify.certificate import prepare
+
+    return prepare(
+        options.scored, policy, train_units=options.train_units, models=options.model, tables=_tables(options.table)
+    )
+
+
+def _tables(given: list[str]) -> dict[str, str]:
+    found = dict(each.split("=", 1) for each in given if "=" in each)
+    if len(found) < len(given):
+        raise UsageError("--table: expected NAME=FILE, every name once")
+    return found
+
+
+def _info() -> dict[str, Any]:
+    from importlib.metadata import version
+
+    return {"tool": f"faro {version('faro-fairness')}"}
+
+
+def _certify(options: argparse.Namespace) -> int:
+    from ..certify import ledger, looks
+    from ..certify.policy import read_policy
+
+    policy = read_policy(options.policy)
+    on_dev = options.baseline or options.report_only or options.fail_on != "inconclusive"
+    if options.disclose and on_dev:
+        raise UsageError("--fail-on, --baseline and --report-only are for dev rows; --disclose shows what there is")
+    if options.disclose and options.scored and Path(options.scored).is_dir():
+        if outputs.wanted(options):
+            raise UsageError("--html, --junit-xml, --sarif and --markdown are for one certificate, not for a run")
+        return _disclose_run(options, policy)
+    case = _case(options, policy)
+    if options.disclose:
+        (found,) = looks.disclose([case], ledger.place(policy, options.ledger), _info())
+    else:
+        found = looks.tune(case, _info(), options.ledger)
+    baseline = _baseline(options.baseline, case) if options.baseline else None
+    if options.out:
+        _write(found, options.out)
+    _show(found, policy, options)
+    tuning = found.record["info"].get("note") == looks.TUNING
+    options.found = {"mode": "tuning" if tuning else "certificate", "code": found.verdict.exit_code}
+    options.found |= outputs.described(found, policy)
+    if options.report_only:
+        return 0
+    if baseline is not None:
+        worse = _worse(found, baseline)
+        for name in worse:
+            print(f"faro: {name}: the bound is worse than in {options.baseline}", file=sys.stderr)
+        return 1 if worse else 0
+    code = found.verdict.exit_code
+    return 0 if code == 3 and options.fail_on == "refuted" else code
+
+
+def _gate(options: argparse.Namespace) -> int:
+    from ..certify import ledger, looks
+    from ..certify.policy import read_policy
+
+    policy = read_policy(options.policy)
+    case = _case(options, policy)
+    place = ledger.place(policy, options.ledger)
+    gated = looks.gate(case, place, lambda found: _doubt(found, case, place, options), _info())
+    if gated.shown and options.out:
+        _write(gated.shown, options.out)
+    word = {looks.Answer.PASS: "pass", looks.Answer.NO_PASS: "no pass", looks.Answer.TOO_FEW: "too few people"}
+    if options.json:
+        print(json.dumps({"answer": word[gated.answer], "too_few": list(gated.short)}))
+    else:
+        print("\n".join([word[gated.answer], *gated.short]))
+    if gated.answer is looks.Answer.PASS and options.out and not gated.shown and not options.quiet:
+        print(
+            "faro: note: more passes are left, so the certificate stays in escrow until they are used", file=sys.stderr
+        )
+    options.found = {"reason": "; ".join(gated.short)}
+    options.found |= outputs.described(gated.shown, policy) if gated.shown else {}
+    return int(gated.answer)
+
+
+def _doubt(found: Certificate, case: Case, ledger: Path, options: argparse.Namespace) -> str | None:
+    """Why the stand-alone checker does not prove a certificate; None if it does."""
+    import tempfile
+
+    from .. import verify
+    from ..certify.columns import write_columns
+
+    with tempfile.TemporaryDirectory() as folder:
+        cert, table = Path(folder, "certificate.json"), Path(folder, "audit.csv")
+        cert.write_text(json.dumps(found.record), encoding="utf-8")
+        write_columns(case.columns or {}, table)
+        try:
+            result = verify.verify(
+                cert, str(table), policy=options.policy, ledger=ledger, train_units=options.train_units,
+                tables=_tables(options.table), models=options.model,
+            )  # fmt: skip
+        except verify.Refused as refused:
+            return f"the checker refused it: {refused}"
+    return None if result.verdict == "CERTIFIED" else f"the checker says {result.verdict}"
+
+
+def _verify(options: argparse.Namespace) -> int:
+    from .. import verify
+
+    words = [options.certificate, *([options.audit] if options.audit else []), "--policy", options.policy]
+    words += ["--ledger", options.ledger] if options.ledger else []
+    words += ["--train-units", options.train_units] if options.train_units else []
+    words += [word for name in options.model for word in ("--model", name)]
+    words += [word for name in options.table for word in ("--table", name)]
+    return verify.main(words)
+
+
+def _ledger(options: argparse.Namespace) -> int:
+    from fractions import Fraction
+
+    from ..certify import ledger
+    from ..certify.audit import read_audit
+    from ..certify.policy import read_policy
+
+    policy = read_policy(options.policy)
+    place = ledger.place(policy, options.ledger)
+    if options.action == "init":
+        if not options.table:
+            raise UsageError("faro ledger init needs TABLE: the gate part scored by any model, or a run's folder")
+        table = Path(options.table)
+        if table.is_dir():
+            from ..points import first_model, score_gate
+
+            table = score_gate(table, first_model(table), policy, options.data)
+        audit = read_audit(table, policy)
+        ledger.create(place, policy, audit)
+        print(json.dumps({"ledger": str(place)}) if options.json else f"{place}: {audit.units} units, no attempt yet")
+        return 0
+    with ledger.opened(place, policy) as book:
+        following = ledger.share(Fraction(policy.delta), book.attempts + 1, policy.passes)
+        record = {
+            "ledger": str(place), "attempts": book.attempts, "passes": book.passes, "closed": book.closed,
+            "next_share": None if book.closed else float(following),
+        }  # fmt: skip
+    if options.json:
+        print(json.dumps(record))
+    else:
+        left = book.closed or f"the next attempt may spend {float(following):.2g} of delta {float(policy.delta):g}"
+        print(f"{place}: {book.attempts} attempts, {book.passes} of {policy.passes} passes; {left}")
+    return 0
+
+
+def _policy(options: argparse.Namespace) -> int:
+    from ..api import load_model
+    from ..files import write_text
+    from ..points import draft_policy, first_model
+
+    place = Path(options.model)
+    model = load_model(place / first_model(place) if place.is_dir() else place)
+    text = draft_policy(model, options.bound)
+    write_text(options.out, text) if options.out else print(text, end="")
+    return 0
+
+
+def _disclose_run(options: argparse.Namespace, policy: Policy) -> int:
+    from ..certify import ledger
+    from ..points import certify_points
+
+    table = certify_points(Path(options.scored), policy, ledger.place(policy, options.ledger), _info(), options.data)
+    if options.json:
+        print(table.to_json(orient="records"))
+    else:
+        print(table.to_string(index=False))
+    return 0
+
+
+# Certificates on disk and on the terminal ---------------------------------------------------------------------------
+
+
+def _write(found: Certificate, path: str) -> None:
+    from ..files import write_json
+
+    write_json(path, found.record)
+
+
+def _baseline(path: str, case: Case) -> dict[str, Any]:
+    """The claims of an earlier certificate of the same people under the same policy."""
+    try:
+        record = json.loads(Path(path).read_text(encoding="utf-8"))
+        claims, same = record["claims"], record["policy_sha256"] == case.policy.sha256
+        frame = None if record["data"] is None else record["data"]["frame_sha256"]
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
+        raise DataError(f"{path}: not a certificate: {type(error).__name__}: {error}") from None
+    if not same or frame != (case.audit and case.audit.frame_sha256):
+        raise DataError(
+            f"{path}: made on other people, or under another policy; bounds of two audit sets do not compare"
+        )
+    if set(claims) != {claim.name for claim in case.policy.claims}:
+        raise UnprovedError(f"{path}: has other claims than the policy")
+    return claims
+
+
+def _worse(found: Certificate, baseline: dict[str, Any]) -> list[str]:
+    from decimal import Decimal, InvalidOperation
+
+    worse = []
+    for name, finding in found.findings.items():
+        try:
+            before = baseline[name]["ucb"]
+            if finding.ucb is None or (before is not None and finding.ucb > Decimal(before)):
+                worse.append(name)
+        except (InvalidOperation, TypeError, KeyError):
+            raise DataError(f"--baseline: claim {name!r} has no bound that can be read") from None
+    return worse
+
+
+def _show(found: Certificate, policy: Policy, options: argparse.Namespace) -> None:
+    from ..show import show_certificate
+
+    if options.json:
+        print(json.dumps(found.record))
+    else:
+        show_certificate(*described(found, policy))
+
+
+def described(found: Certificate, policy: Policy) -> tuple[list[dict[str, Any]], list[str], str]:
+    """Rows, notes and the verdict for a reader: what is claimed of whom, and what would change it."""
+    from ..certify.needed import advice
+
+    rows, notes = [], []
+    for claim in policy.claims:
+        finding = found.findings[claim.name]
+        shifted = f", {claim.ball} {claim.radius}" if claim.ball else ""
+        vacuous = finding.ucb is not None and finding.ucb >= 1
+        rows.append(
+            {
+                "claim": f"{claim.name}: {claim.constraint}{shifted} by {claim.method or 'exact arithmetic'}",
+                "counted": finding.counted, "at least": finding.lcb and float(finding.lcb),
+                "at most": "VACUOUS" if vacuous else finding.ucb and float(finding.ucb),
+                "bound": float(claim.bound), "verdict": finding.verdict.value,
+            }
+        )  # fmt: skip
+        notes += [f"{claim.name}: {cell}" for cell in finding.short]
+        if hint := advice(claim, finding, float(policy.delta)):
+            notes.append(f"{claim.name}: {hint}")
+        notes += repair_hints(claim, finding, found)
+    record = found.record
+    spent = record["ledger"] and record["ledger"]["delta"]
+    from fractions import Fraction
+
+    confidence = 1 - float(Fraction(spent) if spent else Fraction(policy.delta))
+    notes.append(f"confidence {confidence:.4g} per claim; every {policy.estimand} counts alike")
+    notes.append(f"assumed: {', '.join(record['assumptions'])}")
+    if "note" in record["info"]:
+        notes.append(record["info"]["note"])
+    return rows, notes, found.verdict.value
+
+
+def repair_hints(claim: Any, finding: Any, found: Certificate) -> list[str]:
+    """What parity would cost where dev rows were counted; never of gate rows."""
+    if "note" not in found.record["info"] or finding.verdict.value == "CERTIFIED" or not finding.rates:
+        return []
+    from ..certify.repair import advice
+
+    return advice(claim, finding)

@@ -1,0 +1,79 @@
+"""Files for people and CI beside what a command prints: --html, --junit-xml, --sarif, --markdown, GitHub's summary.
+
+A command fills in what it found; `reported` writes it when the command ends, well or not. What a gate may show is
+decided by `faro.report.certificate.Outcome`, not here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from ..errors import FaroError
+
+if TYPE_CHECKING:
+    from ..certify.certificate import Certificate
+    from ..certify.policy import Policy
+
+KINDS = ("html", "junit_xml", "sarif", "markdown")
+WHAT = ("a page for people (HTML)", "JUnit XML", "SARIF 2.1.0", "a summary (Markdown)")
+
+
+def add(sub: argparse.ArgumentParser) -> None:
+    """The options."""
+    for kind, what in zip(KINDS, WHAT, strict=True):
+        sub.add_argument(f"--{kind.replace('_', '-')}", metavar="FILE", help=f"write {what}")
+
+
+def wanted(options: argparse.Namespace) -> bool:
+    """Whether a file was asked for."""
+    return any(getattr(options, kind) for kind in KINDS)
+
+
+def reported(mode: str, run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
+    """`run`, whose errors go into the files as well. What it leaves in `options.found` is what they say otherwise."""
+
+    def command(options: argparse.Namespace) -> int:
+        options.found = {}
+        try:
+            code = run(options)
+        except FaroError as error:
+            _publish(options, mode, error.exit_code, {"reason": str(error)})
+            raise
+        except Exception as error:
+            _publish(options, mode, 70, {"reason": f"internal error: {type(error).__name__}"})
+            raise
+        if options.found:
+            found = dict(options.found)
+            _publish(options, found.pop("mode", mode), found.pop("code", code), found, "error" if code else "warning")
+        return code
+
+    return command
+
+
+def described(found: Certificate, policy: Policy) -> dict[str, Any]:
+    """The parts of an outcome that a certificate has."""
+    from ..certify.needed import advice
+
+    hints = {claim.name: advice(claim, found.findings[claim.name], float(policy.delta)) for claim in policy.claims}
+    return {
+        "certificate": found.record,
+        "verdicts": {name: finding.verdict.value for name, finding in found.findings.items()},
+        "sizes": {name: finding.units for name, finding in found.findings.items() if finding.units},
+        "needed": {name: hint for name, hint in hints.items() if hint},
+    }
+
+
+def _publish(options: argparse.Namespace, mode: str, code: int, found: Mapping[str, Any], level: str = "error") -> None:
+    from ..report.certificate import Mode, Outcome, write_outputs
+
+    try:
+        policy = Path(options.policy).read_text(encoding="utf-8")
+    except (OSError, ValueError):
+        policy = ""  # the reason says so
+    place = os.path.relpath(options.policy)
+    outcome = Outcome(Mode(mode), code, policy, options.policy if place.startswith("..") else place, **found)
+    write_outputs(outcome, {kind: getattr(options, kind) for kind in KINDS}, level=level)

@@ -1,0 +1,148 @@
+"""Which devices a run uses: a mesh of two axes, arrays placed on it, and several processes as one.
+
+    sweep   members of a sweep are dealt out; every device of the axis holds all of its choices
+    data    choices are dealt out; sums over choices are added up across devices
+
+Programs say how their inputs are placed, and the compiler partitions them. One device is the mesh of one by one.
+"""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from .errors import UsageError
+
+SWEEP, DATA = "sweep", "data"
+COORDINATOR, PROCESSES, PROCESS = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+
+
+def mesh(members: int, asked: str | None = None) -> Mesh:
+    """The mesh `[sweep, data]` of all devices of all processes, for a sweep of so many members.
+
+    `asked` is "data=4,sweep=2"; an axis that is left out takes the rest. By default the sweep axis comes first: the
+    largest size that divides the devices and does not exceed the members. `UsageError` for axes that do not fit.
+    """
+    everything = jax.devices()
+    count = len(everything)
+    sizes = {} if asked is None else _sizes(asked, count)
+    if not sizes:
+        sizes[SWEEP] = max(size for size in range(1, min(count, max(members, 1)) + 1) if count % size == 0)
+    sweep = sizes[SWEEP] if SWEEP in sizes else count // sizes[DATA]
+    return Mesh(np.array(everything).reshape(sweep, count // sweep), (SWEEP, DATA))
+
+
+def _sizes(asked: str, count: int) -> dict[str, int]:
+    pairs = [part.partition("=") for part in asked.replace(" ", "").split(",")]
+    sizes = {name: int(size) for name, _, size in pairs if size.isdecimal() and name in (SWEEP, DATA)}
+    product = math.prod(sizes.values())
+    fits = product > 0 and (count % product == 0 if len(sizes) == 1 else count == product)
+    if len(sizes) < len(pairs) or not fits:
+        raise UsageError(
+            f"mesh: expected sizes of data and sweep whose product is the number of devices ({count}), "
+            f"as data={count},sweep=1, got {asked!r}"
+        )
+    return sizes
+
+
+def on(mesh: Mesh, *axes: str | None) -> NamedSharding:
+    """Leading axes of an array on these axes of the mesh (None: whole on each); no axes: whole on every device."""
+    return NamedSharding(mesh, PartitionSpec(*axes))
+
+
+def compiled(mesh: Mesh, function: Callable[..., Any], inputs: Sequence[tuple], output: tuple) -> Callable[..., Any]:
+    """`function`, compiled for the mesh: the leading axes of every input and of the output are placed as in `on`."""
+
+    @functools.wraps(function)
+    def partitioned(*args):
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return function(*args)
+
+    return jax.jit(partitioned, in_shardings=tuple(on(mesh, *axes) for axes in inputs), out_shardings=on(mesh, *output))
+
+
+def place(tree: Any, sharding: NamedSharding) -> Any:
+    """Host arrays, the same in every process, as arrays of the mesh: each device is given its own piece only."""
+
+    def one(leaf: Any) -> Array:
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(one, tree)
+
+
+def fetch(tree: Any) -> Any:
+    """Arrays of the mesh as whole numpy arrays, in every process."""
+    return multihost_utils.process_allgather(tree, tiled=True)
+
+
+# Inside a `compiled` program; elsewhere there is one device -----------------------------------------------------------
+
+
+def _dealers(count: int) -> int:
+    """Over how many devices so many choices are dealt out: all of the axis, or one if that does not come out even."""
+    axes = jax.sharding.get_abstract_mesh()
+    size = 1 if axes.empty else axes.shape[DATA]
+    return size if count % size == 0 else 1
+
+
+def spread(tree: Any) -> Any:
+    """Choices `[n, ...]` dealt out along `data`, so that no device repeats the work of another."""
+
+    def one(leaf: Array) -> Array:
+        shared = _dealers(leaf.shape[0]) > 1
+        return jax.lax.with_sharding_constraint(leaf, PartitionSpec(DATA)) if shared else leaf
+
+    return jax.tree.map(one, tree)
+
+
+def slices(tree: Any, size: int) -> Any:
+    """Choices `[n, ...]` as slices `[n / size, size, ...]`, of which every device has its part in each."""
+    dealers = _dealers(size)
+
+    def one(leaf: Array) -> Array:
+        blocks = leaf.reshape(dealers, -1, size // dealers, *leaf.shape[1:])
+        return blocks.swapaxes(0, 1).reshape(-1, size, *leaf.shape[1:])
+
+    return jax.tree.map(one, tree)
+
+
+# Several processes ----------------------------------------------------------------------------------------------------
+
+
+def join(heartbeat: int = 100) -> None:
+    """Make this process one of several, if the environment names a coordinator; before anything else uses jax.
+
+    JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES, JAX_PROCESS_ID. `UsageError` for half of them.
+    If one of them dies, the others end with an error, at the latest after `heartbeat` seconds.
+    """
+    if COORDINATOR not in os.environ or jax.distributed.is_initialized():
+        return
+    numbers = [os.environ.get(name, "") for name in (PROCESSES, PROCESS)]
+    if not all(number.isdecimal() for number in numbers) or not int(numbers[1]) < int(numbers[0]):
+        raise UsageError(
+            f"{COORDINATOR} is set: expected {PROCESSES} (how many) and {PROCESS} (0 to one less) as well, "
+            f"got {numbers[0]!r} and {numbers[1]!r}"
+        )
+    count, own = map(int, numbers)
+    jax.distributed.initialize(num_processes=count, process_id=own, heartbeat_timeout_seconds=heartbeat)
+
+
+def first() -> bool:
+    """Whether this process is the one that writes files."""
+    return jax.process_index() == 0
+
+
+def together(what: str) -> None:
+    """Wait until every process is here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)

@@ -1,0 +1,151 @@
+"""Certificates of a frontier: the gate part of every point is scored, and all are disclosed at once.
+
+    frontier.csv      gets certified_slack, the largest upper bound of the policy's claims, and certified_verdict
+    certificates/     one certificate per point, and the scored table it is about
+
+Reading the gate part uses it up: the ledger divides one share of delta among the points and retires the audit set.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .certify import looks
+from .certify.certificate import Case, Certificate, prepare
+from .certify.policy import CAPS, PAIRS, Policy
+from .data import NAMES, load, write_table
+from .errors import DataError, UsageError
+from .files import replacing, write_json
+from .trained import TrainedModel, load_model
+
+METHODS = {"counterfactual_parity": "unit-ratio", "counterfactual_flip": "unit-ratio",
+           "counterfactual_oscillation": "unit-ratio", "threshold_parity": "dkw"}  # fmt: skip
+
+
+def certify_points(
+    folder: Path, policy: Policy, ledger: Path, info: dict[str, Any], source: Any = None, points: str = "pareto"
+) -> pd.DataFrame:
+    """Disclose the points of a finished run that no other dominates ("pareto"), or all; their rows, with certified
+    slack."""
+    table = _members(folder)
+    chosen = np.flatnonzero((table["pareto"] == "True") | (points == "all"))
+    if not len(chosen):
+        raise DataError(f"{folder}: no point of the frontier is FEASIBLE: there is nothing to certify")
+    cases, places = [], []
+    for row in chosen:
+        case, place = _case(folder, table["model"][row], policy, source)
+        cases.append(case)
+        places.append(place)
+    found = looks.disclose(cases, ledger, info)
+    for certificate, place in zip(found, places, strict=True):
+        write_json(place.with_suffix(".json"), certificate.record)
+    table["certified_slack"] = table["certified_verdict"] = ""
+    table.loc[chosen, "certified_slack"] = [_slack(each) for each in found]
+    table.loc[chosen, "certified_verdict"] = [each.verdict.value for each in found]
+    with replacing(folder / "frontier.csv") as temporary:
+        table.to_csv(temporary, index=False)
+    return table.loc[chosen, ["bound", "seed", "certified_slack", "certified_verdict"]]
+
+
+def score_gate(folder: Path, name: str, policy: Policy, source: Any = None) -> Path:
+    """The gate part as a model of the run scores it, written to certificates/; `source` names data that faro does not
+    know by name."""
+    model = load_model(folder / name)
+    known = model.about["data"]
+    if source is None and known not in NAMES:
+        raise UsageError(f"{folder}: the run is about {known!r}, a table of your own: give it with --data")
+    data = model.read(load(source or known) if (source or known) in NAMES else source)
+    if data.digest != model.about["digest"]:
+        raise DataError(f"{source or known}: other data than the run of {folder} was trained on")
+    twins = sorted({claim.attribute for claim in policy.audited if claim.twins and claim.attribute})
+    scored = model.score(data, twins)
+    place = folder / "certificates" / Path(name).with_suffix(".csv").name
+    place.parent.mkdir(exist_ok=True)
+    write_table(scored[scored["part"] == "gate"], place)
+    return place
+
+
+def _case(folder: Path, name: str, policy: Policy, source: Any) -> tuple[Case, Path]:
+    place = score_gate(folder, name, policy, source)
+    seed = name.removesuffix(".json").rpartition("-")[2]
+    units = (folder / name).with_name(f"{seed}.units.txt")
+    files = [folder / name, (folder / name).with_suffix(".safetensors")]
+    return prepare(place, policy, train_units=units if units.exists() else None, models=files), place
+
+
+def _members(folder: Path) -> pd.DataFrame:
+    """frontier.csv as texts."""
+    try:
+        return pd.read_csv(folder / "frontier.csv", dtype=str, keep_default_na=False)
+    except (OSError, ValueError) as error:
+        raise DataError(f"{folder}: not a finished run of faro frontier: {error}") from None
+
+
+def _slack(found: Certificate) -> str:
+    """The largest upper bound of all claims, as text; 1 says nothing."""
+    return str(max(float(each.ucb) for each in found.findings.values() if each.ucb is not None))
+
+
+def first_model(folder: Path) -> str:
+    """Name of a model of a finished run, relative to its folder."""
+    return _members(folder)["model"][0]
+
+
+def draft_policy(model: TrainedModel, bound: float) -> str:
+    """A policy for a model's own constraint: its attributes, and the usual method for its data."""
+    notion, arguments = _constraint(model.about.get("constraint", ""))
+    schema = model.schema
+    single = schema.format == "accept" and schema.unit == "row"
+    usual = "exact2" if single else "unit-ratio"  # several rows of a person depend on each other
+    method = "clopper-pearson" if single and notion in CAPS else METHODS.get(notion, usual)
+    lines = [
+        "# What must be shown of held-out people; keep it where those who submit models cannot write.",
+        'schema = "faro-policy/1"',
+        "delta = 0.05",
+        'estimand = "unit"' + ("" if single else "  # every person counts once"),
+        f'nonce = "{str(model.about.get("digest", "faro"))[:16]}"',
+        "min_group = 30",
+        f'outside = "{"all" if schema.format == "accept" else "none"}"',
+        'ledger = "ledger.jsonl"',
+        'escrow = "escrow"',
+        f"assumptions = {json.dumps(_assumptions(notion))}",
+    ]
+    used = {name for name in (arguments.get("attribute"), arguments.get("within")) if name}
+    used |= {arguments["of"].split("=", 1)[0]} if "of" in arguments else set()
+    for spec in schema.attributes:
+        if spec.name in used:
+            lines += ["", f"[attributes.{json.dumps(spec.name)}]", f"levels = {json.dumps(list(spec.levels))}"]
+            lines += ["chooser = true"] if spec.chooser else []
+    lines += ["", "[[claim]]", f'name = "{notion}"', f'constraint = "{notion}"', f"bound = {bound:.6f}".rstrip("0")]
+    lines += [f"attribute = {json.dumps(arguments['attribute'])}"] if "attribute" in arguments else []
+    lines += [f"of = {json.dumps(arguments['of'].split('=', 1))}"] if "of" in arguments else []
+    lines += [f"within = {json.dumps(arguments['within'])}"] if "within" in arguments else []
+    lines += ['thresholds = "all"'] if notion == "threshold_parity" else []
+    lines += [f'method = "{"block-pair" if single and notion == "reward_parity" else method}"']
+    return "\n".join(lines) + "\n"
+
+
+def _assumptions(notion: str) -> list[str]:
+    return [
+        "iid-units",
+        "group-labels-correct",
+        *(["twins-as-declared"] if notion.startswith("counterfactual") else []),
+    ]
+
+
+def _constraint(name: str) -> tuple[str, dict[str, str]]:
+    """ "notion(attribute, of=a=b, within=c)" as a saved model has it."""
+    notion, bracket, rest = name.partition("(")
+    parts = [part.strip() for part in rest.removesuffix(")").split(",")] if bracket else []
+    arguments = {"attribute": parts[0]} if parts else {}
+    for part in parts[1:]:
+        key, _, value = part.partition("=")
+        arguments[key] = value
+    if notion not in PAIRS + CAPS or not set(arguments) <= {"attribute", "of", "within"}:
+        raise UsageError(f"no draft for the constraint {name!r}: write the policy by hand, docs/certificate-format.md")
+    return notion, arguments

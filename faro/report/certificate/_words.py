@@ -1,0 +1,160 @@
+"""A certificate in plain words: what each claim says, of whom, and what it rests on. House language, no formulas."""
+
+from __future__ import annotations
+
+from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+
+from ._claim import TABLES, Claim
+from ._outcome import Mode, Outcome
+
+CLAIMS = {
+    "demographic_parity": "how often the model chooses {who} differs by at most {bound} between any two of {groups}",
+    "equalized_odds": "among those that people chose, and among those that people rejected, how often the model "
+    "chooses {who} differs by at most {bound} between any two of {groups}",
+    "equal_opportunity": "among those that people chose, how often the model chooses {who} differs by at most {bound} "
+    "between any two of {groups}",
+    "predictive_equality": "among those that people rejected, how often the model chooses {who} differs by at most "
+    "{bound} between any two of {groups}",
+    "threshold_parity": "the share of {plural} with a reward above {thresholds} differs by at most {bound} between any "
+    "two of {groups}",
+    "reward_parity": "the mean score of {plural}, in [0, 1], differs by at most {bound} between any two of {groups}",
+    "counterfactual_parity": "if nothing but {attribute} were exchanged, how often the model chooses {who} would "
+    "differ by at most {bound} between any two of {groups}",
+    "counterfactual_flip": "exchanging nothing but {attribute} changes at most {bound} of the decisions on {plural}",
+    "counterfactual_oscillation": "exchanging nothing but {attribute} moves the reward of {who} by at most {bound} on "
+    "average, in units of {scale}, larger moves counting as one",
+    "rate_cap": "the model chooses {who} at a rate of at most {bound} in each of {groups}",
+    "rate_floor": "the model passes over {who} at a rate of at most {bound} in each of {groups}",
+    "group_error": "of {plural} that people chose, the model passes over at most {bound} in each of {groups}",
+    "mixture": "a mixture of the listed models that meets the constraints loses at most {bound} against the best such "
+    "mixture",
+    "head_optimum": "no linear head on these features, on this sample, with this constraint, has a regularised loss "
+    "lower by more than {bound}",
+}
+TAIL = "exchanging nothing but {attribute} moves the reward by more than {scale} for at most {bound} of {plural}"
+
+BALLS = {
+    "tv": "the people and their scores in each group may differ from the audited ones in up to {radius} of them",
+    "label-noise": "group labels may be wrong for up to {radius} of those who are in a group, and of those who are "
+    "recorded in it",
+    "kl": "the law of each group's results may be up to {radius} away (Kullback-Leibler divergence)",
+    "chi2": "the law of each group's results may be up to {radius} away (chi-squared divergence)",
+    "lr": "any result may be up to {radius} times as frequent, or as rare, in each group as in the audit",
+    "cvar": "each group may be any part of the audited group that holds a share of at least {radius} of it",
+    "w1": "rewards may move by up to {radius} on average in each group",
+}
+
+ESTIMANDS = {
+    "row": "Every alternative counts alike (by its weight, where there are weights).",
+    "unit": "Every unit counts alike, however many alternatives it saw.",
+}
+
+ASSUMPTIONS = {
+    "iid-units": "The audited units were drawn independently from the population that is meant, and each came in once. "
+    "Rows of one unit may depend on each other; units may not.",
+    "group-labels-correct": "The recorded group labels are right.",
+    "label-noise-bounded": "Where a claim allows for wrong group labels, no larger share of them is wrong.",
+    "twins-as-declared": "The counterfactual twins differ from their originals in the named attribute and in nothing "
+    "else that matters.",
+    "train-overlap-unchecked": "None of the audited units was used in training. This was NOT checked: the model came "
+    "without a list of its training units.",
+    "no-ledger": "These audit data were used for this one certificate. This was NOT checked: the policy names no "
+    "ledger.",
+}
+
+LIMITS = (
+    "It says nothing of groups that are not named, of smaller groups within these, or of single persons.",
+    "It speaks of this model file, and of the population that the audited units come from. Other people, other times "
+    "or another use of the rewards are another question.",
+    "Equal rates do not make a decision right, and no number here settles a question of law.",
+    "The same rewards, sampled by another policy (best of n, another temperature), can treat groups differently.",
+)
+
+
+def groups(claim: Claim) -> str:
+    """The groups of a claim, as words."""
+    attribute = claim.spec.get("attribute")
+    return f"the {attribute} groups {', '.join(claim.groups)}" if attribute else "all"
+
+
+def sentence(claim: Claim) -> str:
+    """What the claim says, as one sentence without its end: who, which rate, within which bound."""
+    spec = claim.spec
+    tail = claim.constraint == "counterfactual_oscillation" and bool(spec.get("tail"))
+    thresholds, of = spec.get("thresholds"), spec.get("of")
+    kind = f" with {of[0]} = {of[1]}" if of else ""
+    text = (TAIL if tail else CLAIMS.get(claim.constraint, "{who}: within {bound}")).format(
+        who=f"an alternative{kind}",
+        plural=f"alternatives{kind}",
+        groups=groups(claim),
+        bound=claim.bound,
+        attribute=spec.get("attribute", "the attribute"),
+        scale=spec.get("scale", "1"),
+        thresholds=" or ".join(map(str, thresholds)) if isinstance(thresholds, list) else "every threshold at once",
+    )
+    within = spec.get("within")
+    strata = f", inside each level of {within}" if within else ""
+    shift = f", even if {BALLS[spec['ball']].format(radius=spec['radius'])}" if spec.get("ball") in BALLS else ""
+    return text[:1].upper() + text[1:] + strata + shift
+
+
+def proved(outcome: Outcome) -> str:
+    """Nothing is proved on data that were looked at."""
+    return "computed" if outcome.mode is Mode.TUNING else "proved"
+
+
+def result(outcome: Outcome, claim: Claim) -> str:
+    """What was found: the proved number against the bound."""
+    verb = proved(outcome)
+    upper = f"{verb} at most {shown(claim.ucb)}" if claim.ucb is not None and claim.ucb < 1 else "vacuous"
+    if claim.verdict == "CERTIFIED":
+        return f"{upper}, which is within {claim.bound}"
+    if claim.verdict == "REFUTED" and claim.lcb is not None:
+        return f"{verb} at least {shown(claim.lcb, up=False)}, which is more than {claim.bound}"
+    if claim.ucb is not None and claim.ucb <= claim.bound:
+        return "too few people in some group; the policy asks for more before it looks"
+    return f"not shown to be within {claim.bound}, and not shown to be beyond it ({upper})"
+
+
+def statement(outcome: Outcome, claim: Claim) -> str:
+    """Claim and result as two sentences."""
+    text = result(outcome, claim)
+    return f"{sentence(claim)}. {text[:1].upper()}{text[1:]}."
+
+
+def shown(value: Decimal, digits: int = 4, up: bool = True) -> str:
+    """A bound with few digits, rounded against the claim: upper bounds up, lower bounds down."""
+    rounded = value.quantize(Decimal(1).scaleb(-digits), ROUND_CEILING if up else ROUND_FLOOR)
+    return f"{rounded.normalize():f}" if rounded else "0"
+
+
+def assumptions(outcome: Outcome) -> list[tuple[str, str]]:
+    """(id, words) of everything the certificate rests on."""
+    names = (outcome.certificate or {}).get("assumptions", [])
+    return [(name, ASSUMPTIONS.get(name, name)) for name in names]
+
+
+def headline(outcome: Outcome) -> str:
+    """The whole in a sentence or two."""
+    if outcome.certificate is None:
+        return outcome.meaning
+    data, claims = outcome.certificate["data"], outcome.claims
+    if not data:
+        start = "From the tables given, "
+    elif outcome.mode is Mode.TUNING:
+        start = f"Had nobody looked at these {data['units']:,} units, at {outcome.confidence} confidence "
+    else:
+        start = f"On the basis of {data['units']:,} audited units, at {outcome.confidence} confidence "
+    if outcome.code == 0:
+        what = "the claim of this policy is" if len(claims) == 1 else f"all {len(claims)} claims of this policy are"
+        return f"{start}{what} shown to hold within the bounds that were asked for."
+    what = ", ".join(
+        claim.name for claim in claims if claim.verdict == {1: "REFUTED"}.get(outcome.code, "INCONCLUSIVE")
+    )
+    said = "these do not hold within their bounds" if outcome.code == 1 else "these are neither shown nor refuted"
+    return f"{start}{said}: {what}."
+
+
+def about_people(claim: Claim) -> bool:
+    """Whether a claim reads the audit table."""
+    return claim.constraint not in TABLES

@@ -1,0 +1,1786 @@
+"""Checks a certificate of faro, trusting nothing: `python verify.py CERT AUDIT --policy faro.toml [--ledger L]`.
+
+One file, Python 3.11, standard library only. It reads bounds, confidence, methods and groups from the policy, counts
+everything again from the audit table, and proves every number that the certificate claims, rounding against the claim.
+The files, the formulas and what each proves: docs/certificate-format.md. In this order: numbers, JSON, policy, audit
+table, cells, proofs, shift, optimality, ledger, verdict, command line.
+
+Exit codes: 0 CERTIFIED, 1 REFUTED, 2 usage or policy, 3 INCONCLUSIVE, 4 does not check, 5 malformed input or digest,
+6 audit not independent, 7 dual point outside its domain, 70 internal error.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import dataclasses
+import hashlib
+import io
+import json
+import math
+import re
+import sys
+import tomllib
+from bisect import bisect_right
+from collections import Counter
+from collections.abc import Callable, Iterator
+from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from fractions import Fraction
+from functools import cache
+from itertools import pairwise
+from operator import mul
+from pathlib import Path
+from typing import Any, NamedTuple
+
+USAGE, UNPROVED, MALFORMED, DEPENDENT, NO_DUAL, INTERNAL = 2, 4, 5, 6, 7, 70
+VERDICTS = {"CERTIFIED": 0, "REFUTED": 1, "INCONCLUSIVE": 3}
+MAX_BYTES = 4 << 20  # of certificates, policies and ledgers; tables may be large
+ULP = 2.0**-52  # twice the largest relative error of one operation on doubles
+ZERO, ONE, HALF = Fraction(0), Fraction(1), Fraction(1, 2)
+
+
+class Refused(Exception):
+    """Ends the check with an exit code and one line that says why."""
+
+    def __init__(self, code: int, reason: str):
+        super().__init__(reason)
+        self.code = code
+
+
+def need(condition: Any, code: int, reason: str) -> None:
+    if not condition:
+        raise Refused(code, reason)
+
+
+# ---------------------------------------------------------------- numbers
+NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?").fullmatch
+RATIO = re.compile(r"-?[0-9]+/[0-9]*[1-9][0-9]*").fullmatch
+CELL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?").fullmatch
+HEX = re.compile(r"[0-9a-f]{64}").fullmatch
+
+
+def number(value: Any, where: str, code: int = MALFORMED) -> Fraction:
+    """A decimal string of at most 60 characters, exactly."""
+    need(isinstance(value, str) and len(value) <= 60 and NUMBER(value), code, f"{where}: expected a decimal string")
+    return Fraction(value)
+
+
+def rational(value: Any, where: str) -> Fraction:
+    """A decimal string or "p/q", exactly."""
+    if isinstance(value, str) and len(value) <= 2000 and RATIO(value):
+        return Fraction(value)
+    return number(value, where)
+
+
+def down(x: Fraction) -> float:
+    """The largest double <= x, or a little less."""
+    near = float(x)
+    return near if near <= x else math.nextafter(near, -math.inf)
+
+
+def up(x: Fraction) -> float:
+    """The smallest double >= x, or a little more."""
+    return -down(-x)
+
+
+LOW, HIGH = (Context(prec=30, rounding=way, Emin=-(10**6), Emax=10**6) for way in (ROUND_FLOOR, ROUND_CEILING))
+
+
+def decimal_up(x: Fraction) -> Decimal:
+    return HIGH.divide(Decimal(x.numerator), Decimal(x.denominator))
+
+
+def exp_up(x: Fraction) -> Fraction:
+    """At least e^x. Decimal's exp and ln are rounded to the nearest, so that one step up encloses them."""
+    return ONE if x == 0 else Fraction(HIGH.next_plus(HIGH.exp(decimal_up(x))))
+
+
+def ln_up(x: Fraction) -> Fraction:
+    return Fraction(HIGH.next_plus(HIGH.ln(decimal_up(x))))
+
+
+def sqrt_up(x: Fraction) -> Fraction:
+    return Fraction(HIGH.next_plus(HIGH.sqrt(decimal_up(x))))
+
+
+SHORT = Context(prec=17)
+
+
+def sigmoid(x: float) -> float:
+    """1 / (1 + e^-x) within a few units of the last place, whatever the platform's exp."""
+    e = float(SHORT.exp(SHORT.create_decimal_from_float(-abs(x))))
+    return e / (1 + e) if x < 0 else 1 / (1 + e)
+
+
+# ---------------------------------------------------------------- JSON and digests
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=True, allow_nan=False).encode
+_quote = json.encoder.encode_basestring_ascii
+
+
+def sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def digest(value: Any) -> str:
+    """H(value): sha256 of the canonical JSON."""
+    return sha256(_encode(value).encode())
+
+
+def digest_texts(*texts: str) -> str:
+    """H of a list of texts."""
+    return sha256(f"[{','.join(map(_quote, texts))}]".encode())
+
+
+def read_bytes(path: str | Path, code: int = MALFORMED, limit: int | None = MAX_BYTES) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            data = file.read() if limit is None else file.read(limit + 1)
+    except (OSError, ValueError) as error:
+        raise Refused(USAGE, f"{path}: cannot be read: {getattr(error, 'strerror', None) or error}") from None
+    need(limit is None or len(data) <= limit, code, f"{path}: longer than {limit} bytes")
+    return data
+
+
+def text_of(data: bytes, where: str, code: int = MALFORMED) -> str:
+    try:
+        return data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise Refused(code, f"{where}: not UTF-8 at byte {error.start}") from None
+
+
+def lines_of(text: str) -> list[str]:
+    return text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else []
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    need(len(found) == len(pairs), MALFORMED, "JSON: a key stands twice in one object")
+    return found
+
+
+def _count(text: str) -> int:
+    need(len(text) <= 13 and text[0] != "-" and int(text) <= 10**12, MALFORMED, "JSON: expected a count in 0..10^12")
+    return int(text)
+
+
+def _no_fraction(text: str) -> None:
+    raise Refused(MALFORMED, f"JSON: {text[:20]} is no count; numbers are decimal strings")
+
+
+def _depth(value: Any, left: int = 12) -> None:
+    need(left > 0, MALFORMED, "JSON: nested too deep")
+    for child in value.values() if isinstance(value, dict) else value if isinstance(value, list) else ():
+        if isinstance(child, (dict, list)):
+            _depth(child, left - 1)
+
+
+def parse_json(text: str, where: str) -> Any:
+    """JSON without fractions, NaN, duplicate keys or deep nesting."""
+    try:
+        value = json.loads(
+            text, object_pairs_hook=_object, parse_int=_count, parse_float=_no_fraction, parse_constant=_no_fraction
+        )
+    except (json.JSONDecodeError, RecursionError, ValueError) as error:
+        raise Refused(MALFORMED, f"{where}: not JSON: {error}") from None
+    _depth(value)
+    return value
+
+
+def fields(value: Any, names: str, where: str) -> dict[str, Any]:
+    """`value` if it is an object with exactly these fields."""
+    need(isinstance(value, dict), MALFORMED, f"{where}: expected an object")
+    expected = set(names.split())
+    for name in sorted(set(value) ^ expected):
+        raise Refused(MALFORMED, f"{where}: {'missing' if name in expected else 'unknown'} field {name!r}")
+    return value
+
+
+def hexadecimal(value: Any, where: str) -> str:
+    need(isinstance(value, str) and HEX(value), MALFORMED, f"{where}: expected a sha256 in lower-case hex")
+    return value
+
+
+# ---------------------------------------------------------------- policy
+PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_equality", "threshold_parity",
+         "reward_parity", "counterfactual_parity")  # fmt: skip
+CAPS = ("counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error")
+TABLES = ("mixture", "head_optimum")
+EVENTS = {"equalized_odds": ("chosen", "rejected"), "equal_opportunity": ("chosen",),
+          "predictive_equality": ("rejected",), "group_error": ("chosen",)}  # fmt: skip
+ENDS = ("clopper-pearson", "unit-ratio")
+ONE_ROW = ("exact2", "clopper-pearson", "block-pair", "dkw")
+BALLS = {"tv": ("eta",), "label-noise": ("eta",), "kl": ("lambda",), "chi2": ("eta", "lambda"), "lr": ("eta",),
+         "cvar": ("eta",), "w1": ("lambda",)}  # fmt: skip
+ASSUMPTIONS = {"iid-units": USAGE, "group-labels-correct": USAGE, "label-noise-bounded": USAGE,
+               "twins-as-declared": USAGE, "train-overlap-unchecked": DEPENDENT, "no-ledger": DEPENDENT}  # fmt: skip
+
+
+class Attribute(NamedTuple):
+    levels: tuple[str, ...]
+    chooser: bool
+
+
+@dataclasses.dataclass(frozen=True)
+class Claim:
+    """A claim as the policy asks for it."""
+
+    name: str
+    constraint: str
+    bound: Fraction
+    method: str = ""
+    attribute: str | None = None
+    groups: tuple[str, ...] = ("",)
+    of: tuple[str, ...] | None = None
+    within: str | None = None
+    strata: tuple[str, ...] = ("",)
+    thresholds: tuple[str, ...] | None = None  # None: all, where the constraint has thresholds
+    score: str = "sigmoid"
+    scale: Fraction = ONE
+    low: Fraction = ZERO
+    high: Fraction = ONE
+    tail: bool = False
+    ball: str | None = None
+    radius: Fraction = ZERO
+    tolerance: Fraction = ZERO
+    mu: Fraction = ONE
+    slack: Fraction = ZERO
+
+    @property
+    def twins(self) -> bool:
+        return self.constraint.startswith("counterfactual")
+
+    @property
+    def measured(self) -> Claim:
+        """The part of a claim that decides what is counted."""
+        ball = self.ball if self.ball == "w1" else None
+        return dataclasses.replace(self, name="", bound=ZERO, method="", ball=ball, radius=ZERO)
+
+    @property
+    def everywhere(self) -> bool:
+        """Whether all thresholds are meant."""
+        return self.constraint == "threshold_parity" and self.thresholds is None
+
+    @property
+    def paired(self) -> bool:
+        return self.constraint in PAIRS
+
+    @property
+    def blocks(self) -> list[tuple[str, str, str, str]]:
+        """(name, event, threshold, stratum) of every block."""
+        found = []
+        for event in EVENTS.get(self.constraint, ("",)):
+            for threshold in self.thresholds or ("",):
+                for stratum in self.strata:
+                    parts = (event, threshold and f"reward>{threshold}", stratum and f"{self.within}={stratum}")
+                    found.append((", ".join(filter(None, parts)), event, threshold, stratum))
+        return found
+
+    @property
+    def comparisons(self) -> list[tuple[str, str, str | None]]:
+        """(block, high, low) of every inequality; low is None for caps."""
+        if self.constraint in TABLES:
+            return []
+        blocks = [block[0] for block in self.blocks]
+        if not self.paired:
+            return [(block, group, None) for block in blocks for group in self.groups]
+        return [(block, a, b) for block in blocks for a in self.groups for b in self.groups if a != b]
+
+    def problem(self, policy: Policy) -> str | None:
+        """Why the method or the ball does not suit this claim, or None."""
+        counted = self.paired and not self.twins and self.constraint != "reward_parity" and not self.everywhere
+        wasserstein = self.ball == "w1"
+        suits = {
+            "exact2": counted and not self.ball,
+            "clopper-pearson": (counted or (not self.paired and not self.twins)) and not wasserstein,
+            "unit-ratio": not self.everywhere and not wasserstein
+            and not (self.ball and self.constraint == "counterfactual_parity"),
+            "block-pair": (counted or self.constraint == "reward_parity") and not self.ball,
+            "dkw": (self.everywhere and not self.ball) or (self.constraint == "reward_parity" and not wasserstein)
+            or (self.constraint == "threshold_parity" and not self.everywhere and wasserstein),
+        }  # fmt: skip
+        if not suits[self.method]:
+            return f"method {self.method!r} cannot prove {self.constraint}" + (
+                f" with ball {self.ball!r}" * bool(self.ball)
+            )
+        if self.method == "unit-ratio" and policy.estimand == "row" and policy.cap is None:
+            return "unit-ratio needs `cap`, the largest mass of a unit in a cell"
+        if len({block[0] for block in self.blocks}) < len(self.blocks):
+            return "two blocks have the same name"
+        return None
+
+    def check_radius(self, radius: Fraction) -> bool:
+        if self.ball in ("tv", "label-noise"):
+            return 0 <= radius < 1
+        return {"lr": radius >= 1, "cvar": 0 < radius <= 1}.get(str(self.ball), radius >= 0)
+
+
+@dataclasses.dataclass(frozen=True)
+class Policy:
+    delta: Fraction
+    estimand: str
+    nonce: str
+    min_group: int
+    assumptions: tuple[str, ...]
+    attributes: dict[str, Attribute]
+    claims: tuple[Claim, ...]
+    outside: str = "none"
+    threshold: Fraction = ZERO
+    cap: Fraction | None = None
+    equal_content: str = "allow"
+    ledger: str | None = None
+    passes: int = 1
+    escrow: str | None = None
+    sha256: str = ""
+
+    @property
+    def audited(self) -> bool:
+        """Whether some claim reads the audit table."""
+        return any(claim.constraint not in TABLES for claim in self.claims)
+
+    @property
+    def comparisons(self) -> int:
+        return sum(len(claim.comparisons) for claim in self.claims)
+
+
+class Keys:
+    """A table of the policy whose keys are taken one by one; what is left over at the end is unknown."""
+
+    def __init__(self, table: Any, where: str):
+        need(isinstance(table, dict), USAGE, f"{where}: expected a table")
+        self.left, self.where = dict(table), where
+
+    def take(self, key: str, kind: Callable[[Any], Any], expected: str, default: Any = ...) -> Any:
+        if key not in self.left:
+            need(default is not ..., USAGE, f"{self.where}: key {key!r} is needed")
+            return default
+        try:
+            return kind(self.left.pop(key))
+        except (TypeError, ValueError, Refused):
+            raise Refused(USAGE, f"{self.where}.{key}: expected {expected}") from None
+
+    def text(self, key: str, default: Any = ..., known: tuple[str, ...] | None = None) -> Any:
+        def kind(value: Any) -> str:
+            need(isinstance(value, str) and value and (known is None or value in known), USAGE, "")
+            return value
+
+        return self.take(key, kind, f"one of {', '.join(known)}" if known else "a text", default)
+
+    def real(self, key: str, inside: Callable[[Fraction], bool], expected: str, default: Any = ...) -> Any:
+        def kind(value: Any) -> Fraction:
+            found = number(_plain(value), key)
+            need(inside(found), USAGE, "")
+            return found
+
+        return self.take(key, kind, expected, default)
+
+    def whole(self, key: str, most: int, default: Any = ...) -> int:
+        def kind(value: Any) -> int:
+            need(type(value) is int and 1 <= value <= most, USAGE, "")
+            return value
+
+        return self.take(key, kind, f"a whole number in 1..{most}", default)
+
+    def texts(self, key: str, default: Any = ..., least: int = 1) -> Any:
+        def kind(value: Any) -> tuple[str, ...]:
+            need(
+                isinstance(value, list) and len(value) >= least and all(isinstance(v, str) and v for v in value), 2, ""
+            )
+            need(len(set(value)) == len(value), USAGE, "")
+            return tuple(value)
+
+        return self.take(key, kind, f"a list of {least} or more different texts", default)
+
+    def end(self) -> None:
+        for key in self.left:
+            raise Refused(USAGE, f"{self.where}: unknown key {key!r}, or not for this constraint or method")
+
+
+def _plain(value: Any) -> Any:
+    """A number of TOML as its text; booleans and the rest stay what they are and are refused later."""
+    return str(value) if type(value) is int else value
+
+
+def read_policy(path: str | Path) -> Policy:
+    """The policy file; every key known, every value checked."""
+    data = read_bytes(path, USAGE)
+    try:
+        table = Keys(tomllib.loads(text_of(data, str(path), USAGE), parse_float=str), "policy")
+    except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
+        raise Refused(USAGE, f"{path}: not TOML: {error}") from None
+    table.text("schema", known=("faro-policy/1",))
+    attributes = {}
+    for name, spec in Keys(table.take("attributes", _any, "a table", {}), "attributes").left.items():
+        keys = Keys(spec, f"attributes.{name}")
+        attributes[name] = Attribute(keys.texts("levels", least=2), keys.take("chooser", _bool, "true or false", False))
+        keys.end()
+    policy = Policy(
+        delta=table.real("delta", lambda x: 0 < x <= HALF, "a number in (0, 0.5]"),
+        estimand=table.text("estimand", known=("row", "unit")),
+        nonce=table.text("nonce"),
+        min_group=table.whole("min_group", 10**9),
+        assumptions=table.texts("assumptions", least=0),
+        attributes=attributes,
+        claims=tuple(
+            _claim(Keys(spec, "claim"), attributes) for spec in table.take("claim", _some, "[[claim]] tables")
+        ),
+        outside=table.text("outside", "none", ("none", "all", "column")),
+        threshold=table.real("threshold", lambda x: True, "a number", ZERO),
+        cap=table.real("cap", lambda x: x > 0, "a number > 0", None),
+        equal_content=table.text("equal_content", "allow", ("allow", "refuse")),
+        ledger=table.text("ledger", None),
+        passes=table.whole("passes", 100, 1),
+        escrow=table.text("escrow", None),
+        sha256=sha256(data),
+    )
+    table.end()
+    for name in policy.assumptions:
+        need(name in ASSUMPTIONS, USAGE, f"policy: unknown assumption {name!r}")
+    need(len({claim.name for claim in policy.claims}) == len(policy.claims), USAGE, "policy: two claims share a name")
+    for claim in policy.claims:
+        problem = claim.problem(policy) if claim.constraint not in TABLES else None
+        need(problem is None, USAGE, f"claim {claim.name!r}: {problem}")
+    return policy
+
+
+def _any(value: Any) -> Any:
+    return value
+
+
+def _bool(value: Any) -> bool:
+    need(isinstance(value, bool), USAGE, "")
+    return value
+
+
+def _some(value: Any) -> list:
+    need(isinstance(value, list) and value, USAGE, "")
+    return value
+
+
+def _claim(keys: Keys, attributes: dict[str, Attribute]) -> Claim:
+    name, constraint = keys.text("name"), keys.text("constraint", known=PAIRS + CAPS + TABLES)
+    keys.where = f"claim {name!r}"
+    found: dict[str, Any] = {"bound": keys.real("bound", lambda x: 0 <= x < 1, "a number in [0, 1)")}
+    positive = (lambda x: x > 0, "a number > 0")
+    if constraint == "mixture":
+        found["tolerance"] = keys.real("tolerance", lambda x: x >= 0, "a number >= 0")
+    elif constraint == "head_optimum":
+        found["mu"] = keys.real("mu", *positive)
+        found["slack"] = keys.real("slack", lambda x: x >= 0, "a number >= 0")
+    else:
+        found |= _people(keys, constraint, attributes)
+        found["method"] = keys.text("method", known=("exact2", "clopper-pearson", "unit-ratio", "block-pair", "dkw"))
+        if constraint == "threshold_parity":
+            found["thresholds"] = keys.take("thresholds", _thresholds, 'a list of different numbers, or "all"')
+        elif constraint == "reward_parity":
+            found["score"] = keys.text("score", "sigmoid", ("sigmoid", "clip"))
+            if found["score"] == "clip":
+                found["low"] = keys.real("low", lambda x: True, "a number")
+                found["high"] = keys.real("high", lambda x: float(x) > float(found["low"]), "a number above `low`")
+            else:
+                found["scale"] = keys.real("scale", *positive, ONE)
+        elif constraint == "counterfactual_oscillation":
+            found["scale"] = keys.real("scale", *positive, ONE)
+            found["tail"] = keys.take("tail", _bool, "true or false", False)
+        if ball := keys.text("ball", None, tuple(BALLS)):
+            found |= {"ball": ball, "radius": keys.real("radius", lambda x: x <= 10**6, "a number")}
+    keys.end()
+    claim = Claim(name, constraint, **found)
+    need(claim.ball is None or claim.check_radius(claim.radius), USAGE, f"{keys.where}: radius outside its range")
+    return claim
+
+
+def _people(keys: Keys, constraint: str, attributes: dict[str, Attribute]) -> dict[str, Any]:
+    """Whose numbers a claim compares."""
+    needed = constraint in PAIRS or constraint.startswith("counterfactual")
+    found: dict[str, Any] = {}
+    for key, levels, least in (("attribute", "groups", 2 if constraint in PAIRS else 1), ("within", "strata", 1)):
+        name = keys.text(
+            key, ... if needed and key == "attribute" else None, tuple(attributes) or ("a declared attribute",)
+        )
+        if name is not None:
+            chosen = keys.texts(levels, attributes[name].levels, least)
+            need(set(chosen) <= set(attributes[name].levels), USAGE, f"{keys.where}.{levels}: not levels of {name!r}")
+            found |= {key: name, levels: chosen}
+    if of := keys.texts("of", None):
+        known = len(of) == 2 and of[0] in attributes and of[1] in attributes[of[0]].levels
+        need(known, USAGE, f"{keys.where}.of: expected [attribute, level], both declared")
+        found["of"] = of
+    return found
+
+
+def _thresholds(value: Any) -> tuple[str, ...] | None:
+    if value == "all":
+        return None
+    texts = [_plain(v) for v in _some(value)]
+    need(len({number(text, "") for text in texts}) == len(texts), USAGE, "")
+    return tuple(texts)
+
+
+# ---------------------------------------------------------------- audit table
+@dataclasses.dataclass
+class Audit:
+    """The columns of the audit table, an entry per row."""
+
+    unit: list[str]
+    choice: list[str]
+    alternative: list[str]
+    weight: list[float]
+    label: list[float] | None
+    reward: list[float]
+    level: dict[str, list[str]]  # attribute -> level, "" does not apply
+    twin: dict[str, list[list[float | None]]]  # attribute -> rewards at each level
+    outside: list[bool]
+    choices: list[list[int]]  # rows of every choice
+    rows_sha256: str
+    frame_sha256: str
+
+    def decide(self, rewards: list[float], threshold: float) -> list[float]:
+        """Share of the choice that every row gets: the best reward, ties shared equally."""
+        found = [0.0] * len(rewards)
+        for rows in self.choices:
+            best = max([rewards[row] for row in rows])
+            outside = self.outside[rows[0]]
+            if outside and threshold > best:
+                continue
+            winners = [row for row in rows if rewards[row] == best]
+            share = 1 / (len(winners) + (outside and threshold == best))
+            for row in winners:
+                found[row] = share
+        return found
+
+    def decide_twins(self, name: str, chooser: bool, threshold: float) -> list[list[float | None]]:
+        """The decisions d_l of every row, per level; None where the row has no valid twins."""
+        twins = self.twin[name]
+        found: list[list[float | None]] = [[None] * len(self.reward) for _ in twins]
+        for rows in self.choices:
+            filled = [all(rewards[row] is not None for rewards in twins) for row in rows]
+            if chooser and not all(filled):
+                continue
+            for own, rewards in zip(found, twins, strict=True):
+                for row, valid in zip(rows, filled, strict=True):
+                    if valid:
+                        mine = rewards[row]
+                        others = [(rewards if chooser else self.reward)[other] for other in rows if other != row]
+                        others += [threshold] if self.outside[row] else []
+                        best = all(mine >= other for other in others)  # type: ignore[operator]
+                        own[row] = 1 / (1 + others.count(mine)) if best else 0.0
+        return found
+
+
+def read_audit(path: str, policy: Policy) -> Audit:
+    """The audit table: every needed column, every cell checked, digests, no duplicate rows."""
+    table = _columns(path)
+    read = [claim for claim in policy.claims if claim.constraint not in TABLES]
+    n = len(table["unit"]) if "unit" in table else 0
+    empty = [""] * n
+
+    def column(name: str, filled: bool = True) -> list[str]:
+        need(name in table, MALFORMED, f"{path}: column {name!r} is needed")
+        need(not filled or "" not in table[name], MALFORMED, f"{path}: column {name!r} has an empty cell")
+        return table[name]
+
+    def reals(name: str, filled: bool = True) -> list[Any]:
+        found = []
+        for text in column(name, filled):
+            if text and not (len(text) <= 60 and CELL(text) and math.isfinite(float(text))):
+                raise Refused(MALFORMED, f"{path}: column {name!r}: {text[:20]!r} is not a finite number")
+            found.append(float(text) + 0.0 if text else None)
+        return found
+
+    unit, choice, reward = column("unit"), column("choice"), reals("reward")
+    need(n, MALFORMED, f"{path}: no rows")
+    alternative = table.get("alternative", empty)
+    weight = reals("weight") if "weight" in table else [1.0] * n
+    need(min(weight) >= 0, MALFORMED, f"{path}: a weight is negative")
+    events = {event for claim in read for _, event, _, _ in claim.blocks} - {""}
+    label = reals("label") if events else None
+    need(not label or (min(label) >= 0 and max(label) <= 1), MALFORMED, f"{path}: a label is outside [0, 1]")
+    outside = reals("outside") if policy.outside == "column" else None
+    need(not outside or set(outside) <= {0.0, 1.0}, MALFORMED, f"{path}: column 'outside' is 1 or 0")
+    content = column("content") if policy.equal_content == "refuse" else empty
+    level = {}
+    for name, attribute in sorted(policy.attributes.items()):
+        level[name] = column(name, filled=False)
+        for strange in sorted(set(level[name]) - {*attribute.levels, ""}):
+            raise Refused(MALFORMED, f"{path}: column {name!r}: {strange!r} is not a declared level")
+    twin = {
+        name: [reals(f"reward:{name}={level}", filled=False) for level in policy.attributes[name].levels]
+        for name in sorted({claim.attribute or "" for claim in read if claim.twins})
+    }
+
+    frame = [unit, choice, alternative, _texts(weight), _texts(label) if label else empty]
+    frame += [_texts(outside) if outside else empty, content, *level.values()]
+    rewards = [_texts(reward), *(_texts(column) for columns in twin.values() for column in columns)]
+    frame_rows = [",".join(map(_quote, row)) for row in zip(*frame, strict=True)]
+    row_rows = [f"{f},{','.join(map(_quote, r))}" for f, r in zip(frame_rows, zip(*rewards, strict=True), strict=True)]
+
+    seen = Counter(zip(unit, choice, alternative, strict=True))
+    key, times = max(seen.items(), key=lambda item: item[1])
+    need(times == 1, DEPENDENT, f"{path}: the row {key!r} stands {times} times")
+    choices: dict[str, list[int]] = {}
+    for row, name in enumerate(choice):
+        choices.setdefault(name, []).append(row)
+    _constant(path, choices, unit, "unit")
+    _constant(path, choices, content, "content")
+    if outside:
+        _constant(path, choices, outside, "outside")
+    if policy.equal_content == "refuse":
+        owners: dict[str, str] = {}
+        for owner, shown in zip(unit, content, strict=True):
+            need(owners.setdefault(shown, owner) == owner, DEPENDENT, f"{path}: two units share the content {shown!r}")
+    return Audit(
+        unit, choice, alternative, weight, label, reward, level, twin,
+        [bool(flag) for flag in outside] if outside else [policy.outside == "all"] * n,
+        list(choices.values()), _rows_digest(row_rows), _rows_digest(frame_rows),
+    )  # fmt: skip
+
+
+def _texts(values: list[Any]) -> list[str]:
+    return ["" if value is None else repr(value) for value in values]
+
+
+def _rows_digest(rows: list[str]) -> str:
+    return sha256("".join(sorted(sha256(f"[{row}]".encode()) for row in rows)).encode())
+
+
+def _constant(path: str, choices: dict[str, list[int]], column: list, name: str) -> None:
+    for choice, rows in choices.items():
+        if any(column[row] != column[rows[0]] for row in rows):
+            raise Refused(MALFORMED, f"{path}: choice {choice!r} has two values of {name!r}")
+
+
+def _columns(path: str) -> dict[str, list[str]]:
+    """The cells of a .csv or .jsonl file as texts, by column."""
+    text = text_of(read_bytes(path, limit=None), path)
+    header: list[str] = []
+    rows: list[list[str]] = []
+    if path.endswith(".jsonl"):
+        for line in lines_of(text):
+            try:
+                row = json.loads(line, object_pairs_hook=_object, parse_int=str, parse_float=str, parse_constant=str)
+            except (json.JSONDecodeError, RecursionError, ValueError) as error:
+                raise Refused(MALFORMED, f"{path}: line {len(rows) + 1} is not JSON: {error}") from None
+            need(isinstance(row, dict), MALFORMED, f"{path}: line {len(rows) + 1}: expected an object")
+            header = header or list(row)
+            cells = [row.get(name) for name in header]
+            same = len(row) == len(header) and all(name in row for name in header)
+            need(same, MALFORMED, f"{path}: line {len(rows) + 1}: other names than in the first line")
+            flat = all(cell is None or isinstance(cell, str) for cell in cells)
+            need(flat, MALFORMED, f"{path}: line {len(rows) + 1}: a cell is neither text nor number")
+            rows.append([cell or "" for cell in cells])
+    else:
+        need(path.endswith(".csv"), USAGE, f"{path}: expected a .csv or .jsonl file")
+        reader = csv.reader(io.StringIO(text, newline=""), strict=True)
+        try:
+            header = next(reader, [])
+            rows = list(reader)
+        except csv.Error as error:
+            raise Refused(MALFORMED, f"{path}: line {reader.line_num}: {error}") from None
+    need(len(set(header)) == len(header), MALFORMED, f"{path}: two columns have the same name")
+    for index, row in enumerate(rows):
+        if len(row) != len(header):
+            raise Refused(MALFORMED, f"{path}: row {index + 1} has {len(row)} cells, the header has {len(header)}")
+    return {name: list(column) for name, column in zip(header, zip(*rows, strict=True), strict=False)}
+
+
+# ---------------------------------------------------------------- cells
+class Cell(NamedTuple):
+    """Members of a cell: row numbers, masses, values z."""
+
+    rows: list[int]
+    mass: list[float]
+    z: list[float]
+
+
+class Sample(NamedTuple):
+    """Per unit in committed order: sums of mass * z and of mass; no number sums more than `rows` rows."""
+
+    sums: list[float]
+    masses: list[float]
+    rows: int
+
+
+class People:
+    """The audit table under a policy: who is in which cell, and what the methods may read of it."""
+
+    def __init__(self, policy: Policy, audit: Audit):
+        self.policy, self.audit = policy, audit
+        self.threshold = float(policy.threshold)
+        self.decisions = audit.decide(audit.reward, self.threshold)
+        ordered = sorted(set(audit.unit), key=lambda unit: digest_texts(policy.nonce, unit))
+        self.rank = {unit: rank for rank, unit in enumerate(ordered)}
+        self.ranks = [self.rank[unit] for unit in audit.unit]
+        self._cells: dict[Claim, dict[str, dict[str, Cell]]] = {}
+        self._kept: dict[Claim, dict[str, dict[str, list[float]]]] = {}
+        self.most_rows = max(Counter(audit.unit).values())
+
+    def values(self, claim: Claim, threshold: str) -> list[list[float]]:
+        """z of every row; for twins a list per group, otherwise one list."""
+        kind, reward = claim.constraint, self.audit.reward
+        if kind in ("rate_floor", "group_error"):
+            return [[1 - z for z in self.decisions]]
+        if kind == "threshold_parity":
+            raw = claim.everywhere or claim.ball == "w1"
+            return [reward] if raw else [[float(r > float(threshold)) for r in reward]]
+        if kind == "reward_parity":
+            return [self.scores(claim)]
+        if not claim.twins:
+            return [self.decisions]
+        attribute = self.policy.attributes[claim.attribute or ""]
+        index = [attribute.levels.index(group) for group in claim.groups]
+        if kind == "counterfactual_oscillation":
+            scale = float(claim.scale)
+            moves = [
+                [abs(r - t) / scale if t is not None else 0.0 for r, t in zip(reward, twins, strict=True)]
+                for twins in self.audit.twin[claim.attribute or ""]
+            ]
+            return [[float(m > 1) if claim.tail else min(1.0, m) for m in moves[level]] for level in index]
+        twin = self.audit.decide_twins(claim.attribute or "", attribute.chooser, self.threshold)
+        if kind == "counterfactual_parity":
+            return [[z or 0.0 for z in twin[level]] for level in index]
+        return [[abs(d - (z or 0.0)) for d, z in zip(self.decisions, twin[level], strict=True)] for level in index]
+
+    def scores(self, claim: Claim) -> list[float]:
+        if claim.score == "sigmoid":
+            scale = float(claim.scale)
+            return [sigmoid(r / scale) for r in self.audit.reward]
+        low, high = float(claim.low), float(claim.high)
+        return [min(1.0, max(0.0, (r - low) / (high - low))) for r in self.audit.reward]
+
+    def cells(self, claim: Claim) -> dict[str, dict[str, Cell]]:
+        """The cells of a claim, by block and group; counted once for all claims that measure the same."""
+        if claim.measured not in self._cells:
+            self._cells[claim.measured] = dict(self._count(claim))
+        return self._cells[claim.measured]
+
+    def _count(self, claim: Claim) -> Iterator[tuple[str, dict[str, Cell]]]:
+        valid = self._valid(claim)
+        values = None
+        twins, same_too = claim.twins, claim.constraint == "counterfactual_parity"
+        for name, event, threshold, stratum in claim.blocks:
+            if values is None or threshold:
+                values = self.values(claim, threshold)
+            members = self._members(claim, valid, event, stratum)
+            self._check_movable(claim, name, members)
+            share = self._unit_masses(members) if self.policy.estimand == "unit" else None
+            cells = {group: Cell([], [], []) for group in claim.groups}
+            for row, (group, mass) in members.items():
+                if share:
+                    mass /= share[self.ranks[row]]
+                for index, other in enumerate(claim.groups) if twins else ((0, group),):
+                    if not twins or same_too or other != group:
+                        rows, masses, z = cells[other]
+                        rows.append(row)
+                        masses.append(mass)
+                        z.append(values[index][row])
+            yield name, cells
+
+    def _valid(self, claim: Claim) -> list[bool]:
+        """Rows whose twins are valid, for claims about twins; else all."""
+        audit = self.audit
+        if not claim.twins:
+            return [True] * len(audit.unit)
+        twins = audit.twin[claim.attribute or ""]
+        valid = [all(t is not None for t in row) for row in zip(*twins, strict=True)]
+        if self.policy.attributes[claim.attribute or ""].chooser:
+            for rows in audit.choices:
+                if not all(valid[row] for row in rows):
+                    for row in rows:
+                        valid[row] = False
+        return valid
+
+    def _members(self, claim: Claim, valid: list[bool], event: str, stratum: str) -> dict[int, tuple[str, float]]:
+        """row -> (group, mass) of the members of a block."""
+        audit = self.audit
+        anyone = [""] * len(audit.unit)
+        group = audit.level[claim.attribute] if claim.attribute else anyone
+        within = audit.level[claim.within] if claim.within else anyone
+        kind, wanted = (audit.level[claim.of[0]], claim.of[1]) if claim.of else (anyone, "")
+        label = audit.label or [1.0] * len(audit.unit)
+        share = {"": [1.0] * len(label), "chosen": label, "rejected": [1 - y for y in label]}[event]
+        # With twins, whoever has a level at all is set to every group; otherwise the own level must take part.
+        groups = set(self.policy.attributes[claim.attribute or ""].levels) if claim.twins else set(claim.groups)
+        found = {}
+        for row, (weight, y, level) in enumerate(zip(audit.weight, share, group, strict=True)):
+            mass = weight * y
+            if mass > 0 and level in groups and within[row] == stratum and kind[row] == wanted and valid[row]:
+                found[row] = (level, mass)
+        return found
+
+    def _check_movable(self, claim: Claim, name: str, members: dict[int, tuple[str, float]]) -> None:
+        chooser = claim.attribute is not None and self.policy.attributes[claim.attribute].chooser
+        if claim.constraint in (
+            "threshold_parity",
+            "reward_parity",
+            "counterfactual_oscillation",
+            "counterfactual_flip",
+        ):
+            return
+        twins = claim.constraint == "counterfactual_parity"
+        if (twins and not chooser) or not members:
+            return
+        for rows in self.audit.choices:
+            found = [members.get(row) for row in rows]
+            if any(found) and (
+                self.audit.outside[rows[0]] or any(self._differ(found[0], other, twins) for other in found)
+            ):
+                return
+        raise Refused(
+            USAGE, f"claim {claim.name!r}, block {name!r}: no model can move these rates; compare rates `of` a kind"
+        )
+
+    @staticmethod
+    def _differ(one: tuple[str, float] | None, other: tuple[str, float] | None, twins: bool) -> bool:
+        if one is None or other is None:
+            return one is not other
+        return one[1] != other[1] or (not twins and one[0] != other[0])
+
+    def _unit_masses(self, members: dict[int, tuple[str, float]]) -> dict[int, float]:
+        """Mass of every unit in the block, by rank."""
+        found: dict[int, float] = {}
+        for row, (_, mass) in members.items():
+            found[self.ranks[row]] = found.get(self.ranks[row], 0.0) + mass
+        return found
+
+    def units(self, cell: Cell) -> int:
+        return len({self.ranks[row] for row in cell.rows})
+
+    def sample(self, claim: Claim, cell: Cell, z: list[float]) -> Sample:
+        """Sums per unit of a cell, in committed order; units above the cap are refused."""
+        sums: dict[int, float] = {}
+        masses: dict[int, float] = {}
+        for row, mass, value in zip(cell.rows, cell.mass, z, strict=True):
+            rank = self.ranks[row]
+            sums[rank] = sums.get(rank, 0.0) + mass * value
+            masses[rank] = masses.get(rank, 0.0) + mass
+        cap = self.cap * (1 + 1e-9)  # sums of doubles may exceed an exact cap by rounding
+        need(max(masses.values(), default=0.0) <= cap, USAGE, f"claim {claim.name!r}: a unit exceeds the cap; raise it")
+        ranks = sorted(masses)
+        return Sample([sums[r] for r in ranks], [masses[r] for r in ranks], self.most_rows)
+
+    @property
+    def cap(self) -> float:
+        return 1.0 if self.policy.estimand == "unit" else float(self.policy.cap or 0)
+
+    def kept(self, claim: Claim) -> dict[str, dict[str, list[float]]]:
+        """z of one row per unit and block, in the committed order of units; thinned if the estimand is "unit"."""
+        if claim.measured not in self._kept:
+            blocks = self.cells(claim).items()
+            self._kept[claim.measured] = {name: self._keep(cells, f"claim {claim.name!r}") for name, cells in blocks}
+        return self._kept[claim.measured]
+
+    def _keep(self, cells: dict[str, Cell], where: str) -> dict[str, list[float]]:
+        first: dict[int, int] = {}  # rank of a unit -> its row, or the one that is kept
+        several: dict[int, set[int]] = {}
+        for cell in cells.values():
+            for row in cell.rows:
+                rank = self.ranks[row]
+                if first.setdefault(rank, row) != row:
+                    several.setdefault(rank, {first[rank]}).add(row)
+        masses: dict[int, float] = {}
+        by_unit = self.policy.estimand == "unit"
+        need(by_unit or not several, USAGE, f"{where}: one row per unit is needed; use unit-ratio, or estimand 'unit'")
+        for cell in cells.values():
+            for row, mass in zip(cell.rows, cell.mass, strict=True):
+                if masses.setdefault(self.ranks[row] if by_unit else 0, mass) != mass:
+                    raise Refused(USAGE, f"{where}: equal weights are needed; use unit-ratio")
+        first |= {rank: min(rows, key=self._lot) for rank, rows in several.items()}
+        found = {}
+        for group, cell in cells.items():
+            ranked = [
+                (self.ranks[row], z) for row, z in zip(cell.rows, cell.z, strict=True) if first[self.ranks[row]] == row
+            ]
+            found[group] = [z for _, z in sorted(ranked)]
+        return found
+
+    def _lot(self, row: int) -> str:
+        """Decides which row of a unit is kept."""
+        audit = self.audit
+        return digest_texts(self.policy.nonce, audit.unit[row], audit.choice[row], audit.alternative[row])
+
+
+# ---------------------------------------------------------------- proofs: binomial
+def odds(p: Fraction) -> float:
+    return float(p / (1 - p))
+
+
+def tail(k: int, n: int, ratio: float) -> float:
+    """At least P(X <= k) for X ~ Bin(n, p) with odds p/(1-p) = ratio in (0, inf).
+
+    Terms relative to that of k: all below k are added (or bounded by a geometric remainder), those above only as long
+    as they matter. A quotient of sums of positive doubles errs by few units of the last place per step.
+    """
+    if k >= n:
+        return 1.0
+    if k < 0:
+        return 0.0
+    below, term, steps = 1.0, 1.0, 0
+    for x in range(k, 0, -1):
+        factor = x / ((n - x + 1) * ratio)
+        term *= factor
+        below += term
+        steps += 1
+        if factor < 0.999 and term < 1e-20 * below:
+            below += term * factor / (1 - factor) * 1.001
+            break
+    above, term = 0.0, 1.0
+    for x in range(k, n):
+        term *= (n - x) / (x + 1) * ratio
+        above += term
+        steps += 1
+        if term < 1e-20 * above or above > 1e280:
+            break
+    return min(1.0, below / (below + above) * (1 + 16 * ULP * (steps + 8)))
+
+
+def tail_at(k: int, n: int, p: Fraction) -> float:
+    """At least P(X <= k), X ~ Bin(n, p), for any p in [0, 1]."""
+    if p <= 0:
+        return 1.0 if k >= 0 else 0.0
+    if p >= 1:
+        return 1.0 if k >= n else 0.0
+    ratio = odds(p)
+    return tail(k, n, ratio) if 1e-250 < ratio < 1e250 else 1.0
+
+
+@cache
+def upper_end(k: int, n: int, level: float) -> float:
+    """At least the Clopper-Pearson upper end: P(X <= k; n, p) <= level is proved at the returned p, unless it is 1."""
+    low, high = k / n if n else 0.0, 1.0
+    while high - low > 1e-13 * max(1 - high, 1e-3) and low < (middle := (low + high) / 2) < high:
+        low, high = (low, middle) if tail_at(k, n, Fraction(middle)) <= level else (middle, high)
+    return high
+
+
+class Window(NamedTuple):
+    """A binomial law by terms relative to its mode, from `start` on; `rest` bounds the mass outside, `total` <= all."""
+
+    start: int
+    terms: list[float]
+    rest: float
+    total: float
+
+
+def window(n: int, p: float) -> Window:
+    if p <= 0 or p >= 1:
+        return Window(0 if p <= 0 else n, [1.0], 0.0, 1.0)
+    ratio = p / (1 - p)
+    mode = min(n, max(0, int((n + 1) * p)))
+    left, right, rest = [], [], 0.0
+    term = 1.0
+    for x in range(mode, 0, -1):
+        factor = x / ((n - x + 1) * ratio)
+        term *= factor
+        left.append(term)
+        if term < 1e-20 and factor < 0.999:
+            rest += term * factor / (1 - factor) * 1.001
+            break
+    term = 1.0
+    for x in range(mode, n):
+        factor = (n - x) / (x + 1) * ratio
+        term *= factor
+        right.append(term)
+        if term < 1e-20 and factor < 0.999:
+            rest += term * factor / (1 - factor) * 1.001
+            break
+    terms = [*left[::-1], 1.0, *right]
+    return Window(mode - len(left), terms, rest, math.fsum(terms) * (1 - 1e-15))
+
+
+def difference_tail(p_a: float, p_b: float, n_a: int, n_b: int, observed: int) -> float:
+    """At least P(X_a n_b - X_b n_a <= observed): falls in p_a, rises in p_b."""
+    a, b = window(n_a, p_a), window(n_b, p_b)
+    cumulative, sum_so_far = [], a.rest
+    for term in a.terms:
+        sum_so_far += term
+        cumulative.append(sum_so_far)
+    last, found = len(cumulative), 0.0
+    for x, weight in enumerate(b.terms, b.start):
+        y = (observed + x * n_a) // n_b - a.start
+        if y >= last:
+            found += weight * a.total
+        elif y >= 0:
+            found += weight * min(cumulative[y], a.total)
+        elif y + a.start >= 0:
+            found += weight * a.rest
+    found = (found / a.total + b.rest) / b.total
+    return found * (1 + 16 * ULP * (len(a.terms) + len(b.terms) + 8))
+
+
+CELLS = 100  # of the nuisance rate
+
+
+def exact2(a: list[float], b: list[float], gap: Fraction, level: Fraction) -> bool:
+    """Whether E a - E b < gap is proved at `level` for independent 0/1 values (others count in the worse direction).
+
+    But for a chance of level / 20, E a <= high and E b >= low (Clopper-Pearson). Null points with E b in a cell [u, w]
+    lie under its corner (u + gap, w), since the tail falls in E a and rises in E b.
+    """
+    n_a, n_b = len(a), len(b)
+    if not n_a or not n_b:
+        return False
+    k_a, k_b = sum(z > 0 for z in a), sum(z == 1 for z in b)
+    observed = k_a * n_b - k_b * n_a
+    if observed >= gap * n_a * n_b:
+        return False
+    spent = level / 20
+    high = upper_end(k_a, n_a, down(spent / 2))
+    low = max(0.0, math.nextafter(1 - upper_end(n_b - k_b, n_b, down(spent / 2)), -1))
+    if Fraction(high) - Fraction(low) < gap:
+        return True
+    step = down(gap)  # proving a smaller gap proves this one
+    last = math.nextafter(high - step, 2)
+    edges = [low + (last - low) * i / CELLS for i in range(CELLS)] + [last]
+    allowed = down(level - spent)
+    for u, w in pairwise(edges):
+        corner = math.nextafter(u + step, -2)
+        if difference_tail(min(1.0, max(0.0, corner)), min(1.0, max(0.0, w)), n_a, n_b, observed) > allowed:
+            return False
+    return True
+
+
+def clopper_pearson(k: int, n: int, end: Fraction, level: Fraction) -> bool:
+    """Whether P(X <= k; n, end) <= level."""
+    return end >= 1 or (n > 0 and end > 0 and tail_at(k, n, end) <= down(level))
+
+
+# ---------------------------------------------------------------- proofs: betting
+def betting(sample: Sample, cap: float, end: Fraction, level: Fraction) -> bool:
+    """Whether the ratio of expected sums to expected masses is below `end`: the capital of a gambler reaches 1/level.
+
+    K = prod (1 - l (S - m N)/cap) is a supermartingale if the ratio is >= m, whatever the bets l, which depend on
+    earlier units only; hence their rounding is free, and only the product must be enclosed.
+    """
+    m = down(end)
+    if end >= 1:
+        return True
+    if m <= 0 or not sample.sums:
+        return False
+    n, target = len(sample.sums), up(1 / level)
+    budget = 2 * math.log(1 / float(level)) / n
+    most = 0.75 / (1 - m) if m < 1 else 0.75 / ULP
+    past_sum, past_mass, spread = 0.5, 1.0, 0.25
+    capital, bets = 1.0, 0.0
+    unsure = 8 * (2 * sample.rows + 24) * ULP  # relative error of a factor per unit of bet
+    for i, (s, mass) in enumerate(zip(sample.sums, sample.masses, strict=True), 1):
+        bet = min(math.sqrt(budget * i / spread), most)
+        capital *= 1 - bet * ((s - m * mass) / cap)
+        bets += bet
+        if capital >= target and capital * (1 - unsure * bets - 8 * i * ULP) >= target:
+            return True
+        if capital < 1e-200:
+            capital, target = capital * 2.0**400, target * 2.0**400
+        spread += ((s - past_sum / past_mass * mass) / cap) ** 2
+        past_sum += s
+        past_mass += mass
+    return False
+
+
+def complement(sample: Sample) -> Sample:
+    """The sample of 1 - z."""
+    return Sample([n - s for s, n in zip(sample.sums, sample.masses, strict=True)], sample.masses, sample.rows)
+
+
+def block_pair(a: list[float], b: list[float]) -> Sample:
+    """Half of one plus differences of block means: a mean of values in [0, 1], one per pair of blocks."""
+    n = min(len(a), len(b))
+    if not n:
+        return Sample([], [], 0)
+    size_a, size_b = len(a) // n, len(b) // n
+    means = (
+        [math.fsum(values[i * size : (i + 1) * size]) / size for i in range(n)]
+        for values, size in ((a, size_a), (b, size_b))
+    )
+    return Sample([(1 + x - y) / 2 for x, y in zip(*means, strict=True)], [1.0] * n, 8)
+
+
+# ---------------------------------------------------------------- proofs: all thresholds
+GRID = 2000
+
+
+def massart(n: int, x: float) -> float:
+    """At least exp(-2 n x^2) where that is <= 1/2, else 1; x is rounded down."""
+    if x <= 0:
+        return 1.0
+    exponent = -2 * n * x * x * (1 - 8 * ULP)
+    if exponent < -700:
+        return 1e-300
+    found = float(SHORT.exp(SHORT.create_decimal_from_float(exponent))) * (1 + 8 * ULP)
+    return found if found <= 0.5 else 1.0
+
+
+@cache
+def radius_tail(n_a: int, n_b: int, r: float) -> float:
+    """At least P(E_a + E_b > r) for independent deviations with Massart's tails; E_a is rounded up to a grid."""
+    grid = [r * i / GRID * (1 - 4 * ULP) for i in range(GRID + 1)]
+    tails = [massart(n_a, x) for x in grid]
+    others = [massart(n_b, (r - x) * (1 - 4 * ULP) - 8 * ULP * r) for x in grid[1:]]
+    others[-1] = 1.0
+    # Rises in every tail and every other, so that upper bounds may stand for both; by parts all terms are positive.
+    parts = [tails[0] * others[0]] + [
+        t * max(0.0, y - x) for t, x, y in zip(tails[1:], others, [*others[1:], 1.0], strict=True)
+    ]
+    return math.fsum(parts) * (1 + 1e-12)
+
+
+def cdf_gap(a: list[float], b: list[float]) -> Fraction:
+    """Largest F_b(t) - F_a(t) over t, at least 0: how much more of a than of b lies above some threshold."""
+    a, b = sorted(a), sorted(b)
+    found = passed = 0
+    for at_most_b, (t, following) in enumerate(zip(b, [*b[1:], None], strict=True), 1):
+        if t != following:  # the last of its ties; the maximum lies at a value of b
+            passed = bisect_right(a, t, lo=passed)
+            found = max(found, at_most_b * len(a) - passed * len(b))
+    return Fraction(found, len(a) * len(b))
+
+
+# ---------------------------------------------------------------- shift
+class Law(NamedTuple):
+    """An outer law of z in [0, 1]: masses at points; x: how much larger the mean of a rising f of range 1 can be."""
+
+    points: list[tuple[Fraction, Fraction]]
+    x: Fraction
+
+    def mean(self, f: Callable[[Fraction], Fraction]) -> Fraction:
+        """At least E f(z) for f that rises."""
+        return sum((mass * f(z) for z, mass in self.points), ZERO) + self.x * (f(ONE) - f(ZERO))
+
+
+def two_points(p: Fraction) -> Law:
+    return Law([(ZERO, 1 - p), (ONE, p)], ZERO)
+
+
+def deviation(n: int, level: Fraction) -> Fraction:
+    """One-sided Massart deviation of an empirical distribution of n rows."""
+    return sqrt_up(ln_up(1 / level) / (2 * n))
+
+
+def histogram(z: list[float], level: Fraction) -> Law:
+    """Values rounded up to 256 bins; a hair is added for the rounding of z itself."""
+    bins = Counter(math.ceil(value * 256) for value in z)
+    hair = Fraction(1, 2**50)
+    points = [(min(ONE, Fraction(k, 256) + hair), Fraction(times, len(z))) for k, times in bins.items()]
+    return Law(points, deviation(len(z), level))
+
+
+def read_dual(ball: str, value: Any, where: str) -> dict[str, Fraction]:
+    """The dual point of a ball, inside its domain."""
+    found = {k: number(v, where) for k, v in fields(value, " ".join(BALLS[ball]), where).items()}
+    need(all(abs(x) <= 10**6 for x in found.values()), NO_DUAL, f"{where}: beyond 10^6")
+    need(found.get("lambda", ONE) >= Fraction(1, 1000), NO_DUAL, f"{where}: lambda is below 0.001")
+    if ball in ("tv", "label-noise"):
+        need(0 <= found["eta"] <= 1, NO_DUAL, f"{where}: eta is outside [0, 1]")
+    return found
+
+
+def shifted(ball: str, rho: Fraction, dual: dict[str, Fraction], law: Law) -> Fraction:
+    """At least the largest mean of z over the ball, by weak duality at any point."""
+    eta, lam = dual.get("eta", ZERO), dual.get("lambda", ONE)
+    if ball in ("tv", "label-noise"):
+        return rho + eta * (1 - rho) + law.mean(lambda z: max(ZERO, z - eta))
+    if ball == "kl":
+        return lam * (rho + ln_up(law.mean(lambda z: exp_up(z / lam))))
+    if ball == "chi2":
+        return eta + lam * rho + lam * law.mean(lambda z: _conjugate((z - eta) / lam))
+    if ball == "lr":
+        return eta + law.mean(lambda z: (z - eta) * rho if z >= eta else (z - eta) / rho)
+    return eta + law.mean(lambda z: max(ZERO, z - eta)) / rho  # cvar
+
+
+def _conjugate(s: Fraction) -> Fraction:
+    return s + s * s / 4 if s >= -2 else Fraction(-1)
+
+
+def transported(
+    rewards: list[float], threshold: float, above: bool, rho: Fraction, lam: Fraction, level: Fraction
+) -> Fraction:
+    """At least the largest share above (or not above) the threshold over a transport ball."""
+    if not above:
+        rewards, threshold = [-r for r in rewards], -threshold
+    slope = float(lam)
+    costs = [1.0 if (r > threshold if above else r >= threshold) else 1 - slope * (threshold - r) for r in rewards]
+    mean = Fraction(math.fsum(max(0.0, v) for v in costs)) / len(costs) + Fraction(1, 2**40)
+    return lam * rho + mean + deviation(len(rewards), level)
+
+
+# ---------------------------------------------------------------- one claim about people
+class Finding(NamedTuple):
+    """What was proved about a claim, and what was counted (no proof)."""
+
+    verdict: str
+    ucb: Fraction | None
+    lcb: Fraction | None
+    note: str
+
+
+class Prover:
+    """Proves the record of one claim. `level` is the share of delta that this audit may spend."""
+
+    def __init__(self, claim: Claim, people: People, level: Fraction):
+        self.claim, self.people, self.level = claim, people, level
+        self.cells = people.cells(claim)
+        if claim.method in ONE_ROW:
+            self.z = people.kept(claim)
+            self.units = {(name, g): len(z) for name, groups in self.z.items() for g, z in groups.items()}
+        else:
+            self.units = {(name, g): people.units(c) for name, cells in self.cells.items() for g, c in cells.items()}
+            if claim.constraint != "counterfactual_parity":
+                self.samples = {
+                    (name, g): people.sample(claim, c, c.z)
+                    for name, cells in self.cells.items()
+                    for g, c in cells.items()
+                }
+
+    @property
+    def has_ends(self) -> bool:
+        return self.claim.method in ENDS and self.claim.constraint != "counterfactual_parity"
+
+    def check(self, record: Any) -> Finding:
+        claim, where = self.claim, f"claim {self.claim.name!r}"
+        names = "ucb lcb" + " ends" * self.has_ends + " dual breakdown" * bool(claim.ball)
+        fields(record, names, where)
+        ucb = number(record["ucb"], f"{where}: ucb")
+        if self.has_ends:
+            self.ends = self._ends(record["ends"], where)
+        if claim.ball or self.has_ends or (claim.constraint == "reward_parity" and claim.method == "dkw"):
+            worst = self._worst(record.get("dual"), claim.radius, where)
+            need(ucb >= min(ONE, worst), UNPROVED, f"{where}: ucb is not proved")
+        elif ucb < 1:
+            for comparison in claim.comparisons:
+                need(self._below(*comparison, ucb, self.level), UNPROVED, f"{where}: ucb is not proved")
+        if claim.ball and record["breakdown"] is not None:
+            self._breakdown(record["breakdown"], where)
+        lcb = self._lcb(record["lcb"], where)
+        return Finding(self._verdict(ucb, lcb), ucb, lcb, self._note())
+
+    def _verdict(self, ucb: Fraction, lcb: Fraction | None) -> str:
+        if min(self.units.values()) < self.people.policy.min_group:
+            return "INCONCLUSIVE"
+        if ucb <= self.claim.bound:
+            return "CERTIFIED"
+        return "REFUTED" if lcb is not None and lcb > self.claim.bound else "INCONCLUSIVE"
+
+    # -- upper ends of cells
+    def _grid(self, value: Any, where: str, leaf: Callable[[Any, str], Any]) -> dict[tuple[str, str], Any]:
+        """{block: {group: leaf}} with exactly the cells of the claim."""
+        found = {}
+        need(
+            isinstance(value, dict) and set(value) == set(self.cells),
+            MALFORMED,
+            f"{where}: expected exactly the blocks",
+        )
+        for name, groups in value.items():
+            same = isinstance(groups, dict) and set(groups) == set(self.claim.groups)
+            need(same, MALFORMED, f"{where}: block {name!r}: expected exactly the groups")
+            for group, inner in groups.items():
+                found[name, group] = leaf(inner, f"{where}, {name!r}, {group!r}")
+        return found
+
+    def _ends(self, value: Any, where: str) -> dict[tuple[str, str], tuple[Fraction, Fraction]]:
+        def leaf(inner: Any, place: str) -> tuple[Fraction, Fraction]:
+            need(isinstance(inner, list) and len(inner) == 2, MALFORMED, f"{place}: expected [lo, hi]")
+            lo, hi = (number(x, place) for x in inner)
+            need(0 <= lo <= hi <= 1, UNPROVED, f"{place}: expected 0 <= lo <= hi <= 1")
+            return lo, hi
+
+        found = self._grid(value, f"{where}: ends", leaf)
+        level = self.level / 2 if self.claim.paired else self.level
+        for (name, group), (lo, hi) in found.items():
+            need(self.claim.paired or lo == 0, UNPROVED, f"{where}: lower ends of caps are 0")
+            good = self._rate_below(name, group, hi, level) and self._rate_above(name, group, lo, level)
+            need(good, UNPROVED, f"{where}: ends of {name!r}, {group!r} are not proved")
+        return found
+
+    def _rate_below(self, name: str, group: str, end: Fraction, level: Fraction) -> bool:
+        if self.claim.method == "unit-ratio":
+            return betting(self.samples[name, group], self.people.cap, end, level)
+        z = self.z[name][group]
+        return clopper_pearson(sum(v > 0 for v in z), len(z), end, level)
+
+    def _rate_above(self, name: str, group: str, end: Fraction, level: Fraction) -> bool:
+        if end <= 0:
+            return True
+        if self.claim.method == "unit-ratio":
+            return betting(complement(self.samples[name, group]), self.people.cap, 1 - end, level)
+        z = self.z[name][group]
+        return clopper_pearson(sum(v < 1 for v in z), len(z), 1 - end, level)
+
+    # -- whole comparisons
+    def _below(self, name: str, high: str, low: str | None, gap: Fraction, level: Fraction) -> bool:
+        """Whether rate high - rate low < gap is proved at `level`, for methods without ends."""
+        claim, method = self.claim, self.claim.method
+        if claim.constraint == "counterfactual_parity":
+            a, b = (self.cells[name][g] for g in (high, low or ""))
+            middle = [(1 + x - y) / 2 for x, y in zip(a.z, b.z, strict=True)]
+            return betting(self.people.sample(claim, a, middle), self.people.cap, (1 + gap) / 2, level)
+        z_a, z_b = self.z[name][high], self.z[name][low or ""]
+        if method == "exact2":
+            return exact2(z_a, z_b, gap, level)
+        if method == "block-pair":
+            return betting(block_pair(z_a, z_b), 1.0, (1 + gap) / 2, level)
+        if not z_a or not z_b:
+            return False
+        r = down(gap - cdf_gap(z_a, z_b))
+        return r > 0 and radius_tail(*sorted((len(z_a), len(z_b))), r) <= down(level)
+
+    def _lcb(self, value: Any, where: str) -> Fraction | None:
+        claim, method, place = self.claim, self.claim.method, f"{where}: lcb"
+        if value is None:
+            return None
+        need(method != "dkw" or claim.everywhere, MALFORMED, f"{place}: expected null")
+        fields(value, "block high low value split", place)
+        name, high, low = value["block"], value["high"], value["low"]
+        texts = isinstance(name, str) and isinstance(high, str) and (low is None or isinstance(low, str))
+        need(texts and (name, high, low) in claim.comparisons, MALFORMED, f"{place}: no such comparison")
+        found = number(value["value"], place)
+        level = self.level / self.people.policy.comparisons
+        splits = self.has_ends and low is not None
+        need(splits or value["split"] is None, MALFORMED, f"{place}: expected split null")
+        if splits:
+            split = number(value["split"], place)
+            good = self._rate_above(name, high, split, level / 2) and self._rate_below(
+                name, low, split - found, level / 2
+            )
+        elif low is None:
+            good = self._rate_above(name, high, found, level)
+        elif claim.everywhere:
+            a, b = self.z[name][high], self.z[name][low]
+            r = down(cdf_gap(a, b) - found) if a and b else 0.0
+            good = r > 0 and radius_tail(*sorted((len(a), len(b))), r) <= down(level)
+        else:
+            good = self._below(name, low, high, -found, level)
+        need(good, UNPROVED, f"{place} is not proved")
+        return found
+
+    # -- sums of ends, with or without a shift
+    def _worst(self, dual: Any, radius: Fraction, where: str) -> Fraction:
+        """At least the largest rate (caps) or difference of rates over all comparisons, shifted by `radius`."""
+        claim = self.claim
+        if claim.ball:
+            duals = self._grid(dual, f"{where}: dual", self._dual_leaf)
+        highs: dict[tuple[str, str], Fraction] = {}
+        lows: dict[tuple[str, str], Fraction] = {}
+        for cell in self.units:
+            for side, found in (("up", highs), ("down", lows)):
+                if side == "up" or claim.paired:
+                    point = duals[cell][side] if claim.ball else None
+                    found[cell] = min(ONE, self._side(cell, side, point, radius))
+        return max(
+            highs[name, high] + (lows[name, low] - 1 if low is not None else 0) for name, high, low in claim.comparisons
+        )
+
+    def _dual_leaf(self, inner: Any, place: str) -> dict[str, dict[str, Fraction]]:
+        sides = fields(inner, "up down" if self.claim.paired else "up", place)
+        return {side: read_dual(self.claim.ball or "", point, place) for side, point in sides.items()}
+
+    def _side(self, cell: tuple[str, str], side: str, point: dict[str, Fraction] | None, radius: Fraction) -> Fraction:
+        """At least the mean of z (up) or of 1 - z (down) in a cell."""
+        claim, above = self.claim, side == "up"
+        if self.has_ends:
+            lo, hi = self.ends[cell]
+            p = hi if above else 1 - lo
+            return p if point is None else shifted(claim.ball or "", radius, point, two_points(p))
+        z = self.z[cell[0]][cell[1]]
+        if not z:
+            return ONE
+        if claim.ball == "w1":
+            threshold = next(t for name, _, t, _ in claim.blocks if name == cell[0])
+            return transported(z, float(threshold), above, radius, (point or {})["lambda"], self.level / 2)
+        law = histogram(z if above else [1 - v for v in z], self.level / 2)
+        return law.mean(lambda v: v) if point is None else shifted(claim.ball or "", radius, point, law)
+
+    def _breakdown(self, value: Any, where: str) -> None:
+        claim, place = self.claim, f"{where}: breakdown"
+        fields(value, "radius dual", place)
+        radius = number(value["radius"], place)
+        need(radius <= 10**6 and claim.check_radius(radius), MALFORMED, f"{place}: radius outside its range")
+        larger = radius <= claim.radius if claim.ball == "cvar" else radius >= claim.radius
+        need(larger, UNPROVED, f"{place}: a smaller shift than the policy's")
+        need(self._worst(value["dual"], radius, place) <= claim.bound, UNPROVED, f"{place} is not proved")
+
+    def _note(self) -> str:
+        """What was counted, without any confidence."""
+        rates = {}
+        for name, groups in self.cells.items():
+            for group, cell in groups.items():
+                mass = math.fsum(cell.mass)
+                if mass > 0 and not self.claim.everywhere and self.claim.ball != "w1":
+                    rates[name, group] = math.fsum(map(mul, cell.mass, cell.z)) / mass
+        cells = f"{len(self.units)} cells of {min(self.units.values())} to {max(self.units.values())} units"
+        if not self.claim.paired or not rates:
+            return cells + (f", largest rate counted {max(rates.values()):.4f}" if rates else "")
+        gaps = [rates[n, a] - rates[n, b] for n, a, b in self.claim.comparisons if (n, a) in rates and (n, b) in rates]  # type: ignore[index]
+        return cells + (f", gap counted {max(gaps):.4f}" if gaps else "")
+
+
+# ---------------------------------------------------------------- claims about tables
+def read_table(path: str, first: str, prefix: str) -> tuple[str, list[list[str]]]:
+    """sha256 and rows of a table with header first,prefix1,prefix2,..."""
+    data = read_bytes(path, limit=None)
+    try:
+        rows = list(csv.reader(io.StringIO(text_of(data, path), newline=""), strict=True))
+    except csv.Error as error:
+        raise Refused(MALFORMED, f"{path}: {error}") from None
+    need(len(rows) > 1, MALFORMED, f"{path}: no rows")
+    width = len(rows[0])
+    expected = [first, *(f"{prefix}{i}" for i in range(1, width))]
+    need(width > 1 and rows[0] == expected, MALFORMED, f"{path}: expected the header {first},{prefix}1,...")
+    need(all(len(row) == width for row in rows), MALFORMED, f"{path}: a row of another length")
+    return sha256(data), rows[1:]
+
+
+def listed(value: Any, length: int, where: str) -> list[Fraction]:
+    need(isinstance(value, list) and len(value) == length, MALFORMED, f"{where}: expected {length} numbers")
+    return [rational(x, where) for x in value]
+
+
+def mixture(claim: Claim, record: Any, path: str) -> Finding:
+    """Weak duality in exact rationals over mixtures of the rows of a table."""
+    where = f"claim {claim.name!r}"
+    fields(record, "ucb lcb weights multipliers table_sha256", where)
+    sha, rows = read_table(path, "loss", "c")
+    need(record["table_sha256"] == sha, MALFORMED, f"{where}: another table than {path}")
+    table = [[rational(cell, path) for cell in row] for row in rows]
+    m = len(table[0]) - 1
+    multipliers = listed(record["multipliers"], m, f"{where}: multipliers")
+    need(min(multipliers) >= 0, NO_DUAL, f"{where}: a multiplier is negative")
+    lcb = None
+    if record["lcb"] is not None:
+        lcb = number(record["lcb"], where)
+        need(sum(multipliers) == 1, NO_DUAL, f"{where}: multipliers must sum to 1 to refute")
+        least = min(sum(map(mul, multipliers, row[1:]), ZERO) for row in table)
+        need(lcb <= least, UNPROVED, f"{where}: lcb is not proved")
+    weights, ucb = record["weights"], None
+    need(isinstance(weights, dict), MALFORMED, f"{where}: weights: expected an object")
+    if weights:
+        ucb = number(record["ucb"], where)
+        _mixture_gap(claim, weights, multipliers, table, ucb, where)
+    need(weights or record["ucb"] is None, MALFORMED, f"{where}: ucb: expected null without weights")
+    verdict = "REFUTED" if lcb is not None and lcb > claim.tolerance else "INCONCLUSIVE"
+    if ucb is not None and ucb <= claim.bound:
+        verdict = "CERTIFIED"
+    return Finding(verdict, ucb, lcb, f"{len(table)} models, {m} constraints")
+
+
+def _mixture_gap(claim: Claim, weights: dict, multipliers: list, table: list, ucb: Fraction, where: str) -> None:
+    shares = {}
+    for key, value in weights.items():
+        known = re.fullmatch(r"0|[1-9][0-9]{0,8}", key) and int(key) < len(table)
+        need(known, MALFORMED, f"{where}: weights: no row {key[:20]!r}")
+        shares[int(key)] = rational(value, f"{where}: weights")
+    positive = [share for share in shares.values() if share > 0]
+    need(len(positive) == len(shares) and sum(positive) == 1, UNPROVED, f"{where}: weights must be > 0 and sum to 1")
+    need(len(shares) <= len(multipliers) + 1, UNPROVED, f"{where}: more than m + 1 models")
+    for j in range(1, len(multipliers) + 1):
+        violation = sum((share * table[i][j] for i, share in shares.items()), ZERO)
+        need(violation <= claim.tolerance, UNPROVED, f"{where}: constraint c{j} is violated")
+    value = sum((share * table[i][0] for i, share in shares.items()), ZERO)
+    lower = min(row[0] + sum(map(mul, multipliers, row[1:]), ZERO) for row in table)
+    need(value - lower <= ucb, UNPROVED, f"{where}: ucb is not proved")
+
+
+def head_optimum(claim: Claim, record: Any, path: str) -> Finding:
+    """The Fenchel gap of a linear head: |mu w - v + M'nu|^2 / (2 mu) + slack |nu|_1 - nu.(M w)."""
+    where = f"claim {claim.name!r}"
+    fields(record, "ucb lcb w nu table_sha256", where)
+    sha, rows = read_table(path, "kind", "x")
+    need(record["table_sha256"] == sha, MALFORMED, f"{where}: another table than {path}")
+    need(record["lcb"] is None, MALFORMED, f"{where}: lcb: expected null")
+    need({row[0] for row in rows} <= {"pair", "row"}, MALFORMED, f"{path}: kind is 'pair' or 'row'")
+    constraints = [[rational(cell, path) for cell in row[1:]] for row in rows if row[0] == "row"]
+    pairs = []
+    for row in rows:
+        if row[0] == "pair":
+            need(all(len(cell) <= 60 and CELL(cell) for cell in row[1:]), MALFORMED, f"{path}: a cell is no number")
+            pairs.append([float(cell) for cell in row[1:]])
+    need(pairs, MALFORMED, f"{path}: no pairs")
+    d, n = len(rows[0]) - 1, len(pairs)
+    w, nu = listed(record["w"], d, f"{where}: w"), listed(record["nu"], len(constraints), f"{where}: nu")
+    mapped = [sum(map(mul, row, w), ZERO) for row in constraints]
+    need(all(abs(x) <= claim.slack for x in mapped), UNPROVED, f"{where}: w violates the slack")
+    head = [float(x) for x in w]
+    largest = max(max(map(abs, pair)) for pair in pairs)
+    size = sum(map(abs, head))
+    need(
+        math.isfinite(largest * size * d) and largest * size <= 1e6, UNPROVED, f"{where}: features or weights too large"
+    )
+    sums = [0.0] * d
+    for pair in pairs:
+        a = sigmoid(-sum(map(mul, pair, head)))
+        sums = [total + a * x for total, x in zip(sums, pair, strict=True)]
+    # Errors: of u = d.w, of the sigmoid (which is 1/4-Lipschitz in u), of the running sums.
+    unsure = Fraction(largest) * Fraction(((d + 4) * largest * size + n + 16) * ULP)
+    residual = ZERO
+    for j in range(d):
+        pulled = sum((x * row[j] for x, row in zip(nu, constraints, strict=True)), ZERO)
+        residual += (abs(claim.mu * w[j] - Fraction(sums[j]) / n + pulled) + unsure) ** 2
+    gap = residual / (2 * claim.mu) + claim.slack * sum(map(abs, nu)) - sum(map(mul, nu, mapped), ZERO)
+    ucb = number(record["ucb"], where)
+    need(ucb >= gap, UNPROVED, f"{where}: ucb is not proved")
+    verdict = "CERTIFIED" if ucb <= claim.bound else "INCONCLUSIVE"
+    return Finding(verdict, ucb, None, f"{n} pairs, {d} features, {len(constraints)} constraints")
+
+
+# ---------------------------------------------------------------- ledger and independence
+SHARE = Fraction(607927101854, 10**12)  # below 6 / pi^2
+
+
+def attempt_share(delta: Fraction, attempt: int, passes: int) -> Fraction:
+    """What attempt j may spend: 6 delta / (pi^2 j^2) over the number of transcripts with fewer than `passes` passes."""
+    transcripts = sum(math.comb(attempt - 1, i) for i in range(min(passes, attempt)))
+    return delta * SHARE / (attempt**2 * transcripts)
+
+
+ENTRIES = {"init": "schema policy_sha256 frame_sha256", "attempt": "attempt rows_sha256",
+           "points": "attempt rows_sha256", "passed": "attempt", "disclosed": "reason",
+           "retired": "reason"}  # fmt: skip
+LOOKS = ("attempt", "points")
+
+
+def read_ledger(path: Path, policy: Policy, audit: Audit) -> list[dict[str, Any]]:
+    """The entries; chain, order and first entry checked."""
+    lines = lines_of(text_of(read_bytes(path), str(path)))
+    need(lines, MALFORMED, f"{path}: empty ledger")
+    entries: list[dict[str, Any]] = []
+    previous, attempts, passed, scores = "0" * 64, 0, set(), set()
+    for place, line in enumerate(lines, 1):
+        where = f"{path}: line {place}"
+        entry = parse_json(line, where)
+        kind = entry.get("kind") if isinstance(entry, dict) else None
+        names = ENTRIES.get(kind) if isinstance(kind, str) else None
+        need(names, MALFORMED, f"{where}: unknown kind of entry")
+        fields(entry, f"kind previous sha256 {names}", where)
+        body = {key: value for key, value in entry.items() if key != "sha256"}
+        need(
+            entry["previous"] == previous and entry["sha256"] == digest(body),
+            MALFORMED,
+            f"{where}: the chain is broken",
+        )
+        need((kind == "init") == (place == 1), MALFORMED, f"{where}: 'init' is the first entry and only that")
+        if kind in LOOKS:
+            attempts += 1
+            need(entry["attempt"] == attempts, MALFORMED, f"{where}: expected attempt {attempts}")
+            for rows in looked_at(entry, where):
+                need(rows not in scores, MALFORMED, f"{where}: these scores were attempted before")
+                scores.add(rows)
+        elif kind == "passed":
+            j = entry["attempt"]
+            need(type(j) is int and 1 <= j <= attempts and j not in passed, MALFORMED, f"{where}: no such attempt")
+            passed.add(j)
+        elif kind != "init":
+            need(isinstance(entry["reason"], str), MALFORMED, f"{where}: reason: expected a text")
+        entries.append(entry)
+        previous = entry["sha256"]
+    need(entries[0]["schema"] == "faro-ledger/1", MALFORMED, f"{path}: expected schema faro-ledger/1")
+    need(entries[0]["policy_sha256"] == policy.sha256, MALFORMED, f"{path}: the ledger is of another policy")
+    need(entries[0]["frame_sha256"] == audit.frame_sha256, MALFORMED, f"{path}: the ledger is of another audit set")
+    return entries
+
+
+def looked_at(entry: dict[str, Any], where: str) -> list[str]:
+    """Digests of the tables that an attempt is about: one, or several points that share it."""
+    rows = entry["rows_sha256"]
+    if entry["kind"] == "attempt":
+        return [hexadecimal(rows, where)]
+    need(isinstance(rows, list) and rows, MALFORMED, f"{where}: expected a list of tables")
+    return [hexadecimal(each, where) for each in rows]
+
+
+def check_ledger(record: Any, path: Path | None, policy: Policy, audit: Audit) -> Fraction:
+    """The share of delta that this certificate may spend."""
+    if policy.ledger is None:
+        need(path is None, USAGE, "--ledger: the policy names no ledger")
+        need(record is None, MALFORMED, "ledger: expected null, the policy names none")
+        return policy.delta
+    entries = read_ledger(path or Path(policy.ledger), policy, audit)
+    fields(record, "attempt delta entry", "ledger")
+    hexadecimal(record["entry"], "ledger.entry")
+    place = next((i for i, entry in enumerate(entries) if entry["sha256"] == record["entry"]), 0)
+    need(place, MALFORMED, "ledger.entry: no such attempt in the ledger")
+    entry, before = entries[place], entries[:place]
+    same = entry["kind"] in LOOKS and entry["attempt"] == record["attempt"] and type(record["attempt"]) is int
+    need(same, MALFORMED, "ledger: the entry is another attempt")
+    tables = looked_at(entry, "ledger")
+    need(audit.rows_sha256 in tables, MALFORMED, "ledger: the attempt is about other scores")
+    passes = sum(entry["kind"] == "passed" for entry in before)
+    need(passes < policy.passes, DEPENDENT, f"ledger: exhausted, {passes} passes were shown before this attempt")
+    for kind in ("disclosed", "retired"):
+        used = any(entry["kind"] == kind for entry in before)
+        need(not used, DEPENDENT, f"ledger: the audit set was {kind} before this attempt")
+    share = attempt_share(policy.delta, entry["attempt"], policy.passes) / len(tables)
+    need(rational(record["delta"], "ledger.delta") == share, UNPROVED, "ledger.delta: another share of delta")
+    return share
+
+
+def check_train_units(claimed: Any, path: str | None, audit: Audit) -> None:
+    """No audit unit may be among those that training saw."""
+    need(claimed is None or hexadecimal(claimed, "train_units_sha256"), MALFORMED, "")
+    if path is None:
+        need(claimed is None, USAGE, "the certificate names units of training: give --train-units FILE")
+        return
+    data = read_bytes(path, limit=None)
+    need(claimed == sha256(data), MALFORMED, f"{path}: other units of training than the certificate names")
+    lines = lines_of(text_of(data, path))
+    head = lines[0].split(" ", 1) if lines else []
+    need(
+        len(head) == 2 and head[0] == "faro-units/1", MALFORMED, f"{path}: expected the first line 'faro-units/1 SALT'"
+    )
+    need(all(map(HEX, lines[1:])), MALFORMED, f"{path}: expected a sha256 in hex on every line")
+    seen = set(lines[1:])
+    leaked = sum(digest_texts(head[1], unit) in seen for unit in set(audit.unit))
+    need(not leaked, DEPENDENT, f"{leaked} audit units were seen in training")
+
+
+def assumptions(policy: Policy, checked_overlap: bool) -> list[str]:
+    """What the claims rest on, sorted."""
+    people = [claim for claim in policy.claims if claim.constraint not in TABLES]
+    needed = {
+        "iid-units": bool(people),
+        "group-labels-correct": any(claim.attribute and claim.ball != "label-noise" for claim in people),
+        "label-noise-bounded": any(claim.ball == "label-noise" for claim in people),
+        "twins-as-declared": any(claim.twins for claim in people),
+        "train-overlap-unchecked": bool(people) and not checked_overlap,
+        "no-ledger": bool(people) and policy.ledger is None,
+    }
+    return sorted(name for name, is_needed in needed.items() if is_needed)
+
+
+# ---------------------------------------------------------------- verdict
+TOP = "schema policy_sha256 model_sha256 data ledger train_units_sha256 assumptions claims result sha256 info"
+
+
+class Result(NamedTuple):
+    verdict: str
+    findings: dict[str, Finding]
+    policy: Policy
+    level: Fraction
+    assumed: list[str]
+
+
+def verify(
+    certificate: str | Path,
+    audit: str | None = None,
+    *,
+    policy: str | Path,
+    ledger: str | Path | None = None,
+    train_units: str | None = None,
+    tables: dict[str, str] | None = None,
+    models: list[str] | None = None,
+) -> Result:
+    """Check everything; raises `Refused` with an exit code and a reason unless the certificate holds as it stands."""
+    rules = read_policy(policy)
+    cert = fields(parse_json(text_of(read_bytes(certificate), str(certificate)), str(certificate)), TOP, "certificate")
+    need(cert["schema"] == "faro-certificate/1", MALFORMED, "schema: expected faro-certificate/1")
+    sealed = {key: value for key, value in cert.items() if key not in ("sha256", "info")}
+    need(cert["sha256"] == digest(sealed), MALFORMED, "sha256: the certificate was changed")
+    need(isinstance(cert["info"], dict), MALFORMED, "info: expected an object")
+    need(cert["policy_sha256"] == rules.sha256, MALFORMED, "policy_sha256: made under another policy")
+    hexadecimal(cert["model_sha256"], "model_sha256")
+    if models:
+        files = sorted(sha256(read_bytes(path, limit=None)) for path in models)
+        need(cert["model_sha256"] == sha256("".join(files).encode()), MALFORMED, "model_sha256: another model")
+    fields(cert["result"], "verdict", "result")
+    records = cert["claims"]
+    names = [claim.name for claim in rules.claims]
+    need(isinstance(records, dict) and set(records) == set(names), MALFORMED, "claims: expected exactly the policy's")
+    people, level = None, rules.delta
+    if rules.audited:
+        need(audit is not None, USAGE, "the policy has claims about people: give the audit table")
+        people, level = _people_of(cert, str(audit), rules, policy, ledger, train_units)
+    else:
+        nothing = all(cert[key] is None for key in ("data", "ledger", "train_units_sha256"))
+        need(nothing, MALFORMED, "data, ledger, train_units_sha256: expected null, no claim reads an audit table")
+        need(audit is None and ledger is None and train_units is None, USAGE, "no claim reads an audit table")
+    assumed = assumptions(rules, cert["train_units_sha256"] is not None)
+    need(cert["assumptions"] == assumed, UNPROVED, f"assumptions: expected {', '.join(assumed) or 'none'}")
+    for name in assumed:
+        need(name in rules.assumptions, ASSUMPTIONS[name], f"the policy does not admit the assumption {name!r}")
+    given = tables or {}
+    wanted = {claim.name for claim in rules.claims if claim.constraint in TABLES}
+    need(set(given) == wanted, USAGE, f"--table: expected NAME=FILE for exactly {sorted(wanted)}")
+    findings = {}
+    for claim in rules.claims:
+        if claim.constraint in TABLES:
+            prove = mixture if claim.constraint == "mixture" else head_optimum
+            findings[claim.name] = prove(claim, records[claim.name], given[claim.name])
+        else:
+            assert people is not None
+            findings[claim.name] = Prover(claim, people, level).check(records[claim.name])
+    found = {finding.verdict for finding in findings.values()}
+    verdict = "CERTIFIED" if found == {"CERTIFIED"} else "REFUTED" if "REFUTED" in found else "INCONCLUSIVE"
+    need(cert["result"]["verdict"] == verdict, UNPROVED, f"result.verdict: the proofs say {verdict}")
+    return Result(verdict, findings, rules, level, assumed)
+
+
+def _people_of(
+    cert: dict, audit: str, rules: Policy, policy: str | Path, ledger: Any, train: str | None
+) -> tuple[People, Fraction]:
+    data = fields(cert["data"], "rows units rows_sha256 frame_sha256", "data")
+    table = read_audit(audit, rules)
+    for key in ("rows_sha256", "frame_sha256"):
+        need(
+            data[key] == getattr(table, key),
+            MALFORMED,
+            f"data.{key}: the certificate is about another table than {audit}",
+        )
+    for key, size in (("rows", len(table.unit)), ("units", len(set(table.unit)))):
+        need(type(data[key]) is int and data[key] == size, MALFORMED, f"data.{key}: expected {size}")
+    path = Path(ledger) if ledger is not None else Path(policy).parent / rules.ledger if rules.ledger else None
+    level = check_ledger(cert["ledger"], path, rules, table)
+    check_train_units(cert["train_units_sha256"], train, table)
+    return People(rules, table), level
+
+
+# ---------------------------------------------------------------- command line
+def report(result: Result) -> str:
+    """A line per claim and one for the whole."""
+    lines = []
+    for claim in result.policy.claims:
+        finding = result.findings[claim.name]
+        ucb, lcb = ("none" if x is None else f"{float(x):.6g}" for x in (finding.ucb, finding.lcb))
+        shift = f" under {claim.ball} shifts of {float(claim.radius):g}" if claim.ball else ""
+        lines.append(
+            f"{finding.verdict:12} {claim.name}: {claim.constraint}{shift} within {float(claim.bound):g}: "
+            f"ucb {ucb}, lcb {lcb} ({claim.method or 'exact'}; {finding.note})"
+        )
+    if result.policy.audited:
+        lines.append(f"confidence {1 - float(result.level):.6g}, every {result.policy.estimand} counts alike")
+        lines.append(f"assumed: {', '.join(result.assumed)}")
+    return "\n".join([*lines, result.verdict])
+
+
+def _one_line(reason: Any) -> str:
+    """Printable, on one line, not long."""
+    return " ".join(str(reason).encode("ascii", "backslashreplace").decode().split())[:300]
+
+
+def main(argv: list[str] | None = None) -> int:
+    """The exit code; a verdict on stdout, a reason in one line on stderr."""
+    parser = argparse.ArgumentParser(prog="verify.py", description="Check a certificate of faro, trusting nothing.")
+    parser.add_argument("certificate")
+    parser.add_argument("audit", nargs="?", help="the audit table, .csv or .jsonl")
+    parser.add_argument("--policy", required=True, help="faro.toml, from where nobody who is judged can change it")
+    parser.add_argument("--ledger", help="the ledger, if it is not where the policy says")
+    parser.add_argument("--train-units", metavar="FILE", help="hashed units that training saw")
+    parser.add_argument("--table", action="append", default=[], metavar="NAME=FILE", help="the table of a claim")
+    parser.add_argument("--model", action="append", default=[], metavar="FILE", help="a file of the model (repeatable)")
+    given = parser.parse_args(argv)
+    try:
+        tables = dict(item.split("=", 1) for item in given.table if "=" in item)
+        need(len(tables) == len(given.table), USAGE, "--table: expected NAME=FILE, every name once")
+        result = verify(
+            given.certificate, given.audit, policy=given.policy, ledger=given.ledger,
+            train_units=given.train_units, tables=tables, models=given.model,
+        )  # fmt: skip
+    except Refused as refused:
+        print(f"refused ({refused.code}): {_one_line(refused)}", file=sys.stderr)
+        return refused.code
+    except Exception as error:  # a fault of this file, never a pass
+        print(f"refused ({INTERNAL}): internal error: {_one_line(f'{type(error).__name__}: {error}')}", file=sys.stderr)
+        return INTERNAL
+    print(report(result))
+    return VERDICTS[result.verdict]
+
+
+if __name__ == "__main__":
+    sys.exit(main())
