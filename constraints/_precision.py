@@ -13,6 +13,7 @@ choosing nobody of a group.
 from __future__ import annotations
 
 import jax.numpy as jnp
+import numpy as np
 
 from ._choices import Attribute, Choices, static
 from ._constraint import Constraint, Statistics
@@ -89,8 +90,14 @@ class PredictiveParity(AbstractPrecision, Parity):
         return some & jnp.isnan(self.rates(statistics)).reshape(shape) & (some.sum(-1, keepdims=True) > 1)
 
     def combine(self, statistics: Statistics):
-        unknown = self._unknown(statistics).ravel()
-        return jnp.where(jnp.concatenate([unknown, unknown]), 1, super().combine(statistics))
+        unknown = self._unknown(statistics)
+        if self.form == "pairwise":
+            some = (statistics.masses > 0).reshape(unknown.shape)
+            pairs = (unknown[:, :, None] | unknown[:, None, :]) & some[:, :, None] & some[:, None, :]
+            rows = pairs[:, *np.nonzero(~np.eye(len(self.groups()), dtype=bool))].ravel()
+        else:
+            rows = jnp.concatenate([unknown.ravel(), unknown.ravel()])
+        return jnp.where(rows, 1, super().combine(statistics))
 
     def gap(self, statistics: Statistics):
         return jnp.where(self._unknown(statistics).any(), 1, super().gap(statistics))

@@ -38,6 +38,7 @@ CATALOGUE = {
     "rate ratio": ct.rate_ratio(GROUP, within=COMMUNITY),
     "precision floor": ct.precision_floor(GROUP),
     "predictive parity": ct.predictive_parity(GROUP),
+    "predictive parity, pairwise": dataclasses.replace(ct.predictive_parity(GROUP), form="pairwise"),
     "calibration": ct.calibration(GROUP, within=KIND),
     "reward parity": ct.reward_parity(GROUP, scale=2.0),
     "threshold parity": ct.threshold_parity(GROUP, thresholds=(-0.55, 0.45)),

@@ -60,7 +60,7 @@ def trained(mesh: jax.sharding.Mesh) -> list:
     run.mesh = mesh
     found = []
 
-    def keep(data, constraint, everyone, model, settings, views, best, trace):
+    def keep(data, constraint, everyone, model, settings, views, best, solution, trace):
         assert jax.tree.leaves(best.params)[0].shape[:2] == (1, 4)  # padding is dropped
         found.append(jax.tree.leaves((best, trace)))
         raise StopIteration
