@@ -1,4 +1,4 @@
-"""What every test shares: deselection of tests that cannot run here, counted and said so; double precision on request.
+"""What every test shares: quick compilation, deselection of what cannot run here, double precision on request.
 
 A test marked `real_data` needs the folder that FARO_DATA names, one marked `gpu` a GPU that jax sees. Under xdist the
 workers deselect, and the controller adds up what they report, so that the summary line counts them all the same.
@@ -13,6 +13,12 @@ from types import SimpleNamespace
 
 import jax
 import pytest
+
+# Compiling takes most of the time of the tests, and these emitters took half of that. Processes that tests start inherit
+# this. An XLA that does not know a flag ends at once, so newer ones go without until somebody has tried it with them.
+QUICK = "--xla_cpu_use_fusion_emitters=false"
+if jax.__version_info__ < (0, 11) and QUICK not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{QUICK} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 DESELECTED = pytest.StashKey[list[str]]()
 
@@ -64,6 +70,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
     output = getattr(session.config, "workeroutput", None)  # only a worker of xdist has one
     if output is not None:
         output["deselected"] = session.config.stash.get(DESELECTED, [])
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """A file stays on one worker: what its tests share is compiled once. In the order of the files: long ones first."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
 
 
 @pytest.hookimpl(optionalhook=True)
