@@ -14,8 +14,8 @@ from types import SimpleNamespace
 import jax
 import pytest
 
-# Compiling takes most of the time of the tests, and these emitters took half of that. Processes that tests start inherit
-# this. An XLA that does not know a flag ends at once, so newer ones go without until somebody has tried it with them.
+# Most of the time of tests is compiling, and these emitters took half of that. Processes that tests start inherit the
+# flag. An XLA that does not know a flag ends at once, so newer ones go without until somebody has tried it with them.
 QUICK = "--xla_cpu_use_fusion_emitters=false"
 if jax.__version_info__ < (0, 11) and QUICK not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{QUICK} {os.environ.get('XLA_FLAGS', '')}".strip()
