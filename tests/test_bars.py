@@ -3,7 +3,6 @@
 Gaps are computed again with pandas alone, from the table that a saved model's `score` gives.
 """
 
-import functools
 import os
 import signal
 import subprocess
@@ -148,14 +147,6 @@ def small(people=100, change=None) -> Dataset:
 QUICK = Settings(steps=60, batch=64)  # minibatches: then what a killed sweep goes on with includes the key
 GRID: dict[str, Any] = {"bounds": [0.05, 0.2], "seeds": 2, "settings": QUICK}
 ONE: dict[str, Any] = {"bounds": [0.1], "seeds": 1, "settings": QUICK}
-
-
-@pytest.fixture(scope="module")
-def compiled_once():
-    """Equal sweeps of these tests share their compiled program: what they repeat is the computation."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep, "Sweep", functools.cache(sweep.Sweep))
-        yield
 
 
 @pytest.mark.parametrize(("bounds", "seeds"), [([0.1], 1), (7, [5, 2])])
