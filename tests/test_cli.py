@@ -297,7 +297,7 @@ def test_wrong_usage(case, faro):
 
 
 CONFIGURATIONS = {
-    "name": ("bond = 1", "did you mean 'bounds'"),
+    "name": ("boundz = 1", "did you mean 'bounds'"),
     "setting": ("[settings]\nstep = 1", "unknown setting 'step'"),
     "value": ("[settings]\nsteps = -1", "steps"),
     "kind of value": ('[settings]\nsteps = "many"', "steps"),

@@ -168,7 +168,7 @@ def page(folder: Path) -> tuple[str, Page]:
 def records(text: str) -> dict:
     found = re.search(r'id="records">(.*?)</script>', text, re.DOTALL)
     assert found
-    return json.loads(found[1])
+    return json.loads(found[1])["runs"][0]
 
 
 CASES = {

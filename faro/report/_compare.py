@@ -1,0 +1,164 @@
+"""Two runs on one page: both frontiers, what differs between them, and what each shared bound reaches in either."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ..files import write_text
+from ._page import TUNING, escape, page, quiet, section, training
+from ._run import Run, bound_text, finite, number
+from ._series import panel_of
+from ._tables import bounds, facts, key, representative, scrolled, table
+
+SAME = "the same"
+
+
+def write_comparison(run: Run, other: Run, path: str | Path) -> Path:
+    """Write the page that compares two runs of one data set; `DataError` if they are about different data."""
+    runs, names = (run, other), _names(run, other)
+    named = list(zip(runs, names, strict=True))
+    told, warnings = differences(run, other)
+    expected = run.known and other.known and not warnings
+    text = page(
+        title=f"{names[0]} and {names[1]}",
+        constraint=" / ".join(dict.fromkeys(each.spoken for each in runs)),
+        subtitle=f"{run.data['name']}, {run.size}; {len(run.members)} and {len(other.members)} models",
+        lead=_told(told, warnings, names),
+        note=TUNING,
+        panels=[panel_of(runs, names, expected)],
+        caption=(
+            f"Circles: {names[0]}. Squares: {names[1]}. A point is a mean over seeds, bars run from the smallest to "
+            "the largest. Hollow points are dominated in their own run for most seeds, crosses are bounds that not "
+            "every seed satisfies on its training sample, diamonds are unconstrained. Up and to the left is better."
+        ),
+        runs=runs,
+        names=names,
+        sections=[
+            section("Bound by bound", _paired(run, other, names)),
+            *(section(f"Per bound: {name}", bounds(each, place)) for place, (each, name) in enumerate(named)),
+            training(runs),
+            *(section(f"What was run: {name}", f"<dl>{facts(each)}</dl>") for each, name in named),
+        ],
+    )
+    write_text(path, text)
+    return Path(path)
+
+
+def differences(run: Run, other: Run) -> tuple[list[tuple[str, str]], list[str]]:
+    """What is the same and what differs, as (what, words), and warnings where gaps do not compare.
+
+    `DataError` where the data differ: then not even accuracies compare.
+    """
+    both = (run, other)
+    digests = [str(each.data.get("digest", "not recorded"))[:12] for each in both]
+    if run.data["name"] != other.data["name"] or run.data.get("digest") != other.data.get("digest"):
+        what = [f"{each.data['name']} (digest {digest})" for each, digest in zip(both, digests, strict=True)]
+        raise DataError(
+            f"{run.folder} is about {what[0]} and {other.folder} about {what[1]}: points of different data do not "
+            "compare; run both on one data set"
+        )
+    constraints = [each.manifest["constraint"]["name"] for each in both]
+    seeds = [sorted(map(int, each.members["seed"].unique())) for each in both]
+    people = "the same people at each seed" if seeds[0] == seeds[1] else "not all the same people"
+    shared = sum(bound in other.bounds for bound in run.bounds)
+    found = [
+        ("data", f"{SAME}: {run.data['name']}, {run.size}, digest {digests[0]}"),
+        ("constraint", _pair(*constraints)),
+        *(_changed([each.manifest.get("configuration") or {} for each in both], "setting ") or [("settings", SAME)]),
+        ("seeds", f"{_pair(*(', '.join(map(str, each)) for each in seeds))}; development parts have {people}"),
+        ("bounds", _pair(f"{len(run.bounds)}", f"{len(other.bounds)}, of which {shared} are in both"))
+        if run.bounds != other.bounds
+        else ("bounds", f"{SAME} {shared}"),
+        *(_changed([each.manifest.get("versions") or {} for each in both], "version of ") or [("versions", SAME)]),
+        ("device", _pair(*(str(each.manifest.get("device", "not recorded")) for each in both))),
+    ]
+    warnings = [] if constraints[0] == constraints[1] else [_WARNING.format(*constraints)]
+    return found, warnings
+
+
+_WARNING = (
+    "The constraints differ: gaps are of {} in one run and of {} in the other. Only accuracies compare; a smaller gap "
+    "of one says nothing of the other."
+)
+
+
+def _changed(values: Sequence[Mapping[str, Any]], what: str) -> list[tuple[str, str]]:
+    names = dict.fromkeys(name for each in values for name in each)
+    pairs = {name: [str(each.get(name, "not recorded")) for each in values] for name in names}
+    return [(f"{what}{name}", _pair(*pair)) for name, pair in pairs.items() if pair[0] != pair[1]]
+
+
+def _pair(first: str, second: str) -> str:
+    return f"{SAME}: {first}" if first == second else f"{first} / {second}"
+
+
+def _names(run: Run, other: Run) -> tuple[str, str]:
+    """What the runs are called: their folders, as short as tells them apart."""
+    folders = [Path(each.folder) for each in (run, other)]
+    first, second = (folder.name or str(folder) for folder in folders)
+    if first == second:
+        first, second = (folder.as_posix() for folder in folders)
+    return (f"{first} (1)", f"{second} (2)") if first == second else (first, second)
+
+
+def _told(told: list[tuple[str, str]], warnings: list[str], names: tuple[str, str]) -> str:
+    """What differs comes first, then what does not."""
+    order = sorted(told, key=lambda one: one[1].startswith(SAME))
+    rows = "".join(f"<dt>{escape(what)}</dt><dd>{escape(words)}</dd>" for what, words in order)
+    warned = "".join(f'<p class="note warning">{escape(text)}</p>' for text in warnings)
+    title = f"<h2>What differs</h2>{quiet(f'Before the stroke: {names[0]}. After it: {names[1]}.')}"
+    return f'{warned}<section class="differs">{title}<dl>{rows}</dl></section>'
+
+
+def _paired(run: Run, other: Run, names: tuple[str, str]) -> str:
+    """Development gap and accuracy at the bounds that both runs have, and the differences within each seed."""
+    shared = [*(bound for bound in run.bounds if bound in other.bounds), math.inf]
+    gaps = [each.gap("dev") for each in (run, other)]
+    accuracies = [each.members["dev_accuracy"].to_numpy(float) for each in (run, other)]
+    rows = []
+    for bound in shared:
+        first, second = (_by_seed(each, bound) for each in (run, other))
+        if not first or not second:
+            continue
+        cells = [bound_text(bound)]
+        for before, after in (gaps, accuracies):
+            cells += [_mean(before[list(first.values())]), _mean(after[list(second.values())])]
+            cells += [_change([after[second[seed]] - before[first[seed]] for seed in first if seed in second])]
+        rows.append((key(representative(other, other.at(bound)), 1), cells))
+    if len(rows) < 2 and len(shared) < 2:
+        note = "The runs share no bound: compare them by where their points lie, or sweep both with the same --bounds."
+        return quiet(note) + (_wide(rows, names) if rows else "")
+    note = (
+        "On development data: means over seeds, and the change from one run to the other within the seeds that both "
+        "have, with its range. A change whose range spans 0 is not told apart from none by these seeds."
+    )
+    return _wide(rows, names) + quiet(note)
+
+
+def _by_seed(run: Run, bound: float) -> dict[int, int]:
+    """Seed -> row of frontier.csv of its member at this bound."""
+    return {int(run.members["seed"].iloc[row]): int(row) for row in run.at(bound)}
+
+
+def _wide(rows: Any, names: tuple[str, str]) -> str:
+    head = ["bound", *(f"{what}: {word}" for what in ("gap", "accuracy") for word in (*names, "change"))]
+    return scrolled(table(head, rows), "bound by bound")
+
+
+def _mean(values: Any) -> str:
+    values = finite(values)
+    return number(float(values.mean())) if len(values) else "-"
+
+
+def _change(values: list[float]) -> str:
+    some = finite(np.array(values))
+    if not len(some):
+        return "-"
+    text = f"{some.mean():+.3f}"
+    return text if len(some) == 1 else f"{text} ({some.min():+.3f} to {some.max():+.3f})"
