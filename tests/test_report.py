@@ -40,10 +40,13 @@ class Invented:
     diverged: tuple[int, ...] = ()
     known: bool = False
     records: int = 100
+    seed: int = 7  # of the noise
+    setting: int = 2000
+    cell: str = "sex={}"
 
     def write(self, folder: Path) -> Path:
-        rng = np.random.default_rng(7)
-        cells = [f"sex={group}" for group in range(self.groups)]
+        rng = np.random.default_rng(self.seed)
+        cells = [self.cell.format(group) for group in range(self.groups)]
         labels = [f"{part}: {side} {cell}" for part in self.parts for side in ("high", "low") for cell in cells]
         rows = [self._row(rng, bound, seed, cells) for bound in (*self.bounds, math.inf) for seed in range(self.seeds)]
         members = pd.DataFrame(rows)
@@ -63,7 +66,7 @@ class Invented:
                 "licence": "none needed", "traps": ["pairs within one group count too"],
             },
             "constraint": {"name": " and ".join(self.parts), "parts": self.parts, "labels": labels, "cells": cells},
-            "configuration": {"steps": 2000, "note": self.name},
+            "configuration": {"steps": self.setting, "note": self.name},
             "seeds": list(range(self.seeds)),
             "bounds": self.bounds,
             "command": "faro frontier --data invented",
@@ -98,7 +101,8 @@ class Invented:
         if self.known:
             row |= {"population_accuracy": _best(gap) - 0.01 - 0.003 * seed, "population_gap": gap + 0.004 * seed}
             row["population_frontier"] = _best(gap)
-        return row | {"model": f"models/{bound}-{seed}"}
+        place = 0 if math.isinf(bound) else 1 + self.bounds.index(bound)
+        return row | {"model": f"models/bound{place:02d}-seed{seed}.json"}
 
     def _traces(self, rng, members, labels, folder):
         m, size = len(labels), (len(members), self.records)

@@ -58,7 +58,10 @@ def fill(text: str, values: dict[str, str]) -> str:
 def _again(run: Run) -> Command:
     """Training of one point. A member depends on the others of its sweep by the size of the largest seed's train part
     alone, and only where minibatches are drawn: then its bound is swept with all seeds."""
-    title, note = "Train this point again", "The same accuracies and gaps on the same machine and versions."
+    title, note = (
+        "Train this point again",
+        "Accuracies and gaps come out the same on the same machine and versions; losses may differ in late digits.",
+    )
     words = _asked(run.manifest.get("command"))
     if words is None:
         return Command(title, f"{note} This run was started from Python.", _python(run))

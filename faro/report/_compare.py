@@ -74,7 +74,7 @@ def differences(run: Run, other: Run) -> tuple[list[tuple[str, str]], list[str]]
         ("seeds", f"{_pair(*(', '.join(map(str, each)) for each in seeds))}; development parts have {people}"),
         ("bounds", _pair(f"{len(run.bounds)}", f"{len(other.bounds)}, of which {shared} are in both"))
         if run.bounds != other.bounds
-        else ("bounds", f"{SAME} {shared}"),
+        else ("bounds", f"{SAME}: {shared}"),
         *(_changed([each.manifest.get("versions") or {} for each in both], "version of ") or [("versions", SAME)]),
         ("device", _pair(*(str(each.manifest.get("device", "not recorded")) for each in both))),
     ]
@@ -101,19 +101,23 @@ def _pair(first: str, second: str) -> str:
 def _names(run: Run, other: Run) -> tuple[str, str]:
     """What the runs are called: their folders, as short as tells them apart."""
     folders = [Path(each.folder) for each in (run, other)]
-    first, second = (folder.name or str(folder) for folder in folders)
-    if first == second:
-        first, second = (folder.as_posix() for folder in folders)
-    return (f"{first} (1)", f"{second} (2)") if first == second else (first, second)
+    short, long = ([way(folder) for folder in folders] for way in (lambda f: f.name or str(f), Path.as_posix))
+    if long[0] == long[1]:
+        return f"{short[0]} (1)", f"{short[1]} (2)"
+    return (long[0], long[1]) if short[0] == short[1] else (short[0], short[1])
 
 
 def _told(told: list[tuple[str, str]], warnings: list[str], names: tuple[str, str]) -> str:
-    """What differs comes first, then what does not."""
+    """A sentence about what differs; then all, what differs first."""
     order = sorted(told, key=lambda one: one[1].startswith(SAME))
+    what = [name for name, words in order if not words.startswith(SAME)]
+    listed = ", ".join([*what[:-2], " and ".join(what[-2:])])
+    text = f"{names[0]} and {names[1]} are runs on the same data. "
+    text += f"What was recorded of them differs in {listed}." if what else "Nothing else that was recorded differs."
     rows = "".join(f"<dt>{escape(what)}</dt><dd>{escape(words)}</dd>" for what, words in order)
-    warned = "".join(f'<p class="note warning">{escape(text)}</p>' for text in warnings)
+    warned = "".join(f'<p class="note warning">{escape(each)}</p>' for each in warnings)
     title = f"<h2>What differs</h2>{quiet(f'Before the stroke: {names[0]}. After it: {names[1]}.')}"
-    return f'{warned}<section class="differs">{title}<dl>{rows}</dl></section>'
+    return f'<p class="headline">{escape(text)}</p>{warned}<section class="differs">{title}<dl>{rows}</dl></section>'
 
 
 def _paired(run: Run, other: Run, names: tuple[str, str]) -> str:
@@ -160,5 +164,7 @@ def _change(values: list[float]) -> str:
     some = finite(np.array(values))
     if not len(some):
         return "-"
+    if not some.any():
+        return "0"
     text = f"{some.mean():+.3f}"
     return text if len(some) == 1 else f"{text} ({some.min():+.3f} to {some.max():+.3f})"

@@ -120,7 +120,7 @@ def training(runs: Sequence[Run]) -> str:
         f"largest multipliers, and {shown} of {steps} records of each trace. All of them are in traces.npz."
     )
     return (
-        '<section id="training" hidden>\n<h2>How this point was trained</h2>\n<p class="which"></p>\n'
+        '<section id="training" hidden>\n<h2>How it was trained<span class="which"></span></h2>\n'
         f'<div id="traces"></div>\n{quiet(text)}\n</section>\n'
     )
 

@@ -48,7 +48,7 @@ def draw_frontier(run: Run, ax: Axes | None = None) -> Figure:
             ax = Figure(figsize=(7.2, 5.0), layout="constrained").add_subplot()
         draw_panel(panel(run), ax)
         title = [*textwrap.wrap(run.spoken, 66), f"{run.data['name']}, {run.size}"]
-        ax.set_title("\n".join(title), fontsize=11)
+        ax.set_title("\n".join(title), fontsize=11, parse_math=False)
         figure = ax.get_figure(root=True)
     assert isinstance(figure, Figure)
     return figure
@@ -68,7 +68,9 @@ def draw_panel(panel: Panel, ax: Axes) -> None:
     ax.grid(color=INK, alpha=0.12, linewidth=0.6)
     ax.set_axisbelow(True)
     if ax.get_legend_handles_labels()[0]:
-        ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
+        legend = ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
     else:
         ax.text(0.5, 0.5, "no member has numbers", transform=ax.transAxes, ha="center")
 
@@ -82,6 +84,12 @@ LOOKS: dict[str, dict[str, Any]] = {
     "certified": {"marker": "|", "color": GREEN, "markersize": 9, "markeredgewidth": 1.8, "zorder": 2.6},
 }
 RUNS = ({"color": BLUE, "marker": "o"}, {"color": RED, "marker": "s"})  # told apart by colour and by shape
+
+
+def _legend(name: str) -> str | None:
+    """A name as the legend shows it: not too long, and not hidden, as matplotlib would one that begins with "_"."""
+    short = name if len(name) <= 40 else f"…{name[-39:]}"
+    return f" {short}" if short.startswith("_") else short or None
 
 
 def _draw_series(ax: Axes, series: Series, several: bool) -> None:
@@ -98,7 +106,7 @@ def _draw_series(ax: Axes, series: Series, several: bool) -> None:
     if up:
         ends = [p.up for p in up if p.up]
         ax.vlines([p.x for p in up], *zip(*ends, strict=True), zorder=2, **bars)
-    ax.plot(x, y, label=series.name or None, **look)
+    ax.plot(x, y, label=_legend(series.name), **look)
     halo = [withStroke(linewidth=2.5, foreground=ax.get_facecolor())] if ax.patch.get_alpha() != 0 else []
     place: Any = {"xytext": (6, -4), "textcoords": "offset points", "va": "top"}
     for point in series.points:
@@ -179,8 +187,6 @@ def inline(panel: Panel) -> tuple[str, list[Spot]]:
         ax = figure.add_subplot()
         ax.patch.set_alpha(0)
         draw_panel(panel, ax)
-        if legend := ax.get_legend():
-            legend.set_ncols(1)  # as narrow as a phone
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
         found = [(series.run, point) for series in panel.series for point in series.points if point.title]

@@ -110,7 +110,9 @@ def said(run: Run, row: int) -> list[tuple[str, str]]:
     found = [("status", f"{member['status']}: {'no bound was asked for' if free else STATUS[member['status']]}")]
     found += [("non-dominated", "yes, on the selection part" if member["pareto"] else "no")]
     if run.verdicts[row]:
-        found += [("gap certified at most", f"{slack_text(run.certified[row])} ({run.verdicts[row]})")]
+        found += [
+            ("certificate", f"{run.verdicts[row]} under its policy; gap at most {slack_text(run.certified[row])}")
+        ]
     return found
 
 

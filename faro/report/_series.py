@@ -137,7 +137,8 @@ def _facts(run: Run, row: dict[str, Any], at: np.ndarray) -> list[tuple[str, str
         facts += [("gap, population", spread_text(row, "population_gap"))]
         facts += [("accuracy, population", spread_text(row, "population_accuracy"))]
     if row["certified_members"]:
-        facts += [("gap certified at most", slack_text(row["certified_slack"]))]
+        of = f" ({row['certified_members']} of {len(at)})" if len(at) > 1 else ""
+        facts += [("gap certified at most", slack_text(row["certified_slack"]) + of)]
     rates = run.rates("dev")
     facts += [(f"rate, {cell}", number(_mean(values[at]))) for cell, values in list(rates.items())[:GROUPS]]
     return facts + ([("more groups", f"{len(rates) - GROUPS}")] if len(rates) > GROUPS else [])

@@ -45,7 +45,7 @@ def table(head: list[str], rows: list[tuple[dict[str, Any], list[str]]]) -> str:
 
 def scrolled(text: str, what: str, tall: bool = False) -> str:
     """A table that scrolls by itself where the screen is narrow; the keyboard reaches it."""
-    kind = "scroll tall" if tall else "scroll"
+    kind = "scroll wide tall" if tall else "scroll wide"
     return f'<div class="{kind}" tabindex="0" role="region" aria-label="{escape(what)}">{text}</div>'
 
 

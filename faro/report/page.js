@@ -149,10 +149,9 @@
     box.className = "scroll";
   };
 
-  const copy = async (pre, button) => {
+  const copy = (pre, button) => {
     getSelection().selectAllChildren(pre); // at hand where the clipboard is not
-    try { await navigator.clipboard.writeText(pre.textContent); button.textContent = "Copied"; }
-    catch { button.textContent = document.execCommand("copy") ? "Copied" : "Selected"; }
+    button.textContent = document.execCommand("copy") ? "Copied" : "Selected"; // works in a file, asks for nothing
     setTimeout(() => { button.textContent = "Copy"; }, 2000);
   };
 
@@ -184,7 +183,7 @@
     figures(run, member);
     rates(run, member);
     commands(run, member);
-    byId("training").querySelector(".which").textContent = title;
+    for (const which of document.querySelectorAll(".which")) which.textContent = `: ${title}`;
     traces(run, member);
     for (const { links, given } of spots) {
       links.forEach((link, i) => {
