@@ -128,10 +128,9 @@ class Browser:
 
     def place(self, selector: str) -> tuple[float, float]:
         """The middle of an element on the screen, scrolled to if need be."""
-        x, y = self.js(
-            f"(() => {{ const e = document.querySelector({json.dumps(selector)});"
-            "e.scrollIntoView({block: 'center'}); const r = e.getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2]; })()"
-        )
+        find = f"const e = document.querySelector({json.dumps(selector)}); e.scrollIntoView({{block: 'center'}});"
+        middle = "const r = e.getBoundingClientRect(); return [r.left + r.width / 2, r.top + r.height / 2];"
+        x, y = self.js(f"(() => {{ {find} {middle} }})()")
         return x, y
 
     def point(self, selector: str) -> None:

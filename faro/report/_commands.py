@@ -1,4 +1,4 @@
-"""What to type for a point of a run: train it again, score with it, certify it. Text with {bound}, {seed}, {model}."""
+"""What to type for a point of a run: train it again, score with it, certify it."""
 
 from __future__ import annotations
 
@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 from ._run import Run, bound_text
 
 GRID = ("--bounds", "--seeds", "--out")  # options of faro frontier that a single point has no use for
+BLANKS = ("bound", "seed", "model")  # what differs between the points of a run
+BOUND, SEED, MODEL = (f"\0{name}\0" for name in BLANKS)  # no command line holds a zero byte
 BARE = ("--overwrite", "--json", "--quiet")  # options without a value
 
 
 class Command(NamedTuple):
-    """`text` may hold {bound}, {seed} and {model}; `verdict` says for which points: with a certificate (True), without
-    one (False), or all (None)."""
+    """`note` and `text` may hold blanks for bound, seed and model; `verdict` says for which points it is: with a
+    certificate (True), without one (False), or all (None)."""
 
     title: str
     note: str
@@ -28,7 +30,7 @@ class Command(NamedTuple):
 def commands(run: Run) -> list[Command]:
     """The commands that every point of a run shares."""
     folder = Path(run.folder).as_posix()
-    model = shlex.quote(f"{folder}/models/") + "{model}.json"
+    model = shlex.quote(f"{folder}/models/") + f"{MODEL}.json"
     return [_again(run), _score(run, model), *_certify(run, folder, model)]
 
 
@@ -37,7 +39,7 @@ def of_member(run: Run, row: int) -> list[Command]:
     values = blanks(run, row)
     certified = bool(run.verdicts[row])
     return [
-        command._replace(text=fill(command.text, values))
+        command._replace(note=fill(command.note, values), text=fill(command.text, values))
         for command in commands(run)
         if command.verdict in (None, certified)
     ]
@@ -52,7 +54,7 @@ def blanks(run: Run, row: int) -> dict[str, str]:
 
 def fill(text: str, values: dict[str, str]) -> str:
     """The text with its blanks filled in, one pass: what is filled in is not read again."""
-    return re.sub(r"\{(bound|seed|model)\}", lambda found: values[found[1]], text)
+    return re.sub(r"\0(\w+)\0", lambda found: values[found[1]], text)
 
 
 def _again(run: Run) -> Command:
@@ -67,10 +69,10 @@ def _again(run: Run) -> Command:
         return Command(title, f"{note} This run was started from Python.", _python(run))
     seeds = sorted(int(seed) for seed in run.members["seed"].unique())
     if len(seeds) > 1 and run.manifest.get("configuration", {}).get("batch"):
-        grid = f"--bounds {{bound}} --seeds {','.join(map(str, seeds))} --out again"
+        grid = f"--bounds {BOUND} --seeds {','.join(map(str, seeds))} --out again"
         where = "Minibatches depend on all seeds of a sweep, so all are trained; the model is again/models/bound01-seed"
-        return Command(title, f"{note} {where}{{seed}}.json.", shlex.join(["faro", "frontier", *words]) + f" {grid}")
-    one = "--bound {bound} --seed {seed} --out {model}"
+        return Command(title, f"{note} {where}{SEED}.json.", shlex.join(["faro", "frontier", *words]) + f" {grid}")
+    one = f"--bound {BOUND} --seed {SEED} --out {MODEL}"
     note += " To be typed where the run was started."
     return Command(title, note, shlex.join(["faro", "train", *words]) + f" {one}")
 
@@ -95,14 +97,14 @@ def _python(run: Run) -> str:
     """The call that trains a point, from the configuration that the manifest holds."""
     settings = dict(run.manifest.get("configuration", {}))
     model = settings.pop("model", "Linear()")
-    asked = [f"{run.data['name']!r}", *_notion(run), "bound={bound}", "seed={seed}", f"model=models.{model}"]
+    asked = [f"{run.data['name']!r}", *_notion(run), f"bound={BOUND}", f"seed={SEED}", f"model=models.{model}"]
     lines = "".join(f"    {each},\n" for each in [*asked, f"settings={settings!r}"])
     return f"import faro\nfrom faro import models\nfrom math import inf\n\nmodel = faro.train(\n{lines})"
 
 
 def _notion(run: Run) -> list[str]:
     """The arguments that name the constraint: parity(sex, within=age) is "parity", attribute="sex", within="age"."""
-    found = [re.fullmatch(r"(\w+)\(([^,=()]*)((?:, (?:of|within)=[^,()]*)*)\)", part) for part in run.parts]
+    found = [re.fullmatch(r"(\w+)\(([^,=()]+)((?:, (?:of|within)=[^,()]*)*)\)", part) for part in run.parts]
     arguments = {(each[2], each[3]) for each in found if each}
     if not all(found) or len(arguments) > 1:
         return [f"constraint  # {' '.join(run.manifest['constraint']['name'].split())}, as it was given"]
@@ -129,11 +131,11 @@ def _score(run: Run, model: str) -> Command:
 
 def _certify(run: Run, folder: str, model: str) -> list[Command]:
     """Checking the certificate that a point has, or the way to one."""
-    place, units = shlex.quote(f"{folder}/certificates/"), shlex.quote(f"{folder}/models/") + "seed{seed}.units.txt"
+    place, units = shlex.quote(f"{folder}/certificates/"), shlex.quote(f"{folder}/models/") + f"seed{SEED}.units.txt"
     weights = model.removesuffix(".json") + ".safetensors"
     files = f"--model {model} --model {weights} --train-units {units}"
     policy = shlex.quote(f"{folder}/faro.toml")
-    check = f"faro verify {place}{{model}}.json {place}{{model}}.csv --policy {policy} \\\n  {files}"
+    check = f"faro verify {place}{MODEL}.json {place}{MODEL}.csv --policy {policy} \\\n  {files}"
     found = [
         Command("Check its certificate", "With the policy it was made under, here faro.toml of the run.", check, True)
     ]

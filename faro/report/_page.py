@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from ..files import write_text
-from ._commands import commands
+from ._commands import BLANKS, commands, fill
 from ._plots import INEQUALITIES, Spot, inline
 from ._records import as_json, kept, records
 from ._run import Run, finite, headline
@@ -142,9 +142,11 @@ def _pointed(svg: str, spots: Sequence[Spot]) -> str:
 
 def _typed(run: Run, name: str) -> str:
     """The commands as they are without a script, with blanks."""
-    texts = [f"<h4>{escape(f'{name}: ' * bool(name) + one.title)}</h4>{quiet(one.note)}" for one in commands(run)]
-    codes = [f"<pre>{escape(one.text)}</pre>" for one in commands(run)]
-    return "".join(text + code for text, code in zip(texts, codes, strict=True))
+    braces = {blank: f"{{{blank}}}" for blank in BLANKS}
+    found = [
+        (f"{name}: " * bool(name) + one.title, fill(one.note, braces), fill(one.text, braces)) for one in commands(run)
+    ]
+    return "".join(f"<h4>{escape(title)}</h4>{quiet(note)}<pre>{escape(text)}</pre>" for title, note, text in found)
 
 
 def _configuration(run: Run) -> str:

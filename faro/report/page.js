@@ -161,8 +161,9 @@
       if (verdict !== null && verdict !== member.certified) continue;
       const box = make("div", byId("commands"), undefined, "command");
       make("h4", box, title);
-      make("p", box, note, "quiet");
-      const pre = make("pre", box, text.replace(/\{(bound|seed|model)\}/g, (_, name) => member.blanks[name]));
+      const fill = (words) => words.replace(/\0(\w+)\0/g, (_, name) => member.blanks[name]);
+      make("p", box, fill(note), "quiet");
+      const pre = make("pre", box, fill(text));
       const button = make("button", box, "Copy");
       button.type = "button";
       button.setAttribute("aria-label", `Copy: ${title}`);
