@@ -431,6 +431,7 @@ def test_names_cannot_leave_their_place_in_a_command(tmp_path):
 def test_two_runs_are_held_against_each_other(folder, tmp_path):
     other = Invented(bounds=(0.05, 0.3), seeds=2, seed=8, setting=1000).write(tmp_path / "other")
     runs = read_run(folder), read_run(other)
+    runs[1].members["dev_gap"] += 0.01
     told, warnings = differences(*runs)
     said = dict(told)
     assert not warnings
@@ -444,8 +445,10 @@ def test_two_runs_are_held_against_each_other(folder, tmp_path):
     assert not parsed.loaded
     assert "run and other are runs on the same data. What was recorded of them differs in " in parsed.text
     assert len(json.loads(re.search(r'id="records">(.*?)</script>', text, re.S)[1])["runs"]) == 2
-    ours, theirs = (run.members[run.members["bound"] == 0.05].set_index("seed")["dev_accuracy"] for run in runs)
+    ours, theirs = (run.members[run.members["bound"] == 0.05].set_index("seed")["dev_gap"] for run in runs)
     change = (theirs - ours).dropna()
+    assert f"<td>{theirs.mean():.3f}</td>" in text and f"<td>{ours[:2].mean():.3f}</td>" in text  # of shared seeds
+    assert abs(change.mean()) > 0.001
     expected = f"<td>{change.mean():+.3f} <small>({change.min():+.3f} to {change.max():+.3f})</small></td>"
     assert expected in text
     assert write_comparison(*runs, tmp_path / "again.html").read_text() == text
@@ -455,6 +458,11 @@ def test_a_run_does_not_differ_from_itself(folder, tmp_path):
     run = read_run(folder)
     text = Page(write_comparison(run, run, tmp_path / "same.html").read_text()).text
     assert "run (1) and run (2) are runs on the same data. Nothing else that was recorded differs." in text
+    assert " 0.000 " in text and "-0.000" not in text
+    other = read_run(Invented(bounds=(0.3,), seeds=1).write(tmp_path / "other"))
+    other.members.loc[:, "seed"] = 9
+    text = Page(write_comparison(run, other, tmp_path / "apart.html").read_text()).text
+    assert "The runs share no bound" in text and "The runs share no seed" in text
 
 
 def test_runs_on_other_data_are_refused_and_other_constraints_warned_of(folder, tmp_path):
@@ -497,7 +505,7 @@ def test_the_card_of_a_point(folder, tmp_path):
     assert (member["bound"], member["seed"]) == (0.1, 1)
     front, text = card(run, row, tmp_path)
     (entry,) = front["model-index"]
-    (result,) = entry["results"]
+    (result,) = entry["results"]  # no certificate, so the development part alone
     assert entry["name"] == "invented, demographic parity (sex), bound 0.1, seed 1"
     values = {metric["type"]: metric["value"] for metric in result["metrics"]}
     assert values == {"accuracy": member["dev_accuracy"], "gap": member["dev_gap"]}  # every digit
@@ -560,8 +568,9 @@ def test_a_certificate_that_says_something_else_is_refused(folder, tmp_path):
     run = certify(folder)
     row = run.at(0.1)[0]
     front, text = card(run, row, tmp_path)
-    metrics = {metric["type"]: metric["value"] for metric in front["model-index"][0]["results"][0]["metrics"]}
-    assert metrics["certified_slack"] == run.certified[row]
+    tuned, audited = front["model-index"][0]["results"]
+    assert [tuned["dataset"]["split"], audited["dataset"]["split"]] == ["development", "gate"]
+    assert [metric["value"] for metric in audited["metrics"]] == [run.certified[row]]
     assert "is not beside this run" in text
     record = {
         "result": {"verdict": "CERTIFIED"},

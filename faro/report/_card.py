@@ -96,12 +96,12 @@ def card(run: Run, row: int) -> str:
 
 def _front(run: Run, row: int, name: str) -> str:
     """YAML in the form of the Hub's model cards; no licence, which is for those to choose who publish the model."""
-    member = run.members.iloc[row]
-    found = [("accuracy", "accuracy, development part", float(member["dev_accuracy"]))]
-    for part, gap in zip(run.parts, run.gaps("dev")[row], strict=True):
-        found.append(("gap", f"gap of {speak(part)}, development part", float(gap)))
-    if math.isfinite(run.certified[row]):
-        found.append(("certified_slack", f"largest certified bound ({run.verdicts[row]})", float(run.certified[row])))
+    found = [("accuracy", "accuracy", float(run.members["dev_accuracy"].iloc[row]))]
+    found += [("gap", f"gap of {speak(p)}", float(g)) for p, g in zip(run.parts, run.gaps("dev")[row], strict=True)]
+    if not all(math.isfinite(value) for _, _, value in found):
+        raise DataError(
+            f"{run.folder}: {member_text(run, row)} DIVERGED: there is nothing to say of it; choose another"
+        )
     lines = [
         "---",
         "library_name: faro",
@@ -112,23 +112,29 @@ def _front(run: Run, row: int, name: str) -> str:
         "model-index:",
         f"- name: {quoted(name)}",
         "  results:",
+        *_result(run, "development", found),
+    ]
+    if math.isfinite(run.certified[row]):
+        slack = ("certified_slack", f"largest upper bound ({run.verdicts[row]})", float(run.certified[row]))
+        lines += _result(run, "gate", [slack])
+    return "\n".join([*lines, "---"])
+
+
+def _result(run: Run, split: str, found: list[tuple[str, str, float]]) -> list[str]:
+    """A task, a part of the data, and (type, name, value) of every figure on it."""
+    lines = [
         "  - task:",
         "      type: other",
         "      name: choice among alternatives",
         "    dataset:",
         f"      type: {quoted(run.data['name'])}",
         f"      name: {quoted(run.data.get('title') or run.data['name'])}",
-        "      split: development",
+        f"      split: {split}",
         "    metrics:",
     ]
     for kind, what, value in found:
-        if math.isfinite(value):
-            lines += [f"    - type: {kind}", f"      name: {quoted(what)}", f"      value: {value!r}"]
-    if all(not math.isfinite(value) for _, _, value in found):
-        raise DataError(
-            f"{run.folder}: {member_text(run, row)} DIVERGED: there is nothing to say of it; choose another"
-        )
-    return "\n".join([*lines, "---"])
+        lines += [f"    - type: {kind}", f"      name: {quoted(what)}", f"      value: {value!r}"]
+    return lines
 
 
 def _several(values: Any) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -121,28 +122,35 @@ def _told(told: list[tuple[str, str]], warnings: list[str], names: tuple[str, st
 
 
 def _paired(run: Run, other: Run, names: tuple[str, str]) -> str:
-    """Development gap and accuracy at the bounds that both runs have, and the differences within each seed."""
+    """Development gap and accuracy at the bounds that both runs have, over the seeds that both have, and the changes
+    within each seed; over all seeds of each, without changes, where they share none."""
     shared = [*(bound for bound in run.bounds if bound in other.bounds), math.inf]
-    gaps = [each.gap("dev") for each in (run, other)]
-    accuracies = [each.members["dev_accuracy"].to_numpy(float) for each in (run, other)]
+    seeds = sorted(set(run.members["seed"]) & set(other.members["seed"]))
+    measured = [(each.gap("dev"), each.members["dev_accuracy"].to_numpy(float)) for each in (run, other)]
     rows = []
     for bound in shared:
-        first, second = (_by_seed(each, bound) for each in (run, other))
-        if not first or not second:
+        at = [_by_seed(each, bound) for each in (run, other)]
+        if not all(at):
             continue
+        rows_of = [[own[seed] for seed in seeds] if seeds else list(own.values()) for own in at]
         cells = [bound_text(bound)]
-        for before, after in (gaps, accuracies):
-            cells += [_mean(before[list(first.values())]), _mean(after[list(second.values())])]
-            cells += [_change([after[second[seed]] - before[first[seed]] for seed in first if seed in second])]
+        for before, after in zip(*measured, strict=True):
+            first, second = before[rows_of[0]], after[rows_of[1]]
+            cells += [_mean(first), _mean(second), _change(second - first) if seeds else "-"]
         rows.append((key(representative(other, other.at(bound)), 1), cells))
-    if len(rows) < 2 and len(shared) < 2:
-        note = "The runs share no bound: compare them by where their points lie, or sweep both with the same --bounds."
-        return quiet(note) + (_wide(rows, names) if rows else "")
-    note = (
-        "On development data: means over seeds, and the change from one run to the other within the seeds that both "
-        "have, with its range. A change whose range spans 0 is not told apart from none by these seeds."
+    head = ["bound", *(f"{what}: {word}" for what in ("gap", "accuracy") for word in (*names, "change"))]
+    found = scrolled(table(head, rows), "bound by bound") if rows else ""
+    if len(shared) == 1:
+        found += quiet("The runs share no bound: sweep both with the same --bounds, or compare where their points lie.")
+    if not seeds:
+        return found + quiet(
+            "On development data, means over seeds. The runs share no seed: other people were measured."
+        )
+    return found + quiet(
+        f"On development data: means over the seeds that both have ({', '.join(map(str, seeds))}), and the change from "
+        "one run to the other within each seed, as mean and range. A change whose range spans 0 is not told apart from "
+        "none by these seeds."
     )
-    return _wide(rows, names) + quiet(note)
 
 
 def _by_seed(run: Run, bound: float) -> dict[int, int]:
@@ -150,21 +158,15 @@ def _by_seed(run: Run, bound: float) -> dict[int, int]:
     return {int(run.members["seed"].iloc[row]): int(row) for row in run.at(bound)}
 
 
-def _wide(rows: Any, names: tuple[str, str]) -> str:
-    head = ["bound", *(f"{what}: {word}" for what in ("gap", "accuracy") for word in (*names, "change"))]
-    return scrolled(table(head, rows), "bound by bound")
-
-
 def _mean(values: Any) -> str:
     values = finite(values)
     return number(float(values.mean())) if len(values) else "-"
 
 
-def _change(values: list[float]) -> str:
-    some = finite(np.array(values))
+def _change(values: np.ndarray) -> str:
+    some = finite(values)
     if not len(some):
         return "-"
-    if not some.any():
-        return "0"
-    text = f"{some.mean():+.3f}"
-    return text if len(some) == 1 else f"{text} ({some.min():+.3f} to {some.max():+.3f})"
+    mean, low, high = (f"{value:+.3f}" for value in (some.mean(), some.min(), some.max()))
+    text = mean if low == high else f"{mean} ({low} to {high})"
+    return re.sub(r"[+-]0\.000", "0.000", text)
