@@ -19,7 +19,7 @@ STAMP := .venv/.installed
 
 help: ## this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [DATA=demo] [OUT=out/demo] [ARGS='--seeds 5']"
-	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 frontier: $(STAMP) ## sweep the accuracy-fairness frontier of DATA into OUT
 	@$(BIN)/faro frontier --data "$(DATA)" --out "$(OUT)" $(ARGS)

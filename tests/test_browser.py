@@ -14,6 +14,8 @@ from browser import MISSING, Browser, chromium
 from test_report import Invented, certify
 
 from faro.report import read_run, write_comparison, write_report
+from faro.report._page import page, training
+from faro.report._series import Panel, Point, Series, panel
 
 pytestmark = pytest.mark.browser
 DESKTOP, PHONE = 1280, 390
@@ -45,8 +47,8 @@ def other(tmp_path_factory) -> Path:
     return Invented(bounds=(0.03, 0.05, 0.1), seed=8, setting=1000).write(tmp_path_factory.mktemp("runs") / "other")
 
 
-def opened(browser: Browser, page: Path, width: int = DESKTOP, **how) -> None:
-    browser.open(page, width, **how)
+def opened(browser: Browser, place: Path, width: int = DESKTOP, **how) -> None:
+    browser.open(place, width, **how)
     assert not browser.complaints, browser.complaints
 
 
@@ -202,8 +204,8 @@ def test_rows_of_the_tables_choose_too(browser, folder):
 @pytest.mark.parametrize("width", [DESKTOP, PHONE, 320])
 def test_nothing_is_wider_than_the_screen(width, browser, folder, other, tmp_path):
     write_comparison(read_run(folder), read_run(other), tmp_path / "compare.html")
-    for page in (folder / "report.html", tmp_path / "compare.html"):
-        opened(browser, page, width)
+    for place in (folder / "report.html", tmp_path / "compare.html"):
+        opened(browser, place, width)
         browser.click('.point[data-spot="2"]')
         assert browser.js("document.documentElement.scrollWidth") <= width
         tip = browser.js(
@@ -221,11 +223,11 @@ def test_a_tap_on_a_phone(browser, folder):
 
 
 def test_two_runs_on_one_page(browser, folder, other, tmp_path):
-    page = write_comparison(read_run(folder), read_run(other), tmp_path / "compare.html")
-    opened(browser, page)
+    place = write_comparison(read_run(folder), read_run(other), tmp_path / "compare.html")
+    opened(browser, place)
     assert "differs in setting steps and bounds" in browser.text(".headline")
     assert browser.js("document.querySelectorAll('.point').length") == 5 + 4
-    members = {place.name: pd.read_csv(place / "frontier.csv") for place in (folder, other)}
+    members = {each.name: pd.read_csv(each / "frontier.csv") for each in (folder, other)}
     for spot, (name, bound) in enumerate(
         [("run", 0.02), ("run", 0.05), *[("", 0)] * 3, ("other", 0.03), ("other", 0.05)]
     ):
@@ -243,7 +245,30 @@ def test_two_runs_on_one_page(browser, folder, other, tmp_path):
     assert [cells[0] for cells in row] == ["0.05", "0.1", "unconstrained"]
     ours, theirs = (each[each["bound"] == 0.1].set_index("seed")["dev_accuracy"] for each in members.values())
     assert float(row[1][6].split()[0]) == pytest.approx(np.mean(theirs - ours), abs=5.1e-4)
-    assert browser.requests == [page.resolve().as_uri()]
+    assert browser.requests == [place.resolve().as_uri()]
+    assert not browser.complaints
+
+
+def test_more_panels_and_series_need_no_more_script(browser, folder, tmp_path):
+    """A point that stands for no member says what it is, and chooses nothing."""
+    run = read_run(folder)
+    baseline = Point(0.15, 0.7, title="a baseline", facts=(("accuracy", "0.700"),))
+    extra = Panel("gap", "accuracy", (Series("free", (baseline,), "a baseline"), *panel(run).series))
+    how = dict.fromkeys(("title", "constraint", "subtitle", "note", "caption"), "two panels")
+    text = page(**how, lead="", panels=[panel(run), extra], runs=[run], names=[""], sections=[training([run])])
+    (tmp_path / "two.html").write_text(text)
+    for width, across in ((DESKTOP, True), (PHONE, False)):
+        opened(browser, tmp_path / "two.html", width)
+        tops = browser.js("[...document.querySelectorAll('.plot')].map((plot) => plot.getBoundingClientRect().top)")
+        assert (tops[0] == tops[1]) == across  # side by side, or one below the other
+        assert browser.js("document.documentElement.scrollWidth") <= width
+        before = browser.text("#member h2")
+        browser.click('.plot[data-panel="1"] .point[data-spot="0"]')
+        assert browser.text('.plot[data-panel="1"] .tip') == "a baseline accuracy 0.700"
+        assert browser.text("#member h2") == before
+        browser.click('.plot[data-panel="1"] .point[data-spot="2"]')
+        assert browser.text("#member h2") == "Operating point: bound 0.05, seed 0"
+        assert browser.js("document.querySelectorAll('.point.chosen').length") == 2  # in both panels
     assert not browser.complaints
 
 

@@ -199,7 +199,7 @@
     });
     if (!announce) return;
     byId("announced").textContent = `Chosen: ${title}`;
-    history.replaceState(null, "", hash(one));
+    try { history.replaceState(null, "", hash(one)); } catch { /* a page inside another page has no address */ }
   };
   const choosing = (run, row) => { choose.value = placeOf(run, row); show(true); };
 
