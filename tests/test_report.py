@@ -331,7 +331,7 @@ def test_points_say_the_numbers_of_the_file(folder):
     assert list(spots["bound 0.1"].rows) == list(some.index)
     assert facts["status"] == "FEASIBLE (3 of 3)"
     assert facts["accuracy, development"].startswith(f"{some['dev_accuracy'].mean():.3f} ")
-    assert facts["rate, sex=1"] == f"{some['dev_rate[sex=1]'].mean():.3f}"
+    assert facts["rate, 1"] == f"{some['dev_rate[sex=1]'].mean():.3f}"
     assert facts["gap certified at most"] == f"{math.ceil(some['certified_slack'].max() * 1000) / 1000:.3f} (3 of 3)"
     assert "gap certified at most" not in dict(spots["unconstrained"].facts)
 

@@ -140,7 +140,10 @@ def _facts(run: Run, row: dict[str, Any], at: np.ndarray) -> list[tuple[str, str
         of = f" ({row['certified_members']} of {len(at)})" if len(at) > 1 else ""
         facts += [("gap certified at most", slack_text(row["certified_slack"]) + of)]
     rates = run.rates("dev")
-    facts += [(f"rate, {cell}", number(_mean(values[at]))) for cell, values in list(rates.items())[:GROUPS]]
+    starts = {cell.partition("=")[0] for cell in rates}  # "sex=Male" is "Male" where all are of one attribute
+    drop = len(starts) == 1 and all("=" in cell for cell in rates)
+    names = {cell: cell.partition("=")[2] if drop else cell for cell in list(rates)[:GROUPS]}
+    facts += [(f"rate, {name}", number(_mean(rates[cell][at]))) for cell, name in names.items()]
     return facts + ([("more groups", f"{len(rates) - GROUPS}")] if len(rates) > GROUPS else [])
 
 
