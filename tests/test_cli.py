@@ -675,6 +675,12 @@ def test_a_run_is_certified_once(run, faro):
     card = " ".join(Path("out/MODEL_CARD.md").read_text().split())
     for part in ("how often the model chooses an alternative differs by at most 0.2", "The recorded group labels are"):
         assert part in card or part.capitalize() in card
+    ends = json.loads(
+        next(Path("out/certificates").glob(f"{card.split('models/')[1].split('.json')[0]}.json")).read_text()
+    )
+    low, high = (float(end) for end in ends["claims"]["demographic_parity"]["ends"][""]["b"])
+    shown = re.search(r"\| demographic\\_parity: b \| ([\d.]+) \| ([\d.]+) \|", card)
+    assert shown and low - 1e-4 < float(shown[1]) <= low and high <= float(shown[2]) < high + 1e-4  # rounded outward
     assert re.search(r"At 9\d(\.\d+)? % confidence, for the population", card)
     check = of_member(read_run("out"), int(np.flatnonzero(certified["pareto"])[0]))[2]
     assert check.title == "Check its certificate"

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import math
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from ._markdown import fenced, grid, listed, pairs, plain, quoted
 from ._records import PARTS, figures
 from ._run import Run, bound_text, finite, number, speak
 from ._series import representative
-from .certificate import Mode, Outcome, assumptions, statement
+from .certificate import Mode, Outcome, assumptions, shown, statement
 
 TUNING = (
     "These are numbers for tuning: the development part was looked at while choosing, so that they may be too good, "
@@ -220,7 +221,7 @@ def _figures(run: Run, row: int) -> str:
         if several
         else "There is one seed, so nothing is known of the spread over seeds. "
     )
-    people = "An interval over people is what a certificate gives; there is none in this table."
+    people = "Intervals over people are what a certificate gives; there are none in this table."
     return f"{grid(head, rows)}\n\n{plain(TUNING)} {plain(note + people)}"
 
 
@@ -251,7 +252,7 @@ def _certificate(run: Run, row: int) -> list[str]:
             f"{run.certified[row]:g}: files of different runs"
         )
     policy = Path(run.folder, "faro.toml")
-    outcome = _outcome(record, verdict, policy.read_text(encoding="utf-8") if policy.is_file() else "")
+    outcome = _outcome(record, verdict, policy.read_bytes().decode(errors="replace") if policy.is_file() else "")
     facts = {
         "Certificate": f"certificates/{name}, sha256 {digest}",
         "Policy sha256": record.get("policy_sha256"),
@@ -267,11 +268,27 @@ def _certificate(run: Run, row: int) -> list[str]:
         plain(said),
         plain(confidence),
         listed(claims),
+        *_intervals(outcome),
         "It rests on:",
         listed(rests),
         "Its file, and the files it names:",
         pairs(facts),
     ]
+
+
+def _intervals(outcome: Outcome) -> list[str]:
+    """Between which rates each group of a claim about differences lies, where the certificate has ends of its own."""
+    rows = [
+        [f"{claim.name}{f', {block}' if block else ''}: {group}", shown(Decimal(low), up=False), shown(Decimal(high))]
+        for claim in outcome.claims
+        if any(one.low is not None for one in claim.comparisons) and not claim.spec.get("ball")
+        for block, cells in claim.record.get("ends", {}).items()
+        for group, (low, high) in cells.items()
+    ]
+    if not rows:
+        return []
+    note = "Intervals over people for the rate of each group, as the policy counts it, each at this confidence alone."
+    return [plain(note), grid(["claim: group", "at least", "at most"], rows)]
 
 
 def _outcome(record: dict[str, Any], verdict: str, policy: str) -> Outcome | None:
