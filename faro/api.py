@@ -14,7 +14,7 @@ import pandas as pd
 from constraints import Constraint
 
 from . import data as _data
-from . import devices, models, report, sweep
+from . import devices, models, report, sweep, uncertainty
 from .data import Dataset
 from .data import Schema as Schema
 from .errors import UsageError
@@ -69,6 +69,7 @@ def frontier(
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     mesh: str | None = None,
+    baselines: bool = False,
     out: str | os.PathLike | None = None,
     overwrite: bool = False,
     command: str = "",
@@ -76,6 +77,7 @@ def frontier(
 ) -> Frontier:
     """Train and judge a model for every bound and seed; with `out`, write table, models, pictures and report there.
 
+    With `baselines`, what other methods reach on the same data is measured too: `run.baselines`, see `faro.baselines`.
     A run that `out` already holds is read, not repeated; one that was killed goes on; another one is a `UsageError`
     unless `overwrite`. Arguments as for `train`; `bounds` and `seeds` are lists, or how many.
     """
@@ -94,11 +96,34 @@ def frontier(
         command=command,
         progress=progress,
     )
-    if out is not None and devices.first() and not (run.reused and (Path(out) / "report.html").exists()):
-        record = report.read_run(out)
-        report.write_pictures(record, out)
-        report.write_report(record, out)
+    folder = None if out is None else Path(out)
+    wanted = ["hypervolume.csv", *(["baselines.csv"] if baselines else []), "report.html"]
+    there = run.reused and folder is not None and all((folder / name).exists() for name in wanted)
+    if there or not devices.first() or not (folder or baselines):
+        return run
+    run = _compared(run, data, own, make_model(model), _settings(settings), folder, baselines)
+    if folder is not None:
+        record = report.read_run(folder)
+        report.write_pictures(record, folder)
+        report.write_report(record, folder)
     return run
+
+
+def _compared(
+    run: Frontier, data: Dataset, constraint: Constraint, model, settings, folder, baselines: bool
+) -> Frontier:
+    """The run with its uncertainty and, if asked for, its baselines, written to the folder if there is one."""
+    sure = uncertainty.measure(run, data, constraint)
+    if folder is not None:
+        sure.save(folder)
+    if not baselines:
+        return run
+    from . import baselines as others  # scipy's solvers take long to import
+
+    table = others.measure(run, data, constraint, sure, model, settings)
+    if folder is not None:
+        others.save(table, folder)
+    return dataclasses.replace(run, baselines=table)
 
 
 def make_model(model: str | models.Model) -> models.Model:
