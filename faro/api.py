@@ -123,7 +123,7 @@ def _compared(
     table = others.measure(run, data, constraint, sure, model, settings)
     if folder is not None:
         others.save(table, folder)
-    return dataclasses.replace(run, baselines=table)
+    return dataclasses.replace(run, baselines=table, reused=False)
 
 
 def make_model(model: str | models.Model) -> models.Model:
