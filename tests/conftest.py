@@ -7,6 +7,7 @@ workers deselect, and the controller adds up what they report, so that the summa
 from __future__ import annotations
 
 import functools
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -90,6 +91,13 @@ def pytest_testnodedown(node, error) -> None:
         known = {report.nodeid for report in counted}
         names = getattr(node, "workeroutput", {}).get("deselected", [])
         counted += [SimpleNamespace(nodeid=name) for name in names if name not in known]
+
+
+@pytest.fixture(autouse=True, scope="module")
+def collect_once() -> None:
+    """What was imported and compiled before a file stays: later collections of garbage need not look at it again."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
