@@ -255,7 +255,7 @@ class Game:
             squares = jax.lax.map(lambda sign: optax.tree.norm(pull(sign)[0], squared=True), jnp.where(mine, signs, 0))
             return jnp.sqrt(squares.mean() / jnp.maximum(mine.sum(), 1))
 
-        norm = jnp.stack([of_part(part) for part in range(len(constraint.parts()))])[owner]
+        norm = jax.lax.map(of_part, jnp.arange(len(constraint.parts())))[owner]
         return jnp.where(norm > 0, jnp.clip(USUAL / jnp.where(norm > 0, norm, 1), 1 / STEEPEST, STEEPEST), 1)
 
     def temperature(self, played: Any) -> Any:
