@@ -100,10 +100,10 @@ BLOCKS = {
 }
 
 
-def invented(n, seed):
+def invented(n, seed, apart=0.7):
     rng = np.random.default_rng(seed)
     group = rng.integers(2, size=n)
-    score = np.round(rng.normal(size=n) - 0.7 * group, 1)  # with ties
+    score = np.round(rng.normal(size=n) - apart * group, 1)  # with ties
     label = (score + 0.4 * group + rng.logistic(size=n) > 0).astype(float)
     return score, label, group
 
@@ -156,7 +156,7 @@ def test_thresholds_against_fairlearn(notion):
         def predict(self, x):
             return np.asarray(x)[:, 0]
 
-    score, label, group = invented(1500, 2)
+    score, label, group = invented(1500, 2, apart=1.5)
     rule = optimal(score, label, 1 - label, group, BLOCKS[notion], 2, [0.0, 0.05, 1.0])
     accuracy, gap = judged(rule[0], score, label, group, BLOCKS[notion])
     theirs = ThresholdOptimizer(
