@@ -13,7 +13,7 @@ from ._series import Panel, Point, Series, panel, sure_facts
 from ._tables import scrolled, table
 
 NAMES = {
-    "thresholds": "thresholds per group (they use the group to decide)",
+    "thresholds": "thresholds (use the group to decide)",
     "reweighting": "reweighting",
     "penalty": "penalty",
     "group_dro": "group DRO",
@@ -93,7 +93,8 @@ def verdicts(run: Run) -> list[str]:
             best = ahead.loc[ahead["ahead_low"].idxmax()].to_dict()
             text = (
                 f"{said}: ahead of this run at {len(ahead)} of {count}, clearest at {setting_text(best)}: at a gap of "
-                f"{number(best['dev_gap'])}, accuracy {number(best['dev_accuracy'])} is higher by {_ahead(best)}"
+                f"{number(best['dev_gap'])}, accuracy {number(best['dev_accuracy'])} is higher by "
+                f"{best['ahead']:.3f} ({best['ahead_low']:.3f} to {best['ahead_high']:.3f} over people)"
             )
         else:
             text = f"{said}: ahead of this run at none of {count}"
