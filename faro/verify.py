@@ -18,9 +18,11 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
 import sys
 import tomllib
+import unicodedata
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -57,6 +59,7 @@ NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?").fullmatch
 RATIO = re.compile(r"-?[0-9]+/[0-9]*[1-9][0-9]*").fullmatch
 CELL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?").fullmatch
 HEX = re.compile(r"[0-9a-f]{64}").fullmatch
+WHOLE = re.compile(r"[+]?0*([0-9]+)(\.0*)?").fullmatch
 
 
 def number(value: Any, where: str, code: int = MALFORMED) -> Fraction:
@@ -533,6 +536,7 @@ class Audit:
     choices: list[list[int]]  # rows of every choice
     rows_sha256: str
     frame_sha256: str
+    parts: list[str]  # of the split that rows are from, where a column `part` says so
 
     def decide(self, rewards: list[float], threshold: float) -> list[float]:
         """Share of the choice that every row gets: the best reward, ties shared equally."""
@@ -617,6 +621,10 @@ def read_audit(path: str, policy: Policy) -> Audit:
     seen = Counter(zip(unit, choice, alternative, strict=True))
     key, times = max(seen.items(), key=lambda item: item[1])
     need(times == 1, DEPENDENT, f"{path}: the row {key!r} stands {times} times")
+    spellings: dict[str, str] = {}
+    for name in dict.fromkeys(unit):
+        other = spellings.setdefault(plain(name), name)
+        need(other == name, DEPENDENT, f"{path}: units {other!r} and {name!r} are one name in two spellings")
     choices: dict[str, list[int]] = {}
     for row, name in enumerate(choice):
         choices.setdefault(name, []).append(row)
@@ -631,8 +639,15 @@ def read_audit(path: str, policy: Policy) -> Audit:
     return Audit(
         unit, choice, alternative, weight, label, reward, level, twin,
         [bool(flag) for flag in outside] if outside else [policy.outside == "all"] * n,
-        list(choices.values()), _rows_digest(row_rows), _rows_digest(frame_rows),
+        list(choices.values()), _rows_digest(row_rows), _rows_digest(frame_rows), sorted(set(table.get("part", []))),
     )  # fmt: skip
+
+
+def plain(name: str) -> str:
+    """A unit's name in one spelling: NFKC, white space cut and single, 007 and 7.0 are 7."""
+    name = " ".join((name if name.isascii() else unicodedata.normalize("NFKC", name)).split())
+    whole = WHOLE(name)
+    return whole[1] if whole else name
 
 
 def _texts(values: list[Any]) -> list[str]:
@@ -1592,6 +1607,7 @@ def check_ledger(record: Any, path: Path | None, policy: Policy, audit: Audit) -
         need(path is None, USAGE, "--ledger: the policy names no ledger")
         need(record is None, MALFORMED, "ledger: expected null, the policy names none")
         return policy.delta
+    need(record is not None, DEPENDENT, "ledger: no attempt: tuning data, which prove nothing to a gate")
     entries = read_ledger(path or Path(policy.ledger), policy, audit)
     fields(record, "attempt delta entry", "ledger")
     hexadecimal(record["entry"], "ledger.entry")
@@ -1627,7 +1643,8 @@ def check_train_units(claimed: Any, path: str | None, audit: Audit) -> None:
     )
     need(all(map(HEX, lines[1:])), MALFORMED, f"{path}: expected a sha256 in hex on every line")
     seen = set(lines[1:])
-    leaked = sum(digest_texts(head[1], unit) in seen for unit in set(audit.unit))
+    need(seen, MALFORMED, f"{path}: names no unit; a model that saw nobody was not trained")
+    leaked = sum(any(digest_texts(head[1], n) in seen for n in {unit, plain(unit)}) for unit in set(audit.unit))
     need(not leaked, DEPENDENT, f"{leaked} audit units were seen in training")
 
 
@@ -1709,6 +1726,9 @@ def verify(
     found = {finding.verdict for finding in findings.values()}
     verdict = "CERTIFIED" if found == {"CERTIFIED"} else "REFUTED" if "REFUTED" in found else "INCONCLUSIVE"
     need(cert["result"]["verdict"] == verdict, UNPROVED, f"result.verdict: the proofs say {verdict}")
+    parts = people.audit.parts if people else []
+    tuned = f"{verdict}, but of rows of the part {', '.join(map(repr, parts))}: tuning data, no guarantee"
+    need(parts in ([], ["gate"], [""]), DEPENDENT, tuned)
     return Result(verdict, findings, rules, level, assumed)
 
 
@@ -1738,9 +1758,10 @@ def report(result: Result) -> str:
     for claim in result.policy.claims:
         finding = result.findings[claim.name]
         ucb, lcb = ("none" if x is None else f"{float(x):.6g}" for x in (finding.ucb, finding.lcb))
+        name = " ".join(claim.name.split())
         shift = f" under {claim.ball} shifts of {float(claim.radius):g}" if claim.ball else ""
         lines.append(
-            f"{finding.verdict:12} {claim.name}: {claim.constraint}{shift} within {float(claim.bound):g}: "
+            f"{finding.verdict:12} {name}: {claim.constraint}{shift} within {float(claim.bound):g}: "
             f"ucb {ucb}, lcb {lcb} ({claim.method or 'exact'}; {finding.note})"
         )
     if result.policy.audited:
@@ -1765,6 +1786,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--table", action="append", default=[], metavar="NAME=FILE", help="the table of a claim")
     parser.add_argument("--model", action="append", default=[], metavar="FILE", help="a file of the model (repeatable)")
     given = parser.parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         tables = dict(item.split("=", 1) for item in given.table if "=" in item)
         need(len(tables) == len(given.table), USAGE, "--table: expected NAME=FILE, every name once")
@@ -1778,7 +1801,12 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:  # a fault of this file, never a pass
         print(f"refused ({INTERNAL}): internal error: {_one_line(f'{type(error).__name__}: {error}')}", file=sys.stderr)
         return INTERNAL
-    print(report(result))
+    try:
+        print(report(result), flush=True)
+    except OSError as error:  # nobody reads, or no space is left: never a pass
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"refused ({INTERNAL}): the verdict cannot be written: {error.strerror}", file=sys.stderr)
+        return INTERNAL
     return VERDICTS[result.verdict]
 
 

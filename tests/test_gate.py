@@ -374,7 +374,8 @@ def mutated(data, rng):
 def test_broken_files_end_with_a_documented_code_and_one_line(gate):
     rng = np.random.default_rng(9)
     hand.write_csv(gate.folder / "audit.csv", FAIR[:60])
-    (gate.folder / "ledger.jsonl").unlink()
+    for name in ("ledger.jsonl", "ledger.jsonl.head"):
+        (gate.folder / name).unlink()
     gate.faro("ledger", "init", gate.folder / "audit.csv")
     names = ("faro.toml", "audit.csv", "ledger.jsonl", "ledger.jsonl.head")
     good = {name: (gate.folder / name).read_bytes() for name in names}

@@ -11,8 +11,8 @@
        devices
     0  constraints                     never imports faro
 
-`errors` and `files` may be imported by all of faro; `verify` imports the standard library alone; the package's
-`__init__` may import everything, while nothing below imports it back (but for `__version__`).
+`errors`, `files` and `spelling` may be imported by all of faro; `verify` imports the standard library alone; the
+package's `__init__` may import everything, while nothing below imports it back (but for `__version__`).
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ LAYERS = {  # a half is a step between two levels
     "faro.cli": 5, "faro.estimator": 5, "faro.pytest_plugin": 5, "faro.__main__": 6,
     "faro": 7,
 }  # fmt: skip
-COMMON = ("faro.errors", "faro.files")
+COMMON = ("faro.errors", "faro.files", "faro.spelling")
 ALONE = "faro.verify"
 CHECKERS = ("faro.cli", "faro.pytest_plugin")  # may import it
 

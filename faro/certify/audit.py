@@ -22,6 +22,7 @@ from ..errors import DataError, NotIndependentError
 from .binomial import Floats
 from .columns import read_columns
 from .order import key
+from .overlap import check_spellings
 from .policy import Policy
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
@@ -146,6 +147,8 @@ def audit_of(columns: dict[str, list[str]], policy: Policy, where: str = "table"
     }.items():
         if values is not None:
             _one_per_choice(where, name, choice, values)
+    names_of_units = dict.fromkeys(unit)
+    check_spellings(names_of_units, where)
     if policy.equal_content == "refuse":
         _one_owner(where, unit, content)
 
@@ -155,7 +158,7 @@ def audit_of(columns: dict[str, list[str]], policy: Policy, where: str = "table"
     rewards = [_texts(reward), *(_texts(row) for own in twins.values() for row in own)]
     frames = [",".join(map(quote, row)) for row in zip(*frame, strict=True)]
     rows = [f"{f},{','.join(map(quote, r))}" for f, r in zip(frames, zip(*rewards, strict=True), strict=True)]
-    ranked = {name: rank for rank, name in enumerate(sorted(set(unit), key=lambda name: key(policy.nonce, name)))}
+    ranked = {name: rank for rank, name in enumerate(sorted(names_of_units, key=lambda name: key(policy.nonce, name)))}
     return Audit(
         unit, choice, alternative, np.fromiter(map(ranked.__getitem__, unit), np.intp, source.rows), member_of,
         weight, label, reward,
