@@ -214,10 +214,11 @@ def _whole(path: Path, file: Any) -> list[str]:
         torn = lines.pop()
         if torn and lines and json.loads(lines[-1])["sha256"] == _head(path).read_text(encoding="ascii").strip():
             file.truncate(sum(len(line) + 1 for line in lines))
-            torn = ""
+        elif torn:
+            raise ValueError
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
-        raise NotIndependentError(f"{path}: not the ledger that was written") from None
-    return [*lines, torn] if torn else lines
+        raise NotIndependentError(f"{path}: not the ledger that was written: its last line has no end") from None
+    return lines
 
 
 def _read(path: Path, lines: list[str]) -> list[dict[str, Any]]:
