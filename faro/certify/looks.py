@@ -10,12 +10,13 @@ as the ledger's shares add up to delta (docs/statistics.md). Whatever goes wrong
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import os
 import traceback
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -68,17 +69,15 @@ def gate(case: Case, ledger_path: Path, prove: Prove, info: dict | None = None) 
     _check_part(case, "faro gate")
     if case.audit is None:
         raise UsageError("no claim of the policy is about people: there is nothing to gate, use faro certify")
-    with ledgers.opened(ledger_path, case.policy, case.audit.frame_sha256) as ledger:
+    with _silence(), ledgers.opened(ledger_path, case.policy, case.audit.frame_sha256) as ledger:
         if short := case.short() or _hopeless(case, ledger):
             return Gated(Answer.TOO_FEW, short=tuple(short))
         attempt = ledger.attempt(case.audit.rows_sha256)
         found, reason = None, ""
         try:
-            with warnings.catch_warnings():  # a warning on stderr would say more than the answer
-                warnings.simplefilter("ignore")
-                found = make(case, attempt, info)
-                reason = "" if found.verdict is Verdict.CERTIFIED else found.verdict.value
-                reason = reason or prove(found) or ""
+            found = make(case, attempt, info)
+            reason = "" if found.verdict is Verdict.CERTIFIED else found.verdict.value
+            reason = reason or prove(found) or ""
         except FaroError as error:
             reason = str(error)
         except Exception:  # a fault of ours is no pass either; what it was stays in escrow
@@ -88,6 +87,14 @@ def gate(case: Case, ledger_path: Path, prove: Prove, info: dict | None = None) 
             return Gated(Answer.NO_PASS)
         ledger.passed(attempt)
         return Gated(Answer.PASS, shown=found if ledger.closed else None)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """A warning on stderr would say more of the scores than the answer does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _hopeless(case: Case, ledger: ledgers.Ledger) -> list[str]:
