@@ -288,7 +288,7 @@ class _Finder:
 
     def _rate(self, cell: Cell) -> float:
         """The rate in the table, or NaN."""
-        return float(cell.mass @ cell.z / cell.mass.sum()) if len(cell.rows) else math.nan
+        return float((cell.mass * cell.z).sum() / cell.mass.sum()) if len(cell.rows) else math.nan
 
     def _difference(self, each: Comparison) -> float:
         rate = self.rates[each.block, each.high] - (self.rates[each.block, each.low] if each.low is not None else 0)

@@ -114,17 +114,21 @@ class Ledger:
 
     def disclose(self, rows_sha256: list[str], reason: str) -> dict[str, Attempt]:
         """The attempt of each of these tables: the one it had, or one for all others, its share divided among them.
-        Retires the audit set."""
-        self._check_open()
-        found = {
-            entry["rows_sha256"]: self._at(entry)
-            for entry in self.entries
-            if entry["kind"] == "attempt" and entry["rows_sha256"] in rows_sha256
-        }
-        if new := sorted(set(rows_sha256) - set(found)):
+        Retires the audit set; what was looked at before that is shown again as it was."""
+        found: dict[str, Attempt] = {}
+        for entry in self.entries:
+            if entry["kind"] in ("attempt", "points"):
+                tables = entry["rows_sha256"] if entry["kind"] == "points" else [entry["rows_sha256"]]
+                found |= dict.fromkeys(set(tables) & set(rows_sha256), self._at(entry))
+        new = sorted(set(rows_sha256) - set(found))
+        disclosed = any(entry["kind"] == "disclosed" for entry in self.entries)
+        if new or not disclosed:
+            self._check_open()
+        if new:
             points = self._at(self.append("points", attempt=self.attempts + 1, rows_sha256=new))
             found |= dict.fromkeys(new, points)
-        self.append("disclosed", reason=reason)
+        if not disclosed:
+            self.append("disclosed", reason=reason)
         return found
 
     def passed(self, attempt: Attempt) -> None:

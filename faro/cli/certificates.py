@@ -290,7 +290,14 @@ def _disclose_run(options: argparse.Namespace, policy: Policy) -> int:
     if options.json:
         print(table.to_json(orient="records"))
     else:
-        print(table.to_string(index=False))
+        print(table.drop(columns="spent").to_string(index=False))
+        sure = 100 * (1 - table["spent"].sum())
+        print(
+            f"\ncertified_slack: upper bounds for the population of the gate part; with {sure:.4g} % confidence all "
+            f"{len(table)} hold.\ncertified_verdict: of the policy's claims, whatever bound a model was trained for.\n"
+            f"The gate part is used up. {Path(options.scored, 'certificates')}: a certificate and a scored table per "
+            "point, for faro verify"
+        )
     return 0
 
 
