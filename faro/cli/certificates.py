@@ -60,6 +60,10 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     verify.add_argument("audit", nargs="?", metavar="AUDIT", help="the scored table, .csv or .jsonl")
     verify.add_argument("--policy", required=True, metavar="FILE", help="the policy (TOML)")
     verify.add_argument("--ledger", metavar="FILE", help="the ledger, if it is not where the policy says")
+    verify.add_argument(
+        "--rescore", metavar="NAME|FILE", help="score AUDIT's people again with --model MODEL.json, and compare"
+    )
+    verify.add_argument("--tolerance", type=float, default=1e-5, help="how far scores may differ (default 1e-5)")
     outputs.add(verify)
     _inputs(verify)
 
@@ -228,11 +232,25 @@ def _verify(options: argparse.Namespace) -> int:
         )  # fmt: skip
     except verify.Refused as refused:
         raise RefusedError(refused.code, refused) from None
+    if options.rescore:
+        print(_rescored(options))
     print(verify.report(result))
     record = json.loads(Path(options.certificate).read_text(encoding="utf-8-sig"))
     verdicts = {name: finding.verdict for name, finding in result.findings.items()}
     options.found = {"certificate": record, "verdicts": verdicts}
     return verify.VERDICTS[result.verdict]
+
+
+def _rescored(options: argparse.Namespace) -> str:
+    """What scoring the people again found, as a line."""
+    from ..certify.policy import read_policy
+    from ..rescored import rescore
+
+    models = [name for name in options.model if name.endswith(".json")]
+    if len(models) != 1 or not options.audit or not 0 <= options.tolerance < 1:
+        raise UsageError("--rescore needs AUDIT, one --model MODEL.json, and a --tolerance in [0, 1)")
+    found = rescore(options.audit, read_policy(options.policy), models[0], options.rescore, options.tolerance)
+    return f"scored again: {found.rows} rows, rewards differ by at most {found.largest:.3g}"
 
 
 def _ledger(options: argparse.Namespace) -> int:
