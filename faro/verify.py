@@ -109,10 +109,23 @@ def sqrt_up(x: Fraction) -> Fraction:
 SHORT = Context(prec=17)
 
 
+def exp(x: float) -> float:
+    """e^x within a unit of the last place, whatever the platform's; x <= 0."""
+    return float(SHORT.exp(SHORT.create_decimal_from_float(x))) if x else 1.0
+
+
 def sigmoid(x: float) -> float:
-    """1 / (1 + e^-x) within a few units of the last place, whatever the platform's exp."""
-    e = float(SHORT.exp(SHORT.create_decimal_from_float(-abs(x))))
+    """1 / (1 + e^-x) within a few units of the last place."""
+    e = exp(-abs(x))
     return e / (1 + e) if x < 0 else 1 / (1 + e)
+
+
+def shares(utilities: list[float]) -> list[float]:
+    """Softmax of these utilities beside one that is 0, each within as many units of the last place as there are."""
+    top = max(0.0, *utilities)
+    weights = [exp(u - top) for u in utilities]
+    total = exp(-top) + sum(weights)
+    return [weight / total for weight in weights]
 
 
 # ---------------------------------------------------------------- JSON and digests
@@ -1495,21 +1508,26 @@ def _mixture_gap(claim: Claim, weights: dict, multipliers: list, table: list, uc
 
 
 def head_optimum(claim: Claim, record: Any, path: str) -> Finding:
-    """The Fenchel gap of a linear head: |mu w - v + M'nu|^2 / (2 mu) + slack |nu|_1 - nu.(M w)."""
+    """The Fenchel gap of a linear head: |mu w - v + M'nu|^2 / (2 mu) + slack |nu|_1 - nu.(M w).
+
+    A choice is a row `pair` and the rows `also` that follow it: chosen less each rejected alternative.
+    """
     where = f"claim {claim.name!r}"
     fields(record, "ucb lcb w nu table_sha256", where)
     sha, rows = read_table(path, "kind", "x")
     need(record["table_sha256"] == sha, MALFORMED, f"{where}: another table than {path}")
     need(record["lcb"] is None, MALFORMED, f"{where}: lcb: expected null")
-    need({row[0] for row in rows} <= {"pair", "row"}, MALFORMED, f"{path}: kind is 'pair' or 'row'")
+    need({row[0] for row in rows} <= {"pair", "also", "row"}, MALFORMED, f"{path}: kind is 'pair', 'also' or 'row'")
     constraints = [[rational(cell, path) for cell in row[1:]] for row in rows if row[0] == "row"]
-    pairs = []
+    choices: list[list[list[float]]] = []
     for row in rows:
-        if row[0] == "pair":
+        if row[0] != "row":
             need(all(len(cell) <= 60 and CELL(cell) for cell in row[1:]), MALFORMED, f"{path}: a cell is no number")
-            pairs.append([float(cell) for cell in row[1:]])
-    need(pairs, MALFORMED, f"{path}: no pairs")
-    d, n = len(rows[0]) - 1, len(pairs)
+            need(choices or row[0] == "pair", MALFORMED, f"{path}: 'also' before any 'pair'")
+            choices += [[]] if row[0] == "pair" else []
+            choices[-1].append([float(cell) for cell in row[1:]])
+    need(choices, MALFORMED, f"{path}: no pairs")
+    d, n, pairs = len(rows[0]) - 1, len(choices), [pair for choice in choices for pair in choice]
     w, nu = listed(record["w"], d, f"{where}: w"), listed(record["nu"], len(constraints), f"{where}: nu")
     mapped = [sum(map(mul, row, w), ZERO) for row in constraints]
     need(all(abs(x) <= claim.slack for x in mapped), UNPROVED, f"{where}: w violates the slack")
@@ -1520,11 +1538,13 @@ def head_optimum(claim: Claim, record: Any, path: str) -> Finding:
         math.isfinite(largest * size * d) and largest * size <= 1e6, UNPROVED, f"{where}: features or weights too large"
     )
     sums = [0.0] * d
-    for pair in pairs:
-        a = sigmoid(-sum(map(mul, pair, head)))
-        sums = [total + a * x for total, x in zip(sums, pair, strict=True)]
-    # Errors: of u = d.w, of the sigmoid (which is 1/4-Lipschitz in u), of the running sums.
-    unsure = Fraction(largest) * Fraction(((d + 4) * largest * size + n + 16) * ULP)
+    for choice in choices:
+        for a, pair in zip(shares([-sum(map(mul, pair, head)) for pair in choice]), choice, strict=True):
+            sums = [total + a * x for total, x in zip(sums, pair, strict=True)]
+    # Errors: of u = d.w (errors within e move all shares of a choice together by at most e), of the shares, of the
+    # running sums.
+    widest = max(map(len, choices))
+    unsure = Fraction(largest) * Fraction(((d + 6) * largest * size + len(pairs) + 2 * widest + 16) * ULP)
     residual = ZERO
     for j in range(d):
         pulled = sum((x * row[j] for x, row in zip(nu, constraints, strict=True)), ZERO)
@@ -1533,7 +1553,7 @@ def head_optimum(claim: Claim, record: Any, path: str) -> Finding:
     ucb = number(record["ucb"], where)
     need(ucb >= gap, UNPROVED, f"{where}: ucb is not proved")
     verdict = "CERTIFIED" if ucb <= claim.bound else "INCONCLUSIVE"
-    return Finding(verdict, ucb, None, f"{n} pairs, {d} features, {len(constraints)} constraints")
+    return Finding(verdict, ucb, None, f"{n} choices, {d} features, {len(constraints)} constraints")
 
 
 # ---------------------------------------------------------------- ledger and independence
