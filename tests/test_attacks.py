@@ -243,6 +243,17 @@ def test_a_reader_gets_the_files_of_a_certificate(audit):
     assert ET.fromstring(out["junit-xml"].read_text()).get("errors") == "1"
 
 
+@pytest.mark.parametrize("change", [lambda data: b"\xef\xbb\xbf" + data, lambda data: data.replace(b"\n", b"\r\n")])
+def test_policies_of_other_editors_are_read_as_they_are(audit, change):
+    policy = audit.folder / "faro.toml"
+    policy.write_bytes(change(policy.read_bytes()))
+    out = audit.folder / "out.md"
+    hand.write_csv(audit.folder / "audit.csv", PEOPLE)
+    words = ["certify", audit.folder / "audit.csv", "--policy", policy, "--markdown", out]
+    assert main(list(map(str, words))) == 0
+    assert hashlib.sha256(policy.read_bytes()).hexdigest() in out.read_text()
+
+
 def test_a_baseline_is_sealed_and_its_answer_is_in_every_file(audit):
     dev = [row | {"part": "dev"} for row in PEOPLE]
     audit(dev)

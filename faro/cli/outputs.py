@@ -97,7 +97,7 @@ def _publish(options: argparse.Namespace, mode: str, code: int, found: Mapping[s
     from ..report.certificate import Mode, Outcome, write_outputs
 
     try:
-        policy = Path(options.policy).read_text(encoding="utf-8")
+        policy = Path(options.policy).read_bytes().decode()  # as it is: its sha256 is shown
     except (OSError, ValueError):
         policy = ""  # the reason says so
     place = os.path.relpath(options.policy)

@@ -103,7 +103,7 @@ class Outcome:
     def rules(self) -> dict[str, Any]:
         """The policy as parsed TOML; numbers as the text they were written in. Empty if it cannot be parsed."""
         try:
-            return tomllib.loads(self.policy, parse_float=str)
+            return tomllib.loads(self.policy.removeprefix("\ufeff"), parse_float=str)
         except tomllib.TOMLDecodeError:
             return {}
 
