@@ -125,6 +125,12 @@ def test_a_deleted_ledger_is_not_made_again_beside_its_head(gate):  # noqa: F811
     assert gate.faro("ledger", "init", gate.folder / "first.csv")[0] == 2
 
 
+def test_a_head_of_other_bytes_is_no_head(gate):  # noqa: F811
+    (gate.folder / "ledger.jsonl.head").write_bytes(b"\xff" * 64)
+    code, out, err = gate(FAIR)
+    assert (code, out, err.count("\n")) == (6, "", 1)
+
+
 # People under two names ----------------------------------------------------------------------------------------------
 
 SPELLINGS = ["{}", "{}.0", " {}", "{} ", "0{}", "+{}", "\u00a0{}"]
@@ -205,6 +211,10 @@ def test_a_certificate_without_an_attempt_proves_nothing_to_a_gate(gate, capsys)
     assert gate.faro("certify", gate.folder / "dev.csv", "--out", gate.folder / "dev.json")[0] == 0
     for table in ("dev.csv", "first.csv"):
         assert gate.faro("verify", gate.folder / "dev.json", gate.folder / table)[0] in (5, 6)
+    assert gate(FAIR, "--out", gate.folder / "gate.json")[0] == 0
+    words = ["verify", gate.folder / "gate.json", gate.folder / "first.csv"]
+    assert gate.faro(*words)[0] == 0
+    assert gate.faro(*words, "--ledger", gate.folder / "nowhere.jsonl")[0] == 2
     code, _, err = gate.faro("verify", gate.folder / "dev.json", gate.folder / "dev.csv")
     assert code == 6
     assert "tuning data" in err

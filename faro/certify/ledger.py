@@ -216,7 +216,7 @@ def _whole(path: Path, file: Any) -> list[str]:
     try:
         lines = file.read().split("\n")
         torn = lines.pop()
-        if torn and lines and json.loads(lines[-1])["sha256"] == _head(path).read_text(encoding="ascii").strip():
+        if torn and lines and json.loads(lines[-1])["sha256"] == _told(path):
             file.truncate(sum(len(line) + 1 for line in lines))
         elif torn:
             raise ValueError
@@ -248,7 +248,7 @@ def _read(path: Path, lines: list[str]) -> list[dict[str, Any]]:
             f"{path}: line {len(entries) + 1}: not the ledger that was written ({error})"
         ) from None
     try:
-        head = _head(path).read_text(encoding="ascii").strip()
+        head = _told(path)
     except OSError:
         raise NotIndependentError(f"{_head(path)}: missing; it holds the last entry of the ledger") from None
     if head not in {entry["sha256"] for entry in entries[-2:]}:
@@ -260,3 +260,8 @@ def _read(path: Path, lines: list[str]) -> list[dict[str, Any]]:
 
 def _head(path: Path) -> Path:
     return path.with_name(path.name + ".head")
+
+
+def _told(path: Path) -> str:
+    """What the head says is the last entry."""
+    return _head(path).read_text(encoding="ascii", errors="replace").strip()
