@@ -19,11 +19,11 @@ import numpy as np
 
 import constraints as ct
 import faro
-from faro import models, sweep
+from faro import devices, models, sweep
 from faro.judge import ASKED, View, judge
 from faro.settings import CHOICES, Settings
 from faro.solutions import choose
-from faro.training import Data
+from faro.training import Data, Game
 
 
 def play(data, constraint, views, count, settings):
@@ -36,16 +36,16 @@ def play(data, constraint, views, count, settings):
     own = sweep.stack([parts(view, np.float32) for view in views])
     with jax.enable_x64(True):
         exactly = [parts(view, np.float64) for view in views]
-    program = sweep.Sweep(models.Linear(), settings, constraint)
-    pilots, looks = program.start(jnp.asarray([view.seed for view in views]), own)
-    grid = [constraint.at(bound) for bound in sweep.default_bounds(float(np.mean(pilots.best.gap)), count)]
+    program = sweep.Sweep.of(Game(models.Linear(), settings), devices.mesh(count))
+    best, looks, entered = program.start(jnp.asarray([view.seed for view in views]), constraint, own)
+    grid = [constraint.at(bound) for bound in sweep.default_bounds(float(np.mean(best.gap)), count)]
     lanes = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf, float) for leaf in leaves]), *grid)
-    states, seen = program.enter(pilots, lanes, own), []
+    states, seen = program.enter(entered, lanes), []
     for _ in range(sweep.STRETCHES):
         states, look = program.advance(states, lanes, own)
         seen.append(look)
     look = jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *seen)
-    first = jax.tree.map(lambda leaf: np.asarray(leaf)[:, None], (pilots.best, looks))
+    first = jax.tree.map(lambda leaf: np.asarray(leaf)[:, None], (jax.tree.map(np.asarray, best), looks))
     rest = (states.best, look._replace(params=None))
     best, trace = jax.tree.map(lambda a, b: np.concatenate([a, np.asarray(b)], 1), first, rest)
     return grid, best, trace._replace(params=look.params), exactly

@@ -62,7 +62,7 @@ def cross(first: Attribute, second: Attribute) -> Attribute:
 class Twin:
     """The same data with one attribute set to each of its L levels, all else as it was.
 
-    Exactly one of `items` (pytree `[n, K, L, ...]`, an alternative's attribute) and `context` (pytree
+    Exactly one of `items` (pytree `[n, J, L, ...]`, an alternative's attribute) and `context` (pytree
     `[n, L, ...]`, a chooser's) is given. `valid [n, K, L]` says which twins the design supports.
     """
 
@@ -75,9 +75,10 @@ class Twin:
 class Choices:
     """n choices among up to K alternatives; a pytree, so it can be sliced, stacked, sharded and traced.
 
-    items: pytree `[n, K, ...]`; context: pytree `[n, ...]` or None; available `[n, K]` bool; chosen `[n, K]`: the label
-    as a distribution over the available alternatives (a tie or a split vote is a soft label); outside `[n, K]` bool:
-    the option of choosing nothing, reward 0 and no attribute; attributes: name -> int `[n, K]`, -1 = does not apply
+    items: pytree `[n, J, ...]`, J <= K: what alternatives have, but for the last if it is the outside option of every
+    choice; context: pytree `[n, ...]` or None; available `[n, K]` bool; chosen `[n, K]`: the label as a distribution
+    over the available alternatives (a tie or a split vote is a soft label); outside `[n, K]` bool: the option of
+    choosing nothing, reward 0 and no attribute; attributes: name -> int `[n, K]`, -1 = does not apply
     (a chooser's attribute is the same in every column); weight `[n]` >= 0, 0 = padding; unit `[n]` int: the person,
     annotator or prompt that makes rows dependent; log_ref `[n, K]`: log pi_ref of enumerated response sets, or None;
     twins: attribute name -> `Twin`.
@@ -119,12 +120,12 @@ class Choices:
         if extra <= 0:
             return self
 
-        def grow(leaf: Any) -> Array:  # with numpy: on the host, where every new shape would be a compilation
+        def grow(leaf: Any) -> np.ndarray:  # with numpy: on the host, where every new shape would be a compilation
             leaf = np.asarray(leaf)
-            return jnp.asarray(np.concatenate([leaf, np.repeat(leaf[:1], extra, 0)]))
+            return np.concatenate([leaf, np.repeat(leaf[:1], extra, 0)])
 
         nobody = np.zeros(extra, self.weight.dtype)
-        weight = jnp.asarray(np.concatenate([np.asarray(self.weight), nobody]))
+        weight: Any = np.concatenate([np.asarray(self.weight), nobody])
         return jax.tree.map(grow, self).replace(weight=weight)
 
 
@@ -151,8 +152,8 @@ def make_choices(
         raise ValueError(
             "items: expected arrays [n, K, ...]; reshape features of n choices among K alternatives to that"
         )
-    n, k = np.shape(leaves[0])[:2]
     chosen = np.asarray(chosen)
+    n, k = chosen.shape if chosen.ndim == 2 else np.shape(leaves[0] if available is None else available)[:2]
     if chosen.ndim == 1:
         if chosen.shape != (n,) or not np.issubdtype(chosen.dtype, np.integer) or chosen.min() < 0 or chosen.max() >= k:
             raise ValueError(
@@ -209,11 +210,13 @@ def check_choices(choices: Choices) -> None:
     parts = (("items", choices.items, np.asarray(choices.inside)), ("context", choices.context, np.ones(n, bool)))
     for name, tree, live in parts:
         for leaf in map(np.asarray, jax.tree.leaves(tree)):
-            if leaf.shape[: live.ndim] != live.shape:
+            width = leaf.shape[1] if name == "items" else 0
+            given = live[:, :width] if width and not live[:, width:].any() else live
+            if leaf.shape[: given.ndim] != given.shape:
                 raise ValueError(f"{name}: expected leading shape {live.shape}, got {leaf.shape}")
             if np.issubdtype(leaf.dtype, np.floating):
-                bad = ~np.isfinite(leaf).reshape(*live.shape, -1).all(-1)
-                refuse(bad & live, f"{name} must be finite, got NaN or infinity")
+                bad = ~np.isfinite(leaf).reshape(*given.shape, -1).all(-1)
+                refuse(bad & given, f"{name} must be finite, got NaN or infinity")
     for name, twin in choices.twins.items():
         if (twin.items is None) == (twin.context is None):
             raise ValueError(

@@ -54,6 +54,9 @@ class Reading(abc.ABC):
 
 def _softmax(logits: Array, available: Array) -> Array:
     parts = pieces(jnp.where(available, logits, LOW))
+    if len(parts) == 2:  # a pair: one exponential serves both
+        first = jax.nn.sigmoid(parts[0] - parts[1])
+        return joined([first, 1 - first]) * available
     top = jax.lax.stop_gradient(highest(parts))
     powers = [jnp.exp(part - top) for part in parts]
     mass = total(powers)
@@ -63,6 +66,10 @@ def _softmax(logits: Array, available: Array) -> Array:
 def log_softmax(logits: Array, available: Array) -> Array:
     """log of the softmax over available alternatives, `[..., K]`; very negative where unavailable."""
     parts = pieces(jnp.where(available, logits, LOW))
+    if len(parts) == 2:
+        apart = parts[0] - parts[1]
+        rest = jnp.log(1 + jnp.exp(-jnp.abs(apart)))  # log1p would be exact to the last digit, and twice as slow
+        return joined([jnp.minimum(apart, 0) - rest, jnp.minimum(-apart, 0) - rest])
     top = jax.lax.stop_gradient(highest(parts))
     mass = top + jnp.log(total([jnp.exp(part - top) for part in parts]))
     return joined([part - mass for part in parts])
@@ -86,8 +93,12 @@ class Hard(Reading):
 
     def decide(self, rewards, available, log_ref):
         rewards = jnp.where(available, jax.lax.stop_gradient(rewards), -jnp.inf)
-        top = highest(pieces(rewards))
-        best = [jnp.asarray(part == top, rewards.dtype) for part in pieces(rewards)]
+        parts = pieces(rewards)
+        if len(parts) == 2:
+            first = jnp.where(parts[0] > parts[1], 1.0, jnp.where(parts[0] < parts[1], 0.0, 0.5)).astype(rewards.dtype)
+            return joined([first, 1 - first])
+        top = highest(parts)
+        best = [jnp.asarray(part == top, rewards.dtype) for part in parts]
         share = 1 / jnp.maximum(total(best), 1)
         return joined([part * share for part in best]) * available
 

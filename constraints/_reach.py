@@ -14,13 +14,14 @@ from __future__ import annotations
 
 import dataclasses
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 
 from ._choices import Choices
 from ._constraint import Constraint, Statistics
 from ._parity import Parity
-from ._rate import RateConstraint
+from ._rate import Members, RateConstraint
 
 SMALL = 30  # a rate of fewer alternatives than this says little; it is reported, never dropped
 
@@ -75,6 +76,12 @@ def reach(constraint: Constraint, choices: Choices) -> tuple[Reach, ...]:
     return tuple(_reach(part, affine, choices) for part, affine in rates if affine is not None)
 
 
+@jax.jit
+def _prepare(constraint: RateConstraint, choices: Choices) -> Members:
+    """As one program, not an operation at a time."""
+    return constraint.prepare(choices)
+
+
 def _reach(constraint: RateConstraint, affine: tuple[float, float], choices: Choices) -> Reach:
     for name in constraint.twins():
         if name not in choices.twins:
@@ -82,7 +89,7 @@ def _reach(constraint: RateConstraint, affine: tuple[float, float], choices: Cho
     names, (offset, slope) = constraint.cells(), affine
     cells = len(names)
     groups = len(constraint.groups()) if isinstance(constraint, Parity) else 1
-    rows = constraint.prepare(choices)
+    rows = _prepare(constraint, choices)
     cell, share = np.asarray(rows.cell), np.asarray(rows.share, float)
     mass = np.bincount(cell.ravel(), share.ravel(), cells + 1)
     scale = np.append(1 / np.where(mass[:cells] > 0, mass[:cells], 1), 0)

@@ -7,8 +7,10 @@ pareto      not dominated by a feasible member of the same seed on the selection
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import platform
+from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -22,7 +24,7 @@ from jax import Array
 import constraints as ct
 from constraints import Choices, Constraint, RateConstraint
 
-from . import metrics, models
+from . import devices, metrics, models
 from .data import Coding, Dataset, write_units
 from .errors import DataError
 from .files import replacing, write_json
@@ -134,14 +136,14 @@ def judge(
     parts = PARTS[settings.dual_data]
     population: Any = None if data.population is None else data.population.dataset()
     with jax.enable_x64(True):
-        figure = jax.jit(lambda own, choices: _figures(model, constraint, own, choices))
+        doubled = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
         largest = max(len(rows) for view in views for rows in view.rows.values())  # one shape, one compilation
         for part in [*parts, *(["population"] if population else [])]:
             for s, view in enumerate(views):
                 own, rows = (data, view.rows[part]) if part in parts else (population, None)
                 choices = own.choices(view.coding, rows, twins=constraint.twins(), dtype=np.float64).pad(largest)
-                members = jax.tree.map(lambda leaf, s=s: jnp.asarray(leaf[s], jnp.float64), solution)
-                figures[part, s] = jax.tree.map(np.asarray, figure(members, choices))
+                members = jax.tree.map(lambda leaf, s=s: np.asarray(leaf[s], np.float64), solution)
+                figures[part, s] = jax.tree.map(np.asarray, _judge(model)(doubled, members, choices))
     names = [part.name() for part in constraint.parts()]
     knows = population is not None and data.population.constraint == constraint.name()
     cells = [
@@ -203,12 +205,17 @@ def judge(
     table = pd.DataFrame(records)
     table["pareto"] = pareto(table)
     order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]
-    step = settings.every * np.arange(1, np.asarray(trace.loss).shape[2] + 1)
+    step = settings.every * np.arange(np.asarray(trace.loss).shape[2])
     fields = {"loss": trace.loss, "gap": trace.gap, "violation": trace.violation, "multiplier": trace.multipliers}
     fields |= {**trace.kkt._asdict(), "capped": trace.capped}
     traces = {name: np.stack([np.asarray(values)[s, b] for s, b in order]) for name, values in fields.items()}
     manifest = _manifest(data, constraint, cells, constraints, views, model, settings)
     return Frontier(table, trained, {"step": step, **traces}, manifest)
+
+
+@functools.lru_cache(maxsize=16)
+def _judge(model: models.Model) -> Callable[..., Any]:
+    return jax.jit(functools.partial(_figures, model), compiler_options=devices.options())
 
 
 def _figures(model: models.Model, constraint: Constraint, members: Solution, choices: Choices) -> dict[str, Array]:

@@ -31,7 +31,7 @@ class Model(abc.ABC):
 
     @abc.abstractmethod
     def apply(self, params: Any, choices: Choices) -> Array:
-        """Rewards `[n, K]`; pure, each alternative scored on its own."""
+        """Rewards `[n, J]` of the alternatives that have items; pure, each alternative scored on its own."""
 
     def prepare(self, choices: Choices) -> Choices:
         """The same choices with what can be computed once, before training: `apply` gives the same rewards on them."""
@@ -40,7 +40,9 @@ class Model(abc.ABC):
 
 def rewards(model: Model, params: Any, choices: Choices) -> Array:
     """Rewards `[n, K]` of the model, 0 for the outside option."""
-    return jnp.where(choices.outside, 0, model.apply(params, choices))
+    inside = model.apply(params, choices)
+    inside = jnp.pad(inside, ((0, 0), (0, choices.shape[1] - inside.shape[1])))
+    return jnp.where(choices.outside, 0, inside)
 
 
 def twin_rewards(model: Model, params: Any, choices: Choices, names: Iterable[str]) -> dict[str, Array]:
@@ -80,14 +82,15 @@ class Linear(Model):
     def apply(self, params, choices):
         if choices.context is None:
             weights = jnp.concatenate([params[part].ravel() for part in ("item", "context", "cross") if part in params])
-            return params["intercept"] + choices.items @ weights
+            return params["intercept"] + jnp.tensordot(weights, choices.items, (0, -1))  # weights first: see prepare
         value = (params["intercept"] + choices.context @ params["context"])[:, None]
         taste = params["item"] + choices.context @ params["cross"].T
         return value + jnp.einsum("nkd,nd->nk", choices.items, taste)
 
     def prepare(self, choices):
         """Products of features and context become features, unless they are too many: one matrix product serves all
-        members of a sweep, which is many times faster than a taste per chooser and member."""
+        members of a sweep, which is many times faster than a taste per chooser and member. Members come first in that
+        product: with the choices last, no step transposes."""
         if choices.context is None or choices.items.shape[-1] * choices.context.shape[-1] > CROSSED:
             return choices
         twins = {}
@@ -107,10 +110,10 @@ def _crossed(items: Array, context: Array) -> Array:
 
 
 def features(choices: Choices) -> Array:
-    """What a network sees of each alternative: its features and the context, side by side, `[n, K, d + c]`."""
+    """What a network sees of each alternative: its features and the context, side by side, `[n, J, d + c]`."""
     if choices.context is None:
         return choices.items
-    context = jnp.broadcast_to(choices.context[:, None], (*choices.shape, choices.context.shape[-1]))
+    context = jnp.broadcast_to(choices.context[:, None], (*choices.items.shape[:2], choices.context.shape[-1]))
     return jnp.concatenate([choices.items, context], axis=-1)
 
 
@@ -148,11 +151,11 @@ class FlaxModel(Model):
     def apply(self, params, choices):
         if isinstance(self.module, nn.Module):
             output: Any = self.module.apply({"params": params}, features(choices))
-            return _score(output, choices.shape)
+            return _score(output, choices.items.shape[:2])
         make: Any = self.module
         skeleton, state = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
         nnx.replace_by_pure_dict(state, params)
-        return _score(nnx.merge(skeleton, state)(features(choices)), choices.shape)
+        return _score(nnx.merge(skeleton, state)(features(choices)), choices.items.shape[:2])
 
     @staticmethod
     def _only_params(others: set[str]) -> None:

@@ -29,8 +29,9 @@ from . import devices, models
 from .checkpoint import Keeper
 from .errors import UsageError
 from .judge import status_of
+from .lagrangian import KKT
 from .sweep import check_bounds
-from .training import Data, Game, Look, Member, Prepared, Settings, Tally
+from .training import Data, Game, Look, Member, Prepared, Settings, Step, Tally
 
 AHEAD = 2  # shards that are read while the device works
 
@@ -61,9 +62,8 @@ class _Position(NamedTuple):
     """Everything that the next shard needs to find; a pytree that a checkpoint holds."""
 
     member: Member
-    kkt: Any
     tally: Tally  # of the shards that the look of this pass has seen
-    looks: Look  # [passes, ...] filled as far as passes have ended
+    looks: Look  # [passes, ...] filled as far as passes have come
 
 
 def train(
@@ -115,8 +115,8 @@ class _Stream:
         self.census = devices.compiled(mesh, self._census, [choices], ())
         self.start = devices.compiled(mesh, self._start, [choices], ())
         self.enter = devices.compiled(mesh, self._enter, [(), (), choices], ())
-        self.play = devices.compiled(mesh, self._play, [(), (), (), choices], ())
-        self.count = devices.compiled(mesh, self._count, [(), (), (), choices], ())
+        self.play = devices.compiled(mesh, self._play, [(), (), (), (), choices], ())
+        self.count = devices.compiled(mesh, self._count, [(), (), (), (), choices], ())
         self.look = devices.compiled(mesh, self._look, [(), (), (), (), choices], ())
         self.population = None
         for shard in self._read(range(len(shards))):
@@ -153,10 +153,10 @@ class _Stream:
             yield placed
 
     def _visits(self, stage: int) -> list[int]:
-        """Which shard is visited when: every pass plays all of them in a fresh order, then looks at all of them."""
+        """Which shard is visited when: every pass looks at all of them, then plays all of them in a fresh order."""
         count = len(self.shards)
         orders = [np.random.default_rng([self.seed, stage, p]).permutation(count) for p in range(self.passes)]
-        return [int(index) for order in orders for index in [*order, *range(count)]]
+        return [int(index) for order in orders for index in [*range(count), *order]]
 
     # Programs ---------------------------------------------------------------------------------------------------------
 
@@ -172,17 +172,16 @@ class _Stream:
         """Before the first shard of a stage."""
         own = self.game.prepared(self.constraint, shard)
         tally = jax.eval_shape(lambda: self.game.tally(member.game.params, self.constraint, own))
-        kkt = jax.eval_shape(lambda: self.game.play(member, self.constraint, own, None)[1])
+        step = jax.eval_shape(lambda: self.game.play(member, self.constraint, own, None)[1])
 
-        def look(tally, kkt):
+        def look(tally, step):
             asked, data = Statistics(tally.hard, own.masses), self.game.model.prepare(shard)
-            return self.game.look(member, kkt, self.constraint, tally, own.weight, asked, data)[1]
+            return self.game.look(member, step, self.constraint, tally, own.weight, asked, data)[1]
 
-        zeros = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), (tally, kkt))
         looks = jax.tree.map(
-            lambda leaf: jnp.zeros((self.passes, *leaf.shape), leaf.dtype), jax.eval_shape(look, tally, kkt)
+            lambda leaf: jnp.zeros((self.passes, *leaf.shape), leaf.dtype), jax.eval_shape(look, tally, step)
         )
-        return _Position(member, zeros[1], zeros[0], looks)
+        return _Position(member, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tally), looks)
 
     def _start(self, shard: Choices) -> _Position:
         init_key, key = jax.random.split(jax.random.key(self.seed))
@@ -193,21 +192,30 @@ class _Stream:
     def _enter(self, pilot: Member, constraint: Constraint, shard: Choices) -> _Position:
         return self._position(self.game.enter(pilot, constraint, Data(shard, shard)), shard)
 
-    def _play(self, now: _Position, constraint: Constraint, population: Any, shard: Choices) -> _Position:
-        member, kkt = self.game.play(now.member, constraint, self._own(constraint, population, shard), None)
-        return now._replace(member=member, kkt=kkt)
+    def _play(self, now: _Position, constraint: Constraint, population: Any, position: Array, shard: Choices):
+        member, step = self.game.play(now.member, constraint, self._own(constraint, population, shard), None)
+        index, place = jnp.divmod(position, 2 * len(self.shards))
+        index = jnp.where(place == len(self.shards), index, self.passes)  # only the first of a pass starts at its look
+        seen = jax.tree.map(
+            lambda all_, one: all_.at[index].set(one, mode="drop"),
+            (now.looks.kkt, now.looks.capped),
+            (step.kkt, step.capped),
+        )
+        return now._replace(member=member, looks=now.looks._replace(kkt=seen[0], capped=seen[1]))
 
-    def _count(self, now: _Position, constraint: Constraint, population: Any, shard: Choices) -> _Position:
+    def _count(self, now: _Position, constraint: Constraint, population: Any, position: Array, shard: Choices):
         own = self._own(constraint, population, shard)
         tally = self.game.tally(now.member.game.params, constraint, own)
         return now._replace(tally=jax.tree.map(jnp.add, now.tally, tally))
 
-    def _look(self, now: _Position, constraint: Constraint, population: Any, index: Array, selection: Choices):
+    def _look(self, now: _Position, constraint: Constraint, population: Any, position: Array, selection: Choices):
         masses, weight = population
         asked, data = Statistics(now.tally.hard, masses), self.game.model.prepare(selection)
-        member, look = self.game.look(now.member, now.kkt, constraint, now.tally, weight, asked, data)
+        nothing = Step(jax.tree.map(jnp.zeros_like, KKT(weight, weight, weight)), jnp.asarray(False), None, None)
+        best, look = self.game.look(now.member, nothing, constraint, now.tally, weight, asked, data)
+        index = position // (2 * len(self.shards))
         looks = jax.tree.map(lambda all_, one: all_.at[index].set(one), now.looks, look)
-        return _Position(member, now.kkt, jax.tree.map(jnp.zeros_like, now.tally), looks)
+        return _Position(now.member._replace(best=best), jax.tree.map(jnp.zeros_like, now.tally), looks)
 
     # Passes -----------------------------------------------------------------------------------------------------------
 
@@ -221,12 +229,14 @@ class _Stream:
             position, now = keeper.newest(name, begin, self.whole)
             for shard in self._read(visits[number][position:]):
                 progress(number * len(visits[0]) + position, total)
-                phase = self.play if position // count % 2 == 0 else self.count
-                now = phase(now, constraint, self.population, shard)
+                place = np.int32(position)
+                if position // count % 2 == 1:
+                    now = self.play(now, constraint, self.population, place, shard)
+                else:
+                    now = self.count(now, constraint, self.population, place, shard)
+                    if position % (2 * count) == count - 1:
+                        now = self.look(now, constraint, self.population, place, self.selection)
                 position += 1
-                if position % (2 * count) == 0:
-                    index = np.int32(position // (2 * count) - 1)
-                    now = self.look(now, constraint, self.population, index, self.selection)
                 if position % save_every == 0 or position == len(visits[number]):
                     keeper.keep(name, position, now)
             return now

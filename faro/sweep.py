@@ -9,6 +9,7 @@ data per seed (split, coded on its own train part, padded to one shape)
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import math
@@ -34,7 +35,7 @@ from .errors import DataError, UsageError
 from .judge import Frontier, View, judge
 from .solutions import choose
 from .trained import TrainedModel
-from .training import Data, Game, Look, Member, Settings
+from .training import Best, Data, Game, Look, Member, Settings
 
 Progress = Callable[[int, int], None]  # (done, total)
 STRETCHES = 10  # calls of the compiled program, and checkpoints, per sweep
@@ -44,38 +45,44 @@ UNCONSTRAINED = float("inf")  # the bound of the members that are not constraine
 
 
 class Sweep:
-    """The compiled programs of one sweep, partitioned on a mesh: bounds on one axis, choices on the other.
+    """The compiled programs of a sweep, partitioned on a mesh: bounds on one axis, choices on the other.
 
-    `traced` counts how often each was traced: once, whatever the grid and the mesh.
+    They serve every sweep of the same game and shapes in this process (`Sweep.of`). `traced` counts how often each was
+    traced: once, whatever the grid, the mesh and the data set.
     """
 
-    def __init__(
-        self, model: models.Model, settings: Settings, constraint: Constraint, mesh: Mesh, rows: int | None = None
-    ):
-        self.game = Game(model, settings, rows)
-        self.constraint = constraint
+    def __init__(self, game: Game, mesh: Mesh):
+        self.game = game
         self.mesh = mesh
-        self.rounds = -(-settings.rounds // STRETCHES)  # per call of `advance`
-        self.keep = settings.solution != "best"
+        self.rounds = -(-game.settings.rounds // STRETCHES)  # per call of `advance`
+        self.keep = game.settings.solution != "best"
         self.traced = {"start": 0, "advance": 0}
         lanes, members, choices = (devices.SWEEP,), (None, devices.SWEEP), (None, devices.DATA)
-        self.start = devices.compiled(mesh, self._start, [(), choices], ())
-        self.enter = devices.compiled(mesh, self._enter, [(), lanes, choices], members)
+        self.start = devices.compiled(mesh, self._start, [(), (), choices], ())
+        self.enter = devices.compiled(mesh, self._enter, [(), lanes], members)
         self.advance = devices.compiled(mesh, self._advance, [members, lanes, choices], members)
 
-    def _start(self, seeds: Array, data: Data) -> tuple[Member, Look]:
+    @classmethod
+    def of(cls, game: Game, mesh: Mesh) -> Sweep:
+        """The programs of this game, compiled before if there was a sweep like it."""
+        try:
+            return _kept(game, mesh)
+        except TypeError:  # a model that cannot be hashed is not known again
+            return cls(game, mesh)
+
+    def _start(self, seeds: Array, constraint: Constraint, data: Data) -> tuple[Best, Look, Member]:
+        """Of every seed: what its unconstrained member returns, its looks, and the member that begins the game."""
         self.traced["start"] += 1
 
-        def pilot(seed, own):
-            return self.game.start(jax.random.key(seed), self.constraint, own, self.rounds * STRETCHES)
+        def of_seed(seed, own):
+            pilot, looks = self.game.start(jax.random.key(seed), constraint, own, self.rounds * STRETCHES)
+            return pilot.best, looks, self.game.enter(pilot, constraint, own)
 
-        return jax.vmap(pilot)(seeds, data)
+        return jax.vmap(of_seed)(seeds, data)
 
-    def _enter(self, pilots: Member, members: Constraint, data: Data) -> Member:
-        def of_seed(pilot, own):
-            return jax.vmap(lambda constraint: self.game.enter(pilot, constraint, own))(members)
-
-        return jax.vmap(of_seed)(pilots, data)
+    def _enter(self, entered: Member, members: Constraint) -> Member:
+        """One of them for every constraint of the grid."""
+        return jax.vmap(lambda own: jax.vmap(lambda _: own)(members))(entered)
 
     def _advance(self, states: Member, members: Constraint, data: Data) -> tuple[Member, Look]:
         self.traced["advance"] += 1
@@ -98,6 +105,11 @@ class Sweep:
         states, look = jax.vmap(of_seed)(states, data)
         spaced = np.unique(np.linspace(0, self.rounds, KEPT + 1)[1:].astype(int) - 1)
         return states, look._replace(params=jax.tree.map(lambda leaf: leaf[:, :, spaced], look.params))
+
+
+@functools.lru_cache(maxsize=16)
+def _kept(game: Game, mesh: Mesh) -> Sweep:
+    return Sweep(game, mesh)
 
 
 def frontier(
@@ -187,7 +199,7 @@ def fit_for(constraint: Constraint, choices: Choices, where: str) -> list[str]:
     for name in constraint.twins():
         twin = choices.twins[name]
         tree, axis = (twin.items, 2) if twin.items is not None else (twin.context, 1)
-        if all(bool(jnp.all(leaf == jnp.take(leaf, jnp.array([0]), axis))) for leaf in jax.tree.leaves(tree)):
+        if all(np.all(leaf == np.take(leaf, [0], axis)) for leaf in map(np.asarray, jax.tree.leaves(tree))):
             raise UsageError(
                 f"{constraint.name()}: the twins of {name!r} look alike to the model, so it is 0 for every model; "
                 f"make {name!r} a feature, or choose another constraint"
@@ -264,7 +276,8 @@ class _Run:
                 notes += [note] if note not in notes else []
         keeper = Keeper(None if folder is None else folder / ".progress", f"{self.fingerprint} {self.mesh.shape}")
         rows = max(own.train.shape[0] for own in members)
-        sweep = Sweep(self.model, self.settings, self.constraint, self.mesh, rows)
+        sweep = Sweep.of(Game(self.model, self.settings, rows), self.mesh)
+        before = dict(sweep.traced)
         if self.settings.solver == "exact":
             constraints, best, trace = self._solve(views, progress)
         else:
@@ -281,7 +294,7 @@ class _Run:
             command=command,
             fingerprint=self.fingerprint,
             resumed=keeper.resumed,
-            traced=sweep.traced,
+            traced={program: count - before[program] for program, count in sweep.traced.items()},
             seconds=round(time.perf_counter() - began, 2),
         )
         if folder is not None and devices.first():
@@ -320,13 +333,13 @@ class _Run:
         whole, members = devices.on(self.mesh), devices.on(self.mesh, None, devices.SWEEP)
         data = devices.place(data, devices.on(self.mesh, None, devices.DATA))
         seeds = devices.place(np.asarray(self.seeds), whole)
-        start = keeper.once("start", lambda: sweep.start(seeds, data), whole)
-        pilots, pilot_looks = start[0], devices.fetch(start[1])
-        pilot_best = devices.fetch(pilots.best)
+        real = jnp.result_type(float)
+        lowest = jax.tree.map(lambda leaf: np.asarray(leaf, real), self.constraint)
+        *pilots, entered = keeper.once("start", lambda: sweep.start(seeds, lowest, data), whole)
+        pilot_best, pilot_looks = devices.fetch(pilots)
         constraints = self.grid(float(np.max(pilot_best.gap, -1).mean()))
         spare = -len(constraints) % self.mesh.shape[devices.SWEEP]  # every device has the same number of members
         padded = [*constraints, *[constraints[-1]] * spare]
-        real = jnp.result_type(float)
         lanes = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf, real) for leaf in leaves]), *padded)
         lanes = devices.place(lanes, devices.on(self.mesh, devices.SWEEP))
         states: Any = None
@@ -335,8 +348,7 @@ class _Run:
             progress(stretch + 1, STRETCHES + 2)
 
             def play(states=states):
-                entered = sweep.enter(pilots, lanes, data) if states is None else states
-                return sweep.advance(entered, lanes, data)
+                return sweep.advance(sweep.enter(entered, lanes) if states is None else states, lanes, data)
 
             states, look = jax.block_until_ready(keeper.once(f"stretch{stretch}", play, members))
             looks.append(devices.fetch(look))
@@ -355,7 +367,7 @@ def _choices(data: Dataset, view: View, part: str, constraint: Constraint, dtype
     rows = view.rows[part]
     choices = data.choices(view.coding, rows, twins=constraint.twins(), dtype=dtype)
     weight = data.parsed.weight[rows]
-    return choices.replace(weight=jnp.asarray(weight / weight.mean(), choices.weight.dtype))
+    return choices.replace(weight=np.asarray(weight / weight.mean(), choices.weight.dtype))
 
 
 def _somebody_counts(data: Dataset, view: View) -> None:

@@ -1,9 +1,10 @@
 """Training one member of a sweep: the two-player game on choices, and which of its iterates is returned.
 
 A member is trained in two stages: `start` finds the unconstrained optimum, from which every bound of the sweep begins;
-`advance` plays rounds of the constrained game. A round is `every` steps and one look at the whole train and selection
-parts. What is returned is chosen, not last: among the looks whose hard train gap is within the bound and where at most
-`max_ties` of the choices are decided by a tie, the one with the lowest selection loss. Everything here is pure and
+`advance` plays rounds of the constrained game. A round is one look at the whole train and selection parts and `every`
+steps from there; where a step sees all of train anyway, the look shares its pass. What is returned is chosen, not
+last: among the looks whose hard train gap is within the bound and where at most `max_ties` of the choices are decided
+by a tie, the one with the lowest selection loss. Everything here is pure and
 un-batched: a sweep is `vmap` over the constraint's leaves and over seeds.
 """
 
@@ -49,7 +50,7 @@ class Look(NamedTuple):
     violation: Array  # [m] hard
     multipliers: Array  # [m]
     ties: Array
-    kkt: KKT  # of the last step before the look, at the parameters that it started from
+    kkt: KKT  # of the step from here
     capped: Array  # bool: then a violated row's multiplier could grow no more
     params: Any = None  # the iterate, where `advance` is told to keep it
 
@@ -61,7 +62,7 @@ class Best(NamedTuple):
     candidate: Array  # bool: within the bound, with few ties
     merit: Array  # the lower, the better: selection loss of a candidate, else by how much the gap exceeds the bound
     gap: Array  # [P] its hard gap
-    finite: Array  # bool: whether any look was finite
+    finite: Array  # bool: whether the newest look was finite
     smallest_gap: Array  # [P] the smallest gap of any look with few ties
 
 
@@ -74,6 +75,15 @@ class Member(NamedTuple):
     key: Array
     played: Array  # steps so far
     scale: Array  # [m] what a unit of each multiplier is, see `Game.scale`
+
+
+class Step(NamedTuple):
+    """What the first step of a round saw, at the parameters from which the round starts."""
+
+    kkt: Any  # KKT
+    capped: Any
+    seen: Any  # Tally of the choices of the step
+    held: Any  # hard sums that the dual player held against the bound, before they were smoothed
 
 
 class Tally(NamedTuple):
@@ -162,13 +172,17 @@ class Game:
         train = self.prepared(constraint, data.train)
         dual = None if data.dual is None else self.prepared(constraint, data.dual)
 
+        asked, params_of = dual or train, lambda member: member.game.params
+
         def round_(member: Member, _):
-            member, last = self.play(member, constraint, train, dual)
-            tally, asked = self.tally(member.game.params, constraint, train), dual or train
-            hard = tally.hard if dual is None else self.tally(member.game.params, constraint, dual).hard
+            after, step = self.play(member, constraint, train, dual)
+            tally, hard = step.seen, step.held
+            if not self._sees_all(train):
+                tally = self.tally(params_of(member), constraint, train)
+                hard = tally.hard if dual is None else self.tally(params_of(member), constraint, dual).hard
             held = Statistics(hard, asked.masses)
-            member, look = self.look(member, last, constraint, tally, train.weight, held, selection)
-            return member, look._replace(params=member.game.params) if keep else look
+            best, look = self.look(member, step, constraint, tally, train.weight, held, selection)
+            return after._replace(best=best), look._replace(params=params_of(member)) if keep else look
 
         return jax.lax.scan(round_, member, length=rounds)
 
@@ -178,12 +192,12 @@ class Game:
 
     def play(
         self, member: Member, constraint: Constraint, train: Prepared, dual: Prepared | None
-    ) -> tuple[Member, tuple[KKT, Array]]:
-        """`every` steps of both players; how far the last one was from a solution, and whether it was capped."""
+    ) -> tuple[Member, Step]:
+        """`every` steps of both players, and what the first of them saw."""
         steps_key, key = jax.random.split(member.key)
-        game, moments, last = self._steps(steps_key, member, constraint, train, dual)
+        game, moments, first = self._steps(steps_key, member, constraint, train, dual)
         played = member.played + self.settings.every
-        return member._replace(game=game, moments=moments, key=key, played=played), last
+        return member._replace(game=game, moments=moments, key=key, played=played), first
 
     def tally(self, params: Any, constraint: Constraint, own: Prepared) -> Tally:
         """What a look needs of these choices."""
@@ -192,15 +206,15 @@ class Game:
     def look(
         self,
         member: Member,
-        last: tuple[KKT, Array],
+        step: Step,
         constraint: Constraint,
         tally: Tally,
         weight: Array,
         asked: Statistics,
         selection,
-    ) -> tuple[Member, Look]:
-        """A look at the member, from the tally of all train choices, their weight, and the hard statistics that are
-        held against the bound."""
+    ) -> tuple[Best, Look]:
+        """A look at the member, and what would be returned now: from the tally of all train choices, their weight, and
+        the hard statistics that are held against the bound."""
         params = member.game.params
         look = Look(
             loss=tally.loss / weight,
@@ -209,10 +223,10 @@ class Game:
             violation=constraint.combine(asked) - constraint.bounds(),
             multipliers=member.game.multipliers,
             ties=tally.ties / weight,
-            kkt=last[0],
-            capped=last[1],
+            kkt=step.kkt,
+            capped=step.capped,
         )
-        return member._replace(best=_better(member.best, params, look, constraint, self.settings.max_ties)), look
+        return _better(member.best, params, look, constraint, self.settings.max_ties), look
 
     def scale(self, params: Any, constraint: Constraint, choices: Choices) -> Array:
         """What a unit of each multiplier is, `[m]`: the dual player's steps do not depend on a constraint's own scale.
@@ -241,7 +255,7 @@ class Game:
             squares = jax.lax.map(lambda sign: optax.tree.norm(pull(sign)[0], squared=True), jnp.where(mine, signs, 0))
             return jnp.sqrt(squares.mean() / jnp.maximum(mine.sum(), 1))
 
-        norm = jnp.stack([of_part(part) for part in range(len(constraint.parts()))])[owner]
+        norm = jax.lax.map(of_part, jnp.arange(len(constraint.parts())))[owner]
         return jnp.where(norm > 0, jnp.clip(USUAL / jnp.where(norm > 0, norm, 1), 1 / STEEPEST, STEEPEST), 1)
 
     def temperature(self, played: Any) -> Any:
@@ -258,6 +272,11 @@ class Game:
         dual = lagrangian.nupi(s.dual_rate * scale**2, proportional * scale**2, cap=s.cap * scale)
         return lagrangian.Lagrangian(evaluate, optax.adam(rate), dual)
 
+    def _sees_all(self, train: Prepared) -> bool:
+        """Whether every step sees all of train as a look would."""
+        n = self.rows or train.choices.shape[0]
+        return (self.settings.batch or n) >= n and self.shards == 1 and self.settings.compute == "float32"
+
     def _steps(self, key, member, constraint, train, dual):
         """`every` steps of both players. Rates come from fixed population masses, so minibatch rates are unbiased."""
         s, n = self.settings, self.rows or train.choices.shape[0]
@@ -266,8 +285,8 @@ class Game:
         whole = one_batch and self.shards == 1
 
         def evaluate(params, moments, temperature, own, scale):
-            tally = self._tally(params, constraint, own, temperature, s.compute)
-            tally = jax.tree.map(lambda leaf: scale * leaf, tally)
+            seen = self._tally(params, constraint, own, temperature, s.compute)
+            tally = jax.tree.map(lambda leaf: scale * leaf, seen)
             decay = s.weight_decay / 2 * optax.tree.norm(params, squared=True)
             if dual is None:
                 hard, masses, keep = tally.hard, train.masses, (0.0 if whole else s.memory)
@@ -279,7 +298,8 @@ class Game:
             smooth = jax.tree.map(lambda leaf: leaf / count, mean)
             violation = constraint.combine(Statistics(smooth, masses)) - (1 - s.margin) * constraint.bounds()
             proxy = constraint.combine(Statistics(tally.soft, train.masses))
-            return lagrangian.Evaluation(tally.loss / train.weight + decay, proxy, violation, (mean, count))
+            aux = (mean, count), Step(None, None, seen, hard)
+            return lagrangian.Evaluation(tally.loss / train.weight + decay, proxy, violation, aux)
 
         players = self._players(evaluate, member.scale)
 
@@ -288,13 +308,14 @@ class Game:
             own, scale = (train, 1.0) if one_batch else (train.take(index), n / batch)
             scale *= self.shards
             game, info = players.step(game, jax.lax.stop_gradient(moments), self.temperature(played), own, scale)
-            return (game, info.aux, played + 1), (info.kkt, info.capped)
+            moments, seen = info.aux
+            return (game, moments, played + 1), seen._replace(kkt=info.kkt, capped=info.capped)
 
         order = None if one_batch else _shuffled(key, n, s.every, batch)
-        (game, moments, _), infos = jax.lax.scan(
+        (game, moments, _), steps = jax.lax.scan(
             step, (member.game, member.moments, member.played), order, length=s.every
         )
-        return game, moments, jax.tree.map(lambda leaf: leaf[-1], infos)
+        return game, moments, jax.tree.map(lambda leaf: leaf[0], steps)
 
     def _tally(self, params, constraint, own, temperature, compute="float32") -> Tally:
         """Sums over choices, a microbatch at a time: what backward passes need of one is computed again, not kept."""
@@ -353,6 +374,6 @@ def _better(best: Best, params: Any, look: Look, constraint: Constraint, max_tie
         candidate=best.candidate | candidate,
         merit=jnp.where(wins, merit, best.merit),
         gap=jnp.where(wins, look.gap, best.gap),
-        finite=best.finite | finite,
+        finite=finite,
         smallest_gap=jnp.where(few_ties, jnp.minimum(best.smallest_gap, look.gap), best.smallest_gap),
     )

@@ -1,4 +1,4 @@
-"""What every test shares: deselection of tests that cannot run here, counted and said so; double precision on request.
+"""What every test shares: quick compilation, deselection of what cannot run here, double precision on request.
 
 A test marked `real_data` needs the folder that FARO_DATA names, one marked `gpu` a GPU that jax sees. Under xdist the
 workers deselect, and the controller adds up what they report, so that the summary line counts them all the same.
@@ -6,6 +6,8 @@ workers deselect, and the controller adds up what they report, so that the summa
 
 from __future__ import annotations
 
+import functools
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +15,12 @@ from types import SimpleNamespace
 
 import jax
 import pytest
+
+# Most of the time of tests is compiling, and these emitters took half of that. Processes that tests start inherit the
+# flag. An XLA that does not know a flag ends at once, so newer ones go without until somebody has tried it with them.
+QUICK = "--xla_cpu_use_fusion_emitters=false"
+if jax.__version_info__ < (0, 11) and QUICK not in os.environ.get("XLA_FLAGS", ""):
+    os.environ["XLA_FLAGS"] = f"{QUICK} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 DESELECTED = pytest.StashKey[list[str]]()
 
@@ -67,6 +75,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log):
+    """A file stays on one worker: what its tests share is compiled once. In the order of the files: long ones first."""
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
+@pytest.hookimpl(optionalhook=True)
 def pytest_testnodedown(node, error) -> None:
     reporter = node.config.pluginmanager.get_plugin("terminalreporter")
     if reporter is not None:
@@ -76,12 +93,29 @@ def pytest_testnodedown(node, error) -> None:
         counted += [SimpleNamespace(nodeid=name) for name in names if name not in known]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def collect_once() -> None:
+    """What was imported and compiled before a file stays: later collections of garbage need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def compile_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
     """Most tests run a small program once: their time is compiling. Those marked `whole_run` are worth optimising."""
     quick = request.node.get_closest_marker("whole_run") is None
     jax.config.update("jax_disable_most_optimizations", quick)
     yield
+
+
+@pytest.fixture(scope="module")
+def compiled_once() -> Iterator[None]:
+    """Equal sweeps of a file share their compiled program: what its tests repeat is the computation."""
+    from faro import sweep
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(sweep, "Sweep", functools.cache(sweep.Sweep))
+        yield
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 Gaps are computed again with pandas alone, from the table that a saved model's `score` gives.
 """
 
-import functools
 import os
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -144,17 +144,13 @@ def small(people=100, change=None) -> Dataset:
     return Dataset.from_table(frame, demonstration.SCHEMA, name="small", defaults=demonstration.DEFAULTS)
 
 
-QUICK = Settings(steps=60)
-
-
-@pytest.fixture
-def compiled_once(monkeypatch):
-    """Equal sweeps share their compiled program: what a test repeats is the computation."""
-    monkeypatch.setattr(sweep, "Sweep", functools.cache(sweep.Sweep))
+QUICK = Settings(steps=60, batch=64)  # minibatches: then what a killed sweep goes on with includes the key
+GRID: dict[str, Any] = {"bounds": [0.05, 0.2], "seeds": 2, "settings": QUICK}
+ONE: dict[str, Any] = {"bounds": [0.1], "seeds": 1, "settings": QUICK}
 
 
 @pytest.mark.parametrize(("bounds", "seeds"), [([0.1], 1), (7, [5, 2])])
-def test_a_sweep_is_one_program(bounds, seeds):
+def test_a_sweep_is_one_program(bounds, seeds, compiled_once):
     run = faro.frontier(small(), bounds=bounds, seeds=seeds, settings=QUICK)
     assert run.manifest["traced"] == {"start": 1, "advance": 1}
     assert len(run.table) == (2 if seeds == 1 else 16)
@@ -163,10 +159,11 @@ def test_a_sweep_is_one_program(bounds, seeds):
 def test_a_member_of_a_sweep_is_the_member_trained_alone(x64):
     """The first bound of the second seed, so that no axis can be taken for the other."""
     data = small()
-    run = faro.frontier(data, bounds=[0.05, 0.2], seeds=[0, 4], settings=QUICK)
+    settings = Settings(steps=60)
+    run = faro.frontier(data, bounds=[0.05, 0.2], seeds=[0, 4], settings=settings)
     (index,) = np.flatnonzero((run.table["bound"] == 0.05) & (run.table["seed"] == 4))
     row, model = run.table.to_dict("records")[index], run.models[index]
-    alone = faro.train(data, bound=0.05, seed=4, settings=QUICK)
+    alone = faro.train(data, bound=0.05, seed=4, settings=settings)
     assert alone.params.keys() == model.params.keys()
     for name, leaf in alone.params.items():
         np.testing.assert_allclose(leaf, model.params[name], atol=1e-4, err_msg=name)
@@ -189,8 +186,7 @@ def test_the_people_of_the_gate_change_nothing(compiled_once):
         frame.loc[mine, "dialect"] = "B"
         return frame
 
-    grid = {"bounds": [0.05, 0.2], "seeds": 2, "settings": QUICK}
-    pd.testing.assert_frame_equal(faro.frontier(small(change=change), **grid).table, faro.frontier(data, **grid).table)
+    pd.testing.assert_frame_equal(faro.frontier(small(change=change), **GRID).table, faro.frontier(data, **GRID).table)
     for seed in range(3):
         assert gate == set(data.units[data.rows("gate", seed)])
 
@@ -209,6 +205,11 @@ faro.frontier(data, bounds=[0.05, 0.2], seeds=2, settings=Settings(steps=60, bat
 def killed_when(path: Path, folder: Path) -> bool:
     """Run the sweep and kill -9 it as soon as `path` is there; whether it was still running."""
     environment = os.environ | {"PYTHONPATH": str(SOURCE), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as this process
+    environment |= {  # the second process finds what the first has compiled
+        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
     with subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=folder, env=environment) as process:
         while process.poll() is None and not path.exists():
             time.sleep(0.001)
@@ -218,13 +219,12 @@ def killed_when(path: Path, folder: Path) -> bool:
 
 
 def test_a_killed_sweep_goes_on_to_the_same_result(tmp_path, compiled_once, monkeypatch):
-    grid = {"bounds": [0.05, 0.2], "seeds": 2, "settings": Settings(steps=60, batch=64)}  # minibatches: also the key
     whole, out = tmp_path / "whole", tmp_path / "out"
-    faro.frontier(small(), **grid, out=whole)
+    faro.frontier(small(), **GRID, out=whole)
     for path in (".progress/stretch4", "models/bound01-seed0.json"):
         assert killed_when(out / path, tmp_path)
         assert not (out / "manifest.json").exists()  # nothing that looks finished
-    run = faro.frontier(small(), **grid, out=out)
+    run = faro.frontier(small(), **GRID, out=out)
     assert not run.reused
     assert run.manifest["resumed"][:2] == ["start", "stretch0"]
     assert (out / "frontier.csv").read_bytes() == (whole / "frontier.csv").read_bytes()
@@ -237,7 +237,7 @@ def test_a_killed_sweep_goes_on_to_the_same_result(tmp_path, compiled_once, monk
         raise AssertionError("computed again")
 
     monkeypatch.setattr(sweep, "Sweep", compute)
-    again = faro.frontier(small(), **grid, out=out)
+    again = faro.frontier(small(), **GRID, out=out)
     assert again.reused
     pd.testing.assert_frame_equal(again.table, run.table)
     for one, other in zip(again.models, run.models, strict=True):
@@ -247,9 +247,8 @@ def test_a_killed_sweep_goes_on_to_the_same_result(tmp_path, compiled_once, monk
 
 def test_a_sweep_interrupted_anywhere_goes_on_to_the_same_result(tmp_path, compiled_once):
     """Stopped at every third report of progress, then before the pictures."""
-    grid = {"bounds": [0.1], "seeds": 1, "settings": Settings(steps=30)}
     out = tmp_path / "out"
-    whole = faro.frontier(small(), **grid).table
+    whole = faro.frontier(small(), **ONE).table
 
     class Stop(Exception):
         pass
@@ -263,13 +262,13 @@ def test_a_sweep_interrupted_anywhere_goes_on_to_the_same_result(tmp_path, compi
 
     for step in (0, 3, 6, sweep.STRETCHES + 1):
         with pytest.raises(Stop):
-            faro.frontier(small(), **grid, out=out, progress=until(step))
+            faro.frontier(small(), **ONE, out=out, progress=until(step))
         assert not (out / "manifest.json").exists()
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(api.report, "write_report", lambda *_: (_ for _ in ()).throw(Stop()))
         with pytest.raises(Stop):
-            faro.frontier(small(), **grid, out=out)
-    run = faro.frontier(small(), **grid, out=out)  # all that is missing is the page
+            faro.frontier(small(), **ONE, out=out)
+    run = faro.frontier(small(), **ONE, out=out)  # all that is missing is the page
     assert run.reused
     assert {path.name for path in out.iterdir()} == FILES
     pd.testing.assert_frame_equal(run.table, whole)

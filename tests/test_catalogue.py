@@ -1,7 +1,6 @@
 """Every notion of the catalogue: the contract, what must not matter, and training with any number of groups."""
 
 import dataclasses
-import functools
 import itertools
 
 import hypothesis.strategies as st
@@ -16,7 +15,6 @@ from reference import NOTIONS
 import constraints as ct
 import faro
 from constraints.testing import COMMUNITY, GROUP, KIND, example_choices, try_clauses
-from faro import sweep
 from faro.data import Dataset
 from faro.data.schema import Schema
 from faro.errors import DataError
@@ -334,16 +332,8 @@ def crowd(groups, people=1600, each=3):
     return Dataset.from_table(table, Schema.from_dict(schema), name="crowd")
 
 
-@pytest.fixture(scope="module")
-def compiled():
-    """Sweeps of the same shapes, compiled once."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep, "Sweep", functools.cache(sweep.Sweep))
-        yield
-
-
 @pytest.mark.parametrize("groups", [2, 10, 200])
-def test_groups_times_ten_strata_are_swept(groups, compiled):
+def test_groups_times_ten_strata_are_swept(groups, compiled_once):
     """Up to 2000 cells, most of them small: a row for every cell, and the gap that pandas finds."""
     data = crowd(groups)
     constraint = ct.demographic_parity(data.attributes["group"], within=data.attributes["camp"])

@@ -89,7 +89,7 @@ def compare_meshes() -> None:
 @pytest.mark.slow
 def test_eight_devices_give_the_result_of_one(tmp_path):
     """Sweep axis, data axis and both; minibatches; three bounds and an odd number of choices."""
-    flags = "--xla_force_host_platform_device_count=8"
+    flags = f"--xla_force_host_platform_device_count=8 {os.environ.get('XLA_FLAGS', '')}"
     process = started(tmp_path, "compare_meshes()", XLA_FLAGS=flags, JAX_ENABLE_X64="1")
     assert process.wait(300) == 0, (tmp_path / "log").read_text()
 

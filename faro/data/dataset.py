@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
@@ -163,7 +162,8 @@ class Dataset:
     def choices(
         self, coding: Coding, rows: Any = None, *, twins: Sequence[str] = (), dtype: Any = np.float32
     ) -> Choices:
-        """These choices, coded; with twins of the named attributes. Without labels, `chosen` is uniform."""
+        """These choices, coded, as numpy arrays; with twins of the named attributes. Without labels, `chosen` is
+        uniform."""
         dtype = np.dtype(dtype)
         if dtype == np.float64 and not jax.config.read("jax_enable_x64"):
             raise UsageError(f"dtype {dtype} needs jax.config.update('jax_enable_x64', True)")
@@ -171,19 +171,22 @@ class Dataset:
         if not (set(coding.features) <= {*part.items.names, *part.context.names}):
             raise UsageError(f"the coding belongs to other features: {', '.join(coding.features)}")
         items, context = coding.transform(part.items, part.context, dtype)
+        outsiders = np.all(self.parsed.outside[:, -1])  # then the last alternative has no items
+        items = items[:, :-1] if outsiders else items
         chosen = part.available / part.available.sum(1, keepdims=True) if part.chosen is None else part.chosen
-        choices = Choices(
-            items=jnp.asarray(items),
-            context=jnp.asarray(context) if context.shape[1] else None,
-            available=jnp.asarray(part.available),
-            chosen=jnp.asarray(chosen, dtype),
-            weight=jnp.asarray(part.weight, dtype),
-            unit=jnp.asarray(self.unit_codes if rows is None else self.unit_codes[rows]),
-            outside=jnp.asarray(part.outside),
-            attributes={name: jnp.asarray(codes, jnp.int32) for name, codes in part.attributes.items()},
-            log_ref=None if part.log_ref is None else jnp.asarray(part.log_ref, dtype),
-            twins={name: build_twin(self.schema, coding, part, items, context, name) for name in twins},
-        )
+        host: dict[str, Any] = {  # a device is given them once they are padded, stacked and dealt out
+            "items": items,
+            "context": context if context.shape[1] else None,
+            "available": part.available,
+            "chosen": np.asarray(chosen, dtype),
+            "weight": np.asarray(part.weight, dtype),
+            "unit": self.unit_codes if rows is None else self.unit_codes[rows],
+            "outside": part.outside,
+            "attributes": {name: np.asarray(codes, np.int32) for name, codes in part.attributes.items()},
+            "log_ref": None if part.log_ref is None else np.asarray(part.log_ref, dtype),
+            "twins": {name: build_twin(self.schema, coding, part, items, context, name) for name in twins},
+        }
+        choices = Choices(**host)
         check_choices(choices)
         return choices
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import jax.numpy as jnp
 import numpy as np
 
 from constraints import Twin
@@ -18,13 +17,13 @@ from .schema import Schema
 def build_twin(
     schema: Schema, coding: Coding, parsed: Parsed, items: np.ndarray, context: np.ndarray, name: str
 ) -> Twin:
-    """The `Twin` of attribute `name`; `items [n, K, F]` and `context [n, C]` are the coded features."""
+    """The `Twin` of attribute `name`; `items [n, J, F]` and `context [n, C]` are the coded features."""
     spec = schema.attribute(name)
     schema.twin(name)
-    valid = jnp.asarray(supported(schema, parsed, name))
+    valid: Any = supported(schema, parsed, name)
     block, base = (coding.context, context) if spec.chooser else (coding.items, items)
-    live = parsed.context.live if spec.chooser else parsed.items.live
-    tree = jnp.asarray(_set(block, base, live, spec.column, spec.levels))
+    live = parsed.context.live if spec.chooser else parsed.items.live[:, : items.shape[1]]
+    tree = _set(block, base, live, spec.column, spec.levels)
     return Twin(valid=valid, context=tree) if spec.chooser else Twin(valid=valid, items=tree)
 
 

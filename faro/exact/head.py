@@ -77,6 +77,7 @@ class Head:
             raise UsageError(f"{shape[0]} features x {shape[1]} of the context are too many for an exact solve")
         inside = np.asarray(choices.inside)
         items = np.asarray(choices.items)
+        items = np.pad(items, ((0, 0), (0, inside.shape[1] - items.shape[1]), (0, 0)))
         items = items if inside.all() else np.where(inside[..., None], items, 0)
         if intercept is None:
             intercept = bool(np.any(np.asarray(choices.outside & choices.available)))
