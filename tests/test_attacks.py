@@ -182,6 +182,13 @@ def test_nobody_counts_twice_by_another_spelling(audit, pattern):
     assert audit(rows)[:2] == (6, 6)
 
 
+def test_equal_content_is_counted(audit):
+    rows = [row | {"content": "twice" if i in (3, 7) else f"c{i}"} for i, row in enumerate(PEOPLE)]
+    code, _, said = audit(rows)
+    assert (code, "2 units show content that another unit shows too" in said) == (0, True)
+    assert "shows too" not in audit([row | {"content": f"c{i}"} for i, row in enumerate(PEOPLE)])[2]
+
+
 def test_generator_and_checker_spell_alike():
     names = ["7", "007", "7.0", "+7", "-7", "7.5", "1e3", "a  b", "\tA ", "\uff17", "\u212b", "0", "0.0", "", "x7.0"]
     assert [plain(name) for name in names] == [verify.plain(name) for name in names]

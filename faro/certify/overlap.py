@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -33,6 +33,19 @@ def check_spellings(units: Iterable[str], where: str) -> None:
             raise NotIndependentError(
                 f"{where}: units {other[:40]!r} and {name[:40]!r} are one name in two spellings; a unit has one"
             )
+
+
+def sharing_content(columns: Mapping[str, list[str]]) -> int:
+    """How many units show content that another unit shows as well; 0 without a column `content`.
+
+    Equal content need not be one person (two may fill in a form alike), so it is counted, and refused only if the
+    policy says `equal_content = "refuse"`.
+    """
+    owners: dict[str, set[str]] = {}
+    for unit, content in zip(columns.get("unit", []), columns.get("content", []), strict=False):
+        if content:
+            owners.setdefault(content, set()).add(unit)
+    return len({unit for units in owners.values() if len(units) > 1 for unit in units})
 
 
 def check_units(path: str | Path, audit: Audit) -> str:

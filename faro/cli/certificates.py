@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,6 +153,7 @@ def _certify(options: argparse.Namespace) -> int:
             raise UsageError("--html, --junit-xml, --sarif and --markdown are for one certificate, not for a run")
         return _disclose_run(options, policy)
     case = _case(options, policy)
+    _note_content(case.columns or {}, options)
     if options.disclose:
         (found,) = looks.disclose([case], ledger.place(policy, options.ledger), _info())
     else:
@@ -175,6 +176,17 @@ def _certify(options: argparse.Namespace) -> int:
         return 1 if worse else 0
     code = found.verdict.exit_code
     return 0 if code == 3 and options.fail_on == "refuted" else code
+
+
+def _note_content(columns: Mapping[str, list[str]], options: argparse.Namespace) -> None:
+    from ..certify.overlap import sharing_content
+
+    if (shared := sharing_content(columns)) and not options.quiet:
+        print(
+            f"faro: note: {shared} units show content that another unit shows too: are they one person under two "
+            'names? equal_content = "refuse" in the policy refuses them',
+            file=sys.stderr,
+        )
 
 
 def _gate(options: argparse.Namespace) -> int:
@@ -257,7 +269,8 @@ def _ledger(options: argparse.Namespace) -> int:
     from fractions import Fraction
 
     from ..certify import ledger
-    from ..certify.audit import read_audit
+    from ..certify.audit import audit_of
+    from ..certify.columns import read_columns
     from ..certify.policy import read_policy
 
     policy = read_policy(options.policy)
@@ -270,7 +283,9 @@ def _ledger(options: argparse.Namespace) -> int:
             from ..points import first_model, score_gate
 
             table = score_gate(table, first_model(table), policy, options.data)
-        audit = read_audit(table, policy)
+        columns = read_columns(table)
+        audit = audit_of(columns, policy, str(table))
+        _note_content(columns, options)
         ledger.create(place, policy, audit)
         print(json.dumps({"ledger": str(place)}) if options.json else f"{place}: {audit.units} units, no attempt yet")
         return 0
