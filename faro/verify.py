@@ -1692,6 +1692,7 @@ class Result(NamedTuple):
     policy: Policy
     level: Fraction
     assumed: list[str]
+    compared: bool  # whether the model's files were given
 
 
 def verify(
@@ -1749,7 +1750,7 @@ def verify(
     parts = people.audit.parts if people else []
     tuned = f"{verdict}, but of rows of the part {', '.join(map(repr, parts))}: tuning data, no guarantee"
     need(parts in ([], ["gate"], [""]), DEPENDENT, tuned)
-    return Result(verdict, findings, rules, level, assumed)
+    return Result(verdict, findings, rules, level, assumed, bool(models))
 
 
 def _people_of(
@@ -1787,6 +1788,7 @@ def report(result: Result) -> str:
     if result.policy.audited:
         lines.append(f"confidence {1 - float(result.level):.6g}, every {result.policy.estimand} counts alike")
         lines.append(f"assumed: {', '.join(result.assumed)}")
+        lines.append(f"model: {'of these files' if result.compared else 'not compared; give its files with --model'}")
     return "\n".join([*lines, result.verdict])
 
 

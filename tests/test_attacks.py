@@ -236,7 +236,7 @@ def test_names_need_no_encoding_and_begin_no_line(tmp_path, name):
     words = [ROOT / "faro" / "verify.py", *hand.store(tmp_path, rules, PEOPLE, hand.certify(rules, PEOPLE))]
     done = run(tmp_path, *words, env={"PYTHONIOENCODING": "ascii"}, capture_output=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("\n") == 4
+    assert done.stdout.count("\n") == 5
 
 
 def test_a_reason_is_one_line_whatever_a_table_is_called(audit):
@@ -254,6 +254,10 @@ def test_a_reader_gets_the_files_of_a_certificate(audit):
     assert main(list(map(str, words))) == 0
     record = json.loads((audit.folder / "cert.json").read_text())
     assert record["sha256"] in out["html"].read_text()
+    audit(PEOPLE, "--model", audit.folder / "faro.toml")  # any file will do: it is compared, or the report says not
+    assert "of these files" in audit(PEOPLE, "--model", audit.folder / "faro.toml")[2]
+    assert "not compared" in audit(PEOPLE)[2]
+    record = json.loads((audit.folder / "cert.json").read_text())
     (audit.folder / "cert.json").write_text(json.dumps(record | {"sha256": "0" * 64}))
     assert main(list(map(str, words))) == 5
     assert record["sha256"] not in out["html"].read_text()
