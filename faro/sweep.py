@@ -335,22 +335,19 @@ class _Run:
         seeds = devices.place(np.asarray(self.seeds), whole)
         real = jnp.result_type(float)
         lowest = jax.tree.map(lambda leaf: np.asarray(leaf, real), self.constraint)
-        *pilots, entered = keeper.once("start", lambda: sweep.start(seeds, lowest, data), whole)
+        *pilots, entered = keeper.once("start", sweep.start, (seeds, lowest, data), whole)
         pilot_best, pilot_looks = devices.fetch(pilots)
         constraints = self.grid(float(np.max(pilot_best.gap, -1).mean()))
         spare = -len(constraints) % self.mesh.shape[devices.SWEEP]  # every device has the same number of members
         padded = [*constraints, *[constraints[-1]] * spare]
         lanes = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf, real) for leaf in leaves]), *padded)
         lanes = devices.place(lanes, devices.on(self.mesh, devices.SWEEP))
-        states: Any = None
+        states: Any = sweep.enter(entered, lanes)
         looks = []
         for stretch in range(STRETCHES):
             progress(stretch + 1, STRETCHES + 2)
-
-            def play(states=states):
-                return sweep.advance(sweep.enter(entered, lanes) if states is None else states, lanes, data)
-
-            states, look = jax.block_until_ready(keeper.once(f"stretch{stretch}", play, members))
+            stretched = keeper.once(f"stretch{stretch}", sweep.advance, (states, lanes, data), members)
+            states, look = jax.block_until_ready(stretched)
             looks.append(devices.fetch(look))
         iterates = jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *[look.params for look in looks])
         looks = [look._replace(params=None) for look in looks]

@@ -6,7 +6,6 @@ workers deselect, and the controller adds up what they report, so that the summa
 
 from __future__ import annotations
 
-import functools
 import gc
 import os
 from collections.abc import Iterator
@@ -106,16 +105,6 @@ def compile_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
     quick = request.node.get_closest_marker("whole_run") is None
     jax.config.update("jax_disable_most_optimizations", quick)
     yield
-
-
-@pytest.fixture(scope="module")
-def compiled_once() -> Iterator[None]:
-    """Equal sweeps of a file share their compiled program: what its tests repeat is the computation."""
-    from faro import sweep
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep, "Sweep", functools.cache(sweep.Sweep))
-        yield
 
 
 @pytest.fixture
