@@ -70,7 +70,7 @@ def keep_programs() -> None:
 
     On a CPU they are machine code, so the place is named after the versions and what the processor can do.
     """
-    if jax.config.read("jax_compilation_cache_dir") is None:
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
         try:
             features = re.search(r"^(flags|Features)\s*:.*$", Path("/proc/cpuinfo").read_text(), re.M)
         except OSError:
