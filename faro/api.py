@@ -70,6 +70,7 @@ def frontier(
     schema: Any = None,
     mesh: str | None = None,
     baselines: bool = False,
+    memory: int | str | None = None,
     out: str | os.PathLike | None = None,
     overwrite: bool = False,
     command: str = "",
@@ -79,7 +80,8 @@ def frontier(
 
     With `baselines`, what other methods reach on the same data is measured too: `run.baselines`, see `faro.baselines`.
     A run that `out` already holds is read, not repeated; one that was killed goes on; another one is a `UsageError`
-    unless `overwrite`. Arguments as for `train`; `bounds` and `seeds` are lists, or how many.
+    unless `overwrite`. Arguments as for `train`; `bounds` and `seeds` are lists, or how many. `memory` bounds, about,
+    what the steps of members may take on each device beside the data, as "2GB".
     """
     data = _dataset(data, schema)
     own = _constraint(data, constraint, attribute, of, within, 0.05)
@@ -91,6 +93,7 @@ def frontier(
         model=make_model(model),
         settings=_settings(settings),
         mesh=mesh,
+        memory=devices.parse_bytes(memory),
         folder=None if out is None else Path(out),
         overwrite=overwrite,
         command=command,
@@ -101,29 +104,21 @@ def frontier(
     there = run.reused and folder is not None and all((folder / name).exists() for name in wanted)
     if there or not devices.first() or not (folder or baselines):
         return run
-    run = _compared(run, data, own, make_model(model), _settings(settings), folder, baselines)
+    sure = uncertainty.measure(run, data, own)
+    if baselines:
+        from . import baselines as others  # scipy's solvers take long to import
+
+        room = devices.parse_bytes(memory)
+        table = others.measure(run, data, own, sure, make_model(model), _settings(settings), memory=room)
+        run = dataclasses.replace(run, baselines=table, reused=False)
+        if folder is not None:
+            others.save(table, folder)
     if folder is not None:
+        sure.save(folder)
         record = report.read_run(folder)
         report.write_pictures(record, folder)
         report.write_report(record, folder)
     return run
-
-
-def _compared(
-    run: Frontier, data: Dataset, constraint: Constraint, model, settings, folder, baselines: bool
-) -> Frontier:
-    """The run with its uncertainty and, if asked for, its baselines, written to the folder if there is one."""
-    sure = uncertainty.measure(run, data, constraint)
-    if folder is not None:
-        sure.save(folder)
-    if not baselines:
-        return run
-    from . import baselines as others  # scipy's solvers take long to import
-
-    table = others.measure(run, data, constraint, sure, model, settings)
-    if folder is not None:
-        others.save(table, folder)
-    return dataclasses.replace(run, baselines=table, reused=False)
 
 
 def make_model(model: str | models.Model) -> models.Model:

@@ -12,8 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import jax
 import pytest
+
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # none: commands would keep programs in the user's cache
+import jax
 
 # Most of the time of tests is compiling, and these emitters took half of that. Processes that tests start inherit the
 # flag. An XLA that does not know a flag ends at once, so newer ones go without until somebody has tried it with them.

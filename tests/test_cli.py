@@ -13,7 +13,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from faro import rescored
+from faro.certify.policy import read_policy
 from faro.cli import main
+from faro.errors import UnprovedError
 from faro.report import read_run
 from faro.report._commands import of_member
 
@@ -366,7 +369,7 @@ def test_a_sweep_writes_everything_and_says_so(finished):
     assert "\x1b" not in done.stdout
     names = {path.name for path in (folder / "out").iterdir()}
     files = {"frontier.csv", "frontier.png", "frontier.svg", "report.html", "traces.npz", "manifest.json", "models"}
-    assert names == files
+    assert names == files | {"uncertainty.csv", "hypervolume.csv"}
     table = pd.read_csv(folder / "out" / "frontier.csv")
     assert table["bound"].tolist() == [np.inf, 0.05, 0.2]
     assert all((folder / "out" / name).exists() for name in table["model"])
@@ -669,7 +672,15 @@ def test_a_run_is_certified_once(run, faro):
         assert code in (1, 3), err
         assert "iid-units" in out
         assert "unchecked" not in out
-    assert faro("certify", "out", "--disclose", *ask)[0] == 6  # retired
+    verdict, asked = code, [*words, "out/models/seed0.units.txt", "--model", f"out/models/{name.name}"]
+    asked += ["--model", f"out/models/{name.stem}.safetensors"]
+    code, out, err = faro("verify", *asked, "--rescore", "t.csv")
+    assert (code, "scored again" in out) == (verdict, True), err
+    assert faro("verify", *words, "out/models/seed0.units.txt", "--rescore", "t.csv")[0] == 2  # with what model?
+    before = Path("out/ledger.jsonl").read_bytes()
+    assert faro("certify", "out", "--disclose", *ask)[0] == 0  # interrupted: what was shown may be shown again
+    assert Path("out/ledger.jsonl").read_bytes() == before
+    _refuses_what_the_model_does_not_give(name)
     assert faro("report", "out")[0] == 0
     assert faro(*SWEEP)[0] == 0  # read again, with its new columns
     bound = certified.loc[certified["pareto"], "bound"].max()
@@ -687,6 +698,20 @@ def test_a_run_is_certified_once(run, faro):
     check = of_member(read_run("out"), int(np.flatnonzero(certified["pareto"])[0]))[3]
     assert check.title == "Check its certificate"
     assert faro(*shlex.split(check.text.replace("\\\n", " "))[1:])[0] in (1, 3)
+
+
+def _refuses_what_the_model_does_not_give(certificate):
+    table, policy = certificate.with_suffix(".csv"), read_policy("out/faro.toml")
+    model = f"out/models/{certificate.name}"
+    scored = pd.read_csv(table, dtype=str, keep_default_na=False)
+    assert rescored.rescore(table, policy, model, "t.csv").rows == len(scored)
+    better = scored.assign(reward=scored["reward"].mask(scored.index == 3, "9.5"))
+    moved = scored.assign(alternative=scored["alternative"].mask(scored.index == 3, "another"))
+    weighted = scored.assign(weight="0.5")
+    for wrong, reason in ((better, "not what the model gives"), (moved, "not in"), (weighted, "other people")):
+        wrong.to_csv("wrong.csv", index=False)
+        with pytest.raises(UnprovedError, match=reason):
+            rescored.rescore("wrong.csv", policy, model, "t.csv")
 
 
 def test_training_units_are_refused_in_an_audit(run, faro):

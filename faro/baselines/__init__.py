@@ -54,6 +54,7 @@ def measure(
     settings: Settings,
     penalties: tuple[float, ...] = PENALTIES,
     steps: tuple[float, ...] = STEPS,
+    memory: int | None = None,
 ) -> pd.DataFrame:
     """The table of baselines.csv: a row per baseline, setting and seed, and with seed "mean" per baseline and setting.
 
@@ -76,7 +77,7 @@ def measure(
             notes[name] = "not defined: the constraint does not compare the groups of one attribute"
     else:
         grid = [("reweighting", np.nan), *grid, *[("group_dro", step) for step in steps]]
-    sources.append(_trained(constraint, data, coded, parts, together, model, settings, grid))
+    sources.append(_trained(constraint, data, coded, parts, together, model, settings, grid, memory))
     rows = [row for source in sources for row in _rows(run, constraint, together, found, *source)]
     rows += [{"baseline": name, "seed": MEAN, "note": note} for name, note in notes.items()]
     return pd.DataFrame(rows)
@@ -150,7 +151,7 @@ def _rewards(model: Any, choices: Choices) -> np.ndarray:
         return np.asarray(models.rewards(model.model, params, choices))
 
 
-def _trained(constraint, data, coded, parts, together, model, settings, grid: Grid) -> Any:
+def _trained(constraint, data, coded, parts, together, model, settings, grid: Grid, memory) -> Any:
     def single(choices: Choices) -> Choices:
         weight = np.asarray(choices.weight)
         choices = choices.replace(weight=weight * np.count_nonzero(weight) / weight.sum())
@@ -166,7 +167,7 @@ def _trained(constraint, data, coded, parts, together, model, settings, grid: Gr
         values("penalty"), np.array([own == "reweighting" for own, _ in grid], np.float32), values("group_dro")
     )
     plain = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), constraint)
-    params = jax.tree.map(np.asarray, train(model, settings, plain, recipes, np.asarray(seeds), stack(members)))
+    params = jax.tree.map(np.asarray, train(model, settings, plain, recipes, np.asarray(seeds), stack(members), memory))
 
     def sums(part: str, seed: int) -> Sums:
         own = jax.tree.map(lambda leaf: np.asarray(leaf[seeds.index(seed)], np.float64)[:, None], params)

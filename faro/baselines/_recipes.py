@@ -12,6 +12,7 @@ group's for group DRO), plus penalty * hard train gap.
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from typing import Any, NamedTuple
 
@@ -24,7 +25,8 @@ from constraints import Choices, Constraint, Hard, Soft, Statistics, read
 
 from .. import devices, metrics, models
 from ..settings import Settings
-from ..training import Data, outcome
+from ..sweep import CACHE
+from ..training import Data, Game, outcome
 from ._groups import belongs, grouping, labels, reweighting
 
 
@@ -55,18 +57,27 @@ class _State(NamedTuple):
 
 
 def train(
-    model: models.Model, settings: Settings, constraint: Constraint, recipes: Recipe, seeds: Any, data: Data
+    model: models.Model,
+    settings: Settings,
+    constraint: Constraint,
+    recipes: Recipe,
+    seeds: Any,
+    data: Data,
+    memory: int | None = None,
 ) -> Any:
-    """Parameters `[S, R, ...]` of a recipe grid `[R]` for seeds `[S]` with their data `[S, ...]`."""
-    return _program(model, settings)(constraint, recipes, seeds, data)
+    """Parameters `[S, R, ...]` of a recipe grid `[R]` for seeds `[S]` with their data `[S, ...]`; steps of what is
+    trained side by side take about `memory` bytes."""
+    return _program(model, settings, memory or devices.memory())(constraint, recipes, seeds, data)
 
 
 @functools.lru_cache(maxsize=16)
-def _program(model: models.Model, settings: Settings) -> Any:
-    return jax.jit(functools.partial(_train, model, settings), compiler_options=devices.options())
+def _program(model: models.Model, settings: Settings, memory: int) -> Any:
+    return jax.jit(functools.partial(_train, model, settings, memory), compiler_options=devices.options())
 
 
-def _train(model: models.Model, s: Settings, constraint: Constraint, recipes: Recipe, seeds: Array, data: Data) -> Any:
+def _train(
+    model: models.Model, s: Settings, memory: int, constraint: Constraint, recipes: Recipe, seeds: Array, data: Data
+) -> Any:
     who = grouping(constraint)
 
     def part(choices: Choices, of: Choices) -> _Part:
@@ -147,11 +158,24 @@ def _train(model: models.Model, s: Settings, constraint: Constraint, recipes: Re
             )
             return jax.lax.scan(round_, start, length=s.rounds)[0].kept
 
-        if isinstance(model, models.Linear) or jax.default_backend() != "cpu":
-            return jax.vmap(of_recipe)(recipes)
-        return jax.lax.map(of_recipe, recipes)
+        return jax.lax.map(of_recipe, recipes, batch_size=at_once)
 
-    return jax.vmap(of_seed)(seeds, data)
+    everybody, at_once = _at_once(model, s, memory, recipes, data)
+    if everybody:
+        return jax.vmap(of_seed)(seeds, data)
+    return jax.lax.map(lambda own: of_seed(*own), (seeds, data))
+
+
+def _at_once(model: models.Model, s: Settings, memory: int, recipes: Recipe, data: Data) -> tuple[bool, int]:
+    """Whether all seeds are trained side by side, and how many recipes of each, as in a sweep; one always is."""
+    seeds, grid = data.train.weight.shape[0], recipes.penalty.shape[0]
+    train = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), data.train)
+    params = jax.eval_shape(lambda own: model.init(jax.random.key(0), own), train)
+    whole = Game(model, dataclasses.replace(s, batch=None, microbatch=None))  # looks see all of train
+    one = whole.footprint(params, train)
+    if not isinstance(model, models.Linear) and jax.default_backend() == "cpu":
+        memory = min(memory, max(one, CACHE))
+    return seeds * grid * one <= memory, max(1, min(grid, memory // one))
 
 
 def _shuffled(key: Array, n: int, steps: int, batch: int) -> Array:

@@ -25,6 +25,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "bounds": (int, float, str, list),
     "seed": (int,),
     "seeds": (int, str, list),
+    "memory": (int, str),
 }
 WORDS = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
 
@@ -74,6 +75,9 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--baselines",
         action="store_true",
         help="also thresholds per group, reweighting, penalties and group DRO, on the same plot; baselines.csv",
+    )
+    many.add_argument(
+        "--memory", metavar="SIZE", help="what steps may take on each device, about, as 2GB: fewer members at a time"
     )
     many.add_argument("--overwrite", action="store_true", help="replace another finished run in --out")
     _output(many)
@@ -275,8 +279,9 @@ def _frontier(options: argparse.Namespace) -> int:
     from .. import api, devices, report
     from ..show import show_frontier
 
-    asked = _configured(options, ("bounds", "seeds"))
+    asked = _configured(options, ("bounds", "seeds", "memory"))
     devices.join()
+    devices.keep_programs()
     asked["out"] = asked.get("out") or f"out/{Path(str(asked['data'])).stem}"
     asked["bounds"] = _bounds(asked.get("bounds", 20))
     asked["seeds"] = _seeds(asked.get("seeds", 3))
