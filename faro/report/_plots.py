@@ -213,7 +213,7 @@ def inline(panel: Panel) -> tuple[str, list[Spot]]:
         Spot(run, point, round(float(x), 2), round(height - float(y), 2))
         for (run, point), (x, y) in zip(found, places, strict=True)
     ]
-    return text, sorted(spots, key=lambda spot: (spot.run, not spot.point.rows, spot.point.rows))
+    return text, sorted(spots, key=lambda spot: (spot.run, spot.point.rows))
 
 
 def write_pictures(run: Run, folder: str | os.PathLike[str]) -> list[Path]:
