@@ -311,10 +311,10 @@ def _members(table: pd.DataFrame, draws: dict[int, Draws], level: float) -> pd.D
             }
     found = [rows[row] for row in sorted(rows)]
     for place, bound in enumerate(dict.fromkeys(table["bound"])):  # the members of a seed are in the order of bounds
-        at = np.flatnonzero((table["bound"] == bound) & np.isfinite(table["dev_accuracy"]))
+        everyone = np.flatnonzero(table["bound"] == bound)
+        measured = everyone[np.isfinite(accuracy[everyone])]
+        at = measured if len(measured) else everyone  # every bound has a row
         some = [draws[seed] for seed in table["seed"].iloc[at]]
-        if not some:
-            continue
         sure = [found[row]["non_dominated"] for row in at if feasible[row]]
         found.append(
             {

@@ -22,7 +22,17 @@ from faro.data import demo as demonstration
 from faro.training import Settings
 
 SOURCE = Path(__file__).parents[1]
-FILES = {"frontier.csv", "frontier.png", "frontier.svg", "report.html", "traces.npz", "manifest.json", "models"}
+FILES = {
+    "uncertainty.csv",
+    "hypervolume.csv",
+    "frontier.csv",
+    "frontier.png",
+    "frontier.svg",
+    "report.html",
+    "traces.npz",
+    "manifest.json",
+    "models",
+}
 
 
 def rate_gap(scored: pd.DataFrame, attribute: str, of: tuple[str, str] | None) -> float:

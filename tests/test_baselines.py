@@ -185,11 +185,29 @@ def test_a_group_without_data_has_the_usual_threshold():
 
 
 @pytest.fixture(scope="module")
-def run():
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("run")
+
+
+@pytest.fixture(scope="module")
+def run(folder):
     data = people()
     own = ct.demographic_parity(data.attributes["group"])
-    made = faro.frontier(data, own, bounds=[0.05, 0.2], seeds=2, settings=SETTINGS, baselines=True)
+    asked = {"bounds": [0.05, 0.2], "seeds": 2, "settings": SETTINGS, "out": folder}
+    assert faro.frontier(data, own, **asked).baselines is None
+    made = faro.frontier(data, own, **asked, baselines=True)
+    again = faro.frontier(data, own, **asked, baselines=True)
+    assert again.reused and list(again.baselines["seed"]) == [str(seed) for seed in made.baselines["seed"]]
     return data, own, made
+
+
+def test_a_finished_run_gets_its_baselines_without_training_again(run, folder):
+    _, _, made = run
+    written = pd.read_csv(folder / "baselines.csv")
+    assert np.allclose(written["dev_gap"], made.baselines["dev_gap"])
+    assert "<h2>Baselines</h2>" in (folder / "report.html").read_text("utf-8")
+    assert (folder / "report.html").stat().st_mtime_ns >= (folder / "baselines.csv").stat().st_mtime_ns
+    assert (folder / "manifest.json").stat().st_mtime_ns < (folder / "hypervolume.csv").stat().st_mtime_ns
 
 
 def parts(data, coded, names=("train", "selection")) -> Data:

@@ -219,3 +219,15 @@ def test_dominance_by_definition():
         for i in range(6):
             beaten = any(rivals[j] and a[j] >= a[i] and g[j] <= g[i] and (a[j], g[j]) != (a[i], g[i]) for j in range(6))
             assert kept[i] == (not beaten)
+
+
+def test_every_bound_has_a_row_whatever_became_of_it(demo):
+    data, own, run = demo
+    table = run.table.copy()
+    lost = table["bound"] == 0.05
+    table.loc[lost, ["dev_accuracy", "dev_gap"]] = np.nan
+    table.loc[lost, "status"] = "DIVERGED"
+    sure = measure(dataclasses.replace(run, table=table), data, own, draws=20).members
+    means = sure[sure["seed"] == "mean"]
+    assert list(means["bound"]) == [np.inf, 0.05, 0.2]
+    assert means["non_dominated"].isna().tolist() == [False, True, False]
