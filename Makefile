@@ -15,11 +15,11 @@ STAMP := .venv/.installed
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: frontier certificates test lint bench coverage clean help
+.PHONY: frontier certificates test test-browser lint bench coverage clean help
 
 help: ## this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [DATA=demo] [OUT=out/demo] [ARGS='--seeds 5']"
-	@sed -n 's/^\([a-z]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 14
+	@sed -n 's/^\([a-z-]*\):[^#]*## \(.*\)/  \1\t\2/p' $(MAKEFILE_LIST) | expand -t 16
 
 frontier: $(STAMP) ## sweep the accuracy-fairness frontier of DATA into OUT
 	@$(BIN)/faro frontier --data "$(DATA)" --out "$(OUT)" $(ARGS)
@@ -32,6 +32,9 @@ certificates: $(STAMP) ## certify the points of the last frontier in OUT, once, 
 
 test: $(STAMP) ## run the tests; FARO_DATA=folder adds those on real data
 	@$(BIN)/python -m pytest -q -n 2 $(ARGS)
+
+test-browser: $(STAMP) ## open the report in headless Chromium: points, commands, widths, no network; needs chromium
+	@$(BIN)/python -m pytest -q -m browser tests/test_browser.py $(ARGS)
 
 lint: $(STAMP) ## ruff check, ruff format --check, mypy
 	@$(BIN)/ruff check .

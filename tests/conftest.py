@@ -30,9 +30,11 @@ def data_folder() -> Path | None:
     return Path(named) if named and Path(named).is_dir() else None
 
 
-def missing() -> dict[str, str]:
-    """Marker -> why tests with it cannot run here."""
+def missing(config: pytest.Config) -> dict[str, str]:
+    """Marker -> why tests with it cannot run here, or are not meant to."""
     reasons = {}
+    if "browser" not in config.option.markexpr:
+        reasons["browser"] = "make test-browser runs them"
     if data_folder() is None:
         named = os.environ.get("FARO_DATA")
         reasons["real_data"] = f"FARO_DATA={named} is not a folder" if named else "FARO_DATA is not set"
@@ -41,25 +43,25 @@ def missing() -> dict[str, str]:
     return reasons
 
 
-def explanation() -> list[str]:
+def explanation(config: pytest.Config) -> list[str]:
     used = data_folder()
-    lines = [f"deselected: tests marked {marker} ({why})" for marker, why in missing().items()]
+    lines = [f"deselected: tests marked {marker} ({why})" for marker, why in missing(config).items()]
     return lines + ([f"real data: {used}"] if used else [])
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
-    return explanation()
+    return explanation(config)
 
 
 def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
     if config.get_verbosity() < 0:  # -q hides the header
-        for line in explanation():
+        for line in explanation(config):
             terminalreporter.write_line(line)
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    unavailable = missing()
+    unavailable = missing(config)
     out = [item for item in items if any(item.get_closest_marker(marker) for marker in unavailable)]
     if out:
         items[:] = [item for item in items if item not in out]

@@ -2,6 +2,8 @@
 
 import json
 import os
+import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -12,6 +14,8 @@ import pandas as pd
 import pytest
 
 from faro.cli import main
+from faro.report import read_run
+from faro.report._commands import of_member
 
 LONG = """
 unit = "person"
@@ -297,7 +301,7 @@ def test_wrong_usage(case, faro):
 
 
 CONFIGURATIONS = {
-    "name": ("bond = 1", "did you mean 'bounds'"),
+    "name": ("bonds = 1", "did you mean 'bounds'"),
     "setting": ("[settings]\nstep = 1", "unknown setting 'step'"),
     "value": ("[settings]\nsteps = -1", "steps"),
     "kind of value": ('[settings]\nsteps = "many"', "steps"),
@@ -584,6 +588,59 @@ def test_a_closed_pipe_is_no_error(finished):
     assert done.stderr == ""
 
 
+def test_the_commands_of_a_point_give_the_point(run, faro):
+    """What the report says to type is typed: the model that is trained has the point's accuracies and gaps."""
+    members = pd.read_csv(run / "frontier.csv")
+    Path("quick.toml").write_text("bounds = [0.3]\nseeds = 2\n" + QUICK)  # one file for both commands: flags win
+    train, score, certify = of_member(read_run(run), 2)
+    assert members["bound"][2] == 0.2
+    code, out, err = faro(*shlex.split(train.text)[1:], "--json")
+    assert code == 0, err
+    figures = json.loads(out)["figures"]
+    same = [name for name in figures if re.match(r"\w+_(n|accuracy|gap|rate)\b", name)]
+    assert len(same) == 15
+    assert {name: figures[name] for name in same} == members.loc[2, same].to_dict()
+    assert figures["train_accuracy"] != members["train_accuracy"][1]  # another point is another model
+    assert json.loads(Path(shlex.split(train.text)[-1] + ".json").read_text())["about"]["seed"] == 0
+    code, out, err = faro(*shlex.split(score.text)[1:])
+    assert code == 0, err
+    scored = pd.read_csv("scored.csv")
+    assert scored["choice"].nunique() == members["dev_n"][2]
+    codes = [faro(*shlex.split(line)[1:])[0] for line in certify.text.replace("\\\n", " ").splitlines()]
+    assert codes == [0, 0, 0, 3]  # three dozen people show nothing
+    assert json.loads(Path("certificate.json").read_text())["result"]["verdict"] == "INCONCLUSIVE"
+
+
+def test_two_runs_on_one_page(run, faro):
+    shutil.copytree(run, "other")
+    code, out, err = faro("report", run, "other", "--out", "two.html")
+    assert (code, out, err) == (0, "two.html\n", "")
+    assert "Nothing else that was recorded differs" in Path("two.html").read_text()
+    assert not Path("out/compare.html").exists()
+    manifest = json.loads(Path("other/manifest.json").read_text())
+    Path("other/manifest.json").write_text(
+        json.dumps(manifest | {"constraint": manifest["constraint"] | {"name": "x"}})
+    )
+    code, out, err = faro("report", run, "other", "--json")
+    assert json.loads(out) == {"written": ["out/compare.html"]}
+    assert err.startswith("faro: note: The constraints differ") and err.count("\n") == 1
+    Path("other/manifest.json").write_text(json.dumps(manifest | {"data": manifest["data"] | {"digest": "0"}}))
+    code, out, err = faro("report", run, "other")
+    assert (code, out) == (5, "")
+    assert "points of different data do not compare" in err and err.count("\n") == 1
+    assert faro("report", run, "--out", "one.html")[0] == 2
+
+
+def test_a_model_card(run, faro):
+    code, out, err = faro("card", run, "--bound", "0.1")
+    assert (code, out, err) == (0, "out/MODEL_CARD.md\n", "")
+    text = (run / "MODEL_CARD.md").read_text()
+    assert ", demographic parity (group), bound 0.05, seed 0" in text
+    code, out, err = faro("card", run, "--bound", "0.01", "--json")
+    assert (code, out) == (2, "")
+    assert "its bounds are 0.05, 0.2" in err and err.count("\n") == 1
+
+
 # Certificates of a finished run ---------------------------------------------------------------------------------------
 
 
@@ -613,6 +670,21 @@ def test_a_run_is_certified_once(run, faro):
     assert faro("certify", "out", "--disclose", *ask)[0] == 6  # retired
     assert faro("report", "out")[0] == 0
     assert faro(*SWEEP)[0] == 0  # read again, with its new columns
+    bound = certified.loc[certified["pareto"], "bound"].max()
+    assert faro("card", "out", "--bound", str(bound))[0] == 0
+    card = " ".join(Path("out/MODEL_CARD.md").read_text().split())
+    for part in ("how often the model chooses an alternative differs by at most 0.2", "The recorded group labels are"):
+        assert part in card or part.capitalize() in card
+    ends = json.loads(
+        next(Path("out/certificates").glob(f"{card.split('models/')[1].split('.json')[0]}.json")).read_text()
+    )
+    low, high = (float(end) for end in ends["claims"]["demographic_parity"]["ends"][""]["b"])
+    shown = re.search(r"\| demographic\\_parity: b \| ([\d.]+) \| ([\d.]+) \|", card)
+    assert shown and low - 1e-4 < float(shown[1]) <= low and high <= float(shown[2]) < high + 1e-4  # rounded outward
+    assert re.search(r"At 9\d(\.\d+)? % confidence, for the population", card)
+    check = of_member(read_run("out"), int(np.flatnonzero(certified["pareto"])[0]))[2]
+    assert check.title == "Check its certificate"
+    assert faro(*shlex.split(check.text.replace("\\\n", " "))[1:])[0] in (1, 3)
 
 
 def test_training_units_are_refused_in_an_audit(run, faro):

@@ -87,7 +87,7 @@ def test_python_runs(page, tmp_path, monkeypatch, compiled_once):
 
 @each_page
 def test_commands_parse(page, capsys):
-    targets = set(re.findall(r"^(\w+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
+    targets = set(re.findall(r"^([\w-]+):", (ROOT / "Makefile").read_text("utf-8"), re.M))
     for line, (name, *words) in commands(page):
         where = f"{page.name}:{line}"
         if name == "make":

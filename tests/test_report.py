@@ -7,24 +7,34 @@ import html.parser
 import json
 import math
 import re
+import shlex
+from importlib import resources
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+import yaml
 
 from faro.errors import DataError, UsageError
 from faro.report import (
     Run,
+    differences,
     draw_frontier,
     draw_traces,
     ending,
     headline,
+    point,
     read_run,
     summary_table,
+    write_card,
+    write_comparison,
     write_pictures,
     write_report,
 )
+from faro.report._commands import of_member
+from faro.report._plots import inline
+from faro.report._series import panel
 
 
 @dataclasses.dataclass
@@ -40,10 +50,13 @@ class Invented:
     diverged: tuple[int, ...] = ()
     known: bool = False
     records: int = 100
+    seed: int = 7  # of the noise
+    setting: int = 2000
+    cell: str = "sex={}"
 
     def write(self, folder: Path) -> Path:
-        rng = np.random.default_rng(7)
-        cells = [f"sex={group}" for group in range(self.groups)]
+        rng = np.random.default_rng(self.seed)
+        cells = [self.cell.format(group) for group in range(self.groups)]
         labels = [f"{part}: {side} {cell}" for part in self.parts for side in ("high", "low") for cell in cells]
         rows = [self._row(rng, bound, seed, cells) for bound in (*self.bounds, math.inf) for seed in range(self.seeds)]
         members = pd.DataFrame(rows)
@@ -63,7 +76,7 @@ class Invented:
                 "licence": "none needed", "traps": ["pairs within one group count too"],
             },
             "constraint": {"name": " and ".join(self.parts), "parts": self.parts, "labels": labels, "cells": cells},
-            "configuration": {"steps": 2000, "note": self.name},
+            "configuration": {"steps": self.setting, "note": self.name},
             "seeds": list(range(self.seeds)),
             "bounds": self.bounds,
             "command": "faro frontier --data invented",
@@ -98,7 +111,8 @@ class Invented:
         if self.known:
             row |= {"population_accuracy": _best(gap) - 0.01 - 0.003 * seed, "population_gap": gap + 0.004 * seed}
             row["population_frontier"] = _best(gap)
-        return row | {"model": f"models/{bound}-{seed}"}
+        place = 0 if math.isinf(bound) else 1 + self.bounds.index(bound)
+        return row | {"model": f"models/bound{place:02d}-seed{seed}.json"}
 
     def _traces(self, rng, members, labels, folder):
         m, size = len(labels), (len(members), self.records)
@@ -168,7 +182,7 @@ def page(folder: Path) -> tuple[str, Page]:
 def records(text: str) -> dict:
     found = re.search(r'id="records">(.*?)</script>', text, re.DOTALL)
     assert found
-    return json.loads(found[1])
+    return json.loads(found[1])["runs"][0]
 
 
 CASES = {
@@ -295,6 +309,287 @@ def test_drawing_into_axes_of_the_caller(folder):
     figure = Figure()
     assert draw_frontier(read_run(folder), figure.add_subplot()) is figure
     assert "demographic parity (sex)\ninvented, 1,396 people" in figure.axes[0].get_title()
+
+
+def test_points_lie_where_their_marks_are_drawn(folder, tmp_path):
+    for place in (folder, Invented(known=True, status="INFEASIBLE").write(tmp_path / "known")):
+        run = read_run(place)
+        svg, spots = inline(panel(run))
+        marks = np.array(re.findall(r'<use xlink:href="#[^"]+" x="([-\d.]+)" y="([-\d.]+)"', svg), float)
+        assert [spot.point.title for spot in spots][-1] == f"bound {run.bounds[-1]:g}" or len(spots) == 5
+        for spot in spots:
+            assert np.abs(marks - (spot.x, spot.y)).max(axis=1).min() < 0.02
+        assert len({(spot.x, spot.y) for spot in spots}) == 5
+
+
+def test_points_say_the_numbers_of_the_file(folder):
+    run = certify(folder)
+    spots = {spot.point.title: spot.point for spot in inline(panel(run))[1]}
+    assert list(spots) == ["bound 0.02", "bound 0.05", "bound 0.1", "bound 0.2", "unconstrained"]
+    some = run.members[run.members["bound"] == 0.1]
+    facts = dict(spots["bound 0.1"].facts)
+    assert list(spots["bound 0.1"].rows) == list(some.index)
+    assert facts["status"] == "FEASIBLE (3 of 3)"
+    assert facts["accuracy, development"].startswith(f"{some['dev_accuracy'].mean():.3f} ")
+    assert facts["rate, 1"] == f"{some['dev_rate[sex=1]'].mean():.3f}"
+    assert facts["gap certified at most"] == f"{math.ceil(some['certified_slack'].max() * 1000) / 1000:.3f} (3 of 3)"
+    assert "gap certified at most" not in dict(spots["unconstrained"].facts)
+
+
+def test_a_point_of_many_groups_says_how_many_more(tmp_path):
+    run = read_run(CASES["two hundred groups"].write(tmp_path))
+    facts = dict(inline(panel(run))[1][0].point.facts)
+    assert facts["more groups"] == "194"
+    assert sum(name.startswith("rate, ") for name in facts) == 6
+
+
+def test_text_stays_readable_on_every_background():
+    """Contrast as in the Web Content Accessibility Guidelines: at least 4.5 for text, here for all colours."""
+    css = resources.files("faro.report").joinpath("page.css").read_text("utf-8")
+    for block in re.findall(r":root \{(.*?)\}", css, re.S):
+        colours = {name: _luminance(code) for name, code in re.findall(r"--(\w+): #([0-9a-f]{3,6})", block)}
+        for name, light in colours.items():
+            if name not in ("paper", "shade", "line"):
+                low, high = sorted((light, colours["paper"]))
+                assert (high + 0.05) / (low + 0.05) >= 4.5, name
+    assert len(re.findall(r":root \{", css)) == 3  # light, dark, paper
+
+
+def _luminance(code: str) -> float:
+    code = code if len(code) == 6 else "".join(2 * digit for digit in code)
+    parts = [int(code[i : i + 2], 16) / 255 for i in (0, 2, 4)]
+    linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+# Commands of a point --------------------------------------------------------------------------------------------------
+
+
+def recorded(folder: Path, **changes) -> Run:
+    """The run with other entries of its manifest."""
+    manifest = json.loads((folder / "manifest.json").read_text()) | changes
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return read_run(folder)
+
+
+@pytest.mark.parametrize(
+    ("command", "expected"),
+    [
+        ("faro frontier", "faro train --bound 0.05 --seed 1 --out bound02-seed1"),
+        (
+            "faro frontier --data 'my table.csv' --schema=s.toml --bounds 1:2:3 --seeds 4 --out x --json --quiet",
+            "faro train --data 'my table.csv' --schema=s.toml --bound 0.05 --seed 1 --out bound02-seed1",
+        ),
+        (
+            "faro frontier --overwrite --bounds=0.05 --config c.toml --of side=left --out=y",
+            "faro train --config c.toml --of side=left --bound 0.05 --seed 1 --out bound02-seed1",
+        ),
+    ],
+)
+def test_the_command_of_a_point_keeps_what_was_asked(command, expected, folder):
+    again, score, *_ = of_member(recorded(folder, command=command), 4)
+    assert again.text == expected
+    assert ("'my table.csv'" in score.text) == ("table" in command)
+
+
+def test_minibatches_of_a_point_are_those_of_its_sweep(folder):
+    again = of_member(recorded(folder, configuration={"batch": 100}), 4)[0]
+    assert again.text == "faro frontier --data invented --bounds 0.05 --seeds 0,1,2 --out again"
+    assert "again/models/bound01-seed1.json" in again.note
+
+
+def test_a_run_from_python_is_repeated_in_python(tmp_path):
+    parts = ("demographic_parity(sex, of=side=left, within=age)", "equalized_odds(sex, of=side=left, within=age)")
+    run = recorded(
+        Invented(parts=parts).write(tmp_path), command="", configuration={"model": "Linear(scale=0.01)", "steps": 9}
+    )
+    text = of_member(run, 4)[0].text
+    compile(text, "again", "exec")
+    for part in ("'demographic_parity+equalized_odds'", "attribute='sex'", "of='side=left'", "within='age'"):
+        assert part in text
+    for part in ("bound=0.05", "seed=1", "model=models.Linear(scale=0.01)", "settings={'steps': 9}"):
+        assert part in text
+    own = recorded(Invented(parts=("Mine()",)).write(tmp_path / "own"), command="")
+    assert "constraint  # Mine(), as it was given" in of_member(own, 4)[0].text
+
+
+def test_names_cannot_leave_their_place_in_a_command(tmp_path):
+    """A shell reads back the very words, whatever they hold."""
+    odd = "a b'; $(rm -rf ~) {seed} `x`"
+    folder = Invented(name=odd).write(tmp_path / odd.replace("/", ""))
+    for command in of_member(recorded(folder, command=""), 4)[1:]:
+        for line in command.text.replace("\\\n", " ").splitlines():
+            words = shlex.split(line)
+            assert words[0] == "faro"
+            assert not {"rm", "-rf", ";"} & set(words)
+    assert odd in shlex.split(of_member(read_run(folder), 4)[1].text)
+
+
+# Two runs -------------------------------------------------------------------------------------------------------------
+
+
+def test_two_runs_are_held_against_each_other(folder, tmp_path):
+    other = Invented(bounds=(0.05, 0.3), seeds=2, seed=8, setting=1000).write(tmp_path / "other")
+    runs = read_run(folder), read_run(other)
+    runs[1].members["dev_gap"] += 0.01
+    told, warnings = differences(*runs)
+    said = dict(told)
+    assert not warnings
+    assert said["setting steps"] == "2000 / 1000"
+    assert said["seeds"] == "0, 1, 2 / 0, 1; development parts have not all the same people"
+    assert said["bounds"] == "4 / 2, of which 1 are in both"
+    assert said["data"].startswith("the same: invented, 1,396 people, digest 0000")
+    path = write_comparison(*runs, tmp_path / "compare.html")
+    text = path.read_text()
+    parsed = Page(text)
+    assert not parsed.loaded
+    assert "run and other are runs on the same data. What was recorded of them differs in " in parsed.text
+    assert len(json.loads(re.search(r'id="records">(.*?)</script>', text, re.S)[1])["runs"]) == 2
+    ours, theirs = (run.members[run.members["bound"] == 0.05].set_index("seed")["dev_gap"] for run in runs)
+    change = (theirs - ours).dropna()
+    assert f"<td>{theirs.mean():.3f}</td>" in text and f"<td>{ours[:2].mean():.3f}</td>" in text  # of shared seeds
+    assert abs(change.mean()) > 0.001
+    expected = f"<td>{change.mean():+.3f} <small>({change.min():+.3f} to {change.max():+.3f})</small></td>"
+    assert expected in text
+    assert write_comparison(*runs, tmp_path / "again.html").read_text() == text
+
+
+def test_a_run_does_not_differ_from_itself(folder, tmp_path):
+    run = read_run(folder)
+    text = Page(write_comparison(run, run, tmp_path / "same.html").read_text()).text
+    assert "run (1) and run (2) are runs on the same data. Nothing else that was recorded differs." in text
+    assert " 0.000 " in text and "-0.000" not in text
+    other = read_run(Invented(bounds=(0.3,), seeds=1).write(tmp_path / "other"))
+    other.members.loc[:, "seed"] = 9
+    text = Page(write_comparison(run, other, tmp_path / "apart.html").read_text()).text
+    assert "The runs share no bound" in text and "The runs share no seed" in text
+
+
+def test_runs_on_other_data_are_refused_and_other_constraints_warned_of(folder, tmp_path):
+    run = read_run(folder)
+    named = read_run(Invented(name="another").write(tmp_path / "named"))
+    data = dict(run.data, digest="1" * 64)
+    changed = recorded(Invented().write(tmp_path / "changed"), data=data)
+    for other in (named, changed):
+        with pytest.raises(DataError, match="points of different data do not compare"):
+            write_comparison(run, other, tmp_path / "compare.html")
+    assert not (tmp_path / "compare.html").exists()
+    other = read_run(Invented(parts=("equalized_odds(sex)",)).write(tmp_path / "odds"))
+    warnings = differences(run, other)[1]
+    assert len(warnings) == 1 and "The constraints differ" in warnings[0]
+    assert warnings[0] in Page(write_comparison(run, other, tmp_path / "compare.html").read_text()).text
+
+
+def test_names_that_would_be_formulas_are_drawn(tmp_path):
+    run = read_run(Invented(name="$\\frac$ _x").write(tmp_path / "_$\\frac$"))
+    write_pictures(run, tmp_path)
+    text = write_comparison(run, read_run(Invented(name="$\\frac$ _x").write(tmp_path / "b")), tmp_path / "c.html")
+    assert "_$\\frac$" in text.read_text().partition("<figcaption>")[0]
+
+
+# The model card -------------------------------------------------------------------------------------------------------
+
+
+def card(run: Run, row: int, tmp_path: Path) -> tuple[dict, str]:
+    """Front matter as YAML, and the rest."""
+    text = write_card(run, row, tmp_path / "MODEL_CARD.md").read_text(encoding="utf-8")
+    start, front, rest = text.split("---\n", 2)
+    assert start == ""
+    return yaml.safe_load(front), rest
+
+
+def test_the_card_of_a_point(folder, tmp_path):
+    run = read_run(folder)
+    row = point(run, 0.1, 1)
+    member = run.members.iloc[row]
+    assert (member["bound"], member["seed"]) == (0.1, 1)
+    front, text = card(run, row, tmp_path)
+    (entry,) = front["model-index"]
+    (result,) = entry["results"]  # no certificate, so the development part alone
+    assert entry["name"] == "invented, demographic parity (sex), bound 0.1, seed 1"
+    values = {metric["type"]: metric["value"] for metric in result["metrics"]}
+    assert values == {"accuracy": member["dev_accuracy"], "gap": member["dev_gap"]}  # every digit
+    assert set(result) == {"task", "dataset", "metrics"}
+    assert front["library_name"] == "faro" and "license" not in front
+    for column in ("accuracy", "gap", "nll", "ece"):
+        row_of = next(line for line in text.splitlines() if line.startswith(f"| {column}"))
+        for part in ("dev", "train", "selection"):
+            assert f"| {member[f'{part}_{column}']:.4f} " in row_of
+        some = run.members.loc[run.members["bound"] == 0.1, f"dev_{column}"]
+        assert f"| {some.mean():.4f} ({some.min():.4f}-{some.max():.4f}) |" in row_of
+    rates = [member["dev_rate[sex=2]"], member["train_rate[sex=2]"]]
+    assert f"| sex=2 | {rates[0]:.4f} | {rates[1]:.4f} |" in text
+    for part in ("none needed", "1,396 people", "0" * 64, "python: 3.11.7", "pairs within one group count too"):
+        assert part in text
+    assert "```sh\nfaro train --data invented --bound 0.1 --seed 1 --out bound03-seed1\n```" in text
+    assert "## Certificate\n\nNone: nobody has shown anything" in text
+    assert not re.search(r"\b(fair|unbiased|guaranteed|debiased)\b", text)
+
+
+def test_which_point_a_card_is_about(folder, tmp_path):
+    run = read_run(folder)
+    assert point(run) == run.at(0.1)[0]  # the bound of the headline
+    assert point(run, 0.15) == run.at(0.1)[0]  # within a tighter bound is within this one
+    assert point(run, math.inf, 2) == run.at(math.inf)[2]
+    for bound, seed, words in ((0.001, None, r"no bound of at most 0\.001; its bounds are 0\.02, 0\.05"),
+                               (0.1, 7, "seed 7; its seeds are 0, 1, 2"), (math.nan, None, "nan")):  # fmt: skip
+        with pytest.raises(UsageError, match=words):
+            point(run, bound, seed)
+    none = read_run(Invented(diverged=(0, 1, 2)).write(tmp_path / "none"))
+    with pytest.raises(DataError, match="DIVERGED"):
+        write_card(none, 0, tmp_path / "card.md")
+    infeasible = read_run(Invented(status="INFEASIBLE", seeds=1).write(tmp_path / "infeasible"))
+    _, text = card(infeasible, point(infeasible), tmp_path)
+    assert "this model is INFEASIBLE" in text and "nothing is known of the spread over seeds" in text
+
+
+@pytest.mark.parametrize(
+    "evil",
+    ["</script><script>alert(1)</script>", "a: b # c\n- d", '"\\"', "---", "| a | b |", "[x](javascript:alert(1))",
+     "{a: 1}", "*b* _c_ `d` ```", "\u2028\x85\ud7ff\ufeff\U0001f600", "~a~ $x$ &lt;b&gt;", "yes"],
+)  # fmt: skip
+def test_no_name_breaks_a_card(evil, tmp_path):
+    run = read_run(
+        Invented(name=evil, parts=(f"parity({evil})",), cell=evil.translate({123: "(", 125: ")"}) + "{}").write(
+            tmp_path
+        )
+    )
+    front, text = card(run, point(run), tmp_path)
+    result = front["model-index"][0]["results"][0]
+    assert result["dataset"]["type"] == evil
+    assert "<script" not in text and not re.search(r"(?<!\\)\]\(javascript", text)
+    prose = re.sub(r"^(`{3,})\w+\n.*?^\1$", "", text, flags=re.M | re.S)
+    table = [line for line in prose.splitlines() if line.startswith("|") and "0." in line]
+    assert {len(re.findall(r"(?<!\\)\|", line)) for line in table} <= {6, 7}
+    assert len(re.findall(r"^## ", prose, re.M)) == 8
+
+
+def test_a_certificate_that_says_something_else_is_refused(folder, tmp_path):
+    run = certify(folder)
+    row = run.at(0.1)[0]
+    front, text = card(run, row, tmp_path)
+    tuned, audited = front["model-index"][0]["results"]
+    assert [tuned["dataset"]["split"], audited["dataset"]["split"]] == ["development", "gate"]
+    assert [metric["value"] for metric in audited["metrics"]] == [run.certified[row]]
+    assert "is not beside this run" in text
+    record = {
+        "result": {"verdict": "CERTIFIED"},
+        "data": {"units": 1234},
+        "sha256": "f" * 64,
+        "policy_sha256": "a" * 64,
+    }
+    place = folder / "certificates" / "bound03-seed0.json"
+    place.parent.mkdir()
+    place.write_text(json.dumps(record | {"claims": {"parity": {"ucb": repr(float(run.certified[row]))}}}))
+    _, text = card(run, row, tmp_path)
+    assert "Audited units: 1,234" in text and "sha256 ffff" in text and "Its policy is not beside this run" in text
+    for wrong in ({"claims": {"parity": {"ucb": "0.001"}}}, {"result": {"verdict": "REFUTED"}}):
+        place.write_text(json.dumps(record | {"claims": {"parity": {"ucb": repr(float(run.certified[row]))}}} | wrong))
+        with pytest.raises(DataError, match="files of different runs"):
+            write_card(run, row, tmp_path / "card.md")
+    place.write_text("{}")
+    with pytest.raises(DataError, match="not a certificate"):
+        write_card(run, row, tmp_path / "card.md")
 
 
 def certify(folder: Path) -> Run:

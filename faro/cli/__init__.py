@@ -1,6 +1,6 @@
 """The `faro` command: flags to one call of a function, results on stdout, everything else on stderr.
 
-    training      faro data, train, frontier, score, constraints, report
+    training      faro data, train, frontier, score, constraints, report, card
     certificates  faro certify, gate, verify, ledger, policy
 
 Exit codes: 0 done, 1 refuted, 2 wrong usage, 3 no model is FEASIBLE (or inconclusive), 4 a certificate does not check,

@@ -1,4 +1,4 @@
-"""Commands around models: data, train, frontier, score, constraints, report."""
+"""Commands around models: data, train, frontier, score, constraints, report, card."""
 
 from __future__ import annotations
 
@@ -103,11 +103,29 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     report = command(
         "report",
         _report,
-        "Draw the pictures and write the report of a finished run again.",
-        "  faro report out/demo",
+        "Draw the pictures and write the report of a finished run again, or compare two runs on one page.",
+        "  faro report out/demo\n  faro report out/demo out/other --out compare.html",
     )
     report.add_argument("folder", help="the --out folder of faro frontier")
+    report.add_argument("other", nargs="?", help="another run on the same data: compare the two")
+    report.add_argument("--out", metavar="FILE", help="the page that compares (default: compare.html in the first)")
     _output(report)
+
+    card = command(
+        "card",
+        _card,
+        "Write the model card (Markdown, front matter as on the Hugging Face Hub) of one point of a run.",
+        "  faro card out/demo\n  faro card out/demo --bound 0.05 --seed 1 --out MODEL_CARD.md",
+    )
+    card.add_argument("folder", help="the --out folder of faro frontier")
+    card.add_argument(
+        "--bound",
+        type=float,
+        help="the point at this bound, or at the loosest below it (default: that of the headline)",
+    )
+    card.add_argument("--seed", type=int, help="the model of this seed (default: the first that is FEASIBLE)")
+    card.add_argument("--out", metavar="FILE", help="where to write (default: MODEL_CARD.md in the folder)")
+    _output(card)
 
 
 def _asked(sub: argparse.ArgumentParser) -> None:
@@ -146,6 +164,7 @@ def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, 
     from ..settings import Settings
 
     names = (*SHARED, *own)
+    grid = ("bound", "seed", "bounds", "seeds")  # one file serves both commands; each reads its own
     values: dict[str, Any] = {}
     if options.config:
         try:
@@ -155,13 +174,14 @@ def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, 
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise UsageError(f"{options.config}: not TOML: {error}") from None
         for name in values:
-            known(f"name in {options.config}", name, [*names, "settings"])
+            known(f"name in {options.config}", name, [*SHARED, *grid, "settings"])
         for name, value in values.items():
             kinds = KINDS.get(name, (str,))
             if not isinstance(value, kinds) or isinstance(value, bool):
                 expected = " or ".join(dict.fromkeys(WORDS[kind] for kind in kinds))
                 raise UsageError(f"{options.config}: {name}: expected {expected}, got {value!r}")
     settings = dict(values.pop("settings", {}))
+    values = {name: value for name, value in values.items() if name in names}
     values |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     settings |= {name: values.pop(name) for name in ("solver", "temperature") if name in values}
     values.setdefault("data", "demo")
@@ -349,10 +369,30 @@ def _report(options: argparse.Namespace) -> int:
     from ..show import show_frontier
 
     run = report.read_run(options.folder)
+    if options.other is not None:
+        other = report.read_run(options.other)
+        if not options.quiet:
+            for warning in report.differences(run, other)[1]:
+                print(f"faro: note: {warning}", file=sys.stderr)
+        page = str(report.write_comparison(run, other, options.out or Path(options.folder, "compare.html")))
+        print(json.dumps({"written": [page]}) if options.json else page)
+        return 0
+    if options.out:
+        raise UsageError("--out is for comparing two runs; the report of one goes into its folder")
     written = [
         str(path) for path in (*report.write_pictures(run, options.folder), report.write_report(run, options.folder))
     ]
     print(json.dumps({"written": written})) if options.json else show_frontier(run)
+    return 0
+
+
+def _card(options: argparse.Namespace) -> int:
+    from .. import report
+
+    run = report.read_run(options.folder)
+    row = report.point(run, options.bound, options.seed)
+    path = str(report.write_card(run, row, options.out or Path(options.folder, "MODEL_CARD.md")))
+    print(json.dumps({"written": [path]}) if options.json else path)
     return 0
 
 

@@ -1,8 +1,13 @@
-"""Read the folder of a finished sweep, draw its frontier, and report it as one self-contained page.
+"""Read the folder of a finished sweep, draw its frontier, and report it as one self-contained page; compare two; write
+the model card of a point.
 
 A report reads plain records and imports neither jax nor cvxpy: `read_run` is the only way in.
 """
 
+from ._card import point as point
+from ._card import write_card as write_card
+from ._compare import differences as differences
+from ._compare import write_comparison as write_comparison
 from ._ending import MEANINGS as MEANINGS
 from ._ending import ending as ending
 from ._page import write_report as write_report

@@ -8,7 +8,7 @@ import os
 import re
 import textwrap
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import matplotlib
 import numpy as np
@@ -20,7 +20,8 @@ from matplotlib.patheffects import withStroke
 from ..errors import UsageError
 from ..files import replacing
 from ._ending import MEANINGS, ending
-from ._run import RESIDUALS, Run, bound_text, finite
+from ._run import RESIDUALS, Run, bound_text
+from ._series import Panel, Point, Series, panel
 
 # Okabe and Ito's palette, told apart by readers with any colour vision.
 BLUE, RED, GREEN, ORANGE, SKY, PURPLE = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7"
@@ -45,88 +46,72 @@ def draw_frontier(run: Run, ax: Axes | None = None) -> Figure:
     with matplotlib.rc_context(STYLE):
         if ax is None:
             ax = Figure(figsize=(7.2, 5.0), layout="constrained").add_subplot()
-        prefix = "population" if run.known else "dev"
-        gap = run.members["population_gap"].to_numpy(float) if run.known else run.gap("dev")
-        accuracy = run.members[f"{prefix}_accuracy"].to_numpy(float)
-        _draw_truth(ax, run)
-        _draw_bounds(ax, run, gap, accuracy)
-        _draw_certified(ax, run, gap, accuracy)
-        ax.set_xlabel("gap in the known population" if run.known else "gap on held-out development data")
-        ax.set_ylabel("expected accuracy" if run.known else "accuracy on held-out development data")
+        draw_panel(panel(run), ax)
         title = [*textwrap.wrap(run.spoken, 66), f"{run.data['name']}, {run.size}"]
-        ax.set_title("\n".join(title), fontsize=11)
-        proved = run.certified
-        reach = float(finite([*gap, *proved[proved < 1]]).max(initial=0))
-        if reach > 0:
-            ax.set_xlim(-0.03 * reach, 1.12 * reach)
-        ax.spines[["top", "right"]].set_visible(False)
-        ax.grid(color=INK, alpha=0.12, linewidth=0.6)
-        ax.set_axisbelow(True)
-        if ax.get_legend_handles_labels()[0]:
-            ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
-        else:
-            ax.text(0.5, 0.5, "no member has numbers", transform=ax.transAxes, ha="center")
+        ax.set_title("\n".join(title), fontsize=11, parse_math=False)
         figure = ax.get_figure(root=True)
     assert isinstance(figure, Figure)
     return figure
 
 
-def _draw_truth(ax: Axes, run: Run) -> None:
-    truth = run.manifest.get("truth")
-    if run.known and truth:
-        ax.plot(truth["bounds"], truth["accuracy"], "--", color=RED, linewidth=1.4, label="true frontier", zorder=2)
+def draw_panel(panel: Panel, ax: Axes) -> None:
+    """Points, bars and lines of every series of a panel."""
+    for series in panel.series:
+        _draw_series(ax, series, panel.runs > 1)
+    ax.set_xlabel(panel.x)
+    ax.set_ylabel(panel.y)
+    reach = max((point.x for one in panel.series if one.look != "truth" for point in one.points), default=0.0)
+    reach = max([reach, *(point.across[1] for one in panel.series for point in one.points if point.across)])
+    if reach > 0:
+        ax.set_xlim(-0.03 * reach, 1.12 * reach)
+    ax.spines[["top", "right"]].set_visible(False)
+    ax.grid(color=INK, alpha=0.12, linewidth=0.6)
+    ax.set_axisbelow(True)
+    if ax.get_legend_handles_labels()[0]:
+        legend = ax.legend(frameon=False, fontsize=9, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
+        for text in legend.get_texts():
+            text.set_parse_math(False)
+    else:
+        ax.text(0.5, 0.5, "no member has numbers", transform=ax.transAxes, ha="center")
 
 
-def _draw_bounds(ax: Axes, run: Run, gap: np.ndarray, accuracy: np.ndarray) -> None:
-    """A point with bars per bound: filled if non-dominated for most seeds, else hollow; a cross if a seed fails."""
-    kinds: dict[str, list[tuple[float, np.ndarray, np.ndarray]]] = {"best": [], "rest": [], "fail": [], "free": []}
-    for bound in [*run.bounds, math.inf]:
-        at = run.at(bound)
-        some = run.members.iloc[at]
-        at = at[np.isfinite(gap[at]) & np.isfinite(accuracy[at])]
-        if not len(at):
-            continue
-        failed, best = (some["status"] != "FEASIBLE").any(), some["pareto"].mean() > 0.5
-        kind = "free" if math.isinf(bound) else "fail" if failed else "best" if best else "rest"
-        kinds[kind].append((bound, gap[at], accuracy[at]))
-    looks: dict[str, dict[str, Any]] = {
-        "best": {"label": "non-dominated for most seeds", "marker": "o", "color": BLUE},
-        "rest": {"label": "dominated for most seeds", "marker": "o", "color": BLUE, "markerfacecolor": "none"},
-        "fail": {"label": "not every seed satisfies its bound", "marker": "x", "color": ORANGE},
-        "free": {"label": "unconstrained", "marker": "D", "color": INK},
-    }
-    named = {run.focus(), *run.bounds[:1]}
-    for kind, points in kinds.items():
-        if not points:
-            continue
-        x, y = (np.array([values.mean() for values in column]) for column in list(zip(*points, strict=True))[1:])
-        bars = [
-            np.array([[v.mean() - v.min(), v.max() - v.mean()] for v in column]).T.clip(0)
-            for column in list(zip(*points, strict=True))[1:]
-        ]
-        ax.errorbar(
-            x, y, bars[1], bars[0], fmt="none", ecolor=looks[kind]["color"], alpha=0.35, elinewidth=1.1, zorder=2
-        )
-        ax.plot(x, y, linestyle="none", markersize=6.5 if kind == "free" else 5.5, zorder=3, **looks[kind])
-        halo = [withStroke(linewidth=2.5, foreground=ax.get_facecolor())] if ax.patch.get_alpha() != 0 else []
-        for (bound, _, _), left, up in zip(points, x, y, strict=True):
-            if bound in named:
-                place: Any = {"xytext": (6, -4), "textcoords": "offset points", "va": "top"}
-                ax.annotate(
-                    f"bound {bound_text(bound)}", (left, up), fontsize=8, zorder=2.5, path_effects=halo, **place
-                )
+LOOKS: dict[str, dict[str, Any]] = {
+    "truth": {"linestyle": "--", "color": RED, "linewidth": 1.4, "zorder": 2},
+    "best": {"marker": "o", "color": BLUE},
+    "rest": {"marker": "o", "color": BLUE, "markerfacecolor": "none"},
+    "fail": {"marker": "x", "color": ORANGE},
+    "free": {"marker": "D", "color": INK, "markersize": 6.5},
+    "certified": {"marker": "|", "color": GREEN, "markersize": 9, "markeredgewidth": 1.8, "zorder": 2.6},
+}
+RUNS = ({"color": BLUE, "marker": "o"}, {"color": RED, "marker": "s"})  # told apart by colour and by shape
 
 
-def _draw_certified(ax: Axes, run: Run, gap: np.ndarray, accuracy: np.ndarray) -> None:
-    """A bar from the measured gap of each certified member to the upper bound of its certificate."""
-    proved = run.certified
-    at = np.flatnonzero((proved < 1) & np.isfinite(gap) & np.isfinite(accuracy))
-    if len(at):
-        ax.hlines(accuracy[at], gap[at], proved[at], color=GREEN, linewidth=1.1, alpha=0.7, zorder=2.4)
-        ax.plot(
-            proved[at], accuracy[at], linestyle="none", marker="|", markersize=9, markeredgewidth=1.8, color=GREEN,
-            label="certified: at most", zorder=2.6,
-        )  # fmt: skip
+def _legend(name: str) -> str | None:
+    """A name as the legend shows it: not too long, and not hidden, as matplotlib would one that begins with "_"."""
+    short = name if len(name) <= 40 else f"…{name[-39:]}"
+    return f" {short}" if short.startswith("_") else short or None
+
+
+def _draw_series(ax: Axes, series: Series, several: bool) -> None:
+    look: Any = {"linestyle": "none", "markersize": 5.5, "zorder": 3} | LOOKS[series.look]
+    if several:  # the colour says which run; crosses and diamonds stay what they are
+        mine = RUNS[series.run % len(RUNS)]
+        look |= mine if series.look in ("best", "rest") else {"color": mine["color"]}
+    x, y = [point.x for point in series.points], [point.y for point in series.points]
+    bars: Any = {"color": look["color"], "alpha": 0.7 if series.look == "certified" else 0.35, "linewidth": 1.1}
+    across, up = ([p for p in series.points if getattr(p, side) is not None] for side in ("across", "up"))
+    if across:
+        ends = [p.across for p in across if p.across]
+        ax.hlines([p.y for p in across], *zip(*ends, strict=True), zorder=2.4 if not up else 2, **bars)
+    if up:
+        ends = [p.up for p in up if p.up]
+        ax.vlines([p.x for p in up], *zip(*ends, strict=True), zorder=2, **bars)
+    ax.plot(x, y, label=_legend(series.name), **look)
+    halo = [withStroke(linewidth=2.5, foreground=ax.get_facecolor())] if ax.patch.get_alpha() != 0 else []
+    place: Any = {"xytext": (6, -4), "textcoords": "offset points", "va": "top"}
+    for point in series.points:
+        if point.label and not several:
+            ax.annotate(point.label, (point.x, point.y), fontsize=8, zorder=2.5, path_effects=halo, **place)
 
 
 def draw_traces(run: Run, row: int) -> Figure:
@@ -184,24 +169,38 @@ def picture(figure: Figure, kind: str) -> bytes:
     return buffer.getvalue()
 
 
-def inline_frontier(run: Run) -> str:
-    """The frontier as an `<svg>` element that takes the page's fonts and colours, light or dark."""
+class Spot(NamedTuple):
+    """Where a point is in the coordinates of the drawn `<svg>`."""
+
+    run: int
+    point: Point
+    x: float
+    y: float
+
+
+def inline(panel: Panel) -> tuple[str, list[Spot]]:
+    """The panel as an `<svg>` element that takes the page's fonts and colours, light or dark, and where in its
+    coordinates the points are that can be pointed at."""
     with matplotlib.rc_context(STYLE | {"svg.fonttype": "none", "font.size": 10}):
-        figure = Figure(figsize=(5.2, 4.9), layout="constrained")
+        figure = Figure(figsize=(5.2, 4.9), layout="constrained", dpi=72)  # the unit of an svg is a 72nd of an inch
         figure.patch.set_alpha(0)
         ax = figure.add_subplot()
         ax.patch.set_alpha(0)
-        draw_frontier(run, ax)
-        ax.set_title("")
-        if legend := ax.get_legend():
-            legend.set_ncols(1)  # as narrow as a phone
+        draw_panel(panel, ax)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        found = [(series.run, point) for series in panel.series for point in series.points if point.title]
+        places = [ax.transData.transform((point.x, point.y)) for _, point in found]
     text = buffer.getvalue().decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     for colour, name in ((INK, "ink"), (BLUE, "blue"), (RED, "red"), (ORANGE, "orange"), (GREEN, "green")):
         text = text.replace(colour, f"var(--{name})")
-    return text.replace("<svg ", '<svg role="img" aria-label="accuracy against gap, a point per bound" ', 1)
+    height = 72 * figure.get_figheight()
+    spots = [
+        Spot(run, point, round(float(x), 2), round(height - float(y), 2))
+        for (run, point), (x, y) in zip(found, places, strict=True)
+    ]
+    return text, sorted(spots, key=lambda spot: (spot.run, spot.point.rows))
 
 
 def write_pictures(run: Run, folder: str | os.PathLike[str]) -> list[Path]:

@@ -15,4 +15,7 @@ from ._outcome import Mode as Mode
 from ._outcome import Outcome as Outcome
 from ._page import certificate_page as certificate_page
 from ._sarif import sarif as sarif
+from ._words import assumptions as assumptions
+from ._words import shown as shown
+from ._words import statement as statement
 from ._write import write_outputs as write_outputs

@@ -1,0 +1,161 @@
+"""What to type for a point of a run: train it again, score with it, certify it."""
+
+from __future__ import annotations
+
+import itertools
+import math
+import re
+import shlex
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ._run import Run, bound_text
+
+GRID = ("--bounds", "--seeds", "--out")  # options of faro frontier that a single point has no use for
+BLANKS = ("bound", "seed", "model")  # what differs between the points of a run
+BOUND, SEED, MODEL = (f"\0{name}\0" for name in BLANKS)  # no command line holds a zero byte
+BARE = ("--overwrite", "--json", "--quiet")  # options without a value
+
+
+class Command(NamedTuple):
+    """`note` and `text` may hold blanks for bound, seed and model; `verdict` says for which points it is: with a
+    certificate (True), without one (False), or all (None)."""
+
+    title: str
+    note: str
+    text: str
+    verdict: bool | None = None
+
+
+def commands(run: Run) -> list[Command]:
+    """The commands that every point of a run shares."""
+    folder = Path(run.folder).as_posix()
+    model = shlex.quote(f"{folder}/models/") + f"{MODEL}.json"
+    return [_again(run), _score(run, model), *_certify(run, folder, model)]
+
+
+def of_member(run: Run, row: int) -> list[Command]:
+    """The commands of one member of frontier.csv."""
+    values = blanks(run, row)
+    certified = bool(run.verdicts[row])
+    return [
+        command._replace(note=fill(command.note, values), text=fill(command.text, values))
+        for command in commands(run)
+        if command.verdict in (None, certified)
+    ]
+
+
+def blanks(run: Run, row: int) -> dict[str, str]:
+    """What stands in the blanks of a command for this member."""
+    member = run.members.iloc[row]
+    model = Path(str(member.get("model", ""))).stem or f"seed{member['seed']}"
+    return {"bound": repr(float(member["bound"])), "seed": str(member["seed"]), "model": model}
+
+
+def fill(text: str, values: dict[str, str]) -> str:
+    """The text with its blanks filled in, one pass: what is filled in is not read again."""
+    return re.sub(r"\0(\w+)\0", lambda found: values[found[1]], text)
+
+
+def _again(run: Run) -> Command:
+    """Training of one point. A member depends on the others of its sweep by the size of the largest seed's train part
+    alone, and only where minibatches are drawn: then its bound is swept with all seeds."""
+    title, note = (
+        "Train this point again",
+        "Accuracies and gaps come out the same on the same machine and versions; losses may differ in late digits.",
+    )
+    words = _asked(run.manifest.get("command"))
+    if words is None:
+        return Command(title, f"{note} This run was started from Python.", _python(run))
+    seeds = sorted(int(seed) for seed in run.members["seed"].unique())
+    if len(seeds) > 1 and run.manifest.get("configuration", {}).get("batch"):
+        grid = f"--bounds {BOUND} --seeds {','.join(map(str, seeds))} --out again"
+        where = "Minibatches depend on all seeds of a sweep, so all are trained; the model is again/models/bound01-seed"
+        return Command(title, f"{note} {where}{SEED}.json.", shlex.join(["faro", "frontier", *words]) + f" {grid}")
+    one = f"--bound {BOUND} --seed {SEED} --out {MODEL}"
+    note += " To be typed where the run was started."
+    return Command(title, note, shlex.join(["faro", "train", *words]) + f" {one}")
+
+
+def _asked(command: Any) -> list[str] | None:
+    """The options of a recorded `faro frontier` that say what was trained, not for which bounds; None if it is none."""
+    words = shlex.split(command) if isinstance(command, str) else []
+    if words[:2] != ["faro", "frontier"]:
+        return None
+    kept, rest = [], iter(words[2:])
+    for word in rest:
+        name, equals, _ = word.partition("=")
+        if name in BARE:
+            continue
+        value = [] if equals else [next(rest, "")]
+        if name not in GRID:
+            kept += [word, *value]
+    return kept
+
+
+def _python(run: Run) -> str:
+    """The call that trains a point, from the configuration that the manifest holds."""
+    settings = dict(run.manifest.get("configuration", {}))
+    model = settings.pop("model", "Linear()")
+    asked = [f"{run.data['name']!r}", *_notion(run), f"bound={BOUND}", f"seed={SEED}", f"model=models.{model}"]
+    lines = "".join(f"    {each},\n" for each in [*asked, f"settings={settings!r}"])
+    return f"import faro\nfrom faro import models\nfrom math import inf\n\nmodel = faro.train(\n{lines})"
+
+
+def _notion(run: Run) -> list[str]:
+    """The arguments that name the constraint: parity(sex, within=age) is "parity", attribute="sex", within="age"."""
+    found = [re.fullmatch(r"(\w+)\(([^,=()]+)((?:, (?:of|within)=[^,()]*)*)\)", part) for part in run.parts]
+    arguments = {(each[2], each[3]) for each in found if each}
+    if not all(found) or len(arguments) > 1:
+        return [f"constraint  # {' '.join(run.manifest['constraint']['name'].split())}, as it was given"]
+    ((attribute, rest),) = arguments
+    named = [("attribute", attribute)] + [tuple(each.split("=", 1)) for each in rest.split(", ")[1:]]
+    return [repr("+".join(each[1] for each in found if each)), *(f"{name}={value!r}" for name, value in named if value)]
+
+
+def _source(run: Run) -> str:
+    """What was trained on: --data of the command, or the data set's name."""
+    words = _asked(run.manifest.get("command")) or []
+    given = [after for before, after in itertools.pairwise(words) if before == "--data"]
+    given += [word.partition("=")[2] for word in words if word.startswith("--data=")]
+    return shlex.quote(given[0] if given else str(run.data["name"]))
+
+
+def _score(run: Run, model: str) -> Command:
+    return Command(
+        "Score data with it",
+        "The development part of the same data; any table with the columns of the model's schema does as well.",
+        f"faro score {model} {_source(run)} --part dev --out scored.csv",
+    )
+
+
+def _certify(run: Run, folder: str, model: str) -> list[Command]:
+    """Checking the certificate that a point has, or the way to one."""
+    place, units = shlex.quote(f"{folder}/certificates/"), shlex.quote(f"{folder}/models/") + f"seed{SEED}.units.txt"
+    weights = model.removesuffix(".json") + ".safetensors"
+    files = f"--model {model} --model {weights} --train-units {units}"
+    policy = shlex.quote(f"{folder}/faro.toml")
+    check = f"faro verify {place}{MODEL}.json {place}{MODEL}.csv --policy {policy} \\\n  {files}"
+    found = [
+        Command("Check its certificate", "With the policy it was made under, here faro.toml of the run.", check, True)
+    ]
+    twins = {match[1] for part in run.parts if (match := re.match(r"counterfactual_\w+\(([^,()]+)", part))}
+    shown = "".join(f" --twins {shlex.quote(name)}" for name in sorted(twins))
+    way = [
+        f"faro policy {model} --bound 0.05 --out faro.toml",
+        f"faro score {model} {_source(run)} --part gate{shown} --out gate.csv",
+        "faro ledger init gate.csv --policy faro.toml",
+        f"faro certify gate.csv --policy faro.toml --disclose --out certificate.json \\\n  {files}",
+    ]
+    note = (
+        "On people held back from everything else. Edit the drafted policy first: which bound to show, of which "
+        "groups. Showing the numbers uses this audit set up: do it once, last."
+    )
+    return [*found, Command("Certify it", note, "\n".join(way), False)]
+
+
+def member_text(run: Run, row: int) -> str:
+    """A member as words: "bound 0.05, seed 1"."""
+    member = run.members.iloc[row]
+    bound = float(member["bound"])
+    return f"{f'bound {bound_text(bound)}' if math.isfinite(bound) else 'unconstrained'}, seed {member['seed']}"

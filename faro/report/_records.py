@@ -1,0 +1,138 @@
+"""What the script of a page is given: panels of points, and every member with its figures, traces and commands."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ._commands import blanks, commands, member_text
+from ._ending import MEANINGS, ending
+from ._plots import FLOOR, INEQUALITIES, Spot, largest
+from ._run import RESIDUALS, Run, bound_text, number
+from ._series import representative, slack_text
+
+RECORDS = 60  # of a trace, at most
+BUDGET = 250_000  # numbers of all traces together, which keeps the page below 3 MB
+PARTS = {"dev": "development", "train": "training", "selection": "selection", "population": "population"}
+STATUS = {
+    "FEASIBLE": "its training gap is within its bound",
+    "INFEASIBLE": "its training gap is not within its bound, or ties decide too much",
+    "DIVERGED": "its loss stopped being a number",
+}
+
+
+def records(panels: Sequence[Sequence[Spot]], runs: Sequence[Run], names: Sequence[str] = ("",)) -> dict[str, Any]:
+    """`panels` has the points of each, with the run and the rows that they stand for; `runs` a record of each run."""
+    budget = BUDGET // len(runs)
+    return {
+        "panels": [
+            [
+                {"run": s.run, "rows": s.point.rows, "title": s.point.title, "facts": s.point.facts, "x": s.x, "y": s.y}
+                for s in spots
+            ]
+            for spots in panels
+        ],
+        "runs": [_run(run, name, budget) for run, name in zip(runs, names, strict=True)],
+    }
+
+
+def as_json(value: Any) -> str:
+    """JSON that cannot end the script element it stands in."""
+    text = json.dumps(value, allow_nan=False, separators=(",", ":"))
+    return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
+
+
+def kept(run: Run, budget: int = BUDGET) -> int:
+    """How many records of each trace a page holds."""
+    drawn = 1 + len(run.parts) + len(RESIDUALS) + 2 * min(INEQUALITIES, len(run.labels))
+    return min(len(run.traces["step"]), RECORDS, max(10, budget // (len(run.members) * drawn)))
+
+
+def chosen(run: Run) -> int:
+    """The member to show first: at the bound in focus a feasible one, if there is any."""
+    return representative(run, run.at(run.focus()))
+
+
+def _run(run: Run, name: str, budget: int) -> dict[str, Any]:
+    recorded = len(run.traces["step"])
+    thin = np.unique(np.linspace(0, max(recorded - 1, 0), kept(run, budget)).round().astype(int))
+    rates = {prefix: run.rates(prefix) for prefix in ("dev", "train")}
+    cells = [cell for cell in rates["dev"] if cell in rates["train"]]
+    return {
+        "name": name,
+        "parts": run.parts if len(run.parts) > 1 else ["gap"],
+        "labels": run.labels,
+        "residuals": RESIDUALS,
+        "cells": cells,
+        "step": _numbers(run.traces["step"][thin]),
+        "columns": [PARTS[prefix] for prefix in _prefixes(run)],
+        "commands": [command._asdict() for command in commands(run)],
+        "members": [_member(run, row, thin, cells, rates) for row in range(len(run.members))],
+        "chosen": chosen(run),
+    }
+
+
+def _member(run: Run, row: int, thin: Any, cells: list[str], rates: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
+    member = run.members.iloc[row].to_dict()
+    bounded = math.isfinite(member["bound"])
+    shown = largest(run, row, INEQUALITIES) if bounded else []
+    traces = {key: run.traces[key][row][thin] for key in ("loss", "gap", "violation", "multiplier", *RESIDUALS)}
+    word = ending(run, row)
+    return {
+        "bound": float(member["bound"]) if bounded else None,
+        "bound_text": bound_text(member["bound"]),
+        "seed": int(member["seed"]),
+        "name": member_text(run, row),
+        "said": said(run, row),
+        "figures": figures(run, row),
+        "blanks": blanks(run, row),
+        "certified": bool(run.verdicts[row]),
+        "ending": f"{word}: {MEANINGS[word]}" if bounded else "",
+        "n": {prefix: int(member[f"{prefix}_n"]) for prefix in rates},
+        "rates": {prefix: _numbers([rates[prefix][cell][row] for cell in cells]) for prefix in rates},
+        "loss": _numbers(traces["loss"]),
+        "gap": [_numbers(column) for column in traces["gap"].T],
+        "residuals": [_numbers(np.log10(np.maximum(traces[key], FLOOR)), 2) for key in RESIDUALS],
+        "shown": shown,
+        "violation": [_numbers(traces["violation"][:, index]) for index in shown],
+        "multiplier": [_numbers(traces["multiplier"][:, index]) for index in shown],
+    }
+
+
+def said(run: Run, row: int) -> list[tuple[str, str]]:
+    """Status, standing and certificate of a member, as (what, words)."""
+    member = run.members.iloc[row]
+    free = math.isinf(member["bound"]) and member["status"] == "FEASIBLE"
+    found = [("status", f"{member['status']}: {'no bound was asked for' if free else STATUS[member['status']]}")]
+    found += [("non-dominated", "yes, on the selection part" if member["pareto"] else "no")]
+    if run.verdicts[row]:
+        found += [
+            ("certificate", f"{run.verdicts[row]} under its policy; gap at most {slack_text(run.certified[row])}")
+        ]
+    return found
+
+
+def figures(run: Run, row: int) -> list[tuple[str, ...]]:
+    """A member's figures: (name, one per part of `PARTS` that the run has), with four digits."""
+    prefixes = _prefixes(run)
+    member = run.members.iloc[row]
+    gaps = {prefix: run.gaps(prefix)[row] for prefix in prefixes}
+    rows = [("accuracy", *(number(member[f"{prefix}_accuracy"], 4) for prefix in prefixes))]
+    names = ["gap"] if len(run.parts) == 1 else [f"gap: {part}" for part in run.parts]
+    rows += [(name, *(number(gaps[prefix][p], 4) for prefix in prefixes)) for p, name in enumerate(names)]
+    for key, name in (("nll", "nll, in nats"), ("ece", "ece")):
+        rows.append((name, *(number(member.get(f"{prefix}_{key}", math.nan), 4) for prefix in prefixes)))
+    return [*rows, ("choices", *(f"{member[f'{p}_n']:,.0f}" if f"{p}_n" in member else "-" for p in prefixes))]
+
+
+def _prefixes(run: Run) -> list[str]:
+    return ["dev", "train", "selection", *(["population"] if run.known else [])]
+
+
+def _numbers(values: Any, digits: int = 4) -> list[float | None]:
+    """Rounded numbers, None for those that are not finite."""
+    return [round(float(value), digits) if math.isfinite(value) else None for value in np.asarray(values, float)]

@@ -1,0 +1,180 @@
+"""What a picture of frontiers shows, before anything draws it: a panel of series of points, and what each point says.
+
+The still pictures, the page and its script all take their points from here. A series that is not a sweep (an envelope,
+a baseline) is a `Series` more; another pair of axes is a `Panel` more.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from ._run import Run, bound_text, finite, number, spread_text, summary_table
+
+GROUPS = 6  # whose rates a point says at once
+
+
+@dataclasses.dataclass(frozen=True)
+class Point:
+    """A place in a panel. `across` and `up` are where its bars end; a point with a `title` can be pointed at and then
+    says its `facts`; `rows` are those of frontier.csv that it stands for, so that one can be chosen."""
+
+    x: float
+    y: float
+    across: tuple[float, float] | None = None
+    up: tuple[float, float] | None = None
+    label: str = ""
+    title: str = ""
+    facts: tuple[tuple[str, str], ...] = ()
+    rows: tuple[int, ...] = ()
+
+
+@dataclasses.dataclass(frozen=True)
+class Series:
+    """Points that look alike: `look` is one of `_plots.LOOKS`, `name` is said in the legend, if at all; `run` is the
+    place of the run among those of the panel, which also gives the colour where there are several."""
+
+    look: str
+    points: tuple[Point, ...]
+    name: str = ""
+    run: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Panel:
+    """A pair of axes with its series."""
+
+    x: str
+    y: str
+    series: tuple[Series, ...]
+    runs: int = 1
+
+
+NAMES = {
+    "best": "non-dominated for most seeds",
+    "rest": "dominated for most seeds",
+    "fail": "not every seed satisfies its bound",
+    "free": "unconstrained",
+}
+
+
+def panel(run: Run) -> Panel:
+    """Accuracy against gap of a run: on held-out development data, or the expected values where the population is
+    known, then with the true frontier."""
+    truth = run.manifest.get("truth") if run.known else None
+    series = []
+    if truth:
+        line = tuple(Point(x, y) for x, y in zip(truth["bounds"], truth["accuracy"], strict=True))
+        series.append(Series("truth", line, "true frontier"))
+    series += [Series(look, points, NAMES[look]) for look, points in _bounds(run, run.known).items()]
+    return Panel(*_axes(run.known), (*series, *_certified(run, run.known)))
+
+
+def panel_of(runs: Sequence[Run], names: Sequence[str], expected: bool) -> Panel:
+    """The frontiers of several runs in one pair of axes; expected values in the known population if `expected`."""
+    series = []
+    for place, (run, name) in enumerate(zip(runs, names, strict=True)):
+        found = _bounds(run, expected)
+        named = next(iter(found), None)  # one entry of the legend is enough
+        series += [Series(look, points, name if look == named else "", place) for look, points in found.items()]
+    return Panel(*_axes(expected), tuple(series), len(runs))
+
+
+def coordinates(run: Run, expected: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Gap and accuracy of every member, `[M]` each, as a panel shows them."""
+    if expected:
+        return run.members["population_gap"].to_numpy(float), run.members["population_accuracy"].to_numpy(float)
+    return run.gap("dev"), run.members["dev_accuracy"].to_numpy(float)
+
+
+def _axes(expected: bool) -> tuple[str, str]:
+    if expected:
+        return "gap in the known population", "expected accuracy"
+    return "gap on held-out development data", "accuracy on held-out development data"
+
+
+def _bounds(run: Run, expected: bool) -> dict[str, tuple[Point, ...]]:
+    """Look -> a point per bound: filled if non-dominated for most seeds, else hollow; a cross if a seed fails."""
+    gap, accuracy = coordinates(run, expected)
+    kinds: dict[str, list[Point]] = {"best": [], "rest": [], "fail": [], "free": []}
+    named = {run.focus(), *run.bounds[:1]}
+    for row in summary_table(run).to_dict("records"):
+        bound = row["bound"]
+        all_of = run.at(bound)
+        some = run.members.iloc[all_of]
+        at = all_of[np.isfinite(gap[all_of]) & np.isfinite(accuracy[all_of])]
+        if not len(at):
+            continue
+        failed, best = (some["status"] != "FEASIBLE").any(), some["pareto"].mean() > 0.5
+        x, y = gap[at], accuracy[at]
+        text = f"bound {bound_text(bound)}" if math.isfinite(bound) else "unconstrained"
+        kinds["free" if math.isinf(bound) else "fail" if failed else "best" if best else "rest"].append(
+            Point(
+                float(x.mean()),
+                float(y.mean()),
+                (float(x.min()), float(x.max())),
+                (float(y.min()), float(y.max())),
+                label=text if bound in named and math.isfinite(bound) else "",
+                title=text,
+                facts=tuple(_facts(run, row, all_of)),
+                rows=tuple(int(one) for one in all_of),
+            )
+        )
+    return {look: tuple(points) for look, points in kinds.items() if points}
+
+
+def _facts(run: Run, row: dict[str, Any], at: np.ndarray) -> list[tuple[str, str]]:
+    """What a point says: means over its seeds, with the range in brackets."""
+    facts = [("status", statuses(run, at))]
+    facts += [("gap, development", spread_text(row, "dev_gap"))]
+    facts += [("accuracy, development", spread_text(row, "dev_accuracy"))]
+    facts += [("gap, training", number(row["train_gap"]))]
+    if run.known:
+        facts += [("gap, population", spread_text(row, "population_gap"))]
+        facts += [("accuracy, population", spread_text(row, "population_accuracy"))]
+    if row["certified_members"]:
+        of = f" ({row['certified_members']} of {len(at)})" if len(at) > 1 else ""
+        facts += [("gap certified at most", slack_text(row["certified_slack"]) + of)]
+    rates = run.rates("dev")
+    starts = {cell.partition("=")[0] for cell in rates}  # "sex=Male" is "Male" where all are of one attribute
+    drop = len(starts) == 1 and all("=" in cell for cell in rates)
+    names = {cell: cell.partition("=")[2] if drop else cell for cell in list(rates)[:GROUPS]}
+    facts += [(f"rate, {name}", number(_mean(rates[cell][at]))) for cell, name in names.items()]
+    return facts + ([("more groups", f"{len(rates) - GROUPS}")] if len(rates) > GROUPS else [])
+
+
+def representative(run: Run, rows: Any) -> int:
+    """The first feasible member among the rows, else the first."""
+    feasible = [row for row in rows if run.members["status"].iloc[row] == "FEASIBLE"]
+    return int(feasible[0] if feasible else rows[0] if len(rows) else 0)
+
+
+def statuses(run: Run, at: Sequence[int] | np.ndarray) -> str:
+    """The status of a member, or how many have which: "FEASIBLE (2 of 3), INFEASIBLE (1 of 3)"."""
+    counts = run.members["status"].iloc[list(at)].value_counts(sort=False)
+    return next(iter(counts.index)) if len(at) == 1 else ", ".join(f"{k} ({n} of {len(at)})" for k, n in counts.items())
+
+
+def slack_text(value: float) -> str:
+    """A certified upper bound, rounded up; a dash where there is none."""
+    return "vacuous" if value >= 1 else number(math.ceil(value * 1000) / 1000) if math.isfinite(value) else "-"
+
+
+def _certified(run: Run, expected: bool) -> list[Series]:
+    """From the measured gap of a certified member to its upper bound; no point where that says nothing."""
+    proved = run.certified
+    gap, accuracy = coordinates(run, expected)
+    at = np.flatnonzero((proved < 1) & np.isfinite(gap) & np.isfinite(accuracy))
+    points = [
+        Point(float(proved[row]), float(accuracy[row]), across=(float(gap[row]), float(proved[row]))) for row in at
+    ]
+    return [Series("certified", tuple(points), "certified: at most")] if points else []
+
+
+def _mean(values: np.ndarray) -> float:
+    values = finite(values)
+    return float(values.mean()) if len(values) else math.nan
