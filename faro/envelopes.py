@@ -1,6 +1,6 @@
 """The certified envelope of a finished run: per seed, what no linear model on its sample can beat, and the run in it.
 
-    envelope-seedS.json     dual points, the run's models with their certified gaps, and the scope: faro verify proves it
+    envelope-seedS.json     dual points, the run's models with their certified gaps, the scope: faro verify proves it
     envelope-seedS.jsonl    the table it is proved from, on request: rows of the proxy, features, labels
 
 Loss is the regularised one of training, on the part that was trained on; slack is the smallest bound at which the
@@ -9,6 +9,7 @@ affine proxy of the constraint holds. Neither is a gap of hard decisions nor an 
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import re
 from collections.abc import Callable, Mapping
@@ -25,7 +26,7 @@ from .data import NAMES, Dataset, load
 from .errors import DataError, UsageError
 from .exact.newton import least_bound
 from .files import replacing, write_json
-from .judge import PARTS, Frontier
+from .judge import PARTS, Frontier, View
 from .notions import make_constraint
 
 Progress = Callable[[int, int], None]  # (done, total)
@@ -37,7 +38,7 @@ def write_envelopes(
     folder: str | Path,
     *,
     source: Any = None,
-    asked: Mapping[str, str] | None = None,
+    asked: Mapping[str, Any] | None = None,
     width: float = WIDTH,
     most: int = MOST,
     features: bool = False,
@@ -68,7 +69,8 @@ def write_envelopes(
     seeds, found = run.manifest["seeds"], []
     for index, seed in enumerate(seeds):
         progress(index, len(seeds))
-        head, rows = problem(run, data, constraint, seed)
+        view = view_of(run, data, seed)
+        head, rows = pose(data, constraint, view, run.manifest["configuration"]["weight_decay"])
         envelope = sample(head, rows, width, most)
         members = place(run, constraint, head, rows, seed)
         target = folder / f"envelope-seed{seed}.json"
@@ -101,30 +103,31 @@ def read_data(run: Frontier, folder: Path, source: Any = None) -> Dataset:
 
 
 def named_constraint(run: Frontier, data: Dataset) -> Constraint:
-    """The constraint that the manifest names, as "parity(sex, within=age) + ..."; `UsageError` if a name is not enough."""
+    """The constraint that the manifest names, as "parity(sex, within=age) + ..."; `UsageError` if it is not enough."""
     name = run.manifest["constraint"]["name"]
-    found = [
-        re.fullmatch(r"(\w+)(?:\(([^,=()]+)((?:, (?:of|within)=[^,()]*)*)\))?", part) for part in name.split(" + ")
-    ]
     made = []
-    for each in found:
+    for part in name.split(" + "):
+        each = re.fullmatch(r"(\w+)(?:\(([^,=()]+)((?:, (?:of|within)=[^,()]*)*)\))?", part)
         if each is None:
             raise UsageError(f"{name}: cannot be made again from its name; give it with --constraint and --attribute")
-        rest = dict(own.split("=", 1) for own in (each[3] or "").split(", ")[1:])
+        rest: dict[str, Any] = dict(own.split("=", 1) for own in (each[3] or "").split(", ")[1:])
         made.append(make_constraint(data.attributes, each[1], each[2], **rest))
     if len(made) == 1:
         return made[0]
     return Stack(members=tuple(made))
 
 
-def problem(run: Frontier, data: Dataset, constraint: Constraint, seed: int) -> tuple[exact.Head, exact.Rows]:
-    """What the models of a seed were fitted to, in float64, and the affine rows of the constraint on it."""
-    configuration = run.manifest["configuration"]
+def view_of(run: Frontier, data: Dataset, seed: int) -> View:
+    """A seed's view of the data, with the coding that its models were saved with."""
     coding = next(model.coding for model in run.models if model.about["seed"] == seed)
-    part = data.rows(PARTS[configuration["dual_data"]]["train"], seed)
+    return dataclasses.replace(View.of(data, seed, run.manifest["configuration"]["dual_data"]), coding=coding)
+
+
+def pose(data: Dataset, constraint: Constraint, view: View, ridge: float) -> tuple[exact.Head, exact.Rows]:
+    """What the models of a seed were fitted to, in float64, and the affine rows of the constraint on it."""
     with jax.enable_x64(True):
-        choices = data.choices(coding, part, twins=constraint.twins(), dtype=np.float64)
-    head = exact.Head.of(choices, configuration["weight_decay"])
+        choices = data.choices(view.coding, view.rows["train"], twins=constraint.twins(), dtype=np.float64)
+    head = exact.Head.of(choices, ridge)
     return head, exact.rows_of(constraint, head)
 
 
@@ -144,7 +147,7 @@ def place(
     run: Frontier, constraint: Constraint, head: exact.Head, rows: exact.Rows, seed: int
 ) -> dict[str, exact.Member]:
     """Every model of the seed by its file's name: parameters as saved, and what multiples of the average of its own
-    multipliers prove at its slack. Models without numbers, and randomised ones, which are no model of the class, are left out.
+    multipliers prove at its slack. Left out: models without numbers, and randomised ones, which are none of the class.
     """
     found = {}
     own_labels = tuple(run.manifest["constraint"]["labels"])

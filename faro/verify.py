@@ -3,8 +3,8 @@ or the envelope of a linear model's losses: `python verify.py ENVELOPE TABLE`.
 
 One file, Python 3.11, standard library only. It reads bounds, confidence, methods and groups from the policy, counts
 everything again from the audit table, and proves every number that the certificate claims, rounding against the claim.
-The files, the formulas and what each proves: docs/certificate-format.md, docs/envelope.md. In this order: numbers, JSON,
-policy, audit table, cells, proofs, shift, optimality, ledger, verdict, envelopes, command line.
+The files, the formulas and what each proves: docs/certificate-format.md, docs/envelope.md. In this order: numbers,
+JSON, policy, audit table, cells, proofs, shift, optimality, ledger, verdict, envelopes, command line.
 
 Exit codes: 0 CERTIFIED or proved, 1 REFUTED, 2 usage or policy, 3 INCONCLUSIVE, 4 does not check, 5 malformed input or
 digest, 6 audit not independent, 7 dual point outside its domain, 70 internal error.
@@ -1793,7 +1793,7 @@ def read_problem(path: str) -> Problem:
                     head = fields(lines[0], "schema ridge features rows", where)
                     need(head["schema"] == "faro-features/1", MALFORMED, f"{where}: expected faro-features/1")
                     d, m = head["features"], head["rows"]
-                    need(type(d) is type(m) is int and 0 < d and 0 <= m, MALFORMED, f"{where}: expected counts")
+                    need(type(d) is type(m) is int and d > 0 and m >= 0, MALFORMED, f"{where}: expected counts")
                     lines[0] = _doubles([head["ridge"]], 1, where)[0]
                 elif index <= m + 1:
                     row = fields(lines[-1], "row base slope features", where)
@@ -1871,8 +1871,8 @@ def prove_point(claim: dict[str, Any], table: Problem, where: str) -> Line:
 
 
 class Moments(NamedTuple):
-    """Of w, rounded outward: its loss without the ridge at most, the entropy of alpha at least, and the mean of features
-    times (alpha - label), every number of which may be off by `unsure`."""
+    """Of w: its loss without the ridge at most, the entropy of alpha at least, and the mean of features times
+    (alpha - label), every number of which may be off by `unsure`."""
 
     loss: Fraction
     entropy: Fraction
@@ -1886,7 +1886,8 @@ def _pass(table: Problem, w: list[float], where: str) -> Moments:
     size = sum(map(abs, w))
     reach = table.largest * size  # of a reward
     need(reach <= 1e6, UNPROVED, f"{where}: features or weights too large")
-    losses, entropies, logs, products = [], [], [], {}
+    losses, entropies, logs = [], [], []
+    products: dict[float, float] = {}  # of the sums of powers, by the weight of their logarithm
     total, part, empty = [0.0] * d, [0.0] * d, [0.0] * d
     for index, (weight, labels, items) in enumerate(table.choices):
         rewards = [sum(map(mul, item, w)) if item else 0.0 for item in items]
@@ -1908,11 +1909,11 @@ def _pass(table: Problem, w: list[float], where: str) -> Moments:
             total, part = [a + b for a, b in zip(total, part, strict=True)], empty
     moment = [(a + b) / table.weight for a, b in zip(total, part, strict=True)]
     # Twice and more of: the error of a reward (d + 2 roundings); logarithms and powers; the running sums.
-    unit, label = Fraction(ULP), Fraction(table.label)
+    unit = Fraction(ULP) * Fraction(table.label)
     spread = 1 + Fraction(2 * reach + math.log(k))
-    log_error = label * unit * (2 * k + 16) * spread
-    loss_error = label * unit * 2 * (d + 2) * Fraction(reach) + log_error
-    unsure = label * unit * Fraction(table.largest) * (4 * (BLOCK * k + n // BLOCK + 8) + 2 * k * (k + 8))
+    log_error = unit * (2 * k + 16) * spread
+    loss_error = unit * 2 * (d + 2) * Fraction(reach) + log_error
+    unsure = unit * Fraction(table.largest) * (4 * (BLOCK * k + n // BLOCK + 8) + 2 * k * (k + 8))
     logs += [share * _log(product) for share, product in products.items()]
     loss, entropy = (Fraction(math.fsum(terms + logs) / table.weight) for terms in (losses, entropies))
     return Moments(loss + loss_error, entropy - log_error, list(map(Fraction, moment)), unsure)

@@ -48,8 +48,8 @@ def path(head: Head, rows: Rows, bounds: Sequence[float], *, tolerance=TOLERANCE
 
 
 def priced(head: Head, rows: Rows, bound: float, multipliers: Any, *, start: np.ndarray | None = None) -> Point:
-    """The best lower bound that multiples c nu, c >= 0, of these multipliers prove at `bound`: those of another proxy or
-    of an unfinished run, of which one unit need not be one unit of these rows.
+    """The best lower bound that multiples c nu, c >= 0, of these multipliers prove at `bound`: those of another proxy,
+    or of an unfinished run, of which one unit need not be one unit of these rows.
 
     It is what remains of the problem when the rows are replaced by their one mean, nu . (A w - b) <= 0, whose own
     multiplier is c. Raises `UsageError` as `certify` does.

@@ -117,7 +117,7 @@ def own_prices(constraint: Constraint, multipliers: Any, measured: np.ndarray) -
     for part, own in zip(constraint.parts(), linear(constraint).parts(), strict=True):
         nu, multipliers = np.split(multipliers, [len(part.labels())])
         seen, measured = np.split(measured, [len(own.labels())])
-        found.append(nu if own is part else _paired(nu, seen, len(part.groups())))
+        found.append(_paired(nu, seen, len(part.groups())) if own is not part and isinstance(part, Parity) else nu)
     return np.concatenate(found)
 
 

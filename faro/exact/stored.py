@@ -60,7 +60,11 @@ def record(
     placed = []
     for name, member in members.items():
         own = _claims(rows, member.own)
-        model = {"w": member.w, "slack": _slack(rows, member.w), "loss": member.loss + SPARE * (1 + abs(member.loss))}
+        model: dict[str, Any] = {
+            "w": member.w,
+            "slack": _slack(rows, member.w),
+            "loss": member.loss + SPARE * (1 + abs(member.loss)),
+        }
         model["gap"] = model["loss"] - max(_line_at(point, model["slack"]) for point in points) + HAIR
         model["own_gap"] = model["loss"] - _line_at(own, model["slack"]) + HAIR
         placed.append({"name": name} | _texts(model) | {"own": _texts(own)})
