@@ -69,6 +69,7 @@ def frontier(
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     mesh: str | None = None,
+    memory: int | str | None = None,
     out: str | os.PathLike | None = None,
     overwrite: bool = False,
     command: str = "",
@@ -77,7 +78,8 @@ def frontier(
     """Train and judge a model for every bound and seed; with `out`, write table, models, pictures and report there.
 
     A run that `out` already holds is read, not repeated; one that was killed goes on; another one is a `UsageError`
-    unless `overwrite`. Arguments as for `train`; `bounds` and `seeds` are lists, or how many.
+    unless `overwrite`. Arguments as for `train`; `bounds` and `seeds` are lists, or how many. `memory` bounds, about,
+    what the steps of members may take on each device beside the data, as "2GB".
     """
     data = _dataset(data, schema)
     own = _constraint(data, constraint, attribute, of, within, 0.05)
@@ -89,6 +91,7 @@ def frontier(
         model=make_model(model),
         settings=_settings(settings),
         mesh=mesh,
+        memory=devices.parse_bytes(memory),
         folder=None if out is None else Path(out),
         overwrite=overwrite,
         command=command,

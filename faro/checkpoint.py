@@ -1,10 +1,9 @@
-"""Steps of a long computation that a killed run does not repeat: `keeper.once(name, compute)`, stored with orbax."""
+"""Steps of a long computation that a killed run does not repeat: `keeper.once(name, program, args)`, kept by orbax."""
 
 from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from .files import write_json
 class Keeper:
     """Results of named steps in `folder`; without one nothing is stored. A folder with another fingerprint is emptied.
 
-    Stored pytrees are arrays and PRNG keys; their structure is that of `compute`'s result, so no code is stored. Of
+    Stored pytrees are arrays and PRNG keys; their structure is that of the program's result, so no code is stored. Of
     several processes, which must share the folder, the first one keeps it in order.
     """
 
@@ -34,15 +33,15 @@ class Keeper:
             write_json(key, fingerprint)
         devices.together("checkpoints")
 
-    def once(self, name: str, compute: Callable[[], Any], sharding: Any = None) -> Any:
-        """The stored result of this step, on devices as `sharding` says; or that of `compute()`, which is stored before
-        it is returned."""
+    def once(self, name: str, program: Any, args: tuple, sharding: Any = None) -> Any:
+        """The stored result of this step, on devices as `sharding` says; or that of the jitted `program(*args)`, which
+        is stored before it is returned."""
         if self.folder is None:
-            return compute()
+            return program(*args)
         if (self.folder / name).exists():  # orbax writes elsewhere and renames: what exists is whole
             self.resumed.append(name)
-            return self._read(name, jax.eval_shape(compute), sharding)
-        result = compute()
+            return self._read(name, program.eval_shape(*args), sharding)
+        result = program(*args)
         self._write(name, result)
         return result
 

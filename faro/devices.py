@@ -9,9 +9,13 @@ Programs say how their inputs are placed, and the compiler partitions them. One 
 from __future__ import annotations
 
 import functools
+import hashlib
 import math
 import os
+import platform
+import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -21,6 +25,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from .errors import UsageError
+from .files import cache_folder
 
 SWEEP, DATA = "sweep", "data"
 COORDINATOR, PROCESSES, PROCESS = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
@@ -52,6 +57,39 @@ def _sizes(asked: str, count: int) -> dict[str, int]:
             f"as data={count},sweep=1, got {asked!r}"
         )
     return sizes
+
+
+def memory() -> int:
+    """Bytes that the steps of a program may take on a device by default: half of what it has, where it says so."""
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    return limit // 2 if limit else 2**63
+
+
+def keep_programs() -> None:
+    """Compiled programs are kept in the user's cache for later runs, unless jax was told of another place.
+
+    On a CPU they are machine code, so the place is named after the versions and what the processor can do.
+    """
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        try:
+            features = re.search(r"^(flags|Features)\s*:.*$", Path("/proc/cpuinfo").read_text(), re.M)
+        except OSError:
+            features = None
+        machine = [jax.__version__, platform.machine(), platform.processor(), features[0] if features else ""]
+        name = hashlib.sha256("\n".join(machine).encode()).hexdigest()[:16]
+        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs" / name))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def parse_bytes(text: str | int | None) -> int | None:
+    """Bytes from "2GB", "500 MB" or a number; `UsageError` for anything else."""
+    if text is None or (isinstance(text, int) and not isinstance(text, bool) and text > 0):
+        return text
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kmgt]?)i?b?", str(text).strip().lower())
+    count = float(found[1]) * 1024 ** " kmgt".index(found[2] or " ") if found else 0
+    if count < 1:
+        raise UsageError(f"memory: expected bytes, as 500MB or 2GB, got {text!r}")
+    return int(count)
 
 
 def on(mesh: Mesh, *axes: str | None) -> NamedSharding:

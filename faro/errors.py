@@ -36,3 +36,11 @@ class UnprovedError(FaroError, ValueError):
     """A certificate that the checker cannot prove. Exit code 4."""
 
     exit_code = 4
+
+
+class RefusedError(FaroError, ValueError):
+    """What the stand-alone checker refuses, with the exit code that it gives."""
+
+    def __init__(self, code: int, reason: object):
+        super().__init__(f"refused ({code}): {reason}")
+        self.exit_code = code

@@ -10,6 +10,11 @@ from pathlib import Path
 from typing import Any
 
 
+def cache_folder() -> Path:
+    """$FARO_CACHE, or ~/.cache/faro."""
+    return Path(os.environ.get("FARO_CACHE") or Path.home() / ".cache" / "faro")
+
+
 @contextlib.contextmanager
 def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path in the folder of `path`, renamed to it when the block ends well and removed when it does not."""

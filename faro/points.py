@@ -9,6 +9,7 @@ Reading the gate part uses it up: the ledger divides one share of delta among th
 from __future__ import annotations
 
 import json
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +32,7 @@ def certify_points(
     folder: Path, policy: Policy, ledger: Path, info: dict[str, Any], source: Any = None, points: str = "pareto"
 ) -> pd.DataFrame:
     """Disclose the points of a finished run that no other dominates ("pareto"), or all; their rows, with certified
-    slack."""
+    slack and the share of delta that each spends."""
     table = _members(folder)
     chosen = np.flatnonzero((table["pareto"] == "True") | (points == "all"))
     if not len(chosen):
@@ -49,7 +50,8 @@ def certify_points(
     table.loc[chosen, "certified_verdict"] = [each.verdict.value for each in found]
     with replacing(folder / "frontier.csv") as temporary:
         table.to_csv(temporary, index=False)
-    return table.loc[chosen, ["bound", "seed", "certified_slack", "certified_verdict"]]
+    shown = table.loc[chosen, ["bound", "seed", "certified_slack", "certified_verdict"]]
+    return shown.assign(spent=[float(Fraction(each.record["ledger"]["delta"])) for each in found])
 
 
 def score_gate(folder: Path, name: str, policy: Policy, source: Any = None) -> Path:

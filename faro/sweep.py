@@ -39,6 +39,7 @@ from .training import Best, Data, Game, Look, Member, Settings
 
 Progress = Callable[[int, int], None]  # (done, total)
 STRETCHES = 10  # calls of the compiled program, and checkpoints, per sweep
+CACHE = 4 * 2**20  # bytes of a network's step on a CPU that stay close to its cores
 KEPT = 5  # iterates of each that a mixture may draw on, of every member
 LOWEST_BOUND = 0.01
 UNCONSTRAINED = float("inf")  # the bound of the members that are not constrained
@@ -48,12 +49,14 @@ class Sweep:
     """The compiled programs of a sweep, partitioned on a mesh: bounds on one axis, choices on the other.
 
     They serve every sweep of the same game and shapes in this process (`Sweep.of`). `traced` counts how often each was
-    traced: once, whatever the grid, the mesh and the data set.
+    traced: once, whatever the grid, the mesh and the data set. Members are played side by side as far as `memory` bytes
+    a device and, for a network on a CPU, its cache allow.
     """
 
-    def __init__(self, game: Game, mesh: Mesh):
+    def __init__(self, game: Game, mesh: Mesh, memory: int | None = None):
         self.game = game
         self.mesh = mesh
+        self.memory = memory or devices.memory()
         self.rounds = -(-game.settings.rounds // STRETCHES)  # per call of `advance`
         self.keep = game.settings.solution != "best"
         self.traced = {"start": 0, "advance": 0}
@@ -63,12 +66,32 @@ class Sweep:
         self.advance = devices.compiled(mesh, self._advance, [members, lanes, choices], members)
 
     @classmethod
-    def of(cls, game: Game, mesh: Mesh) -> Sweep:
+    def of(cls, game: Game, mesh: Mesh, memory: int | None = None) -> Sweep:
         """The programs of this game, compiled before if there was a sweep like it."""
         try:
-            return _kept(game, mesh)
+            return _kept(game, mesh, memory)
         except TypeError:  # a model that cannot be hashed is not known again
-            return cls(game, mesh)
+            return cls(game, mesh, memory)
+
+    def at_once(self, states: Member, data: Data) -> tuple[bool, int]:
+        """Whether all seeds are played side by side, and how many bounds of each on a device.
+
+        `UsageError` if a single member does not fit the memory that was asked for.
+        """
+        seeds, members = states.played.shape
+        dealt = members // self.mesh.shape[devices.SWEEP]
+        own = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), states.game.params)
+        train = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), data.train)
+        one = self.game.footprint(own, train) // self.mesh.shape[devices.DATA]
+        room = self.memory
+        if one > room:
+            raise UsageError(
+                f"memory: one member needs about {one:,} bytes a step, got {room:,}; give more, or set microbatch"
+            )
+        if not isinstance(self.game.model, models.Linear) and jax.default_backend() == "cpu":
+            room = min(room, max(one, CACHE))
+        fits = [size for size in range(1, dealt + 1) if dealt % size == 0 and size * one <= room]
+        return seeds * dealt * one <= room, max(fits)
 
     def _start(self, seeds: Array, constraint: Constraint, data: Data) -> tuple[Best, Look, Member]:
         """Of every seed: what its unconstrained member returns, its looks, and the member that begins the game."""
@@ -92,24 +115,27 @@ class Sweep:
                 state, constraint = pair
                 return self.game.advance(state, constraint, own, self.rounds, self.keep)
 
-            # networks go one bound at a time on a CPU, where a member's activations should stay in the cache
             pairs, lanes = (own_states, members), self.mesh.shape[devices.SWEEP]
-            if isinstance(self.game.model, models.Linear) or jax.default_backend() != "cpu":
+            if side_by_side == own_states.played.shape[0] // lanes:
                 return jax.vmap(play)(pairs)
-            if lanes == 1:
-                return jax.lax.map(play, pairs)
-            dealt = jax.tree.map(lambda leaf: leaf.reshape(lanes, -1, *leaf.shape[1:]), pairs)
-            played = jax.vmap(lambda own: jax.lax.map(play, own))(dealt)
-            return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), played)
 
-        states, look = jax.vmap(of_seed)(states, data)
+            def cut(leaf):  # every device plays its own members, so many at a time
+                return leaf.reshape(lanes, -1, side_by_side, *leaf.shape[1:])
+
+            played = jax.vmap(lambda own: jax.lax.map(jax.vmap(play), own))(jax.tree.map(cut, pairs))
+            return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[3:]), played)
+
+        seeds_too, side_by_side = self.at_once(states, data)
+        states, look = (
+            jax.vmap(of_seed)(states, data) if seeds_too else jax.lax.map(lambda own: of_seed(*own), (states, data))
+        )
         spaced = np.unique(np.linspace(0, self.rounds, KEPT + 1)[1:].astype(int) - 1)
         return states, look._replace(params=jax.tree.map(lambda leaf: leaf[:, :, spaced], look.params))
 
 
 @functools.lru_cache(maxsize=16)
-def _kept(game: Game, mesh: Mesh) -> Sweep:
-    return Sweep(game, mesh)
+def _kept(game: Game, mesh: Mesh, memory: int | None) -> Sweep:
+    return Sweep(game, mesh, memory)
 
 
 def frontier(
@@ -121,6 +147,7 @@ def frontier(
     model: models.Model | None = None,
     settings: Settings | None = None,
     mesh: str | None = None,
+    memory: int | None = None,
     folder: str | Path | None = None,
     overwrite: bool = False,
     command: str = "",
@@ -130,7 +157,8 @@ def frontier(
 
     `bounds` is a list, or how many to lay geometrically from 0.01 to the unconstrained train gap (mean over seeds).
     With `folder`, results and progress are kept there: a killed sweep goes on where it stopped, a finished one is read,
-    another one is a `UsageError` unless `overwrite`. All devices of all processes are used: see `faro.devices.mesh`.
+    another one is a `UsageError` unless `overwrite`. All devices of all processes are used: see `faro.devices.mesh`;
+    `memory` bounds the bytes that steps may take on each, about.
     `UsageError` also for a bound that is negative or NaN and for a constraint that no model can move; `DataError` for
     data that cannot carry it.
     """
@@ -147,7 +175,7 @@ def frontier(
             return [constraint.at(b) for b in asked]
 
     lowest = LOWEST_BOUND if isinstance(bounds, int) else min(asked)
-    run = _Run(data, constraint.at(lowest), grid, seeds, model, settings, mesh)
+    run = _Run(data, constraint.at(lowest), grid, seeds, model, settings, mesh, memory)
     return run.result(None if folder is None else Path(folder), overwrite, command, progress)
 
 
@@ -230,10 +258,11 @@ class _Run:
     """One sweep from data to judgement; `grid(unconstrained gap)` lists the constraints of its members."""
 
     def __init__(
-        self, data: Dataset, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any, mesh: Any
-    ):
+        self, data: Dataset, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any, mesh: Any,
+        memory: int | None = None,
+    ):  # fmt: skip
         self.data, self.constraint, self.grid = data, constraint, grid
-        self.model, self.settings = model or models.Linear(), settings or Settings()
+        self.model, self.settings, self.memory = model or models.Linear(), settings or Settings(), memory
         self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UsageError(f"expected one or more different seeds, none negative, got {self.seeds}")
@@ -276,7 +305,7 @@ class _Run:
                 notes += [note] if note not in notes else []
         keeper = Keeper(None if folder is None else folder / ".progress", f"{self.fingerprint} {self.mesh.shape}")
         rows = max(own.train.shape[0] for own in members)
-        sweep = Sweep.of(Game(self.model, self.settings, rows), self.mesh)
+        sweep = Sweep.of(Game(self.model, self.settings, rows), self.mesh, self.memory)
         before = dict(sweep.traced)
         if self.settings.solver == "exact":
             constraints, best, trace = self._solve(views, progress)
@@ -335,22 +364,19 @@ class _Run:
         seeds = devices.place(np.asarray(self.seeds), whole)
         real = jnp.result_type(float)
         lowest = jax.tree.map(lambda leaf: np.asarray(leaf, real), self.constraint)
-        *pilots, entered = keeper.once("start", lambda: sweep.start(seeds, lowest, data), whole)
+        *pilots, entered = keeper.once("start", sweep.start, (seeds, lowest, data), whole)
         pilot_best, pilot_looks = devices.fetch(pilots)
         constraints = self.grid(float(np.max(pilot_best.gap, -1).mean()))
         spare = -len(constraints) % self.mesh.shape[devices.SWEEP]  # every device has the same number of members
         padded = [*constraints, *[constraints[-1]] * spare]
         lanes = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf, real) for leaf in leaves]), *padded)
         lanes = devices.place(lanes, devices.on(self.mesh, devices.SWEEP))
-        states: Any = None
+        states: Any = sweep.enter(entered, lanes)
         looks = []
         for stretch in range(STRETCHES):
             progress(stretch + 1, STRETCHES + 2)
-
-            def play(states=states):
-                return sweep.advance(sweep.enter(entered, lanes) if states is None else states, lanes, data)
-
-            states, look = jax.block_until_ready(keeper.once(f"stretch{stretch}", play, members))
+            stretched = keeper.once(f"stretch{stretch}", sweep.advance, (states, lanes, data), members)
+            states, look = jax.block_until_ready(stretched)
             looks.append(devices.fetch(look))
         iterates = jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *[look.params for look in looks])
         looks = [look._replace(params=None) for look in looks]

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.extend.core import jaxprs_in_params
 
 from constraints import Choices, Constraint, Hard, Outcome, Reading, Soft, Statistics, read, record
 
@@ -27,6 +28,7 @@ from .settings import Settings as Settings
 PROBES = 16  # random signs that estimate the norm of a constraint's gradients
 USUAL = 0.6  # a norm at which the dual rates are what the settings say
 STEEPEST = 30.0  # no row's multiplier is scaled by more than this
+DECISIONS = 6  # arrays `[n, K]` between rewards and sums
 ROUNDING = 1e-4  # a candidate is within the bound by this share of it, so that float64 agrees with float32
 
 
@@ -255,8 +257,16 @@ class Game:
             squares = jax.lax.map(lambda sign: optax.tree.norm(pull(sign)[0], squared=True), jnp.where(mine, signs, 0))
             return jnp.sqrt(squares.mean() / jnp.maximum(mine.sum(), 1))
 
-        norm = jnp.stack([of_part(part) for part in range(len(constraint.parts()))])[owner]
+        norm = jax.lax.map(of_part, jnp.arange(len(constraint.parts())))[owner]
         return jnp.where(norm > 0, jnp.clip(USUAL / jnp.where(norm > 0, norm, 1), 1 / STEEPEST, STEEPEST), 1)
+
+    def footprint(self, params: Any, choices: Choices) -> int:
+        """About how many bytes a step of one member takes beside the data: what its matrix products make, what becomes
+        of that, and as much again for the way back. Only shapes are read."""
+        n = min(self.settings.microbatch or self.settings.batch or choices.shape[0], choices.shape[0])
+        part = jax.eval_shape(lambda own: self.model.prepare(own).take(slice(0, n)), choices)
+        made = jax.make_jaxpr(lambda own, part: models.rewards(self.model, own, part))(params, part)
+        return 2 * (2 * _made(made.jaxpr) + DECISIONS * n * choices.shape[1] * 4)
 
     def temperature(self, played: Any) -> Any:
         """Of the soft decisions after this many steps: geometric from `temperature_start` to `temperature`."""
@@ -344,6 +354,14 @@ class Game:
             return jax.tree.map(jnp.add, sums, jax.checkpoint(of_slice)(*part)), None
 
         return jax.lax.scan(add, empty, slices)[0]
+
+
+def _made(jaxpr: Any) -> int:
+    """Bytes of all matrix products and convolutions of a program."""
+    inner = [sub for eqn in jaxpr.eqns for sub in jaxprs_in_params(eqn.params)]
+    made = [eqn for eqn in jaxpr.eqns if eqn.primitive.name in ("dot_general", "conv_general_dilated")]
+    sizes = [var.aval.size * var.aval.dtype.itemsize for eqn in made for var in eqn.outvars]
+    return sum(sizes) + sum(map(_made, inner))
 
 
 def _half(tree: Any) -> Any:

@@ -19,9 +19,11 @@ import hashlib
 import io
 import json
 import math
+import os
 import re
 import sys
 import tomllib
+import unicodedata
 from array import array
 from bisect import bisect_right
 from collections import Counter
@@ -59,6 +61,7 @@ NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?").fullmatch
 RATIO = re.compile(r"-?[0-9]+/[0-9]*[1-9][0-9]*").fullmatch
 CELL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?").fullmatch
 HEX = re.compile(r"[0-9a-f]{64}").fullmatch
+WHOLE = re.compile(r"[+]?0*([0-9]+)(\.0*)?").fullmatch
 
 
 def number(value: Any, where: str, code: int = MALFORMED) -> Fraction:
@@ -108,10 +111,23 @@ def sqrt_up(x: Fraction) -> Fraction:
 SHORT = Context(prec=17)
 
 
+def exp(x: float) -> float:
+    """e^x within a unit of the last place, whatever the platform's; x <= 0."""
+    return float(SHORT.exp(SHORT.create_decimal_from_float(x))) if x else 1.0
+
+
 def sigmoid(x: float) -> float:
-    """1 / (1 + e^-x) within a few units of the last place, whatever the platform's exp."""
-    e = float(SHORT.exp(SHORT.create_decimal_from_float(-abs(x))))
+    """1 / (1 + e^-x) within a few units of the last place."""
+    e = exp(-abs(x))
     return e / (1 + e) if x < 0 else 1 / (1 + e)
+
+
+def shares(utilities: list[float]) -> list[float]:
+    """Softmax of these utilities beside one that is 0, each within as many units of the last place as there are."""
+    top = max(0.0, *utilities)
+    weights = [exp(u - top) for u in utilities]
+    total = exp(-top) + sum(weights)
+    return [weight / total for weight in weights]
 
 
 # ---------------------------------------------------------------- JSON and digests
@@ -535,6 +551,7 @@ class Audit:
     choices: list[list[int]]  # rows of every choice
     rows_sha256: str
     frame_sha256: str
+    parts: list[str]  # of the split that rows are from, where a column `part` says so
 
     def decide(self, rewards: list[float], threshold: float) -> list[float]:
         """Share of the choice that every row gets: the best reward, ties shared equally."""
@@ -619,6 +636,10 @@ def read_audit(path: str, policy: Policy) -> Audit:
     seen = Counter(zip(unit, choice, alternative, strict=True))
     key, times = max(seen.items(), key=lambda item: item[1])
     need(times == 1, DEPENDENT, f"{path}: the row {key!r} stands {times} times")
+    spellings: dict[str, str] = {}
+    for name in dict.fromkeys(unit):
+        other = spellings.setdefault(plain(name), name)
+        need(other == name, DEPENDENT, f"{path}: units {other!r} and {name!r} are one name in two spellings")
     choices: dict[str, list[int]] = {}
     for row, name in enumerate(choice):
         choices.setdefault(name, []).append(row)
@@ -633,8 +654,15 @@ def read_audit(path: str, policy: Policy) -> Audit:
     return Audit(
         unit, choice, alternative, weight, label, reward, level, twin,
         [bool(flag) for flag in outside] if outside else [policy.outside == "all"] * n,
-        list(choices.values()), _rows_digest(row_rows), _rows_digest(frame_rows),
+        list(choices.values()), _rows_digest(row_rows), _rows_digest(frame_rows), sorted(set(table.get("part", []))),
     )  # fmt: skip
+
+
+def plain(name: str) -> str:
+    """A unit's name in one spelling: NFKC, white space cut and single, 007 and 7.0 are 7."""
+    name = " ".join((name if name.isascii() else unicodedata.normalize("NFKC", name)).split())
+    whole = WHOLE(name)
+    return whole[1] if whole else name
 
 
 def _texts(values: list[Any]) -> list[str]:
@@ -1482,21 +1510,26 @@ def _mixture_gap(claim: Claim, weights: dict, multipliers: list, table: list, uc
 
 
 def head_optimum(claim: Claim, record: Any, path: str) -> Finding:
-    """The Fenchel gap of a linear head: |mu w - v + M'nu|^2 / (2 mu) + slack |nu|_1 - nu.(M w)."""
+    """The Fenchel gap of a linear head: |mu w - v + M'nu|^2 / (2 mu) + slack |nu|_1 - nu.(M w).
+
+    A choice is a row `pair` and the rows `also` that follow it: chosen less each rejected alternative.
+    """
     where = f"claim {claim.name!r}"
     fields(record, "ucb lcb w nu table_sha256", where)
     sha, rows = read_table(path, "kind", "x")
     need(record["table_sha256"] == sha, MALFORMED, f"{where}: another table than {path}")
     need(record["lcb"] is None, MALFORMED, f"{where}: lcb: expected null")
-    need({row[0] for row in rows} <= {"pair", "row"}, MALFORMED, f"{path}: kind is 'pair' or 'row'")
+    need({row[0] for row in rows} <= {"pair", "also", "row"}, MALFORMED, f"{path}: kind is 'pair', 'also' or 'row'")
     constraints = [[rational(cell, path) for cell in row[1:]] for row in rows if row[0] == "row"]
-    pairs = []
+    choices: list[list[list[float]]] = []
     for row in rows:
-        if row[0] == "pair":
+        if row[0] != "row":
             need(all(len(cell) <= 60 and CELL(cell) for cell in row[1:]), MALFORMED, f"{path}: a cell is no number")
-            pairs.append([float(cell) for cell in row[1:]])
-    need(pairs, MALFORMED, f"{path}: no pairs")
-    d, n = len(rows[0]) - 1, len(pairs)
+            need(choices or row[0] == "pair", MALFORMED, f"{path}: 'also' before any 'pair'")
+            choices += [[]] if row[0] == "pair" else []
+            choices[-1].append([float(cell) for cell in row[1:]])
+    need(choices, MALFORMED, f"{path}: no pairs")
+    d, n, pairs = len(rows[0]) - 1, len(choices), [pair for choice in choices for pair in choice]
     w, nu = listed(record["w"], d, f"{where}: w"), listed(record["nu"], len(constraints), f"{where}: nu")
     mapped = [sum(map(mul, row, w), ZERO) for row in constraints]
     need(all(abs(x) <= claim.slack for x in mapped), UNPROVED, f"{where}: w violates the slack")
@@ -1507,11 +1540,13 @@ def head_optimum(claim: Claim, record: Any, path: str) -> Finding:
         math.isfinite(largest * size * d) and largest * size <= 1e6, UNPROVED, f"{where}: features or weights too large"
     )
     sums = [0.0] * d
-    for pair in pairs:
-        a = sigmoid(-sum(map(mul, pair, head)))
-        sums = [total + a * x for total, x in zip(sums, pair, strict=True)]
-    # Errors: of u = d.w, of the sigmoid (which is 1/4-Lipschitz in u), of the running sums.
-    unsure = Fraction(largest) * Fraction(((d + 4) * largest * size + n + 16) * ULP)
+    for choice in choices:
+        for a, pair in zip(shares([-sum(map(mul, pair, head)) for pair in choice]), choice, strict=True):
+            sums = [total + a * x for total, x in zip(sums, pair, strict=True)]
+    # Errors: of u = d.w (errors within e move all shares of a choice together by at most e), of the shares, of the
+    # running sums.
+    widest = max(map(len, choices))
+    unsure = Fraction(largest) * Fraction(((d + 6) * largest * size + len(pairs) + 2 * widest + 16) * ULP)
     residual = ZERO
     for j in range(d):
         pulled = sum((x * row[j] for x, row in zip(nu, constraints, strict=True)), ZERO)
@@ -1520,7 +1555,7 @@ def head_optimum(claim: Claim, record: Any, path: str) -> Finding:
     ucb = number(record["ucb"], where)
     need(ucb >= gap, UNPROVED, f"{where}: ucb is not proved")
     verdict = "CERTIFIED" if ucb <= claim.bound else "INCONCLUSIVE"
-    return Finding(verdict, ucb, None, f"{n} pairs, {d} features, {len(constraints)} constraints")
+    return Finding(verdict, ucb, None, f"{n} choices, {d} features, {len(constraints)} constraints")
 
 
 # ---------------------------------------------------------------- ledger and independence
@@ -1594,6 +1629,7 @@ def check_ledger(record: Any, path: Path | None, policy: Policy, audit: Audit) -
         need(path is None, USAGE, "--ledger: the policy names no ledger")
         need(record is None, MALFORMED, "ledger: expected null, the policy names none")
         return policy.delta
+    need(record is not None, DEPENDENT, "ledger: no attempt: tuning data, which prove nothing to a gate")
     entries = read_ledger(path or Path(policy.ledger), policy, audit)
     fields(record, "attempt delta entry", "ledger")
     hexadecimal(record["entry"], "ledger.entry")
@@ -1629,7 +1665,8 @@ def check_train_units(claimed: Any, path: str | None, audit: Audit) -> None:
     )
     need(all(map(HEX, lines[1:])), MALFORMED, f"{path}: expected a sha256 in hex on every line")
     seen = set(lines[1:])
-    leaked = sum(digest_texts(head[1], unit) in seen for unit in set(audit.unit))
+    need(seen, MALFORMED, f"{path}: names no unit; a model that saw nobody was not trained")
+    leaked = sum(any(digest_texts(head[1], n) in seen for n in {unit, plain(unit)}) for unit in set(audit.unit))
     need(not leaked, DEPENDENT, f"{leaked} audit units were seen in training")
 
 
@@ -1657,6 +1694,7 @@ class Result(NamedTuple):
     policy: Policy
     level: Fraction
     assumed: list[str]
+    compared: bool  # whether the model's files were given
 
 
 def verify(
@@ -1711,7 +1749,10 @@ def verify(
     found = {finding.verdict for finding in findings.values()}
     verdict = "CERTIFIED" if found == {"CERTIFIED"} else "REFUTED" if "REFUTED" in found else "INCONCLUSIVE"
     need(cert["result"]["verdict"] == verdict, UNPROVED, f"result.verdict: the proofs say {verdict}")
-    return Result(verdict, findings, rules, level, assumed)
+    parts = people.audit.parts if people else []
+    tuned = f"{verdict}, but of rows of the part {', '.join(map(repr, parts))}: tuning data, no guarantee"
+    need(parts in ([], ["gate"], [""]), DEPENDENT, tuned)
+    return Result(verdict, findings, rules, level, assumed, bool(models))
 
 
 def _people_of(
@@ -1984,14 +2025,16 @@ def report(result: Result) -> str:
     for claim in result.policy.claims:
         finding = result.findings[claim.name]
         ucb, lcb = ("none" if x is None else f"{float(x):.6g}" for x in (finding.ucb, finding.lcb))
+        name = " ".join(claim.name.split())
         shift = f" under {claim.ball} shifts of {float(claim.radius):g}" if claim.ball else ""
         lines.append(
-            f"{finding.verdict:12} {claim.name}: {claim.constraint}{shift} within {float(claim.bound):g}: "
+            f"{finding.verdict:12} {name}: {claim.constraint}{shift} within {float(claim.bound):g}: "
             f"ucb {ucb}, lcb {lcb} ({claim.method or 'exact'}; {finding.note})"
         )
     if result.policy.audited:
         lines.append(f"confidence {1 - float(result.level):.6g}, every {result.policy.estimand} counts alike")
         lines.append(f"assumed: {', '.join(result.assumed)}")
+        lines.append(f"model: {'of these files' if result.compared else 'not compared; give its files with --model'}")
     return "\n".join([*lines, result.verdict])
 
 
@@ -2011,6 +2054,8 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--table", action="append", default=[], metavar="NAME=FILE", help="the table of a claim")
     parser.add_argument("--model", action="append", default=[], metavar="FILE", help="a file of the model (repeatable)")
     given = parser.parse_args(argv)
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     try:
         tables = dict(item.split("=", 1) for item in given.table if "=" in item)
         need(len(tables) == len(given.table), USAGE, "--table: expected NAME=FILE, every name once")
@@ -2030,7 +2075,12 @@ def main(argv: list[str] | None = None) -> int:
     except Exception as error:  # a fault of this file, never a pass
         print(f"refused ({INTERNAL}): internal error: {_one_line(f'{type(error).__name__}: {error}')}", file=sys.stderr)
         return INTERNAL
-    print(report(result))
+    try:
+        print(report(result), flush=True)
+    except OSError as error:  # nobody reads, or no space is left: never a pass
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        print(f"refused ({INTERNAL}): the verdict cannot be written: {error.strerror}", file=sys.stderr)
+        return INTERNAL
     return VERDICTS[result.verdict]
 
 

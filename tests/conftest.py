@@ -6,14 +6,16 @@ workers deselect, and the controller adds up what they report, so that the summa
 
 from __future__ import annotations
 
-import functools
+import gc
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
-import jax
 import pytest
+
+os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # none: commands would keep programs in the user's cache
+import jax
 
 # Most of the time of tests is compiling, and these emitters took half of that. Processes that tests start inherit the
 # flag. An XLA that does not know a flag ends at once, so newer ones go without until somebody has tried it with them.
@@ -94,22 +96,19 @@ def pytest_testnodedown(node, error) -> None:
         counted += [SimpleNamespace(nodeid=name) for name in names if name not in known]
 
 
+@pytest.fixture(autouse=True, scope="module")
+def collect_once() -> None:
+    """What was imported and compiled before a file stays: later collections of garbage need not look at it again."""
+    gc.collect()
+    gc.freeze()
+
+
 @pytest.fixture(autouse=True)
 def compile_quickly(request: pytest.FixtureRequest) -> Iterator[None]:
     """Most tests run a small program once: their time is compiling. Those marked `whole_run` are worth optimising."""
     quick = request.node.get_closest_marker("whole_run") is None
     jax.config.update("jax_disable_most_optimizations", quick)
     yield
-
-
-@pytest.fixture(scope="module")
-def compiled_once() -> Iterator[None]:
-    """Equal sweeps of a file share their compiled program: what its tests repeat is the computation."""
-    from faro import sweep
-
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(sweep, "Sweep", functools.cache(sweep.Sweep))
-        yield
 
 
 @pytest.fixture

@@ -174,13 +174,14 @@ def test_a_chosen_point_gives_its_commands(browser, folder):
     opened(browser, folder / "report.html")
     texts = "[...document.querySelectorAll('#commands pre')].map((one) => one.textContent)"
     browser.click('.point[data-spot="1"]')
-    train, score, certified = browser.js(texts)
+    again, train, score, certified = browser.js(texts)
+    assert again == "faro frontier --data invented --out again"
     assert train == "faro train --data invented --bound 0.05 --seed 0 --out bound02-seed0"
     assert score == f"faro score {folder}/models/bound02-seed0.json invented --part dev --out scored.csv"
     assert certified.startswith(f"faro verify {folder}/certificates/bound02-seed0.json ")
     browser.click('.point[data-spot="4"]')
-    assert browser.js(texts)[0] == "faro train --data invented --bound inf --seed 0 --out bound00-seed0"
-    assert "faro ledger init gate.csv" in browser.js(texts)[2]  # no certificate yet: the way to one
+    assert browser.js(texts)[1] == "faro train --data invented --bound inf --seed 0 --out bound00-seed0"
+    assert "faro ledger init gate.csv" in browser.js(texts)[3]  # no certificate yet: the way to one
     assert browser.js("location.hash") == "#point-bound00-seed0"
     browser.click("#commands .command:nth-child(2) button")
     assert browser.text("#commands .command:nth-child(2) button") in ("Copied", "Selected")

@@ -333,7 +333,7 @@ def crowd(groups, people=1600, each=3):
 
 
 @pytest.mark.parametrize("groups", [2, 10, 200])
-def test_groups_times_ten_strata_are_swept(groups, compiled_once):
+def test_groups_times_ten_strata_are_swept(groups):
     """Up to 2000 cells, most of them small: a row for every cell, and the gap that pandas finds."""
     data = crowd(groups)
     constraint = ct.demographic_parity(data.attributes["group"], within=data.attributes["camp"])

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import random
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import verify_by_hand as hand
+from scipy import optimize
 from test_verify import APPLICANTS, BOTH, CHOOSER, CHOOSERS, ONE_ROW, SEVERAL_ROWS, SHIFTS, accepted, claim, names
 
 from faro import verify
-from faro.certify import certificate, looks
+from faro.certify import certificate, looks, optimum
 from faro.certify.policy import read_policy
 from faro.errors import DataError, FaroError, NotIndependentError, UsageError
 
@@ -116,23 +119,74 @@ def test_mixtures_are_proved_exactly(tmp_path):
         assert verify.main([*words, f"it={tmp_path / name}.csv"]) == code
 
 
-def test_heads_are_proved_to_be_near_the_best(tmp_path):
-    import numpy as np
+def head_table(folder, alternatives, rows, n=300, seed=0):
+    """Choices by a linear utility, and the rows of M; the differences `[n, alternatives - 1, 3]`."""
+    rng = np.random.default_rng(seed)
+    features = rng.normal(size=(n, alternatives, 3)).round(6)
+    utility = features @ [1.0, -0.5, 0.3] + rng.gumbel(size=(n, alternatives))
+    order = np.argsort(-utility, axis=1)
+    chosen, *rejected = (np.take_along_axis(features, order[:, [k], None], 1)[:, 0] for k in range(alternatives))
+    apart = chosen[:, None] - np.stack(rejected, 1)
+    lines, kinds = ["kind,x1,x2,x3"], ["pair", *["also"] * (alternatives - 2)]
+    for choice in apart:
+        lines += [f"{kind},{','.join(f'{x:.6f}' for x in row)}" for kind, row in zip(kinds, choice, strict=True)]
+    (folder / "t.csv").write_text("\n".join([*lines, *(f"row,{row}" for row in rows)]) + "\n")
+    return apart
 
-    rng = np.random.default_rng(0)
-    truth = np.array([1.0, -0.5, 0.3])
-    features = rng.normal(size=(400, 3))
-    signs = np.where(rng.random(400) < 1 / (1 + np.exp(-features @ truth)), 1, -1)
-    lines = [f"pair,{','.join(f'{x:.6f}' for x in row)}" for row in features * signs[:, None]]
-    lines += ["row,1,0,0", "row,0.2,0.5,-0.1"]
-    (tmp_path / "t.csv").write_text("kind,x1,x2,x3\n" + "\n".join(lines) + "\n")
-    for slack in ("0.2", "0.05", "5"):
-        wanted = {"name": "it", "constraint": "head_optimum", "bound": "0.000001", "mu": "0.01", "slack": slack}
-        (tmp_path / "faro.toml").write_text(hand.toml(hand.policy(wanted)))
-        case = certificate.prepare(None, read_policy(tmp_path / "faro.toml"), tables={"it": str(tmp_path / "t.csv")})
-        (tmp_path / "cert.json").write_text(json.dumps(certificate.make(case).record))
-        words = [str(tmp_path / "cert.json"), "--policy", str(tmp_path / "faro.toml"), "--table"]
-        assert verify.main([*words, f"it={tmp_path}/t.csv"]) == 0
+
+@pytest.mark.parametrize("alternatives", [2, 3, 5])
+@pytest.mark.parametrize("slack", ["0.2", "0.05", "5", "0"])
+def test_heads_are_proved_to_be_near_the_best(tmp_path, alternatives, slack):
+    rows = ["1,0.123456,0", "0.2,0.5,-0.1"] if slack != "0" else ["1,0.123456,0", "0.5,0.061728,0"]  # one twice
+    apart = head_table(tmp_path, alternatives, rows)
+    wanted = {"name": "it", "constraint": "head_optimum", "bound": "0.000001", "mu": "0.01", "slack": slack}
+    (tmp_path / "faro.toml").write_text(hand.toml(hand.policy(wanted)))
+    case = certificate.prepare(None, read_policy(tmp_path / "faro.toml"), tables={"it": str(tmp_path / "t.csv")})
+    record = certificate.make(case).record
+    (tmp_path / "cert.json").write_text(json.dumps(record))
+    words = [str(tmp_path / "cert.json"), "--policy", str(tmp_path / "faro.toml"), "--table"]
+    assert verify.main([*words, f"it={tmp_path}/t.csv"]) == 0
+
+    m = np.array([[float(x) for x in row.split(",")] for row in rows])
+    w = np.array([float(Fraction(x)) for x in record["claims"]["it"]["w"]])
+    assert np.abs(m @ w).max() <= float(slack) + 1e-12
+
+    def loss(w):
+        return np.log1p(np.exp(-apart @ w).sum(1)).mean() + 0.005 * w @ w
+
+    low, high = np.full(2, -float(slack) - 1e-9), np.full(2, float(slack) + 1e-9)
+    best = optimize.minimize(loss, np.zeros(3), constraints=[optimize.LinearConstraint(m, low, high)], method="SLSQP")
+    assert loss(w) - best.fun < 1e-6
+    assert abs(loss(w) - best.fun) < 1e-4  # an independent solver, by differences of the loss
+
+
+def test_a_planted_head_of_several_alternatives_is_as_far_as_the_logarithms_say(tmp_path):
+    apart = head_table(tmp_path, 4, ["1,0.5,-1"])
+    w, nu, mu, slack, m = np.array([0.1, -0.1, 0.02]), 0.03, 0.05, 0.1, np.array([1, 0.5, -1])
+    e = np.exp(-apart @ w)
+    a = e / (1 + e.sum(1, keepdims=True))
+    rest = 1 - a.sum(1)
+    entropy = -(a * np.log(a)).sum() - (rest * np.log(rest)).sum()
+    v = (a[..., None] * apart).sum((0, 1)) / len(apart)
+    lower = entropy / len(apart) - ((v - m * nu) ** 2).sum() / (2 * mu) - slack * nu
+    gap = np.log1p(e.sum(1)).mean() + mu / 2 * w @ w - lower
+    assert gap > 0.1
+    wanted = {"name": "it", "constraint": "head_optimum", "bound": "0.9", "mu": "0.05", "slack": "0.1"}
+    (tmp_path / "faro.toml").write_text(hand.toml(hand.policy(wanted)))
+    claim = verify.read_policy(tmp_path / "faro.toml").claims[0]
+    record = {"lcb": None, "w": ["0.1", "-0.1", "0.02"], "nu": ["0.03"],
+              "table_sha256": verify.sha256((tmp_path / "t.csv").read_bytes())}  # fmt: skip
+    assert verify.head_optimum(claim, record | {"ucb": f"{gap + 1e-9:.12f}"}, str(tmp_path / "t.csv")).ucb
+    with pytest.raises(verify.Refused, match="not proved"):
+        verify.head_optimum(claim, record | {"ucb": f"{gap - 1e-9:.12f}"}, str(tmp_path / "t.csv"))
+    for wrong in ("kind,x1,x2,x3\nalso,1,2,3\n", "kind,x1,x2,x3\nrow,1,2,3\nalso,1,2,3\n", "kind,x1\npairs,1\n"):
+        (tmp_path / "w.csv").write_text(wrong)
+        with pytest.raises(DataError):
+            optimum.read_pairs(tmp_path / "w.csv")
+        digest = verify.sha256((tmp_path / "w.csv").read_bytes())
+        with pytest.raises(verify.Refused) as refused:
+            verify.head_optimum(claim, record | {"ucb": "0.5", "table_sha256": digest}, str(tmp_path / "w.csv"))
+        assert refused.value.code == 5
 
 
 # What is refused -----------------------------------------------------------------------------------------------------

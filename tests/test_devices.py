@@ -68,7 +68,7 @@ def trained(mesh: jax.sharding.Mesh) -> list:
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StopIteration):
         patch.setattr(sweep, "judge", keep)
         programs, one = [], sweep.Sweep
-        patch.setattr(sweep, "Sweep", lambda *given: programs.append(one(*given)) or programs[-1])
+        patch.setattr(sweep, "_kept", lambda *given: programs.append(one(*given)) or programs[-1])
         run.result(None, False, "", lambda done, total: None)
     assert programs[0].traced == {"start": 1, "advance": 1}
     return found[0]

@@ -73,7 +73,7 @@ def test_there_is_something_to_try():
 
 
 @each_page
-def test_python_runs(page, tmp_path, monkeypatch, compiled_once):
+def test_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = types.ModuleType(f"docs_{page.stem.lower()}")  # importable, so that classes of the page can be pickled
     monkeypatch.setitem(sys.modules, module.__name__, module)

@@ -11,8 +11,8 @@
        devices
     0  constraints                     never imports faro
 
-`errors` and `files` may be imported by all of faro; `verify` imports the standard library alone; the package's
-`__init__` may import everything, while nothing below imports it back (but for `__version__`).
+`errors`, `files` and `spelling` may be imported by all of faro; `verify` imports the standard library alone; the
+package's `__init__` may import everything, while nothing below imports it back (but for `__version__`).
 """
 
 from __future__ import annotations
@@ -31,11 +31,11 @@ LAYERS = {  # a half is a step between two levels
     "faro.settings": 1, "faro.training": 2, "faro.exact": 2, "faro.certify": 2, "faro.trained": 2, "faro.judge": 2.5,
     "faro.solved": 2.5, "faro.solutions": 2.25,
     "faro.sweep": 3, "faro.policy": 3, "faro.streaming": 3.5,
-    "faro.report": 4, "faro.points": 3, "faro.envelopes": 3, "faro.api": 4.5, "faro.show": 4.5,
+    "faro.report": 4, "faro.points": 3, "faro.rescored": 3, "faro.envelopes": 3, "faro.api": 4.5, "faro.show": 4.5,
     "faro.cli": 5, "faro.estimator": 5, "faro.pytest_plugin": 5, "faro.__main__": 6,
     "faro": 7,
 }  # fmt: skip
-COMMON = ("faro.errors", "faro.files")
+COMMON = ("faro.errors", "faro.files", "faro.spelling")
 ALONE = "faro.verify"
 CHECKERS = ("faro.cli", "faro.pytest_plugin")  # may import it
 

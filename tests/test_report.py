@@ -373,29 +373,26 @@ def recorded(folder: Path, **changes) -> Run:
 
 
 @pytest.mark.parametrize(
-    ("command", "expected"),
+    ("command", "again", "alone"),
     [
-        ("faro frontier", "faro train --bound 0.05 --seed 1 --out bound02-seed1"),
+        ("faro frontier", "faro frontier --out again", "faro train"),
         (
             "faro frontier --data 'my table.csv' --schema=s.toml --bounds 1:2:3 --seeds 4 --out x --json --quiet",
-            "faro train --data 'my table.csv' --schema=s.toml --bound 0.05 --seed 1 --out bound02-seed1",
+            "faro frontier --data 'my table.csv' --schema=s.toml --bounds 1:2:3 --seeds 4 --out again",
+            "faro train --data 'my table.csv' --schema=s.toml",
         ),
         (
             "faro frontier --overwrite --bounds=0.05 --config c.toml --of side=left --out=y",
-            "faro train --config c.toml --of side=left --bound 0.05 --seed 1 --out bound02-seed1",
+            "faro frontier --bounds=0.05 --config c.toml --of side=left --out again",
+            "faro train --config c.toml --of side=left",
         ),
     ],
 )
-def test_the_command_of_a_point_keeps_what_was_asked(command, expected, folder):
-    again, score, *_ = of_member(recorded(folder, command=command), 4)
-    assert again.text == expected
+def test_the_commands_of_a_point_keep_what_was_asked(command, again, alone, folder):
+    sweep, train, score, *_ = of_member(recorded(folder, command=command), 4)
+    assert sweep.text == again and "again/models/bound02-seed1.json" in sweep.note
+    assert train.text == f"{alone} --bound 0.05 --seed 1 --out bound02-seed1"
     assert ("'my table.csv'" in score.text) == ("table" in command)
-
-
-def test_minibatches_of_a_point_are_those_of_its_sweep(folder):
-    again = of_member(recorded(folder, configuration={"batch": 100}), 4)[0]
-    assert again.text == "faro frontier --data invented --bounds 0.05 --seeds 0,1,2 --out again"
-    assert "again/models/bound01-seed1.json" in again.note
 
 
 def test_a_run_from_python_is_repeated_in_python(tmp_path):
@@ -407,7 +404,7 @@ def test_a_run_from_python_is_repeated_in_python(tmp_path):
     compile(text, "again", "exec")
     for part in ("'demographic_parity+equalized_odds'", "attribute='sex'", "of='side=left'", "within='age'"):
         assert part in text
-    for part in ("bound=0.05", "seed=1", "model=models.Linear(scale=0.01)", "settings={'steps': 9}"):
+    for part in ("bounds=[0.02, 0.05, 0.1, 0.2]", "seeds=[0, 1, 2]", "model=models.Linear(scale=0.01)", "{'steps': 9}"):
         assert part in text
     own = recorded(Invented(parts=("Mine()",)).write(tmp_path / "own"), command="")
     assert "constraint  # Mine(), as it was given" in of_member(own, 4)[0].text
@@ -521,6 +518,7 @@ def test_the_card_of_a_point(folder, tmp_path):
     assert f"| sex=2 | {rates[0]:.4f} | {rates[1]:.4f} |" in text
     for part in ("none needed", "1,396 people", "0" * 64, "python: 3.11.7", "pairs within one group count too"):
         assert part in text
+    assert "```sh\nfaro frontier --data invented --out again\n```" in text
     assert "```sh\nfaro train --data invented --bound 0.1 --seed 1 --out bound03-seed1\n```" in text
     assert "## Certificate\n\nNone: nobody has shown anything" in text
     assert not re.search(r"\b(fair|unbiased|guaranteed|debiased)\b", text)

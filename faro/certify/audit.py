@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-import json
 import math
 import re
 from collections import Counter
@@ -21,12 +20,12 @@ from numpy.typing import NDArray
 from ..errors import DataError, NotIndependentError
 from .binomial import Floats
 from .columns import read_columns
-from .order import key
+from .order import key, quote
+from .overlap import check_spellings
 from .policy import Policy
 
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 Codes = NDArray[np.intp]
-quote = json.encoder.encode_basestring_ascii
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -139,13 +138,12 @@ def audit_of(columns: dict[str, list[str]], policy: Policy, where: str = "table"
     }
     numbering = {name: number for number, name in enumerate(dict.fromkeys(choice))}
     member_of = np.fromiter(map(numbering.__getitem__, choice), np.intp, source.rows)
-    for name, values in {
-        "unit": unit,
-        "content": content,
-        "outside": None if outside is None else list(outside),
-    }.items():
-        if values is not None:
-            _one_per_choice(where, name, choice, values)
+    if len(numbering) < source.rows:
+        _one_per_choice(where, "unit", choice, unit)
+        _one_per_choice(where, "content", choice, content)
+        _one_per_choice(where, "outside", choice, [] if outside is None else list(outside))
+    names_of_units = dict.fromkeys(unit)
+    check_spellings(names_of_units, where)
     if policy.equal_content == "refuse":
         _one_owner(where, unit, content)
 
@@ -155,7 +153,7 @@ def audit_of(columns: dict[str, list[str]], policy: Policy, where: str = "table"
     rewards = [_texts(reward), *(_texts(row) for own in twins.values() for row in own)]
     frames = [",".join(map(quote, row)) for row in zip(*frame, strict=True)]
     rows = [f"{f},{','.join(map(quote, r))}" for f, r in zip(frames, zip(*rewards, strict=True), strict=True)]
-    ranked = {name: rank for rank, name in enumerate(sorted(set(unit), key=lambda name: key(policy.nonce, name)))}
+    ranked = {name: rank for rank, name in enumerate(sorted(names_of_units, key=lambda name: key(policy.nonce, name)))}
     return Audit(
         unit, choice, alternative, np.fromiter(map(ranked.__getitem__, unit), np.intp, source.rows), member_of,
         weight, label, reward,
@@ -219,7 +217,7 @@ def _digest(rows: Iterable[str]) -> str:
 
 def _one_per_choice(where: str, name: str, choice: list[str], values: list) -> None:
     seen: dict[str, object] = {}
-    for each, value in zip(choice, values, strict=True):
+    for each, value in zip(choice, values, strict=False):  # no values: the column is not read
         if seen.setdefault(each, value) != value:
             raise DataError(f"{where}: choice {each[:40]!r} has two values of {name!r}; a choice has one")
 

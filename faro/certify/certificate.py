@@ -41,7 +41,7 @@ class Case(NamedTuple):
         return parts.pop() if len(parts) == 1 else "several"
 
     def short(self) -> list[str]:
-        """Cells with too few units, whatever the scores."""
+        """Cells with too few units, whatever the scores; `UsageError` if the method does not suit these people."""
         if self.audit is None:
             return []
         people = People(self.policy, self.audit)
@@ -51,6 +51,19 @@ class Case(NamedTuple):
                 if n < self.policy.min_group:
                     found.append(f"{claim.name}: {claims.too_few(place, n, self.policy)}")
         return found
+
+    def hopeless(self, level: float) -> list[str]:
+        """Claims that these people could not show at this level even if every decision were the same; `UsageError` if
+        a unit is above the cap."""
+        if self.audit is None:
+            return []
+        people = People(self.policy, self.audit)
+        least = {claim: claims.least(claim, people, level) for claim in self.policy.audited}
+        return [
+            f"{claim.name}: even if every decision were the same, only {found:.4f} could be shown, not {claim.bound}"
+            for claim, found in least.items()
+            if found > claim.bound
+        ]
 
 
 class Certificate(NamedTuple):

@@ -51,6 +51,18 @@ def units_of(claim: Claim, people: People) -> dict[Place, int]:
     return _Finder(claim, people, 0.05).units
 
 
+def least(claim: Claim, people: People, level: float) -> Decimal:
+    """The upper bound if every decision were the same: it depends on no score."""
+    finder = _Finder(claim, people, level)
+    nothing = 0.0
+    if claim.ball == "w1":  # rewards so far below every threshold that no shift of the policy reaches it
+        nothing = min(float(block.threshold) for block in claim.blocks) - 1e6
+    finder.cells = {place: cell._replace(z=np.full_like(cell.z, nothing)) for place, cell in finder.cells.items()}
+    finder.z = {place: np.full_like(z, nothing) for place, z in finder.z.items()}
+    finder.rates = dict.fromkeys(finder.rates, 0.0)
+    return finder.find().ucb or Decimal(0)
+
+
 def too_few(place: Place, n: int, policy: Policy) -> str:
     """In words: a cell below the minimum size."""
     return f"{' '.join(filter(None, place)) or 'everyone'}: {n} units, the policy asks for {policy.min_group}"
@@ -276,7 +288,7 @@ class _Finder:
 
     def _rate(self, cell: Cell) -> float:
         """The rate in the table, or NaN."""
-        return float(cell.mass @ cell.z / cell.mass.sum()) if len(cell.rows) else math.nan
+        return float((cell.mass * cell.z).sum() / cell.mass.sum()) if len(cell.rows) else math.nan
 
     def _difference(self, each: Comparison) -> float:
         rate = self.rates[each.block, each.high] - (self.rates[each.block, each.low] if each.low is not None else 0)

@@ -10,6 +10,7 @@ ledger cut short is noticed unless that file is changed as well. Every problem i
 from __future__ import annotations
 
 import contextlib
+import errno
 import fcntl
 import hashlib
 import json
@@ -94,6 +95,13 @@ class Ledger:
             return f"{self.passes} of {self.policy.passes} passes were shown"
         return None
 
+    def level(self, rows_sha256: str) -> float | None:
+        """What these scores may spend: the share of the attempt that they had, or the next; None if there is none."""
+        for entry in self.entries:
+            if entry["kind"] == "attempt" and entry["rows_sha256"] == rows_sha256:
+                return float(self._at(entry).share)
+        return None if self.closed else float(share(Fraction(self.policy.delta), self.attempts + 1, self.policy.passes))
+
     def attempt(self, rows_sha256: str) -> Attempt:
         """The attempt of these scores: the one they had, or a new one, written before anything is counted."""
         for entry in self.entries:
@@ -106,17 +114,21 @@ class Ledger:
 
     def disclose(self, rows_sha256: list[str], reason: str) -> dict[str, Attempt]:
         """The attempt of each of these tables: the one it had, or one for all others, its share divided among them.
-        Retires the audit set."""
-        self._check_open()
-        found = {
-            entry["rows_sha256"]: self._at(entry)
-            for entry in self.entries
-            if entry["kind"] == "attempt" and entry["rows_sha256"] in rows_sha256
-        }
-        if new := sorted(set(rows_sha256) - set(found)):
+        Retires the audit set; what was looked at before that is shown again as it was."""
+        found: dict[str, Attempt] = {}
+        for entry in self.entries:
+            if entry["kind"] in ("attempt", "points"):
+                tables = entry["rows_sha256"] if entry["kind"] == "points" else [entry["rows_sha256"]]
+                found |= dict.fromkeys(set(tables) & set(rows_sha256), self._at(entry))
+        new = sorted(set(rows_sha256) - set(found))
+        disclosed = any(entry["kind"] == "disclosed" for entry in self.entries)
+        if new or not disclosed:
+            self._check_open()
+        if new:
             points = self._at(self.append("points", attempt=self.attempts + 1, rows_sha256=new))
             found |= dict.fromkeys(new, points)
-        self.append("disclosed", reason=reason)
+        if not disclosed:
+            self.append("disclosed", reason=reason)
         return found
 
     def passed(self, attempt: Attempt) -> None:
@@ -127,11 +139,17 @@ class Ledger:
     def append(self, kind: str, **fields: Any) -> dict[str, Any]:
         entry = {"kind": kind, "previous": self.entries[-1]["sha256"] if self.entries else NONE, **fields}
         entry["sha256"] = digest(entry)
-        with open(self.path, "a", encoding="ascii") as file:
-            file.write(canonical(entry) + "\n")
-            file.flush()
-            os.fsync(file.fileno())
-        write_text(_head(self.path), f"{entry['sha256']}\n")
+        before = self.path.stat().st_size
+        try:
+            with open(self.path, "ab", buffering=0) as file:
+                file.write((canonical(entry) + "\n").encode())
+                os.fsync(file.fileno())
+                if file.tell() != before + len(canonical(entry)) + 1:
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
+            write_text(_head(self.path), f"{entry['sha256']}\n")
+        except OSError:  # a full disk: half an entry, or two that the head does not know, would end the ledger
+            os.truncate(self.path, before)
+            raise
         self.entries.append(entry)
         return entry
 
@@ -152,15 +170,25 @@ def place(policy: Policy, path: str | Path | None) -> Path:
     return policy.folder / policy.ledger if path is None else Path(path)
 
 
+def files(policy: Policy, path: str | Path | None) -> list[Path]:
+    """The ledger and the file beside it."""
+    found = place(policy, path)
+    return [found, _head(found)]
+
+
 def create(path: Path, policy: Policy, audit: Audit) -> None:
     """A new ledger for this policy and audit set; never over an old one."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        path.open("x").close()
-    except FileExistsError:
-        raise UsageError(f"{path}: exists; a ledger is never made again for the same audit set") from None
+    for old in (path, _head(path)):
+        if old.exists():
+            raise UsageError(f"{old}: exists; a ledger is never made again for the same audit set")
+    path.open("x").close()
     fields = {"schema": "faro-ledger/1", "policy_sha256": policy.sha256, "frame_sha256": audit.frame_sha256}
-    Ledger(path, policy, []).append("init", **fields)
+    try:
+        Ledger(path, policy, []).append("init", **fields)
+    except OSError:
+        path.unlink()
+        raise
 
 
 @contextlib.contextmanager
@@ -172,7 +200,7 @@ def opened(path: Path, policy: Policy, frame_sha256: str | None = None) -> Itera
         raise NotIndependentError(f"{path}: no ledger; only `faro ledger init` makes one, before any look") from None
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
-        entries = _read(path, file)
+        entries = _read(path, _whole(path, file))
         if entries[0]["policy_sha256"] != policy.sha256:
             raise NotIndependentError(
                 f"{path}: the ledger is of another policy; a changed policy needs a new audit set"
@@ -182,11 +210,25 @@ def opened(path: Path, policy: Policy, frame_sha256: str | None = None) -> Itera
         yield Ledger(path, policy, entries)
 
 
-def _read(path: Path, file: Any) -> list[dict[str, Any]]:
+def _whole(path: Path, file: Any) -> list[str]:
+    """The lines; a last one without its end is dropped if the head does not know it: its writer was killed, and told
+    nobody anything."""
+    try:
+        lines = file.read().split("\n")
+        torn = lines.pop()
+        if torn and lines and json.loads(lines[-1])["sha256"] == _told(path):
+            file.truncate(sum(len(line) + 1 for line in lines))
+        elif torn:
+            raise ValueError
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        raise NotIndependentError(f"{path}: not the ledger that was written: its last line has no end") from None
+    return lines
+
+
+def _read(path: Path, lines: list[str]) -> list[dict[str, Any]]:
     entries: list[dict[str, Any]] = []
     attempts = 0
     try:
-        lines = file.read().splitlines()
         for line in lines:
             entry = json.loads(line)
             body = {name: value for name, value in entry.items() if name != "sha256"}
@@ -206,13 +248,20 @@ def _read(path: Path, file: Any) -> list[dict[str, Any]]:
             f"{path}: line {len(entries) + 1}: not the ledger that was written ({error})"
         ) from None
     try:
-        head = _head(path).read_text(encoding="ascii").strip()
+        head = _told(path)
     except OSError:
         raise NotIndependentError(f"{_head(path)}: missing; it holds the last entry of the ledger") from None
-    if head not in {entry["sha256"] for entry in entries[-2:]}:  # the last but one: killed between two writes
+    if head not in {entry["sha256"] for entry in entries[-2:]}:
         raise NotIndependentError(f"{path}: cut short or forked: its last entry is not the one that was written last")
+    if head != entries[-1]["sha256"]:  # a writer was killed between two writes
+        write_text(_head(path), f"{entries[-1]['sha256']}\n")
     return entries
 
 
 def _head(path: Path) -> Path:
     return path.with_name(path.name + ".head")
+
+
+def _told(path: Path) -> str:
+    """What the head says is the last entry."""
+    return _head(path).read_text(encoding="ascii", errors="replace").strip()

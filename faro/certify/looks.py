@@ -10,11 +10,13 @@ as the ledger's shares add up to delta (docs/statistics.md). Whatever goes wrong
 
 from __future__ import annotations
 
+import contextlib
 import enum
 import json
 import os
 import traceback
-from collections.abc import Callable, Sequence
+import warnings
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -58,7 +60,7 @@ def tune(case: Case, info: dict | None = None, ledger_path: str | Path | None = 
                 raise NotIndependentError(
                     f"this table is the audit set of {path}: ask `faro gate`, or `faro certify --disclose`"
                 )
-    tuning = case.policy.ledger is not None or case.part in ("dev", "several")
+    tuning = case.policy.ledger is not None or case.part not in ("", "gate")
     return make(case, info=(info or {}) | ({"note": TUNING} if tuning else {}))
 
 
@@ -67,8 +69,8 @@ def gate(case: Case, ledger_path: Path, prove: Prove, info: dict | None = None) 
     _check_part(case, "faro gate")
     if case.audit is None:
         raise UsageError("no claim of the policy is about people: there is nothing to gate, use faro certify")
-    with ledgers.opened(ledger_path, case.policy, case.audit.frame_sha256) as ledger:
-        if short := case.short():
+    with _silence(), ledgers.opened(ledger_path, case.policy, case.audit.frame_sha256) as ledger:
+        if short := case.short() or _hopeless(case, ledger):
             return Gated(Answer.TOO_FEW, short=tuple(short))
         attempt = ledger.attempt(case.audit.rows_sha256)
         found, reason = None, ""
@@ -85,6 +87,25 @@ def gate(case: Case, ledger_path: Path, prove: Prove, info: dict | None = None) 
             return Gated(Answer.NO_PASS)
         ledger.passed(attempt)
         return Gated(Answer.PASS, shown=found if ledger.closed else None)
+
+
+@contextlib.contextmanager
+def _silence() -> Iterator[None]:
+    """A warning on stderr would say more of the scores than the answer does."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def _hopeless(case: Case, ledger: ledgers.Ledger) -> list[str]:
+    """Claims that no scores of these people can show at the share that they would have."""
+    level = ledger.level(case.audit.rows_sha256) if case.audit else None
+    try:
+        return [] if level is None else case.hopeless(level)
+    except UsageError:
+        raise
+    except Exception:  # the attempt meets the same fault, and then it is no pass
+        return []
 
 
 def disclose(cases: Sequence[Case], ledger_path: Path, info: dict | None = None) -> list[Certificate]:

@@ -1,7 +1,7 @@
 """Claims about tables, exact and without people: no mixture of models, or no linear head, is much better.
 
     mixture        minimise f . q   subject to   C'q <= tolerance, sum q = 1, q >= 0
-    head_optimum   minimise mean log(1 + exp(-d_i w)) + mu/2 w.w   subject to   |M w| <= slack
+    head_optimum   minimise mean log(1 + sum_k exp(-d_ik w)) + mu/2 w.w   subject to   |M w| <= slack
 
 A solver proposes the point and its multipliers; they become decimals or rationals, and weak duality says what they
 prove, whoever proposed them.
@@ -12,15 +12,17 @@ from __future__ import annotations
 import csv
 import hashlib
 import io
+from collections.abc import Callable
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy import optimize, special
+from numpy.typing import NDArray
+from scipy import optimize
 
-from ..errors import DataError, NoProofError, UsageError
+from ..errors import DataError, NoProofError
 from . import gate, mixture
 from .binomial import Floats
 from .claims import Finding
@@ -122,53 +124,122 @@ def _rows(path: str | Path, first: str, prefix: str) -> tuple[str, list[list[str
 
 
 def head(claim: Claim, path: str | Path) -> Finding:
-    """Head w and multipliers nu of: minimise mean log(1 + exp(-d_i w)) + mu/2 w.w subject to |M w| <= slack.
+    """Head w and multipliers nu of: minimise mean log(1 + sum_k exp(-d_ik w)) + mu/2 w.w subject to |M w| <= slack.
 
-    With a_i = 1 / (1 + exp(d_i w)) and v = mean a_i d_i the loss of w exceeds that of any feasible head by at most
-    |mu w - v + M'nu|^2 / (2 mu) + slack |nu|_1 - nu.(M w), whatever nu (Fenchel). SLSQP proposes w, non-negative least
-    squares nu.
+    With a_ik = exp(-d_ik w) / (1 + sum_l exp(-d_il w)) and v = mean sum_k a_ik d_ik the loss of w exceeds that of any
+    feasible head by at most |mu w - v + M'nu|^2 / (2 mu) + slack |nu|_1 - nu.(M w), whatever nu (Fenchel).
     """
-    if claim.slack == 0:
-        raise UsageError(f"claim {claim.name!r}: slack 0 has no head of finite decimals; ask for a slack above 0")
-    sha, rows = _rows(path, "kind", "x")
-    try:
-        pairs = np.array([row[1:] for row in rows if row[0] == "pair"], float)
-        exact = [[Fraction(cell) for cell in row[1:]] for row in rows if row[0] == "row"]
-    except (ValueError, ZeroDivisionError) as error:
-        raise DataError(f"{path}: expected numbers: {error}") from None
-    if not len(pairs) or {row[0] for row in rows} > {"pair", "row"} or not np.isfinite(pairs).all():
-        raise DataError(f"{path}: expected finite rows of kind 'pair', at least one, and of kind 'row'")
+    sha, starts, pairs, exact = read_pairs(path)
     mu, slack, d = float(claim.mu), float(claim.slack), pairs.shape[1]
     m = np.array(exact, float).reshape(-1, d)
+    of = np.cumsum(starts) - 1  # number of each pair's choice
+    at = np.flatnonzero(starts)
+
+    def pulled(w: Floats) -> tuple[float, Floats]:
+        """Mean loss, and v."""
+        u = -pairs @ w
+        top = np.maximum(np.maximum.reduceat(u, at), 0)
+        e = np.exp(u - top[of])
+        total = np.exp(-top) + np.add.reduceat(e, at)
+        return float((top + np.log(total)).mean()), e / total[of] @ pairs / len(at)
 
     def loss(w: Floats) -> tuple[float, Floats]:
-        u = pairs @ w
-        gradient = mu * w - special.expit(-u) @ pairs / len(pairs)
-        return float(np.logaddexp(0, -u).mean() + mu / 2 * w @ w), gradient
+        value, v = pulled(w)
+        return value + mu / 2 * float(w @ w), mu * w - v
 
-    within = {"type": "ineq", "fun": lambda w: np.r_[slack - m @ w, slack + m @ w], "jac": lambda w: np.r_[-m, m]}
-    options = {"ftol": 1e-15, "maxiter": 1000}
-    found = optimize.minimize(
-        loss, np.zeros(d), jac=True, method="SLSQP", constraints=[within] if len(m) else [], options=options
-    )
-    reached = max(np.abs(m @ found.x).max(initial=0.0), 1e-300)
-    w = found.x * min(1.0, slack * (1 - 1e-10) / reached)
-    decimals = [short(x) for x in w]
-    mapped = [sum((a * Fraction(x) for a, x in zip(row, decimals, strict=True)), Fraction(0)) for row in exact]
-    if not np.isfinite(w).all() or any(abs(x) > claim.slack for x in mapped):
+    decimals = _kernel_point(loss, exact, d) if slack == 0 else _inner_point(loss, m, slack)
+    mapped = [sum((a * x for a, x in zip(row, decimals, strict=True)), Fraction(0)) for row in exact]
+    if any(abs(x) > claim.slack for x in mapped) or max(len(str(x)) for x in decimals) > 2000:
         raise NoProofError(f"claim {claim.name!r}: no head within the slack was found")
     w = np.array(decimals, float)
-    pull = special.expit(-pairs @ w) @ pairs / len(pairs) - mu * w
+    pull = pulled(w)[1] - mu * w
     active = np.abs(m @ w) >= slack * (1 - 1e-6)
     nu = np.zeros(len(m))
-    if active.any():
+    if slack == 0 and len(m):
+        nu = np.linalg.lstsq(m.T, pull, rcond=None)[0]
+    elif active.any():
         signs = np.sign(m @ w)[active]
         nu[active] = signs * optimize.nnls((m[active] * signs[:, None]).T, pull)[0]
     prices = np.array([short(x) for x in nu], float)
     gap = ((pull - m.T @ prices) ** 2).sum() / (2 * mu) + slack * np.abs(prices).sum() - prices @ (m @ w)
     ucb = up(float(gap) * (1 + 1e-6) + 1e-9)
     record = {
-        "ucb": text(ucb), "lcb": None, "w": [text(x) for x in decimals], "nu": [text(short(x)) for x in nu],
+        "ucb": text(ucb), "lcb": None, "w": [str(x) for x in decimals], "nu": [text(short(x)) for x in nu],
         "table_sha256": sha,
     }  # fmt: skip
     return Finding(record, gate.verdict(ucb, None, claim.bound), ucb, None)
+
+
+def read_pairs(path: str | Path) -> tuple[str, NDArray[np.bool_], Floats, list[list[Fraction]]]:
+    """sha256, whether each pair begins a choice, pairs `[n, d]`, and the rows of M of a CSV with header kind,x1,..."""
+    sha, rows = _rows(path, "kind", "x")
+    kinds = [row[0] for row in rows if row[0] != "row"]
+    try:
+        pairs = np.array([row[1:] for row in rows if row[0] != "row"], float)
+        exact = [[Fraction(cell) for cell in row[1:]] for row in rows if row[0] == "row"]
+    except (ValueError, ZeroDivisionError) as error:
+        raise DataError(f"{path}: expected numbers: {error}") from None
+    if set(kinds) - {"pair", "also"} or kinds[:1] != ["pair"] or not np.isfinite(pairs).all():
+        raise DataError(f"{path}: expected finite rows of kind 'pair', 'also' (after a pair) and 'row', a pair or more")
+    return sha, np.array([kind == "pair" for kind in kinds]), pairs, exact
+
+
+Loss = Callable[[Floats], tuple[float, Floats]]
+CLOSELY = {"ftol": 1e-15, "maxiter": 1000}
+
+
+def _inner_point(loss: Loss, m: Floats, slack: float) -> list[Fraction]:
+    """Decimals near the best head, pulled in so that |M w| < slack."""
+    within = {"type": "ineq", "fun": lambda w: np.r_[slack - m @ w, slack + m @ w], "jac": lambda w: np.r_[-m, m]}
+    start, limits = np.zeros(m.shape[1]), [within] if len(m) else []
+    found = optimize.minimize(loss, start, jac=True, method="SLSQP", constraints=limits, options=CLOSELY)
+    reached = max(np.abs(m @ found.x).max(initial=0.0), 1e-300)
+    return _decimals(found.x * min(1.0, slack * (1 - 1e-10) / reached))
+
+
+def _kernel_point(loss: Loss, rows: list[list[Fraction]], d: int) -> list[Fraction]:
+    """Rationals near the best head with M w = 0: decimals in the free places, the others solved exactly."""
+    reduced, pivots = _reduced(rows)
+    free = [j for j in range(d) if j not in pivots]
+    basis = np.zeros((d, len(free)))
+    basis[free, range(len(free))] = 1
+    for pivot, row in zip(pivots, reduced, strict=True):
+        basis[pivot] = [-float(row[j]) for j in free]
+    if not free:
+        return [Fraction(0)] * d
+
+    def along(z: Floats) -> tuple[float, Floats]:
+        value, gradient = loss(basis @ z)
+        return value, basis.T @ gradient
+
+    found = optimize.minimize(along, np.zeros(len(free)), jac=True, method="SLSQP", options=CLOSELY)
+    point = [Fraction(0)] * d
+    for j, value in zip(free, _decimals(found.x), strict=True):
+        point[j] = value
+    for pivot, row in zip(pivots, reduced, strict=True):
+        point[pivot] = -sum((row[j] * point[j] for j in free), Fraction(0))
+    return point
+
+
+def _reduced(rows: list[list[Fraction]]) -> tuple[list[list[Fraction]], list[int]]:
+    """The reduced row echelon form, without empty rows, and its pivots."""
+    left, done, pivots = [list(row) for row in rows], list[list[Fraction]](), list[int]()
+    for j in range(len(rows[0]) if rows else 0):
+        pivot = max(left, key=lambda row: abs(row[j]), default=[Fraction(0)] * (j + 1))
+        if pivot[j]:
+            left.remove(pivot)
+            pivot = [x / pivot[j] for x in pivot]
+            left = [_less(row, row[j], pivot) for row in left]
+            done = [*(_less(row, row[j], pivot) for row in done), pivot]
+            pivots.append(j)
+    return done, pivots
+
+
+def _less(row: list[Fraction], times: Fraction, other: list[Fraction]) -> list[Fraction]:
+    return [x - times * y for x, y in zip(row, other, strict=True)]
+
+
+def _decimals(values: Floats) -> list[Fraction]:
+    if not np.isfinite(values).all():
+        raise NoProofError("no head was found: the solver ended at a number that is none")
+    return [Fraction(short(x)) for x in values]

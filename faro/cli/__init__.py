@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import io
 import os
 import shlex
 import sys
@@ -30,28 +31,51 @@ CHECKED = (
 def main(argv: list[str] | None = None) -> int:
     """Run the command line; returns the exit code. Never shows a traceback for a mistake of the user."""
     argv = sys.argv[1:] if argv is None else argv
+    unread = 0
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # names of groups that the terminal's encoding lacks
     try:
         options = _parser().parse_args(argv)
-        options.command = "faro " + shlex.join(argv)
-        return options.run(options) or 0
+        options.command, unread = "faro " + shlex.join(argv), options.unread
+        code = options.run(options) or 0
+        sys.stdout.flush()  # here, where a reader that is gone has a code
+        return code
     except SystemExit as end:  # argparse: 0 after --help, 2 after a usage error
         return int(end.code or 0)
     except FaroError as error:
-        print(f"faro: {error}", file=sys.stderr)
+        print(f"faro: {_one_line(error)}", file=sys.stderr)
         return error.exit_code
     except KeyboardInterrupt:
         print("faro: interrupted; the same command goes on where it stopped", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    except BrokenPipeError:  # `faro data | head` is well; an answer of the gate that nobody read is no pass
+        _give_up_stdout()
+        if unread:
+            print("faro: stdout was closed before the answer was read: no answer", file=sys.stderr)
+        return unread
     except OSError as error:
-        print(f"faro: {error.strerror or error}: {error.filename or ''}".rstrip(": "), file=sys.stderr)
+        print(
+            f"faro: {_one_line(f'{error.strerror or error}: {error.filename or str()}'.rstrip(': '))}", file=sys.stderr
+        )
+        _give_up_stdout()
         return 5
     except Exception:
         traceback.print_exc()
         print("faro: internal error; please report the lines above with the command", file=sys.stderr)
         return 70
+
+
+def _one_line(error: object) -> str:
+    """Without line breaks: what a table or a policy names may begin no line of its own in a log that a CI reads."""
+    return " ".join(str(error).split())
+
+
+def _give_up_stdout() -> None:
+    """What cannot be written any more goes nowhere, so that the interpreter ends with the code it was told."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 class _Parser(argparse.ArgumentParser):
@@ -79,7 +103,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action=_Version, nargs=0, help="print the version and exit")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
-    def command(name: str, run: Any, text: str, example: str, codes: str = CODES) -> argparse.ArgumentParser:
+    def command(
+        name: str, run: Any, text: str, example: str, codes: str = CODES, unread: int = 0
+    ) -> argparse.ArgumentParser:
         sub = commands.add_parser(
             name,
             help=text,
@@ -88,11 +114,11 @@ def _parser() -> argparse.ArgumentParser:
             formatter_class=argparse.RawDescriptionHelpFormatter,
             allow_abbrev=False,
         )
-        sub.set_defaults(run=run)
+        sub.set_defaults(run=run, unread=unread)
         return sub
 
     training.add(command)
-    certificates.add(functools.partial(command, codes=CHECKED))
+    certificates.add(functools.partial(command, codes=CHECKED, unread=70))
     return parser
 
 

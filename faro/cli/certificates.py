@@ -6,11 +6,11 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError, UnprovedError, UsageError
+from ..errors import DataError, RefusedError, UnprovedError, UsageError
 from . import outputs
 
 if TYPE_CHECKING:
@@ -55,13 +55,18 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "verify",
         _verify,
         "Check a certificate, or an envelope, with the stand-alone checker faro/verify.py, which trusts nothing.",
-        "  faro verify certificate.json gate.csv --policy faro.toml\n"
+        "  faro verify certificate.json gate.csv --policy faro.toml --html certificate.html\n"
         "  faro verify out/demo/envelope-seed0.json out/demo/envelope-seed0.jsonl",
     )
     verify.add_argument("certificate", metavar="CERT", help="a certificate, or an envelope")
     verify.add_argument("audit", nargs="?", metavar="AUDIT", help="the scored table, or the table of the envelope")
     verify.add_argument("--policy", metavar="FILE", help="the policy (TOML) of a certificate")
     verify.add_argument("--ledger", metavar="FILE", help="the ledger, if it is not where the policy says")
+    verify.add_argument(
+        "--rescore", metavar="NAME|FILE", help="score AUDIT's people again with --model MODEL.json, and compare"
+    )
+    verify.add_argument("--tolerance", type=float, default=1e-5, help="how far scores may differ (default 1e-5)")
+    outputs.add(verify)
     _inputs(verify)
 
     ledger = command(
@@ -168,6 +173,7 @@ def _certify(options: argparse.Namespace) -> int:
             raise UsageError("--html, --junit-xml, --sarif and --markdown are for one certificate, not for a run")
         return _disclose_run(options, policy)
     case = _case(options, policy)
+    _note_content(case.columns or {}, options)
     if options.disclose:
         (found,) = looks.disclose([case], ledger.place(policy, options.ledger), _info())
     else:
@@ -179,15 +185,28 @@ def _certify(options: argparse.Namespace) -> int:
     tuning = found.record["info"].get("note") == looks.TUNING
     options.found = {"mode": "tuning" if tuning else "certificate", "code": found.verdict.exit_code}
     options.found |= outputs.described(found, policy)
+    worse = [] if baseline is None else _worse(found, baseline)
+    for name in worse:
+        print(f"faro: {name}: the bound is worse than in {options.baseline}", file=sys.stderr)
+    if baseline is not None:
+        options.found["worse"] = {claim.name: claim.name in worse for claim in policy.claims}
     if options.report_only:
         return 0
     if baseline is not None:
-        worse = _worse(found, baseline)
-        for name in worse:
-            print(f"faro: {name}: the bound is worse than in {options.baseline}", file=sys.stderr)
         return 1 if worse else 0
     code = found.verdict.exit_code
     return 0 if code == 3 and options.fail_on == "refuted" else code
+
+
+def _note_content(columns: Mapping[str, list[str]], options: argparse.Namespace) -> None:
+    from ..certify.overlap import sharing_content
+
+    if (shared := sharing_content(columns)) and not options.quiet:
+        print(
+            f"faro: note: {shared} units show content that another unit shows too: are they one person under two "
+            'names? equal_content = "refuse" in the policy refuses them',
+            file=sys.stderr,
+        )
 
 
 def _gate(options: argparse.Namespace) -> int:
@@ -236,22 +255,57 @@ def _doubt(found: Certificate, case: Case, ledger: Path, options: argparse.Names
 
 
 def _verify(options: argparse.Namespace) -> int:
+    if options.policy is not None:
+        return outputs.reported("certificate", _verify_certificate)(options)
     from .. import verify
 
-    words = [options.certificate, *([options.audit] if options.audit else [])]
-    words += ["--policy", options.policy] if options.policy else []
-    words += ["--ledger", options.ledger] if options.ledger else []
-    words += ["--train-units", options.train_units] if options.train_units else []
-    words += [word for name in options.model for word in ("--model", name)]
-    words += [word for name in options.table for word in ("--table", name)]
-    return verify.main(words)
+    others = (options.ledger, options.train_units, options.table, options.model, options.rescore)
+    if not options.audit or any(others) or outputs.wanted(options):
+        raise UsageError("a certificate needs --policy FILE, an envelope its table and no options")
+    try:
+        print(verify.envelope(options.certificate, options.audit))
+    except verify.Refused as refused:
+        raise RefusedError(refused.code, refused) from None
+    return 0
+
+
+def _verify_certificate(options: argparse.Namespace) -> int:
+    from .. import verify
+
+    try:
+        result = verify.verify(
+            options.certificate, options.audit, policy=options.policy, ledger=options.ledger,
+            train_units=options.train_units, tables=_tables(options.table), models=options.model,
+        )  # fmt: skip
+    except verify.Refused as refused:
+        raise RefusedError(refused.code, refused) from None
+    if options.rescore:
+        print(_rescored(options))
+    print(verify.report(result))
+    record = json.loads(Path(options.certificate).read_text(encoding="utf-8-sig"))
+    verdicts = {name: finding.verdict for name, finding in result.findings.items()}
+    options.found = {"certificate": record, "verdicts": verdicts}
+    return verify.VERDICTS[result.verdict]
+
+
+def _rescored(options: argparse.Namespace) -> str:
+    """What scoring the people again found, as a line."""
+    from ..certify.policy import read_policy
+    from ..rescored import rescore
+
+    models = [name for name in options.model if name.endswith(".json")]
+    if len(models) != 1 or not options.audit or not 0 <= options.tolerance < 1:
+        raise UsageError("--rescore needs AUDIT, one --model MODEL.json, and a --tolerance in [0, 1)")
+    found = rescore(options.audit, read_policy(options.policy), models[0], options.rescore, options.tolerance)
+    return f"scored again: {found.rows} rows, rewards differ by at most {found.largest:.3g}"
 
 
 def _ledger(options: argparse.Namespace) -> int:
     from fractions import Fraction
 
     from ..certify import ledger
-    from ..certify.audit import read_audit
+    from ..certify.audit import audit_of
+    from ..certify.columns import read_columns
     from ..certify.policy import read_policy
 
     policy = read_policy(options.policy)
@@ -264,7 +318,9 @@ def _ledger(options: argparse.Namespace) -> int:
             from ..points import first_model, score_gate
 
             table = score_gate(table, first_model(table), policy, options.data)
-        audit = read_audit(table, policy)
+        columns = read_columns(table)
+        audit = audit_of(columns, policy, str(table))
+        _note_content(columns, options)
         ledger.create(place, policy, audit)
         print(json.dumps({"ledger": str(place)}) if options.json else f"{place}: {audit.units} units, no attempt yet")
         return 0
@@ -302,7 +358,14 @@ def _disclose_run(options: argparse.Namespace, policy: Policy) -> int:
     if options.json:
         print(table.to_json(orient="records"))
     else:
-        print(table.to_string(index=False))
+        print(table.drop(columns="spent").to_string(index=False))
+        sure = 100 * (1 - table["spent"].sum())
+        print(
+            f"\ncertified_slack: upper bounds for the population of the gate part; with {sure:.4g} % confidence all "
+            f"{len(table)} hold.\ncertified_verdict: of the policy's claims, whatever bound a model was trained for.\n"
+            f"The gate part is used up. {Path(options.scored, 'certificates')}: a certificate and a scored table per "
+            "point, for faro verify"
+        )
     return 0
 
 
@@ -317,13 +380,20 @@ def _write(found: Certificate, path: str) -> None:
 
 def _baseline(path: str, case: Case) -> dict[str, Any]:
     """The claims of an earlier certificate of the same people under the same policy."""
+    from ..certify.ledger import digest
+
     try:
         record = json.loads(Path(path).read_text(encoding="utf-8"))
         claims, same = record["claims"], record["policy_sha256"] == case.policy.sha256
+        sealed = {key: value for key, value in record.items() if key not in ("sha256", "info")}
+        if record["sha256"] != digest(sealed):
+            raise UnprovedError(f"{path}: was changed after it was sealed")
         frame = None if record["data"] is None else record["data"]["frame_sha256"]
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
-    except (ValueError, KeyError, TypeError, RecursionError) as error:
+    except UnprovedError:
+        raise
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{path}: not a certificate: {type(error).__name__}: {error}") from None
     if not same or frame != (case.audit and case.audit.frame_sha256):
         raise DataError(
@@ -335,16 +405,17 @@ def _baseline(path: str, case: Case) -> dict[str, Any]:
 
 
 def _worse(found: Certificate, baseline: dict[str, Any]) -> list[str]:
-    from decimal import Decimal, InvalidOperation
+    """Claims whose bound is larger than the baseline's, or that have none where it has one."""
+    from ..certify.policy import exact
 
     worse = []
     for name, finding in found.findings.items():
-        try:
-            before = baseline[name]["ucb"]
-            if finding.ucb is None or (before is not None and finding.ucb > Decimal(before)):
-                worse.append(name)
-        except (InvalidOperation, TypeError, KeyError):
-            raise DataError(f"--baseline: claim {name!r} has no bound that can be read") from None
+        record = baseline[name]
+        before = exact(record.get("ucb")) if isinstance(record, dict) else None
+        if before is None and not (isinstance(record, dict) and record.get("ucb", "") is None):
+            raise DataError(f"--baseline: claim {name!r} has no bound that can be read")
+        if before is not None and (finding.ucb is None or finding.ucb > before):
+            worse.append(name)
     return worse
 
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FaroError
+from ..errors import FaroError, UsageError
 
 if TYPE_CHECKING:
     from ..certify.certificate import Certificate
@@ -37,6 +37,7 @@ def reported(mode: str, run: Callable[[argparse.Namespace], int]) -> Callable[[a
     """`run`, whose errors go into the files as well. What it leaves in `options.found` is what they say otherwise."""
 
     def command(options: argparse.Namespace) -> int:
+        check_places(options)
         options.found = {}
         try:
             code = run(options)
@@ -52,6 +53,31 @@ def reported(mode: str, run: Callable[[argparse.Namespace], int]) -> Callable[[a
         return code
 
     return command
+
+
+def check_places(options: argparse.Namespace) -> None:
+    """`UsageError` if two outputs are one file, or an output would replace what a command reads: a ledger first of
+    all."""
+    written = [getattr(options, kind, None) for kind in (*KINDS, "out")]
+    written = [os.path.realpath(name) for name in written if name]
+    names = ("policy", "ledger", "scored", "certificate", "audit", "train_units", "baseline")
+    read = [getattr(options, name, None) for name in names] + list(options.model)
+    read += [each.partition("=")[2] for each in options.table] + _ledger_of(options)
+    taken = {os.path.realpath(name) for name in read if name}
+    for place in written:
+        if place in taken or written.count(place) > 1:
+            raise UsageError(f"{place}: is read by this command, or written twice; give every output a file of its own")
+
+
+def _ledger_of(options: argparse.Namespace) -> list[str]:
+    """The ledger and its head; nothing where the policy cannot be read, which the command will say."""
+    from ..certify.ledger import files
+    from ..certify.policy import read_policy
+
+    try:
+        return [str(path) for path in files(read_policy(options.policy), options.ledger)]
+    except FaroError:
+        return [options.ledger, f"{options.ledger}.head"] if options.ledger else []
 
 
 def described(found: Certificate, policy: Policy) -> dict[str, Any]:
@@ -71,7 +97,7 @@ def _publish(options: argparse.Namespace, mode: str, code: int, found: Mapping[s
     from ..report.certificate import Mode, Outcome, write_outputs
 
     try:
-        policy = Path(options.policy).read_text(encoding="utf-8")
+        policy = Path(options.policy).read_bytes().decode()  # as it is: its sha256 is shown
     except (OSError, ValueError):
         policy = ""  # the reason says so
     place = os.path.relpath(options.policy)

@@ -25,6 +25,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "bounds": (int, float, str, list),
     "seed": (int,),
     "seeds": (int, str, list),
+    "memory": (int, str),
 }
 WORDS = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
 
@@ -70,6 +71,9 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "(default 20 from 0.01 to the unconstrained gap)",
     )
     many.add_argument("--seeds", metavar="N", help="how many seeds, or a list 0,3,7 (default 3)")
+    many.add_argument(
+        "--memory", metavar="SIZE", help="what steps may take on each device, about, as 2GB: fewer members at a time"
+    )
     many.add_argument("--overwrite", action="store_true", help="replace another finished run in --out")
     _output(many)
 
@@ -270,8 +274,9 @@ def _frontier(options: argparse.Namespace) -> int:
     from .. import api, devices, report
     from ..show import show_frontier
 
-    asked = _configured(options, ("bounds", "seeds"))
+    asked = _configured(options, ("bounds", "seeds", "memory"))
     devices.join()
+    devices.keep_programs()
     asked["out"] = asked.get("out") or f"out/{Path(str(asked['data'])).stem}"
     asked["bounds"] = _bounds(asked.get("bounds", 20))
     asked["seeds"] = _seeds(asked.get("seeds", 3))

@@ -13,8 +13,9 @@ from pathlib import Path
 import pandas as pd
 
 from faro.errors import DataError, FaroError, UsageError
+from faro.files import cache_folder
 
-from .registry import NAMES, cache_folder
+from .registry import NAMES
 from .sets import SETS
 from .table import content_digest, one_line, read_table
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from faro.errors import DataError, UsageError
+from faro.files import cache_folder
 
 from . import demo
 from .dataset import Dataset
@@ -18,11 +19,6 @@ from .sets import SETS
 from .table import read_table
 
 NAMES = ("demo", *SETS)
-
-
-def cache_folder() -> Path:
-    """$FARO_CACHE, or ~/.cache/faro."""
-    return Path(os.environ.get("FARO_CACHE") or Path.home() / ".cache" / "faro")
 
 
 def folders(root: str | os.PathLike | None = None) -> list[Path]:

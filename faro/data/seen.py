@@ -2,6 +2,8 @@
 
 faro-units/1 SALT
 one line per unit, sorted: sha256 of the JSON list [SALT, unit], in hex
+
+A unit whose plain name differs has a line for that as well, so that 7.0 in training is found as 7 in an audit.
 """
 
 from __future__ import annotations
@@ -12,11 +14,11 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from faro.files import write_text
+from faro.spelling import plain
 
 
 def write_units(path: str | Path, units: Iterable[str], salt: str) -> None:
     """Write the digest file of these units. The salt hides names only from those who cannot guess them."""
-    hashes = {
-        hashlib.sha256(json.dumps([salt, str(unit)], separators=(",", ":")).encode()).hexdigest() for unit in units
-    }
+    names = {name for unit in units for name in (str(unit), plain(str(unit)))}
+    hashes = {hashlib.sha256(json.dumps([salt, name], separators=(",", ":")).encode()).hexdigest() for name in names}
     write_text(path, "\n".join([f"faro-units/1 {salt}", *sorted(hashes)]) + "\n")

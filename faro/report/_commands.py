@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 from ._run import Run, bound_text
 
-GRID = ("--bounds", "--seeds", "--out")  # options of faro frontier that a single point has no use for
+OUTPUT, GRID = ("--out",), ("--bounds", "--seeds")  # options that another run, and a single point, have no use for
 BLANKS = ("bound", "seed", "model")  # what differs between the points of a run
 BOUND, SEED, MODEL = (f"\0{name}\0" for name in BLANKS)  # no command line holds a zero byte
 BARE = ("--overwrite", "--json", "--quiet")  # options without a value
@@ -31,7 +31,7 @@ def commands(run: Run) -> list[Command]:
     """The commands that every point of a run shares."""
     folder = Path(run.folder).as_posix()
     model = shlex.quote(f"{folder}/models/") + f"{MODEL}.json"
-    return [_again(run), _score(run, model), *_certify(run, folder, model)]
+    return [*_again(run), _score(run, model), *_certify(run, folder, model)]
 
 
 def of_member(run: Run, row: int) -> list[Command]:
@@ -57,28 +57,31 @@ def fill(text: str, values: dict[str, str]) -> str:
     return re.sub(r"\0(\w+)\0", lambda found: values[found[1]], text)
 
 
-def _again(run: Run) -> Command:
-    """Training of one point. A member depends on the others of its sweep by the size of the largest seed's train part
-    alone, and only where minibatches are drawn: then its bound is swept with all seeds."""
-    title, note = (
-        "Train this point again",
-        "Accuracies and gaps come out the same on the same machine and versions; losses may differ in late digits.",
-    )
-    words = _asked(run.manifest.get("command"))
-    if words is None:
-        return Command(title, f"{note} This run was started from Python.", _python(run))
-    seeds = sorted(int(seed) for seed in run.members["seed"].unique())
-    if len(seeds) > 1 and run.manifest.get("configuration", {}).get("batch"):
-        grid = f"--bounds {BOUND} --seeds {','.join(map(str, seeds))} --out again"
-        where = "Minibatches depend on all seeds of a sweep, so all are trained; the model is again/models/bound01-seed"
-        return Command(title, f"{note} {where}{SEED}.json.", shlex.join(["faro", "frontier", *words]) + f" {grid}")
-    one = f"--bound {BOUND} --seed {SEED} --out {MODEL}"
-    note += " To be typed where the run was started."
-    return Command(title, note, shlex.join(["faro", "train", *words]) + f" {one}")
+def _again(run: Run) -> list[Command]:
+    """Training: the sweep that the point is of, which is exact; and the point alone, which is faster."""
+    model = f"again/models/{MODEL}.json"
+    exact = f"The sweep it is of: the same numbers to the last digit, on the same machine and versions. Gives {model}."
+    words = _asked(run.manifest.get("command"), OUTPUT)
+    alone = _asked(run.manifest.get("command"), (*OUTPUT, *GRID))
+    if words is None or alone is None:
+        return [Command("Train this point again", f"{exact} The run was started from Python.", _python(run))]
+    return [
+        Command(
+            "Train this point again",
+            f"{exact} To be typed where the run was started.",
+            shlex.join(["faro", "frontier", *words, "--out", "again"]),
+        ),
+        Command(
+            "Train it alone",
+            "Faster, and not quite the same: a smaller program rounds in another way, so that another step of training "
+            "may be chosen, and rates may differ by a few hundredths.",
+            f"{shlex.join(['faro', 'train', *alone])} --bound {BOUND} --seed {SEED} --out {MODEL}",
+        ),
+    ]
 
 
-def _asked(command: Any) -> list[str] | None:
-    """The options of a recorded `faro frontier` that say what was trained, not for which bounds; None if it is none."""
+def _asked(command: Any, drop: tuple[str, ...] = ()) -> list[str] | None:
+    """The options of a recorded `faro frontier` that say what was trained, but those to drop; None if it is none."""
     words = shlex.split(command) if isinstance(command, str) else []
     if words[:2] != ["faro", "frontier"]:
         return None
@@ -88,18 +91,20 @@ def _asked(command: Any) -> list[str] | None:
         if name in BARE:
             continue
         value = [] if equals else [next(rest, "")]
-        if name not in GRID:
+        if name not in drop:
             kept += [word, *value]
     return kept
 
 
 def _python(run: Run) -> str:
-    """The call that trains a point, from the configuration that the manifest holds."""
+    """The call that repeats a sweep, from what the manifest holds."""
     settings = dict(run.manifest.get("configuration", {}))
     model = settings.pop("model", "Linear()")
-    asked = [f"{run.data['name']!r}", *_notion(run), f"bound={BOUND}", f"seed={SEED}", f"model=models.{model}"]
-    lines = "".join(f"    {each},\n" for each in [*asked, f"settings={settings!r}"])
-    return f"import faro\nfrom faro import models\nfrom math import inf\n\nmodel = faro.train(\n{lines})"
+    seeds = sorted(int(seed) for seed in run.members["seed"].unique())
+    asked = [f"{run.data['name']!r}", *_notion(run), f"bounds={run.bounds!r}", f"seeds={seeds!r}"]
+    asked += [f"model=models.{model}", f"settings={settings!r}", "out='again'"]
+    lines = "".join(f"    {each},\n" for each in asked)
+    return f"import faro\nfrom faro import models\n\nrun = faro.frontier(\n{lines})"
 
 
 def _notion(run: Run) -> list[str]:

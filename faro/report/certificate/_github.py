@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 from ._outcome import Mode, Outcome
-from ._words import assumptions, headline, result, sentence, statement
+from ._words import assumptions, compared, headline, result, sentence, statement
 
 SUMMARY_BYTES = 1 << 20
 CUT = "\n\n*Cut here: a summary holds 1 MiB at most.*\n"
@@ -17,6 +17,7 @@ def markdown(outcome: Outcome, room: int = SUMMARY_BYTES) -> str:
     lines = [f"## faro: {outcome.verdict}", "", escape(headline(outcome)), ""]
     if outcome.mode is Mode.TUNING:
         lines += ["> **Tuning data, no guarantee.** Whoever looks at these numbers and then chooses has used them.", ""]
+    lines += [f"**{escape(compared(outcome))}**", ""] if outcome.worse else []
     if outcome.claims:
         lines += ["| claim | says | verdict | result |", "|---|---|---|---|"]
         lines += [
@@ -47,11 +48,12 @@ def escape(text: str) -> str:
 
 
 def github_annotations(outcome: Outcome, level: str = "error") -> list[str]:
-    """Workflow commands, at most five: `::error file=...,line=...,title=...::message`. None if the code is 0.
+    """Workflow commands, at most five: `::error file=...,line=...,title=...::message`. None if all is well.
 
     `level` is error, or warning where the job goes on whatever the verdict.
     """
-    if outcome.code == 0:
+    worse = [name for name, is_worse in outcome.worse.items() if is_worse]
+    if outcome.code == 0 and not worse:
         return []
     bad = [claim for claim in outcome.claims if claim.verdict != "CERTIFIED"]
     note = " Tuning data, no guarantee." if outcome.mode is Mode.TUNING else ""
@@ -59,9 +61,19 @@ def github_annotations(outcome: Outcome, level: str = "error") -> list[str]:
         _command(level, outcome, claim.name, f"{claim.name}: {claim.verdict}", f"{statement(outcome, claim)}{note}")
         for claim in bad
     ]
+    found = [
+        _command(level, outcome, name, f"{name}: WORSE", f"The bound is worse than in the baseline.{note}")
+        for name in worse
+    ] + found
     if len(found) > ANNOTATIONS:
         rest = len(found) - ANNOTATIONS + 1
-        more = _command(level, outcome, None, f"faro: {outcome.verdict}", f"{rest} more claims are not certified.")
+        more = _command(
+            level,
+            outcome,
+            None,
+            f"faro: {outcome.verdict}",
+            f"{rest} more claims fall short.",
+        )
         found = [*found[: ANNOTATIONS - 1], more]
     return found or [_command(level, outcome, None, f"faro: {outcome.verdict}", outcome.meaning)]
 

@@ -36,6 +36,10 @@ def junit_xml(outcome: Outcome) -> str:
                 unknown = f"not shown to be within {claim.bound}"
                 message = f"{name}: {unknown if status == 'INCONCLUSIVE' else result(outcome, claim)}"
                 _case(suite, f"faro.{claim.name}", name, KINDS.get(status), status, message)
+            if claim.name in outcome.worse:
+                kind = "failure" if outcome.worse[claim.name] else None
+                message = f"{claim.name}: the bound is worse than in the baseline"
+                _case(suite, f"faro.{claim.name}", "no worse than the baseline", kind, "WORSE", message)
     else:
         suite = ET.SubElement(root, "testsuite", name="faro")
         kind = None if outcome.code == 0 else "failure" if outcome.code in CLEAN else "error"

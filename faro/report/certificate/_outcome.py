@@ -51,7 +51,8 @@ class Outcome:
     `certificate` the parsed certificate; `verdicts` claim name -> verdict, needed unless all are CERTIFIED; `reason`
     one line for exit codes that are no answer, and which groups are short of people where a gate says that; `sizes`
     claim -> (block, group) -> units counted; `needed` claim -> one line on how many people would do; `recheck` the
-    command that checks it again.
+    command that checks it again; `worse` claim -> whether its bound is worse than an earlier certificate's, empty where
+    nothing was compared.
 
     An outcome of the gate that is no pass drops everything that depends on scores, whoever made the record: what is
     not in it cannot leave through any output. After a pass the certificate is kept if it was given: only the ledger
@@ -68,6 +69,7 @@ class Outcome:
     sizes: Mapping[str, Mapping[tuple[str, str], int]] = dataclasses.field(default_factory=dict)
     needed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     recheck: str = ""
+    worse: Mapping[str, bool] = dataclasses.field(default_factory=dict)
 
     def __post_init__(self) -> None:
         keep = object.__setattr__
@@ -76,7 +78,13 @@ class Outcome:
             raise UsageError(f"code: expected one of {', '.join(map(str, MEANING))}, got {self.code}")
         if self.mode is Mode.GATE:
             if self.code != 0:
-                for name, empty in (("certificate", None), ("verdicts", {}), ("sizes", {}), ("needed", {})):
+                for name, empty in (
+                    ("certificate", None),
+                    ("verdicts", {}),
+                    ("sizes", {}),
+                    ("needed", {}),
+                    ("worse", {}),
+                ):
                     keep(self, name, empty)
             if self.code in (*CLEAN, 4, 7, 70):
                 short = f" {self.reason}" if self.code == 3 and self.reason else ""
@@ -95,7 +103,7 @@ class Outcome:
     def rules(self) -> dict[str, Any]:
         """The policy as parsed TOML; numbers as the text they were written in. Empty if it cannot be parsed."""
         try:
-            return tomllib.loads(self.policy, parse_float=str)
+            return tomllib.loads(self.policy.removeprefix("\ufeff"), parse_float=str)
         except tomllib.TOMLDecodeError:
             return {}
 

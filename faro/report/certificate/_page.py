@@ -12,7 +12,19 @@ from importlib import resources
 
 from ._claim import Claim
 from ._outcome import Mode, Outcome
-from ._words import BALLS, ESTIMANDS, LIMITS, about_people, assumptions, headline, proved, result, sentence, shown
+from ._words import (
+    BALLS,
+    ESTIMANDS,
+    LIMITS,
+    about_people,
+    assumptions,
+    compared,
+    headline,
+    proved,
+    result,
+    sentence,
+    shown,
+)
 
 escape = html.escape
 COLOURS = {"CERTIFIED": "good", "REFUTED": "bad", "INCONCLUSIVE": "open"}
@@ -38,7 +50,7 @@ def certificate_page(outcome: Outcome) -> str:
         kind=kind,
         kicker=escape(f"{title} on differences between groups, policy {outcome.uri}"),
         verdict=escape(verdict),
-        headline=escape(headline(outcome)),
+        headline=escape(" ".join(filter(None, (headline(outcome), compared(outcome))))),
         banner=TUNING if tuning else "",
         claims_title="What is claimed" if kind == "good" else "What the policy asks for",
         claims="".join(_claim(outcome, claim) for claim in outcome.claims or outcome.asked) or "<p>Nothing.</p>",

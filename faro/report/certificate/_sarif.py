@@ -14,6 +14,7 @@ SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema
 RULES = {
     "refuted": ("error", "A claim of the policy is violated."),
     "inconclusive": ("warning", "A claim of the policy could neither be shown nor refuted."),
+    "worse": ("error", "The bound of a claim is worse than in the baseline."),
     "no-pass": ("error", "The gate did not pass."),
     "too-few-people": ("error", "The audit set is too small for the policy, whatever the scores are."),
     "no-answer": ("error", "The certificate or its inputs were refused, so nothing is known."),
@@ -40,6 +41,11 @@ def _findings(outcome: Outcome) -> list[tuple[str, str | None, str]]:
         (claim.verdict.lower(), claim.name, f"{claim.name}: {statement(outcome, claim)}{note}")
         for claim in outcome.claims
         if claim.verdict in ("REFUTED", "INCONCLUSIVE")
+    ]
+    found += [
+        ("worse", name, f"{name}: the bound is worse than in the baseline.{note}")
+        for name, is_worse in outcome.worse.items()
+        if is_worse
     ]
     if not found and outcome.code != 0:
         rule = {1: "no-pass", 3: "too-few-people"}.get(outcome.code, "no-answer")

@@ -128,6 +128,14 @@ def shown(value: Decimal, digits: int = 4, up: bool = True) -> str:
     return f"{rounded.normalize():f}" if rounded else "0"
 
 
+def compared(outcome: Outcome) -> str:
+    """What a comparison with an earlier certificate found, as a sentence; nothing where none was made."""
+    worse = [name for name, is_worse in outcome.worse.items() if is_worse]
+    if not outcome.worse:
+        return ""
+    return f"Worse than in the baseline: {', '.join(worse)}." if worse else "No bound is worse than in the baseline."
+
+
 def assumptions(outcome: Outcome) -> list[tuple[str, str]]:
     """(id, words) of everything the certificate rests on."""
     names = (outcome.certificate or {}).get("assumptions", [])
