@@ -1780,6 +1780,7 @@ SCOPE = (
     "loss lower than LB"
 )
 CLAIMED = "slack loss constant price w multipliers"
+HUGE = 1e75  # products of four such numbers are doubles
 BLOCK = 256  # choices that are summed before they join the sum of all
 
 
@@ -1810,13 +1811,15 @@ class Line(NamedTuple):
 
 
 def _doubles(values: Any, length: int | None, where: str) -> array:
-    """JSON numbers as doubles, all finite."""
+    """JSON numbers as doubles."""
     need(isinstance(values, list) and length in (None, len(values)), MALFORMED, f"{where}: expected {length} numbers")
     try:
         found = array("d", values)
     except (TypeError, OverflowError):
         raise Refused(MALFORMED, f"{where}: expected numbers") from None
-    need(math.isfinite(sum(map(abs, found))), MALFORMED, f"{where}: expected finite numbers")
+    need(
+        max(map(abs, found), default=0.0) <= HUGE and not any(map(math.isnan, found)), MALFORMED, f"{where}: too large"
+    )
     return found
 
 
@@ -1839,7 +1842,7 @@ def read_problem(path: str) -> Problem:
                 elif index <= m + 1:
                     row = fields(lines[-1], "row base slope features", where)
                     base, slope = _doubles([row["base"], row["slope"]], 2, where)
-                    need(slope >= 0, MALFORMED, f"{where}: expected a slope >= 0")
+                    need(slope >= 0 and isinstance(row["row"], str), MALFORMED, f"{where}: expected a slope >= 0")
                     lines[-1] = (base, slope, _doubles(row["features"], d, where))
                 else:
                     choice = fields(lines[-1], "weight chosen items", where)
@@ -1865,8 +1868,8 @@ def read_problem(path: str) -> Problem:
 
 def _double(value: Any, where: str) -> float:
     """A decimal string as the double nearest to it."""
-    good = isinstance(value, str) and len(value) <= 60 and CELL(value) and math.isfinite(float(value))
-    need(good, MALFORMED, f"{where}: expected a finite number as a string")
+    good = isinstance(value, str) and len(value) <= 60 and CELL(value) and abs(float(value)) <= HUGE
+    need(good, MALFORMED, f"{where}: expected a number as a string, of a size below {HUGE:g}")
     return float(value)
 
 

@@ -21,6 +21,9 @@ from faro.api import Settings, frontier, load_model
 from faro.cli import main
 from faro.exact import rows as exact_rows
 from faro.judge import View
+from faro.report import read_run
+from faro.report._envelope import envelope_panel
+from faro.report._series import panel
 
 PAIRS = ct.Attribute("g", ("a", "b"))
 
@@ -219,6 +222,35 @@ def test_no_mutant_passes(name, made, tmp_path):
     assert proved(tmp_path, mutant, text) == 5
 
 
+def test_junk_is_refused_wherever_it_stands(made, tmp_path):
+    *_, record, text = made
+    paths = [("points", 0, "w", 0), ("points", 0, "multipliers", 1), *((key,) for key in record if key != "sha256")]
+    paths += [("points", 0), *(("points", 0, key) for key in record["points"][0])]
+    paths += [("members", 0), *(("members", 0, key) for key in record["members"][0])]
+    fine = [
+        (("about",), "{}"),
+        (("members",), "[]"),
+        (("members", 0, "name"), '"?"'),
+        (("members", 0, "name"), '"1e99"'),
+    ]
+    for path in paths:
+        for junk in (None, True, 7, [], {}, "?", "1e99", [[]], ["?"]):
+            if (path, json.dumps(junk)) not in fine:
+                mutant = change(record, path, lambda _, junk=junk: junk)
+                assert proved(tmp_path, sealed(mutant), text) == 5, (path, junk)
+    lines = text.splitlines()
+    for index in (0, 1, -1):
+        for key in json.loads(lines[index]):
+            for junk in (None, [], {}, [["?"]], -7, 1e99):
+                forged = [*lines]
+                forged[index] = json.dumps(json.loads(lines[index]) | {key: junk})
+                other = "\n".join(forged) + "\n"
+                mine = record | {"table_sha256": hashlib.sha256(other.encode()).hexdigest()}
+                code = proved(tmp_path, sealed(mine), other)
+                assert code == 5 or (code == 4 and key == "base"), (index, key, junk)
+    assert proved(tmp_path, sealed(record | {"table_sha256": hashlib.sha256(b"").hexdigest()}), "") == 5
+
+
 def test_multipliers_below_zero_are_no_dual_point(made, tmp_path):
     *_, record, text = made
     mutant = change(record, ("points", 1, "multipliers"), lambda nu: ["-0.1", *nu[1:]])
@@ -269,11 +301,16 @@ def faro(capsys):
     return call
 
 
-def test_the_envelope_of_a_run(run, faro, tmp_path):
-    folder = shutil.copytree(run, tmp_path / "out")
-    code, out, _ = faro("envelope", folder, "--width", "5e-3", "--features")
-    assert code == 0
-    assert "2 models" in out
+@pytest.fixture(scope="module")
+def placed(run, tmp_path_factory):
+    """The run with its envelope."""
+    folder = shutil.copytree(run, tmp_path_factory.mktemp("placed") / "out")
+    assert main(["envelope", str(folder), "--width", "5e-3", "--features", "--quiet"]) == 0
+    return folder
+
+
+def test_the_envelope_of_a_run(placed, faro):
+    folder = placed
     record = json.loads((folder / "envelope-seed0.json").read_text())
     assert [member["name"] for member in record["members"]] == [
         "models/bound00-seed0.json",
@@ -308,6 +345,59 @@ def test_a_run_that_has_none_says_so(run, faro, tmp_path):
     assert code == 2
     assert "--constraint" in err
     assert not list(Path(folder).glob("envelope*"))
+
+
+def test_the_report_draws_it_apart_from_accuracy(placed, faro):
+    run = read_run(placed)
+    lower = envelope_panel(run)
+    assert "loss" in lower.y
+    assert "accuracy" not in lower.x + lower.y
+    assert exact.SCOPE in lower.note
+    assert "lower" not in [series.look for series in panel(run).series]
+    (line,) = (series for series in lower.series if series.look == "lower")
+    record = json.loads((placed / "envelope-seed0.json").read_text())
+    for point in line.points:
+        lines = [float(p["constant"]) - float(p["price"]) * point.x for p in record["points"]]
+        assert point.y == pytest.approx(max(lines), abs=1e-12)
+    members = [point for series in lower.series for point in series.points if point.title]
+    for point, member in zip(sorted(members, key=lambda each: each.rows), record["members"], strict=True):
+        assert run.members["model"].iloc[point.rows[0]] == member["name"]
+        assert point.up == (float(member["loss"]) - float(member["gap"]), float(member["loss"]))
+        said = float(dict(point.facts)["none lower by more than"].removesuffix(" nats"))
+        assert float(member["gap"]) <= said <= 1.1 * float(member["gap"])
+    page = (placed / "report.html").read_text()
+    assert page.count('data-panel="') == 2
+    assert page.count(exact.SCOPE) >= 1
+    assert (placed / "envelope.png").stat().st_size > 10_000
+    drawn = (placed / "envelope.svg").read_bytes()
+    assert faro("report", placed)[0] == 0
+    assert (placed / "envelope.svg").read_bytes() == drawn
+
+
+@pytest.mark.parametrize(
+    "by",
+    [
+        lambda record: record | {"points": []},
+        lambda record: record | {"width": "nan"},
+        lambda record: record | {"members": [record["members"][0] | {"name": "models/other.json"}]},
+        lambda record: record | {"about": {"digest": "0"}},
+        lambda record: [record],
+    ],
+)
+def test_a_damaged_envelope_is_not_drawn(by, placed, faro, tmp_path):
+    folder = shutil.copytree(placed, tmp_path / "out")
+    path = folder / "envelope-seed0.json"
+    path.write_text(json.dumps(by(json.loads(path.read_text()))))
+    code, _, err = faro("report", folder)
+    assert code == 5
+    assert "faro envelope" in err
+
+
+def test_a_new_sweep_takes_the_old_envelope_away(placed, tmp_path):
+    folder = shutil.copytree(placed, tmp_path / "out")
+    envelopes.Frontier.clear(folder)
+    assert not list(folder.glob("envelope*"))
+    assert not list((folder / "models").glob("*"))
 
 
 def test_the_checker_wants_a_table_or_a_policy(faro, tmp_path):
