@@ -1780,6 +1780,7 @@ SCOPE = (
     "loss lower than LB"
 )
 CLAIMED = "slack loss constant price w multipliers"
+UPWARD = Context(prec=4, rounding=ROUND_CEILING)
 HUGE = 1e75  # products of four such numbers are doubles
 BLOCK = 256  # choices that are summed before they join the sum of all
 
@@ -1983,6 +1984,11 @@ def sandwich(points: list[Line]) -> Fraction:
     return widest
 
 
+def _shown(x: Fraction) -> str:
+    """With four digits, rounded up."""
+    return f"{UPWARD.divide(Decimal(x.numerator), Decimal(x.denominator)):g}"
+
+
 def envelope(record: str | Path, table: str) -> str:
     """Check every claim of an envelope; what it says, as text. Raises `Refused` unless all of it is proved."""
     found = parse_json(text_of(read_bytes(record), str(record)), str(record))
@@ -2002,9 +2008,9 @@ def envelope(record: str | Path, table: str) -> str:
     need(all(a.slack <= b.slack for a, b in pairwise(points)), MALFORMED, "points: expected the order of their slacks")
     width = Fraction(_double(found["width"], "width"))
     need(width >= sandwich(points), UNPROVED, "width: the points leave more room")
-    ends = f"{float(points[0].slack):.6g} and {float(points[-1].slack):.6g}"
+    ends = f"{_shown(points[0].slack)} and {_shown(points[-1].slack)}"
     lines = [f"PROVED       lower envelope from {len(points)} points: {SCOPE}"]
-    lines += [f"             between slack {ends} some model is within {float(width):.3g} nats of it"]
+    lines += [f"             between slack {ends} some model is within {_shown(width)} nats of it"]
     for index, claim in enumerate(found["members"]):
         where = f"member {index}"
         fields(claim, "name w slack loss gap own own_gap", where)
@@ -2015,8 +2021,8 @@ def envelope(record: str | Path, table: str) -> str:
         need(own_gap >= loss - own.at(slack), UNPROVED, f"{where}: own_gap is not proved")
         need(isinstance(claim["name"], str), MALFORMED, f"{where}: name: expected text")
         lines.append(
-            f"PROVED       {_one_line(claim['name'])}: loss {float(loss):.6f} at slack {float(slack):.6g}; "
-            f"no model there has one lower by more than {float(gap):.3g}"
+            f"PROVED       {_one_line(claim['name'])}: loss {_shown(loss)} at slack {_shown(slack)}; "
+            f"no model there has one lower by more than {_shown(gap)}"
         )
     return "\n".join(lines)
 

@@ -487,9 +487,13 @@ def _envelope(options: argparse.Namespace) -> int:
         print(json.dumps(found, indent=1))
         return 0
     for each in found:
-        print(f"{each['envelope']}: {each['points']} points, nowhere wider than {each['width']:.2g} nats")
+        print(
+            f"{each['envelope']}: {each['points']} points, nowhere wider than {report.rounded_up(each['width'])} nats"
+        )
         if each["members"]:
-            print(f"  {each['members']} models: none could be beaten by more than {each['largest_gap']:.3g} nats")
+            print(
+                f"  {each['members']} models: none could be beaten by more than {report.rounded_up(each['largest_gap'])} nats"
+            )
     wide = [str(each["seed"]) for each in found if each["width"] > (options.width or envelopes.WIDTH)]
     if wide and not options.quiet:
         print(f"faro: note: seed {', '.join(wide)}: wider than asked; give more --points", file=sys.stderr)

@@ -103,8 +103,8 @@ def _point(each: dict[str, float], bound: float, status: str, row: int) -> Point
             ("status", status),
             ("regularised loss", f"{number(each['loss'], 4)} nats"),
             ("slack of the proxy", number(each["slack"], 4)),
-            ("none lower by more than", f"{up(each['gap'])} nats"),
-            ("by its own multipliers", f"{up(each['own_gap'])} nats"),
+            ("none lower by more than", f"{rounded_up(each['gap'])} nats"),
+            ("by its own multipliers", f"{rounded_up(each['own_gap'])} nats"),
         ),
         rows=(row,),
     )
@@ -115,7 +115,7 @@ def _note(run: Run, own: Envelope) -> str:
     seeds = f" of seed {own.seed}" if run.members["seed"].nunique() > 1 else ""
     return (
         f"Certified envelope{seeds}: {own.scope}. LB is the line; between slack {number(lowest)} and {number(highest)} "
-        f"some model is within {up(own.width)} nats of it. Down and to the left is better. It says nothing of "
+        f"some model is within {rounded_up(own.width)} nats of it. Down and to the left is better. It says nothing of "
         "accuracy, of gaps of decisions, or of other people."
     )
 
@@ -129,7 +129,7 @@ def envelope_table(run: Run) -> str:
         some = [each for own in found for row, each in own.members.items() if row in at]
         if some:
             mean = {name: sum(each[name] for each in some) / len(some) for name in ("slack", "loss")}
-            worst = [up(max(each[name] for each in some)) for name in ("gap", "own_gap")]
+            worst = [rounded_up(max(each[name] for each in some)) for name in ("gap", "own_gap")]
             rows.append(({}, [bound_text(bound), number(mean["slack"], 4), number(mean["loss"], 4), *worst]))
     head = ["bound", "slack of the proxy", "regularised loss, nats", "none lower by more than", "by own multipliers"]
     return scrolled(table(head, rows), "certified envelope") if rows else ""
@@ -141,7 +141,7 @@ def envelope_note(run: Run) -> str:
     if not found:
         return ""
     several = f"{len(found)} seeds: means, and the largest gap" if len(found) > 1 else f"seed {found[0].seed}"
-    points, width = sum(len(own.lines) for own in found), up(max(own.width for own in found))
+    points, width = sum(len(own.lines) for own in found), rounded_up(max(own.width for own in found))
     return (
         f"Over {several}, from {points} dual points; some model is everywhere within {width} nats of the lower bound. "
         f"{found[0].scope[0].upper()}{found[0].scope[1:]}. Loss is that of training, ridge included; slack is the "
@@ -151,6 +151,6 @@ def envelope_note(run: Run) -> str:
     )
 
 
-def up(value: float) -> str:
+def rounded_up(value: float) -> str:
     """A certified number with two digits, rounded up."""
     return f"{float(UP.create_decimal_from_float(value)):g}"
