@@ -97,7 +97,11 @@ class Frontier:
         folder = Path(folder)
         for name in ("manifest.json", "report.html", "frontier.png", "frontier.svg", "frontier.csv", "traces.npz"):
             (folder / name).unlink(missing_ok=True)
-        for path in [*(folder / "models").glob("bound*-seed*.*"), *(folder / "models").glob("seed*.units.txt")]:
+        for path in [
+            *folder.glob("envelope*.*"),
+            *(folder / "models").glob("bound*-seed*.*"),
+            *(folder / "models").glob("seed*.units.txt"),
+        ]:
             path.unlink()
 
     @classmethod
