@@ -491,9 +491,8 @@ def _envelope(options: argparse.Namespace) -> int:
             f"{each['envelope']}: {each['points']} points, nowhere wider than {report.rounded_up(each['width'])} nats"
         )
         if each["members"]:
-            print(
-                f"  {each['members']} models: none could be beaten by more than {report.rounded_up(each['largest_gap'])} nats"
-            )
+            most = report.rounded_up(each["largest_gap"])
+            print(f"  {each['members']} models: none could be beaten by more than {most} nats")
     wide = [str(each["seed"]) for each in found if each["width"] > (options.width or envelopes.WIDTH)]
     if wide and not options.quiet:
         print(f"faro: note: seed {', '.join(wide)}: wider than asked; give more --points", file=sys.stderr)
