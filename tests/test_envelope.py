@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import hypothesis
+import jax
 import numpy as np
 import pytest
 from hypothesis import strategies as st
@@ -323,12 +324,35 @@ def test_the_envelope_of_a_run(placed, faro):
     for member in record["members"]:
         model = load_model(folder / member["name"])
         data = envelopes.read_data(envelopes.Frontier.load(folder), folder)
-        head, rows = envelopes.pose(data, ct.demographic_parity(data.attributes["dialect"]), View.of(data, 0), 1e-4)
+        view = View.of(data, 0)
+        with jax.enable_x64(True):
+            head = exact.Head.of(data.choices(view.coding, view.rows["train"], dtype=np.float64), 1e-4)
+        rows = exact.rows_of(ct.demographic_parity(data.attributes["dialect"]), head)
         w = head.weights(model.params)
         nll = model.about["figures"]["train_nll"]
         np.testing.assert_allclose(float(member["loss"]), nll + 0.5e-4 * w @ w, atol=1e-8)
         np.testing.assert_allclose(float(member["slack"]), np.max(rows.matrix @ w), atol=1e-9)
         assert 0 < float(member["gap"]) <= float(member["own_gap"]) + 1e-9
+
+
+def test_the_last_layer_of_a_network(faro, tmp_path):
+    """On frozen features the network is a linear model with the same loss; what it can be beaten by is proved."""
+    folder = tmp_path / "out"
+    how = {"bounds": [0.1], "seeds": 1, "settings": Settings(steps=15), "out": folder, "model": "mlp:4"}
+    run = frontier("demo", "counterfactual_parity", attribute="dialect", **how)
+    assert faro("envelope", folder)[0] == 2
+    assert faro("envelope", folder, "--member", "models/none.json")[0] == 2
+    name = "models/bound01-seed0.json"
+    assert faro("envelope", folder, "--member", name, "--width", "1e-2", "--features")[0] == 0
+    files = [folder / f"envelope-bound01-seed0.{kind}" for kind in ("json", "jsonl")]
+    assert faro("verify", *files)[0] == 0
+    (member,) = json.loads(files[0].read_text())["members"]
+    w = np.array(member["w"], float)
+    nll = run.models[1].about["figures"]["train_nll"]
+    np.testing.assert_allclose(float(member["loss"]), nll + 0.5e-4 * w @ w, atol=1e-8)
+    assert 0 < float(member["gap"]) < 1
+    assert faro("report", folder)[0] == 0
+    assert "Certified envelope" not in (folder / "report.html").read_text()  # a class of its own for every member
 
 
 def test_a_run_that_has_none_says_so(run, faro, tmp_path):
