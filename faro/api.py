@@ -14,7 +14,7 @@ import pandas as pd
 from constraints import Constraint
 
 from . import data as _data
-from . import devices, models, report, sweep
+from . import devices, models, report, sweep, uncertainty
 from .data import Dataset
 from .data import Schema as Schema
 from .errors import UsageError
@@ -69,6 +69,7 @@ def frontier(
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     mesh: str | None = None,
+    baselines: bool = False,
     memory: int | str | None = None,
     out: str | os.PathLike | None = None,
     overwrite: bool = False,
@@ -77,6 +78,7 @@ def frontier(
 ) -> Frontier:
     """Train and judge a model for every bound and seed; with `out`, write table, models, pictures and report there.
 
+    With `baselines`, what other methods reach on the same data is measured too: `run.baselines`, see `faro.baselines`.
     A run that `out` already holds is read, not repeated; one that was killed goes on; another one is a `UsageError`
     unless `overwrite`. Arguments as for `train`; `bounds` and `seeds` are lists, or how many. `memory` bounds, about,
     what the steps of members may take on each device beside the data, as "2GB".
@@ -97,10 +99,25 @@ def frontier(
         command=command,
         progress=progress,
     )
-    if out is not None and devices.first() and not (run.reused and (Path(out) / "report.html").exists()):
-        record = report.read_run(out)
-        report.write_pictures(record, out)
-        report.write_report(record, out)
+    folder = None if out is None else Path(out)
+    wanted = ["hypervolume.csv", *(["baselines.csv"] if baselines else []), "report.html"]
+    there = run.reused and folder is not None and all((folder / name).exists() for name in wanted)
+    if there or not devices.first() or not (folder or baselines):
+        return run
+    sure = uncertainty.measure(run, data, own)
+    if baselines:
+        from . import baselines as others  # scipy's solvers take long to import
+
+        room = devices.parse_bytes(memory)
+        table = others.measure(run, data, own, sure, make_model(model), _settings(settings), memory=room)
+        run = dataclasses.replace(run, baselines=table, reused=False)
+        if folder is not None:
+            others.save(table, folder)
+    if folder is not None:
+        sure.save(folder)
+        record = report.read_run(folder)
+        report.write_pictures(record, folder)
+        report.write_report(record, folder)
     return run
 
 

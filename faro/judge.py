@@ -61,13 +61,15 @@ class View:
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frontier:
     """A finished sweep. `table` has a row per member (`bound` inf: the unconstrained one of its seed), `models` one
-    `TrainedModel` per row, `traces` arrays with the members first, `manifest` what was run."""
+    `TrainedModel` per row, `traces` arrays with the members first, `manifest` what was run; `baselines` what other
+    methods reach, where that was asked for."""
 
     table: pd.DataFrame
     models: list[TrainedModel]
     traces: dict[str, np.ndarray]
     manifest: dict[str, Any]
     reused: bool = False  # read from a folder that held the finished run
+    baselines: pd.DataFrame | None = None
 
     def save(self, folder: str | Path) -> None:
         """Write models/, frontier.csv, traces.npz and, last, manifest.json, each in one piece."""
@@ -95,7 +97,8 @@ class Frontier:
     def clear(folder: str | Path) -> None:
         """Remove the results of an earlier run from a folder, the manifest first; other files are left alone."""
         folder = Path(folder)
-        for name in ("manifest.json", "report.html", "frontier.png", "frontier.svg", "frontier.csv", "traces.npz"):
+        names = ["manifest.json", "report.html", "frontier.png", "frontier.svg", "frontier.csv", "traces.npz"]
+        for name in [*names, "uncertainty.csv", "hypervolume.csv", "baselines.csv"]:
             (folder / name).unlink(missing_ok=True)
         for path in [
             *folder.glob("envelope*.*"),
@@ -114,9 +117,11 @@ class Frontier:
             with np.load(folder / "traces.npz", allow_pickle=False) as stored:
                 traces = dict(stored)
             trained = [load_model(folder / name) for name in table["model"]]
+            others = folder / "baselines.csv"
+            baselines = pd.read_csv(others, dtype={"seed": str}) if others.exists() else None
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{folder}: not a finished run, or damaged ({error})") from error
-        return cls(table, trained, traces, manifest, reused=True)
+        return cls(table, trained, traces, manifest, reused=True, baselines=baselines)
 
 
 def _exact(table: pd.DataFrame) -> pd.DataFrame:

@@ -54,9 +54,13 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
         table.add_row(*cells, style="bold" if free else None)
     console.print(table)
     console.print(escape(report.headline(run)))
+    for verdict in report.verdicts(run):
+        console.print(escape(verdict))
     console.print("[dim]Numbers on development people are for tuning; they are not a certificate.[/dim]")
     known = " (finished before; nothing was computed again)" if reused else ""
-    files = "frontier.csv, frontier.png, frontier.svg, report.html, models/, manifest.json"
+    tables = ["frontier.csv", *(["uncertainty.csv"] if run.uncertainty is not None else [])]
+    tables += ["baselines.csv"] if run.baselines is not None else []
+    files = f"{', '.join(tables)}, frontier.png, frontier.svg, report.html, models/, manifest.json"
     console.print(f"\n{escape(str(run.folder))}{known}: {files}", soft_wrap=True)
 
 

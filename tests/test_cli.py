@@ -369,7 +369,7 @@ def test_a_sweep_writes_everything_and_says_so(finished):
     assert "\x1b" not in done.stdout
     names = {path.name for path in (folder / "out").iterdir()}
     files = {"frontier.csv", "frontier.png", "frontier.svg", "report.html", "traces.npz", "manifest.json", "models"}
-    assert names == files
+    assert names == files | {"uncertainty.csv", "hypervolume.csv"}
     table = pd.read_csv(folder / "out" / "frontier.csv")
     assert table["bound"].tolist() == [np.inf, 0.05, 0.2]
     assert all((folder / "out" / name).exists() for name in table["model"])

@@ -4,7 +4,7 @@
        api        show
     4  report                          plain records in; no jax, no cvxpy
        streaming
-    3  sweep      policy
+    3  sweep      policy      uncertainty, then baselines
        judge
     2  training   exact     certify    trained; strangers to each other
     1  data       models    lagrangian    metrics    notions    checkpoint
@@ -29,7 +29,7 @@ LAYERS = {  # a half is a step between two levels
     "constraints": 0, "faro.devices": 0.5,
     "faro.data": 1, "faro.models": 1, "faro.lagrangian": 1, "faro.metrics": 1, "faro.notions": 1, "faro.checkpoint": 1,
     "faro.settings": 1, "faro.training": 2, "faro.exact": 2, "faro.certify": 2, "faro.trained": 2, "faro.judge": 2.5,
-    "faro.solved": 2.5, "faro.solutions": 2.25,
+    "faro.solved": 2.5, "faro.solutions": 2.25, "faro.dominance": 1, "faro.uncertainty": 3, "faro.baselines": 3.25,
     "faro.sweep": 3, "faro.policy": 3, "faro.streaming": 3.5,
     "faro.report": 4, "faro.points": 3, "faro.rescored": 3, "faro.envelopes": 3, "faro.api": 4.5, "faro.show": 4.5,
     "faro.cli": 5, "faro.estimator": 5, "faro.pytest_plugin": 5, "faro.__main__": 6,
@@ -42,7 +42,15 @@ CHECKERS = ("faro.cli", "faro.pytest_plugin")  # may import it
 # Third-party packages that only these modules may import; every other package is free.
 ONLY = {
     "cvxpy": {"faro.exact", "faro.certify"},
-    "optax": {"faro.models", "faro.lagrangian", "faro.training", "faro.sweep", "faro.policy", "faro.estimator"},
+    "optax": {
+        "faro.models",
+        "faro.lagrangian",
+        "faro.training",
+        "faro.sweep",
+        "faro.policy",
+        "faro.estimator",
+        "faro.baselines",
+    },
     "matplotlib": {"faro.report"},
 }
 NEVER_REACHED_BY_REPORT = {"jax", "jaxlib", "cvxpy", "optax", "flax", "orbax", "constraints"}

@@ -72,6 +72,11 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     many.add_argument("--seeds", metavar="N", help="how many seeds, or a list 0,3,7 (default 3)")
     many.add_argument(
+        "--baselines",
+        action="store_true",
+        help="also thresholds per group, reweighting, penalties and group DRO, on the same plot; baselines.csv",
+    )
+    many.add_argument(
         "--memory", metavar="SIZE", help="what steps may take on each device, about, as 2GB: fewer members at a time"
     )
     many.add_argument("--overwrite", action="store_true", help="replace another finished run in --out")
@@ -281,7 +286,13 @@ def _frontier(options: argparse.Namespace) -> int:
     asked["bounds"] = _bounds(asked.get("bounds", 20))
     asked["seeds"] = _seeds(asked.get("seeds", 3))
     with _progress(options, "training") as progress:
-        run = api.frontier(**asked, overwrite=options.overwrite, command=options.command, progress=progress)
+        run = api.frontier(
+            **asked,
+            baselines=options.baselines,
+            overwrite=options.overwrite,
+            command=options.command,
+            progress=progress,
+        )
     if not options.quiet:
         for note in run.manifest["notes"]:
             print(f"faro: note: {note}", file=sys.stderr)

@@ -13,10 +13,11 @@ from pathlib import Path
 from ..files import write_text
 from ._commands import BLANKS, commands, fill
 from ._envelope import envelope_note, envelope_panel, envelope_table
+from ._others import CHANCE, MATCHED, baselines, certainty, panels, verdicts, volume_text
 from ._plots import INEQUALITIES, Spot, inline
 from ._records import as_json, kept, records
 from ._run import Run, finite, headline
-from ._series import Panel, panel
+from ._series import Panel
 from ._tables import bounds, bounds_note, facts, pareto
 
 TUNING = (
@@ -48,6 +49,8 @@ def _page(run: Run) -> str:
         section("Per bound", bounds(run), quiet(bounds_note(run, seeds))),
         *([section("Certified envelope", envelope_table(run), quiet(envelope_note(run)))] if lower else []),
         section("Non-dominated points", pareto(run)),
+        *_sure(run),
+        *_baselines(run),
         training([run]),
         section("What was run", f"<dl>{facts(run)}</dl>", _configuration(run)),
     ]
@@ -57,12 +60,26 @@ def _page(run: Run) -> str:
         subtitle=f"{run.size}; {several}, {seeds} seed{'s' * (seeds != 1)}, {len(run.members)} models",
         lead=f'<p class="headline">{escape(headline(run))}</p>',
         note=CERTIFIED if len(finite(run.certified)) else TUNING,
-        panels=[panel(run), *([lower] if lower else [])],
+        panels=[*panels(run), *([lower] if lower else [])],
         caption=_caption(run, seeds),
         runs=[run],
         names=[""],
         sections=found,
     )
+
+
+def _sure(run: Run) -> list[str]:
+    if run.uncertainty is None or run.hypervolume is None:
+        return []
+    volume = f"<p>{escape(volume_text(run))}</p>"
+    return [section("How sure the points are", certainty(run), volume, quiet(CHANCE))]
+
+
+def _baselines(run: Run) -> list[str]:
+    if run.baselines is None:
+        return []
+    said = "".join(f"<li>{escape(each)}</li>" for each in verdicts(run))
+    return [section("Baselines", f"<ul>{said}</ul>", baselines(run), quiet(MATCHED))]
 
 
 def page(
@@ -171,7 +188,11 @@ def _caption(run: Run, seeds: int) -> str:
         else ""
     )
     certified = " Green ticks are certified upper bounds." if len(finite(run.certified)) else ""
+    others = ""
+    if run.baselines is not None:
+        others = " Other marks are baselines, on development data; squares decide by the group."
     return (
-        f"Every bound {where}.{bars}{certified} Up and to the left is better. Filled points are non-dominated for most "
-        "seeds, judged on the selection part; crosses are bounds that not every seed satisfies on its training sample."
+        f"Every bound {where}.{bars}{certified}{others} Up and to the left is better. Filled points are non-dominated "
+        "for most seeds, judged on the selection part; crosses are bounds that not every seed satisfies on its "
+        "training sample."
     )

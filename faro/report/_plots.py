@@ -21,8 +21,9 @@ from ..errors import UsageError
 from ..files import replacing
 from ._ending import MEANINGS, ending
 from ._envelope import envelope_panel
+from ._others import panels
 from ._run import RESIDUALS, Run, bound_text
-from ._series import Panel, Point, Series, panel
+from ._series import Panel, Point, Series
 
 # Okabe and Ito's palette, told apart by readers with any colour vision.
 BLUE, RED, GREEN, ORANGE, SKY, PURPLE = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7"
@@ -41,13 +42,14 @@ STYLE |= {"axes.labelcolor": INK, "axes.prop_cycle": cycler(color=[BLUE, RED, GR
 def draw_frontier(run: Run, ax: Axes | None = None) -> Figure:
     """Accuracy against gap, a point per bound: mean over seeds, bars from the smallest to the largest seed.
 
-    On held-out development data; where the population is known, its expected values and the true frontier instead. A
-    member with a certificate has a bar that ends at its certified upper bound; none if that says nothing.
+    On held-out development data, with baselines if the run has any; else, where the population is known, its expected
+    values and the true frontier. A member with a certificate has a bar that ends at its certified upper bound; none if
+    that says nothing.
     """
     with matplotlib.rc_context(STYLE):
         if ax is None:
             ax = Figure(figsize=(7.2, 5.0), layout="constrained").add_subplot()
-        draw_panel(panel(run), ax)
+        draw_panel(panels(run)[-1], ax)
         title = [*textwrap.wrap(run.spoken, 66), f"{run.data['name']}, {run.size}"]
         ax.set_title("\n".join(title), fontsize=11, parse_math=False)
         figure = ax.get_figure(root=True)
@@ -96,6 +98,10 @@ LOOKS: dict[str, dict[str, Any]] = {
     "fail": {"marker": "x", "color": ORANGE},
     "free": {"marker": "D", "color": INK, "markersize": 6.5},
     "certified": {"marker": "|", "color": GREEN, "markersize": 9, "markeredgewidth": 1.8, "zorder": 2.6},
+    "thresholds": {"marker": "s", "color": PURPLE, "markersize": 5, "markerfacecolor": "none"},
+    "reweighting": {"marker": "P", "color": PURPLE},
+    "penalty": {"marker": "^", "color": PURPLE, "markerfacecolor": "none"},
+    "group_dro": {"marker": "v", "color": PURPLE},
 }
 RUNS = ({"color": BLUE, "marker": "o"}, {"color": RED, "marker": "s"})  # told apart by colour and by shape
 
@@ -207,14 +213,21 @@ def inline(panel: Panel) -> tuple[str, list[Spot]]:
         places = [ax.transData.transform((point.x, point.y)) for _, point in found]
     text = buffer.getvalue().decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
-    for colour, name in ((INK, "ink"), (BLUE, "blue"), (RED, "red"), (ORANGE, "orange"), (GREEN, "green")):
+    for colour, name in (
+        (INK, "ink"),
+        (BLUE, "blue"),
+        (RED, "red"),
+        (ORANGE, "orange"),
+        (GREEN, "green"),
+        (PURPLE, "purple"),
+    ):
         text = text.replace(colour, f"var(--{name})")
     height = 72 * figure.get_figheight()
     spots = [
         Spot(run, point, round(float(x), 2), round(height - float(y), 2))
         for (run, point), (x, y) in zip(found, places, strict=True)
     ]
-    return text, sorted(spots, key=lambda spot: (spot.run, spot.point.rows))
+    return text, sorted(spots, key=lambda spot: (spot.run, not spot.point.rows, spot.point.rows))
 
 
 def write_pictures(run: Run, folder: str | os.PathLike[str]) -> list[Path]:

@@ -23,6 +23,13 @@ COLUMNS += tuple(f"{prefix}_{name}" for prefix in PREFIXES for name in ("n", "ac
 RESIDUALS = ("stationarity", "feasibility", "complementarity")
 TRACES = ("step", "loss", "gap", "violation", "multiplier", *RESIDUALS, "capped")
 SLACK, VERDICT = "certified_slack", "certified_verdict"  # written by faro certify; absent before
+MEAN = "mean"  # in a column of seeds: the mean over them
+PEOPLE = ("dev_accuracy", "dev_gap", "dev_accuracy_low", "dev_accuracy_high", "dev_gap_low", "dev_gap_high")
+OPTIONAL = {  # files that a run may have, and their columns of numbers beside `seed`
+    "uncertainty": ("bound", *PEOPLE, "non_dominated"),
+    "hypervolume": ("hypervolume", "low", "high", "reference_gap", "reference_accuracy"),
+    "baselines": ("setting", "train_gap", *PEOPLE, "ahead", "ahead_low", "ahead_high"),
+}
 STATUSES = ("FEASIBLE", "INFEASIBLE", "DIVERGED")
 
 
@@ -30,12 +37,16 @@ STATUSES = ("FEASIBLE", "INFEASIBLE", "DIVERGED")
 class Run:
     """A finished sweep: `members` is frontier.csv, a row per member; `traces` has a row per member in the same order:
     step [R], loss [M, R], gap [M, R, P], violation and multiplier [M, R, m], residuals of the conditions of a solution
-    and capped [M, R]; `manifest` says what was run."""
+    and capped [M, R]; `manifest` says what was run.
+    `uncertainty`, `hypervolume` and `baselines` are the tables of these names, where the folder has them."""
 
     folder: Path
     members: pd.DataFrame
     traces: dict[str, np.ndarray]
     manifest: dict[str, Any]
+    uncertainty: pd.DataFrame | None = None
+    hypervolume: pd.DataFrame | None = None
+    baselines: pd.DataFrame | None = None
 
     @property
     def data(self) -> dict[str, Any]:
@@ -162,9 +173,24 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
             traces = {key: archive[key] for key in TRACES}
     except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
         raise DataError(f"{folder}/traces.npz: damaged ({_line(error)}); run the sweep again") from error
-    run = Run(folder, members, traces, manifest)
+    run = Run(folder, members, traces, manifest, **{name: _optional(folder, name) for name in OPTIONAL})
     _check(run, name, labels)
     return run
+
+
+def _optional(folder: Path, name: str) -> pd.DataFrame | None:
+    """A table that a run may have; columns of numbers that it lacks are empty."""
+    path = folder / f"{name}.csv"
+    if not path.is_file():
+        return None
+    try:
+        found = pd.read_csv(path, dtype={"seed": str, "note": str})
+        keys = {"baselines": ["baseline", "uses_group", "note"]}.get(name, [])
+        found = found.reindex(columns=list(dict.fromkeys([*found.columns, *OPTIONAL[name], *keys])))
+        found["seed"] = found["seed"].astype(str)
+        return found.astype(dict.fromkeys(OPTIONAL[name], float))
+    except (ValueError, KeyError, pd.errors.ParserError) as error:
+        raise DataError(f"{path}: damaged ({_line(error)}); run the sweep again with --overwrite") from error
 
 
 def _line(error: Exception) -> str:
@@ -265,6 +291,11 @@ def spread_text(row: Any, name: str) -> str:
     """Mean and, where members differ, their range."""
     mean, low, high = (number(row[key]) for key in (name, f"{name}_low", f"{name}_high"))
     return mean if low == high else f"{mean} ({low}-{high})"
+
+
+def limits_text(row: Any, name: str) -> str:
+    """Where its interval over people ends."""
+    return f"{number(row[f'{name}_low'])}-{number(row[f'{name}_high'])}"
 
 
 def headline(run: Run) -> str:

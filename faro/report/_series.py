@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from ._run import Run, bound_text, finite, number, spread_text, summary_table
+from ._run import MEAN, Run, bound_text, finite, limits_text, number, spread_text, summary_table
 
 GROUPS = 6  # whose rates a point says at once
 
@@ -63,16 +63,17 @@ NAMES = {
 }
 
 
-def panel(run: Run) -> Panel:
-    """Accuracy against gap of a run: on held-out development data, or the expected values where the population is
-    known, then with the true frontier."""
-    truth = run.manifest.get("truth") if run.known else None
+def panel(run: Run, others: Sequence[Series] = (), expected: bool = True) -> Panel:
+    """Accuracy against gap of a run, and the points of others: on held-out development data, or the expected values
+    where the population is known (unless not `expected`), then with the true frontier."""
+    known = run.known and expected
+    truth = run.manifest.get("truth") if known else None
     series = []
     if truth:
         line = tuple(Point(x, y) for x, y in zip(truth["bounds"], truth["accuracy"], strict=True))
         series.append(Series("truth", line, "true frontier"))
-    series += [Series(look, points, NAMES[look]) for look, points in _bounds(run, run.known).items()]
-    return Panel(*_axes(run.known), (*series, *_certified(run, run.known)))
+    series += [Series(look, points, NAMES[look]) for look, points in _bounds(run, known).items()]
+    return Panel(*_axes(known), (*series, *_certified(run, known), *others))
 
 
 def panel_of(runs: Sequence[Run], names: Sequence[str], expected: bool) -> Panel:
@@ -132,7 +133,7 @@ def _facts(run: Run, row: dict[str, Any], at: np.ndarray) -> list[tuple[str, str
     """What a point says: means over its seeds, with the range in brackets."""
     facts = [("status", statuses(run, at))]
     facts += [("gap, development", spread_text(row, "dev_gap"))]
-    facts += [("accuracy, development", spread_text(row, "dev_accuracy"))]
+    facts += [("accuracy, development", spread_text(row, "dev_accuracy")), *people_facts(run, row["bound"])]
     facts += [("gap, training", number(row["train_gap"]))]
     if run.known:
         facts += [("gap, population", spread_text(row, "population_gap"))]
@@ -146,6 +147,22 @@ def _facts(run: Run, row: dict[str, Any], at: np.ndarray) -> list[tuple[str, str
     names = {cell: cell.partition("=")[2] if drop else cell for cell in list(rates)[:GROUPS]}
     facts += [(f"rate, {name}", number(_mean(rates[cell][at]))) for cell, name in names.items()]
     return facts + ([("more groups", f"{len(rates) - GROUPS}")] if len(rates) > GROUPS else [])
+
+
+def people_facts(run: Run, bound: float) -> list[tuple[str, str]]:
+    """What a point at this bound says of its uncertainty."""
+    if run.uncertainty is None:
+        return []
+    own = run.uncertainty
+    rows = own[(own["seed"] == MEAN) & (own["bound"] == bound)].to_dict("records")
+    return [fact for row in rows for fact in sure_facts(row)]
+
+
+def sure_facts(row: dict[str, Any]) -> list[tuple[str, str]]:
+    """Intervals over people, and how often it is not dominated."""
+    facts = [(f"{word}, over people", limits_text(row, f"dev_{word}")) for word in ("gap", "accuracy")]
+    sure = row.get("non_dominated", math.nan)
+    return facts + ([("not dominated in draws", number(sure, 2))] if math.isfinite(sure) else [])
 
 
 def representative(run: Run, rows: Any) -> int:

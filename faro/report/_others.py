@@ -1,0 +1,171 @@
+"""What else a run knows of its points: how sure they are, and what other methods reach. Words, tables and series."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ._run import MEAN, Run, bound_text, finite, limits_text, number
+from ._series import Panel, Point, Series, panel, sure_facts
+from ._tables import scrolled, table
+
+NAMES = {
+    "thresholds": "thresholds (use the group to decide)",
+    "reweighting": "reweighting",
+    "penalty": "penalty",
+    "group_dro": "group DRO",
+}
+SETTINGS = {"thresholds": "bound", "penalty": "price", "group_dro": "step"}
+CHANCE = (
+    "Intervals over people are percentiles of draws of people with replacement, at 95 %, for these models as they are. "
+    "They are no certificates: a gap is a maximum minus a minimum, so that chance adds to it, and intervals of gaps "
+    "near zero lie too high. Not dominated: the share of draws in which no feasible member of the same seed is better "
+    "in gap or accuracy and as good in the other, mean over seeds."
+)
+MATCHED = (
+    "Ahead: the accuracy on development people minus that of this run at the same gap, where the run may draw between "
+    "two of its models, with an interval over people; empty where every point of the run has a larger gap. Every "
+    "baseline was trained on the same people with the same model and settings. Of many settings some are ahead by "
+    "chance alone, and whoever picks one for its number here has tuned it on development people."
+)
+
+
+def panels(run: Run) -> list[Panel]:
+    """The panels of a run. Baselines are measured on development data: where the population is known, they and the run
+    have a panel there of their own."""
+    others = series(run)
+    if run.known and others:
+        return [panel(run), panel(run, others, expected=False)]
+    return [panel(run, others)]
+
+
+def series(run: Run) -> list[Series]:
+    """A series per baseline: means over seeds, bars over seeds."""
+    if run.baselines is None:
+        return []
+    found = []
+    for name, own in _by_name(run).items():
+        points = []
+        for row in own[own["seed"] == MEAN].to_dict("records"):
+            if not (math.isfinite(row["dev_gap"]) and math.isfinite(row["dev_accuracy"])):
+                continue
+            seeds = own[(own["seed"] != MEAN) & _same(own["setting"], row["setting"])]
+            x, y = seeds["dev_gap"], seeds["dev_accuracy"]
+            points.append(
+                Point(
+                    row["dev_gap"],
+                    row["dev_accuracy"],
+                    (float(x.min()), float(x.max())),
+                    (float(y.min()), float(y.max())),
+                    title=setting_text(row),
+                    facts=tuple(_facts(row)),
+                )
+            )
+        if points:
+            found.append(Series(name, tuple(points), NAMES.get(name, name)))
+    return found
+
+
+def setting_text(row: dict[str, Any]) -> str:
+    """A baseline and its setting, as "penalty, price 0.43"."""
+    name = NAMES.get(row["baseline"], row["baseline"]).partition(" (")[0]
+    return f"{name}, {SETTINGS[row['baseline']]} {row['setting']:g}" if math.isfinite(row["setting"]) else name
+
+
+def verdicts(run: Run) -> list[str]:
+    """Per baseline, where it is ahead of the run by more than chance among people explains, and where it is not."""
+    if run.baselines is None:
+        return []
+    found = []
+    for name, own in _by_name(run).items():
+        rows, said = own[own["seed"] == MEAN], NAMES.get(name, name)
+        rows = rows[np.isfinite(rows["dev_gap"])]
+        if not len(rows):
+            found.append(f"{said.partition(' (')[0]}: {next(iter(own['note'].dropna()), 'not measured')}.")
+            continue
+        ahead = rows[rows["ahead_low"] > 0]
+        behind, alone = int((rows["ahead_high"] < 0).sum()), int(rows["ahead"].isna().sum())
+        count = f"{len(rows)} setting{'s' * (len(rows) > 1)}"
+        if len(ahead):
+            best = ahead.loc[ahead["ahead_low"].idxmax()].to_dict()
+            text = (
+                f"{said}: ahead of this run at {len(ahead)} of {count}, clearest at {setting_text(best)}: at a gap of "
+                f"{number(best['dev_gap'])}, accuracy {number(best['dev_accuracy'])} is higher by "
+                f"{best['ahead']:.3f} ({best['ahead_low']:.3f} to {best['ahead_high']:.3f} over people)"
+            )
+        else:
+            text = f"{said}: ahead of this run at none of {count}"
+        text += f"; behind at {behind}" if behind else ""
+        text += f"; {alone} with a smaller gap than any point of the run" if alone else ""
+        found.append(text + ".")
+    return found
+
+
+def baselines(run: Run) -> str:
+    """A row per baseline and setting."""
+    head = ["baseline", "train gap", "dev gap", "dev accuracy", "ahead of this run"]
+    rows = []
+    for own in _by_name(run).values():
+        for row in own[(own["seed"] == MEAN) & np.isfinite(own["dev_gap"])].to_dict("records"):
+            won = {"class": "focus"} if row["ahead_low"] > 0 else {}
+            cells = [setting_text(row), number(row["train_gap"])]
+            cells += [_over_people(row, name) for name in ("dev_gap", "dev_accuracy")]
+            rows.append((won, [*cells, _ahead(row) if math.isfinite(row["ahead"]) else "-"]))
+    return scrolled(table(head, rows), "baselines", tall=True)
+
+
+def certainty(run: Run) -> str:
+    """A row per bound: intervals over people, and who is not dominated."""
+    assert run.uncertainty is not None
+    own = run.uncertainty[run.uncertainty["seed"] == MEAN].sort_values("bound")
+    head = ["bound", "dev gap", "dev accuracy", "not dominated"]
+    rows: list[Any] = []
+    for row in own.to_dict("records"):
+        cells = [bound_text(row["bound"]), _over_people(row, "dev_gap"), _over_people(row, "dev_accuracy")]
+        rows.append(({}, [*cells, number(row["non_dominated"], 2)]))
+    return scrolled(table(head, rows), "how sure the points are")
+
+
+def volume_text(run: Run) -> str:
+    """The hypervolume with its spread, in a sentence."""
+    assert run.hypervolume is not None
+    own = run.hypervolume.set_index("seed")
+    mean, seeds = own.loc[MEAN], finite(own["hypervolume"].drop(MEAN))
+    text = (
+        f"Hypervolume of the feasible members on development people: {number(mean['hypervolume'], 4)} "
+        f"(95 % over people: {number(mean['low'], 4)}-{number(mean['high'], 4)}"
+    )
+    text += f"; seeds: {number(seeds.min(), 4)}-{number(seeds.max(), 4)})" if len(seeds) > 1 else ")"
+    reference = f"gap {mean['reference_gap']:g} and accuracy {mean['reference_accuracy']:g}"
+    return f"{text}: the area between what they reach and {reference}."
+
+
+def _facts(row: dict[str, Any]) -> list[tuple[str, str]]:
+    facts = [("decides by the group", "yes" if _truth(row["uses_group"]) else "no")]
+    facts += [("gap, development", number(row["dev_gap"])), ("accuracy, development", number(row["dev_accuracy"]))]
+    facts += [("gap, training", number(row["train_gap"])), *sure_facts(row)]
+    return facts + ([("ahead of this run", _ahead(row))] if math.isfinite(row["ahead"]) else [])
+
+
+def _ahead(row: dict[str, Any]) -> str:
+    return f"{row['ahead']:+.3f} ({row['ahead_low']:+.3f} to {row['ahead_high']:+.3f})"
+
+
+def _over_people(row: dict[str, Any], name: str) -> str:
+    return f"{number(row[name])} ({limits_text(row, name)})"
+
+
+def _by_name(run: Run) -> dict[str, pd.DataFrame]:
+    assert run.baselines is not None
+    return {str(name): own for name, own in run.baselines.groupby("baseline", sort=False)}
+
+
+def _same(settings: pd.Series, setting: float) -> pd.Series:
+    return settings.isna() if math.isnan(setting) else settings == setting
+
+
+def _truth(value: Any) -> bool:
+    return str(value) == "True"
