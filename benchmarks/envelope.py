@@ -12,6 +12,7 @@ import os
 import sys
 import time
 
+import jax
 import numpy as np
 
 import faro
@@ -30,7 +31,11 @@ def problem(name: str, seed: int = 0) -> tuple[exact.Head, exact.Rows]:
     """Of a data set with its default constraint, as `faro envelope` poses it."""
     data = faro.load(name)
     asked = {key: data.defaults[key] for key in ("constraint", "attribute", "of", "within") if data.defaults.get(key)}
-    return envelopes.pose(data, make_constraint(data.attributes, **asked), View.of(data, seed), Settings().weight_decay)
+    constraint, view = make_constraint(data.attributes, **asked), View.of(data, seed)
+    with jax.enable_x64(True):
+        choices = data.choices(view.coding, view.rows["train"], twins=constraint.twins(), dtype=np.float64)
+    head = exact.Head.of(choices, Settings().weight_decay)
+    return head, exact.rows_of(constraint, head)
 
 
 def main() -> int:

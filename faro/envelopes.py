@@ -9,7 +9,6 @@ affine proxy of the constraint holds. Neither is a gap of hard decisions nor an 
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import re
 from collections.abc import Callable, Mapping
@@ -17,9 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
-from constraints import Constraint, Stack
+from constraints import Choices, Constraint, Stack
 
 from . import exact, models
 from .data import NAMES, Dataset, load
@@ -27,7 +27,8 @@ from .errors import DataError, UsageError
 from .exact.newton import least_bound
 from .files import replacing, write_json
 from .judge import PARTS, Frontier, View
-from .notions import make_constraint
+from .notions import known, make_constraint
+from .trained import TrainedModel
 
 Progress = Callable[[int, int], None]  # (done, total)
 WIDTH = 1e-4  # nats
@@ -42,38 +43,44 @@ def write_envelopes(
     width: float = WIDTH,
     most: int = MOST,
     features: bool = False,
+    member: str | None = None,
     progress: Progress = lambda done, total: None,
 ) -> list[dict[str, Any]]:
-    """Write the envelope of every seed into the folder of the run; a summary of each.
+    """Write the envelope of every seed into the folder of the run, or of one `member`, the file of a network whose last
+    layer is meant, on the frozen outputs of the layer before; a summary of each.
 
     `source` names data that faro does not know by name, `asked` the constraint as `make_constraint` is told, where the
-    run's name of it is not enough. The sandwich is
-    made thinner than `width` nats, with at most `most` points. `UsageError` for a model that is not linear or a
-    constraint without affine rows; `DataError` for other data than the run's.
+    run's name of it is not enough. The sandwich is made thinner than `width` nats, with at most `most` points; with
+    `features` the tables are written too. `UsageError` for a model that is neither linear nor an `MLP` or a constraint
+    without affine rows; `DataError` for other data than the run's.
     """
     folder = Path(folder)
     if not (np.isfinite(width) and width > 0 and most >= 2):
         raise UsageError(f"expected a width above 0 and at least 2 points, got {width} and {most}")
     run = Frontier.load(folder)
-    if not isinstance(run.models[0].model, models.Linear):
-        kind = type(run.models[0].model).__name__
-        raise UsageError(
-            f"{folder}: an envelope speaks of linear models, this run trained {kind}; for the last layer of a network "
-            "use faro.exact on its features"
-        )
+    seeds = _seeds(run, folder, member)
     data = read_data(run, folder, source)
     constraint = make_constraint(data.attributes, **asked) if asked else named_constraint(run, data)
     labels = (constraint.labels(), exact.linear(constraint).labels())
     if tuple(run.manifest["constraint"]["labels"]) not in labels:
         raise UsageError(f"{constraint.name()}: not the constraint of {folder}, {run.manifest['constraint']['name']}")
-    seeds, found = run.manifest["seeds"], []
-    for index, seed in enumerate(seeds):
-        progress(index, len(seeds))
-        view = view_of(run, data, seed)
-        head, rows = pose(data, constraint, view, run.manifest["configuration"]["weight_decay"])
+    found: list[dict[str, Any]] = []
+    for seed in seeds:
+        progress(len(found), len(seeds))
+        params = {
+            row: trained.params
+            for row, (name, trained) in enumerate(zip(run.table["model"], run.models, strict=True))
+            if trained.about["seed"] == seed and trained.draw is None and member in (None, name)
+        }
+        choices = choices_of(run, data, constraint, seed)
+        if member is not None:
+            (row,) = params
+            choices, params[row] = _last_layer(run.models[row], choices)
+        head = exact.Head.of(choices, run.manifest["configuration"]["weight_decay"])
+        rows = exact.rows_of(constraint, head)
         envelope = sample(head, rows, width, most)
-        members = place(run, constraint, head, rows, seed)
-        target = folder / f"envelope-seed{seed}.json"
+        members = place(run, constraint, head, rows, params)
+        target = folder / f"envelope-{f'seed{seed}' if member is None else Path(member).stem}.json"
         sha256 = _table(head, rows, target.with_suffix(".jsonl") if features else None)
         about = {
             "data": data.name,
@@ -117,18 +124,39 @@ def named_constraint(run: Frontier, data: Dataset) -> Constraint:
     return Stack(members=tuple(made))
 
 
-def view_of(run: Frontier, data: Dataset, seed: int) -> View:
-    """A seed's view of the data, with the coding that its models were saved with."""
-    coding = next(model.coding for model in run.models if model.about["seed"] == seed)
-    return dataclasses.replace(View.of(data, seed, run.manifest["configuration"]["dual_data"]), coding=coding)
+def _seeds(run: Frontier, folder: Path, member: str | None) -> list[int]:
+    """The seeds that are asked for; `UsageError` if that cannot be."""
+    model, names = run.models[0].model, list(run.table["model"])
+    kind = type(model).__name__
+    if member is None:
+        if not isinstance(model, models.Linear):
+            raise UsageError(
+                f"{folder}: an envelope is about linear models, this run trained {kind}; say --member FILE"
+            )
+        return run.manifest["seeds"]
+    if not isinstance(model, models.MLP):
+        raise UsageError(f"--member is for the last layer of a network; this run trained {kind}: leave it out")
+    known("member", member, names)
+    trained = run.models[names.index(member)]
+    if trained.draw is not None:
+        raise UsageError(f"{member}: a randomised choice among models, so it has no one last layer; choose another")
+    return [trained.about["seed"]]
 
 
-def pose(data: Dataset, constraint: Constraint, view: View, ridge: float) -> tuple[exact.Head, exact.Rows]:
-    """What the models of a seed were fitted to, in float64, and the affine rows of the constraint on it."""
+def _last_layer(trained: TrainedModel, choices: Choices) -> tuple[Choices, Any]:
+    """`MLP.frozen` in float64."""
+    assert isinstance(trained.model, models.MLP)
     with jax.enable_x64(True):
-        choices = data.choices(view.coding, view.rows["train"], twins=constraint.twins(), dtype=np.float64)
-    head = exact.Head.of(choices, ridge)
-    return head, exact.rows_of(constraint, head)
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), trained.params)
+        return jax.tree.map(np.asarray, trained.model.frozen(params, choices))
+
+
+def choices_of(run: Frontier, data: Dataset, constraint: Constraint, seed: int) -> Choices:
+    """What the models of a seed were fitted to, in float64, with the coding that they were saved with."""
+    view = View.of(data, seed, run.manifest["configuration"]["dual_data"])
+    coding = next(model.coding for model in run.models if model.about["seed"] == seed)
+    with jax.enable_x64(True):
+        return data.choices(coding, view.rows["train"], twins=constraint.twins(), dtype=np.float64)
 
 
 def sample(head: exact.Head, rows: exact.Rows, width: float = WIDTH, most: int = MOST) -> exact.Envelope:
@@ -144,25 +172,21 @@ def sample(head: exact.Head, rows: exact.Rows, width: float = WIDTH, most: int =
 
 
 def place(
-    run: Frontier, constraint: Constraint, head: exact.Head, rows: exact.Rows, seed: int
+    run: Frontier, constraint: Constraint, head: exact.Head, rows: exact.Rows, params: Mapping[int, Any]
 ) -> dict[str, exact.Member]:
-    """Every model of the seed by its file's name: parameters as saved, and what multiples of the average of its own
-    multipliers prove at its slack. Left out: models without numbers, and randomised ones, which are none of the class.
-    """
+    """Models by their files' names, from their rows of the table and linear parameters: where they are, and what
+    multiples of the average of their own multipliers prove there. Those without numbers are left out."""
     found = {}
     own_labels = tuple(run.manifest["constraint"]["labels"])
-    for row, (name, trained) in enumerate(zip(run.table["model"], run.models, strict=True)):
-        multipliers = run.traces["multiplier"][row].mean(0)
-        if trained.about["seed"] != seed or trained.draw is not None or not np.isfinite(multipliers).all():
-            continue
-        w = head.weights(trained.params)
+    for row, own_params in params.items():
+        multipliers, w = run.traces["multiplier"][row].mean(0), head.weights(own_params)
         slack = rows.slack(w)
-        if not (np.isfinite(w).all() and np.isfinite(slack)):
+        if not (np.isfinite(multipliers).all() and np.isfinite(w).all() and np.isfinite(slack)):
             continue
         if own_labels != rows.labels:
             multipliers = exact.own_prices(constraint, multipliers, rows.matrix @ w)
         own = exact.priced(head, rows, slack, np.maximum(multipliers, 0), start=w)
-        found[name] = exact.Member(w, head.loss(w), own)
+        found[run.table["model"].iloc[row]] = exact.Member(w, head.loss(w), own)
     return found
 
 

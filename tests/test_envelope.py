@@ -1,6 +1,7 @@
 """The envelope of a run: its files, the checker that proves them from a table, what they say of the run's models."""
 
 import copy
+import dataclasses
 import functools
 import hashlib
 import json
@@ -10,14 +11,15 @@ import sys
 from pathlib import Path
 
 import hypothesis
+import jax
 import numpy as np
 import pytest
 from hypothesis import strategies as st
 
 import constraints as ct
 from constraints.testing import GROUP, example_choices
-from faro import envelopes, exact, verify
-from faro.api import Settings, frontier, load_model
+from faro import envelopes, exact, models, verify
+from faro.api import Settings, frontier, load, load_model
 from faro.cli import main
 from faro.exact import rows as exact_rows
 from faro.judge import View
@@ -283,11 +285,16 @@ def test_another_table_proves_nothing(index, by, code, made, tmp_path):
 # The command ----------------------------------------------------------------------------------------------------------
 
 
+def demo():
+    """The data set without its population, which nothing here asks for."""
+    return dataclasses.replace(load("demo"), population=None)
+
+
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     """A short game on the demo, with one bound."""
     folder = tmp_path_factory.mktemp("run") / "out"
-    frontier("demo", bounds=[0.1], seeds=1, settings=Settings(steps=30), out=folder)
+    frontier(demo(), bounds=[0.1], seeds=1, settings=Settings(steps=30), out=folder)
     return folder
 
 
@@ -323,12 +330,55 @@ def test_the_envelope_of_a_run(placed, faro):
     for member in record["members"]:
         model = load_model(folder / member["name"])
         data = envelopes.read_data(envelopes.Frontier.load(folder), folder)
-        head, rows = envelopes.pose(data, ct.demographic_parity(data.attributes["dialect"]), View.of(data, 0), 1e-4)
+        view = View.of(data, 0)
+        with jax.enable_x64(True):
+            head = exact.Head.of(data.choices(view.coding, view.rows["train"], dtype=np.float64), 1e-4)
+        rows = exact.rows_of(ct.demographic_parity(data.attributes["dialect"]), head)
         w = head.weights(model.params)
         nll = model.about["figures"]["train_nll"]
         np.testing.assert_allclose(float(member["loss"]), nll + 0.5e-4 * w @ w, atol=1e-8)
         np.testing.assert_allclose(float(member["slack"]), np.max(rows.matrix @ w), atol=1e-9)
         assert 0 < float(member["gap"]) <= float(member["own_gap"]) + 1e-9
+
+
+def test_a_frozen_network_is_a_linear_model(x64):
+    """Rewards and those of twins, of an alternative's attribute and of a chooser's."""
+    model = models.MLP((4, 3))
+    choices = example_choices(n=20, k=3, seed=0)
+    params = jax.tree.map(np.float64, model.init(jax.random.key(0), choices))
+    outputs, linear = model.frozen(params, choices)
+    assert outputs.items.shape[-1] == 3
+    names = tuple(choices.twins)
+    assert names
+    for seen, own in zip(
+        (
+            models.rewards(models.Linear(), linear, outputs),
+            models.twin_rewards(models.Linear(), linear, outputs, names),
+        ),
+        (models.rewards(model, params, choices), models.twin_rewards(model, params, choices, names)),
+        strict=True,
+    ):
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), seen, own)
+
+
+def test_the_last_layer_of_a_network(faro, tmp_path):
+    """On frozen features the network is a linear model with the same loss; what it can be beaten by is proved."""
+    folder = tmp_path / "out"
+    how = {"bounds": [0.1], "seeds": 1, "settings": Settings(steps=15), "out": folder, "model": "mlp:4"}
+    run = frontier(demo(), **how)
+    assert faro("envelope", folder)[0] == 2
+    assert faro("envelope", folder, "--member", "models/none.json")[0] == 2
+    name = "models/bound01-seed0.json"
+    assert faro("envelope", folder, "--member", name, "--width", "1e-2", "--features")[0] == 0
+    files = [folder / f"envelope-bound01-seed0.{kind}" for kind in ("json", "jsonl")]
+    assert faro("verify", *files)[0] == 0
+    (member,) = json.loads(files[0].read_text())["members"]
+    w = np.array(member["w"], float)
+    nll = run.models[1].about["figures"]["train_nll"]
+    np.testing.assert_allclose(float(member["loss"]), nll + 0.5e-4 * w @ w, atol=1e-8)
+    assert 0 < float(member["gap"]) < 1
+    assert faro("report", folder)[0] == 0
+    assert "Certified envelope" not in (folder / "report.html").read_text()  # a class of its own for every member
 
 
 def test_a_run_that_has_none_says_so(run, faro, tmp_path):

@@ -107,6 +107,9 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--width", type=float, metavar="NATS", help="how far a model that exists may be above it (default 1e-4)"
     )
     envelope.add_argument("--points", type=int, metavar="N", help="at most this many solves a seed (default 200)")
+    envelope.add_argument(
+        "--member", metavar="FILE", help="of a network, as models/bound03-seed0.json: its last layer, the rest frozen"
+    )
     envelope.add_argument("--features", action="store_true", help="write the tables that faro verify proves it from")
     for name in ("constraint", "attribute", "of", "within"):
         envelope.add_argument(f"--{name}", metavar="NAME", help="of the run, if the constraint's name is not enough")
@@ -477,7 +480,7 @@ def _envelope(options: argparse.Namespace) -> int:
     asked = {name: value for name, value in asked.items() if value is not None}
     limits = {"width": options.width, "most": options.points}
     found = envelopes.write_envelopes(
-        options.folder, source=options.data, asked=asked, features=options.features,
+        options.folder, source=options.data, asked=asked, features=options.features, member=options.member,
         **{name: value for name, value in limits.items() if value is not None},
     )  # fmt: skip
     run = report.read_run(options.folder)
@@ -487,12 +490,11 @@ def _envelope(options: argparse.Namespace) -> int:
         print(json.dumps(found, indent=1))
         return 0
     for each in found:
-        print(
-            f"{each['envelope']}: {each['points']} points, nowhere wider than {report.rounded_up(each['width'])} nats"
-        )
+        width = report.rounded_up(each["width"])
+        print(f"{each['envelope']}: {each['points']} points, nowhere wider than {width} nats")
         if each["members"]:
-            most = report.rounded_up(each["largest_gap"])
-            print(f"  {each['members']} models: none could be beaten by more than {most} nats")
+            gap = report.rounded_up(each["largest_gap"])
+            print(f"  {each['members']} models: none could be beaten by more than {gap} nats")
     wide = [str(each["seed"]) for each in found if each["width"] > (options.width or envelopes.WIDTH)]
     if wide and not options.quiet:
         print(f"faro: note: seed {', '.join(wide)}: wider than asked; give more --points", file=sys.stderr)
