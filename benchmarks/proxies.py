@@ -23,8 +23,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     options = parser.parse_args()
     default = (Settings().temperature_start, Settings().temperature)
-    held = [("centred", (t, t)) for t in (1.0, 0.5, 0.2)]
-    annealed = [("centred", (1.0, end)) for end in (0.5, 0.2, 0.1, 0.05)]
+    held = [("centred", (t, t)) for t in (1.0, 0.2, 0.05)]
+    annealed = [("centred", (1.0, end)) for end in (0.2, 0.1, 0.05, 0.02, 0.01)]
     forms = [(form, default) for form in ("anchored", "pairwise")]
     print(f"{'data':>12} {'form':>9} {'temperature':>12} {'feasible':>8} {'filled':>6} {'loss':>24} {'accuracy':>24}")
     for name in options.data:

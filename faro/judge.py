@@ -100,7 +100,11 @@ class Frontier:
         names = ["manifest.json", "report.html", "frontier.png", "frontier.svg", "frontier.csv", "traces.npz"]
         for name in [*names, "uncertainty.csv", "hypervolume.csv", "baselines.csv"]:
             (folder / name).unlink(missing_ok=True)
-        for path in [*(folder / "models").glob("bound*-seed*.*"), *(folder / "models").glob("seed*.units.txt")]:
+        for path in [
+            *folder.glob("envelope*.*"),
+            *(folder / "models").glob("bound*-seed*.*"),
+            *(folder / "models").glob("seed*.units.txt"),
+        ]:
             path.unlink()
 
     @classmethod

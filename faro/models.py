@@ -190,5 +190,24 @@ class MLP(Model):
     def apply(self, params, choices):
         return self._flax().apply(params, choices)
 
+    def frozen(self, params: Any, choices: Choices) -> tuple[Choices, Any]:
+        """The choices with the outputs of the last hidden layer as items, `[n, J, widths[-1]]`, twins likewise, and the
+        parameters with which `Linear` on them is this network."""
+        *hidden, last = (params[f"Dense_{layer}"] for layer in range(len(self.widths) + 1))
+
+        def outputs(own: Choices) -> Array:
+            x = features(own)
+            for layer in hidden:
+                x = nn.gelu(x @ layer["kernel"] + layer["bias"])
+            return x
+
+        plain, twins = choices.replace(twins={}), {}
+        for name, twin in choices.twins.items():
+            field, axis = ("context", 1) if twin.items is None else ("items", 2)
+            moved = jax.vmap(lambda own, field=field: outputs(plain.replace(**{field: own})), axis, 2)
+            twins[name] = Twin(valid=twin.valid, items=moved(getattr(twin, field)))
+        linear = {"item": last["kernel"][:, 0], "intercept": last["bias"][0]}
+        return plain.replace(items=outputs(plain), context=None, twins=twins), linear
+
 
 BUILT_IN: dict[str, type[Model]] = {"linear": Linear, "mlp": MLP}

@@ -1,12 +1,13 @@
-"""Checks a certificate of faro, trusting nothing: `python verify.py CERT AUDIT --policy faro.toml [--ledger L]`.
+"""Checks a certificate of faro, trusting nothing: `python verify.py CERT AUDIT --policy faro.toml [--ledger L]`;
+or the envelope of a linear model's losses: `python verify.py ENVELOPE TABLE`.
 
 One file, Python 3.11, standard library only. It reads bounds, confidence, methods and groups from the policy, counts
 everything again from the audit table, and proves every number that the certificate claims, rounding against the claim.
-The files, the formulas and what each proves: docs/certificate-format.md. In this order: numbers, JSON, policy, audit
-table, cells, proofs, shift, optimality, ledger, verdict, command line.
+The files, the formulas and what each proves: docs/certificate-format.md, docs/envelope.md. In this order: numbers,
+JSON, policy, audit table, cells, proofs, shift, optimality, ledger, verdict, envelopes, command line.
 
-Exit codes: 0 CERTIFIED, 1 REFUTED, 2 usage or policy, 3 INCONCLUSIVE, 4 does not check, 5 malformed input or digest,
-6 audit not independent, 7 dual point outside its domain, 70 internal error.
+Exit codes: 0 CERTIFIED or proved, 1 REFUTED, 2 usage or policy, 3 INCONCLUSIVE, 4 does not check, 5 malformed input or
+digest, 6 audit not independent, 7 dual point outside its domain, 70 internal error.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ import re
 import sys
 import tomllib
 import unicodedata
+from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -1772,6 +1774,259 @@ def _people_of(
     return People(rules, table), level
 
 
+# ---------------------------------------------------------------- envelopes
+SCOPE = (
+    "no model of this head class on these frozen features, on this sample, with this convex proxy at slack eps, has "
+    "loss lower than LB"
+)
+CLAIMED = "slack loss constant price w multipliers"
+UPWARD = Context(prec=4, rounding=ROUND_CEILING)
+HUGE = 1e75  # products of four such numbers are doubles
+BLOCK = 256  # choices that are summed before they join the sum of all
+
+
+class Problem(NamedTuple):
+    """The table of an envelope: what the models of a class are fitted to, and the rows of the proxy."""
+
+    sha256: str
+    ridge: float
+    d: int
+    rows: list[tuple[float, float, array]]  # base, slope, features
+    choices: list[tuple[float, list[float], list[array]]]  # weight, labels, features; empty for all zero
+    weight: float  # of all
+    largest: float  # feature
+    alternatives: int  # of the largest choice
+    label: float  # largest sum of a choice's labels
+
+
+class Line(NamedTuple):
+    """What is proved of a point: its loss at a slack, and that no loss at eps is below constant - price eps."""
+
+    slack: Fraction
+    loss: Fraction
+    constant: Fraction
+    price: Fraction
+
+    def at(self, eps: Fraction) -> Fraction:
+        return self.constant - self.price * eps
+
+
+def _doubles(values: Any, length: int | None, where: str) -> array:
+    """JSON numbers as doubles."""
+    need(isinstance(values, list) and length in (None, len(values)), MALFORMED, f"{where}: expected {length} numbers")
+    try:
+        found = array("d", values)
+    except (TypeError, OverflowError):
+        raise Refused(MALFORMED, f"{where}: expected numbers") from None
+    need(
+        max(map(abs, found), default=0.0) <= HUGE and not any(map(math.isnan, found)), MALFORMED, f"{where}: too large"
+    )
+    return found
+
+
+def read_problem(path: str) -> Problem:
+    """A table of faro-features/1."""
+    digest, lines, where = hashlib.sha256(), [], path
+    try:
+        with open(path, "rb") as file:
+            for index, line in enumerate(file, 1):
+                digest.update(line)
+                where = f"{path}, line {index}"
+                need(len(line) <= MAX_BYTES, MALFORMED, f"{where}: too long")
+                lines.append(json.loads(line, object_pairs_hook=_object, parse_constant=_no_fraction))
+                if index == 1:
+                    head = fields(lines[0], "schema ridge features rows", where)
+                    need(head["schema"] == "faro-features/1", MALFORMED, f"{where}: expected faro-features/1")
+                    d, m = head["features"], head["rows"]
+                    need(type(d) is type(m) is int and d > 0 and m >= 0, MALFORMED, f"{where}: expected counts")
+                    lines[0] = _doubles([head["ridge"]], 1, where)[0]
+                elif index <= m + 1:
+                    row = fields(lines[-1], "row base slope features", where)
+                    base, slope = _doubles([row["base"], row["slope"]], 2, where)
+                    need(slope >= 0 and isinstance(row["row"], str), MALFORMED, f"{where}: expected a slope >= 0")
+                    lines[-1] = (base, slope, _doubles(row["features"], d, where))
+                else:
+                    choice = fields(lines[-1], "weight chosen items", where)
+                    need(isinstance(choice["items"], list) and choice["items"], MALFORMED, f"{where}: no alternative")
+                    items = [_doubles(item, d if item else 0, where) for item in choice["items"]]
+                    labels = _doubles(choice["chosen"], len(items), where)
+                    weight = _doubles([choice["weight"]], 1, where)[0]
+                    need(min(labels) >= 0 and weight >= 0, MALFORMED, f"{where}: expected numbers >= 0")
+                    lines[-1] = (weight, list(labels), items)
+    except OSError as error:
+        raise Refused(USAGE, f"{path}: cannot be read: {error.strerror}") from None
+    except (ValueError, RecursionError) as error:
+        raise Refused(MALFORMED, f"{where}: not JSON: {error}") from None
+    need(len(lines) > 1 + (m if lines else 0), MALFORMED, f"{path}: no choices")
+    need(lines[0] > 0, MALFORMED, f"{path}: ridge: expected a number above 0")
+    choices = lines[1 + m :]
+    weight = math.fsum(choice[0] for choice in choices)
+    need(0 < weight < math.inf, MALFORMED, f"{path}: weights: expected a finite sum above 0")
+    largest = max(max(map(abs, item), default=0.0) for _, _, items in choices for item in items)
+    size, label = max(len(items) for _, _, items in choices), max(sum(labels) for _, labels, _ in choices)
+    return Problem(digest.hexdigest(), lines[0], d, lines[1 : 1 + m], choices, weight, largest, size, label)
+
+
+def _double(value: Any, where: str) -> float:
+    """A decimal string as the double nearest to it."""
+    good = isinstance(value, str) and len(value) <= 60 and CELL(value) and abs(float(value)) <= HUGE
+    need(good, MALFORMED, f"{where}: expected a number as a string, of a size below {HUGE:g}")
+    return float(value)
+
+
+def _many(values: Any, length: int, where: str) -> list[float]:
+    need(isinstance(values, list) and len(values) == length, MALFORMED, f"{where}: expected {length} numbers")
+    return [_double(value, where) for value in values]
+
+
+def _around(terms: list[float]) -> tuple[Fraction, Fraction]:
+    """A sum of products of doubles, each rounded once, and how far from it the exact one can be."""
+    return Fraction(math.fsum(terms)), Fraction(ULP) * Fraction(sum(map(abs, terms)))
+
+
+def prove_model(claim: dict[str, Any], table: Problem, where: str) -> tuple[Fraction, Fraction, Moments]:
+    """The slack and loss that are claimed of w, proved; and what one pass over the choices gives."""
+    w = _many(claim["w"], table.d, f"{where}: w")
+    slack, loss = (Fraction(_double(claim[name], f"{where}: {name}")) for name in ("slack", "loss"))
+    for base, slope, row in table.rows:
+        value, unsure = _around(list(map(mul, row, w)))
+        need(value + unsure <= Fraction(base) + Fraction(slope) * slack, UNPROVED, f"{where}: slack is not proved")
+    seen = _pass(table, w, where)
+    size = sum((Fraction(x) ** 2 for x in w), ZERO)
+    need(loss >= seen.loss + Fraction(table.ridge) / 2 * size, UNPROVED, f"{where}: loss is not proved")
+    return slack, loss, seen
+
+
+def prove_point(claim: dict[str, Any], table: Problem, where: str) -> Line:
+    """That (w, multipliers) prove what is claimed of them; see docs/envelope.md for the inequalities."""
+    nu = _many(claim["multipliers"], len(table.rows), f"{where}: multipliers")
+    need(min(nu, default=0) >= 0, NO_DUAL, f"{where}: a multiplier is negative")
+    slack, loss, seen = prove_model(claim, table, where)
+    constant, price = (Fraction(_double(claim[name], f"{where}: {name}")) for name in ("constant", "price"))
+    square, base, least = ZERO, ZERO, ZERO
+    for j, v in enumerate(seen.moment):
+        pulled, unsure = _around([x * row[2][j] for x, row in zip(nu, table.rows, strict=True)])
+        square += (abs(v + pulled) + unsure + seen.unsure) ** 2
+    for x, row in zip(nu, table.rows, strict=True):
+        base, least = base + Fraction(x) * Fraction(row[0]), least + Fraction(x) * Fraction(row[1])
+    proved = seen.entropy - square / (2 * Fraction(table.ridge)) - base
+    need(constant <= proved, UNPROVED, f"{where}: constant is not proved")
+    need(price >= least, UNPROVED, f"{where}: price is not proved")
+    return Line(slack, loss, constant, price)
+
+
+class Moments(NamedTuple):
+    """Of w: its loss without the ridge at most, the entropy of alpha at least, and the mean of features times
+    (alpha - label), every number of which may be off by `unsure`."""
+
+    loss: Fraction
+    entropy: Fraction
+    moment: list[Fraction]
+    unsure: Fraction
+
+
+def _pass(table: Problem, w: list[float], where: str) -> Moments:
+    """One pass over the choices. alpha is the softmax of rewards as it was computed: any distribution proves a line."""
+    d, k, n = table.d, table.alternatives, len(table.choices)
+    size = sum(map(abs, w))
+    reach = table.largest * size  # of a reward
+    need(reach <= 1e6, UNPROVED, f"{where}: features or weights too large")
+    losses, entropies, logs = [], [], []
+    products: dict[float, float] = {}  # of the sums of powers, by the weight of their logarithm
+    total, part, empty = [0.0] * d, [0.0] * d, [0.0] * d
+    for index, (weight, labels, items) in enumerate(table.choices):
+        rewards = [sum(map(mul, item, w)) if item else 0.0 for item in items]
+        top = max(rewards)
+        below = [reward - top for reward in rewards]
+        powers = [float(SHORT.exp(SHORT.create_decimal_from_float(x))) if x else 1.0 for x in below]
+        whole, label = sum(powers), sum(labels)
+        alpha = [power / whole for power in powers]
+        losses.append(weight * (label * top - sum(map(mul, labels, rewards))))
+        entropies.append(-weight * label * sum(map(mul, alpha, below)))
+        products[weight * label] = whole * (product := products.get(weight * label, 1.0))
+        if whole * product > 1e200:  # one logarithm for many choices
+            logs.append(weight * label * _log(product))
+            products[weight * label] = whole
+        for item, a, y in zip(items, alpha, labels, strict=True):
+            if item and (share := weight * (label * a - y)):
+                part = [seen + share * x for seen, x in zip(part, item, strict=True)]
+        if index % BLOCK == BLOCK - 1:
+            total, part = [a + b for a, b in zip(total, part, strict=True)], empty
+    moment = [(a + b) / table.weight for a, b in zip(total, part, strict=True)]
+    # Twice and more of: the error of a reward (d + 2 roundings); logarithms and powers; the running sums.
+    unit = Fraction(ULP) * Fraction(table.label)
+    spread = 1 + Fraction(2 * reach + math.log(k))
+    log_error = unit * (2 * k + 16) * spread
+    loss_error = unit * 2 * (d + 2) * Fraction(reach) + log_error
+    unsure = unit * Fraction(table.largest) * (4 * (BLOCK * k + n // BLOCK + 8) + 2 * k * (k + 8))
+    logs += [share * _log(product) for share, product in products.items()]
+    loss, entropy = (Fraction(math.fsum(terms + logs) / table.weight) for terms in (losses, entropies))
+    return Moments(loss + loss_error, entropy - log_error, list(map(Fraction, moment)), unsure)
+
+
+def _log(x: float) -> float:
+    """ln within a few units of the last place, whatever the platform's log."""
+    return float(SHORT.ln(SHORT.create_decimal_from_float(x)))
+
+
+def sandwich(points: list[Line]) -> Fraction:
+    """How wide it is at most between the first slack and the last: chords between losses, which only fall, above the
+    lower lines of the two points beside them."""
+    losses, widest = [points[0].loss], ZERO
+    for point in points[1:]:
+        losses.append(min(losses[-1], point.loss))
+    for a, b, high, low in zip(points, [*points[1:], points[-1]], losses, [*losses[1:], losses[-1]], strict=True):
+        steeper = a.price - b.price
+        cross = (a.constant - b.constant) / steeper if steeper > 0 else a.slack
+        for eps in {a.slack, min(max(cross, a.slack), b.slack), b.slack}:
+            along = (eps - a.slack) / (b.slack - a.slack) if b.slack > a.slack else ONE
+            widest = max(widest, high + along * (low - high) - max(a.at(eps), b.at(eps)))
+    return widest
+
+
+def _shown(x: Fraction) -> str:
+    """With four digits, rounded up."""
+    return f"{UPWARD.divide(Decimal(x.numerator), Decimal(x.denominator)):g}"
+
+
+def envelope(record: str | Path, table: str) -> str:
+    """Check every claim of an envelope; what it says, as text. Raises `Refused` unless all of it is proved."""
+    found = parse_json(text_of(read_bytes(record), str(record)), str(record))
+    fields(found, "schema scope about table_sha256 width points members sha256", "envelope")
+    need(found["schema"] == "faro-envelope/1", MALFORMED, "schema: expected faro-envelope/1")
+    sealed = {key: value for key, value in found.items() if key != "sha256"}
+    need(found["sha256"] == digest(sealed), MALFORMED, "sha256: the envelope was changed")
+    need(found["scope"] == SCOPE, MALFORMED, "scope: expected the sentence of faro-envelope/1")
+    need(isinstance(found["about"], dict), MALFORMED, "about: expected an object")
+    problem = read_problem(table)
+    need(hexadecimal(found["table_sha256"], "table_sha256") == problem.sha256, MALFORMED, f"another table than {table}")
+    need(isinstance(found["points"], list) and found["points"], MALFORMED, "points: expected at least one")
+    need(isinstance(found["members"], list), MALFORMED, "members: expected a list")
+    points = []
+    for index, claim in enumerate(found["points"]):
+        points.append(prove_point(fields(claim, CLAIMED, f"point {index}"), problem, f"point {index}"))
+    need(all(a.slack <= b.slack for a, b in pairwise(points)), MALFORMED, "points: expected the order of their slacks")
+    width = Fraction(_double(found["width"], "width"))
+    need(width >= sandwich(points), UNPROVED, "width: the points leave more room")
+    ends = f"{_shown(points[0].slack)} and {_shown(points[-1].slack)}"
+    lines = [f"PROVED       lower envelope from {len(points)} points: {SCOPE}"]
+    lines += [f"             between slack {ends} some model is within {_shown(width)} nats of it"]
+    for index, claim in enumerate(found["members"]):
+        where = f"member {index}"
+        fields(claim, "name w slack loss gap own own_gap", where)
+        slack, loss, _ = prove_model(claim, problem, where)
+        own = prove_point(fields(claim["own"], CLAIMED, f"{where}: own"), problem, f"{where}: own")
+        gap, own_gap = (Fraction(_double(claim[name], f"{where}: {name}")) for name in ("gap", "own_gap"))
+        need(gap >= loss - max(point.at(slack) for point in points), UNPROVED, f"{where}: gap is not proved")
+        need(own_gap >= loss - own.at(slack), UNPROVED, f"{where}: own_gap is not proved")
+        need(isinstance(claim["name"], str), MALFORMED, f"{where}: name: expected text")
+        lines.append(
+            f"PROVED       {_one_line(claim['name'])}: loss {_shown(loss)} at slack {_shown(slack)}; "
+            f"no model there has one lower by more than {_shown(gap)}"
+        )
+    return "\n".join(lines)
+
+
 # ---------------------------------------------------------------- command line
 def report(result: Result) -> str:
     """A line per claim and one for the whole."""
@@ -1800,9 +2055,9 @@ def _one_line(reason: Any) -> str:
 def main(argv: list[str] | None = None) -> int:
     """The exit code; a verdict on stdout, a reason in one line on stderr."""
     parser = argparse.ArgumentParser(prog="verify.py", description="Check a certificate of faro, trusting nothing.")
-    parser.add_argument("certificate")
-    parser.add_argument("audit", nargs="?", help="the audit table, .csv or .jsonl")
-    parser.add_argument("--policy", required=True, help="faro.toml, from where nobody who is judged can change it")
+    parser.add_argument("certificate", help="a certificate, or an envelope")
+    parser.add_argument("audit", nargs="?", help="the audit table, .csv or .jsonl; or the table of the envelope")
+    parser.add_argument("--policy", help="faro.toml, from where nobody who is judged can change it")
     parser.add_argument("--ledger", help="the ledger, if it is not where the policy says")
     parser.add_argument("--train-units", metavar="FILE", help="hashed units that training saw")
     parser.add_argument("--table", action="append", default=[], metavar="NAME=FILE", help="the table of a claim")
@@ -1813,6 +2068,12 @@ def main(argv: list[str] | None = None) -> int:
     try:
         tables = dict(item.split("=", 1) for item in given.table if "=" in item)
         need(len(tables) == len(given.table), USAGE, "--table: expected NAME=FILE, every name once")
+        if given.policy is None:
+            need(given.audit, USAGE, "a certificate needs --policy faro.toml, an envelope its table")
+            others = (given.ledger, given.train_units, tables, given.model)
+            need(not any(others), USAGE, "an envelope takes its table and no options; a certificate needs --policy")
+            print(envelope(given.certificate, given.audit))
+            return 0
         result = verify(
             given.certificate, given.audit, policy=given.policy, ledger=given.ledger,
             train_units=given.train_units, tables=tables, models=given.model,

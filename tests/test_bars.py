@@ -19,7 +19,8 @@ import faro
 from faro import api, sweep
 from faro.data import Dataset
 from faro.data import demo as demonstration
-from faro.training import Settings
+from faro.errors import UsageError
+from faro.training import Game, Settings
 
 SOURCE = Path(__file__).parents[1]
 FILES = {
@@ -175,6 +176,22 @@ def test_a_sweep_is_one_program_and_another_like_it_none(bounds, seeds):
     assert not np.allclose(run.table["train_nll"], other.table["train_nll"], atol=1e-3)
 
 
+@pytest.mark.parametrize("model", ["linear", "mlp:4"])
+def test_less_memory_is_fewer_members_at_a_time_and_the_same_result(model, monkeypatch):
+    sides, footprints = [], []
+    decide, measure = sweep.Sweep.at_once, Game.footprint
+    monkeypatch.setattr(sweep.Sweep, "at_once", lambda *given: sides.append(decide(*given)) or sides[-1])
+    monkeypatch.setattr(Game, "footprint", lambda *given: footprints.append(measure(*given)) or footprints[-1])
+    grid: dict[str, Any] = {"bounds": [0.05, 0.1, 0.2, 0.3], "seeds": 2, "settings": {"steps": 20}, "model": model}
+    with pytest.raises(UsageError, match=r"one member needs about [\d,]+ bytes a step, got 1,024; give more"):
+        faro.frontier(small(), memory="1kB", **grid)
+    whole = faro.frontier(small(), **grid)
+    halves = faro.frontier(small(), memory=int(2.5 * footprints[-1]), **grid)
+    assert sides == [(True, 4), (False, 2)]
+    for figure in ("train_nll", "train_gap", "dev_accuracy"):
+        np.testing.assert_allclose(halves.table[figure], whole.table[figure], atol=1e-4)
+
+
 def test_a_member_of_a_sweep_is_the_member_trained_alone(x64):
     """The first bound of the second seed, so that no axis can be taken for the other."""
     data = small()
@@ -215,7 +232,8 @@ def test_the_people_of_the_gate_change_nothing():
 SCRIPT = """
 import faro, faro.data.demo as demo
 from faro.data import Dataset
-from faro.training import Settings
+from faro.errors import UsageError
+from faro.training import Game, Settings
 data = Dataset.from_table(demo.generate(100, seed=3), demo.SCHEMA, name="small", defaults=demo.DEFAULTS)
 faro.frontier(data, bounds=[0.05, 0.2], seeds=2, settings=Settings(steps=60, batch=64), out="out")
 """

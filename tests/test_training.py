@@ -201,12 +201,13 @@ def test_half_precision_is_of_the_steps_only(pilot):
 
 
 def test_the_dual_player_may_look_at_data_of_its_own(pilot):
-    """There nobody is unequal: the multipliers of train's disparity never move. And gaps of looks are gaps there."""
+    """There nobody is unequal: the multipliers of train's disparity hardly move. And gaps of looks are gaps there."""
     constraint = ct.demographic_parity(GROUP, 0.1)
     alike = CHOICES.take(slice(0, 1200))
     alike = alike.replace(attributes={"g": jnp.asarray(np.random.default_rng(7).integers(0, 2, (1200, 2)))})
     member, looks = play(constraint, pilot[0], Settings(steps=60), DATA._replace(dual=alike))
-    assert not np.any(looks.multipliers) and member.best.candidate
+    _, usual = play(constraint, pilot[0], Settings(steps=60), DATA)
+    assert looks.multipliers.mean() < 0.02 * usual.multipliers.mean() and member.best.candidate
     gap, _, _ = figures(models.Linear(), member.best.params, constraint, alike)
     assert gap == pytest.approx(float(member.best.gap[0]), abs=1e-6)
     assert figures(models.Linear(), member.best.params, constraint, DATA.train)[0] > 0.2

@@ -1,4 +1,5 @@
-"""Commands around certificates: certify, gate, verify, ledger, policy. What they mean: docs/certificates.md."""
+"""Commands around certificates: certify, gate, verify, ledger, policy, envelope. What they mean: docs/certificates.md,
+docs/envelope.md."""
 
 from __future__ import annotations
 
@@ -52,13 +53,14 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
 
     verify = command(
         "verify",
-        outputs.reported("certificate", _verify),
-        "Check a certificate with the stand-alone checker faro/verify.py, which trusts nothing.",
-        "  faro verify certificate.json gate.csv --policy faro.toml --html certificate.html",
+        _verify,
+        "Check a certificate, or an envelope, with the stand-alone checker faro/verify.py, which trusts nothing.",
+        "  faro verify certificate.json gate.csv --policy faro.toml --html certificate.html\n"
+        "  faro verify out/demo/envelope-seed0.json out/demo/envelope-seed0.jsonl",
     )
-    verify.add_argument("certificate", metavar="CERT")
-    verify.add_argument("audit", nargs="?", metavar="AUDIT", help="the scored table, .csv or .jsonl")
-    verify.add_argument("--policy", required=True, metavar="FILE", help="the policy (TOML)")
+    verify.add_argument("certificate", metavar="CERT", help="a certificate, or an envelope")
+    verify.add_argument("audit", nargs="?", metavar="AUDIT", help="the scored table, or the table of the envelope")
+    verify.add_argument("--policy", metavar="FILE", help="the policy (TOML) of a certificate")
     verify.add_argument("--ledger", metavar="FILE", help="the ledger, if it is not where the policy says")
     verify.add_argument(
         "--rescore", metavar="NAME|FILE", help="score AUDIT's people again with --model MODEL.json, and compare"
@@ -91,6 +93,27 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     policy.add_argument("model", help="a saved model, or the folder of a frontier run")
     policy.add_argument("--bound", type=float, default=0.05, help="slack to show (default 0.05)")
     policy.add_argument("--out", metavar="FILE", help="where to write (default: stdout)")
+
+    envelope = command(
+        "envelope",
+        _envelope,
+        "Prove of a run with a linear model which losses no such model can beat on its sample, and by how much its own "
+        "models could be beaten; draw it into the report.",
+        "  faro envelope out/demo\n  faro envelope out/demo --features --width 1e-5",
+    )
+    envelope.add_argument("folder", metavar="RUN", help="the --out folder of faro frontier")
+    envelope.add_argument("--data", metavar="NAME|FILE", help="data of the run, if it is not a known data set")
+    envelope.add_argument(
+        "--width", type=float, metavar="NATS", help="how far a model that exists may be above it (default 1e-4)"
+    )
+    envelope.add_argument("--points", type=int, metavar="N", help="at most this many solves a seed (default 200)")
+    envelope.add_argument(
+        "--member", metavar="FILE", help="of a network, as models/bound03-seed0.json: its last layer, the rest frozen"
+    )
+    envelope.add_argument("--features", action="store_true", help="write the tables that faro verify proves it from")
+    for name in ("constraint", "attribute", "of", "within"):
+        envelope.add_argument(f"--{name}", metavar="NAME", help="of the run, if the constraint's name is not enough")
+    _output(envelope)
 
 
 def _judged(sub: argparse.ArgumentParser) -> None:
@@ -235,6 +258,21 @@ def _doubt(found: Certificate, case: Case, ledger: Path, options: argparse.Names
 
 
 def _verify(options: argparse.Namespace) -> int:
+    if options.policy is not None:
+        return outputs.reported("certificate", _verify_certificate)(options)
+    from .. import verify
+
+    others = (options.ledger, options.train_units, options.table, options.model, options.rescore)
+    if not options.audit or any(others) or outputs.wanted(options):
+        raise UsageError("a certificate needs --policy FILE, an envelope its table and no options")
+    try:
+        print(verify.envelope(options.certificate, options.audit))
+    except verify.Refused as refused:
+        raise RefusedError(refused.code, refused) from None
+    return 0
+
+
+def _verify_certificate(options: argparse.Namespace) -> int:
     from .. import verify
 
     try:
@@ -433,3 +471,31 @@ def repair_hints(claim: Any, finding: Any, found: Certificate) -> list[str]:
     from ..certify.repair import advice
 
     return advice(claim, finding)
+
+
+def _envelope(options: argparse.Namespace) -> int:
+    from .. import envelopes, report
+
+    asked = {name: getattr(options, name) for name in ("constraint", "attribute", "of", "within")}
+    asked = {name: value for name, value in asked.items() if value is not None}
+    limits = {"width": options.width, "most": options.points}
+    found = envelopes.write_envelopes(
+        options.folder, source=options.data, asked=asked, features=options.features, member=options.member,
+        **{name: value for name, value in limits.items() if value is not None},
+    )  # fmt: skip
+    run = report.read_run(options.folder)
+    report.write_pictures(run, options.folder)
+    report.write_report(run, options.folder)
+    if options.json:
+        print(json.dumps(found, indent=1))
+        return 0
+    for each in found:
+        width = report.rounded_up(each["width"])
+        print(f"{each['envelope']}: {each['points']} points, nowhere wider than {width} nats")
+        if each["members"]:
+            gap = report.rounded_up(each["largest_gap"])
+            print(f"  {each['members']} models: none could be beaten by more than {gap} nats")
+    wide = [str(each["seed"]) for each in found if each["width"] > (options.width or envelopes.WIDTH)]
+    if wide and not options.quiet:
+        print(f"faro: note: seed {', '.join(wide)}: wider than asked; give more --points", file=sys.stderr)
+    return 0

@@ -140,10 +140,17 @@ class Dataset:
         return np.unique(self.units, return_inverse=True)[1].astype(np.int32)
 
     def parts(self, seed: int = 0) -> np.ndarray:
-        """`[n]` int8 codes into `PARTS`; the gate part is the same for every seed."""
-        parts = assign(self.placement, seed)
-        check_parts(parts, len(set(self.placement)))
-        return parts
+        """`[n]` int8 codes into `PARTS`, not to be written to; the gate part is the same for every seed."""
+        if seed not in self._parts:
+            parts = assign(self.placement, seed)
+            check_parts(parts, len(set(self.placement)))
+            parts.flags.writeable = False
+            self._parts[seed] = parts
+        return self._parts[seed]
+
+    @functools.cached_property
+    def _parts(self) -> dict[int, np.ndarray]:
+        return {}
 
     def rows(self, part_names: str | Sequence[str], seed: int = 0) -> np.ndarray:
         """Indices of the choices in these parts."""

@@ -2,9 +2,10 @@
 
     head      the problem: features, choices, ridge              Head
     rows      which inequalities A w <= b(bound) hold             Rows, rows_of, Affine
-    newton    the optimum and its multipliers                     solve, path
+    newton    the optimum and its multipliers                     solve, path, priced
     dual      (w, multipliers) -> loss, lower bound, gap          certify, Point, SCOPE
-    envelope  one certified sandwich of the whole frontier        frontier, Envelope, check
+    envelope  one certified sandwich of the whole frontier        frontier, Envelope
+    stored    the files that a stranger proves it from            record, table
     mixture   the best randomised choice among stored models      mix, Mixture, Unattainable
 
 A solver only guesses here. Every claim is recomputed from the dual point, so that a failed or wrong solver can widen a
@@ -16,15 +17,19 @@ from .dual import SCOPE as SCOPE
 from .dual import Point as Point
 from .dual import certify as certify
 from .envelope import Envelope as Envelope
-from .envelope import check as check
 from .envelope import frontier as frontier
 from .head import Head as Head
 from .mixture import Mixture as Mixture
 from .mixture import Unattainable as Unattainable
 from .mixture import mix as mix
 from .newton import path as path
+from .newton import priced as priced
 from .newton import solve as solve
 from .rows import Affine as Affine
 from .rows import Rows as Rows
 from .rows import linear as linear
+from .rows import own_prices as own_prices
 from .rows import rows_of as rows_of
+from .stored import Member as Member
+from .stored import record as record
+from .stored import table as table

@@ -11,13 +11,12 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
-from ..errors import DataError, UsageError
-from .dual import FEASIBLE, SCOPE, Point, certify
+from ..errors import UsageError
+from .dual import FEASIBLE, Point
 from .head import Head
 from .newton import TOLERANCE, Solver
 from .rows import Rows
@@ -25,7 +24,7 @@ from .rows import Rows
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Envelope:
-    """Points in the order of their bounds, and what they prove together. What it says of: `SCOPE`."""
+    """Points in the order of their bounds, and what they prove together. What it says of: `dual.SCOPE`."""
 
     points: tuple[Point, ...]
 
@@ -62,31 +61,6 @@ class Envelope:
             widest = max(widest, (at, width), key=lambda pair: pair[1])
         return widest
 
-    def plain(self, head: Head, rows: Rows) -> dict[str, Any]:
-        """What a verifier needs, as JSON values; numbers are decimal strings that read back as the same doubles."""
-        return {
-            "scope": SCOPE,
-            "ridge": repr(head.ridge),
-            "rows": {
-                "labels": list(rows.labels),
-                "matrix": [_plain(row) for row in rows.matrix],
-                "base": _plain(rows.base),
-                "slope": _plain(rows.slope),
-            },
-            "points": [
-                {
-                    "bound": repr(point.bound),
-                    "w": _plain(point.w),
-                    "multipliers": _plain(point.multipliers),
-                    "loss": repr(point.loss),
-                    "violation": repr(point.violation),
-                    "constant": repr(point.constant),
-                    "price": repr(point.price),
-                }
-                for point in self.points
-            ],
-        }
-
 
 def frontier(
     head: Head,
@@ -117,44 +91,6 @@ def frontier(
     return Envelope.of(points)
 
 
-def check(head: Head, rows: Rows, plain: Mapping[str, Any]) -> Envelope:
-    """Compute the envelope of `plain` again from its dual points alone: O(n d) a point, no solver.
-
-    `head` and `rows` are the verifier's own, from the data and the constraint. Raises `DataError` if ridge or rows are
-    others, or if a stored number claims more than the dual point proves (to within 1e-12 relative).
-    """
-    try:
-        stored = plain["rows"]
-        same = (
-            plain["scope"] == SCOPE
-            and float(plain["ridge"]) == head.ridge
-            and tuple(stored["labels"]) == rows.labels
-            and all(_close(stored[name], getattr(rows, name)) for name in ("matrix", "base", "slope"))
-        )
-        if not same:
-            raise DataError("envelope: its scope, ridge or rows are not those of this head and constraint")
-        points = []
-        for claim in plain["points"]:
-            w, nu = np.array(claim["w"], np.float64), np.array(claim["multipliers"], np.float64)
-            proved = certify(head, rows, float(claim["bound"]), w, nu)
-            said = {name: float(claim[name]) for name in ("loss", "violation", "constant", "price")}
-            slack = 1e-12 * (1 + abs(proved.constant) + proved.price * abs(proved.bound))
-            honest = (
-                said["constant"] <= proved.constant + slack
-                and said["price"] >= proved.price - slack
-                and said["loss"] >= proved.loss - slack
-                and said["violation"] >= proved.violation - slack
-            )
-            if not honest:
-                raise DataError(f"envelope: the point at bound {claim['bound']} claims more than its (w, nu) prove")
-            points.append(proved)
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, DataError):
-            raise
-        raise DataError(f"envelope: expected what `Envelope.plain` writes ({error})") from error
-    return Envelope.of(points)
-
-
 def _falling(points: list[Point]) -> list[tuple[float, float]]:
     """(bound, loss) with the least loss so far: what holds at a bound holds at every larger one."""
     least, found = np.inf, []
@@ -162,14 +98,3 @@ def _falling(points: list[Point]) -> list[tuple[float, float]]:
         least = min(least, point.loss)
         found.append((point.bound, least))
     return found
-
-
-def _plain(values: np.ndarray) -> list[str]:
-    return [repr(float(value)) for value in values]
-
-
-def _close(stored: Any, own: np.ndarray) -> bool:
-    """Equal up to the rounding of another machine's sums."""
-    stored = np.array(stored, np.float64)
-    size = 1 + np.abs(own).max(initial=0)
-    return stored.shape == own.shape and bool(np.all(np.abs(stored - own) <= 1e-12 * size))

@@ -20,7 +20,7 @@ from scipy.linalg import cholesky, solve_triangular
 
 from ..errors import UsageError
 from . import solver
-from .dual import FEASIBLE, Point, point
+from .dual import FEASIBLE, Point, certify, point
 from .head import Head, Moments
 from .rows import Rows
 
@@ -45,6 +45,19 @@ def path(head: Head, rows: Rows, bounds: Sequence[float], *, tolerance=TOLERANCE
         found[bound] = solver.at(bound, w)
         w = found[bound].w
     return tuple(found[float(bound)] for bound in bounds)
+
+
+def priced(head: Head, rows: Rows, bound: float, multipliers: Any, *, start: np.ndarray | None = None) -> Point:
+    """The best lower bound that multiples c nu, c >= 0, of these multipliers prove at `bound`: those of another proxy,
+    or of an unfinished run, of which one unit need not be one unit of these rows.
+
+    It is what remains of the problem when the rows are replaced by their one mean, nu . (A w - b) <= 0, whose own
+    multiplier is c. Raises `UsageError` as `certify` does.
+    """
+    nu = certify(head, rows, bound, np.zeros(head.d), multipliers).multipliers
+    one = Rows.of(nu[None] @ rows.matrix, nu @ rows.base, nu @ rows.slope)
+    found = solve(head, one, bound, start=start)
+    return certify(head, rows, bound, found.w, found.multipliers[0] * nu)
 
 
 class Solver:

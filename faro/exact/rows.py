@@ -68,6 +68,13 @@ class Rows:
         """How far the worst row is over its limit; 0 if all hold."""
         return float(np.max(self.matrix @ w - self.limits(bound), initial=0))
 
+    def slack(self, w: np.ndarray) -> float:
+        """The smallest bound at which all rows hold at w; inf if one that does not move with the bound fails."""
+        over, moved = self.matrix @ w - self.base, self.slope > 0
+        if (over[~moved] > 0).any():
+            return np.inf
+        return float(np.max(over[moved] / self.slope[moved], initial=-np.inf))
+
     def __add__(self, other: Rows) -> Rows:
         """These rows and those."""
         return Rows(
@@ -98,6 +105,34 @@ def linear(constraint: Constraint) -> Constraint:
     if isinstance(constraint, Parity) and constraint.form == "centred":
         return dataclasses.replace(constraint, form="pairwise")
     return constraint
+
+
+def own_prices(constraint: Constraint, multipliers: Any, measured: np.ndarray) -> np.ndarray:
+    """Multipliers `[m]` of the constraint's own rows as multipliers of those of `linear(constraint)`, which were
+    `measured` at some parameters: with the same pull there, because
+
+        2 (r_g - midrange) = (r_g - highest rate) + (r_g - lowest rate)      and likewise from below
+    """
+    multipliers, found = np.asarray(multipliers, np.float64), []
+    for part, own in zip(constraint.parts(), linear(constraint).parts(), strict=True):
+        nu, multipliers = np.split(multipliers, [len(part.labels())])
+        seen, measured = np.split(measured, [len(own.labels())])
+        found.append(_paired(nu, seen, len(part.groups())) if own is not part and isinstance(part, Parity) else nu)
+    return np.concatenate(found)
+
+
+def _paired(nu: np.ndarray, differences: np.ndarray, groups: int) -> np.ndarray:
+    """Of centred rows, `[2, B, G]`, as of all ordered pairs, `[B, G (G - 1)]`, whose differences of rates are these."""
+    apart = ~np.eye(groups, dtype=bool)
+    pairs = np.zeros((len(differences) // apart.sum(), groups, groups))
+    pairs[:, apart] = differences.reshape(len(pairs), -1)
+    lead = pairs.sum(-1)  # the higher a rate, the higher
+    pairs[:] = 0
+    for block, (above, below) in enumerate(np.moveaxis(nu.reshape(2, len(pairs), groups), 0, 1)):
+        for end in (lead[block].argmax(), lead[block].argmin()):
+            pairs[block, :, end] += above
+            pairs[block, end] += below
+    return pairs[:, apart].ravel()
 
 
 def rows_of(constraint: Constraint, head: Head, *, temperature: float = 1.0) -> Rows:

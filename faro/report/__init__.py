@@ -10,6 +10,7 @@ from ._compare import differences as differences
 from ._compare import write_comparison as write_comparison
 from ._ending import MEANINGS as MEANINGS
 from ._ending import ending as ending
+from ._envelope import rounded_up as rounded_up
 from ._others import verdicts as verdicts
 from ._page import write_report as write_report
 from ._plots import draw_frontier as draw_frontier

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..files import write_text
 from ._commands import BLANKS, commands, fill
+from ._envelope import envelope_note, envelope_panel, envelope_table
 from ._others import CHANCE, MATCHED, baselines, certainty, panels, verdicts, volume_text
 from ._plots import INEQUALITIES, Spot, inline
 from ._records import as_json, kept, records
@@ -43,8 +44,10 @@ def _page(run: Run) -> str:
     name = str(run.data["name"])
     seeds = run.members["seed"].nunique()
     several = f"{len(run.bounds)} bound{'s' * (len(run.bounds) != 1)}"
+    lower = envelope_panel(run)
     found = [
         section("Per bound", bounds(run), quiet(bounds_note(run, seeds))),
+        *([section("Certified envelope", envelope_table(run), quiet(envelope_note(run)))] if lower else []),
         section("Non-dominated points", pareto(run)),
         *_sure(run),
         *_baselines(run),
@@ -57,7 +60,7 @@ def _page(run: Run) -> str:
         subtitle=f"{run.size}; {several}, {seeds} seed{'s' * (seeds != 1)}, {len(run.members)} models",
         lead=f'<p class="headline">{escape(headline(run))}</p>',
         note=CERTIFIED if len(finite(run.certified)) else TUNING,
-        panels=panels(run),
+        panels=[*panels(run), *([lower] if lower else [])],
         caption=_caption(run, seeds),
         runs=[run],
         names=[""],
@@ -97,8 +100,9 @@ def page(
     template, css, js = (files.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
     drawn = [inline(one) for one in panels]
     plots = [
-        f'<div class="plot" data-panel="{place}">{_pointed(svg, spots)}<div class="tip" hidden></div></div>'
-        for place, (svg, spots) in enumerate(drawn)
+        f'<div class="plot" data-panel="{place}">{_pointed(one, svg, spots)}<div class="tip" hidden></div>'
+        f"{quiet(one.note) if one.note else ''}</div>"
+        for place, (one, (svg, spots)) in enumerate(zip(panels, drawn, strict=True))
     ]
     return string.Template(template).substitute(
         title=escape(f"faro: {title}"),
@@ -142,7 +146,7 @@ def training(runs: Sequence[Run]) -> str:
     )
 
 
-def _pointed(svg: str, spots: Sequence[Spot]) -> str:
+def _pointed(panel: Panel, svg: str, spots: Sequence[Spot]) -> str:
     """The picture with a link on every point: to its row of the table, and for the script to take over."""
     links = []
     for place, (run, point, x, y) in enumerate(spots):
@@ -152,7 +156,7 @@ def _pointed(svg: str, spots: Sequence[Spot]) -> str:
             f'<a href="{target}" class="point" data-spot="{place}" aria-label="{said}"><title>{said}</title>'
             f'<circle cx="{x}" cy="{y}" r="8"/></a>'
         )
-    label = "Frontier: accuracy against gap, a point per bound. Arrow keys go from point to point, Enter chooses one."
+    label = escape(f"{panel.y} against {panel.x}. Arrow keys go from point to point, Enter chooses one.")
     group = f'<g class="points" role="group" aria-label="{label}">{"".join(links)}</g></svg>'
     return svg.replace("<svg ", f'<svg role="group" aria-label="{label}" ', 1).replace("</svg>", group)
 

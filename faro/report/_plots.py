@@ -20,6 +20,7 @@ from matplotlib.patheffects import withStroke
 from ..errors import UsageError
 from ..files import replacing
 from ._ending import MEANINGS, ending
+from ._envelope import envelope_panel
 from ._others import panels
 from ._run import RESIDUALS, Run, bound_text
 from ._series import Panel, Point, Series
@@ -56,6 +57,18 @@ def draw_frontier(run: Run, ax: Axes | None = None) -> Figure:
     return figure
 
 
+def draw_envelope(run: Run, panel: Panel) -> Figure:
+    """The certified envelope in axes of its own, its scope below it."""
+    with matplotlib.rc_context(STYLE):
+        figure = Figure(figsize=(7.2, 6.0), layout="constrained")
+        ax = figure.add_subplot()
+        draw_panel(panel, ax)
+        title = [*textwrap.wrap(run.spoken, 66), f"{run.data['name']}, {run.size}"]
+        ax.set_title("\n".join(title), fontsize=11, parse_math=False)
+        figure.supxlabel(textwrap.fill(panel.note, 108), fontsize=8, ha="center", parse_math=False)
+    return figure
+
+
 def draw_panel(panel: Panel, ax: Axes) -> None:
     """Points, bars and lines of every series of a panel."""
     for series in panel.series:
@@ -78,6 +91,7 @@ def draw_panel(panel: Panel, ax: Axes) -> None:
 
 
 LOOKS: dict[str, dict[str, Any]] = {
+    "lower": {"linestyle": "-", "color": GREEN, "linewidth": 1.4, "marker": "", "zorder": 2},
     "truth": {"linestyle": "--", "color": RED, "linewidth": 1.4, "zorder": 2},
     "best": {"marker": "o", "color": BLUE},
     "rest": {"marker": "o", "color": BLUE, "markerfacecolor": "none"},
@@ -217,10 +231,15 @@ def inline(panel: Panel) -> tuple[str, list[Spot]]:
 
 
 def write_pictures(run: Run, folder: str | os.PathLike[str]) -> list[Path]:
-    """Write frontier.png and frontier.svg into the folder; returns their paths."""
-    figure = draw_frontier(run)
-    paths = [Path(folder) / f"frontier.{kind}" for kind in ("png", "svg")]
-    for path in paths:
-        with replacing(path) as temporary:
-            temporary.write_bytes(picture(figure, path.suffix[1:]))
+    """Write frontier.png and frontier.svg into the folder, and envelope.png and envelope.svg where there is a certified
+    envelope; returns their paths."""
+    figures = {"frontier": draw_frontier(run)}
+    if lower := envelope_panel(run):
+        figures["envelope"] = draw_envelope(run, lower)
+    paths = []
+    for name, figure in figures.items():
+        for kind in ("png", "svg"):
+            paths.append(Path(folder) / f"{name}.{kind}")
+            with replacing(paths[-1]) as temporary:
+                temporary.write_bytes(picture(figure, kind))
     return paths

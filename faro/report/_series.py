@@ -52,6 +52,7 @@ class Panel:
     y: str
     series: tuple[Series, ...]
     runs: int = 1
+    note: str = ""  # what stands below this panel alone
 
 
 NAMES = {

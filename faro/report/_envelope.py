@@ -1,0 +1,156 @@
+"""The certified envelope of a run, where `faro envelope` has written one: a panel with axes of its own, and a table.
+
+Regularised train loss against slack of the affine proxy: neither axis is one of the frontier's, so the two are never
+drawn over each other. What the line says, and of what it says nothing, is its scope; it stands below it.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+import re
+from decimal import ROUND_CEILING, Context
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from ..errors import DataError
+from ._run import Run, bound_text, number
+from ._series import Panel, Point, Series
+from ._tables import scrolled, table
+
+FINE = 200  # points of the drawn line
+UP = Context(prec=2, rounding=ROUND_CEILING)
+
+
+@dataclasses.dataclass(frozen=True)
+class Envelope:
+    """What the file of a seed claims: lower lines, how far apart they and losses are, and the members by row."""
+
+    seed: int
+    scope: str
+    width: float
+    lines: np.ndarray  # [points, 3]: slack, constant, price
+    members: dict[int, dict[str, float]]  # slack, loss, gap, own_gap
+
+    def lower(self, slack: Any) -> np.ndarray:
+        """No model has a lower loss at this slack."""
+        _, constant, price = self.lines.T
+        return np.max(constant[:, None] - price[:, None] * np.atleast_1d(slack), axis=0)
+
+
+def envelopes(run: Run) -> list[Envelope]:
+    """Those of the folder, in the order of their seeds; `DataError` if one is damaged or of another run."""
+    named = [
+        (re.fullmatch(r"envelope-seed(\d+)", path.stem), path) for path in Path(run.folder).glob("envelope-*.json")
+    ]
+    return [_read(run, int(match[1]), path) for match, path in sorted(named, key=lambda each: str(each[1])) if match]
+
+
+def _read(run: Run, seed: int, path: Path) -> Envelope:
+    rows = {name: row for row, name in enumerate(run.members["model"])}
+    try:
+        found = json.loads(path.read_text(encoding="utf-8"))
+        if found["about"]["digest"] != run.data.get("digest"):
+            raise DataError(f"{path}: about other data than this run; write it again with faro envelope")
+        lines = [[float(point[name]) for name in ("slack", "constant", "price")] for point in found["points"]]
+        members = {
+            rows[each["name"]]: {name: float(each[name]) for name in ("slack", "loss", "gap", "own_gap")}
+            for each in found["members"]
+        }
+        scope, width, array = str(found["scope"]), float(found["width"]), np.array(lines, float).reshape(-1, 3)
+        numbers = [width, *array.ravel(), *(value for each in members.values() for value in each.values())]
+        if not (len(array) and np.isfinite(numbers).all()):
+            raise ValueError("no points, or numbers that are not finite")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        if isinstance(error, DataError):
+            raise
+        problem = f"{type(error).__name__}: {error}"
+        raise DataError(f"{path}: not an envelope of this run ({problem}); write it again with faro envelope") from None
+    return Envelope(seed, scope, width, array, members)
+
+
+def envelope_panel(run: Run) -> Panel | None:
+    """The envelope of the first seed that has one, with the models of that seed; a bar is what a model can be beaten
+    by at most. None without an envelope."""
+    found = envelopes(run)
+    if not found:
+        return None
+    own = found[0]
+    slacks = [each["slack"] for each in own.members.values()]
+    grid = np.linspace(min([own.lines[0, 0], *slacks]), max([own.lines[-1, 0], *slacks]), FINE)
+    line = tuple(Point(float(x), float(y)) for x, y in zip(grid, own.lower(grid), strict=True))
+    kinds: dict[str, list[Point]] = {"best": [], "fail": [], "free": []}
+    for row, each in own.members.items():
+        bound, status = float(run.members["bound"].iloc[row]), str(run.members["status"].iloc[row])
+        look = "free" if math.isinf(bound) else "best" if status == "FEASIBLE" else "fail"
+        kinds[look].append(_point(each, bound, status, row))
+    names = {"best": "models within their bound", "fail": "models that are not", "free": "unconstrained"}
+    series = [Series("lower", line, "no linear model is below")]
+    series += [Series(look, tuple(points), names[look]) for look, points in kinds.items() if points]
+    return Panel("slack of the affine proxy", "regularised training loss, nats", tuple(series), note=_note(run, own))
+
+
+def _point(each: dict[str, float], bound: float, status: str, row: int) -> Point:
+    return Point(
+        each["slack"],
+        each["loss"],
+        up=(each["loss"] - each["gap"], each["loss"]),
+        title=f"bound {bound_text(bound)}" if math.isfinite(bound) else "unconstrained",
+        facts=(
+            ("status", status),
+            ("regularised loss", f"{number(each['loss'], 4)} nats"),
+            ("slack of the proxy", number(each["slack"], 4)),
+            ("none lower by more than", f"{rounded_up(each['gap'])} nats"),
+            ("by its own multipliers", f"{rounded_up(each['own_gap'])} nats"),
+        ),
+        rows=(row,),
+    )
+
+
+def _note(run: Run, own: Envelope) -> str:
+    lowest, highest = own.lines[0, 0], own.lines[-1, 0]
+    seeds = f" of seed {own.seed}" if run.members["seed"].nunique() > 1 else ""
+    return (
+        f"Certified envelope{seeds}: {own.scope}. LB is the line; between slack {number(lowest)} and {number(highest)} "
+        f"some model is within {rounded_up(own.width)} nats of it. Down and to the left is better. It says nothing of "
+        "accuracy, of gaps of decisions, or of other people."
+    )
+
+
+def envelope_table(run: Run) -> str:
+    """A row per bound, over the seeds that have an envelope, as HTML; "" without any."""
+    found = envelopes(run)
+    rows: list[tuple[dict[str, Any], list[str]]] = []
+    for bound in [*run.bounds, math.inf]:
+        at = set(run.at(bound).tolist())
+        some = [each for own in found for row, each in own.members.items() if row in at]
+        if some:
+            mean = {name: sum(each[name] for each in some) / len(some) for name in ("slack", "loss")}
+            worst = [rounded_up(max(each[name] for each in some)) for name in ("gap", "own_gap")]
+            rows.append(({}, [bound_text(bound), number(mean["slack"], 4), number(mean["loss"], 4), *worst]))
+    head = ["bound", "slack of the proxy", "regularised loss, nats", "none lower by more than", "by own multipliers"]
+    return scrolled(table(head, rows), "certified envelope") if rows else ""
+
+
+def envelope_note(run: Run) -> str:
+    """What the table is about."""
+    found = envelopes(run)
+    if not found:
+        return ""
+    several = f"{len(found)} seeds: means, and the largest gap" if len(found) > 1 else f"seed {found[0].seed}"
+    points, width = sum(len(own.lines) for own in found), rounded_up(max(own.width for own in found))
+    return (
+        f"Over {several}, from {points} dual points; some model is everywhere within {width} nats of the lower bound. "
+        f"{found[0].scope[0].upper()}{found[0].scope[1:]}. Loss is that of training, ridge included; slack is the "
+        "smallest bound at which the affine proxy of the constraint holds. A model far above the line at its slack is "
+        "not therefore worse: it was trained for the gap of decisions, of which the proxy is a tangent. Check it: faro "
+        "envelope --features, then faro verify."
+    )
+
+
+def rounded_up(value: float) -> str:
+    """A certified number with two digits, rounded up."""
+    return f"{float(UP.create_decimal_from_float(value)):g}"
