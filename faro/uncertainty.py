@@ -310,7 +310,8 @@ def _members(table: pd.DataFrame, draws: dict[int, Draws], level: float) -> pd.D
                 "non_dominated": kept[seed][place] if feasible[row] else np.nan,
             }
     found = [rows[row] for row in sorted(rows)]
-    for place, bound in enumerate(dict.fromkeys(table["bound"])):  # the members of a seed are in the order of bounds
+    for bound in dict.fromkeys(table["bound"]):
+        place = place_of(table, bound)
         everyone = np.flatnonzero(table["bound"] == bound)
         measured = everyone[np.isfinite(accuracy[everyone])]
         at = measured if len(measured) else everyone  # every bound has a row
@@ -327,6 +328,11 @@ def _members(table: pd.DataFrame, draws: dict[int, Draws], level: float) -> pd.D
             }
         )
     return pd.DataFrame(found)
+
+
+def place_of(table: pd.DataFrame, bound: float) -> int:
+    """Which member of a seed has this bound (the first, if it was asked for twice); the same for every seed."""
+    return int(np.flatnonzero(table["bound"][table["seed"] == table["seed"][0]] == bound)[0])
 
 
 def _volumes(

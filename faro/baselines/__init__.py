@@ -30,7 +30,7 @@ from ..models import Model
 from ..settings import Settings
 from ..sweep import stack
 from ..training import Data
-from ..uncertainty import MEAN, Draws, Part, Sums, Uncertainty, figures, first, interval, spread
+from ..uncertainty import MEAN, Draws, Part, Sums, Uncertainty, figures, first, interval, place_of, spread
 from ._groups import grouping as grouping
 from ._groups import labels as labels
 from ._groups import reweighting as reweighting
@@ -216,7 +216,7 @@ def _ahead(run: Frontier, found: Uncertainty, accuracy: list[np.ndarray], row: d
     The run at a gap is the best draw between two of its points whose bounds every seed satisfies: with probability p
     one model, else the other. Its accuracy is linear in p, and its gap at most linear, so this is reached.
     """
-    points = found.members[found.members["seed"] == MEAN].reset_index(drop=True)
+    points = found.members[found.members["seed"] == MEAN]
     status = run.table.groupby("bound")["status"].agg(lambda own: (own == "FEASIBLE").all())
     points = points[points["bound"].map(status).to_numpy(bool)]
     gap, height = points["dev_gap"].to_numpy(), points["dev_accuracy"].to_numpy()
@@ -229,8 +229,9 @@ def _ahead(run: Frontier, found: Uncertainty, accuracy: list[np.ndarray], row: d
     share = np.where(width > 0, (row["dev_gap"] - gap[tighter]) / np.where(width > 0, width, 1), 0)
     mixed = (1 - share) * height[tighter] + share * height[looser]
     best = int(np.argmax(mixed))
-    low_row, high_row, p = points.index[tighter[best]], points.index[looser[best]], share[best]
-    others = [(1 - p) * own.accuracy[low_row] + p * own.accuracy[high_row] for own in found.draws.values()]
+    bounds, p = [float(points["bound"].iloc[each[best]]) for each in (tighter, looser)], share[best]
+    low_place, high_place = (place_of(run.table, bound) for bound in bounds)
+    others = [(1 - p) * own.accuracy[low_place] + p * own.accuracy[high_place] for own in found.draws.values()]
     low, high = interval(np.mean(accuracy, 0) - np.mean(others, 0))
-    against = {"against_tighter": points["bound"][low_row], "against_looser": points["bound"][high_row]}
+    against = {"against_tighter": bounds[0], "against_looser": bounds[1]}
     return against | {"ahead": row["dev_accuracy"] - mixed[best], "ahead_low": low, "ahead_high": high}
