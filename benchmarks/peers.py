@@ -6,10 +6,11 @@ threads. Who they are and how each is called: benchmarks/_contenders.py. Per dat
 
     cold, warm  seconds of the first call in a fresh process with no compiled program (importing and loading apart) and
                 of the second, as multiples of faro's in the same run. faro's call includes judging its models, the
-                others' is fitting alone. "=" : the first took longer than --patience, and nothing of it is compiled
+                others' is fitting alone. "=": no second call, as the first took longer than --patience
     default     dev accuracy of faro, interpolated at the dev gap of the peer's model, minus the peer's: mean over its
                 models and paired splits, in brackets the lower 95 % limit of the mean (t, over splits)
-    tuned       the same with the peer's best of 9 tunings for each bound: within it on train, then the most accurate on
+    at train    the same at the peer's train gap, which is less noisy than the dev gap of a small part
+    tuned       as default, with the peer's best of 9 tunings for each bound: within it on train, then the most accurate on
                 the selection part
     over train  how far the train gap of the worst model for a bound exceeds it; `over dev`: on average, on dev
     points      how many of the 20 models are not dominated by another of the same method on dev
@@ -168,20 +169,20 @@ def picked(name: str, fits: list[dict]) -> list[dict]:
     return found
 
 
-def interpolated(fit: dict, gaps: list[float]) -> np.ndarray:
-    """faro's dev accuracy at these dev gaps: between its FEASIBLE models and the best constant decision."""
+def interpolated(fit: dict, gaps: list[float], part: str = "dev") -> np.ndarray:
+    """faro's dev accuracy at these gaps of a part: between its FEASIBLE models and the best constant decision."""
     own = [p for p, status in zip(fit["points"], fit["statuses"], strict=True) if p and status == "FEASIBLE"]
-    pairs = sorted([(0.0, fit["constant"]), *((p["dev_gap"], p["dev_accuracy"]) for p in own)])
+    pairs = sorted([(0.0, fit["constant"]), *((p[f"{part}_gap"], p["dev_accuracy"]) for p in own)])
     return np.interp(gaps, *zip(*pairs, strict=True))
 
 
-def difference(name: str, faro: dict[int, dict], peers: dict[int, list[dict]]) -> dict | None:
-    """faro minus the peer at the peer's dev gaps: mean over splits, its lower 95 % limit (None: one split), N."""
+def difference(name: str, faro: dict[int, dict], peers: dict[int, list[dict]], part: str = "dev") -> dict | None:
+    """faro minus the peer at the peer's gaps on a part, in dev accuracy: mean over splits, its lower 95 % limit (None: one split), N."""
     each = []
     for seed, fits in sorted(peers.items()):
         points = picked(name, fits)
         if points and seed in faro and faro[seed]["points"]:
-            ours = interpolated(faro[seed], [point["dev_gap"] for point in points])
+            ours = interpolated(faro[seed], [point[f"{part}_gap"] for point in points], part)
             each.append(float(np.mean(ours - [point["dev_accuracy"] for point in points])))
     if not each:
         return None
@@ -243,6 +244,7 @@ def lines(name: str, answers: list[dict], qualities: list[dict]) -> dict:
         points = feasible
     else:
         line["default"] = difference(name, faro, plain) if plain else None
+        line["at_train"] = difference(name, faro, plain, "train") if plain else None
         line["tuned"] = difference(name, faro, tuned) if tuned else None
         points = [point for fits in plain.values() for point in picked(name, fits)]
     points = points or (picked(name, [first]) if first and first["points"] else [])
@@ -252,7 +254,8 @@ def lines(name: str, answers: list[dict], qualities: list[dict]) -> dict:
 
 
 def _seconds(answer: dict, kind: str) -> float | None:
-    return answer["fits"][0].get(kind) if "missing" not in answer else None
+    fit = {} if "missing" in answer else answer["fits"][0]
+    return fit.get(kind) or fit.get("cold")  # who was too slow for a second call compiles nothing
 
 
 @dataclasses.dataclass(frozen=True)
@@ -291,7 +294,7 @@ def bars(case: tuple[str, str], found: list[dict], timed: bool = True) -> list[B
     return kept
 
 
-HEAD = "| | cold | warm | default | tuned | over train | over dev | points | failures | |"
+HEAD = "| | cold | warm | default | at train gap | tuned | over train | over dev | points | failures | |"
 
 
 def table(found: list[dict]) -> str:
@@ -299,15 +302,15 @@ def table(found: list[dict]) -> str:
     rows = [HEAD, "|" + "---|" * (HEAD.count("|") - 1)]
     for line in found:
         if line["missing"]:
-            rows.append(f"| {line['name']} | not installed |" + " |" * 7 + f" {line['missing']} |")
+            rows.append(f"| {line['name']} | not installed |" + " |" * 8 + f" {line['missing']} |")
             continue
         times = []
         for kind in ("cold", "warm"):
             own, ratio = line.get(kind), line.get(f"{kind}_ratio")
             times.append("-" if own is None else f"{own:.2f} s" if line["name"] == "faro" else f"{ratio:.1f} x")
         if line.get("patience"):
-            times[1] = "="
-        cells = [*times, *(_shown(line.get(which)) for which in ("default", "tuned"))]
+            times[1] = f"= {times[1]}"
+        cells = [*times, *(_shown(line.get(which)) for which in ("default", "at_train", "tuned"))]
         cells += ["-" if line.get(k) is None else f"{line[k]:.4f}" for k in ("over_train", "over_dev")]
         cells += ["-" if line.get("points") is None else f"{line['points']}"]
         cells += [f"{line.get('failures', 0)} of {line.get('asked', 0)}", line["remark"]]
