@@ -15,6 +15,7 @@ import contextlib
 import dataclasses
 import itertools
 import json
+import os
 import sys
 import time
 import traceback
@@ -73,9 +74,14 @@ class Problem:
         cells = np.moveaxis(cells.astype(np.float64), -1, 0)
         return (cells / np.maximum(cells.sum(0), 1)).astype(np.float32)
 
-    def largest_share(self) -> float:
-        """The share of the largest group, the smallest over events."""
-        return min(np.bincount(self.train.group[event]).max() / event.sum() for event in self.events(self.train))
+    def distance(self, bound: float) -> float:
+        """The largest distance of a group's rate from the overall rate that keeps max minus min within the bound.
+
+        With two groups the farther one is the smaller one, at gap x share of the larger; else half the bound.
+        """
+        part = self.train
+        shares = [np.bincount(part.group[event]) / event.sum() for event in self.events(part)]
+        return bound * min(share.max() if (share > 0).sum() == 2 else 0.5 for share in shares)
 
 
 def problem(name: str, notion: str, seed: int) -> Problem:
@@ -209,8 +215,8 @@ def _fairlearn(notion: str, part: Part):
 
 
 def of_exponentiated_gradient(eps=0.01, eta0=2.0):
-    """fairlearn's reduction. `difference_bound` is about distances from the overall rate: with two groups it is the
-    gap times the share of the larger group, and so it is set."""
+    """fairlearn's reduction. `difference_bound` is about distances from the overall rate, and is set so that max minus
+    min is within the bound."""
     from fairlearn.reductions import ExponentiatedGradient
 
     _fairlearn("demographic_parity", Part(np.zeros((1, 1)), np.zeros(1), np.zeros(1)))
@@ -219,7 +225,7 @@ def of_exponentiated_gradient(eps=0.01, eta0=2.0):
         part, made = own.train.counted(), []
         for bound in bounds:
             base, moment = _fairlearn(own.notion, part)
-            constraint = moment(difference_bound=bound * own.largest_share())
+            constraint = moment(difference_bound=own.distance(bound))
             learner = ExponentiatedGradient(base, constraint, eps=eps, eta0=eta0)
             learner.fit(part.x, part.y, sensitive_features=part.group)
             made.append(lambda x, group, learner=learner: learner._pmf_predict(x)[:, 1])
@@ -503,6 +509,9 @@ def quietly() -> Iterator[None]:
 def main() -> None:
     """The job in the file named first, its answer into the file named second."""
     job = json.loads(Path(sys.argv[1]).read_text("utf-8"))
+    threads = int(os.environ.get("NPROC", 0))
+    if job.get("timed") and threads and hasattr(os, "sched_setaffinity"):  # XLA counts the cores that it may use
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
     Path(sys.argv[2]).write_text(json.dumps(run(job)), "utf-8")
 
 

@@ -10,8 +10,8 @@ threads. Who they are and how each is called: benchmarks/_contenders.py. Per dat
     default     dev accuracy of faro, interpolated at the dev gap of the peer's model, minus the peer's: mean over its
                 models and paired splits, in brackets the lower 95 % limit of the mean (t, over splits)
     at train    the same at the peer's train gap, which is less noisy than the dev gap of a small part
-    tuned       as default, with the peer's best of 9 tunings for each bound: within it on train, then the most accurate on
-                the selection part
+    tuned       as default, with the peer's best of 9 tunings for each bound: within it on train, then the most
+                accurate on the selection part
     over train  how far the train gap of the worst model for a bound exceeds it; `over dev`: on average, on dev
     points      how many of the 20 models are not dominated by another of the same method on dev
     failures    fits that raised or gave figures that are not finite, of all that were asked
@@ -97,14 +97,7 @@ def spawn(job: dict, threads: int) -> dict:
         asked, answer = Path(folder, "job.json"), Path(folder, "answer.json")
         asked.write_text(json.dumps(job), "utf-8")
         command = [sys.executable, "-m", "benchmarks._contenders", str(asked), str(answer)]
-
-        def narrow():  # XLA counts the cores that it may use
-            if hasattr(os, "sched_setaffinity") and threads < len(os.sched_getaffinity(0)):
-                cores = sorted(os.sched_getaffinity(0))
-                first = os.getpid() % len(cores)
-                os.sched_setaffinity(0, {cores[(first + i) % len(cores)] for i in range(threads)})
-
-        ended = subprocess.run(command, env=environment(threads), capture_output=True, text=True, preexec_fn=narrow)
+        ended = subprocess.run(command, env=environment(threads), capture_output=True, text=True)
         if ended.returncode:
             said = ended.stderr.strip().splitlines()[-1:] or [f"ended with {ended.returncode}"]
             fits = [{**fit, "points": [], "failures": said * len(fit["bounds"])} for fit in job.get("fits", [])]
@@ -177,7 +170,8 @@ def interpolated(fit: dict, gaps: list[float], part: str = "dev") -> np.ndarray:
 
 
 def difference(name: str, faro: dict[int, dict], peers: dict[int, list[dict]], part: str = "dev") -> dict | None:
-    """faro minus the peer at the peer's gaps on a part, in dev accuracy: mean over splits, its lower 95 % limit (None: one split), N."""
+    """faro's dev accuracy minus the peer's, at the peer's gaps on a part: mean over splits, its lower 95 % limit (None:
+    one split), N."""
     each = []
     for seed, fits in sorted(peers.items()):
         points = picked(name, fits)
@@ -350,7 +344,10 @@ def main() -> int:
     about = machine(options.threads)
     print(f"{about}\n{POINTS} bounds, seconds of {options.repeats} round(s)", flush=True)
     for case in [(data, notion) for data in options.data for notion in options.notions]:
-        bounds = spawn({"contender": "grid", "data": case[0], "notion": case[1]}, options.threads)["grid"]
+        laid = spawn({"contender": "grid", "data": case[0], "notion": case[1]}, options.threads)
+        if "died" in laid:
+            sys.exit(f"no bounds for {' '.join(case)}: {laid['died']}")
+        bounds = laid["grid"]
         times = [] if options.no_times else timed(case, bounds, options)
         jobs = quality_jobs(case, bounds, options)
         with ThreadPoolExecutor(max(1, os.cpu_count() or 1)) as pool:  # not timed: a process per core

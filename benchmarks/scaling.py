@@ -219,8 +219,8 @@ def cooper_path(part: _contenders.Part, bound: float) -> dict:
         ridge = _contenders.RIDGE / 2 * float((game.w.detach()[:-1] ** 2).sum())
         seen = optimizer.roll()
         (state,) = seen.cmp_state.observed_constraints.values()
-        gap = float(state.strict_violation.max()) + bound
-        path.append((time.perf_counter() - began, float(seen.loss) - ridge, gap))
+        gap = float(state.strict_violation.detach().max()) + bound
+        path.append((time.perf_counter() - began, float(seen.loss.detach()) - ridge, gap))
     return {"path": path, "step": path[-1][0] / _contenders.STEPS}
 
 

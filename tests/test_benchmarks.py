@@ -161,3 +161,16 @@ def test_a_slow_large_fit_is_flagged():
     assert not all(bar.kept for bar in scaling.large_bars(lines))
     lines[0]["reached"] = None
     assert not any(bar.kept for bar in scaling.large_bars(lines))
+
+
+@pytest.mark.parametrize(("groups", "expected"), [([0] * 30 + [1] * 10, 0.075), ([0] * 20 + [1] * 10 + [2] * 10, 0.05)])
+def test_a_bound_on_distances_from_the_overall_rate_bounds_the_gap(groups, expected):
+    group = np.array(groups)
+    part = _contenders.Part(np.zeros((40, 1)), np.zeros(40, int), group)
+    own = _contenders.Problem(None, 0, "demographic_parity", "group", {"train": part})
+    assert own.distance(0.1) == pytest.approx(expected)
+    rng = np.random.default_rng(0)
+    for rates in rng.uniform(size=(200, group.max() + 1)):
+        overall = rates[group].mean()
+        scale = expected / np.abs(rates - overall).max()  # as far from the overall rate as may be
+        assert scale * (rates.max() - rates.min()) <= 0.1 + 1e-9
