@@ -6,7 +6,8 @@ threads. Who they are and how each is called: benchmarks/_contenders.py. Per dat
 
     cold, warm  seconds of the first call in a fresh process with no compiled program (importing and loading apart) and
                 of the second, as multiples of faro's in the same run. faro's call includes judging its models, the
-                others' is fitting alone. "=": no second call, as the first took longer than --patience
+                others' is fitting alone. "=": no second one, the first took longer than --patience and
+                nothing of it is compiled
     default     dev accuracy of faro, interpolated at the dev gap of the peer's model, minus the peer's: mean over its
                 models and paired splits, in brackets the lower 95 % limit of the mean (t, over splits)
     at train    the same at the peer's train gap, which is less noisy than the dev gap of a small part
@@ -249,7 +250,7 @@ def lines(name: str, answers: list[dict], qualities: list[dict]) -> dict:
 
 def _seconds(answer: dict, kind: str) -> float | None:
     fit = {} if "missing" in answer else answer["fits"][0]
-    return fit.get(kind) or fit.get("cold")  # who was too slow for a second call compiles nothing
+    return fit.get(kind) or (None if CONTENDERS[answer["contender"]].compiles else fit.get("cold"))
 
 
 @dataclasses.dataclass(frozen=True)

@@ -428,9 +428,10 @@ def main(arguments: list[str] | None = None) -> int:
         for name in ["demo"] if small else options.data:
             data = _contenders.synthetic(200, 3, 2) if small else faro.load(name)
             size = (4, 4) if small else (60, 64)
-            chunks, rounds, repeats = ((2,), 1, 1) if small else (CHUNKS, 4, options.repeats)
+            rounds = 1 if small else max(2, 40_000 // data.n)  # many, where a round is short beside starting a program
+            chunks, repeats = ((2,), 1) if small else (CHUNKS, max(1, options.repeats - 1))
             lines = network(data, *size, chunks, rounds, repeats)
-            calls = whole_calls(data, *size, 6 if small else 60, 1 if small else 3)
+            calls = whole_calls(data, *size, 6 if small else 30 * rounds, 1 if small else 3)
             name = data.name
             print(f"\n{size[0]} members of MLP({size[1]}); load {load()}\n")
             print(network_table(name, lines, best))
