@@ -457,7 +457,7 @@ def run(job: dict) -> dict:
     """Do the job {contender, data, notion, fits: [{seed, bounds, tuning}], timed, patience}.
 
     `fits` of the answer has for each: `points` (figures of every model), `failures` (texts), and if timed `cold` and
-    `warm`, seconds of the first and the second call (none where nothing is compiled and the first took over `patience`).
+    `warm`, seconds of the first and second call (none where nothing is compiled and the first took over `patience`).
     """
     if job["contender"] == "grid":
         return {**job, "grid": grid(job["data"], job["notion"])}
