@@ -33,7 +33,12 @@ from faro.training import Data, Game, Settings
 
 TOLERANCE = 1e-3  # nats above the lowest loss at the bound
 BASE = {"n": 4000, "d": 20, "groups": 2, "members": 8}
-DOUBLINGS = {"n": 5, "d": 4, "groups": 4, "members": 4}
+SIZES = {  # of one axis, the others as in BASE
+    "n": (4000, 8000, 16_000, 32_000, 64_000),
+    "d": (20, 40, 80, 160, 320),
+    "groups": (2, 4, 8, 16, 32),
+    "members": (1, 2, 4, 8, 16, 32),
+}
 CHUNKS = (1, 2, 4, 10, 20, 60)
 
 
@@ -108,23 +113,19 @@ def cost(n: int, d: int, groups: int, members: int, repeats: int) -> float:
     return best_of(repeats, lambda: sweep.advance(states, lanes, own)) / steps
 
 
-def costs(base: dict, doublings: dict, repeats: int) -> dict[str, list[dict]]:
-    """By axis, a line per size: seconds per member and step, its ratio to the first, GFLOP/s."""
-    found: dict[str, list[dict]] = {}
-    for axis, times in doublings.items():
-        for i in range(times):
-            sizes = base | {axis: base[axis] * 2**i}
-            if axis == "members":
-                sizes["members"] = 2 ** (2 * i) if times > 2 else 1 + 3 * i  # 1, 4, 16, 64
-            each = cost(**sizes, repeats=repeats) / sizes["members"]
-            speed = 4 * sizes["n"] * sizes["d"] / each / 1e9
-            found.setdefault(axis, []).append({"size": sizes[axis], "seconds": each, "speed": speed})
+def costs(base: dict, axes: dict[str, tuple[int, ...]], repeats: int) -> dict[str, list[dict]]:
+    """By axis, a line per size: seconds per member and step, and GFLOP/s."""
+    found: dict[str, list[dict]] = {axis: [] for axis in axes}
+    for axis, size in ((axis, size) for axis, sizes in axes.items() for size in sizes):
+        own = base | {axis: size}
+        each = cost(**own, repeats=repeats) / own["members"]
+        found[axis].append({"size": size, "seconds": each, "speed": 4 * own["n"] * own["d"] / each / 1e9})
     return found
 
 
 def slope(rows: list[dict]) -> float:
     """Of log seconds against log size, over the larger half: small sizes are overhead."""
-    last = rows[len(rows) // 2 - (len(rows) % 2 == 0) :] if len(rows) > 2 else rows
+    last = rows[-max(2, len(rows) // 2 + 1) :]
     return float(np.polyfit(np.log([r["size"] for r in last]), np.log([r["seconds"] for r in last]), 1)[0])
 
 
@@ -378,8 +379,14 @@ def plot(found: dict[str, list[dict]], best: float, path: Path) -> None:
         top.set(title=f"{axis}", ylabel="us per member and step" if column == 0 else "")
         top.legend(frameon=False)
         bottom.semilogx(sizes, [100 * row["speed"] / best for row in rows], "o-")
+        for panel in (top, bottom):
+            panel.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=30)
+            panel.minorticks_off()
         bottom.set(xlabel=axis, ylabel="% of the matrix-product peak" if column == 0 else "", ylim=(0, None))
     path.parent.mkdir(parents=True, exist_ok=True)
+    figure.suptitle(
+        f"One member and step of a linear sweep; {os.cpu_count()} cores, peak {best:.0f} GFLOP/s", fontsize=10
+    )
     figure.savefig(path, dpi=120)
     plt.close(figure)
 
@@ -406,12 +413,12 @@ def main(arguments: list[str] | None = None) -> int:
     print(f"peak: {best:.1f} GFLOP/s", flush=True)
     if "cost" in options.parts:
         base = BASE | {"n": 300, "d": 3, "members": 2} if small else BASE
-        found = costs(base, {"members": 2} if small else DOUBLINGS, 1 if small else options.repeats)
+        found = costs(base, {"members": (1, 4)} if small else SIZES, 1 if small else options.repeats)
         print(f"\nothers at {', '.join(f'{k} = {v:,}' for k, v in base.items())}; load {load()}\n")
         print(cost_table(found, best), flush=True)
         plot(found, best, options.plot)
         if not small:
-            kept += [Bar("2 minus 10 x the distance of the slope in n from 1", 2 - 10 * abs(slope(found["n"]) - 1), 0)]
+            kept += [Bar("0.2 minus the distance of the slope in n from 1", 0.2 - abs(slope(found["n"]) - 1), 0)]
             members = found["members"]
             kept += [
                 Bar(
