@@ -160,7 +160,7 @@ def of_faro():
     return fit
 
 
-def of_jax(together: bool):
+def of_jax(together: bool, primal: float = 0.05, dual: float = 0.01):
     """The game by hand, compiled: all members as one matrix product, or one member after another."""
     import jax
     import jax.numpy as jnp
@@ -169,7 +169,7 @@ def of_jax(together: bool):
     jax.devices()
 
     def fit(own: Problem, bounds, note):
-        adam, part = optax.adam(0.05), own.train
+        adam, part = optax.adam(primal), own.train
         x, y, averages = (jnp.asarray(leaf) for leaf in (with_one(part.x), part.y, own.averages(part)))
 
         def distances(accepted, bounds):  # accepted [n, m] -> rows [2 G events, m]
@@ -190,7 +190,7 @@ def of_jax(together: bool):
                 w, multipliers, moments = carry
                 slope, violation = jax.grad(objective, has_aux=True)(w, multipliers, bounds)
                 change, moments = adam.update(slope, moments)
-                return (w + change, jnp.maximum(multipliers + 0.1 * violation, 0), moments), None
+                return (w + change, jnp.maximum(multipliers + dual * violation, 0), moments), None
 
             w = jnp.zeros((x.shape[1], len(bounds)))
             rows = 2 * averages.shape[1] * averages.shape[2]
@@ -254,10 +254,11 @@ def of_grid_search(grid_limit=2.0, constraint_weight=0.5):
 # torch: cooper and fairret --------------------------------------------------------------------------------------------
 
 
-def of_cooper(primal=0.05, dual=0.1):
+def of_cooper(primal=0.05, dual=0.01):
     """The Lagrangian game of cooper: Adam and gradient ascent at the same time, sigmoids as proxies, the last iterate.
 
-    The full batch in every step; multipliers move by the violation of decisions (`strict_violation`).
+    The full batch in every step; cooper has no default rates: these were within 0.02 of every bound on compas and adult,
+    where ten times the dual rate missed by up to 0.3. Multipliers move by the violation of decisions (`strict_violation`).
     """
     import cooper
     import torch
@@ -412,7 +413,7 @@ CONTENDERS = {
         takes_bounds=False,
         remark="takes no bound",
     ),
-    "cooper": Contender(of_cooper, {"primal": (0.05, 0.01, 0.1), "dual": (0.1, 0.01, 1.0)}),
+    "cooper": Contender(of_cooper, {"primal": (0.05, 0.01, 0.1), "dual": (0.01, 0.003, 0.1)}),
     "fairret": Contender(
         of_fairret,
         {"rate": (0.05, 0.01, 0.1), "penalty": ("norm1", "norm2", "lse")},

@@ -212,7 +212,7 @@ def cooper_path(part: _contenders.Part, bound: float) -> dict:
     game = _contenders.lagrangian(problem, bound, cooper, torch)
     primal, dual = (
         torch.optim.Adam([game.w], lr=0.05),
-        torch.optim.SGD(list(game.dual_parameters()), 0.1, maximize=True),
+        torch.optim.SGD(list(game.dual_parameters()), 0.01, maximize=True),
     )
     optimizer, path = cooper.optim.SimultaneousOptimizer(game, primal, dual), []
     began = time.perf_counter()
