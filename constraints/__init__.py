@@ -33,6 +33,7 @@ from ._outcome import Reading as Reading
 from ._outcome import Soft as Soft
 from ._outcome import TwinOutcome as TwinOutcome
 from ._outcome import log_softmax as log_softmax
+from ._outcome import log_softmax_pieces as log_softmax_pieces
 from ._outcome import read as read
 from ._parity import Parity as Parity
 from ._parity import demographic_parity as demographic_parity

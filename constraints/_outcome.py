@@ -53,26 +53,36 @@ class Reading(abc.ABC):
 
 
 def _softmax(logits: Array, available: Array) -> Array:
-    parts = pieces(jnp.where(available, logits, LOW))
+    there, parts = pieces(available), _masked(logits, available)
     if len(parts) == 2:  # a pair: one exponential serves both
         first = jax.nn.sigmoid(parts[0] - parts[1])
-        return joined([first, 1 - first]) * available
+        return joined([first * there[0], (1 - first) * there[1]])
     top = jax.lax.stop_gradient(highest(parts))
     powers = [jnp.exp(part - top) for part in parts]
     mass = total(powers)
-    return joined([power / mass for power in powers]) * available
+    return joined([power / mass * own for power, own in zip(powers, there, strict=True)])
+
+
+def _masked(logits: Array, available: Array, low: float = LOW) -> list[Array]:
+    """Pieces of the logits, `low` where there is no alternative."""
+    return [jnp.where(own, part, low) for part, own in zip(pieces(logits), pieces(available), strict=True)]
 
 
 def log_softmax(logits: Array, available: Array) -> Array:
     """log of the softmax over available alternatives, `[..., K]`; very negative where unavailable."""
-    parts = pieces(jnp.where(available, logits, LOW))
+    return joined(log_softmax_pieces(logits, available))
+
+
+def log_softmax_pieces(logits: Array, available: Array) -> list[Array]:
+    """`log_softmax` as `pieces`: a sum over alternatives need not put them side by side first."""
+    parts = _masked(logits, available)
     if len(parts) == 2:
         apart = parts[0] - parts[1]
         rest = jnp.log(1 + jnp.exp(-jnp.abs(apart)))  # log1p would be exact to the last digit, and twice as slow
-        return joined([jnp.minimum(apart, 0) - rest, jnp.minimum(-apart, 0) - rest])
+        return [jnp.minimum(apart, 0) - rest, jnp.minimum(-apart, 0) - rest]
     top = jax.lax.stop_gradient(highest(parts))
     mass = top + jnp.log(total([jnp.exp(part - top) for part in parts]))
-    return joined([part - mass for part in parts])
+    return [part - mass for part in parts]
 
 
 @record
@@ -92,15 +102,14 @@ class Hard(Reading):
     certificates see."""
 
     def decide(self, rewards, available, log_ref):
-        rewards = jnp.where(available, jax.lax.stop_gradient(rewards), -jnp.inf)
-        parts = pieces(rewards)
+        parts = _masked(jax.lax.stop_gradient(rewards), available, -jnp.inf)
         if len(parts) == 2:
             first = jnp.where(parts[0] > parts[1], 1.0, jnp.where(parts[0] < parts[1], 0.0, 0.5)).astype(rewards.dtype)
             return joined([first, 1 - first])
         top = highest(parts)
         best = [jnp.asarray(part == top, rewards.dtype) for part in parts]
         share = 1 / jnp.maximum(total(best), 1)
-        return joined([part * share for part in best]) * available
+        return joined([part * share * own for part, own in zip(best, pieces(available), strict=True)])
 
 
 @record

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from constraints import Choices, Hard, log_softmax, read
+from constraints import Choices, Hard, log_softmax, log_softmax_pieces, read
 from constraints.alternatives import highest, pieces, total
 
 ECE_BINS = 15
@@ -14,11 +14,17 @@ ECE_BINS = 15
 
 def log_losses(rewards: Array, choices: Choices) -> Array:
     """-sum_k chosen log softmax(rewards), `[n]`, in nats: conditional logit (McFadden 1974), Bradley-Terry at K = 2."""
-    return -total(pieces(choices.chosen * log_softmax(rewards, choices.available)))
+    logs = log_softmax_pieces(rewards, choices.available)
+    return -total([label * log for label, log in zip(pieces(choices.chosen), logs, strict=True)])
+
+
+def weighted(values: Array, choices: Choices) -> Array:
+    """sum_i weight_i values_i over choices, `[n]` -> scalar; as a product, which a CPU takes four times faster."""
+    return jnp.dot(choices.weight, jnp.asarray(values, choices.weight.dtype), precision="highest")
 
 
 def _mean(values: Array, choices: Choices) -> Array:
-    return jnp.sum(choices.weight * values) / jnp.sum(choices.weight)
+    return weighted(values, choices) / jnp.sum(choices.weight)
 
 
 def nll(rewards: Array, choices: Choices) -> Array:
@@ -36,7 +42,9 @@ def accuracy(rewards: Array, choices: Choices) -> Array:
 
 def tied(rewards: Array, choices: Choices) -> Array:
     """Whether the best alternative is not unique, `[n]` bool."""
-    return highest(pieces(read(Hard(), rewards, choices).decisions)) < 1
+    parts = pieces(jnp.where(choices.available, rewards, -jnp.inf))
+    best = highest(parts)
+    return total([jnp.asarray(part == best, jnp.int32) for part in parts]) != 1  # nobody is best where rewards are NaN
 
 
 def ties(rewards: Array, choices: Choices) -> Array:

@@ -18,6 +18,7 @@ from flax import nnx
 from jax import Array
 
 from constraints import Choices, Twin
+from constraints.alternatives import joined, pieces
 
 CROSSED = 1024  # products of features and context that `Linear` multiplies out before training
 
@@ -41,8 +42,9 @@ class Model(abc.ABC):
 def rewards(model: Model, params: Any, choices: Choices) -> Array:
     """Rewards `[n, K]` of the model, 0 for the outside option."""
     inside = model.apply(params, choices)
-    inside = jnp.pad(inside, ((0, 0), (0, choices.shape[1] - inside.shape[1])))
-    return jnp.where(choices.outside, 0, inside)
+    outside = pieces(choices.outside[:, : inside.shape[1]])
+    parts = [jnp.where(out, 0, own) for own, out in zip(pieces(inside), outside, strict=True)]
+    return joined([*parts, *[jnp.zeros_like(parts[0][:1])] * (choices.shape[1] - inside.shape[1])])
 
 
 def twin_rewards(model: Model, params: Any, choices: Choices, names: Iterable[str]) -> dict[str, Array]:

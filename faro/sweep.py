@@ -39,7 +39,7 @@ from .training import Best, Data, Game, Look, Member, Settings
 
 Progress = Callable[[int, int], None]  # (done, total)
 STRETCHES = 10  # calls of the compiled program, and checkpoints, per sweep
-CACHE = 4 * 2**20  # bytes of a network's step on a CPU that stay close to its cores
+CACHE = 20 * 2**20  # bytes of a network's step on a CPU that stay close to its cores
 KEPT = 5  # iterates of each that a mixture may draw on, of every member
 LOWEST_BOUND = 0.01
 UNCONSTRAINED = float("inf")  # the bound of the members that are not constrained

@@ -337,8 +337,8 @@ class Game:
             twins = {name: twin.astype(choices.weight.dtype) for name, twin in twins.items()}
             soft, hard = (read(way, rewards, choices, twins) for way in (Soft(temperature=temperature), Hard()))
             return Tally(
-                loss=jnp.sum(choices.weight * metrics.log_losses(rewards, choices)),
-                ties=jnp.sum(choices.weight * metrics.tied(rewards, choices)),
+                loss=metrics.weighted(metrics.log_losses(rewards, choices), choices),
+                ties=metrics.weighted(metrics.tied(rewards, choices), choices),
                 soft=constraint.proxy_sums(soft, rows),
                 hard=constraint.sums(hard, rows),
             )
