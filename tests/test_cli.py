@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faro import rescored
+from faro import cli, rescored
 from faro.certify.policy import read_policy
 from faro.cli import main
 from faro.errors import UnprovedError
@@ -727,3 +727,17 @@ def test_training_units_are_refused_in_an_audit(run, faro):
         assert got in np.atleast_1d(code), err
         if part == "train":
             assert "were seen in training" in err
+
+
+def test_commands_of_a_point_know_every_option():
+    """An option without a value that is not known would swallow the word after it."""
+    from faro.report import _commands
+
+    def options(command):
+        subparsers = next(action for action in cli._parser()._actions if hasattr(action, "choices") and action.choices)
+        return {action.option_strings[-1]: action.nargs for action in subparsers.choices[command]._actions}
+
+    many, one = options("frontier"), options("train")
+    bare = {name for name, nargs in many.items() if nargs == 0 and name != "--help"}
+    assert bare == set(_commands.BARE)
+    assert set(many) - set(one) - bare == set(_commands.GRID)

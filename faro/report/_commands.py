@@ -11,10 +11,10 @@ from typing import Any, NamedTuple
 
 from ._run import Run, bound_text
 
-OUTPUT, GRID = ("--out",), ("--bounds", "--seeds")  # options that another run, and a single point, have no use for
+OUTPUT, GRID = ("--out",), ("--bounds", "--seeds", "--memory")  # options that another run, or one point, does not take
 BLANKS = ("bound", "seed", "model")  # what differs between the points of a run
 BOUND, SEED, MODEL = (f"\0{name}\0" for name in BLANKS)  # no command line holds a zero byte
-BARE = ("--overwrite", "--json", "--quiet")  # options without a value
+BARE = ("--overwrite", "--json", "--quiet", "--baselines")  # options without a value, which change no model
 
 
 class Command(NamedTuple):
