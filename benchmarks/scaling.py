@@ -28,7 +28,7 @@ from benchmarks import _contenders
 from benchmarks.peers import Bar, environment, load, machine
 from faro import devices, models
 from faro.judge import View
-from faro.sweep import Sweep, stack
+from faro.sweep import STRETCHES, Sweep, stack
 from faro.training import Data, Game, Settings
 
 TOLERANCE = 1e-3  # nats above the lowest loss at the bound
@@ -263,7 +263,7 @@ def large_bars(lines: list[dict]) -> list[Bar]:
 
 def network(data, members: int, width: int, chunks: tuple[int, ...], rounds: int, repeats: int) -> list[dict]:
     """A line per layout: seconds per member and step, speed, and the mean loss and gap of the last look."""
-    game = Game(models.MLP((width,)), Settings.of({"steps": 30 * rounds}))
+    game = Game(models.MLP((width,)), Settings.of({"steps": STRETCHES * rounds, "every": 1}))
     constraint = ct.demographic_parity(data.attributes[data.defaults.get("attribute", "group")])
     view, mesh = View.of(data, 0), devices.mesh(1)
     parts = Data(*(data.choices(view.coding, view.rows[part]) for part in ("train", "selection")))
@@ -282,13 +282,10 @@ def network(data, members: int, width: int, chunks: tuple[int, ...], rounds: int
     inside = jax.tree.map(lambda leaf: leaf[0], states)
 
     def chunked(size: int):
-        program = jax.jit(
-            lambda states, lanes: jax.lax.map(play, (states, lanes), batch_size=size),
-            compiler_options=devices.options(),
-        )
+        program = jax.jit(lambda states, lanes: jax.lax.map(play, (states, lanes), batch_size=size))
         return lambda: program(inside, lanes)
 
-    single = jax.jit(lambda state, lane: play((state, lane)), compiler_options=devices.options())
+    single = jax.jit(lambda state, lane: play((state, lane)))
     each = [jax.tree.map(lambda leaf, i=i: leaf[i], (inside, lanes)) for i in range(members)]
 
     def one_by_one():

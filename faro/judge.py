@@ -224,7 +224,9 @@ def judge(
 
 @functools.lru_cache(maxsize=16)
 def _judge(model: models.Model) -> Callable[..., Any]:
-    return jax.jit(functools.partial(_figures, model), compiler_options=devices.options())
+    return jax.jit(
+        functools.partial(_figures, model), compiler_options=devices.options(isinstance(model, models.Linear))
+    )
 
 
 def _figures(model: models.Model, constraint: Constraint, members: Solution, choices: Choices) -> dict[str, Array]:

@@ -53,7 +53,8 @@ class Sweep:
     a device and, for a network on a CPU, its cache allow.
     """
 
-    def __init__(self, game: Game, mesh: Mesh, memory: int | None = None):
+    def __init__(self, game: Game, mesh: Mesh, memory: int | None = None, alternatives: int = 0):
+        quick = isinstance(game.model, models.Linear) and alternatives == 2
         self.game = game
         self.mesh = mesh
         self.memory = memory or devices.memory()
@@ -61,17 +62,18 @@ class Sweep:
         self.keep = game.settings.solution != "best"
         self.traced = {"start": 0, "advance": 0}
         lanes, members, choices = (devices.SWEEP,), (None, devices.SWEEP), (None, devices.DATA)
-        self.start = devices.compiled(mesh, self._start, [(), (), choices], ())
+        self.start = devices.compiled(mesh, self._start, [(), (), choices], (), quick)
         self.enter = devices.compiled(mesh, self._enter, [(), lanes], members)
-        self.advance = devices.compiled(mesh, self._advance, [members, lanes, choices], members)
+        self.advance = devices.compiled(mesh, self._advance, [members, lanes, choices], members, quick)
 
     @classmethod
-    def of(cls, game: Game, mesh: Mesh, memory: int | None = None) -> Sweep:
-        """The programs of this game, compiled before if there was a sweep like it."""
+    def of(cls, game: Game, mesh: Mesh, memory: int | None = None, alternatives: int = 0) -> Sweep:
+        """The programs of this game, compiled before if there was a sweep like it; for choices among so many
+        `alternatives`, if that is known."""
         try:
-            return _kept(game, mesh, memory)
+            return _kept(game, mesh, memory, alternatives)
         except TypeError:  # a model that cannot be hashed is not known again
-            return cls(game, mesh, memory)
+            return cls(game, mesh, memory, alternatives)
 
     def at_once(self, states: Member, data: Data) -> tuple[bool, int]:
         """Whether all seeds are played side by side, and how many bounds of each on a device.
@@ -119,11 +121,15 @@ class Sweep:
             if side_by_side == own_states.played.shape[0] // lanes:
                 return jax.vmap(play)(pairs)
 
-            def cut(leaf):  # every device plays its own members, so many at a time
-                return leaf.reshape(lanes, -1, side_by_side, *leaf.shape[1:])
+            def in_turn(own):  # what a device plays
+                cut = jax.tree.map(lambda leaf: leaf.reshape(-1, side_by_side, *leaf.shape[1:]), own)
+                played = jax.lax.map(jax.vmap(play), cut)
+                return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), played)
 
-            played = jax.vmap(lambda own: jax.lax.map(jax.vmap(play), own))(jax.tree.map(cut, pairs))
-            return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[3:]), played)
+            if lanes == 1:  # an axis of one more would slow down every product
+                return in_turn(pairs)
+            dealt = jax.tree.map(lambda leaf: leaf.reshape(lanes, -1, *leaf.shape[1:]), pairs)
+            return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.vmap(in_turn)(dealt))
 
         seeds_too, side_by_side = self.at_once(states, data)
         states, look = (
@@ -134,8 +140,8 @@ class Sweep:
 
 
 @functools.lru_cache(maxsize=16)
-def _kept(game: Game, mesh: Mesh, memory: int | None) -> Sweep:
-    return Sweep(game, mesh, memory)
+def _kept(game: Game, mesh: Mesh, memory: int | None, alternatives: int) -> Sweep:
+    return Sweep(game, mesh, memory, alternatives)
 
 
 def frontier(
@@ -305,7 +311,8 @@ class _Run:
                 notes += [note] if note not in notes else []
         keeper = Keeper(None if folder is None else folder / ".progress", f"{self.fingerprint} {self.mesh.shape}")
         rows = max(own.train.shape[0] for own in members)
-        sweep = Sweep.of(Game(self.model, self.settings, rows), self.mesh, self.memory)
+        game, alternatives = Game(self.model, self.settings, rows), members[0].train.shape[1]
+        sweep = Sweep.of(game, self.mesh, self.memory, alternatives)
         before = dict(sweep.traced)
         if self.settings.solver == "exact":
             constraints, best, trace = self._solve(views, progress)

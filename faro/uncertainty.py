@@ -216,7 +216,11 @@ def figures(constraint: Constraint, sums: Sums) -> Draws:
 
 @functools.lru_cache(maxsize=16)
 def _programs(model: models.Model) -> Any:
-    return jax.jit(functools.partial(_of_params, model), static_argnums=3, compiler_options=devices.options())
+    return jax.jit(
+        functools.partial(_of_params, model),
+        static_argnums=3,
+        compiler_options=devices.options(isinstance(model, models.Linear)),
+    )
 
 
 def _of_params(model: models.Model, constraint: Constraint, members: Any, choices: Choices, units: int) -> Sums:

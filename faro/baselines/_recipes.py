@@ -72,7 +72,10 @@ def train(
 
 @functools.lru_cache(maxsize=16)
 def _program(model: models.Model, settings: Settings, memory: int) -> Any:
-    return jax.jit(functools.partial(_train, model, settings, memory), compiler_options=devices.options())
+    return jax.jit(
+        functools.partial(_train, model, settings, memory),
+        compiler_options=devices.options(isinstance(model, models.Linear)),
+    )
 
 
 def _train(

@@ -131,7 +131,7 @@ def envelope_table(run: Run) -> str:
             mean = {name: sum(each[name] for each in some) / len(some) for name in ("slack", "loss")}
             worst = [rounded_up(max(each[name] for each in some)) for name in ("gap", "own_gap")]
             rows.append(({}, [bound_text(bound), number(mean["slack"], 4), number(mean["loss"], 4), *worst]))
-    head = ["bound", "proxy slack", "loss with ridge", "none lower by", "by own multipliers"]
+    head = ["bound", "proxy slack", "loss with ridge", "none lower by more than", "by own multipliers"]
     return scrolled(table(head, rows), "certified envelope") if rows else ""
 
 
