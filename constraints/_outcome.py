@@ -52,7 +52,7 @@ class Reading(abc.ABC):
         """Decisions `[..., K]` in [0, 1] that sum to 1 over available alternatives; 0 elsewhere."""
 
 
-def _softmax(logits: Array, available: Array) -> Array:
+def _softmax(logits: Array | list[Array], available: Array) -> Array:
     there, parts = pieces(available), _masked(logits, available)
     if len(parts) == 2:  # a pair: one exponential serves both
         first = jax.nn.sigmoid(parts[0] - parts[1])
@@ -63,7 +63,7 @@ def _softmax(logits: Array, available: Array) -> Array:
     return joined([power / mass * own for power, own in zip(powers, there, strict=True)])
 
 
-def _masked(logits: Array, available: Array, low: float = LOW) -> list[Array]:
+def _masked(logits: Array | list[Array], available: Array, low: float = LOW) -> list[Array]:
     """Pieces of the logits, `low` where there is no alternative."""
     return [jnp.where(own, part, low) for part, own in zip(pieces(logits), pieces(available), strict=True)]
 
@@ -73,16 +73,27 @@ def log_softmax(logits: Array, available: Array) -> Array:
     return joined(log_softmax_pieces(logits, available))
 
 
-def log_softmax_pieces(logits: Array, available: Array) -> list[Array]:
+def log_softmax_pieces(logits: Array | list[Array], available: Array) -> list[Array]:
     """`log_softmax` as `pieces`: a sum over alternatives need not put them side by side first."""
     parts = _masked(logits, available)
     if len(parts) == 2:
-        apart = parts[0] - parts[1]
-        rest = jnp.log(1 + jnp.exp(-jnp.abs(apart)))  # log1p would be exact to the last digit, and twice as slow
-        return [jnp.minimum(apart, 0) - rest, jnp.minimum(-apart, 0) - rest]
+        return list(_log_softmax_pair(parts[0] - parts[1]))
     top = jax.lax.stop_gradient(highest(parts))
     mass = top + jnp.log(total([jnp.exp(part - top) for part in parts]))
     return [part - mass for part in parts]
+
+
+@jax.custom_jvp
+def _log_softmax_pair(apart: Array) -> tuple[Array, Array]:
+    rest = jnp.log(1 + jnp.exp(-jnp.abs(apart)))  # log1p would be exact to the last digit, and twice as slow
+    return jnp.minimum(apart, 0) - rest, jnp.minimum(-apart, 0) - rest
+
+
+@_log_softmax_pair.defjvp
+def _log_softmax_pair_jvp(at: Any, along: Any) -> Any:
+    """The logistic function: what is differentiated step by step keeps four arrays and has a kink at 0."""
+    first = jax.nn.sigmoid(at[0])
+    return _log_softmax_pair(at[0]), ((1 - first) * along[0], -first * along[0])
 
 
 @record
@@ -93,7 +104,7 @@ class Soft(Reading):
     temperature: Any = 1.0
 
     def decide(self, rewards, available, log_ref):
-        return _softmax(rewards / self.temperature, available)
+        return _softmax([part / self.temperature for part in pieces(rewards)], available)
 
 
 @record
@@ -103,11 +114,12 @@ class Hard(Reading):
 
     def decide(self, rewards, available, log_ref):
         parts = _masked(jax.lax.stop_gradient(rewards), available, -jnp.inf)
+        dtype = parts[0].dtype
         if len(parts) == 2:
-            first = jnp.where(parts[0] > parts[1], 1.0, jnp.where(parts[0] < parts[1], 0.0, 0.5)).astype(rewards.dtype)
+            first = jnp.where(parts[0] > parts[1], 1.0, jnp.where(parts[0] < parts[1], 0.0, 0.5)).astype(dtype)
             return joined([first, 1 - first])
         top = highest(parts)
-        best = [jnp.asarray(part == top, rewards.dtype) for part in parts]
+        best = [jnp.asarray(part == top, dtype) for part in parts]
         share = 1 / jnp.maximum(total(best), 1)
         return joined([part * share * own for part, own in zip(best, pieces(available), strict=True)])
 
@@ -122,13 +134,18 @@ class Policy(Reading):
     beta: Any = 1.0
 
     def decide(self, rewards, available, log_ref):
-        return _softmax(log_ref + rewards / self.beta, available)
+        parts = zip(pieces(log_ref), pieces(rewards), strict=True)
+        return _softmax([ref + part / self.beta for ref, part in parts], available)
 
 
-def read(reading: Reading, rewards: Array, choices: Choices, twins: Mapping[str, Array] | None = None) -> Outcome:
-    """The `Outcome` of rewards `[n, K]` (and of twin rewards, name -> `[n, K, L]`) under a reading."""
+def read(
+    reading: Reading, rewards: Array | list[Array], choices: Choices, twins: Mapping[str, Array] | None = None
+) -> Outcome:
+    """The `Outcome` of rewards `[n, K]` (and of twin rewards, name -> `[n, K, L]`) under a reading; a built-in reading
+    also takes the rewards as `alternatives.pieces`."""
+    given, rewards = rewards, joined(rewards)
     log_ref = jnp.zeros_like(rewards) if choices.log_ref is None else choices.log_ref
-    decisions = reading.decide(rewards, choices.available, log_ref)
+    decisions = reading.decide(given, choices.available, log_ref)
     read_twins = {}
     for name, twin_rewards in (twins or {}).items():
         decide = _alone_set if choices.twins[name].context is None else _chooser_set

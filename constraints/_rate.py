@@ -21,6 +21,7 @@ from jax import Array
 from ._choices import Choices
 from ._constraint import Constraint, Statistics
 from ._outcome import Outcome
+from .alternatives import pieces
 
 FEW = 40  # slots * cells up to which shares are laid out by cell
 
@@ -80,7 +81,10 @@ class RateConstraint(Constraint):
         """Sum of `share * values` over the members of every cell, `[C]`; `values` `[n, K, E]` or `[n, K, 1]`."""
         if rows.by_cell is not None:
             per_slot = rows.by_cell if values.shape[-1] == rows.share.shape[-1] else rows.by_cell.sum(-2, keepdims=True)
-            return jnp.tensordot(values[:, : per_slot.shape[1]], per_slot, 3, precision="highest")
+            parts, laid = pieces(jnp.moveaxis(values, 1, -1)), jnp.moveaxis(per_slot, 1, 0)
+            owned = [laid] if len(parts) == 1 else [laid[k : k + 1] for k in range(len(laid))]
+            pairs = zip(parts, owned, strict=False)  # alternatives without items come last
+            return sum(jnp.tensordot(part[: len(own)], own, 3, precision="highest") for part, own in pairs)
         spare = len(self.cells())  # members of no cell land in a spare segment that is cut off
         return jax.ops.segment_sum((rows.share * values).ravel(), rows.cell.ravel(), spare + 1)[:spare]
 

@@ -98,10 +98,13 @@ def on(mesh: Mesh, *axes: str | None) -> NamedSharding:
 
 
 def compiled(
-    mesh: Mesh, function: Callable[..., Any], inputs: Sequence[tuple], output: tuple, quick: bool = False
+    mesh: Mesh,
+    function: Callable[..., Any],
+    inputs: Sequence[tuple],
+    output: tuple,
+    options: dict[str, Any] | None = None,
 ) -> Callable[..., Any]:
-    """`function`, compiled for the mesh: the leading axes of every input and of the output are placed as in `on`; with
-    `quick` compiled in half the time, see `options`."""
+    """`function`, compiled for the mesh: the leading axes of every input and of the output are placed as in `on`."""
 
     @functools.wraps(function)
     def partitioned(*args):
@@ -109,17 +112,20 @@ def compiled(
             return function(*args)
 
     places = tuple(on(mesh, *axes) for axes in inputs)
-    return jax.jit(partitioned, in_shardings=places, out_shardings=on(mesh, *output), compiler_options=options(quick))
+    return jax.jit(partitioned, in_shardings=places, out_shardings=on(mesh, *output), compiler_options=options)
 
 
 @functools.cache
-def options(quick: bool = True) -> dict[str, Any]:
-    """If `quick`, options that halve compilation on a CPU, if this jaxlib has them.
+def options(quick: bool = True, effort: int | None = None) -> dict[str, Any]:
+    """Options with which a CPU compiles in less time, if this jaxlib has them.
 
-    A linear model of pairs runs as fast with them; among more alternatives it takes 1.3 times as long, a network twice.
+    `quick`: in half of it. A linear model of pairs runs as fast with them; among more alternatives it takes 1.3 times
+    as long, a network twice. `effort` 1: in three quarters of it, for a program without a long loop. `effort` 0: in a
+    third, for one that runs once over little data; it may take eight times as long.
     """
-    own = {"xla_cpu_use_fusion_emitters": False}
-    if not quick or jax.default_backend() != "cpu":
+    own: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False} if quick else {}
+    own |= {} if effort is None else {"xla_backend_optimization_level": effort}
+    if not own or jax.default_backend() != "cpu":
         return {}
     try:
         jax.jit(lambda: 0, compiler_options=own).lower().compile()

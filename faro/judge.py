@@ -24,7 +24,7 @@ from jax import Array
 import constraints as ct
 from constraints import Choices, Constraint, RateConstraint
 
-from . import devices, metrics, models
+from . import metrics, models
 from .data import Coding, Dataset, write_units
 from .errors import DataError
 from .files import replacing, write_json
@@ -152,7 +152,8 @@ def judge(
                 own, rows = (data, view.rows[part]) if part in parts else (population, None)
                 choices = own.choices(view.coding, rows, twins=constraint.twins(), dtype=np.float64).pad(largest)
                 members = jax.tree.map(lambda leaf, s=s: np.asarray(leaf[s], np.float64), solution)
-                figures[part, s] = jax.tree.map(np.asarray, _judge(model)(doubled, members, choices))
+                program = _judge(model, choices.shape[1])
+                figures[part, s] = jax.tree.map(np.asarray, program(doubled, members, choices))
     names = [part.name() for part in constraint.parts()]
     knows = population is not None and data.population.constraint == constraint.name()
     cells = [
@@ -223,10 +224,8 @@ def judge(
 
 
 @functools.lru_cache(maxsize=16)
-def _judge(model: models.Model) -> Callable[..., Any]:
-    return jax.jit(
-        functools.partial(_figures, model), compiler_options=devices.options(isinstance(model, models.Linear))
-    )
+def _judge(model: models.Model, alternatives: int) -> Callable[..., Any]:
+    return jax.jit(functools.partial(_figures, model), compiler_options=models.options(model, alternatives))
 
 
 def _figures(model: models.Model, constraint: Constraint, members: Solution, choices: Choices) -> dict[str, Array]:

@@ -12,7 +12,7 @@ from constraints.alternatives import highest, pieces, total
 ECE_BINS = 15
 
 
-def log_losses(rewards: Array, choices: Choices) -> Array:
+def log_losses(rewards: Array | list[Array], choices: Choices) -> Array:
     """-sum_k chosen log softmax(rewards), `[n]`, in nats: conditional logit (McFadden 1974), Bradley-Terry at K = 2."""
     logs = log_softmax_pieces(rewards, choices.available)
     return -total([label * log for label, log in zip(pieces(choices.chosen), logs, strict=True)])
@@ -40,9 +40,10 @@ def accuracy(rewards: Array, choices: Choices) -> Array:
     return _mean(total(pieces(choices.chosen * read(Hard(), rewards, choices).decisions)), choices)
 
 
-def tied(rewards: Array, choices: Choices) -> Array:
+def tied(rewards: Array | list[Array], choices: Choices) -> Array:
     """Whether the best alternative is not unique, `[n]` bool."""
-    parts = pieces(jnp.where(choices.available, rewards, -jnp.inf))
+    there = pieces(choices.available)
+    parts = [jnp.where(own, part, -jnp.inf) for part, own in zip(pieces(rewards), there, strict=True)]
     best = highest(parts)
     return total([jnp.asarray(part == best, jnp.int32) for part in parts]) != 1  # nobody is best where rewards are NaN
 

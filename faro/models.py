@@ -20,6 +20,9 @@ from jax import Array
 from constraints import Choices, Twin
 from constraints.alternatives import joined, pieces
 
+from . import devices
+
+FEW = 2**15  # alternatives over which a program that runs once is not worth optimising
 CROSSED = 1024  # products of features and context that `Linear` multiplies out before training
 
 
@@ -41,10 +44,15 @@ class Model(abc.ABC):
 
 def rewards(model: Model, params: Any, choices: Choices) -> Array:
     """Rewards `[n, K]` of the model, 0 for the outside option."""
+    return joined(reward_pieces(model, params, choices))
+
+
+def reward_pieces(model: Model, params: Any, choices: Choices) -> list[Array]:
+    """`rewards` as `constraints.alternatives.pieces`, which steps work on without putting them side by side."""
     inside = model.apply(params, choices)
     outside = pieces(choices.outside[:, : inside.shape[1]])
     parts = [jnp.where(out, 0, own) for own, out in zip(pieces(inside), outside, strict=True)]
-    return joined([*parts, *[jnp.zeros_like(parts[0][:1])] * (choices.shape[1] - inside.shape[1])])
+    return [*parts, *[jnp.zeros_like(parts[0][:1])] * (choices.shape[1] - inside.shape[1])]
 
 
 def twin_rewards(model: Model, params: Any, choices: Choices, names: Iterable[str]) -> dict[str, Array]:
@@ -60,6 +68,13 @@ def twin_rewards(model: Model, params: Any, choices: Choices, names: Iterable[st
             at_level = jax.vmap(lambda context: rewards(model, params, plain.replace(context=context)), 1, -1)
             result[name] = at_level(twin.context)
     return result
+
+
+def options(model: Model, alternatives: int = 2, once: int | None = None) -> dict[str, Any]:
+    """How programs of this model are compiled, for choices among so many `alternatives`; `once` is over how many choices
+    the program runs, if it runs about once: then less is worth while (`faro.devices.options`)."""
+    quick = isinstance(model, Linear) and alternatives == 2
+    return devices.options(quick, None if once is None else int(once * alternatives > FEW))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +99,11 @@ class Linear(Model):
     def apply(self, params, choices):
         if choices.context is None:
             weights = jnp.concatenate([params[part].ravel() for part in ("item", "context", "cross") if part in params])
-            return params["intercept"] + jnp.tensordot(weights, choices.items, (0, -1))  # weights first: see prepare
+            items = choices.items.reshape(-1, choices.items.shape[-1])  # a matrix: XLA copies what has more axes
+            constant = params["intercept"]
+            if choices.items.shape[1] == 1:  # as a product, whose way back reads the same array as that of the other
+                constant = constant[None] @ jnp.ones((1, len(items)), constant.dtype)
+            return (constant + weights @ items.T).reshape(choices.items.shape[:-1])  # weights first: see prepare
         value = (params["intercept"] + choices.context @ params["context"])[:, None]
         taste = params["item"] + choices.context @ params["cross"].T
         return value + jnp.einsum("nkd,nd->nk", choices.items, taste)

@@ -54,7 +54,7 @@ class Sweep:
     """
 
     def __init__(self, game: Game, mesh: Mesh, memory: int | None = None, alternatives: int = 0):
-        quick = isinstance(game.model, models.Linear) and alternatives == 2
+        steps, once = models.options(game.model, alternatives), models.options(game.model, alternatives, game.rows)
         self.game = game
         self.mesh = mesh
         self.memory = memory or devices.memory()
@@ -62,9 +62,9 @@ class Sweep:
         self.keep = game.settings.solution != "best"
         self.traced = {"start": 0, "advance": 0}
         lanes, members, choices = (devices.SWEEP,), (None, devices.SWEEP), (None, devices.DATA)
-        self.start = devices.compiled(mesh, self._start, [(), (), choices], (), quick)
+        self.start = devices.compiled(mesh, self._start, [(), (), choices], (), once)
         self.enter = devices.compiled(mesh, self._enter, [(), lanes], members)
-        self.advance = devices.compiled(mesh, self._advance, [members, lanes, choices], members, quick)
+        self.advance = devices.compiled(mesh, self._advance, [members, lanes, choices], members, steps)
 
     @classmethod
     def of(cls, game: Game, mesh: Mesh, memory: int | None = None, alternatives: int = 0) -> Sweep:
@@ -103,7 +103,13 @@ class Sweep:
             pilot, looks = self.game.start(jax.random.key(seed), constraint, own, self.rounds * STRETCHES)
             return pilot.best, looks, self.game.enter(pilot, constraint, own)
 
-        return jax.vmap(of_seed)(seeds, data)
+        return self._each_seed(of_seed, (seeds, data))
+
+    def _each_seed(self, of_seed: Callable[..., Any], own: Any, side_by_side: bool = True) -> Any:
+        """`of_seed` of every seed. On a CPU one after another: its products are slower with an axis of seeds."""
+        if side_by_side and jax.default_backend() != "cpu":
+            return jax.vmap(of_seed)(*own)
+        return jax.lax.map(lambda one: of_seed(*one), own)
 
     def _enter(self, entered: Member, members: Constraint) -> Member:
         """One of them for every constraint of the grid."""
@@ -132,9 +138,7 @@ class Sweep:
             return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.vmap(in_turn)(dealt))
 
         seeds_too, side_by_side = self.at_once(states, data)
-        states, look = (
-            jax.vmap(of_seed)(states, data) if seeds_too else jax.lax.map(lambda own: of_seed(*own), (states, data))
-        )
+        states, look = self._each_seed(of_seed, (states, data), seeds_too)
         spaced = np.unique(np.linspace(0, self.rounds, KEPT + 1)[1:].astype(int) - 1)
         return states, look._replace(params=jax.tree.map(lambda leaf: leaf[:, :, spaced], look.params))
 

@@ -21,7 +21,7 @@ from jax.extend.core import jaxprs_in_params
 
 from constraints import Choices, Constraint, Hard, Outcome, Reading, Soft, Statistics, read, record
 
-from . import devices, lagrangian, metrics, models
+from . import devices, lagrangian, metrics, models, newton
 from .lagrangian import KKT
 from .settings import Settings as Settings
 
@@ -143,12 +143,26 @@ class Game:
     shards: int = 1
 
     def start(self, key: Array, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
-        """A member at the unconstrained optimum, and the looks on the way; the multipliers never move."""
+        """A member at the unconstrained optimum, and the looks on the way; the multipliers never move. A linear model
+        is there at once, and every look is the same."""
         unconstrained = constraint.at(jnp.inf)
         init_key, key = jax.random.split(key)
         params = self.model.init(init_key, data.train)
         member = self.member(key, params, unconstrained, data.train, jnp.ones(len(constraint.labels())))
-        return self.advance(member, unconstrained, data, rounds)
+        train = self.prepared(unconstrained, data.train)
+        if not (newton.suits(self.model, train.choices) and self._sees_all(train)):
+            return self.advance(member, unconstrained, data, rounds)
+        params, gradient = newton.optimum(self.model, params, train.choices, self.settings.weight_decay)
+        asked = train if data.dual is None else self.prepared(unconstrained, data.dual)
+        tally = self.tally(params, unconstrained, train)
+        hard = tally.hard if data.dual is None else self.tally(params, unconstrained, asked).hard
+        nothing = jnp.zeros_like(tally.loss)
+        step = Step(KKT(lagrangian.largest(gradient), nothing, nothing), jnp.asarray(False), None, None)
+        member = member._replace(game=member.game._replace(params=params))
+        held, selection = Statistics(hard, asked.masses), self.model.prepare(data.selection)
+        best, look = self.look(member, step, unconstrained, tally, train.weight, held, selection)
+        looks = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rounds, *leaf.shape)), look)
+        return member._replace(best=best), looks
 
     def enter(self, pilot: Member, constraint: Constraint, data: Data) -> Member:
         """A member that begins the constrained game where `pilot`, the unconstrained member, ended."""
@@ -196,7 +210,7 @@ class Game:
         self, member: Member, constraint: Constraint, train: Prepared, dual: Prepared | None
     ) -> tuple[Member, Step]:
         """`every` steps of both players, and what the first of them saw."""
-        steps_key, key = jax.random.split(member.key)
+        steps_key, key = jax.random.split(member.key) if self._draws(train) else (member.key, member.key)
         game, moments, first = self._steps(steps_key, member, constraint, train, dual)
         played = member.played + self.settings.every
         return member._replace(game=game, moments=moments, key=key, played=played), first
@@ -254,7 +268,7 @@ class Game:
         def of_part(part):
             mine = (owner == part) & (value != 0)  # a row without data measures 0
             signs = jax.random.rademacher(jax.random.key(part), (PROBES, len(owner)), value.dtype)
-            squares = jax.lax.map(lambda sign: optax.tree.norm(pull(sign)[0], squared=True), jnp.where(mine, signs, 0))
+            squares = jax.lax.map(lambda sign: _square(pull(sign)[0]), jnp.where(mine, signs, 0))
             return jnp.sqrt(squares.mean() / jnp.maximum(mine.sum(), 1))
 
         norm = jax.lax.map(of_part, jnp.arange(len(constraint.parts())))[owner]
@@ -282,33 +296,38 @@ class Game:
         dual = lagrangian.nupi(s.dual_rate * scale**2, proportional * scale**2, cap=s.cap * scale)
         return lagrangian.Lagrangian(evaluate, optax.adam(rate), dual)
 
+    def _draws(self, train: Prepared) -> bool:
+        """Whether a step sees a batch that is drawn, not all of what it is given."""
+        n = self.rows or train.choices.shape[0]
+        return (self.settings.batch or n) < n
+
     def _sees_all(self, train: Prepared) -> bool:
         """Whether every step sees all of train as a look would."""
-        n = self.rows or train.choices.shape[0]
-        return (self.settings.batch or n) >= n and self.shards == 1 and self.settings.compute == "float32"
+        return not self._draws(train) and self.shards == 1 and self.settings.compute == "float32"
 
     def _steps(self, key, member, constraint, train, dual):
         """`every` steps of both players. Rates come from fixed population masses, so minibatch rates are unbiased."""
         s, n = self.settings, self.rows or train.choices.shape[0]
-        batch = s.batch or n
-        one_batch = batch >= n
-        whole = one_batch and self.shards == 1
+        batch, one_batch = s.batch or n, not self._draws(train)
+        remembers = dual is None and (not one_batch or self.shards > 1)  # else each step sees all that is held
 
         def evaluate(params, moments, temperature, own, scale):
             seen = self._tally(params, constraint, own, temperature, s.compute)
             tally = jax.tree.map(lambda leaf: scale * leaf, seen)
-            decay = s.weight_decay / 2 * optax.tree.norm(params, squared=True)
+            decay = s.weight_decay / 2 * _square(params)
             if dual is None:
-                hard, masses, keep = tally.hard, train.masses, (0.0 if whole else s.memory)
+                hard, masses = tally.hard, train.masses
             else:  # all of it at every step
-                hard, masses, keep = self._tally(params, constraint, dual, temperature, s.compute).hard, dual.masses, 0
-            mean, count = moments
-            count = keep * count + (1 - keep)
-            mean = jax.tree.map(lambda old, new: keep * old + (1 - keep) * new, mean, hard)
-            smooth = jax.tree.map(lambda leaf: leaf / count, mean)
+                hard, masses = self._tally(params, constraint, dual, temperature, s.compute).hard, dual.masses
+            smooth = hard
+            if remembers:
+                mean, count = moments
+                count = s.memory * count + (1 - s.memory)
+                mean = jax.tree.map(lambda old, new: s.memory * old + (1 - s.memory) * new, mean, hard)
+                smooth, moments = jax.tree.map(lambda leaf: leaf / count, mean), (mean, count)
             violation = constraint.combine(Statistics(smooth, masses)) - (1 - s.margin) * constraint.bounds()
             proxy = constraint.combine(Statistics(tally.soft, train.masses))
-            aux = (mean, count), Step(None, None, seen, hard)
+            aux = moments, Step(None, None, seen, hard)
             return lagrangian.Evaluation(tally.loss / train.weight + decay, proxy, violation, aux)
 
         players = self._players(evaluate, member.scale)
@@ -332,7 +351,7 @@ class Game:
 
         def of_slice(choices, rows):
             own, seen = _half((params, choices)) if compute == "bfloat16" else (params, choices)
-            rewards = models.rewards(self.model, own, seen).astype(choices.weight.dtype)
+            rewards = [part.astype(choices.weight.dtype) for part in models.reward_pieces(self.model, own, seen)]
             twins = models.twin_rewards(self.model, own, seen, constraint.twins())
             twins = {name: twin.astype(choices.weight.dtype) for name, twin in twins.items()}
             soft, hard = (read(way, rewards, choices, twins) for way in (Soft(temperature=temperature), Hard()))
@@ -354,6 +373,11 @@ class Game:
             return jax.tree.map(jnp.add, sums, jax.checkpoint(of_slice)(*part)), None
 
         return jax.lax.scan(add, empty, slices)[0]
+
+
+def _square(tree: Any) -> Array:
+    """Sum of squares; optax's norm also makes the imaginary parts, which take a fifth of the tracing."""
+    return optax.tree.vdot(tree, tree)
 
 
 def _made(jaxpr: Any) -> int:

@@ -36,7 +36,7 @@ import constraints as ct
 from constraints import Choices, Constraint, Outcome, Statistics
 from constraints.alternatives import pieces, total
 
-from . import devices, models
+from . import models
 from .data import Dataset
 from .dominance import WORST, hypervolume, non_dominated
 from .files import replacing
@@ -219,7 +219,7 @@ def _programs(model: models.Model) -> Any:
     return jax.jit(
         functools.partial(_of_params, model),
         static_argnums=3,
-        compiler_options=devices.options(isinstance(model, models.Linear)),
+        compiler_options=models.options(model),
     )
 
 

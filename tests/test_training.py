@@ -128,8 +128,10 @@ def test_what_cannot_be_met_returns_the_closest(pilot):
 def test_divergence_is_seen(pilot):
     wild = Settings(steps=30, learning_rate=1e38)
     constraint = ct.demographic_parity(GROUP, 0.1)
-    game = Game(models.Linear(), wild)
-    member, _ = jax.jit(game.start, static_argnums=3)(jax.random.key(0), constraint, DATA, 10)
+    member, _ = play(constraint, pilot[0], wild)
+    assert not member.best.finite
+    broken = DATA._replace(train=CHOICES.replace(items=CHOICES.items.at[0, 0, 0].set(jnp.nan)))
+    member, _ = jax.jit(Game(models.Linear()).start, static_argnums=3)(jax.random.key(0), constraint, broken, 10)
     assert not member.best.finite
 
 
@@ -247,8 +249,8 @@ def test_the_scale_of_a_measurement_does_not_matter(pilot, x64):
 
 
 def test_traces_carry_the_conditions_of_a_solution(pilot):
-    """At the unconstrained optimum the gradient is small; under a bound that binds, feasibility is the violation."""
-    assert float(pilot[1].kkt.stationarity[-1]) < 1e-2 < float(pilot[1].kkt.stationarity[0])
+    """At the unconstrained optimum the gradient is 0; under a bound that binds, feasibility is the violation."""
+    assert float(pilot[1].kkt.stationarity.max()) < 1e-5
     _, looks = play(ct.demographic_parity(GROUP, 0.1), pilot[0], Settings(steps=600))
     assert float(looks.kkt.feasibility[0]) > 0.1 > float(looks.kkt.feasibility[-1])
 

@@ -74,7 +74,7 @@ def train(
 def _program(model: models.Model, settings: Settings, memory: int) -> Any:
     return jax.jit(
         functools.partial(_train, model, settings, memory),
-        compiler_options=devices.options(isinstance(model, models.Linear)),
+        compiler_options=models.options(model),
     )
 
 
@@ -123,7 +123,7 @@ def _train(
             soft = read(Soft(temperature=temperature), rewards, seen.choices, twins)
             sums = jax.tree.map(lambda leaf: leaf * n / batch, constraint.proxy_sums(soft, seen_rows))
             gap = jnp.sum(constraint.gap(Statistics(sums, masses)))
-            decay = s.weight_decay / 2 * optax.tree.norm(params, squared=True)
+            decay = s.weight_decay / 2 * optax.tree.vdot(params, params)
             return jnp.where(recipe.ascent > 0, worst, mean) + recipe.penalty * gap + decay, log_q
 
         def merit(params, recipe: Recipe) -> Array:

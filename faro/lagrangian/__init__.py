@@ -20,6 +20,7 @@ from ._multipliers import MultiplierMethod as MultiplierMethod
 from ._problem import KKT as KKT
 from ._problem import Evaluation as Evaluation
 from ._problem import Info as Info
+from ._problem import largest as largest
 from ._problem import problem as problem
 from ._solve import Result as Result
 from ._solve import Status as Status
