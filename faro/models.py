@@ -71,8 +71,8 @@ def twin_rewards(model: Model, params: Any, choices: Choices, names: Iterable[st
 
 
 def options(model: Model, alternatives: int = 2, once: int | None = None) -> dict[str, Any]:
-    """How programs of this model are compiled, for choices among so many `alternatives`; `once` is over how many choices
-    the program runs, if it runs about once: then less is worth while (`faro.devices.options`)."""
+    """How programs of this model are compiled, for choices among so many `alternatives`; `once` is over how many
+    choices the program runs, if it runs about once: then less is worth while (`faro.devices.options`)."""
     quick = isinstance(model, Linear) and alternatives == 2
     return devices.options(quick, None if once is None else int(once * alternatives > FEW))
 
