@@ -42,6 +42,11 @@ def _members(who: Grouping, choices: Choices, others_only: bool) -> Members:
     return Members(cell, jnp.broadcast_to(choices.weight[:, None, None], cell.shape))
 
 
+def _slots(who: Grouping) -> tuple[tuple[int, ...], ...]:
+    """The level of every cell."""
+    return tuple((level,) for level in range(len(_attribute(who).levels))) * len(who.strata)
+
+
 class CounterfactualParity(Parity):
     """Equal rates over the levels l of being chosen when *set to* l, others factual: gap = max - min over l.
 
@@ -64,6 +69,9 @@ class CounterfactualParity(Parity):
 
     def members(self, choices):
         return _members(self.who, choices, others_only=False)
+
+    def slots(self):
+        return _slots(self.who)
 
     def decided(self, outcome: Outcome):
         return outcome.twins[_attribute(self.who).name].decisions
@@ -89,6 +97,9 @@ class AbstractTwinDifference(RateConstraint):
 
     def members(self, choices):
         return _members(self.who, choices, others_only=True)
+
+    def slots(self):
+        return _slots(self.who)
 
 
 class CounterfactualFlip(AbstractTwinDifference):

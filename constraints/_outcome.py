@@ -143,7 +143,8 @@ def read(
 ) -> Outcome:
     """The `Outcome` of rewards `[n, K]` (and of twin rewards, name -> `[n, K, L]`) under a reading; a built-in reading
     also takes the rewards as `alternatives.pieces`."""
-    given, rewards = rewards, joined(rewards)
+    given: Any = rewards
+    rewards = joined(rewards)
     log_ref = jnp.zeros_like(rewards) if choices.log_ref is None else choices.log_ref
     decisions = reading.decide(given, choices.available, log_ref)
     read_twins = {}
@@ -163,6 +164,9 @@ def _chooser_set(reading, rewards, twin_rewards, available, log_ref):
 
 def _alone_set(reading, rewards, twin_rewards, available, log_ref):
     """Alternative k alone is set to level l, the others stay factual; its own decision is kept."""
+    if rewards.shape[-1] == 2:  # against the one other
+        other = [own[..., ::-1, None] for own in (rewards, available, log_ref)]
+        return _against(reading, twin_rewards, available[..., None], log_ref[..., None], *other)
     own = jnp.eye(rewards.shape[-1], dtype=bool)
 
     def at_level(level_rewards: Array) -> Array:  # [n, K] -> [n, K]
@@ -171,3 +175,14 @@ def _alone_set(reading, rewards, twin_rewards, available, log_ref):
         return jnp.sum(decided * own, -1)
 
     return jax.vmap(at_level, in_axes=-1, out_axes=-1)(twin_rewards)
+
+
+def _against(reading, rewards, available, log_ref, other_rewards, other_available, other_log_ref):
+    """The decision on each alternative of `rewards [..., L]` in a pair with another; the others broadcast."""
+
+    def pair(first: Array, second: Array) -> Array:
+        return joined([own[None] for own in jnp.broadcast_arrays(first, second)])
+
+    shape = jnp.broadcast_to(available, rewards.shape)
+    there, ref = pair(shape, other_available), pair(jnp.broadcast_to(log_ref, rewards.shape), other_log_ref)
+    return pieces(reading.decide(pair(rewards, other_rewards), there, ref))[0][0]

@@ -108,6 +108,9 @@ class GroupParity(Parity):
         index = [jnp.where(cell < 0, -1, event * cells + cell) for event in range(len(self.events))]
         return Members(jnp.stack(index, -1), jnp.stack([shares(choices, event) for event in self.events], -1))
 
+    def slots(self):
+        return tuple((event,) for event in range(len(self.events)) for _ in self.who.cells)
+
 
 def demographic_parity(attribute: Attribute, bound=0.05, *, of=None, within=None, form: str = "centred") -> Constraint:
     """Alternatives of every group are chosen at the same rate: |P(chosen | g) - P(chosen | h)| <= bound.

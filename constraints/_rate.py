@@ -5,17 +5,19 @@
 Membership of an alternative is a cell index and a share. An alternative can be a member once per slot (equalized
 odds: a slot for the chosen share, one for the rejected share; counterfactual parity: a slot per level).
 
-For few cells, sums are one product with the shares laid out by cell, many times faster on a CPU; for many they are
+For few cells, sums are products with the shares laid out by cell, many times faster on a CPU; for many they are
 `segment_sum`s, whose gradient is a gather of one price per alternative. Memory is linear in n, and no more than FEW
 numbers per alternative whatever the number of cells.
 """
 
 from __future__ import annotations
 
+import functools
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from ._choices import Choices
@@ -23,19 +25,19 @@ from ._constraint import Constraint, Statistics
 from ._outcome import Outcome
 from .alternatives import pieces
 
-FEW = 40  # slots * cells up to which shares are laid out by cell
+FEW = 40  # pairs of a cell and a slot up to which shares are laid out by pair
 
 
 class Members(NamedTuple):
     """Who is in which cell: `cell [n, K, E]` int (-1: in none) and `share [n, K, E]` >= 0, the row's weight in it.
 
-    `by_cell [n, J, E, C]` is the same laid out by cell for the alternatives that have items, or None for many cells;
-    `prepare` fills it in.
+    `by_pair [n, J, S]` is the same laid out by pairs of a slot and a cell for the alternatives that have items, or None
+    for many pairs; `prepare` fills it in.
     """
 
     cell: Array
     share: Array
-    by_cell: Any = None
+    by_pair: Any = None
 
 
 class RateConstraint(Constraint):
@@ -49,6 +51,10 @@ class RateConstraint(Constraint):
     def members(self, choices: Choices) -> Members:
         """`Members` with E slots; may look at everything in the choices, never at decisions."""
         raise NotImplementedError
+
+    def slots(self) -> tuple[tuple[int, ...], ...] | None:
+        """Of every cell the slots that its members can have, `[C]`; None: any. What it leaves out costs nothing."""
+        return None
 
     def decided(self, outcome: Outcome) -> Array:
         """The decisions that are averaged, `[n, K, E]` or `[n, K, 1]`."""
@@ -65,11 +71,18 @@ class RateConstraint(Constraint):
         members = self.members(choices)
         outsider = (members.cell < 0) | ~choices.inside[..., None]
         share, spare = jnp.where(outsider, 0, members.share), len(self.cells())
-        cell, by_cell = jnp.where(outsider, spare, members.cell), None
-        if cell.shape[-1] * spare <= FEW:
-            by_cell = jnp.where(cell[..., None] == jnp.arange(spare), share[..., None], 0)
-            by_cell = by_cell[:, : jax.tree.leaves(choices.items)[0].shape[1]]
-        return Members(cell, share, by_cell)
+        cell, by_pair = jnp.where(outsider, spare, members.cell), None
+        slot, own = self._pairs(cell.shape[-1])
+        if len(slot) <= FEW:
+            inside = slice(jax.tree.leaves(choices.items)[0].shape[1])
+            by_pair = jnp.where(cell[:, inside, slot] == own, share[:, inside, slot], 0)
+        return Members(cell, share, by_pair)
+
+    def _pairs(self, slots: int) -> tuple[np.ndarray, np.ndarray]:
+        """Slot and cell of every pair, `[S]` each, in the order of the slots."""
+        known = self.slots() or [range(slots)] * len(self.cells())
+        pairs = sorted((slot, cell) for cell, own in enumerate(known) for slot in own)
+        return np.array([slot for slot, _ in pairs], int), np.array([cell for _, cell in pairs], int)
 
     def sums(self, outcome, rows):
         return self.total(self.decided(outcome), rows)
@@ -79,12 +92,15 @@ class RateConstraint(Constraint):
 
     def total(self, values: Array, rows: Members) -> Array:
         """Sum of `share * values` over the members of every cell, `[C]`; `values` `[n, K, E]` or `[n, K, 1]`."""
-        if rows.by_cell is not None:
-            per_slot = rows.by_cell if values.shape[-1] == rows.share.shape[-1] else rows.by_cell.sum(-2, keepdims=True)
-            parts, laid = pieces(jnp.moveaxis(values, 1, -1)), jnp.moveaxis(per_slot, 1, 0)
-            owned = [laid] if len(parts) == 1 else [laid[k : k + 1] for k in range(len(laid))]
-            pairs = zip(parts, owned, strict=False)  # alternatives without items come last
-            return sum(jnp.tensordot(part[: len(own)], own, 3, precision="highest") for part, own in pairs)
+        if rows.by_pair is not None:
+            slots = rows.share.shape[-1]
+            slot, own = self._pairs(slots)
+            if values.shape[-1] == 1:
+                sums = _product(values[..., 0], rows.by_pair)
+            else:
+                wide = values[..., slot] if not np.array_equal(slot, np.arange(slots)) else values
+                sums = jnp.sum(wide[:, : rows.by_pair.shape[1]] * rows.by_pair, (0, 1))
+            return sums @ jnp.asarray(own[:, None] == np.arange(len(self.cells())), sums.dtype)
         spare = len(self.cells())  # members of no cell land in a spare segment that is cut off
         return jax.ops.segment_sum((rows.share * values).ravel(), rows.cell.ravel(), spare + 1)[:spare]
 
@@ -110,3 +126,13 @@ class RateConstraint(Constraint):
 
     def combine(self, statistics):
         return jnp.nan_to_num(self.rates(statistics))
+
+
+def _product(values: Array, shares: Array) -> Array:
+    """sum over n and k of values `[n, K]` * shares `[n, J, S]`, `[S]`; alternatives without items come last."""
+    parts, laid = pieces(values), jnp.moveaxis(shares, 1, 0)
+    owned = [laid] if len(parts) == 1 else [laid[k : k + 1] for k in range(len(laid))]
+    products = [
+        jnp.tensordot(part[: len(own)], own, 2, precision="highest") for part, own in zip(parts, owned, strict=False)
+    ]
+    return functools.reduce(jnp.add, products)

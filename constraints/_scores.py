@@ -67,6 +67,9 @@ class ThresholdParity(Parity):
         share = jnp.broadcast_to(shares(choices, "all")[..., None], (*choices.shape, len(slots)))
         return Members(jnp.where(cell < 0, -1, slots * len(self.who.cells) + cell), share)
 
+    def slots(self):
+        return tuple((slot,) for slot in range(len(self.thresholds)) for _ in self.who.cells)
+
     def decided(self, outcome):
         above = self._above(jax.lax.stop_gradient(outcome.rewards))
         return (above > 0).astype(above.dtype)

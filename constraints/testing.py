@@ -17,6 +17,7 @@ from jax import Array
 from ._choices import Attribute, Choices, Twin, make_choices
 from ._constraint import Constraint, Statistics, add
 from ._outcome import Hard, Outcome, Reading, Soft, read
+from ._rate import RateConstraint
 
 GROUP = Attribute("group", ("a", "b", "c", "empty"))
 KIND = Attribute("kind", ("x", "y"))
@@ -185,7 +186,7 @@ def weights_count(probe: Probe) -> None:
 
 
 def statistics_add_up(probe: Probe) -> None:
-    """Statistics of two halves add up to those of the whole."""
+    """Statistics of two halves add up to those of the whole, and `slots` leaves out no member of a rate."""
     first = jnp.arange(probe.choices.shape[0]) < probe.choices.shape[0] // 2
     halves = [
         probe.look(probe.constraint, probe.rewards, probe.choices.replace(weight=probe.choices.weight * half))[2]
@@ -193,6 +194,11 @@ def statistics_add_up(probe: Probe) -> None:
     ]
     whole = probe.constraint.combine(add(*halves)) - probe.constraint.bounds()
     _same("statistics of two halves do not add up", whole, probe.violation)
+    for part in probe.constraint.parts():
+        if isinstance(part, RateConstraint):
+            rows = part.prepare(probe.choices)
+            laid, summed = (part.total(jnp.ones_like(rows.share), own) for own in (rows, rows._replace(by_pair=None)))
+            _same(f"{part.name()}: slots leaves out members", laid, summed)
 
 
 def unavailable_alternatives_are_invisible(probe: Probe) -> None:

@@ -30,7 +30,7 @@ class _State(NamedTuple):
     w: Array
     step: Array  # Newton's, from w
     promise: Array  # by how much the step lowers the loss, were it quadratic
-    count: Array
+    taken: Array
 
 
 def suits(model: models.Model, choices: Choices) -> bool:
@@ -66,8 +66,8 @@ def optimum(model: models.Model, params: Any, choices: Choices, decay: float) ->
         lengths = jnp.append(0.5 ** jnp.arange(LENGTHS), 0)
         tried = now.w + lengths[:, None] * now.step
         lowest = jnp.argmin(jax.lax.map(loss, tried))
-        moved = at(tried[lowest], now.count + 1)
+        moved = at(tried[lowest], now.taken + 1)
         return moved._replace(promise=jnp.where(lowest == LENGTHS, 0, moved.promise))
 
-    done = jax.lax.while_loop(lambda now: (now.promise > eps / 100) & (now.count < STEPS), move, at(start, 0))
+    done = jax.lax.while_loop(lambda now: (now.promise > eps / 100) & (now.taken < STEPS), move, at(start, 0))
     return unravel(done.w), unravel(jax.grad(loss)(done.w))

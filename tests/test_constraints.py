@@ -77,10 +77,16 @@ class OrderMatters(Sound):
         return members._replace(share=members.share * jnp.linspace(1, 2, choices.shape[0])[:, None, None])
 
 
+class LeavesOutASlot(Sound):
+    def slots(self):
+        return ((), *super().slots()[1:])
+
+
 MUTANTS = {  # and what the contract says of them
     ForgetsWeight: "weight 0 is seen", SumsWithoutMass: "unit of weight", LooksAtUnavailable: "no gradient",
     WrongGap: "over the bound", TwiceTheLabel: "not unique", OneLabelShort: "labels: 7", OrderMatters: "row order",
     ProxyWithoutGradient: "no gradient", UnhashedConfiguration: "retraced", NeverFree: "bound inf",
+    LeavesOutASlot: "slots leaves out members",
 }  # fmt: skip
 
 
