@@ -30,10 +30,10 @@ class Settings:
     batch: int | None = None  # choices per step; None: all of them
     microbatch: int | None = None  # choices worked on at once; None: the batch. Same result, less memory
     compute: str = "float32"  # or "bfloat16": of rewards during steps; parameters, looks and judgement stay exact
-    learning_rate: float = 0.05  # Adam, decayed to a tenth by a cosine
+    learning_rate: float = 0.03  # Adam, decayed to a tenth by a cosine
     weight_decay: float = 1e-4  # on parameters, in units of the loss: weight_decay / 2 * |params|^2
     temperature_start: float = 1.0  # of the soft decisions that the primal player differentiates, at the first step
-    temperature: float = 0.02  # and at the last; geometric in between
+    temperature: float = 0.05  # and at the last; geometric in between
     dual: str = "nupi"  # or "ascent"
     dual_data: str = "train"  # or "own": the dual player looks at the dual part, which then does not join train
     dual_rate: float = 0.03

@@ -162,8 +162,8 @@ ONE: dict[str, Any] = {"bounds": [0.1], "seeds": 1, "settings": QUICK}
 
 @pytest.mark.parametrize(("bounds", "seeds"), [([0.1], 1), (7, [5, 2])])
 def test_a_sweep_is_one_program_and_another_like_it_none(bounds, seeds):
-    def labels_turned(frame):  # other numbers, the same shapes
-        return frame.assign(chosen=1 - frame["chosen"])
+    def labels_turned(frame):  # of every second choice: other numbers, the same shapes
+        return frame.assign(chosen=np.where(frame["choice"] % 2, frame["chosen"], 1 - frame["chosen"]))
 
     sweep._kept.cache_clear()
     run, other = (

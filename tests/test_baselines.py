@@ -222,7 +222,7 @@ def test_a_penalty_of_nothing_is_the_unconstrained_member(run):
     one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], parts(data, free))
     prices = np.array([0.0, 5.0], np.float32)
     recipes = Recipe(prices, np.zeros(2, np.float32), np.zeros(2, np.float32))
-    found = baselines.train(models.Linear(), SETTINGS, own, recipes, np.array([0]), one)
+    found = baselines.train(models.Linear(), Settings(steps=400), own, recipes, np.array([0]), one)
 
     def loss(params):
         train = jax.tree.map(lambda leaf: leaf[0], one.train)
