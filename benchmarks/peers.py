@@ -134,8 +134,8 @@ def quality_jobs(case: tuple[str, str], bounds: list[float], options: argparse.N
         if name.startswith("JAX"):
             continue
         own, fits = CONTENDERS[name], []
-        for seed in range(options.splits):
-            tunings = own.tunings()[: None if seed < options.tuned_splits else 1]
+        for place in range(options.splits):
+            seed, tunings = options.first + place, own.tunings()[: None if place < options.tuned_splits else 1]
             asked = [*BELOW, *bounds] if name == "faro" else some
             fits += [{"seed": seed, "bounds": asked, "tuning": tuning} for tuning in tunings]
         job = {"contender": name, "data": case[0], "notion": case[1]}
@@ -331,6 +331,7 @@ def main() -> int:
     parser.add_argument("--notions", nargs="+", default=list(NOTIONS), choices=NOTIONS)
     parser.add_argument("--contenders", nargs="+", default=list(CONTENDERS), choices=list(CONTENDERS))
     parser.add_argument("--splits", type=int, default=10, help="paired splits of the comparison of quality")
+    parser.add_argument("--first", type=int, default=0, help="the first of them; defaults were chosen on 0 to 21")
     parser.add_argument("--points", type=int, default=3, help="bounds of the 20 at which peers are compared")
     parser.add_argument("--tuned-splits", type=int, default=1, help="of the splits, on how many peers are tuned")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="of every timed contender")

@@ -88,7 +88,9 @@ def peak(size: int, repeats: int = 5) -> float:
 def begun(game: Game, constraint, own: Data, members: int):
     """States of so many members before their first step, `[1, members, ...]`, as `Sweep.enter` gives them."""
     params = game.model.init(jax.random.key(0), own.train)
-    state = game.member(jax.random.key(0), params, constraint, own.train, jnp.ones(len(constraint.labels())))
+    d = sum(leaf.size for leaf in jax.tree.leaves(params))  # second-order steps need a curvature: any will do
+    ones = jnp.ones(len(constraint.labels()))
+    state = game.member(jax.random.key(0), params, constraint, own.train, ones, jnp.eye(d))
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (1, members, *leaf.shape)), state)
 
 
@@ -104,8 +106,9 @@ def cost(n: int, d: int, groups: int, members: int, repeats: int) -> float:
     part, attribute = made_up(n, d, groups)
     choices = choices_of(part)
     constraint, mesh = ct.demographic_parity(attribute), devices.mesh(1)
-    sweep = Sweep.of(Game(models.Linear()), mesh)
-    own = devices.place(stack([Data(choices, choices.take(slice(0, max(1, n // 5))))]), devices.on(mesh, None, "data"))
+    data = Data(choices, choices.take(slice(0, max(1, n // 5))))
+    sweep = Sweep.of(Game(models.Linear(), Game.suited(models.Linear(), Settings(), constraint, data)), mesh)
+    own = devices.place(stack([data]), devices.on(mesh, None, "data"))
     states = begun(sweep.game, constraint, jax.tree.map(lambda leaf: leaf[0], own), members)
     lanes = lanes_of(constraint, np.geomspace(0.01, 0.3, members))
     steps = sweep.rounds * sweep.game.settings.every
@@ -178,23 +181,23 @@ def faro_path(part: _contenders.Part, attribute: ct.Attribute, bound: float) -> 
     """Seconds, train loss and train gap at every look, from nothing; compiling apart."""
     constraint, mesh = ct.demographic_parity(attribute, bound), devices.mesh(1)
     choices = choices_of(part)
-    sweep = Sweep.of(Game(models.Linear()), mesh)
-    own = devices.place(
-        stack([Data(choices, choices.take(slice(0, len(part.y) // 10)))]), devices.on(mesh, None, "data")
-    )
-    lanes, seeds = lanes_of(constraint, [bound]), jnp.asarray([0])
+    data = Data(choices, choices.take(slice(0, len(part.y) // 10)))
+    sweep = Sweep.of(Game(models.Linear(), Game.suited(models.Linear(), Settings(), constraint, data)), mesh)
+    own = devices.place(stack([data]), devices.on(mesh, None, "data"))
+    lanes, asked = lanes_of(constraint, [bound]), (jnp.asarray([0]), constraint, jnp.zeros(1))
     began = time.perf_counter()
-    start = sweep.start.lower(seeds, constraint, own).compile()
-    first = jax.eval_shape(lambda: begun(sweep.game, constraint, jax.tree.map(lambda leaf: leaf[0], own), 1))
-    advance = sweep.advance.lower(first, lanes, own).compile()
+    *_, first = sweep.start.ahead(*asked, own)
+    sweep.advance.ahead(first, lanes, own)
+    for program in (sweep.start, sweep.advance):
+        program.wait()
     compiling = time.perf_counter() - began
     began, path = time.perf_counter(), []
-    *_, entered = jax.block_until_ready(start(seeds, constraint, own))
-    states, steps = sweep.enter(entered, lanes), sweep.rounds * sweep.game.settings.every
+    *_, states = jax.block_until_ready(sweep.start(*asked, own))
+    steps = sweep.rounds * sweep.game.settings.every
     begun_at = time.perf_counter() - began
     at = begun_at
     for _ in range(10):
-        states, look = jax.block_until_ready(advance(states, lanes, own))
+        states, look = jax.block_until_ready(sweep.advance(states, lanes, own))
         now = time.perf_counter() - began
         losses, gaps = np.ravel(look.loss), np.asarray(look.gap)[0, 0].max(-1)
         moments = at + (now - at) * np.arange(1, len(losses) + 1) / len(losses)

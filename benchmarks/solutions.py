@@ -20,7 +20,7 @@ import numpy as np
 import constraints as ct
 import faro
 from faro import devices, models, sweep
-from faro.judge import ASKED, View, judge
+from faro.judge import ASKED, Judge, View
 from faro.settings import CHOICES, Settings
 from faro.solutions import choose
 from faro.training import Data, Game
@@ -36,11 +36,12 @@ def play(data, constraint, views, count, settings):
     own = sweep.stack([parts(view, np.float32) for view in views])
     with jax.enable_x64(True):
         exactly = [parts(view, np.float64) for view in views]
+    settings = Game.suited(models.Linear(), settings, constraint, parts(views[0], np.float32))
     program = sweep.Sweep.of(Game(models.Linear(), settings), devices.mesh(count))
-    best, looks, entered = program.start(jnp.asarray([view.seed for view in views]), constraint, own)
+    best, looks, states = program.start(jnp.asarray([view.seed for view in views]), constraint, jnp.zeros(count), own)
     grid = [constraint.at(bound) for bound in sweep.default_bounds(float(np.mean(best.gap)), count)]
     lanes = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf, float) for leaf in leaves]), *grid)
-    states, seen = program.enter(entered, lanes), []
+    seen = []
     for _ in range(sweep.STRETCHES):
         states, look = program.advance(states, lanes, own)
         seen.append(look)
@@ -76,7 +77,8 @@ def main() -> None:
                 settings = Settings.of({**changed, "dual_data": dual_data, "solution": solution})
                 chosen = choose(models.Linear(), grid, settings, exactly, best, trace.params)
                 everyone = [constraint.at(np.inf), *grid]
-                run = judge(data, constraint, everyone, models.Linear(), settings, views, best, chosen, trace)
+                court = Judge(data, constraint, models.Linear(), settings, views)
+                run = court.frontier(everyone, best, chosen, trace)
                 table = run.table[np.isfinite(run.table["bound"])]
                 part = ASKED[dual_data]
                 table = table.assign(filled=table[f"{part}_gap"] / table["bound"], ok=table["status"] == "FEASIBLE")

@@ -17,7 +17,7 @@ from faro import devices, models
 from faro.judge import View
 from faro.notions import make_constraint
 from faro.sweep import Sweep, stack
-from faro.training import Data, Game
+from faro.training import Data, Game, Settings
 
 
 def main() -> None:
@@ -32,8 +32,7 @@ def main() -> None:
     mesh = devices.mesh(1)  # all devices on the data axis
     parts = Data(*(data.choices(view.coding, view.rows[part]) for part in ("train", "selection")))
     own = devices.place(stack([parts], mesh.shape["data"]), devices.on(mesh, None, "data"))
-    sweep = Sweep.of(Game(models.Linear()), mesh)
-    *_, entered = sweep.start(jnp.asarray([0]), constraint, own)
+    sweep = Sweep.of(Game(models.Linear(), Game.suited(models.Linear(), Settings(), constraint, parts)), mesh)
     print(f"{data.name}: {own.train.weight.shape[1]:,} choices, {sweep.rounds} rounds a call, {jax.default_backend()}")
     print(
         f"{'members':>8} {'compile s':>10} {'call s (min median max)':>26} {'s per member':>13} {'ratio to alone':>15}"
@@ -41,7 +40,7 @@ def main() -> None:
     alone = None
     for count in options.bounds:
         members = jax.vmap(constraint.at)(jnp.asarray(np.geomspace(0.01, 0.3, count), jnp.float32))
-        states = sweep.enter(entered, members)
+        *_, states = sweep.start(jnp.asarray([0]), constraint, jnp.zeros(count), own)
         began = time.perf_counter()
         jax.block_until_ready(sweep.advance(states, members, own))
         compiled = time.perf_counter() - began

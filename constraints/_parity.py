@@ -55,7 +55,7 @@ class Parity(RateConstraint):
         low = jnp.where(empty, jnp.inf, rates).min(-1)
         high = jnp.where(empty, -jnp.inf, rates).max(-1)
         some = ~empty.all(-1)
-        return jnp.nan_to_num(rates), empty, jnp.where(some, low, 0), jnp.where(some, high, 0)
+        return jnp.where(empty, 0, rates), empty, jnp.where(some, low, 0), jnp.where(some, high, 0)
 
     def combine(self, statistics):
         rates, empty, low, high = self._tables(statistics)

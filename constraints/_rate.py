@@ -88,21 +88,28 @@ class RateConstraint(Constraint):
         return self.total(self.decided(outcome), rows)
 
     def masses(self, rows):
+        if rows.by_pair is not None:
+            return self._by_cell(jnp.sum(rows.by_pair, (0, 1)), rows)
         return self.total(jnp.ones_like(rows.share), rows)
 
     def total(self, values: Array, rows: Members) -> Array:
         """Sum of `share * values` over the members of every cell, `[C]`; `values` `[n, K, E]` or `[n, K, 1]`."""
         if rows.by_pair is not None:
             slots = rows.share.shape[-1]
-            slot, own = self._pairs(slots)
+            slot, _ = self._pairs(slots)
             if values.shape[-1] == 1:
                 sums = _product(values[..., 0], rows.by_pair)
             else:
                 wide = values[..., slot] if not np.array_equal(slot, np.arange(slots)) else values
                 sums = jnp.sum(wide[:, : rows.by_pair.shape[1]] * rows.by_pair, (0, 1))
-            return sums @ jnp.asarray(own[:, None] == np.arange(len(self.cells())), sums.dtype)
+            return self._by_cell(sums, rows)
         spare = len(self.cells())  # members of no cell land in a spare segment that is cut off
         return jax.ops.segment_sum((rows.share * values).ravel(), rows.cell.ravel(), spare + 1)[:spare]
+
+    def _by_cell(self, sums: Array, rows: Members) -> Array:
+        """Sums by pair of a slot and a cell, `[S]`, added up by cell, `[C]`."""
+        _, own = self._pairs(rows.share.shape[-1])
+        return sums @ jnp.asarray(own[:, None] == np.arange(len(self.cells())), sums.dtype)
 
     def evidence(self):
         return "scores" if self.affine() is None else "counts"

@@ -33,12 +33,16 @@ class Keeper:
             write_json(key, fingerprint)
         devices.together("checkpoints")
 
+    def stored(self, name: str) -> bool:
+        """Whether the result of this step is there already."""
+        return self.folder is not None and (self.folder / name).exists()
+
     def once(self, name: str, program: Any, args: tuple, sharding: Any = None) -> Any:
-        """The stored result of this step, on devices as `sharding` says; or that of the jitted `program(*args)`, which
-        is stored before it is returned."""
+        """The stored result of this step, on devices as `sharding` says (a list: one for each of several results); or
+        that of the jitted `program(*args)`, which is stored before it is returned."""
         if self.folder is None:
             return program(*args)
-        if (self.folder / name).exists():  # orbax writes elsewhere and renames: what exists is whole
+        if self.stored(name):  # orbax writes elsewhere and renames: what exists is whole
             self.resumed.append(name)
             return self._read(name, program.eval_shape(*args), sharding)
         result = program(*args)
@@ -80,7 +84,13 @@ class Keeper:
         assert self.folder is not None
         leaves = jax.tree.leaves(shapes)
         plain = [jax.eval_shape(_plain, leaf) for leaf in leaves]
-        placed = {str(i): jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=sharding) for i, p in enumerate(plain)}
+        places = [sharding] * len(leaves)
+        if isinstance(sharding, list):
+            places = [place for place, own in zip(sharding, shapes, strict=True) for _ in jax.tree.leaves(own)]
+        placed = {
+            str(i): jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=place)
+            for i, (p, place) in enumerate(zip(plain, places, strict=True))
+        }
         with ocp.StandardCheckpointer() as store:
             stored = store.restore(self.folder / name, placed)
         return jax.tree.unflatten(jax.tree.structure(shapes), [_like(stored[str(i)], p) for i, p in enumerate(leaves)])

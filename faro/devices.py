@@ -15,6 +15,7 @@ import os
 import platform
 import re
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -97,14 +98,59 @@ def on(mesh: Mesh, *axes: str | None) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*axes))
 
 
+class Program:
+    """A function compiled for a mesh. Called, it compiles for the shapes that it is given, once; `ahead` compiles for
+    shapes to come on another thread, while this one traces the next program or prepares data."""
+
+    def __init__(self, jitted: Any):
+        self.jitted = jitted
+        self.begun: dict[Any, Future] = {}
+        self.shapes: dict[Any, Any] = {}
+
+    def ahead(self, *args: Any) -> Any:
+        """Trace for these arguments, or shapes of them, and begin to compile; the shapes of what the program returns.
+        Several processes compile in step, when they call."""
+        key = self._key(args)
+        if key not in self.shapes:
+            traced = self.jitted.trace(*args)
+            self.shapes[key] = traced.out_info
+            if jax.process_count() == 1:
+                self.begun[key] = _compilers().submit(traced.lower().compile)
+        return self.shapes[key]
+
+    def __call__(self, *args: Any) -> Any:
+        begun = self.begun.get(self._key(args))
+        return self.jitted(*args) if begun is None else begun.result()(*args)
+
+    def wait(self) -> None:
+        """Until everything that was begun is compiled."""
+        for begun in self.begun.values():
+            begun.result()
+
+    def eval_shape(self, *args: Any) -> Any:
+        """The shapes of what the program returns."""
+        return self.jitted.eval_shape(*args)
+
+    @staticmethod
+    def _key(args: tuple) -> Any:
+        leaves, structure = jax.tree.flatten(args)
+        return structure, tuple((np.shape(leaf), getattr(leaf, "dtype", type(leaf))) for leaf in leaves)
+
+
+@functools.cache
+def _compilers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="compile")
+
+
 def compiled(
     mesh: Mesh,
     function: Callable[..., Any],
     inputs: Sequence[tuple],
-    output: tuple,
+    output: tuple | list[tuple],
     options: dict[str, Any] | None = None,
-) -> Callable[..., Any]:
-    """`function`, compiled for the mesh: the leading axes of every input and of the output are placed as in `on`."""
+) -> Program:
+    """`function`, compiled for the mesh: the leading axes of every input and of the output are placed as in `on`; a
+    list of outputs is placed one by one."""
 
     @functools.wraps(function)
     def partitioned(*args):
@@ -112,7 +158,8 @@ def compiled(
             return function(*args)
 
     places = tuple(on(mesh, *axes) for axes in inputs)
-    return jax.jit(partitioned, in_shardings=places, out_shardings=on(mesh, *output), compiler_options=options)
+    returned: Any = tuple(on(mesh, *axes) for axes in output) if isinstance(output, list) else on(mesh, *output)
+    return Program(jax.jit(partitioned, in_shardings=places, out_shardings=returned, compiler_options=options))
 
 
 @functools.cache

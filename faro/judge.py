@@ -10,7 +10,6 @@ import dataclasses
 import functools
 import json
 import platform
-from collections.abc import Callable
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from jax import Array
 import constraints as ct
 from constraints import Choices, Constraint, RateConstraint
 
-from . import metrics, models
+from . import devices, metrics, models
 from .data import Coding, Dataset, write_units
 from .errors import DataError
 from .files import replacing, write_json
@@ -137,23 +136,65 @@ def _exact(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def judge(
-    data, constraint, constraints, model, settings, views, best: Best, solution: Solution, trace: Look
-) -> Frontier:
+class Judge:
     """Every member's figures in float64 from its saved parameters, its status, and who is not dominated."""
-    figures = {}
-    parts = PARTS[settings.dual_data]
-    population: Any = None if data.population is None else data.population.dataset()
-    with jax.enable_x64(True):
-        doubled = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
-        largest = max(len(rows) for view in views for rows in view.rows.values())  # one shape, one compilation
-        for part in [*parts, *(["population"] if population else [])]:
-            for s, view in enumerate(views):
-                own, rows = (data, view.rows[part]) if part in parts else (population, None)
-                choices = own.choices(view.coding, rows, twins=constraint.twins(), dtype=np.float64).pad(largest)
+
+    def __init__(
+        self, data: Dataset, constraint: Constraint, model: models.Model, settings: Settings, views: list[View]
+    ):
+        self.data, self.constraint, self.model, self.settings, self.views = data, constraint, model, settings, views
+        population = None if data.population is None else data.population.dataset()
+        with jax.enable_x64(True):
+            self.doubled = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
+            seeds = [_everybody(data, view, population, constraint.twins()) for view in views]
+        largest = max(choices.shape[0] for choices, _ in seeds)  # one shape, one compilation
+        self.everybody = [(choices.pad(largest), of_part) for choices, of_part in seeds]
+        self.program = _program(model, seeds[0][0].shape[1])
+
+    def ahead(self) -> None:
+        """Begin to compile what judges a member of one atom."""
+        choices, of_part = self.everybody[0]
+
+        def member(choices):
+            params = self.model.init(jax.random.key(0), choices)
+            params = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), np.float64), params)
+            return Solution(params, jnp.ones(1, np.float64))  # type: ignore[arg-type]
+
+        with jax.enable_x64(True):
+            atom = jax.eval_shape(member, choices)
+            self.program.ahead(self.doubled, atom, choices, np.zeros((len(of_part), choices.shape[0])))
+
+    def figures(self, solution: Solution) -> dict[tuple[str, int], dict[str, np.ndarray]]:
+        """By part and seed, figures of all members `[members, ...]`."""
+        found = {}
+        with jax.enable_x64(True):
+            for s, (choices, of_part) in enumerate(self.everybody):
                 members = jax.tree.map(lambda leaf, s=s: np.asarray(leaf[s], np.float64), solution)
-                program = _judge(model, choices.shape[1])
-                figures[part, s] = jax.tree.map(np.asarray, program(doubled, members, choices))
+                for part, own in _figures(self.program, self.doubled, members, choices, of_part).items():
+                    found[part, s] = own
+        return found
+
+    def frontier(self, constraints: list[Constraint], best: Best, solution: Solution, trace: Look) -> Frontier:
+        """The finished sweep; `constraints` are those of its members."""
+        figures = self.figures(solution)
+        return _frontier(
+            self.data,
+            self.constraint,
+            constraints,
+            self.model,
+            self.settings,
+            self.views,
+            best,
+            solution,
+            trace,
+            figures,
+        )
+
+
+def _frontier(
+    data, constraint, constraints, model, settings, views, best: Best, solution: Solution, trace: Look, figures
+) -> Frontier:
+    parts, population = PARTS[settings.dual_data], data.population
     names = [part.name() for part in constraint.parts()]
     knows = population is not None and data.population.constraint == constraint.name()
     cells = [
@@ -223,36 +264,78 @@ def judge(
     return Frontier(table, trained, {"step": step, **traces}, manifest)
 
 
+def _everybody(data: Dataset, view: View, population: Any, twins) -> tuple[Choices, dict[str, slice]]:
+    """The choices of all parts of a seed one after another, and where each part is among them."""
+    coded = data.choices(view.coding, np.concatenate(list(view.rows.values())), twins=twins, dtype=np.float64)
+    sizes = {part: len(rows) for part, rows in view.rows.items()}
+    if population is not None:
+        whole = population.choices(view.coding, None, twins=twins, dtype=np.float64)
+        coded = jax.tree.map(lambda *leaves: np.concatenate(leaves), coded, whole)
+        sizes["population"] = whole.shape[0]
+    ends = np.cumsum(list(sizes.values())).tolist()
+    return coded, {part: slice(end - size, end) for (part, size), end in zip(sizes.items(), ends, strict=True)}
+
+
+def _figures(
+    program: devices.Program, constraint: Constraint, members: Solution, choices: Choices, of_part: dict[str, slice]
+) -> dict[str, dict[str, np.ndarray]]:
+    """By part, figures of all members of a seed `[members, ...]`, in expectation over the draw of an atom; one member
+    at a time, so memory does not grow with the sweep."""
+    weights = np.zeros((len(of_part), choices.shape[0]))
+    for row, own in zip(weights, of_part.values(), strict=True):
+        row[own] = choices.weight[own]
+    weight, total = np.asarray(choices.weight), np.maximum(weights.sum(1), np.finfo(float).tiny)
+    choices, weights = jax.device_put((choices, weights))
+    judged = [
+        program(constraint, jax.tree.map(lambda leaf, m=m: leaf[m], members), choices, weights)
+        for m in range(len(members.weights))
+    ]
+    found: list[list[dict[str, Any]]] = [[] for _ in of_part]
+    for m, seen in enumerate(jax.tree.map(np.asarray, own) for own in judged):
+        sums, measured, (confidence, label) = seen
+        for p, own in enumerate(of_part.values()):
+            atoms = zip(members.weights[m], confidence, label, strict=True)
+            errors = [share * metrics.ece(sure[own], said[own], weight[own]) for share, sure, said in atoms if share]
+            found[p].append(
+                {name: value[p] / total[p] for name, value in sums.items()}
+                | {name: value[p] for name, value in measured.items()}
+                | {"n": np.sum(weight[own] > 0), "ece": np.sum(errors)}
+            )
+    return {
+        part: jax.tree.map(lambda *leaves: np.stack(leaves), *own) for part, own in zip(of_part, found, strict=True)
+    }
+
+
 @functools.lru_cache(maxsize=16)
-def _judge(model: models.Model, alternatives: int) -> Callable[..., Any]:
-    return jax.jit(functools.partial(_figures, model), compiler_options=models.options(model, alternatives))
+def _program(model: models.Model, alternatives: int) -> devices.Program:
+    how = models.options(model, alternatives, models.FEW)  # it runs once a member
+    return devices.Program(jax.jit(functools.partial(_of_member, model), compiler_options=how))
 
 
-def _figures(model: models.Model, constraint: Constraint, members: Solution, choices: Choices) -> dict[str, Array]:
-    """Figures of all members of a seed on one part, in expectation over the draw of an atom; one member at a time, so
-    memory does not grow with the sweep."""
+def _of_member(model: models.Model, constraint: Constraint, member: Solution, choices: Choices, weights: Array) -> Any:
+    """Of one member, on parts with weights `[P, n]`: weighted sums `[P]`, gaps and rates `[P, ...]`, and of every atom
+    what `ece` needs `[A, n]`."""
 
     def of_atom(params):
         hard = outcome(model, params, choices, ct.Hard(), constraint.twins())
-        return constraint.statistics(hard, choices), {
-            "accuracy": metrics.accuracy(hard.rewards, choices),
-            "nll": metrics.nll(hard.rewards, choices),
-            "ece": metrics.ece(hard.rewards, choices),
-            "ties": metrics.ties(hard.rewards, choices),
+        each = {
+            "accuracy": jnp.sum(choices.chosen * hard.decisions, -1),
+            "nll": metrics.log_losses(hard.rewards, choices),
+            "ties": metrics.tied(hard.rewards, choices),
         }
+        sums = {name: weights @ jnp.asarray(value, weights.dtype) for name, value in each.items()}
+        statistics = jax.vmap(lambda own: constraint.statistics(hard, choices.replace(weight=own)))(weights)
+        return (sums, statistics), metrics.top_label(hard.rewards, choices)
 
-    def of_member(own: Solution):
-        seen = jax.lax.map(of_atom, own.params)
-        statistics, figures = jax.tree.map(lambda leaf: jnp.tensordot(own.weights, leaf, 1), seen)
-        pieces = zip(constraint.parts(), ct.pieces(constraint, statistics), strict=True)
+    seen, tops = jax.lax.map(of_atom, member.params)
+    sums, statistics = jax.tree.map(lambda leaf: jnp.tensordot(member.weights, leaf, 1), seen)
+
+    def measured(own):
+        pieces = zip(constraint.parts(), ct.pieces(constraint, own), strict=True)
         rates = [part.rates(piece) for part, piece in pieces if isinstance(part, RateConstraint)]
-        return figures | {
-            "n": jnp.sum(choices.weight > 0),
-            "gap": constraint.gap(statistics),
-            "rates": jnp.concatenate([jnp.zeros(0), *rates]),
-        }
+        return {"gap": constraint.gap(own), "rates": jnp.concatenate([jnp.zeros(0), *rates])}
 
-    return jax.lax.map(of_member, members)
+    return sums, jax.vmap(measured)(statistics), tops
 
 
 def status_of(train: dict[str, Any], bounds: list[float], finite: bool, settings: Settings) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
 
 from constraints import Choices, Hard, log_softmax, log_softmax_pieces, read
@@ -27,7 +27,7 @@ def _mean(values: Array, choices: Choices) -> Array:
     return weighted(values, choices) / jnp.sum(choices.weight)
 
 
-def nll(rewards: Array, choices: Choices) -> Array:
+def nll(rewards: Array | list[Array], choices: Choices) -> Array:
     """Mean negative log-likelihood, in nats."""
     return _mean(log_losses(rewards, choices), choices)
 
@@ -53,19 +53,34 @@ def ties(rewards: Array, choices: Choices) -> Array:
     return _mean(tied(rewards, choices), choices)
 
 
-def ece(rewards: Array, choices: Choices) -> Array:
-    """Top-label expected calibration error, in [0, 1]: 15 bins of equal mass in the confidence.
+def spread(rewards: Array | list[Array], choices: Choices) -> Array:
+    """Twice the standard deviation of the rewards within a choice, over all choices: of pairs, the root mean square of
+    the difference. At least 1e-6, so that it can be a unit."""
+    there = pieces(choices.available)
+    own = [jnp.where(here, part, 0) for part, here in zip(pieces(rewards), there, strict=True)]
+    count = jnp.maximum(total(there), 1)
+    mean = total(own) / count
+    squares = total([jnp.where(here, (part - mean) ** 2, 0) for part, here in zip(own, there, strict=True)])
+    return jnp.maximum(2 * jnp.sqrt(_mean(squares / count, choices)), 1e-6)
 
-    sum over bins of |sum_i w_i (confidence_i - label share of the predicted alternative_i)| / sum_i w_i.
-    Source: Guo et al. ICML 2017, with equal-mass bins (Nguyen & O'Connor 2015).
-    """
+
+def top_label(rewards: Array, choices: Choices) -> tuple[Array, Array]:
+    """Of the alternative that is most probable, its probability and its label, `[n]` each."""
     probabilities = jnp.exp(log_softmax(rewards, choices.available))
     top = jnp.argmax(jnp.where(choices.available, probabilities, -1), axis=-1)[:, None]
-    confidence = jnp.take_along_axis(probabilities, top, -1)[:, 0]
-    correct = jnp.take_along_axis(choices.chosen, top, -1)[:, 0]
-    order = jnp.argsort(confidence)
-    weight = choices.weight[order]
-    position = (jnp.cumsum(weight) - weight / 2) / jnp.sum(weight)
-    bins = jnp.clip((position * ECE_BINS).astype(int), 0, ECE_BINS - 1)
-    errors = jax.ops.segment_sum(weight * (confidence - correct)[order], bins, ECE_BINS)
-    return jnp.sum(jnp.abs(errors)) / jnp.sum(weight)
+    return jnp.take_along_axis(probabilities, top, -1)[:, 0], jnp.take_along_axis(choices.chosen, top, -1)[:, 0]
+
+
+def ece(confidence: np.ndarray, label: np.ndarray, weight: np.ndarray) -> float:
+    """Top-label expected calibration error, in [0, 1]: 15 bins of equal mass in the confidence.
+
+    sum over bins of |sum_i w_i (confidence_i - label_i)| / sum_i w_i, of `top_label`. On the host, where sorting is
+    five times as fast as in a program on a CPU.
+    Source: Guo et al. ICML 2017, with equal-mass bins (Nguyen & O'Connor 2015).
+    """
+    order = np.argsort(confidence, kind="stable")
+    weight = weight[order]
+    position = (np.cumsum(weight) - weight / 2) / np.sum(weight)
+    bins = np.clip(np.nan_to_num(position * ECE_BINS).astype(int), 0, ECE_BINS - 1)
+    errors = np.bincount(bins, weight * (confidence - label)[order], ECE_BINS)
+    return float(np.sum(np.abs(errors)) / np.sum(weight))

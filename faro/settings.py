@@ -9,13 +9,19 @@ from typing import Any
 
 from .errors import UsageError
 
+PRIMAL: dict[str, dict[str, Any]] = {  # defaults that depend on the primal player
+    "newton": {"steps": 100, "temperature": 0.7},
+    "adam": {"steps": 600, "temperature": 0.05},
+}
 CHOICES = {
     "solver": ("game", "exact"),
     "solution": ("best", "last", "average", "mixture"),
+    "primal": tuple(PRIMAL),
     "dual": ("nupi", "ascent"),
     "dual_data": ("train", "own"),
     "compute": ("float32", "bfloat16"),
 }
+WHOLE = ("steps", "batch", "microbatch")
 POSITIVE = ("temperature_start", "temperature", "learning_rate", "cap")
 
 
@@ -25,7 +31,8 @@ class Settings:
 
     solver: str = "game"  # or "exact": the path of a linear model, see docs/exact.md; then only weight_decay matters
     solution: str = "best"  # what is returned, see faro/solutions.py; "average" and "mixture" are randomised models
-    steps: int = 600  # of each stage
+    primal: str | None = None  # "newton" or "adam"; None: newton for a narrow linear model that sees all of train
+    steps: Any = None  # int, of each stage; None: 100 of newton, 600 of adam
     every: int = 1  # steps between two looks at the whole train and selection parts
     batch: int | None = None  # choices per step; None: all of them
     microbatch: int | None = None  # choices worked on at once; None: the batch. Same result, less memory
@@ -33,7 +40,7 @@ class Settings:
     learning_rate: float = 0.03  # Adam, decayed to a tenth by a cosine
     weight_decay: float = 1e-4  # on parameters, in units of the loss: weight_decay / 2 * |params|^2
     temperature_start: float = 1.0  # of the soft decisions that the primal player differentiates, at the first step
-    temperature: float = 0.05  # and at the last; geometric in between
+    temperature: Any = None  # float, and at the last, geometric in between; None: .7 of newton, .05 of adam
     dual: str = "nupi"  # or "ascent"
     dual_data: str = "train"  # or "own": the dual player looks at the dual part, which then does not join train
     dual_rate: float = 0.03
@@ -45,8 +52,14 @@ class Settings:
 
     @property
     def rounds(self) -> int:
-        """Looks per stage."""
+        """Looks per stage, of settings that are `filled`."""
         return self.steps // self.every
+
+    def filled(self, primal: str = "adam") -> Settings:
+        """With this primal player, unless one is named, and what is left open as suits it."""
+        own = self.primal or primal
+        open_ = {name: value for name, value in PRIMAL[own].items() if getattr(self, name) is None}
+        return dataclasses.replace(self, primal=own, **open_)
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Settings:
@@ -57,7 +70,7 @@ class Settings:
                 raise UsageError(f"unknown setting {name!r} (known: {', '.join(fields)})")
             _check(name, value, fields[name].default)
         settings = cls(**values)
-        if settings.every > settings.steps:
+        if settings.steps is not None and settings.every > settings.steps:
             raise UsageError(f"every ({settings.every}) must not exceed steps ({settings.steps})")
         if settings.batch and settings.microbatch and settings.batch % settings.microbatch:
             raise UsageError(
@@ -71,14 +84,14 @@ class Settings:
 
 
 def _check(name: str, value: Any, default: Any) -> None:
+    if value is None and default is None:
+        return
     if name in CHOICES:
         if value not in CHOICES[name]:
             raise UsageError(f"{name}: expected one of {', '.join(CHOICES[name])}, got {value!r}")
         return
-    if value is None and default is None:
-        return
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    whole = isinstance(default, int) or default is None
+    whole = isinstance(default, int) or name in WHOLE
     wrong = not number or value < 0 or (name in POSITIVE and value <= 0)
     if wrong or (whole and (value != int(value) or value < 1)):
         raise UsageError(f"{name}: expected a {'whole ' if whole else ''}number above 0, got {value!r}")

@@ -86,7 +86,7 @@ def train(
     stream cannot have.
     """
     check_bounds([float(part.bound) for part in constraint.parts()])
-    settings = settings or Settings()
+    settings = (settings or Settings()).filled()
     if settings.dual_data != "train":
         raise UsageError(f"dual_data: a stream has train shards only, got {settings.dual_data!r}; leave it out")
     if not len(shards):

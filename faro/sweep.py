@@ -32,7 +32,7 @@ from . import devices, models
 from .checkpoint import Keeper
 from .data import Dataset
 from .errors import DataError, UsageError
-from .judge import Frontier, View, judge
+from .judge import Frontier, Judge, View
 from .solutions import choose
 from .trained import TrainedModel
 from .training import Best, Data, Game, Look, Member, Settings
@@ -54,7 +54,8 @@ class Sweep:
     """
 
     def __init__(self, game: Game, mesh: Mesh, memory: int | None = None, alternatives: int = 0):
-        steps, once = models.options(game.model, alternatives), models.options(game.model, alternatives, game.rows)
+        steps = models.options(game.model, alternatives)
+        once = models.options(game.model, alternatives, 0 if game.second_order else game.rows)  # there: a few products
         self.game = game
         self.mesh = mesh
         self.memory = memory or devices.memory()
@@ -62,8 +63,7 @@ class Sweep:
         self.keep = game.settings.solution != "best"
         self.traced = {"start": 0, "advance": 0}
         lanes, members, choices = (devices.SWEEP,), (None, devices.SWEEP), (None, devices.DATA)
-        self.start = devices.compiled(mesh, self._start, [(), (), choices], (), once)
-        self.enter = devices.compiled(mesh, self._enter, [(), lanes], members)
+        self.start = devices.compiled(mesh, self._start, [(), (), lanes, choices], [(), (), members], once)
         self.advance = devices.compiled(mesh, self._advance, [members, lanes, choices], members, steps)
 
     @classmethod
@@ -95,25 +95,29 @@ class Sweep:
         fits = [size for size in range(1, dealt + 1) if dealt % size == 0 and size * one <= room]
         return seeds * dealt * one <= room, max(fits)
 
-    def _start(self, seeds: Array, constraint: Constraint, data: Data) -> tuple[Best, Look, Member]:
-        """Of every seed: what its unconstrained member returns, its looks, and the member that begins the game."""
+    def _start(self, seeds: Array, constraint: Constraint, lanes: Array, data: Data) -> tuple[Best, Look, Member]:
+        """Of every seed: what its unconstrained member returns, its looks, and the members that begin the game, one for
+        each of the lanes."""
         self.traced["start"] += 1
 
         def of_seed(seed, own):
             pilot, looks = self.game.start(jax.random.key(seed), constraint, own, self.rounds * STRETCHES)
-            return pilot.best, looks, self.game.enter(pilot, constraint, own)
+            entered = self.game.enter(pilot, constraint, own)
+            return pilot.best, looks, jax.vmap(lambda _: entered)(lanes)
 
         return self._each_seed(of_seed, (seeds, data))
+
+    def ahead(self, seeds: Any, constraint: Constraint, lanes: Any, data: Data) -> None:
+        """Begin to compile both programs for arguments of these shapes."""
+        *_, states = self.start.ahead(seeds, constraint, lanes, data)
+        members = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*lanes.shape, *leaf.shape), leaf.dtype), constraint)
+        self.advance.ahead(states, members, data)
 
     def _each_seed(self, of_seed: Callable[..., Any], own: Any, side_by_side: bool = True) -> Any:
         """`of_seed` of every seed. On a CPU one after another: its products are slower with an axis of seeds."""
         if side_by_side and jax.default_backend() != "cpu":
             return jax.vmap(of_seed)(*own)
         return jax.lax.map(lambda one: of_seed(*one), own)
-
-    def _enter(self, entered: Member, members: Constraint) -> Member:
-        """One of them for every constraint of the grid."""
-        return jax.vmap(lambda own: jax.vmap(lambda _: own)(members))(entered)
 
     def _advance(self, states: Member, members: Constraint, data: Data) -> tuple[Member, Look]:
         self.traced["advance"] += 1
@@ -315,20 +319,23 @@ class _Run:
                 notes += [note] if note not in notes else []
         keeper = Keeper(None if folder is None else folder / ".progress", f"{self.fingerprint} {self.mesh.shape}")
         rows = max(own.train.shape[0] for own in members)
+        if self.settings.solver == "game":
+            self.settings = Game.suited(self.model, self.settings, self.constraint, members[0])
         game, alternatives = Game(self.model, self.settings, rows), members[0].train.shape[1]
         sweep = Sweep.of(game, self.mesh, self.memory, alternatives)
         before = dict(sweep.traced)
+        court = Judge(self.data, self.constraint, self.model, self.settings, views)
         if self.settings.solver == "exact":
             constraints, best, trace = self._solve(views, progress)
         else:
             stacked = stack(members, math.lcm(self.mesh.shape[devices.DATA], self.settings.microbatch or 1))
-            constraints, best, trace = self._play(sweep, stacked, keeper, progress)
+            constraints, best, trace = self._play(sweep, stacked, keeper, progress, court)
         everyone = [self.constraint.at(UNCONSTRAINED), *constraints]
         mixes = self.settings.solution == "mixture"
         solution = choose(
             self.model, constraints, self.settings, self._exactly(views) if mixes else [], best, trace.params
         )
-        run = judge(self.data, self.constraint, everyone, self.model, self.settings, views, best, solution, trace)
+        run = court.frontier(everyone, best, solution, trace)
         run.manifest.update(
             notes=notes,
             command=command,
@@ -366,7 +373,9 @@ class _Run:
                 for view in views
             ]
 
-    def _play(self, sweep: Sweep, data: Data, keeper: Keeper, progress: Progress) -> tuple[list[Constraint], Any, Any]:
+    def _play(
+        self, sweep: Sweep, data: Data, keeper: Keeper, progress: Progress, court: Judge
+    ) -> tuple[list[Constraint], Any, Any]:
         """Train everybody: the constraints of the grid, and `Best` and `Look` as numpy, `[seeds, 1 + bounds, ...]`, the
         unconstrained members first."""
         progress(0, STRETCHES + 2)
@@ -375,14 +384,19 @@ class _Run:
         seeds = devices.place(np.asarray(self.seeds), whole)
         real = jnp.result_type(float)
         lowest = jax.tree.map(lambda leaf: np.asarray(leaf, real), self.constraint)
-        *pilots, entered = keeper.once("start", sweep.start, (seeds, lowest, data), whole)
+        asked = len(self.grid(1.0))
+        spare = -asked % self.mesh.shape[devices.SWEEP]  # every device has the same number of members
+        blank = devices.place(np.zeros(asked + spare, real), devices.on(self.mesh, devices.SWEEP))
+        begin = (seeds, lowest, blank, data)
+        if not keeper.stored("start"):
+            sweep.ahead(*begin)
+        court.ahead()
+        *pilots, states = keeper.once("start", sweep.start, begin, [whole, whole, members])
         pilot_best, pilot_looks = devices.fetch(pilots)
         constraints = self.grid(float(np.max(pilot_best.gap, -1).mean()))
-        spare = -len(constraints) % self.mesh.shape[devices.SWEEP]  # every device has the same number of members
         padded = [*constraints, *[constraints[-1]] * spare]
         lanes = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf, real) for leaf in leaves]), *padded)
         lanes = devices.place(lanes, devices.on(self.mesh, devices.SWEEP))
-        states: Any = sweep.enter(entered, lanes)
         looks = []
         for stretch in range(STRETCHES):
             progress(stretch + 1, STRETCHES + 2)

@@ -1,7 +1,8 @@
 """Training one member of a sweep: the two-player game on choices, and which of its iterates is returned.
 
 A member is trained in two stages: `start` finds the unconstrained optimum, from which every bound of the sweep begins;
-`advance` plays rounds of the constrained game. A round is one look at the whole train and selection parts and `every`
+`advance` plays rounds of the constrained game, with Adam as the primal player, or second-order steps where a model is
+linear (`Game.suited`). A round is one look at the whole train and selection parts and `every`
 steps from there; where a step sees all of train anyway, the look shares its pass. What is returned is chosen, not
 last: among the looks whose hard train gap is within the bound and where at most `max_ties` of the choices are decided
 by a tie, the one with the lowest selection loss. Everything here is pure and
@@ -22,6 +23,7 @@ from jax.extend.core import jaxprs_in_params
 from constraints import Choices, Constraint, Hard, Outcome, Reading, Soft, Statistics, read, record
 
 from . import devices, lagrangian, metrics, models, newton
+from .errors import UsageError
 from .lagrangian import KKT
 from .settings import Settings as Settings
 
@@ -29,6 +31,9 @@ PROBES = 16  # random signs that estimate the norm of a constraint's gradients
 USUAL = 0.6  # a norm at which the dual rates are what the settings say
 STEEPEST = 30.0  # no row's multiplier is scaled by more than this
 DECISIONS = 6  # arrays `[n, K]` between rewards and sums
+SETTLED = 0.7  # of second-order steps after which the temperature falls no more
+LENGTH = 0.5  # of the first second-order step, as a share of what it solves for; falls to 0.3 of that by a cosine
+FEW_SUMS = 8  # numbers that a constraint sums up; with more of them slopes cost more than the steps that they save
 ROUNDING = 1e-4  # a candidate is within the bound by this share of it, so that float64 agrees with float32
 
 
@@ -142,23 +147,60 @@ class Game:
     rows: int | None = None
     shards: int = 1
 
+    def __post_init__(self):
+        object.__setattr__(self, "settings", self.settings.filled())
+
+    @classmethod
+    def suited(cls, model: models.Model, settings: Settings, constraint: Constraint, data: Data) -> Settings:
+        """The settings filled for the primal player that suits: second-order steps for a narrow linear model that sees
+        all of train at every step, under a constraint of few sums; else Adam. Only shapes are read.
+
+        `UsageError` if newton is asked for where it does not suit.
+        """
+
+        def sums(choices):
+            own, params = model.prepare(choices), model.init(jax.random.key(0), choices)
+            return constraint.proxy_sums(
+                outcome(model, params, own, Hard(), constraint.twins()), constraint.prepare(own)
+            )
+
+        n = data.train.shape[0]
+        whole = min(settings.batch or n, settings.microbatch or n) >= n and settings.compute == "float32"
+        fits = (
+            settings.primal != "adam"
+            and whole
+            and newton.suits(model, jax.eval_shape(model.prepare, data.train))
+            and sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(sums, data.train))) <= FEW_SUMS
+        )
+        if settings.primal == "newton" and not fits:
+            raise UsageError(
+                f"primal = newton: expected a linear model of at most {newton.WIDEST} features, a constraint of at "
+                f"most {FEW_SUMS} sums, float32, and neither batch nor microbatch; leave primal out, or say adam"
+            )
+        return settings.filled("newton" if fits else "adam")
+
+    @property
+    def second_order(self) -> bool:
+        """Whether the primal player takes second-order steps."""
+        return self.settings.primal == "newton"
+
     def start(self, key: Array, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
         """A member at the unconstrained optimum, and the looks on the way; the multipliers never move. A linear model
         is there at once, and every look is the same."""
         unconstrained = constraint.at(jnp.inf)
         init_key, key = jax.random.split(key)
         params = self.model.init(init_key, data.train)
-        member = self.member(key, params, unconstrained, data.train, jnp.ones(len(constraint.labels())))
-        train = self.prepared(unconstrained, data.train)
+        train, ones = self.prepared(unconstrained, data.train), jnp.ones(len(constraint.labels()))
         if not (newton.suits(self.model, train.choices) and self._sees_all(train)):
+            member = self.member(key, params, unconstrained, data.train, ones)
             return self.advance(member, unconstrained, data, rounds)
-        params, gradient = newton.optimum(self.model, params, train.choices, self.settings.weight_decay)
+        params, gradient, inverse = newton.optimum(self.model, params, train.choices, self.settings.weight_decay)
+        member = self.member(key, params, unconstrained, data.train, ones, inverse)
         asked = train if data.dual is None else self.prepared(unconstrained, data.dual)
         tally = self.tally(params, unconstrained, train)
         hard = tally.hard if data.dual is None else self.tally(params, unconstrained, asked).hard
         nothing = jnp.zeros_like(tally.loss)
         step = Step(KKT(lagrangian.largest(gradient), nothing, nothing), jnp.asarray(False), None, None)
-        member = member._replace(game=member.game._replace(params=params))
         held, selection = Statistics(hard, asked.masses), self.model.prepare(data.selection)
         best, look = self.look(member, step, unconstrained, tally, train.weight, held, selection)
         looks = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rounds, *leaf.shape)), look)
@@ -166,18 +208,24 @@ class Game:
 
     def enter(self, pilot: Member, constraint: Constraint, data: Data) -> Member:
         """A member that begins the constrained game where `pilot`, the unconstrained member, ended."""
-        scale = self.scale(pilot.best.params, constraint, data.train)
-        return self.member(pilot.key, pilot.best.params, constraint, data.train, scale)
+        params, train = pilot.best.params, data.train
+        if self.second_order:
+            return self.member(pilot.key, params, constraint, train, pilot.scale, pilot.game.primal.inverse)
+        return self.member(pilot.key, params, constraint, train, self.scale(params, constraint, train))
 
-    def member(self, key: Array, params: Any, constraint: Constraint, choices: Choices, scale: Array) -> Member:
-        """A member before its first step; only shapes of `choices` are read."""
+    def member(
+        self, key: Array, params: Any, constraint: Constraint, choices: Choices, scale: Array, inverse: Any = None
+    ) -> Member:
+        """A member before its first step; only shapes of `choices` are read. Second-order steps need the `inverse` of
+        the loss's curvature, `[d, d]`."""
         train = jax.eval_shape(self.prepared, constraint, choices)
         hard = jax.eval_shape(lambda own: self._tally(params, constraint, own, 1.0).hard, train)
         moments = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), hard)
         real = jnp.result_type(float)
         never, unknown = jnp.asarray(False), jnp.full(len(constraint.parts()), jnp.inf, real)
         best = Best(params, never, jnp.asarray(jnp.inf, real), unknown, never, unknown)
-        game = self._players(None, scale).init(params, len(constraint.labels()))
+        curved = (inverse,) if self.second_order else ()
+        game = self._players(None, None, scale).init(params, len(constraint.labels()), *curved)
         return Member(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale)
 
     def advance(
@@ -280,21 +328,28 @@ class Game:
         n = min(self.settings.microbatch or self.settings.batch or choices.shape[0], choices.shape[0])
         part = jax.eval_shape(lambda own: self.model.prepare(own).take(slice(0, n)), choices)
         made = jax.make_jaxpr(lambda own, part: models.rewards(self.model, own, part))(params, part)
-        return 2 * (2 * _made(made.jaxpr) + DECISIONS * n * choices.shape[1] * 4)
+        slopes = FEW_SUMS if self.second_order else 0  # a way back for each of the sums
+        return 2 * (2 * _made(made.jaxpr) + (DECISIONS + slopes) * n * choices.shape[1] * 4)
 
     def temperature(self, played: Any) -> Any:
-        """Of the soft decisions after this many steps: geometric from `temperature_start` to `temperature`."""
+        """Of the soft decisions after this many steps: geometric from `temperature_start` to `temperature`; of second
+        order in units of the `spread` of the rewards."""
         s = self.settings
-        return s.temperature_start * (s.temperature / s.temperature_start) ** jnp.minimum(played / s.steps, 1)
+        fall = s.steps * (SETTLED if self.second_order else 1)
+        return s.temperature_start * (s.temperature / s.temperature_start) ** jnp.minimum(played / fall, 1)
 
     # one round -----------------------------------------------------------------------------------------------------
 
-    def _players(self, evaluate: Any, scale: Array) -> lagrangian.Lagrangian:
+    def _players(self, look: Any, finish: Any, scale: Array) -> Any:
+        """Both players: `look(params, ...)` at sums, from which `finish` tells what they mean."""
         s = self.settings
+        if self.second_order:
+            fall = optax.cosine_decay_schedule(LENGTH, s.steps, alpha=0.3)
+            return lagrangian.Quadratic(look, finish, fall, cap=s.cap)
         rate = optax.cosine_decay_schedule(s.learning_rate, s.steps, alpha=0.1)
         proportional = {"nupi": s.dual_proportional, "ascent": 0.0}[s.dual]
         dual = lagrangian.nupi(s.dual_rate * scale**2, proportional * scale**2, cap=s.cap * scale)
-        return lagrangian.Lagrangian(evaluate, optax.adam(rate), dual)
+        return lagrangian.Lagrangian(lambda params, *args: finish(look(params, *args), *args), optax.adam(rate), dual)
 
     def _draws(self, train: Prepared) -> bool:
         """Whether a step sees a batch that is drawn, not all of what it is given."""
@@ -311,26 +366,29 @@ class Game:
         batch, one_batch = s.batch or n, not self._draws(train)
         remembers = dual is None and (not one_batch or self.shards > 1)  # else each step sees all that is held
 
-        def evaluate(params, moments, temperature, own, scale):
+        def look(params, moments, temperature, own, scale):
             seen = self._tally(params, constraint, own, temperature, s.compute)
             tally = jax.tree.map(lambda leaf: scale * leaf, seen)
             decay = s.weight_decay / 2 * _square(params)
-            if dual is None:
-                hard, masses = tally.hard, train.masses
-            else:  # all of it at every step
-                hard, masses = self._tally(params, constraint, dual, temperature, s.compute).hard, dual.masses
+            held = None if dual is None else self._tally(params, constraint, dual, temperature, s.compute)
+            hard = tally.hard if held is None else held.hard  # of the dual part, all of it at every step
+            return lagrangian.Seen(tally.loss / train.weight + decay, tally.soft, (seen, hard))
+
+        def finish(looked, moments, temperature, own, scale):
+            seen, hard = looked.aux
             smooth = hard
             if remembers:
                 mean, count = moments
                 count = s.memory * count + (1 - s.memory)
                 mean = jax.tree.map(lambda old, new: s.memory * old + (1 - s.memory) * new, mean, hard)
                 smooth, moments = jax.tree.map(lambda leaf: leaf / count, mean), (mean, count)
+            masses = (dual or train).masses
             violation = constraint.combine(Statistics(smooth, masses)) - (1 - s.margin) * constraint.bounds()
-            proxy = constraint.combine(Statistics(tally.soft, train.masses))
+            proxy = constraint.combine(Statistics(looked.sums, train.masses))
             aux = moments, Step(None, None, seen, hard)
-            return lagrangian.Evaluation(tally.loss / train.weight + decay, proxy, violation, aux)
+            return lagrangian.Evaluation(looked.objective, proxy, violation, aux)
 
-        players = self._players(evaluate, member.scale)
+        players = self._players(look, finish, member.scale)
 
         def step(carry, index):
             game, moments, played = carry
@@ -354,7 +412,8 @@ class Game:
             rewards = [part.astype(choices.weight.dtype) for part in models.reward_pieces(self.model, own, seen)]
             twins = models.twin_rewards(self.model, own, seen, constraint.twins())
             twins = {name: twin.astype(choices.weight.dtype) for name, twin in twins.items()}
-            soft, hard = (read(way, rewards, choices, twins) for way in (Soft(temperature=temperature), Hard()))
+            unit = jax.lax.stop_gradient(metrics.spread(rewards, choices)) if self.second_order else 1.0
+            soft, hard = (read(way, rewards, choices, twins) for way in (Soft(temperature=unit * temperature), Hard()))
             return Tally(
                 loss=metrics.weighted(metrics.log_losses(rewards, choices), choices),
                 ties=metrics.weighted(metrics.tied(rewards, choices), choices),

@@ -2017,7 +2017,7 @@ def envelope(record: str | Path, table: str) -> str:
         slack, loss, _ = prove_model(claim, problem, where)
         own = prove_point(fields(claim["own"], CLAIMED, f"{where}: own"), problem, f"{where}: own")
         gap, own_gap = (Fraction(_double(claim[name], f"{where}: {name}")) for name in ("gap", "own_gap"))
-        need(gap >= loss - max(point.at(slack) for point in points), UNPROVED, f"{where}: gap is not proved")
+        need(gap >= loss - max(point.at(slack) for point in [*points, own]), UNPROVED, f"{where}: gap is not proved")
         need(own_gap >= loss - own.at(slack), UNPROVED, f"{where}: own_gap is not proved")
         need(isinstance(claim["name"], str), MALFORMED, f"{where}: name: expected text")
         lines.append(

@@ -60,13 +60,13 @@ def trained(mesh: jax.sharding.Mesh) -> list:
     run.mesh = mesh
     found = []
 
-    def keep(data, constraint, everyone, model, settings, views, best, solution, trace):
+    def keep(court, everyone, best, solution, trace):
         assert jax.tree.leaves(best.params)[0].shape[:2] == (1, 4)  # padding is dropped
         found.append(jax.tree.leaves((best, trace)))
         raise StopIteration
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StopIteration):
-        patch.setattr(sweep, "judge", keep)
+        patch.setattr(sweep.Judge, "frontier", keep)
         programs, one = [], sweep.Sweep
         patch.setattr(sweep, "_kept", lambda *given: programs.append(one(*given)) or programs[-1])
         run.result(None, False, "", lambda done, total: None)

@@ -51,7 +51,7 @@ def by_scipy(own, decay=DECAY):
 def test_it_is_where_an_independent_solver_ends(k, outside, soft):
     own = choices(k, k=k, outside=outside, soft=soft)
     start = {"intercept": jnp.asarray(3.0), "item": jnp.full(4, -2.0)}
-    params, gradient = newton.optimum(models.Linear(), start, own, DECAY)
+    params, gradient, _ = newton.optimum(models.Linear(), start, own, DECAY)
     w, _ = by_scipy(own)
     np.testing.assert_allclose(params["item"], w[:4], atol=1e-6)
     np.testing.assert_allclose(params["intercept"], w[4] if outside else 0, atol=1e-6)
@@ -80,7 +80,7 @@ def test_people_who_can_be_told_apart_are_found_in_float32_too():
     own = jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if leaf.dtype.kind == "f" else leaf, own)
     for begin in (0.0, 40.0, -40.0):
         start = {"intercept": jnp.asarray(0.0), "item": jnp.full(1, begin)}
-        params, _ = newton.optimum(models.Linear(), start, own, 1e-4)
+        params, *_ = newton.optimum(models.Linear(), start, own, 1e-4)
         w, _ = by_scipy(own, 1e-4)
         np.testing.assert_allclose(params["item"], w[:1], rtol=2e-3)
 
@@ -88,7 +88,7 @@ def test_people_who_can_be_told_apart_are_found_in_float32_too():
 def test_a_feature_that_nobody_has_stays_where_it_is_told_to():
     own = choices(3, outside=True)
     own = own.replace(items=own.items.at[..., 1].set(0))
-    params, _ = newton.optimum(models.Linear(), models.Linear(scale=0.0).init(jax.random.key(0), own), own, 0.0)
+    params, *_ = newton.optimum(models.Linear(), models.Linear(scale=0.0).init(jax.random.key(0), own), own, 0.0)
     assert float(params["item"][1]) == 0 and np.isfinite(params["item"]).all()
 
 

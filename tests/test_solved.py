@@ -77,7 +77,8 @@ class AffineParity(type(ct.demographic_parity(ct.Attribute("g", ("a", "b"))))):
         (3, 2, ct.equalized_odds, 0.3),
     ],
 )
-def test_the_game_reaches_the_optimum(k, groups, notion, share):
+@pytest.mark.parametrize("primal", ["adam", "newton"])
+def test_the_game_reaches_the_optimum(k, groups, notion, share, primal):
     """Same affine constraint, same bound (a share of the unconstrained gap): objectives within 1e-3 nats."""
     rng = np.random.default_rng(k + groups)
     n = 2000
@@ -88,7 +89,7 @@ def test_the_game_reaches_the_optimum(k, groups, notion, share):
     utility = x @ [1.0, -0.7, 0.4, 0.0] + 0.3 * group
     chosen = (utility + rng.gumbel(size=(n, k))).argmax(1)
     choices = ct.make_choices(x.astype(np.float32), chosen, attributes={"g": group})
-    settings = Settings()
+    settings = Settings().filled(primal)
     plain = notion(attribute)
     head = exact.Head.of(choices, settings.weight_decay)
     rows = exact.rows_of(plain, head)

@@ -67,7 +67,7 @@ def train(
 ) -> Any:
     """Parameters `[S, R, ...]` of a recipe grid `[R]` for seeds `[S]` with their data `[S, ...]`; steps of what is
     trained side by side take about `memory` bytes."""
-    return _program(model, settings, memory or devices.memory())(constraint, recipes, seeds, data)
+    return _program(model, settings.filled(), memory or devices.memory())(constraint, recipes, seeds, data)
 
 
 @functools.lru_cache(maxsize=16)

@@ -65,7 +65,7 @@ def record(
             "slack": _slack(rows, member.w),
             "loss": member.loss + SPARE * (1 + abs(member.loss)),
         }
-        model["gap"] = model["loss"] - max(_line_at(point, model["slack"]) for point in points) + HAIR
+        model["gap"] = model["loss"] - max(_line_at(point, model["slack"]) for point in [*points, own]) + HAIR
         model["own_gap"] = model["loss"] - _line_at(own, model["slack"]) + HAIR
         placed.append({"name": name} | _texts(model) | {"own": _texts(own)})
     found = {

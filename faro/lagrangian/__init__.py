@@ -3,6 +3,7 @@
     problem            f, g, h (and proxies) to one function, `evaluate`
     MultiplierMethod   deterministic smooth problems: augmented Lagrangian, quasi-Newton inside; the one to try first
     Lagrangian         the game of two first-order players: batches, noise, proxies, large models
+    Quadratic          the game with a second-order primal player, which is brought a curvature; few steps
     solve              the driver loop: KKT residuals, infeasibility, a typed result; inside jit and vmap
 
 `init` and `step` of both methods are pure, in the manner of optax, for a loop of one's own.
@@ -22,6 +23,8 @@ from ._problem import Evaluation as Evaluation
 from ._problem import Info as Info
 from ._problem import largest as largest
 from ._problem import problem as problem
+from ._quadratic import Quadratic as Quadratic
+from ._quadratic import Seen as Seen
 from ._solve import Result as Result
 from ._solve import Status as Status
 from ._solve import solve as solve

@@ -14,10 +14,11 @@ from ._run import Run
 
 MEANINGS = {
     "settled": "the gap came to rest within its bound",
-    "oscillating": "the gap still swung around its bound by more than half of it; try a lower dual_rate or more steps",
+    "oscillating": "the gap still swung around its bound by more than half of it; try more steps "
+    "(of primal adam also a lower dual_rate)",
     "unfinished": "the violation was still falling; give it more steps",
     "infeasible": "the violation stalled above 0 while its price rose; the bound is beyond this model on these data",
-    "diverged": "loss or gap stopped being a number; try a lower learning_rate",
+    "diverged": "loss or gap stopped being a number; of primal adam, try a lower learning_rate",
     "unconstrained": "no bound was asked for",
 }
 STALLED = 0.8  # of the violation of the quarter before: less progress than this is none
