@@ -86,7 +86,7 @@ def test_rows_that_are_not_linear_in_rates_are_refused(x64):
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("mixture")
-    settings = {"solution": "mixture", "steps": 120}
+    settings = {"solution": "mixture", "steps": 120, "primal": "adam"}  # whose iterates straddle the bound
     return folder, faro.frontier("demo", bounds=[0.03], seeds=1, settings=settings, out=folder)
 
 
