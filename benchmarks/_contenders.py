@@ -134,7 +134,7 @@ def with_one(x: np.ndarray) -> np.ndarray:
 # faro, and what plain JAX does ----------------------------------------------------------------------------------------
 
 
-def of_faro():
+def of_faro(primal=None):
     """`faro.frontier(...)` with its defaults: the whole call, with the judging of every model."""
     import jax
 
@@ -150,6 +150,7 @@ def of_faro():
             attribute=own.attribute,
             bounds=list(bounds),
             seeds=[own.seed],
+            settings={"primal": primal},
             progress=lambda done, total: times.setdefault(total - done, time.perf_counter()),
         )
         note["training"] = times[1] - times[max(times)]  # the last step but one is the end of training

@@ -115,7 +115,7 @@ def timed(case: tuple[str, str], bounds: list[float], options: argparse.Namespac
     answers = []
     for _ in range(options.repeats):
         for name in ["faro", *(own for own in options.contenders if own != "faro"), "faro"]:
-            own = {"seed": 0, "bounds": bounds, "tuning": CONTENDERS[name].tunings()[0]}
+            own = {"seed": 0, "bounds": bounds, "tuning": tunings(name, options)[0]}
             job = {"contender": name, "data": case[0], "notion": case[1], "fits": [own]}
             print(f"  load {load()} | {' '.join(case)} | {name} ...", end=" ", file=sys.stderr, flush=True)
             answer = spawn({**job, "timed": True, "patience": options.patience}, options.threads)
@@ -126,6 +126,12 @@ def timed(case: tuple[str, str], bounds: list[float], options: argparse.Namespac
     return answers
 
 
+def tunings(name: str, options: argparse.Namespace) -> list[dict]:
+    """Of a contender; faro's are its defaults, but for the primal player that was asked for."""
+    asked = {"primal": options.primal} if name == "faro" and options.primal else {}
+    return [own | asked for own in CONTENDERS[name].tunings()]
+
+
 def quality_jobs(case: tuple[str, str], bounds: list[float], options: argparse.Namespace) -> list[dict]:
     """Jobs for the paired splits: all bounds for faro, some of them for the others, tuned on fewer splits."""
     some = [bounds[i] for i in np.unique(np.linspace(0, len(bounds) - 1, options.points + 2).round().astype(int))[1:-1]]
@@ -133,11 +139,11 @@ def quality_jobs(case: tuple[str, str], bounds: list[float], options: argparse.N
     for name in options.contenders:
         if name.startswith("JAX"):
             continue
-        own, fits = CONTENDERS[name], []
+        fits: list[dict] = []
         for place in range(options.splits):
-            seed, tunings = options.first + place, own.tunings()[: None if place < options.tuned_splits else 1]
+            seed, each = options.first + place, tunings(name, options)[: None if place < options.tuned_splits else 1]
             asked = [*BELOW, *bounds] if name == "faro" else some
-            fits += [{"seed": seed, "bounds": asked, "tuning": tuning} for tuning in tunings]
+            fits += [{"seed": seed, "bounds": asked, "tuning": tuning} for tuning in each]
         job = {"contender": name, "data": case[0], "notion": case[1]}
         size = len(fits) if name == "faro" else -(-len(fits) // 4)
         jobs += [{**job, "fits": fits[at : at + size]} for at in range(0, len(fits), size)]
@@ -337,6 +343,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="of every timed contender")
     parser.add_argument("--repeats", type=int, default=1, help="rounds of timing; ratios are of medians")
     parser.add_argument("--patience", type=float, default=20, help="seconds; no second call after a longer first one")
+    parser.add_argument("--primal", choices=("newton", "adam"), help="faro's primal player, instead of the usual one")
     parser.add_argument("--no-times", action="store_true", help="quality only")
     parser.add_argument("--out", type=Path, help="everything that was measured, as JSON")
     options = parser.parse_args()

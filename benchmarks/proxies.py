@@ -13,7 +13,7 @@ import pandas as pd
 import constraints as ct
 import faro
 from faro import sweep
-from faro.training import Settings
+from faro.settings import CHOICES, Settings
 
 
 def main() -> None:
@@ -21,10 +21,12 @@ def main() -> None:
     parser.add_argument("--data", nargs="+", default=["immigration", "compas", "adult"])
     parser.add_argument("--bounds", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=2)
+    parser.add_argument("--primal", choices=CHOICES["primal"], help="default: what suits the data set")
     options = parser.parse_args()
-    default = (Settings().temperature_start, Settings().temperature)
+    usual = Settings().filled(options.primal or "newton")
+    default = (usual.temperature_start, usual.temperature)
     held = [("centred", (t, t)) for t in (1.0, 0.2, 0.05)]
-    annealed = [("centred", (1.0, end)) for end in (0.2, 0.1, 0.05, 0.02, 0.01)]
+    annealed = [("centred", (1.0, end)) for end in (0.7, 0.2, 0.1, 0.05, 0.02, 0.01)]
     forms = [(form, default) for form in ("anchored", "pairwise")]
     print(f"{'data':>12} {'form':>9} {'temperature':>12} {'feasible':>8} {'filled':>6} {'loss':>24} {'accuracy':>24}")
     for name in options.data:
@@ -36,7 +38,7 @@ def main() -> None:
                 ct.demographic_parity(attribute, form=form),
                 bounds=options.bounds,
                 seeds=options.seeds,
-                settings=Settings(temperature_start=start, temperature=end),
+                settings=Settings(primal=options.primal, temperature_start=start, temperature=end),
             )
             members = run.table[np.isfinite(run.table["bound"])]
             print(

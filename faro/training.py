@@ -33,7 +33,7 @@ STEEPEST = 30.0  # no row's multiplier is scaled by more than this
 DECISIONS = 6  # arrays `[n, K]` between rewards and sums
 SETTLED = 0.7  # of second-order steps after which the temperature falls no more
 LENGTH = 0.5  # of the first second-order step, as a share of what it solves for; falls to 0.3 of that by a cosine
-FEW_SUMS = 8  # numbers that a constraint sums up; with more of them slopes cost more than the steps that they save
+FEW_SUMS = 3  # numbers that a constraint sums up; with more of them first-order steps carry over better to new people
 ROUNDING = 1e-4  # a candidate is within the bound by this share of it, so that float64 agrees with float32
 
 
@@ -155,7 +155,7 @@ class Game:
         """The settings filled for the primal player that suits: second-order steps for a narrow linear model that sees
         all of train at every step, under a constraint of few sums; else Adam. Only shapes are read.
 
-        `UsageError` if newton is asked for where it does not suit.
+        `UsageError` if newton is asked for where the model or what it sees does not suit.
         """
 
         def sums(choices):
@@ -166,17 +166,14 @@ class Game:
 
         n = data.train.shape[0]
         whole = min(settings.batch or n, settings.microbatch or n) >= n and settings.compute == "float32"
-        fits = (
-            settings.primal != "adam"
-            and whole
-            and newton.suits(model, jax.eval_shape(model.prepare, data.train))
-            and sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(sums, data.train))) <= FEW_SUMS
-        )
+        fits = whole and newton.suits(model, jax.eval_shape(model.prepare, data.train))
         if settings.primal == "newton" and not fits:
             raise UsageError(
-                f"primal = newton: expected a linear model of at most {newton.WIDEST} features, a constraint of at "
-                f"most {FEW_SUMS} sums, float32, and neither batch nor microbatch; leave primal out, or say adam"
+                f"primal = newton: expected a linear model of at most {newton.WIDEST} features, float32, and neither "
+                "batch nor microbatch; leave primal out, or say adam"
             )
+        if fits and settings.primal is None:
+            fits = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(sums, data.train))) <= FEW_SUMS
         return settings.filled("newton" if fits else "adam")
 
     @property

@@ -139,7 +139,9 @@ def test_the_primal_player_suits_the_model_and_what_it_sees():
         found = Game.suited(model, Settings(**given), constraint, crowd)
         assert found.primal == expected, (model, given)
         assert found.steps == {"newton": 100, "adam": 600}[expected]
-        if expected == "adam" and given.get("primal") != "adam":
+        if constraint is not parity:  # more sums are taken where they are asked for
+            assert Game.suited(model, Settings(primal="newton"), constraint, crowd).primal == "newton"
+        elif expected == "adam" and given.get("primal") != "adam":
             with pytest.raises(UsageError, match="primal = newton: expected a linear model"):
                 Game.suited(model, Settings(**given, primal="newton"), constraint, crowd)
     assert Game.suited(models.Linear(), Settings(steps=7, temperature=0.3), parity, DATA).steps == 7
