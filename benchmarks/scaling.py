@@ -149,10 +149,10 @@ def cost_table(found: dict[str, list[dict]], best: float) -> str:
 # One large fit --------------------------------------------------------------------------------------------------------
 
 
-def large(n: int, d: int, groups: int, bound: float) -> tuple[list[dict], float]:
+def large(n: int, d: int, groups: int, bound: float, primal: str | None = None) -> tuple[list[dict], float]:
     """A line per method: `seconds` to the target, `step` seconds, `gap` and `loss` there; and the lowest loss."""
     part, attribute = made_up(n, d, groups)
-    paths = {"faro": faro_path(part, attribute, bound)}
+    paths = {"faro": faro_path(part, attribute, bound, primal)}
     try:
         paths["cooper"] = cooper_path(part, bound)
     except ImportError as error:
@@ -177,12 +177,14 @@ def large(n: int, d: int, groups: int, bound: float) -> tuple[list[dict], float]
     return lines, lowest
 
 
-def faro_path(part: _contenders.Part, attribute: ct.Attribute, bound: float) -> dict:
+def faro_path(part: _contenders.Part, attribute: ct.Attribute, bound: float, primal: str | None) -> dict:
     """Seconds, train loss and train gap at every look, from nothing; compiling apart."""
     constraint, mesh = ct.demographic_parity(attribute, bound), devices.mesh(1)
     choices = choices_of(part)
     data = Data(choices, choices.take(slice(0, len(part.y) // 10)))
-    sweep = Sweep.of(Game(models.Linear(), Game.suited(models.Linear(), Settings(), constraint, data)), mesh)
+    sweep = Sweep.of(
+        Game(models.Linear(), Game.suited(models.Linear(), Settings(primal=primal), constraint, data)), mesh
+    )
     own = devices.place(stack([data]), devices.on(mesh, None, "data"))
     lanes, asked = lanes_of(constraint, [bound]), (jnp.asarray([0]), constraint, jnp.zeros(1))
     began = time.perf_counter()
@@ -398,6 +400,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--data", nargs="+", default=["compas", "adult"], help="of the networks")
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the large fit")
+    parser.add_argument("--primal", choices=("newton", "adam"), help="of faro's large fit, instead of the usual one")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--small", action="store_true", help="tiny data: tries the code, measures nothing")
@@ -427,7 +430,7 @@ def main(arguments: list[str] | None = None) -> int:
             ]
     if "million" in options.parts:
         rows, d = (600, 4) if small else (options.rows, 50)
-        lines, lowest = large(rows, d, 4, 0.05)
+        lines, lowest = large(rows, d, 4, 0.05, options.primal)
         print(f"\n{rows:,} x {d}, 4 groups, demographic parity within 0.05; load {load()}\n")
         print(large_table(lines, lowest), flush=True)
         kept += large_bars(lines)
