@@ -28,6 +28,7 @@ from benchmarks import _contenders
 from benchmarks.peers import Bar, environment, load, machine
 from faro import devices, models
 from faro.judge import View
+from faro.settings import CHOICES
 from faro.sweep import STRETCHES, Sweep, stack
 from faro.training import Data, Game, Settings
 
@@ -400,7 +401,7 @@ def main(arguments: list[str] | None = None) -> int:
     )
     parser.add_argument("--data", nargs="+", default=["compas", "adult"], help="of the networks")
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the large fit")
-    parser.add_argument("--primal", choices=("newton", "adam"), help="of faro's large fit, instead of the usual one")
+    parser.add_argument("--primal", choices=CHOICES["primal"], help="of faro's large fit, instead of the usual one")
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1))
     parser.add_argument("--repeats", type=int, default=3)
     parser.add_argument("--small", action="store_true", help="tiny data: tries the code, measures nothing")

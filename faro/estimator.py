@@ -82,7 +82,10 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
             if len(self.groups_) < 2:
                 raise DataError(f"sensitive_features: expected two groups or more, got only {self.groups_[0]!r}")
             fit_for(constraint, choices, "X")
-        game = Game(make_model(self.model), settings)
+        model = make_model(self.model)
+        if settings.primal == "newton":  # UsageError if the model does not suit
+            settings = Game.suited(model, settings, constraint, Data(choices, choices))
+        game = Game(model, settings)
         seed = (
             np.random.RandomState(self.random_state) if not hasattr(self.random_state, "randint") else self.random_state
         )

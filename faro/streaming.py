@@ -89,6 +89,8 @@ def train(
     settings = (settings or Settings()).filled()
     if settings.dual_data != "train":
         raise UsageError(f"dual_data: a stream has train shards only, got {settings.dual_data!r}; leave it out")
+    if settings.primal != "adam":
+        raise UsageError(f"primal: a stream never sees all of train in one step, got {settings.primal!r}; leave it out")
     if not len(shards):
         raise UsageError("expected at least one shard, got none")
     stream = _Stream(shards, selection, constraint, seed, model or models.Linear(), settings)

@@ -55,3 +55,15 @@ def test_bad_input_is_explained():
         ChoiceClassifier().fit(x, y, sensitive_features=["a"] * 200)
     with pytest.raises(ValueError, match="inconsistent"):
         ChoiceClassifier().fit(x, y, sensitive_features=group[:-1])
+
+
+def test_second_order_steps_where_they_are_asked_for_and_suit():
+    rng = np.random.default_rng(0)
+    x, group = rng.normal(size=(400, 3)), rng.integers(0, 2, 400)
+    x[:, 0] += group
+    y = (x[:, 0] + rng.normal(size=400) > 0).astype(int)
+    newton = Settings(steps=40, primal="newton")
+    fitted = ChoiceClassifier(bound=0.05, settings=newton).fit(x, y, sensitive_features=group)
+    assert fitted.status_ == "FEASIBLE" and fitted.gap_[0] <= 0.05
+    with pytest.raises(UsageError, match="primal = newton: expected a linear model"):
+        ChoiceClassifier(model="mlp:4", settings=newton).fit(x, y, sensitive_features=group)

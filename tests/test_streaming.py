@@ -121,6 +121,7 @@ def test_what_cannot_be_streamed_is_refused():
         ([], None, "at least one shard"),
         ([choices, choices.take(slice(0, 30))], None, "shard 1: expected the shapes"),
         ([choices], Settings(dual_data="own"), "dual_data"),
+        ([choices], Settings(primal="newton"), "primal: a stream never sees all"),
     ]:
         with pytest.raises(UsageError, match=text):
             streaming.train(shards, choices, CONSTRAINT, settings=settings)
