@@ -206,6 +206,11 @@ def _dealers(count: int) -> int:
     return size if count % size == 0 else 1
 
 
+def dealt(count: int) -> bool:
+    """Whether so many choices are dealt out over several devices."""
+    return _dealers(count) > 1
+
+
 def spread(tree: Any) -> Any:
     """Choices `[n, ...]` dealt out along `data`, so that no device repeats the work of another."""
 

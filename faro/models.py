@@ -14,6 +14,7 @@ from typing import Any
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import nnx
 from jax import Array
 
@@ -23,6 +24,7 @@ from constraints.alternatives import joined, pieces
 from . import devices
 
 FEW = 2**15  # alternatives over which a program that runs once is not worth optimising
+WEIGHTS = ("item", "context", "cross")  # parameters of `Linear` in the order of the features that it prepares
 CROSSED = 1024  # products of features and context that `Linear` multiplies out before training
 
 
@@ -98,12 +100,13 @@ class Linear(Model):
 
     def apply(self, params, choices):
         if choices.context is None:
-            weights = jnp.concatenate([params[part].ravel() for part in ("item", "context", "cross") if part in params])
+            weights = jnp.concatenate([params[part].ravel() for part in WEIGHTS if part in params])
             items = choices.items.reshape(-1, choices.items.shape[-1])  # a matrix: XLA copies what has more axes
             constant = params["intercept"]
             if choices.items.shape[1] == 1:  # as a product, whose way back reads the same array as that of the other
                 constant = constant[None] @ jnp.ones((1, len(items)), constant.dtype)
-            return (constant + weights @ items.T).reshape(choices.items.shape[:-1])  # weights first: see prepare
+            inside = jax.lax.dot_general(weights, items, (((0,), (1,)), ((), ())))  # weights first: see prepare
+            return (constant + inside).reshape(choices.items.shape[:-1])
         value = (params["intercept"] + choices.context @ params["context"])[:, None]
         taste = params["item"] + choices.context @ params["cross"].T
         return value + jnp.einsum("nkd,nd->nk", choices.items, taste)
@@ -128,6 +131,17 @@ def _crossed(items: Array, context: Array) -> Array:
     products = (items[..., :, None] * context[..., None, :]).reshape(*lead, -1)
     wide = [jnp.broadcast_to(part, (*lead, part.shape[-1])) for part in (items, context)]
     return jnp.concatenate([*wide, products], axis=-1)
+
+
+def linear_features(params: Any, choices: Choices) -> list[Array]:
+    """Pieces `[k, n, D]` of what the rewards of `Linear`, without context, are the product of with its D parameters in
+    one vector (`ravel_pytree`): 1 for the intercept, and the features; 0 for the outside option."""
+    ends = np.cumsum([params[part].size for part in WEIGHTS if part in params])[:-1]
+    parts = dict(zip(WEIGHTS, jnp.split(choices.items, ends, -1), strict=False))
+    parts["intercept"] = jnp.ones_like(choices.items[..., :1])
+    own = jnp.concatenate(jax.tree.leaves(parts), -1)
+    inside = pieces(jnp.moveaxis(jnp.where(choices.outside[:, : own.shape[1], None], 0, own), 1, -1))
+    return [*inside, *[jnp.zeros_like(inside[0][:1])] * (choices.shape[1] - own.shape[1])]
 
 
 def features(choices: Choices) -> Array:

@@ -3,9 +3,9 @@
     loss(w)   sum_i p_i (-log likelihood of choice i) + mu/2 |w|^2       p_i = weight_i / sum of weights
     step      -(Hessian + mu I)^-1 gradient, of the first length of 1, 1/2, 1/4, ... that lowers the loss
 
-A step costs O(n K d^2), and a dozen of them do what takes hundreds of first-order steps, each of which reads all
-features as well. The loss is convex, so this is where any other method ends too. `faro.exact` does the same in float64
-on the host, under rows.
+A Hessian costs O(n K d^2), and a few of them do what takes hundreds of first-order steps, each of which reads all
+features as well; of many choices a sample's is nearly everybody's. The loss is convex, so this is where any other
+method ends too. `faro.exact` does the same in float64 on the host, under rows.
 """
 
 from __future__ import annotations
@@ -21,10 +21,12 @@ from jax.flatten_util import ravel_pytree
 from constraints import Choices, log_softmax_pieces
 from constraints.alternatives import total
 
-from . import metrics, models
+from . import devices, metrics, models
 
 STEPS = 30  # at most
+ENOUGH = 0.05  # a step that leaves no more than this share of what is to be gained keeps its curvature for the next
 WIDEST = 512  # features; with more of them a step costs more than the first-order steps that it saves
+BLOCK = 2**16  # choices whose curvature is added up at once, so that what is made of their features stays small
 SHORTEST = 2.0**-8  # share of a step that is tried
 
 
@@ -32,7 +34,8 @@ class _State(NamedTuple):
     w: Array
     loss: Array
     gradient: Array
-    inverse: Array  # of the Hessian at w
+    inverse: Array  # of a Hessian
+    here: Array  # bool: whether it is that at w
     length: Array  # of the step that is tried next
     taken: Array
 
@@ -52,44 +55,65 @@ def suits(model: models.Model, choices: Choices) -> bool:
 
 
 def optimum(model: models.Model, params: Any, choices: Choices, decay: float) -> tuple[Any, Any, Array]:
-    """(parameters, gradient of the loss there, inverse of its Hessian there `[d, d]`), on choices that the model
+    """(parameters, gradient of the loss there, inverse of its Hessian near there `[d, d]`), on choices that the model
     `suits` and with mu = `decay`; `params` is where to begin."""
+    n, stride = choices.shape[0], choices.shape[0] // BLOCK
+    inverse = None
+    if stride > 1:  # a sample leads to where one or two steps with everybody are enough
+        params, _, inverse = optimum(model, params, choices.take(slice(None, None, stride)), decay)
     start, unravel = ravel_pytree(params)
     eps = jnp.finfo(choices.weight.dtype).eps  # of the loss
     share = choices.weight / choices.weight.sum()
-    features = jax.vmap(lambda one: models.reward_pieces(model, unravel(one), choices))(
-        jnp.eye(start.size)
-    )  # [d, k, n]
+    plain = choices.replace(twins={})
 
     def loss(w):
         rewards = models.reward_pieces(model, unravel(w), choices)
         return metrics.nll(rewards, choices) + decay / 2 * jnp.dot(w, w)
 
     def curvature(w):
-        logs = log_softmax_pieces(models.reward_pieces(model, unravel(w), choices), choices.available)
-        odds = [jnp.exp(log) for log in logs]  # [k, n]
-        mean = total([jnp.moveaxis(own * part, 1, 0) for own, part in zip(features, odds, strict=True)])  # [d, n]
-        ridge = decay + 10 * eps  # directions in which nothing happens stay where they are
-        found = ridge * jnp.eye(start.size)
-        for own, part in zip(features, odds, strict=True):
-            spread = (own - mean[:, None]) * jnp.sqrt(part * share * choices.chosen.sum(-1))
-            flat = spread.reshape(start.size, -1)
-            found += jnp.matmul(flat, flat.T, precision="highest")
-        return found
+        count = 1 if devices.dealt(n) else -(-n // BLOCK)
+        size = -(-n // count)
 
-    def at(w, count):
-        value, gradient = jax.value_and_grad(loss)(w)
-        inverse = jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(curvature(w)), jnp.eye(w.size))
-        return _State(w, value, gradient, inverse, jnp.ones_like(value), count)
+        def add(block, found):
+            first = jnp.minimum(block * size, n - size)  # the last block reaches back
+            rows = first + jnp.arange(size)
+            own, counts = jax.tree.map(
+                lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, size), (plain, share * choices.chosen.sum(-1))
+            )
+            return found + hessian(w, own, jnp.where(rows >= block * size, counts, 0))
+
+        ridge = decay + 10 * eps  # directions in which nothing happens stay where they are
+        return jax.lax.fori_loop(0, count, add, ridge * jnp.eye(start.size))
+
+    def hessian(w, own, counts):
+        logs = log_softmax_pieces(models.reward_pieces(model, unravel(w), own), own.available)
+        odds = [jnp.exp(log)[..., None] for log in logs]  # [k, n, 1]
+        features = models.linear_features(params, own)
+        mean = total([x * part for x, part in zip(features, odds, strict=True)])  # [n, d]
+        spread = jnp.concatenate(
+            [(x - mean) * jnp.sqrt(part * counts[:, None]) for x, part in zip(features, odds, strict=True)]
+        ).reshape(-1, w.size)
+        return jnp.matmul(spread.T, spread, precision="highest")
+
+    def inverted(w):
+        return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(curvature(w)), jnp.eye(w.size))
 
     def move(now):
-        tried = at(now.w + now.length * now.step, now.taken + 1)
-        stays = now._replace(length=now.length / 2, taken=tried.taken)
-        lower = tried.loss <= now.loss + 4 * eps * jnp.abs(now.loss)  # or not higher by more than is rounded away
-        return jax.tree.map(lambda new, old: jnp.where(lower, new, old), tried, stays)
+        loss, gradient = value_and_gradient(now.w + now.length * now.step)
+        tried = now._replace(w=now.w + now.length * now.step, loss=loss, gradient=gradient, here=jnp.asarray(False))
+        lower = loss <= now.loss + 4 * eps * jnp.abs(now.loss)  # or not higher by more than is rounded away
+        then = jax.tree.map(lambda new, old: jnp.where(lower, new, old), tried, now)
+        renew = ~(lower & (tried.promise <= ENOUGH * now.promise)) & ~then.here
+        inverse = jax.lax.cond(renew, inverted, lambda w: now.inverse, then.w)
+        length = jnp.where(lower | renew, 1, now.length / 2)
+        return then._replace(inverse=inverse, here=then.here | renew, length=length, taken=now.taken + 1)
 
     def more(now):
         return (now.length > SHORTEST) & (now.promise > eps / 1e4) & (now.taken < STEPS)
 
-    done = jax.lax.while_loop(more, move, at(start, 0))
+    value_and_gradient = jax.value_and_grad(loss)
+    known = inverted(start) if inverse is None else inverse
+    one = jnp.ones((), choices.weight.dtype)
+    begin = _State(start, *value_and_gradient(start), known, jnp.asarray(inverse is None), one, jnp.asarray(0))
+    done = jax.lax.while_loop(more, move, begin)
     return unravel(done.w), unravel(done.gradient), done.inverse

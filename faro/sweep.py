@@ -105,7 +105,7 @@ class Sweep:
             entered = self.game.enter(pilot, constraint, own)
             return pilot.best, looks, jax.vmap(lambda _: entered)(lanes)
 
-        return self._each_seed(of_seed, (seeds, data))
+        return self._each_seed(of_seed, (seeds, data), jax.default_backend() != "cpu")
 
     def ahead(self, seeds: Any, constraint: Constraint, lanes: Any, data: Data) -> None:
         """Begin to compile both programs for arguments of these shapes."""
@@ -113,11 +113,15 @@ class Sweep:
         members = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*lanes.shape, *leaf.shape), leaf.dtype), constraint)
         self.advance.ahead(states, members, data)
 
-    def _each_seed(self, of_seed: Callable[..., Any], own: Any, side_by_side: bool = True) -> Any:
-        """`of_seed` of every seed. On a CPU one after another: its products are slower with an axis of seeds."""
-        if side_by_side and jax.default_backend() != "cpu":
+    @staticmethod
+    def _each_seed(of_seed: Callable[..., Any], own: Any, side_by_side: bool) -> Any:
+        """`of_seed` of every seed, one after another or side by side."""
+        if side_by_side:
             return jax.vmap(of_seed)(*own)
-        return jax.lax.map(lambda one: of_seed(*one), own)
+        if len(jax.tree.leaves(own)[0]) > 1:
+            return jax.lax.map(lambda one: of_seed(*one), own)
+        alone = of_seed(*jax.tree.map(lambda leaf: leaf[0], own))  # a loop would copy all data
+        return jax.tree.map(lambda leaf: leaf[None], alone)
 
     def _advance(self, states: Member, members: Constraint, data: Data) -> tuple[Member, Look]:
         self.traced["advance"] += 1
@@ -142,6 +146,7 @@ class Sweep:
             return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.vmap(in_turn)(dealt))
 
         seeds_too, side_by_side = self.at_once(states, data)
+        seeds_too &= jax.default_backend() != "cpu" or len(states.played) == 1  # slower products with more of them
         states, look = self._each_seed(of_seed, (states, data), seeds_too)
         spaced = np.unique(np.linspace(0, self.rounds, KEPT + 1)[1:].astype(int) - 1)
         return states, look._replace(params=jax.tree.map(lambda leaf: leaf[:, :, spaced], look.params))

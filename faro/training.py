@@ -33,7 +33,8 @@ STEEPEST = 30.0  # no row's multiplier is scaled by more than this
 DECISIONS = 6  # arrays `[n, K]` between rewards and sums
 SETTLED = 0.7  # of second-order steps after which the temperature falls no more
 LENGTH = 0.5  # of the first second-order step, as a share of what it solves for; falls to 0.3 of that by a cosine
-FEW_SUMS = 3  # numbers that a constraint sums up; with more of them first-order steps carry over better to new people
+FEW_SUMS = 3  # numbers that a constraint sums up; with more of them first-order steps carry over better to new people,
+CROWD = 50_000  # unless there are so many choices for each of them
 ROUNDING = 1e-4  # a candidate is within the bound by this share of it, so that float64 agrees with float32
 
 
@@ -173,7 +174,8 @@ class Game:
                 "batch nor microbatch; leave primal out, or say adam"
             )
         if fits and settings.primal is None:
-            fits = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(sums, data.train))) <= FEW_SUMS
+            count = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(sums, data.train)))
+            fits = count <= max(FEW_SUMS, n // CROWD)
         return settings.filled("newton" if fits else "adam")
 
     @property

@@ -4,6 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from jax.flatten_util import ravel_pytree
 from scipy.optimize import minimize
 
 import constraints as ct
@@ -56,6 +57,45 @@ def test_it_is_where_an_independent_solver_ends(k, outside, soft):
     np.testing.assert_allclose(params["item"], w[:4], atol=1e-6)
     np.testing.assert_allclose(params["intercept"], w[4] if outside else 0, atol=1e-6)
     assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient)) < 1e-9
+
+
+@pytest.mark.parametrize("outside,context", [(False, False), (True, False), (True, True)])
+def test_rewards_are_products_of_linear_features(outside, context):
+    rng = np.random.default_rng(0)
+    own = choices(6, d=2, outside=outside)
+    own = own.replace(context=jnp.asarray(rng.normal(size=(200, 3)))) if context else own
+    shapes = models.Linear().init(jax.random.key(0), own)
+    params = jax.tree.map(lambda leaf: jnp.asarray(rng.normal(size=leaf.shape), jnp.float32), shapes)
+    own = models.Linear().prepare(own)
+    expected = models.reward_pieces(models.Linear(), params, own)
+    for part, rewards in zip(models.linear_features(params, own), expected, strict=True):
+        np.testing.assert_allclose(part @ ravel_pytree(params)[0], rewards, rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("rare", [False, True])
+def test_a_sample_leads_the_way_but_everybody_decides(monkeypatch, rare):
+    """Many choices: steps begin with the curvature of a sample, which may know nothing of what few people have."""
+    monkeypatch.setattr(newton, "BLOCK", 64)  # one in three of 200, and four blocks, the last of which reaches back
+    own = choices(7, k=2, outside=True)
+    if rare:
+        unseen = (np.arange(200) % 3 == 1) & (np.arange(200) < 20)
+        own = own.replace(items=own.items.at[:, 0, 2].set(jnp.where(unseen, 30.0, 0.0)))
+    decay = 1e-6
+    start = {"intercept": jnp.asarray(0.0), "item": jnp.zeros(4)}
+    params, gradient, inverse = newton.optimum(models.Linear(), start, own, decay)
+    w, _ = by_scipy(own, decay)
+    np.testing.assert_allclose(params["item"], w[:4], atol=2e-5)
+    assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient)) < 1e-6
+    sampled = newton.optimum(models.Linear(), start, own.take(slice(None, None, 3)), decay)[0]
+    assert float(jnp.abs(sampled["item"] - params["item"]).max()) > 0.01  # the sample alone ends elsewhere
+    if rare:  # everybody's curvature was taken
+        x = np.pad(np.asarray(own.items)[:, 0], ((0, 0), (1, 0)), constant_values=1.0)
+        q = 1 / (1 + np.exp(-(x @ np.r_[params["intercept"], params["item"]])))
+        open_ = np.asarray(own.available).all(1)
+        p = np.asarray(own.weight, float) / np.asarray(own.weight, float).sum() * open_
+        hessian = (x * (p * q * (1 - q))[:, None]).T @ x + decay * np.eye(5)
+        np.testing.assert_allclose(inverse @ hessian, np.eye(5), atol=0.5)
 
 
 @pytest.mark.usefixtures("x64")

@@ -85,13 +85,11 @@ class Quadratic:
         told = self.finish(seen, *args)
         memory: Pace = state.primal
 
-        def slope(of):  # [..., d] of what `of` takes from (objective, sums)
-            back = jax.linear_transpose(lambda change: of(pushed(change)), state.params)
-            return lambda weight: ravel_pytree(back(weight)[0])[0]
-
-        gradient = slope(lambda pair: pair[0])(jnp.ones_like(objective))
+        back = jax.linear_transpose(lambda change: ravel_pytree(pushed(change))[0], state.params)
         flat, unravel_sums = ravel_pytree(sums)
-        of_sums = jax.vmap(slope(lambda pair: ravel_pytree(pair[1])[0]))(jnp.eye(flat.size, dtype=flat.dtype))  # [J, d]
+        one_by_one = jnp.eye(1 + flat.size, dtype=flat.dtype)  # the objective and each sum, in one way back
+        all_slopes = jax.vmap(lambda weight: ravel_pytree(back(weight)[0])[0])(one_by_one)  # [1 + J, d]
+        gradient, of_sums = all_slopes[0], all_slopes[1:]
         of_rows = jax.jacobian(lambda flat: self.finish(seen._replace(sums=unravel_sums(flat)), *args).proxy)(flat)
         slopes = of_rows @ of_sums  # [m, d]
 
