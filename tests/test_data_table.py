@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import hashlib
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import pandas as pd
 import pytest
 
 from faro.data import AttributeSpec, Dataset, Schema, TwinSpec, read_table, write_table
-from faro.data.table import content_digest, text
+from faro.data.table import content_digest, quoted, row_digests, text
 from faro.errors import DataError, UsageError
 
 SCHEMA = Schema(
@@ -85,6 +86,30 @@ def test_cells_read_the_same_from_text_and_numbers():
     assert text(None) == text(float("nan")) == text(pd.NA) == "" and text("None") == "None" and text("nan") == "nan"
     columns = [pd.Series(v) for v in ([12, 5], ["12", "5"], [12.0, 5.0], ["12.0", "5.0"])]
     assert len({content_digest(pd.DataFrame({"a": column}), ["a"]) for column in columns}) == 1
+
+
+@pytest.mark.parametrize("dtype", [np.float64, np.float32])
+def test_columns_of_numbers_read_as_their_cells_do(dtype):
+    """Written by arrow, and where arrow would write another text, by Python."""
+    rng = np.random.default_rng(0)
+    numbers = (rng.normal(size=4000) * 10.0 ** rng.integers(-20, 20, 4000)).astype(dtype)
+    special = np.array([0.0, -0.0, np.nan, np.inf, -np.inf, 1e-4, 9.99e-5, 1e10, 1e15, 1e16, 1e22, 5e-324], dtype)
+    column = pd.Series(np.concatenate([special, numbers, np.arange(-50, 50), np.round(numbers, 2)]).astype(dtype))
+    plain = [text(0.0 if value == 0 else value) for value in column.to_numpy(np.float64)]
+    assert quoted(column).to_pylist() == [json.dumps(value) for value in plain]
+    assert quoted(column.astype(object)).to_pylist() == [json.dumps(value) for value in plain]
+
+
+def test_row_digests_are_of_the_row_as_json(monkeypatch):
+    monkeypatch.setattr("faro.data.table.BLOCK", 2)
+    table = pd.DataFrame({"b": [1.5, 2.0, None], "a": ['x"é', "007", None], "v": [[1.0], [2.0], [3.0]]})
+    rows = ['["x\\"\\u00e9", "1.5"]', '["007", "2"]', '["", ""]']
+    with_vectors = [row.encode() + np.array(v, "<f4").tobytes() for row, v in zip(rows, table["v"], strict=True)]
+    for columns, arrays, contents in ((["a", "b"], ["v"], with_vectors), (["a", "b"], [], [r.encode() for r in rows])):
+        expected = [hashlib.blake2b(content, digest_size=16).digest() for content in contents]
+        assert row_digests(table, columns, arrays) == expected
+    nothing = [hashlib.blake2b(b"[]" + np.array(v, "<f4").tobytes(), digest_size=16).digest() for v in table["v"]]
+    assert row_digests(table, [], ["v"]) == nothing
 
 
 def test_csv_cells_stay_text(tmp_path):
