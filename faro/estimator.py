@@ -83,9 +83,7 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
                 raise DataError(f"sensitive_features: expected two groups or more, got only {self.groups_[0]!r}")
             fit_for(constraint, choices, "X")
         model = make_model(self.model)
-        if settings.primal == "newton":  # UsageError if the model does not suit
-            settings = Game.suited(model, settings, constraint, Data(choices, choices))
-        game = Game(model, settings)
+        game = Game(model, Game.suited(model, settings, constraint, Data(choices, choices)))
         seed = (
             np.random.RandomState(self.random_state) if not hasattr(self.random_state, "randint") else self.random_state
         )
@@ -122,8 +120,8 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
         check_consistent_length(frame, np.empty(n))
         if frame.isna().to_numpy().any():
             raise DataError("sensitive_features: missing values; give every row a group")
-        names = frame.astype(str).agg(", ".join, axis=1).to_numpy()
-        levels, code = np.unique(names, return_inverse=True)
+        first, *others = (frame[column].astype(str) for column in frame)
+        code, levels = pd.factorize(first.str.cat(others, sep=", ") if others else first, sort=True)
         self.groups_ = tuple(str(level) for level in levels)
         return code
 
@@ -131,7 +129,7 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
         """Applicant against outside option; rows and columns are padded so that few shapes are ever compiled."""
         n, d = X.shape
         rows, columns = max(64, 1 << (n - 1).bit_length()), -(-d // 8) * 8
-        items = np.zeros((rows, 2, columns), np.float32)
+        items = np.zeros((rows, 1, columns), np.float32)
         items[:n, 0, :d] = (X - self.mean_) / self.scale_
         chosen, weight = np.tile(np.array([0.0, 1.0], np.float32), (rows, 1)), np.zeros(rows, np.float32)
         chosen[:n, 0], chosen[:n, 1] = label, 1 - label

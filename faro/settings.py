@@ -56,10 +56,14 @@ class Settings:
         return self.steps // self.every
 
     def filled(self, primal: str = "adam") -> Settings:
-        """With this primal player, unless one is named, and what is left open as suits it."""
+        """With this primal player, unless one is named, and what is left open as suits it; `UsageError` for fewer steps
+        than there are between two looks."""
         own = self.primal or primal
         open_ = {name: value for name, value in PRIMAL[own].items() if getattr(self, name) is None}
-        return dataclasses.replace(self, primal=own, **open_)
+        filled = dataclasses.replace(self, primal=own, **open_)
+        if filled.every > filled.steps:
+            raise UsageError(f"every ({filled.every}) must not exceed steps ({filled.steps})")
+        return filled
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Settings:

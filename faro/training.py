@@ -34,7 +34,7 @@ DECISIONS = 6  # arrays `[n, K]` between rewards and sums
 SETTLED = 0.7  # of second-order steps after which the temperature falls no more
 LENGTH = 0.5  # of the first second-order step, as a share of what it solves for; falls to 0.3 of that by a cosine
 FEW_SUMS = 3  # numbers that a constraint sums up; with more of them first-order steps carry over better to new people,
-CROWD = 50_000  # unless there are so many choices for each of them
+CROWD = 50_000  # unless there are so many choices for each of them; then rates are smooth, and half the steps do
 ROUNDING = 1e-4  # a candidate is within the bound by this share of it, so that float64 agrees with float32
 
 
@@ -154,7 +154,8 @@ class Game:
     @classmethod
     def suited(cls, model: models.Model, settings: Settings, constraint: Constraint, data: Data) -> Settings:
         """The settings filled for the primal player that suits: second-order steps for a narrow linear model that sees
-        all of train at every step, under a constraint of few sums; else Adam. Only shapes are read.
+        all of train at every step, under a constraint of few sums or with a crowd for each; else Adam. Only shapes are
+        read.
 
         `UsageError` if newton is asked for where the model or what it sees does not suit.
         """
@@ -173,10 +174,13 @@ class Game:
                 f"primal = newton: expected a linear model of at most {newton.WIDEST} features, float32, and neither "
                 "batch nor microbatch; leave primal out, or say adam"
             )
-        if fits and settings.primal is None:
-            count = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(sums, data.train)))
-            fits = count <= max(FEW_SUMS, n // CROWD)
-        return settings.filled("newton" if fits else "adam")
+        if not fits or settings.primal == "adam":
+            return settings.filled("adam")
+        count = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(sums, data.train)))
+        crowd = count * CROWD <= n
+        own = settings.filled("newton" if crowd or count <= FEW_SUMS else "adam")
+        halved = crowd and own.primal == "newton" and settings.steps is None
+        return dataclasses.replace(own, steps=max(own.every, own.steps // 2)) if halved else own
 
     @property
     def second_order(self) -> bool:

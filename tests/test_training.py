@@ -11,7 +11,7 @@ import pytest
 import constraints as ct
 from faro import metrics, models
 from faro.errors import UsageError
-from faro.training import Data, Game, Settings
+from faro.training import CROWD, Data, Game, Settings
 
 GROUP = ct.Attribute("g", ("a", "b"))
 
@@ -145,6 +145,22 @@ def test_the_primal_player_suits_the_model_and_what_it_sees():
             with pytest.raises(UsageError, match="primal = newton: expected a linear model"):
                 Game.suited(model, Settings(**given, primal="newton"), constraint, crowd)
     assert Game.suited(models.Linear(), Settings(steps=7, temperature=0.3), parity, DATA).steps == 7
+    with pytest.raises(UsageError, match=r"every \(150\) must not exceed steps \(100\)"):
+        Game.suited(models.Linear(), Settings(every=150), parity, DATA)
+
+
+def test_a_crowd_for_every_sum_is_trained_by_few_second_order_steps():
+    seven = ct.demographic_parity(ct.Attribute("g", tuple(f"g{i}" for i in range(7))))
+
+    def suited(n, **given):
+        shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((n, *leaf.shape[1:]), leaf.dtype), DATA.train)
+        found = Game.suited(models.Linear(), Settings(**given), seven, Data(shapes, shapes))
+        return found.primal, found.steps
+
+    few, crowd = 7 * CROWD - 1, 7 * CROWD
+    assert suited(few) == suited(crowd, primal="adam") == ("adam", 600)
+    assert suited(crowd) == ("newton", 50) and suited(few, primal="newton") == ("newton", 100)
+    assert suited(crowd, steps=80) == ("newton", 80) and suited(crowd, every=70) == ("newton", 70)
 
 
 def test_what_is_returned_is_the_candidate_with_the_lowest_selection_loss(pilot):

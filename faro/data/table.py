@@ -235,7 +235,9 @@ def row_digests(frame: pd.DataFrame, columns: Iterable[str], vector_columns: Ite
     for first in range(0, len(frame), BLOCK):
         block = [column.slice(first, BLOCK) for column in plain]
         comma = pa.scalar(", ", pa.large_string())
-        rows = pc.binary_join_element_wise(*block, comma).to_pylist() if block else [""] * min(BLOCK, len(frame) - first)
+        rows = (
+            pc.binary_join_element_wise(*block, comma).to_pylist() if block else [""] * min(BLOCK, len(frame) - first)
+        )
         for i, row in enumerate(rows, first):
             content = f"[{row}]".encode() + b"".join(e[i].tobytes() for e in extra)
             digests.append(hashlib.blake2b(content, digest_size=16).digest())
