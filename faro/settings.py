@@ -32,7 +32,7 @@ class Settings:
     solver: str = "game"  # or "exact": the path of a linear model, see docs/exact.md; then only weight_decay matters
     solution: str = "best"  # what is returned, see faro/solutions.py; "average" and "mixture" are randomised models
     primal: str | None = None  # "newton" or "adam"; None: newton for a narrow linear model that sees all of train
-    steps: Any = None  # int, of each stage; None: 100 of newton, 600 of adam
+    steps: Any = None  # int, of each stage; None: 100 of newton (50 of a crowd), 600 of adam
     every: int = 1  # steps between two looks at the whole train and selection parts
     batch: int | None = None  # choices per step; None: all of them
     microbatch: int | None = None  # choices worked on at once; None: the batch. Same result, less memory
