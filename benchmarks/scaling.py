@@ -2,7 +2,8 @@
 
     cost      seconds per member and step of a linear sweep, each of n, d, groups and members doubled several times on
               made-up data; the slope on log-log axes (1: linear), and GFLOP/s beside the machine's peak. Counted are
-              the two matrix products of a step, 4 n d operations per member; the peak is the best float32 product
+              a step's products with all features, 2 n d operations each per member: two of Adam, forth and back; of
+              second order one back for the loss and for each sum. The peak is the best float32 product
     million   one fit of 1,000,000 x 50 with 4 groups: seconds until the train gap is within the bound and the loss
               within 1e-3 of the lowest that anybody reaches there; cooper and ExponentiatedGradient beside it
     network   60 members of MLP(64): seconds per member and step by the number of members that are worked on at once,
@@ -102,8 +103,8 @@ def lanes_of(constraint, bounds) -> ct.Constraint:
 # Cost of a linear sweep -----------------------------------------------------------------------------------------------
 
 
-def cost(n: int, d: int, groups: int, members: int, repeats: int) -> float:
-    """Seconds of a step of all members together."""
+def cost(n: int, d: int, groups: int, members: int, repeats: int) -> tuple[float, int]:
+    """Seconds of a step of all members together, and how many products with all features each member takes."""
     part, attribute = made_up(n, d, groups)
     choices = choices_of(part)
     constraint, mesh = ct.demographic_parity(attribute), devices.mesh(1)
@@ -114,7 +115,8 @@ def cost(n: int, d: int, groups: int, members: int, repeats: int) -> float:
     lanes = lanes_of(constraint, np.geomspace(0.01, 0.3, members))
     steps = sweep.rounds * sweep.game.settings.every
     jax.block_until_ready(sweep.advance(states, lanes, own))
-    return best_of(repeats, lambda: sweep.advance(states, lanes, own)) / steps
+    seconds = best_of(repeats, lambda: sweep.advance(states, lanes, own)) / steps
+    return seconds, 2 + (groups if sweep.game.second_order else 0)  # demographic parity sums once a group
 
 
 def costs(base: dict, axes: dict[str, tuple[int, ...]], repeats: int) -> dict[str, list[dict]]:
@@ -122,8 +124,10 @@ def costs(base: dict, axes: dict[str, tuple[int, ...]], repeats: int) -> dict[st
     found: dict[str, list[dict]] = {axis: [] for axis in axes}
     for axis, size in ((axis, size) for axis, sizes in axes.items() for size in sizes):
         own = base | {axis: size}
-        each = cost(**own, repeats=repeats) / own["members"]
-        found[axis].append({"size": size, "seconds": each, "speed": 4 * own["n"] * own["d"] / each / 1e9})
+        together, products = cost(**own, repeats=repeats)
+        each = together / own["members"]
+        speed = products * 2 * own["n"] * own["d"] / each / 1e9
+        found[axis].append({"size": size, "seconds": each, "speed": speed, "products": products})
     return found
 
 
@@ -136,14 +140,16 @@ def slope(rows: list[dict]) -> float:
 def cost_table(found: dict[str, list[dict]], best: float) -> str:
     """Markdown: what doubling a size does to the cost of a member and step."""
     lines = [
-        "| | size | us per member and step | ratio to the first | GFLOP/s | of the peak | slope |",
-        "|---|---|---|---|---|---|---|",
+        "| | size | products | us per member and step | ratio to the first | GFLOP/s | of the peak | slope |",
+        "|---|---|---|---|---|---|---|---|",
     ]
     for axis, rows in found.items():
         for i, row in enumerate(rows):
             last = f"{slope(rows):.2f}" if i == len(rows) - 1 else ""
             figures = f"{1e6 * row['seconds']:.1f} | {row['seconds'] / rows[0]['seconds']:.2f} | {row['speed']:.1f}"
-            lines.append(f"| {axis} | {row['size']:,} | {figures} | {row['speed'] / best:.0%} | {last} |")
+            lines.append(
+                f"| {axis} | {row['size']:,} | {row['products']} | {figures} | {row['speed'] / best:.0%} | {last} |"
+            )
     return "\n".join(lines)
 
 
@@ -369,23 +375,26 @@ def plot(found: dict[str, list[dict]], best: float, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    figure, axes = plt.subplots(2, len(found), figsize=(3.2 * len(found), 5), squeeze=False, layout="constrained")
+    size = (3.2 * len(found), 5)
+    figure, axes = plt.subplots(2, len(found), figsize=size, sharey="row", squeeze=False, layout="constrained")
     for column, (axis, rows) in enumerate(found.items()):
         sizes = [row["size"] for row in rows]
         top, bottom = axes[0, column], axes[1, column]
-        top.loglog(sizes, [1e6 * row["seconds"] for row in rows], "o-", label="measured")
-        if axis in ("n", "d"):
-            last = rows[-1]
-            top.loglog(
-                sizes, [1e6 * last["seconds"] * s / last["size"] for s in sizes], "--", color="grey", label="linear"
-            )
-        top.set(title=f"{axis}", ylabel="us per member and step" if column == 0 else "")
-        top.legend(frameon=False)
-        bottom.semilogx(sizes, [100 * row["speed"] / best for row in rows], "o-")
-        for panel in (top, bottom):
+        costs_, shares = [1e6 * row["seconds"] for row in rows], [100 * row["speed"] / best for row in rows]
+        for panel, values in ((top, costs_), (bottom, shares)):
+            panel.plot(sizes, values, "-", color="grey", lw=1)
+            for second, marker, name in ((True, "o", "second-order steps"), (False, "s", "Adam")):
+                own = [i for i, row in enumerate(rows) if (row["products"] > 2) is second]
+                panel.plot([sizes[i] for i in own], [values[i] for i in own], marker, label=name)
+            panel.set_xscale("log")
             panel.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=30)
-            panel.minorticks_off()
-        bottom.set(xlabel=axis, ylabel="% of the matrix-product peak" if column == 0 else "", ylim=(0, None))
+            panel.xaxis.minorticks_off()
+        if axis in ("n", "d"):
+            top.plot(sizes, [costs_[-1] * size / sizes[-1] for size in sizes], "--", color="grey", label="linear")
+        top.set(yscale="log", ylabel="us per member and step" if column == 0 else "")
+        bottom.set(xlabel=axis, ylabel="% of the matrix-product peak" if column == 0 else "")
+    axes[1, 0].set_ylim(0, None)
+    axes[0, 0].legend(frameon=False, fontsize=8)
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.suptitle(
         f"One member and step of a linear sweep; {os.cpu_count()} cores, peak {best:.0f} GFLOP/s", fontsize=10
