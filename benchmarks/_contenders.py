@@ -134,8 +134,8 @@ def with_one(x: np.ndarray) -> np.ndarray:
 # faro, and what plain JAX does ----------------------------------------------------------------------------------------
 
 
-def of_faro(primal=None):
-    """`faro.frontier(...)` with its defaults: the whole call, with the judging of every model."""
+def of_faro(**settings):
+    """`faro.frontier(...)` with its defaults, or these settings: the whole call, with the judging of every model."""
     import jax
 
     import faro
@@ -150,7 +150,7 @@ def of_faro(primal=None):
             attribute=own.attribute,
             bounds=list(bounds),
             seeds=[own.seed],
-            settings={"primal": primal},
+            settings=settings,
             progress=lambda done, total: times.setdefault(total - done, time.perf_counter()),
         )
         note["training"] = times[1] - times[max(times)]  # the last step but one is the end of training

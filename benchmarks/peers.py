@@ -127,9 +127,18 @@ def timed(case: tuple[str, str], bounds: list[float], options: argparse.Namespac
 
 
 def tunings(name: str, options: argparse.Namespace) -> list[dict]:
-    """Of a contender; faro's are its defaults, but for the primal player that was asked for."""
-    asked = {"primal": options.primal} if name == "faro" and options.primal else {}
+    """Of a contender; faro's are its defaults, but for the settings that were asked for."""
+    asked = dict(options.settings) if name == "faro" else {}
     return [own | asked for own in CONTENDERS[name].tunings()]
+
+
+def setting(text: str) -> tuple[str, object]:
+    """A name and a value from "name=value"; values as in JSON, else text."""
+    name, _, value = text.partition("=")
+    try:
+        return name, json.loads(value)
+    except json.JSONDecodeError:
+        return name, value
 
 
 def quality_jobs(case: tuple[str, str], bounds: list[float], options: argparse.Namespace) -> list[dict]:
@@ -343,7 +352,9 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="of every timed contender")
     parser.add_argument("--repeats", type=int, default=1, help="rounds of timing; ratios are of medians")
     parser.add_argument("--patience", type=float, default=20, help="seconds; no second call after a longer first one")
-    parser.add_argument("--primal", choices=("newton", "adam"), help="faro's primal player, instead of the usual one")
+    parser.add_argument(
+        "--settings", nargs="+", type=setting, default=[], help="of faro, as primal=newton temperature=1"
+    )
     parser.add_argument("--no-times", action="store_true", help="quality only")
     parser.add_argument("--out", type=Path, help="everything that was measured, as JSON")
     options = parser.parse_args()
