@@ -402,9 +402,11 @@ class Game:
             return (game, moments, played + 1), seen._replace(kkt=info.kkt, capped=info.capped)
 
         order = None if one_batch else _shuffled(key, n, s.every, batch)
-        (game, moments, _), steps = jax.lax.scan(
-            step, (member.game, member.moments, member.played), order, length=s.every
-        )
+        begin = member.game, member.moments, member.played
+        if s.every == 1:  # a loop inside the loop of rounds would be traced for nothing
+            (game, moments, _), first = step(begin, None if order is None else order[0])
+            return game, moments, first
+        (game, moments, _), steps = jax.lax.scan(step, begin, order, length=s.every)
         return game, moments, jax.tree.map(lambda leaf: leaf[0], steps)
 
     def _tally(self, params, constraint, own, temperature, compute="float32") -> Tally:

@@ -87,7 +87,7 @@ class Quadratic:
 
         back = jax.linear_transpose(lambda change: ravel_pytree(pushed(change))[0], state.params)
         flat, unravel_sums = ravel_pytree(sums)
-        one_by_one = jnp.eye(1 + flat.size, dtype=flat.dtype)  # the objective and each sum, in one way back
+        one_by_one = jnp.eye(1 + flat.size, dtype=jnp.result_type(objective, flat))  # all slopes in one way back
         all_slopes = jax.vmap(lambda weight: ravel_pytree(back(weight)[0])[0])(one_by_one)  # [1 + J, d]
         gradient, of_sums = all_slopes[0], all_slopes[1:]
         of_rows = jax.jacobian(lambda flat: self.finish(seen._replace(sums=unravel_sums(flat)), *args).proxy)(flat)
