@@ -191,12 +191,13 @@ class Game:
         """A member at the unconstrained optimum, and the looks on the way; the multipliers never move. A linear model
         is there at once, and every look is the same."""
         unconstrained = constraint.at(jnp.inf)
-        init_key, key = jax.random.split(key)
-        params = self.model.init(init_key, data.train)
         train, ones = self.prepared(unconstrained, data.train), jnp.ones(len(constraint.labels()))
         if not (newton.suits(self.model, train.choices) and self._sees_all(train)):
-            member = self.member(key, params, unconstrained, data.train, ones)
+            init_key, key = jax.random.split(key)
+            member = self.member(key, self.model.init(init_key, data.train), unconstrained, data.train, ones)
             return self.advance(member, unconstrained, data, rounds)
+        shapes = jax.eval_shape(self.model.init, key, data.train)  # the optimum is one, wherever it is looked for
+        params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         params, gradient, inverse = newton.optimum(self.model, params, train.choices, self.settings.weight_decay)
         member = self.member(key, params, unconstrained, data.train, ones, inverse)
         asked = train if data.dual is None else self.prepared(unconstrained, data.dual)
