@@ -58,9 +58,6 @@ def optimum(model: models.Model, params: Any, choices: Choices, decay: float) ->
     """(parameters, gradient of the loss there, inverse of its Hessian near there `[d, d]`), on choices that the model
     `suits` and with mu = `decay`; `params` is where to begin."""
     n, stride = choices.shape[0], choices.shape[0] // BLOCK
-    inverse = None
-    if stride > 1:  # a sample leads to where one or two steps with everybody are enough
-        params, _, inverse = optimum(model, params, choices.take(slice(None, None, stride)), decay)
     start, unravel = ravel_pytree(params)
     eps = jnp.finfo(choices.weight.dtype).eps  # of the loss
     share = choices.weight / choices.weight.sum()
@@ -112,8 +109,15 @@ def optimum(model: models.Model, params: Any, choices: Choices, decay: float) ->
         return (now.length > SHORTEST) & (now.promise > eps / 1e4) & (now.taken < STEPS)
 
     value_and_gradient = jax.value_and_grad(loss)
-    known = inverted(start) if inverse is None else inverse
+    if stride > 1:  # a sample leads to where one or two steps with everybody are enough, if it knows enough
+        sample = choices.take(slice(None, None, stride))
+        weight = jnp.where(sample.weight.sum() > 0, sample.weight, 1)
+        led, _, known = optimum(model, params, sample.replace(weight=weight), decay)
+        led = ravel_pytree(led)[0]
+        start = jnp.where(loss(led) < loss(start), led, start)
+    else:
+        known = inverted(start)
     one = jnp.ones((), choices.weight.dtype)
-    begin = _State(start, *value_and_gradient(start), known, jnp.asarray(inverse is None), one, jnp.asarray(0))
+    begin = _State(start, *value_and_gradient(start), known, jnp.asarray(stride < 2), one, jnp.asarray(0))
     done = jax.lax.while_loop(more, move, begin)
     return unravel(done.w), unravel(done.gradient), done.inverse

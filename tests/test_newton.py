@@ -89,6 +89,9 @@ def test_a_sample_leads_the_way_but_everybody_decides(monkeypatch, rare):
     assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient)) < 1e-6
     sampled = newton.optimum(models.Linear(), start, own.take(slice(None, None, 3)), decay)[0]
     assert float(jnp.abs(sampled["item"] - params["item"]).max()) > 0.01  # the sample alone ends elsewhere
+    nobody = jnp.where(jnp.arange(200) % 3 == 0, 0.0, own.weight)  # whom the sample knows
+    params_, gradient, _ = newton.optimum(models.Linear(), start, own.replace(weight=nobody), decay)
+    np.testing.assert_allclose(params_["item"], by_scipy(own.replace(weight=nobody), decay)[0][:4], atol=2e-5)
     if rare:  # everybody's curvature was taken
         x = np.pad(np.asarray(own.items)[:, 0], ((0, 0), (1, 0)), constant_values=1.0)
         q = 1 / (1 + np.exp(-(x @ np.r_[params["intercept"], params["item"]])))
