@@ -98,6 +98,7 @@ def test_columns_of_numbers_read_as_their_cells_do(dtype):
     plain = [text(0.0 if value == 0 else value) for value in column.to_numpy(np.float64)]
     assert quoted(column).to_pylist() == [json.dumps(value) for value in plain]
     assert quoted(column.astype(object)).to_pylist() == [json.dumps(value) for value in plain]
+    assert quoted(column[:0]).to_pylist() == []
 
 
 def test_row_digests_are_of_the_row_as_json(monkeypatch):

@@ -178,7 +178,8 @@ def quoted(column: pd.Series) -> pa.Array:
         return pa.array([json.dumps(value) for value in values], pa.large_string()).take(pa.array(codes))
     numbers = column.to_numpy(np.float64)
     zero, size = numbers == 0, np.abs(numbers)
-    numbers = np.where(zero, numbers[zero.argmax()], numbers)  # 0 and -0 are one value, and so is their text
+    if zero.any():  # 0 and -0 are one value, and so is their text
+        numbers = np.where(zero, numbers[zero.argmax()], numbers)
     found = pa.array(numbers).cast(pa.large_string())
     odd = ~(zero | ((size >= 1e-4) & (size < 1e10)))  # these arrow writes in other words, or not at all
     if odd.any():
