@@ -326,13 +326,13 @@ class Game:
         norm = jax.lax.map(of_part, jnp.arange(len(constraint.parts())))[owner]
         return jnp.where(norm > 0, jnp.clip(USUAL / jnp.where(norm > 0, norm, 1), 1 / STEEPEST, STEEPEST), 1)
 
-    def footprint(self, params: Any, choices: Choices) -> int:
-        """About how many bytes a step of one member takes beside the data: what its matrix products make, what becomes
-        of that, and as much again for the way back. Only shapes are read."""
+    def footprint(self, params: Any, choices: Choices, rows: int = 0) -> int:
+        """About how many bytes a step of one member takes beside the data, under so many rows: what its matrix products
+        make, what becomes of that, and as much again for the way back. Only shapes are read."""
         n = min(self.settings.microbatch or self.settings.batch or choices.shape[0], choices.shape[0])
         part = jax.eval_shape(lambda own: self.model.prepare(own).take(slice(0, n)), choices)
         made = jax.make_jaxpr(lambda own, part: models.rewards(self.model, own, part))(params, part)
-        slopes = FEW_SUMS if self.second_order else 0  # a way back for each of the sums
+        slopes = rows if self.second_order else 0  # a way back for each of the sums, which are no more than rows
         return 2 * (2 * _made(made.jaxpr) + (DECISIONS + slopes) * n * choices.shape[1] * 4)
 
     def temperature(self, played: Any) -> Any:
