@@ -375,13 +375,13 @@ def plot(found: dict[str, list[dict]], best: float, path: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot as plt
 
-    size = (3.2 * len(found), 5)
-    figure, axes = plt.subplots(2, len(found), figsize=size, sharey="row", squeeze=False, layout="constrained")
+    extent = (3.2 * len(found), 5)
+    figure, axes = plt.subplots(2, len(found), figsize=extent, sharey="row", squeeze=False, layout="constrained")
     for column, (axis, rows) in enumerate(found.items()):
         sizes = [row["size"] for row in rows]
         top, bottom = axes[0, column], axes[1, column]
-        costs_, shares = [1e6 * row["seconds"] for row in rows], [100 * row["speed"] / best for row in rows]
-        for panel, values in ((top, costs_), (bottom, shares)):
+        micros, shares = [1e6 * row["seconds"] for row in rows], [100 * row["speed"] / best for row in rows]
+        for panel, values in ((top, micros), (bottom, shares)):
             panel.plot(sizes, values, "-", color="grey", lw=1)
             for second, marker, name in ((True, "o", "second-order steps"), (False, "s", "Adam")):
                 own = [i for i, row in enumerate(rows) if (row["products"] > 2) is second]
@@ -390,7 +390,7 @@ def plot(found: dict[str, list[dict]], best: float, path: Path) -> None:
             panel.set_xticks(sizes, [f"{size:,}" for size in sizes], rotation=30)
             panel.xaxis.minorticks_off()
         if axis in ("n", "d"):
-            top.plot(sizes, [costs_[-1] * size / sizes[-1] for size in sizes], "--", color="grey", label="linear")
+            top.plot(sizes, [micros[-1] * size / sizes[-1] for size in sizes], "--", color="grey", label="linear")
         top.set(yscale="log", ylabel="us per member and step" if column == 0 else "")
         bottom.set(xlabel=axis, ylabel="% of the matrix-product peak" if column == 0 else "")
     axes[1, 0].set_ylim(0, None)

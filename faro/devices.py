@@ -215,8 +215,7 @@ def spread(tree: Any) -> Any:
     """Choices `[n, ...]` dealt out along `data`, so that no device repeats the work of another."""
 
     def one(leaf: Array) -> Array:
-        shared = _dealers(leaf.shape[0]) > 1
-        return jax.lax.with_sharding_constraint(leaf, PartitionSpec(DATA)) if shared else leaf
+        return jax.lax.with_sharding_constraint(leaf, PartitionSpec(DATA)) if dealt(leaf.shape[0]) else leaf
 
     return jax.tree.map(one, tree)
 

@@ -60,7 +60,7 @@ def optimum(model: models.Model, params: Any, choices: Choices, decay: float) ->
     n, stride = choices.shape[0], choices.shape[0] // BLOCK
     start, unravel = ravel_pytree(params)
     eps = jnp.finfo(choices.weight.dtype).eps  # of the loss
-    share = choices.weight / choices.weight.sum()
+    counts = choices.weight / choices.weight.sum() * choices.chosen.sum(-1)
     plain = choices.replace(twins={})
 
     def loss(w):
@@ -74,21 +74,19 @@ def optimum(model: models.Model, params: Any, choices: Choices, decay: float) ->
         def add(block, found):
             first = jnp.minimum(block * size, n - size)  # the last block reaches back
             rows = first + jnp.arange(size)
-            own, counts = jax.tree.map(
-                lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, size), (plain, share * choices.chosen.sum(-1))
-            )
-            return found + hessian(w, own, jnp.where(rows >= block * size, counts, 0))
+            own, mine = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, size), (plain, counts))
+            return found + hessian(w, own, jnp.where(rows >= block * size, mine, 0))
 
         ridge = decay + 10 * eps  # directions in which nothing happens stay where they are
         return jax.lax.fori_loop(0, count, add, ridge * jnp.eye(start.size))
 
-    def hessian(w, own, counts):
+    def hessian(w, own, mine):
         logs = log_softmax_pieces(models.reward_pieces(model, unravel(w), own), own.available)
         odds = [jnp.exp(log)[..., None] for log in logs]  # [k, n, 1]
         features = models.linear_features(params, own)
         mean = total([x * part for x, part in zip(features, odds, strict=True)])  # [n, d]
         spread = jnp.concatenate(
-            [(x - mean) * jnp.sqrt(part * counts[:, None]) for x, part in zip(features, odds, strict=True)]
+            [(x - mean) * jnp.sqrt(part * mine[:, None]) for x, part in zip(features, odds, strict=True)]
         ).reshape(-1, w.size)
         return jnp.matmul(spread.T, spread, precision="highest")
 
@@ -96,9 +94,10 @@ def optimum(model: models.Model, params: Any, choices: Choices, decay: float) ->
         return jax.scipy.linalg.cho_solve(jax.scipy.linalg.cho_factor(curvature(w)), jnp.eye(w.size))
 
     def move(now):
-        loss, gradient = value_and_gradient(now.w + now.length * now.step)
-        tried = now._replace(w=now.w + now.length * now.step, loss=loss, gradient=gradient, here=jnp.asarray(False))
-        lower = loss <= now.loss + 4 * eps * jnp.abs(now.loss)  # or not higher by more than is rounded away
+        w = now.w + now.length * now.step
+        value, gradient = value_and_gradient(w)
+        tried = now._replace(w=w, loss=value, gradient=gradient, here=jnp.asarray(False))
+        lower = value <= now.loss + 4 * eps * jnp.abs(now.loss)  # or not higher by more than is rounded away
         then = jax.tree.map(lambda new, old: jnp.where(lower, new, old), tried, now)
         renew = ~(lower & (tried.promise <= ENOUGH * now.promise)) & ~then.here
         inverse = jax.lax.cond(renew, inverted, lambda w: now.inverse, then.w)

@@ -74,8 +74,8 @@ class Settings:
                 raise UsageError(f"unknown setting {name!r} (known: {', '.join(fields)})")
             _check(name, value, fields[name].default)
         settings = cls(**values)
-        if settings.steps is not None and settings.every > settings.steps:
-            raise UsageError(f"every ({settings.every}) must not exceed steps ({settings.steps})")
+        if settings.steps is not None:
+            settings.filled()  # every does not exceed them
         if settings.batch and settings.microbatch and settings.batch % settings.microbatch:
             raise UsageError(
                 f"batch ({settings.batch}) must be a multiple of microbatch ({settings.microbatch}), or be left out"

@@ -241,14 +241,14 @@ def row_digests(frame: pd.DataFrame, columns: Iterable[str], vector_columns: Ite
     vector_columns = set(vector_columns)
     plain = list(all_quoted(frame, sorted(set(columns) - vector_columns)))
     extra = [vectors(frame[name]).astype("<f4") for name in sorted(vector_columns)]
-    digests = []
-    for first in range(0, len(frame), BLOCK):
-        block = [column.slice(first, BLOCK) for column in plain]
-        comma = pa.scalar(", ", pa.large_string())
-        rows = (
-            pc.binary_join_element_wise(*block, comma).to_pylist() if block else [""] * min(BLOCK, len(frame) - first)
-        )
-        for i, row in enumerate(rows, first):
-            content = f"[{row}]".encode() + b"".join(e[i].tobytes() for e in extra)
-            digests.append(hashlib.blake2b(content, digest_size=16).digest())
-    return digests
+    return [
+        hashlib.blake2b(f"[{row}]".encode() + b"".join(e[i].tobytes() for e in extra), digest_size=16).digest()
+        for i, row in enumerate(_joined(plain) if plain else [""] * len(frame))
+    ]
+
+
+def _joined(columns: list[pa.Array]) -> Iterator[str]:
+    """The texts of every row, with commas between them."""
+    comma = pa.scalar(", ", pa.large_string())
+    for first in range(0, len(columns[0]), BLOCK):
+        yield from pc.binary_join_element_wise(*(own.slice(first, BLOCK) for own in columns), comma).to_pylist()
