@@ -19,10 +19,11 @@ import pandas as pd
 from .certify import looks
 from .certify.certificate import Case, Certificate, prepare
 from .certify.policy import CAPS, PAIRS, Policy
-from .data import NAMES, load, write_table
+from .data import NAMES, load
 from .errors import DataError, UsageError
 from .files import replacing, write_json
-from .trained import TrainedModel, load_model
+from .scored import write_scored
+from .trained import TrainedModel, load_model, model_files, units_file
 
 METHODS = {"counterfactual_parity": "unit-ratio", "counterfactual_flip": "unit-ratio",
            "counterfactual_oscillation": "unit-ratio", "threshold_parity": "dkw"}  # fmt: skip
@@ -65,19 +66,15 @@ def score_gate(folder: Path, name: str, policy: Policy, source: Any = None) -> P
     if data.digest != model.about["digest"]:
         raise DataError(f"{source or known}: other data than the run of {folder} was trained on")
     twins = sorted({claim.attribute for claim in policy.audited if claim.twins and claim.attribute})
-    scored = model.score(data, twins)
     place = folder / "certificates" / Path(name).with_suffix(".csv").name
     place.parent.mkdir(exist_ok=True)
-    write_table(scored[scored["part"] == "gate"], place)
+    write_scored(model, data, place, part="gate", twins=twins, files=model_files(folder / name))
     return place
 
 
 def _case(folder: Path, name: str, policy: Policy, source: Any) -> tuple[Case, Path]:
     place = score_gate(folder, name, policy, source)
-    seed = name.removesuffix(".json").rpartition("-")[2]
-    units = (folder / name).with_name(f"{seed}.units.txt")
-    files = [folder / name, (folder / name).with_suffix(".safetensors")]
-    return prepare(place, policy, train_units=units if units.exists() else None, models=files), place
+    return prepare(place, policy, train_units=units_file(folder / name), models=model_files(folder / name)), place
 
 
 def _members(folder: Path) -> pd.DataFrame:

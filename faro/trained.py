@@ -101,7 +101,8 @@ class TrainedModel:
     def score(self, data: Any, twins: Sequence[str] = (), *, expected: bool = False) -> pd.DataFrame:
         """The scored table: a row per alternative that is not the outside option, in the order of the data.
 
-        Columns `unit, choice, alternative`, one per attribute (its level; empty = does not apply), `label` (share of
+        Columns `unit, choice, alternative`, one per attribute (its level; empty = does not apply) and per shared
+        column, `outside` where the schema declares one (whether the choice has the outside option), `label` (share of
         the choice; NaN without labels), `reward`, `decision` (hard, ties shared, in [0, 1]), `weight`, and `part`,
         where this model's seed puts the unit; for each attribute in `twins` a column `reward:NAME=LEVEL` per level, the
         reward when it is set to that level. With `expected`, the decisions of a randomised model are means over its
@@ -134,12 +135,19 @@ class TrainedModel:
         }
         for name, attribute in data.attributes.items():
             columns[name] = np.array([*attribute.levels, ""], object)[flat(parsed.attributes[name])]
+        columns |= {name: flat(values) for name, values in data.shared.items()}
+        if self.schema.outside:
+            columns["outside"] = flat(parsed.outside.any(1, keepdims=True).astype(int))
         columns["label"] = flat(parsed.chosen) if parsed.chosen is not None else np.full(inside.sum(), np.nan)
         columns |= {"reward": flat(rewards), "decision": flat(hard), "weight": flat(parsed.weight), "part": flat(parts)}
         for name in twins:
             for code, level in enumerate(data.attributes[name].levels):
                 columns[f"reward:{name}={level}"] = flat(moved[name][..., code])
         return pd.DataFrame(columns)
+
+    def attributes(self, data: Dataset) -> dict[str, ct.Attribute]:
+        """The attributes that the scored table of `data` has columns of."""
+        return data.attributes
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write PATH.safetensors, PATH.json and, after training, PATH.units.txt; returns the path of the JSON file."""
@@ -187,6 +195,19 @@ def _drawn(base: Path, draw: dict[str, Any], params: Any) -> Draw:
     if not (numbers and weights.min() >= 0 and abs(weights.sum() - 1) <= 1e-9 and by in ("unit", "choice")):
         raise DataError(f"{base}.json: draw: expected weights of {len(weights)} atoms that sum to 1, by unit or choice")
     return Draw(tuple(weights.tolist()), int(draw["seed"]), by)
+
+
+def model_files(path: str | os.PathLike) -> list[Path]:
+    """The files of a saved model."""
+    base = _base(path)
+    return [base.with_name(base.name + suffix) for suffix in (".json", ".safetensors")]
+
+
+def units_file(path: str | os.PathLike) -> Path | None:
+    """The hashed units that a saved model was trained on: PATH.units.txt, or that of all models of a run's seed."""
+    base = _base(path)
+    names = (f"{base.name}.units.txt", f"{base.name.rpartition('-')[2]}.units.txt")
+    return next((found for name in names if (found := base.with_name(name)).exists()), None)
 
 
 def _base(path: str | os.PathLike) -> Path:

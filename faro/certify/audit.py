@@ -1,17 +1,19 @@
 """The audit table: scored alternatives of people who were held back, read, checked, digested, and decided.
 
-A row per alternative: unit, choice, alternative, weight, label, outside, content, attributes, reward, twin rewards, as
-docs/certificate-format.md says. Rows are sorted by their names first, so that the order of a file means nothing.
+A row per alternative: unit, choice, alternative, weight, label, outside, content, attributes, shared columns, reward,
+twin rewards, decision, as docs/certificate-format.md says. Rows are sorted by their names first, so that the order of a
+file means nothing.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from pathlib import Path
 
 import numpy as np
@@ -20,10 +22,11 @@ from numpy.typing import NDArray
 from ..errors import DataError, NotIndependentError
 from .binomial import Floats
 from .columns import read_columns
-from .order import key, quote
+from .order import quote
 from .overlap import check_spellings
 from .policy import Policy
 
+CLOSE = 1e-9  # of a decision to the one that the rewards give
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 Codes = NDArray[np.intp]
 
@@ -35,20 +38,31 @@ class Audit:
     unit: list[str]
     choice: list[str]
     alternative: list[str]
-    rank: Codes  # of the row's unit in the committed order
     member_of: Codes  # number of the row's choice
     weight: Floats
     label: Floats | None
     reward: Floats
     outside: NDArray[np.bool_]
     levels: dict[str, Codes]  # of every declared attribute; -1 does not apply
+    shared: dict[str, list[str]]  # column -> prompt, item, ... of every row, which rows of several units may have
     twins: dict[str, Floats]  # attribute -> [levels, rows] rewards, NaN: no such twin
     rows_sha256: str
     frame_sha256: str
 
-    @property
+    @functools.cached_property
     def units(self) -> int:
-        return int(self.rank.max()) + 1
+        """How many there are."""
+        return len(set(self.unit))
+
+    def crossed(self, column: str) -> list[str]:
+        """The values of a shared column that rows of two or more units have."""
+        owner: dict[str, str] = {}
+        several = {
+            value
+            for unit, value in zip(self.unit, self.shared[column], strict=True)
+            if owner.setdefault(value, unit) != unit
+        }
+        return sorted(several)
 
     def decisions(self, rewards: Floats, threshold: float) -> Floats:
         """Share of the choice that every row gets: those with the largest reward share it equally, also with the
@@ -106,8 +120,10 @@ def read_audit(path: str | Path, policy: Policy) -> Audit:
     return audit_of(read_columns(path), policy, str(path))
 
 
-def audit_of(columns: dict[str, list[str]], policy: Policy, where: str = "table") -> Audit:
-    """The same, of columns of texts."""
+def audit_of(
+    columns: dict[str, list[str]], policy: Policy, where: str = "table", shared: Collection[str] = ()
+) -> Audit:
+    """The same, of columns of texts; `shared` are columns to be read beside those that claims name in `per`."""
     source = _Columns(columns, where)
     claims = policy.audited
     unit, choice = source.texts("unit"), source.texts("choice")
@@ -130,6 +146,7 @@ def audit_of(columns: dict[str, list[str]], policy: Policy, where: str = "table"
     content = source.texts("content") if policy.equal_content == "refuse" else [""] * source.rows
     declared = sorted(policy.attributes.items())
     levels = {name: source.levels(name, attribute.levels) for name, attribute in declared}
+    together = {name: source.texts(name) for name in sorted({*shared, *policy.shared})}
     twins = {
         name: np.stack(
             [source.numbers(f"reward:{name}={level}", empty=True) for level in policy.attributes[name].levels]
@@ -148,18 +165,33 @@ def audit_of(columns: dict[str, list[str]], policy: Policy, where: str = "table"
         _one_owner(where, unit, content)
 
     frame = [unit, choice, alternative, _texts(weight), _texts(label), _texts(outside), content]
-    frame += [source.columns[name] for name, _ in declared]
+    frame += [source.columns[name] for name, _ in declared] + [together[name] for name in policy.shared]
     frame = [column or [""] * source.rows for column in frame]
     rewards = [_texts(reward), *(_texts(row) for own in twins.values() for row in own)]
     frames = [",".join(map(quote, row)) for row in zip(*frame, strict=True)]
     rows = [f"{f},{','.join(map(quote, r))}" for f, r in zip(frames, zip(*rewards, strict=True), strict=True)]
-    ranked = {name: rank for rank, name in enumerate(sorted(names_of_units, key=lambda name: key(policy.nonce, name)))}
-    return Audit(
-        unit, choice, alternative, np.fromiter(map(ranked.__getitem__, unit), np.intp, source.rows), member_of,
-        weight, label, reward,
+    audit = Audit(
+        unit, choice, alternative, member_of, weight, label, reward,
         outside == 1 if outside is not None else np.full(source.rows, policy.outside == "all"),
-        levels, twins, _digest(rows), _digest(frames),
+        levels, together, twins, _digest(rows), _digest(frames),
     )  # fmt: skip
+    if "decision" in source.columns:
+        _same_decisions(source, audit, policy)
+    return audit
+
+
+def _same_decisions(source: _Columns, audit: Audit, policy: Policy) -> None:
+    """`DataError` if the table decided otherwise than its rewards do under this policy."""
+    stated = source.numbers("decision", empty=True)
+    made = audit.decisions(audit.reward, float(policy.threshold))
+    other = np.abs(stated - made) > CLOSE  # an empty cell is NaN, and states nothing
+    if other.any():
+        row = int(np.argmax(other))
+        raise DataError(
+            f"{source.where}: choice {audit.choice[row][:40]!r}: decision {stated[row]:g}, but these rewards give "
+            f"{made[row]:g} with outside = {policy.outside!r} and threshold {policy.threshold}: {int(other.sum())} "
+            "rows were decided by another rule than the policy's"
+        )
 
 
 class _Columns:

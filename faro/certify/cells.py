@@ -2,8 +2,9 @@
 
     rate of a cell = E sum mass z / E sum mass       over the rows of a unit in the cell; E over units
 
-`cells` gives rows, masses and values; `samples` sums them per unit in the committed order; `kept` leaves one row of
-every unit. Definitions: docs/certificate-format.md, "What a claim measures".
+`cells` gives rows, masses and values; `sample` sums them per unit in the committed order; `kept` leaves one row of
+every unit. The units are those of the table, or the values of the shared column that a claim names in `per`.
+Definitions: docs/certificate-format.md, "What a claim measures".
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from scipy import special
 from ..errors import UsageError
 from .audit import Audit, Codes
 from .binomial import Floats
+from .order import key as hashed
 from .order import thinned
 from .policy import Block, Claim, Policy
 
@@ -41,17 +43,49 @@ Blocks = dict[str, dict[str, Cell]]
 
 
 class People:
-    """An audit table under a policy."""
+    """An audit table under a policy, its units in the order that `key` fixes."""
 
-    def __init__(self, policy: Policy, audit: Audit):
-        self.policy, self.audit = policy, audit
+    def __init__(self, policy: Policy, audit: Audit, key: str = ""):
+        self.policy, self.audit, self.key = policy, audit, key
         self.threshold = float(policy.threshold)
         self.decisions = audit.decisions(audit.reward, self.threshold)
+        self._ranks: dict[str | None, Codes] = {}
 
-    @property
-    def cap(self) -> float:
+    def names(self, claim: Claim) -> list[str]:
+        """The unit of every row, as this claim means it."""
+        return self.audit.unit if claim.per is None else self.audit.shared[claim.per]
+
+    def rank(self, claim: Claim) -> Codes:
+        """Of every row's unit in the committed order."""
+        if claim.per not in self._ranks:
+            names = self.names(claim)
+            ordered = sorted(set(names), key=lambda name: hashed(self.key, name))
+            ranked = {name: rank for rank, name in enumerate(ordered)}
+            self._ranks[claim.per] = np.fromiter(map(ranked.__getitem__, names), np.intp, len(names))
+        return self._ranks[claim.per]
+
+    def cap(self, claim: Claim) -> float:
         """The largest mass of a unit in a cell."""
-        return 1.0 if self.policy.estimand == "unit" else float(self.policy.cap or 0)
+        return 1.0 if self.policy.estimand == "unit" else float(claim.cap or self.policy.cap or 0)
+
+    def blind(self, claim: Claim, cells: Blocks) -> str | None:
+        """Why the decisions of a claim of pairs cannot tell groups apart, or None; docs/certificate-format.md."""
+        if not claim.paired:
+            return None
+        values = np.concatenate([cell.z for groups in cells.values() for cell in groups.values()])
+        rows = np.concatenate([cell.rows for groups in cells.values() for cell in groups.values()])
+        if not len(values):
+            return None
+        if values.min() == values.max():
+            what = "reward is the same" if claim.of_rewards else f"decision is {values[0]:g}"
+            return f"every {what}: that cannot tell groups apart"
+        if claim.of_rewards:
+            return None
+        choices = self.audit.member_of[rows]
+        tied = len(set(choices[(values > 0) & (values < 1)])) / len(set(choices))
+        if tied > self.policy.ties:
+            return f"ties decide {tied:.1%} of the choices, the policy allows {self.policy.ties:.1%}"
+        return None
 
     def cells(self, claim: Claim) -> Blocks:
         """The cells of a claim by block and group; `UsageError` if no model can move its rates."""
@@ -60,7 +94,8 @@ class People:
             mass, own = self._members(claim, block)
             self._check_movable(claim, block, mass, own)
             if self.policy.estimand == "unit":
-                whole = np.bincount(self.audit.rank, mass)[self.audit.rank]
+                rank = self.rank(claim)
+                whole = np.bincount(rank, mass)[rank]
                 mass = np.divide(mass, whole, out=np.zeros_like(mass), where=mass > 0)
             found[block.name] = {}
             for group in claim.groups:
@@ -144,35 +179,38 @@ class People:
 
     def sample(self, claim: Claim, rows: Codes, mass: Floats, z: Floats) -> Sample:
         """Sums per unit; `UsageError` for a unit above the cap."""
-        rank, units = self.audit.rank[rows], self.audit.units
+        ranks = self.rank(claim)
+        rank, units, cap = ranks[rows], int(ranks.max()) + 1, self.cap(claim)
         totals = np.bincount(rank, mass * z, minlength=units).astype(float)
         masses = np.bincount(rank, mass, minlength=units).astype(float)
         some = np.bincount(rank, minlength=units) > 0
         totals, masses = totals[some], masses[some]
-        if len(masses) and masses.max() > self.cap * (1 + 1e-9):
+        if len(masses) and masses.max() > cap * (1 + 1e-9):
             raise UsageError(
-                f"claim {claim.name!r}: a unit has mass {masses.max():g} in a cell, above the cap {self.cap:g}: raise "
+                f"claim {claim.name!r}: a unit has mass {masses.max():g} in a cell, above the cap {cap:g}: raise "
                 "the policy's cap, nothing is ever truncated"
             )
-        masses = np.minimum(masses, self.cap)  # sums of doubles may exceed an exact cap by rounding
+        masses = np.minimum(masses, cap)  # sums of doubles may exceed an exact cap by rounding
         return Sample(np.clip(totals, 0, masses), masses)
 
-    def units(self, cell: Cell) -> int:
-        return len(np.unique(self.audit.rank[cell.rows]))
+    def units(self, claim: Claim, cell: Cell) -> int:
+        """How many a cell has."""
+        return len(np.unique(self.rank(claim)[cell.rows]))
 
     def kept(self, claim: Claim, cells: dict[str, Cell]) -> dict[str, Floats]:
         """Values of one row per unit in a block, in the committed order of units; `UsageError` if rows of a unit may
         not stand for it."""
         rows = np.concatenate([cell.rows for cell in cells.values()])
         mass = np.concatenate([cell.mass for cell in cells.values()])
-        rank = self.audit.rank[rows]
-        several = np.bincount(rank, minlength=self.audit.units)[rank] > 1
+        ranks = self.rank(claim)
+        rank, units = ranks[rows], int(ranks.max()) + 1
+        several = np.bincount(rank, minlength=units)[rank] > 1
         by_unit = self.policy.estimand == "unit"
         if several.any() and not by_unit:
             raise UsageError(
                 f"claim {claim.name!r}: {claim.method} needs one row per unit; use unit-ratio, or estimand = 'unit'"
             )
-        largest, least = np.full(self.audit.units, -np.inf), np.full(self.audit.units, np.inf)
+        largest, least = np.full(units, -np.inf), np.full(units, np.inf)
         np.maximum.at(largest, rank if by_unit else rank * 0, mass)
         np.minimum.at(least, rank if by_unit else rank * 0, mass)
         if (largest > least).any():
@@ -180,11 +218,11 @@ class People:
         keep = np.ones(len(self.audit.weight), bool)
         crowd = rows[several]
         keep[crowd] = False
-        audit = self.audit
-        names = [(audit.unit[row], audit.choice[row], audit.alternative[row]) for row in crowd]
-        keep[crowd[thinned(names, self.policy.nonce)]] = True
+        audit, unit = self.audit, self.names(claim)
+        names = [(unit[row], audit.choice[row], audit.alternative[row]) for row in crowd]
+        keep[crowd[thinned(names, self.key)]] = True
         found = {}
         for group, cell in cells.items():
             mine = keep[cell.rows]
-            found[group] = cell.z[mine][np.argsort(audit.rank[cell.rows[mine]], kind="stable")]
+            found[group] = cell.z[mine][np.argsort(ranks[cell.rows[mine]], kind="stable")]
         return found

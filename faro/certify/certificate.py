@@ -1,7 +1,7 @@
 """A certificate: every claim of a policy, bounded on one audit table, sealed as docs/certificate-format.md says.
 
-`prepare` reads and checks everything that needs no score: policy, table, overlap with training, assumptions. `make`
-finds the bounds and seals them; the same input gives the same bytes.
+`prepare` reads and checks everything that needs no bound: policy, table and description, overlap with training,
+assumptions. `make` finds the bounds and seals them; the same input gives the same bytes.
 """
 
 from __future__ import annotations
@@ -10,18 +10,24 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, NamedTuple
+
+import numpy as np
 
 from ..errors import DataError, NotIndependentError, UsageError
 from . import claims, optimum, overlap
 from .audit import Audit, audit_of
 from .cells import People
 from .columns import read_columns
+from .description import Description, read_description
 from .gate import Verdict, all_of
 from .ledger import Attempt, digest
+from .order import order_key
 from .policy import Policy
+from .statements import about_table, rules_of, summary
 
-SCHEMA = "faro-certificate/1"
+SCHEMA = "faro-certificate/2"
 
 
 class Case(NamedTuple):
@@ -33,6 +39,40 @@ class Case(NamedTuple):
     train_units_sha256: str | None
     model_sha256: str
     tables: dict[str, str]
+    description: Description | None = None
+    shared: Mapping[str, Mapping[str, int | None]] = MappingProxyType({})  # column -> counts, as certificates have them
+    of_table: tuple[str, ...] = ()  # assumptions that the table needs
+    folders: tuple[Path, ...] = ()  # where an audit set may be listed
+
+    def people(self, attempt: Attempt | None = None) -> People | None:
+        """The units in the order of this attempt's seed; of a policy of format 1 without a ledger, of its nonce."""
+        if self.audit is None:
+            return None
+        secret = attempt.seed if attempt else self.policy.nonce
+        return People(self.policy, self.audit, order_key(secret, self.audit.rows_sha256))
+
+    @property
+    def assumed(self) -> list[str]:
+        """The assumptions that the claims need of this table."""
+        return self.policy.assumed(self.train_units_sha256 is not None, self.of_table)
+
+    @property
+    def data(self) -> dict[str, Any] | None:
+        """The field `data` of a certificate."""
+        if self.audit is None:
+            return None
+        return {
+            "rows": len(self.audit.unit), "units": self.audit.units,
+            "rows_sha256": self.audit.rows_sha256, "frame_sha256": self.audit.frame_sha256,
+            "description_sha256": self.description and self.description.sha256,
+            "shared": {name: dict(counts) for name, counts in self.shared.items()},
+        }  # fmt: skip
+
+    @property
+    def statements(self) -> list[str]:
+        """What is to be said of the table in every output; it depends on no score."""
+        rules = rules_of(self.policy.estimand, self.policy.units, self.policy.audited)
+        return about_table(self.data, summary(self.description), rules)
 
     @property
     def part(self) -> str | None:
@@ -40,11 +80,11 @@ class Case(NamedTuple):
         parts = set((self.columns or {}).get("part", [""]))
         return parts.pop() if len(parts) == 1 else "several"
 
-    def short(self) -> list[str]:
+    def short(self, attempt: Attempt | None = None) -> list[str]:
         """Cells with too few units, whatever the scores; `UsageError` if the method does not suit these people."""
-        if self.audit is None:
+        people = self.people(attempt)
+        if people is None:
             return []
-        people = People(self.policy, self.audit)
         found = []
         for claim in self.policy.audited:
             for place, n in claims.units_of(claim, people).items():
@@ -52,12 +92,12 @@ class Case(NamedTuple):
                     found.append(f"{claim.name}: {claims.too_few(place, n, self.policy)}")
         return found
 
-    def hopeless(self, level: float) -> list[str]:
+    def hopeless(self, level: float, attempt: Attempt | None = None) -> list[str]:
         """Claims that these people could not show at this level even if every decision were the same; `UsageError` if
         a unit is above the cap."""
-        if self.audit is None:
+        people = self.people(attempt)
+        if people is None:
             return []
-        people = People(self.policy, self.audit)
         least = {claim: claims.least(claim, people, level) for claim in self.policy.audited}
         return [
             f"{claim.name}: even if every decision were the same, only {found:.4f} could be shown, not {claim.bound}"
@@ -81,46 +121,114 @@ def prepare(
     train_units: str | Path | None = None,
     models: Sequence[str | Path] = (),
     tables: Mapping[str, str] | None = None,
+    description: Description | None = None,
 ) -> Case:
-    """Read the table and check what must hold before any bound; `NotIndependentError` for a leak or one unchecked."""
+    """Read the table and check what must hold before any bound.
+
+    table        a file, whose description is read with it; or its columns, with their `description`
+    policy       what is asked
+    train_units  the file of units that training saw
+    models       files of the model
+    tables       claim -> table, of claims about models
+
+    `NotIndependentError` for a leak or one unchecked, `DataError` where table, description and policy contradict.
+    """
     given = dict(tables or {})
     wanted = {claim.name for claim in policy.claims if not claim.of_people}
     if set(given) != wanted:
         raise UsageError(f"--table: expected NAME=FILE for exactly {sorted(wanted) or 'no claim'}")
     columns = audit = seen = None
+    shared: dict[str, dict[str, int | None]] = {}
+    of_table: list[str] = []
     if policy.audited:
         if table is None:
             raise UsageError("the policy has claims about people: give a scored table")
-        columns = dict(table) if isinstance(table, Mapping) else read_columns(table)
-        audit = audit_of(columns, policy, "table" if isinstance(table, Mapping) else str(table))
-        seen = None if train_units is None else overlap.check_units(train_units, audit)
+        columns, description, audit = read_described(table, policy, description, models, train_units)
+        seen, trained = (None, {}) if train_units is None else overlap.check_units(train_units, audit)
+        shared = {
+            name: {
+                "values": len(set(audit.shared[name])),
+                "crossed": len(audit.crossed(name)),
+                "trained": trained[name] if seen and description else None,
+            }
+            for name in audit.shared
+        }
+        of_table = _of_table(policy, audit, description)
     elif table is not None or train_units is not None:
         raise UsageError("no claim of the policy reads a scored table")
-    for name in policy.assumed(seen is not None):
-        if name not in policy.assumptions:
+    for name in policy.assumed(seen is not None, of_table):
+        if not policy.admits(name):
             refusal = NotIndependentError if name in ("train-overlap-unchecked", "no-ledger") else UsageError
             advice = {
                 "train-overlap-unchecked": "give --train-units FILE, or let the policy admit it",
                 "no-ledger": "name a ledger in the policy, or let it admit that",
+                "undescribed-table": "nothing says what this table is: use faro score, or let the policy admit it",
+                "weights-ignored": 'estimand = "unit" drops the weights of rows: say estimand = "row", or admit it',
+                "same-items": "units share "
+                + ", ".join(name for name in shared if shared[name]["crossed"])
+                + ", so claims are about new units and these values: give a claim `per`, or let the policy admit it",
             }.get(name, "let the policy admit it")
             raise refusal(f"the claims need the assumption {name!r}: {advice}")
-    return Case(policy, columns, audit, seen, model_digest(models), given)
+    named = [policy.folder, *(Path(path).parent for path in [*models, train_units] if path is not None)]
+    named += [Path(table).parent] if isinstance(table, str | Path) else []
+    named += [policy.folder / Path(policy.ledger).parent] if policy.ledger else []
+    return Case(
+        policy, columns, audit, seen, model_digest(models), given, description, shared, tuple(of_table), tuple(named)
+    )
+
+
+def read_described(
+    table: str | Path | Mapping[str, list[str]],
+    policy: Policy,
+    description: Description | None = None,
+    models: Sequence[str | Path] = (),
+    train_units: str | Path | None = None,
+) -> tuple[dict[str, list[str]], Description | None, Audit]:
+    """The columns of a table; its description, held against it (None: foreign); the table as the policy reads it."""
+    where = "table" if isinstance(table, Mapping) else str(table)
+    if isinstance(table, Mapping):
+        columns = dict(table)
+    else:
+        columns, description = read_columns(table), read_description(table)
+    if description is not None:
+        files = {str(path): _sha256(path) for path in models}
+        description.check(columns, policy, where, files, None if train_units is None else _sha256(train_units))
+    elif models:
+        raise DataError(
+            f"{where}: nothing says that this table is of the model: no description ({where}-metadata.json); score "
+            "with faro score, or leave out --model"
+        )
+    return columns, description, audit_of(columns, policy, where, description.shared if description else ())
+
+
+def _of_table(policy: Policy, audit: Audit, description: Description | None) -> list[str]:
+    """What only assumptions can cover of this table."""
+    crossed = [name for name in (description.shared if description else ()) if audit.crossed(name)]
+    needed = {
+        "undescribed-table": description is None,
+        "weights-ignored": policy.estimand == "unit" and bool(np.ptp(audit.weight) > 0),
+        "same-items": bool(set(crossed) - set(policy.shared)),
+    }
+    return [name for name, is_needed in needed.items() if is_needed]
+
+
+def _sha256(path: str | Path) -> str:
+    try:
+        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def model_digest(files: Sequence[str | Path]) -> str:
     """sha256 over the sorted sha256 of the model's files; of nothing, where no file is named."""
-    try:
-        each = sorted(hashlib.sha256(Path(path).read_bytes()).hexdigest() for path in files)
-    except OSError as error:
-        raise DataError(f"{error.filename}: cannot be read: {error.strerror}") from None
-    return hashlib.sha256("".join(each).encode()).hexdigest()
+    return hashlib.sha256("".join(sorted(map(_sha256, files))).encode()).hexdigest()
 
 
 def make(case: Case, attempt: Attempt | None = None, info: dict[str, Any] | None = None) -> Certificate:
     """Bounds at the attempt's share of delta (all of it without a ledger), and the sealed record."""
     policy, audit = case.policy, case.audit
     level = float(attempt.share if attempt else Fraction(policy.delta))
-    people = None if audit is None else People(policy, audit)
+    people = case.people(attempt)
     findings = {}
     for claim in policy.claims:
         if claim.of_people:
@@ -129,21 +237,18 @@ def make(case: Case, attempt: Attempt | None = None, info: dict[str, Any] | None
         else:
             findings[claim.name] = optimum.find(claim, case.tables[claim.name])
     verdict = all_of([found.verdict for found in findings.values()])
-    data = None
-    if audit is not None:
-        data = {
-            "rows": len(audit.unit), "units": audit.units,
-            "rows_sha256": audit.rows_sha256, "frame_sha256": audit.frame_sha256,
-        }  # fmt: skip
+    told = {"table": summary(case.description)} if audit is not None else {}
+    if blind := {name: found.blind for name, found in findings.items() if found.blind}:
+        told["blind"] = blind
     record = {
         "schema": SCHEMA,
         "policy_sha256": policy.sha256,
         "model_sha256": case.model_sha256,
-        "data": data,
+        "data": case.data,
         "ledger": attempt.record if attempt else None,
         "train_units_sha256": case.train_units_sha256,
-        "assumptions": policy.assumed(case.train_units_sha256 is not None),
+        "assumptions": case.assumed,
         "claims": {name: found.record for name, found in findings.items()},
         "result": {"verdict": verdict.value},
     }
-    return Certificate(record | {"sha256": digest(record), "info": info or {}}, findings, verdict)
+    return Certificate(record | {"sha256": digest(record), "info": told | (info or {})}, findings, verdict)

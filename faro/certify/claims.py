@@ -19,7 +19,7 @@ from . import betting, exact2, gate, shift, thresholds
 from .binomial import Floats, clopper_pearson_lower, clopper_pearson_upper
 from .cells import Cell, People
 from .gate import Verdict
-from .outward import text, up
+from .outward import down, text, up
 from .policy import Claim, Comparison, Policy
 from .shift import BALLS, Law, Worst
 
@@ -39,6 +39,7 @@ class Finding(NamedTuple):
     units: Mapping[Place, int] = MappingProxyType({})
     rates: Mapping[Place, float] = MappingProxyType({})  # in the table, NaN for empty cells
     short: tuple[str, ...] = ()  # cells with too few units
+    blind: str | None = None  # why the decisions cannot tell groups apart
 
 
 def find(claim: Claim, people: People, level: float) -> Finding:
@@ -74,13 +75,15 @@ class _Finder:
         self.low_level = level / people.policy.comparisons
         self.cells: dict[Place, Cell] = {}
         self.z: dict[Place, Floats] = {}
-        for block, groups in people.cells(claim).items():
+        blocks = people.cells(claim)
+        self.blind = people.blind(claim, blocks)
+        for block, groups in blocks.items():
             self.cells |= {(block, group): cell for group, cell in groups.items()}
             if claim.method != "unit-ratio":
                 self.z |= {(block, group): z for group, z in people.kept(claim, groups).items()}
         self.rates = {place: self._rate(cell) for place, cell in self.cells.items()}
         count = {place: len(z) for place, z in self.z.items()}
-        self.units = count or {place: people.units(cell) for place, cell in self.cells.items()}
+        self.units = count or {place: people.units(claim, cell) for place, cell in self.cells.items()}
         self.short = tuple(
             too_few(place, n, people.policy) for place, n in self.units.items() if n < people.policy.min_group
         )
@@ -115,15 +118,16 @@ class _Finder:
             values = {place: {side: found.value for side, found in own.items()} for place, own in worst.items()}
             record["dual"] = _duals(worst)
             record["breakdown"] = self._breakdown(sides)
-        ucb = self._added(values)
+        counted = self._counted()
+        ucb = max(self._added(values), Decimal(0) if counted is None else min(ONE, up(counted)))
         lcb = self._lower_of_ends() if self.has_ends else None
         return self._finding({"ucb": text(ucb)} | record, ucb, lcb)
 
     def _finding(self, record: dict[str, Any], ucb: Decimal, lcb: dict[str, Any] | None) -> Finding:
         value = None if lcb is None else Decimal(lcb["value"])
         record["lcb"] = lcb
-        verdict = gate.verdict(ucb, value, self.claim.bound, not self.short)
-        return Finding(record, verdict, ucb, value, self._counted(), self.units, self.rates, self.short)
+        verdict = gate.verdict(ucb, value, self.claim.bound, not self.short and not self.blind)
+        return Finding(record, verdict, ucb, value, self._counted(), self.units, self.rates, self.short, self.blind)
 
     def _added(self, values: dict[Place, dict[str, Decimal]]) -> Decimal:
         """The largest rate, or difference of rates, that bounds of cells allow."""
@@ -144,6 +148,7 @@ class _Finder:
                 lambda each, first: upper(each, self.level, first),
                 lambda each, gap: rejects(each, gap, self.level),
                 self.claim.bound,
+                up(self._counted() or 0),
             )
         worst = ordered[0]
         if guess(worst) <= 0 or not (self.units[worst.block, worst.high] and self.units[worst.block, worst.low or ""]):
@@ -151,7 +156,7 @@ class _Finder:
         value = -upper(_reversed(worst), self.low_level, -self.claim.bound)
         if self.claim.everywhere:
             value = thresholds.lower(*self._pair(_reversed(worst)), self.low_level)
-        return ucb, _lcb(worst, value) if value > 0 else None
+        return ucb, _lcb(worst, value) if 0 < value <= self._apart(worst) else None
 
     def _pair(self, each: Comparison) -> tuple[Floats, Floats]:
         return self.z[each.block, each.high], self.z[each.block, each.low or ""]
@@ -195,11 +200,11 @@ class _Finder:
 
         def paired(each: Comparison, level: float, first: Decimal | None) -> Decimal:
             first = None if first is None else (1 + first) / 2
-            return 2 * betting.upper(*moves(each), self.people.cap, level, first) - 1
+            return 2 * betting.upper(*moves(each), self.people.cap(claim), level, first) - 1
 
         return (
             paired,
-            lambda each, gap, level: _shows(*moves(each), self.people.cap, gap, level),
+            lambda each, gap, level: _shows(*moves(each), self.people.cap(claim), gap, level),
             self._difference,
         )
 
@@ -216,15 +221,19 @@ class _Finder:
         if not self.units[place]:
             return ONE
         if self.claim.method == "unit-ratio":
-            return betting.upper(*self._sample(place), self.people.cap, level)
-        return clopper_pearson_upper(int((self.z[place] > 0).sum()), len(self.z[place]), level)
+            found = betting.upper(*self._sample(place), self.people.cap(self.claim), level)
+        else:
+            found = clopper_pearson_upper(int((self.z[place] > 0).sum()), len(self.z[place]), level)
+        return max(found, min(ONE, up(self.rates[place])))
 
     def _lower_end(self, place: Place, level: float) -> Decimal:
         if not self.units[place]:
             return Decimal(0)
         if self.claim.method == "unit-ratio":
-            return betting.lower(*self._sample(place), self.people.cap, level)
-        return clopper_pearson_lower(int((self.z[place] == 1).sum()), len(self.z[place]), level)
+            found = betting.lower(*self._sample(place), self.people.cap(self.claim), level)
+        else:
+            found = clopper_pearson_lower(int((self.z[place] == 1).sum()), len(self.z[place]), level)
+        return min(found, max(Decimal(0), down(self.rates[place])))
 
     def _sample(self, place: Place) -> tuple[Floats, Floats]:
         return self.people.sample(self.claim, *self.cells[place])
@@ -290,15 +299,22 @@ class _Finder:
         """The rate in the table, or NaN."""
         return float((cell.mass * cell.z).sum() / cell.mass.sum()) if len(cell.rows) else math.nan
 
+    def _apart(self, each: Comparison) -> float:
+        """The difference of all rows, before thinning: no bound may contradict it."""
+        if self.claim.everywhere:
+            high, low = self.cells[each.block, each.high], self.cells[each.block, each.low or ""]
+            return thresholds.weighted_gap(low.z, low.mass, high.z, high.mass)
+        return self._difference(each)
+
     def _difference(self, each: Comparison) -> float:
         rate = self.rates[each.block, each.high] - (self.rates[each.block, each.low] if each.low is not None else 0)
         return rate if rate == rate else -math.inf
 
     def _counted(self) -> float | None:
+        """The largest difference, or rate, of all rows."""
         if self.claim.ball == "w1":
             return None
-        of = self._method()[2] if self.claim.everywhere else self._difference
-        found = max(map(of, self.claim.comparisons))
+        found = max(map(self._apart, self.claim.comparisons))
         return found if math.isfinite(found) else None
 
 

@@ -6,8 +6,10 @@ Digests are taken of these texts and numbers, so a reader that helped would make
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -16,18 +18,20 @@ from ..errors import DataError, UsageError
 
 
 def read_columns(path: str | Path) -> dict[str, list[str]]:
-    """The cells of a `.csv`, `.jsonl` or `.parquet` file as texts, by column; nothing is stripped or guessed."""
+    """The cells of a `.csv[.gz]`, `.jsonl[.gz]` or `.parquet` file as texts, by column; nothing is guessed."""
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file; expected a scored table")
     if path.suffix == ".parquet":
         return _parquet(path)
-    if path.suffix not in (".csv", ".jsonl"):
-        raise UsageError(f"{path}: expected a scored table ending in .csv, .jsonl or .parquet")
+    kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
+    if kind not in (".csv", ".jsonl"):
+        raise UsageError(f"{path}: expected a scored table ending in .csv[.gz], .jsonl[.gz] or .parquet")
     try:
-        text = path.read_bytes().decode("utf-8-sig")
-        header, rows = _csv(text) if path.suffix == ".csv" else _jsonl(text)
-    except (OSError, UnicodeDecodeError, csv.Error, ValueError, RecursionError) as error:
+        content = path.read_bytes()
+        text = (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
+        header, rows = _csv(text) if kind == ".csv" else _jsonl(text)
+    except (OSError, EOFError, zlib.error, UnicodeDecodeError, csv.Error, ValueError, RecursionError) as error:
         raise error if isinstance(error, DataError) else DataError(f"{path}: cannot be read: {error}") from None
     if len(set(header)) < len(header):
         raise DataError(f"{path}: two columns have the same name")

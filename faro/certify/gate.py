@@ -56,12 +56,13 @@ def largest_upper(
     upper: Callable[[Comparison, Decimal | None], Decimal],
     rejects: Callable[[Comparison, Decimal], bool],
     bound: Decimal,
+    least: Decimal = Decimal(0),
 ) -> Decimal:
-    """One number that every comparison is shown not to reach, at the whole level each; at most 1.
+    """One number, at least `least`, that every comparison is shown not to reach, at the whole level each; at most 1.
 
     Searched for one comparison and tested for the others, which is far cheaper. List those that look worst first.
     """
-    found, step = upper(comparisons[0], bound), Decimal("1e-6")
+    found, step = max(upper(comparisons[0], bound), least), Decimal("1e-6")
     while found < 1:
         beyond = next((each for each in comparisons if not rejects(each, found)), None)
         if beyond is None:

@@ -3,8 +3,14 @@
     share of attempt j  =  delta 6 / (pi^2 j^2 T_j),     T_j = sum_{i < passes} binomial(j - 1, i)
 
 T_j counts the transcripts of pass and no pass so far, so the shares of all attempts add up to less than delta however
-submitters adapt. Entries are chained by sha256. A file beside the ledger (`NAME.head`) holds its last entry's hash: a
-ledger cut short is noticed unless that file is changed as well. Every problem is a `NotIndependentError`, exit code 6.
+submitters adapt. Entries are chained by sha256. Beside the ledger lie
+
+    NAME.head       the hash of its last entry: a ledger cut short is noticed unless that file is changed as well
+    NAME.units      the audited people, as salted hashes (faro.certify.access)
+    NAME.seed       what fixes the order of units and thinning; its hash is in the first entry, and nobody who submits
+                    models may see it: keep it out of the repository, or in the variable FARO_LEDGER_SEED
+
+Every problem is a `NotIndependentError`, exit code 6.
 """
 
 from __future__ import annotations
@@ -12,10 +18,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import fcntl
+import functools
 import hashlib
 import json
 import math
 import os
+import secrets
 from collections.abc import Iterator
 from fractions import Fraction
 from pathlib import Path
@@ -23,12 +31,15 @@ from typing import Any, NamedTuple
 
 from ..errors import NotIndependentError, UsageError
 from ..files import write_text
+from . import access
 from .audit import Audit
 from .policy import Policy
 
 BASEL = Fraction(607927101854, 10**12)  # below 6 / pi^2
+SCHEMA = "faro-ledger/2"
+SEED = "FARO_LEDGER_SEED"
 FIELDS = {
-    "init": {"schema", "policy_sha256", "frame_sha256"},
+    "init": {"schema", "policy_sha256", "frame_sha256", "seed_sha256", "units_sha256"},
     "attempt": {"attempt", "rows_sha256"},
     "points": {"attempt", "rows_sha256"},
     "passed": {"attempt"},
@@ -60,6 +71,7 @@ class Attempt(NamedTuple):
     number: int
     entry: str  # its sha256
     share: Fraction  # of delta, of each table
+    seed: str  # of the ledger, which fixes order and thinning together with the scored rows
 
     @property
     def record(self) -> dict[str, Any]:
@@ -68,6 +80,7 @@ class Attempt(NamedTuple):
             "attempt": self.number,
             "delta": f"{self.share.numerator}/{self.share.denominator}",
             "entry": self.entry,
+            "seed": self.seed,
         }
 
 
@@ -76,6 +89,20 @@ class Ledger:
 
     def __init__(self, path: Path, policy: Policy, entries: list[dict[str, Any]]):
         self.path, self.policy, self.entries = path, policy, entries
+
+    @functools.cached_property
+    def seed(self) -> str:
+        """The seed whose hash the first entry has."""
+        secret = _beside(self.path, "seed")
+        try:
+            seed = os.environ.get(SEED, "").strip() or secret.read_text(encoding="ascii").strip()
+        except (OSError, UnicodeDecodeError):
+            raise NotIndependentError(
+                f"{secret}: no seed; keep the file that init wrote, or set {SEED} to it"
+            ) from None
+        if _sha256(seed) != self.entries[0]["seed_sha256"]:
+            raise NotIndependentError(f"{secret}: not the seed that this ledger was made with")
+        return seed
 
     @property
     def attempts(self) -> int:
@@ -94,6 +121,11 @@ class Ledger:
         if self.passes >= self.policy.passes:
             return f"{self.passes} of {self.policy.passes} passes were shown"
         return None
+
+    @property
+    def following(self) -> Attempt:
+        """The attempt that would come next; it is not made, and has no share."""
+        return Attempt(self.attempts + 1, "", Fraction(0), self.seed)
 
     def level(self, rows_sha256: str) -> float | None:
         """What these scores may spend: the share of the attempt that they had, or the next; None if there is none."""
@@ -156,7 +188,7 @@ class Ledger:
     def _at(self, entry: dict[str, Any]) -> Attempt:
         delta = share(Fraction(self.policy.delta), entry["attempt"], self.policy.passes)
         many = len(entry["rows_sha256"]) if entry["kind"] == "points" else 1
-        return Attempt(entry["attempt"], entry["sha256"], delta / many)
+        return Attempt(entry["attempt"], entry["sha256"], delta / many, self.seed)
 
     def _check_open(self) -> None:
         if self.closed:
@@ -173,22 +205,40 @@ def place(policy: Policy, path: str | Path | None) -> Path:
 def files(policy: Policy, path: str | Path | None) -> list[Path]:
     """The ledger and the file beside it."""
     found = place(policy, path)
-    return [found, _head(found)]
+    return [found, *(_beside(found, what) for what in ("head", "units", "seed"))]
 
 
-def create(path: Path, policy: Policy, audit: Audit) -> None:
-    """A new ledger for this policy and audit set; never over an old one."""
+def create(path: Path, policy: Policy, audit: Audit) -> Path:
+    """A new ledger for this policy and audit set, never over an old one; where its audited people are listed."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    for old in (path, _head(path)):
+    written = [path, *(_beside(path, what) for what in ("head", "units", "seed"))]
+    for old in written:
         if old.exists():
             raise UsageError(f"{old}: exists; a ledger is never made again for the same audit set")
+    seed, listed = secrets.token_hex(32), _beside(path, "units")
     path.open("x").close()
-    fields = {"schema": "faro-ledger/1", "policy_sha256": policy.sha256, "frame_sha256": audit.frame_sha256}
     try:
+        with os.fdopen(os.open(_beside(path, "seed"), os.O_CREAT | os.O_WRONLY | os.O_EXCL, 0o600), "w") as file:
+            file.write(seed + "\n")
+        fields = {
+            "schema": SCHEMA, "policy_sha256": policy.sha256, "frame_sha256": audit.frame_sha256,
+            "seed_sha256": _sha256(seed), "units_sha256": access.list_people(listed, audit.unit),
+        }  # fmt: skip
         Ledger(path, policy, []).append("init", **fields)
     except OSError:
-        path.unlink()
+        for each in written:
+            each.unlink(missing_ok=True)
         raise
+    return listed
+
+
+def is_about(path: Path, frame_sha256: str) -> bool:
+    """Whether there is a ledger of this audit set, of any format; what is wrong with it is not asked."""
+    try:
+        with path.open(encoding="ascii") as file:
+            return json.loads(file.readline())["frame_sha256"] == frame_sha256
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 @contextlib.contextmanager
@@ -201,6 +251,11 @@ def opened(path: Path, policy: Policy, frame_sha256: str | None = None) -> Itera
     with file:
         fcntl.flock(file, fcntl.LOCK_EX)
         entries = _read(path, _whole(path, file))
+        if entries[0]["schema"] != SCHEMA:
+            raise NotIndependentError(
+                f"{path}: is of format 1, whose order of units comes from the policy, where scorers can read it: its "
+                "certificates verify, but there are no more looks; make a ledger for a new audit set"
+            )
         if entries[0]["policy_sha256"] != policy.sha256:
             raise NotIndependentError(
                 f"{path}: the ledger is of another policy; a changed policy needs a new audit set"
@@ -232,7 +287,10 @@ def _read(path: Path, lines: list[str]) -> list[dict[str, Any]]:
         for line in lines:
             entry = json.loads(line)
             body = {name: value for name, value in entry.items() if name != "sha256"}
-            good = set(body) == {"kind", "previous", *FIELDS[entry["kind"]]} and entry["sha256"] == digest(body)
+            expected = {"kind", "previous", *FIELDS[entry["kind"]]}
+            if entry.get("schema") == "faro-ledger/1":
+                expected -= {"seed_sha256", "units_sha256"}
+            good = set(body) == expected and entry["sha256"] == digest(body)
             good &= entry["previous"] == (entries[-1]["sha256"] if entries else NONE)
             good &= (entry["kind"] == "init") == (not entries)
             if entry["kind"] in ("attempt", "points"):
@@ -241,7 +299,7 @@ def _read(path: Path, lines: list[str]) -> list[dict[str, Any]]:
             if not good:
                 raise ValueError("the chain is broken")
             entries.append(entry)
-        if not entries or entries[0]["schema"] != "faro-ledger/1":
+        if not entries or entries[0]["schema"] not in ("faro-ledger/1", SCHEMA):
             raise ValueError("no first entry")
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise NotIndependentError(
@@ -258,8 +316,16 @@ def _read(path: Path, lines: list[str]) -> list[dict[str, Any]]:
     return entries
 
 
+def _beside(path: Path, what: str) -> Path:
+    return path.with_name(f"{path.name}.{what}")
+
+
 def _head(path: Path) -> Path:
-    return path.with_name(path.name + ".head")
+    return _beside(path, "head")
+
+
+def _sha256(seed: str) -> str:
+    return hashlib.sha256(seed.encode()).hexdigest()
 
 
 def _told(path: Path) -> str:

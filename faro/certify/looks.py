@@ -22,6 +22,7 @@ from typing import NamedTuple
 
 from ..errors import FaroError, NotIndependentError, UsageError
 from ..files import replacing
+from . import access
 from . import ledger as ledgers
 from .certificate import Case, Certificate, make
 from .gate import Verdict
@@ -54,12 +55,12 @@ def tune(case: Case, info: dict | None = None, ledger_path: str | Path | None = 
             "the dev part"
         )
     path = None if case.policy.ledger is None else ledgers.place(case.policy, ledger_path)
-    if path is not None and path.exists() and case.audit is not None:
-        with ledgers.opened(path, case.policy) as ledger:
-            if ledger.entries[0]["frame_sha256"] == case.audit.frame_sha256:
-                raise NotIndependentError(
-                    f"this table is the audit set of {path}: ask `faro gate`, or `faro certify --disclose`"
-                )
+    if case.audit is not None:
+        if path is not None and ledgers.is_about(path, case.audit.frame_sha256):
+            raise NotIndependentError(
+                f"this table is the audit set of {path}: ask `faro gate`, or `faro certify --disclose`"
+            )
+        access.check(case.audit.unit, _folders(case, path))
     tuning = case.policy.ledger is not None or case.part not in ("", "gate")
     return make(case, info=(info or {}) | ({"note": TUNING} if tuning else {}))
 
@@ -70,7 +71,8 @@ def gate(case: Case, ledger_path: Path, prove: Prove, info: dict | None = None) 
     if case.audit is None:
         raise UsageError("no claim of the policy is about people: there is nothing to gate, use faro certify")
     with _silence(), ledgers.opened(ledger_path, case.policy, case.audit.frame_sha256) as ledger:
-        if short := case.short() or _hopeless(case, ledger):
+        access.check(case.audit.unit, _folders(case, ledger_path), ledger.entries[0]["units_sha256"])
+        if short := case.short(ledger.following) or _hopeless(case, ledger):
             return Gated(Answer.TOO_FEW, short=tuple(short))
         attempt = ledger.attempt(case.audit.rows_sha256)
         found, reason = None, ""
@@ -89,6 +91,11 @@ def gate(case: Case, ledger_path: Path, prove: Prove, info: dict | None = None) 
         return Gated(Answer.PASS, shown=found if ledger.closed else None)
 
 
+def _folders(case: Case, ledger_path: Path | None) -> list[Path]:
+    """Where the people of an audit set may be listed."""
+    return [*case.folders, *([] if ledger_path is None else [ledger_path.parent])]
+
+
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
     """A warning on stderr would say more of the scores than the answer does."""
@@ -101,7 +108,7 @@ def _hopeless(case: Case, ledger: ledgers.Ledger) -> list[str]:
     """Claims that no scores of these people can show at the share that they would have."""
     level = ledger.level(case.audit.rows_sha256) if case.audit else None
     try:
-        return [] if level is None else case.hopeless(level)
+        return [] if level is None else case.hopeless(level, ledger.following)
     except UsageError:
         raise
     except Exception:  # the attempt meets the same fault, and then it is no pass
@@ -118,6 +125,8 @@ def disclose(cases: Sequence[Case], ledger_path: Path, info: dict | None = None)
     for case in cases:
         _check_part(case, "faro certify --disclose")
     with ledgers.opened(ledger_path, cases[0].policy, frames.pop()) as ledger:
+        folders = [folder for case in cases for folder in _folders(case, ledger_path)]
+        access.check(cases[0].audit.unit if cases[0].audit else [], folders, ledger.entries[0]["units_sha256"])
         scores = [case.audit.rows_sha256 for case in cases if case.audit]
         attempts = ledger.disclose(scores, f"{len(set(scores))} points, every number")
     return [make(case, attempts[rows], info) for case, rows in zip(cases, scores, strict=True)]

@@ -1,7 +1,10 @@
-"""Orders and choices of rows that are fixed before any score is seen: by sha256 of names and a committed nonce.
+"""Orders and choices of rows that nobody knows who makes scores: by sha256 of names and a key.
 
-Betting bounds depend on the order of units, thinning on which row of a unit is kept. Whoever could pick either after
-seeing scores could pick the result. Names must not encode scores.
+    key = sha256 of [secret, digest of the scored rows]
+
+Betting bounds depend on the order of units, thinning on which row of a unit is kept. Whoever could pick either, or knew
+it when making scores, could pick the result: so the secret is drawn with the ledger, and other scores meet another
+order. Scores must not depend on names.
 """
 
 from __future__ import annotations
@@ -19,6 +22,11 @@ quote = json.encoder.encode_basestring_ascii  # what json.dumps does to a text, 
 def key(nonce: str, *names: str) -> str:
     """Hex sha256 of the canonical JSON of [nonce, *names]."""
     return hashlib.sha256(f"[{','.join(map(quote, (nonce, *names)))}]".encode()).hexdigest()
+
+
+def order_key(secret: str, rows_sha256: str) -> str:
+    """What fixes order and thinning of one scored table; `secret` is the ledger's seed, or "" without a ledger."""
+    return key(secret, rows_sha256)
 
 
 def committed(units: Sequence[str], nonce: str) -> NDArray[np.intp]:

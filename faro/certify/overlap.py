@@ -1,7 +1,8 @@
 """The leak check: no audited unit may be among those that training saw, compared by salted hashes.
 
     faro-units/1 SALT
-    one line per unit: sha256 of the canonical JSON of [SALT, unit]
+    one line per unit: sha256 of the canonical JSON of [SALT, unit]; and per value of a shared column, of
+    [SALT, column, value]
 
 Whoever trains a model writes this file (faro does, beside every model); what he leaves out no check can see. A unit is
 looked for by its name and by its plain name, so that 7, 7.0 and " 7" are one person.
@@ -48,8 +49,9 @@ def sharing_content(columns: Mapping[str, list[str]]) -> int:
     return len({unit for units in owners.values() if len(units) > 1 for unit in units})
 
 
-def check_units(path: str | Path, audit: Audit) -> str:
-    """sha256 of the file, where it holds no unit of the audit; else `NotIndependentError` with their number."""
+def check_units(path: str | Path, audit: Audit) -> tuple[str, dict[str, int]]:
+    """sha256 of the file, where it holds no unit of the audit, else `NotIndependentError` with their number; and shared
+    column -> how many of its values training saw."""
     try:
         data = Path(path).read_bytes()
         lines = data.decode("utf-8-sig").replace("\r\n", "\n").removesuffix("\n").split("\n")
@@ -64,4 +66,7 @@ def check_units(path: str | Path, audit: Audit) -> str:
     leaked = sum(not seen.isdisjoint(key(salt, name) for name in {unit, plain(unit)}) for unit in set(audit.unit))
     if leaked:
         raise NotIndependentError(f"{leaked} audited units were seen in training; an audit needs people it never saw")
-    return hashlib.sha256(data).hexdigest()
+    trained = {
+        name: sum(key(salt, name, value) in seen for value in set(values)) for name, values in audit.shared.items()
+    }
+    return hashlib.sha256(data).hexdigest(), trained

@@ -10,7 +10,7 @@ import dataclasses
 import hashlib
 import re
 import tomllib
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,8 +25,10 @@ TABLES = ("mixture", "head_optimum")
 METHODS = ("exact2", "clopper-pearson", "unit-ratio", "block-pair", "dkw")
 EVENTS = {"equalized_odds": ("chosen", "rejected"), "equal_opportunity": ("chosen",),
           "predictive_equality": ("rejected",), "group_error": ("chosen",)}  # fmt: skip
+OF_TABLES = ("undescribed-table", "weights-ignored", "same-items")  # format 1 had no word for these
 ASSUMPTIONS = ("iid-units", "group-labels-correct", "label-noise-bounded", "twins-as-declared",
-               "train-overlap-unchecked", "no-ledger")  # fmt: skip
+               *OF_TABLES, "train-overlap-unchecked", "no-ledger")  # fmt: skip
+SCHEMAS = ("faro-policy/1", "faro-policy/2")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 LARGEST_FILE = 4 << 20
 
@@ -65,6 +67,8 @@ class Claim:
     method: str = ""
     attribute: str | None = None
     groups: tuple[str, ...] = ("",)
+    per: str | None = None  # a shared column whose values are the units
+    cap: Decimal | None = None  # in place of the policy's
     of: tuple[str, str] | None = None
     within: str | None = None
     strata: tuple[str, ...] = ("",)
@@ -91,6 +95,11 @@ class Claim:
     @property
     def twins(self) -> bool:
         return self.constraint.startswith("counterfactual")
+
+    @property
+    def of_rewards(self) -> bool:
+        """Whether rewards are compared, and not decisions."""
+        return self.constraint in ("reward_parity", "threshold_parity", "counterfactual_oscillation")
 
     @property
     def everywhere(self) -> bool:
@@ -143,13 +152,16 @@ class Policy:
 
     delta: Decimal
     estimand: str
-    nonce: str
     min_group: int
     assumptions: tuple[str, ...]
     attributes: dict[str, Attribute]
     claims: tuple[Claim, ...]
+    format: int = 2
+    nonce: str = ""  # of format 1: the order of units and thinning where there is no ledger
     outside: str = "none"
     threshold: Decimal = Decimal(0)
+    units: str = ""
+    ties: Decimal = Decimal("0.01")
     cap: Decimal | None = None
     equal_content: str = "allow"
     ledger: str | None = None
@@ -168,8 +180,17 @@ class Policy:
         """M: lower bounds are shown at delta / M."""
         return sum(len(claim.comparisons) for claim in self.claims)
 
-    def assumed(self, overlap_checked: bool) -> list[str]:
-        """The assumptions that the claims need, sorted."""
+    @property
+    def shared(self) -> list[str]:
+        """The columns whose values some claim takes for units, sorted."""
+        return sorted({claim.per for claim in self.audited if claim.per})
+
+    def admits(self, assumption: str) -> bool:
+        """Whether it is listed, or is one that this format has no word for."""
+        return assumption in self.assumptions or (self.format == 1 and assumption in OF_TABLES)
+
+    def assumed(self, overlap_checked: bool, of_table: Collection[str] = ()) -> list[str]:
+        """The assumptions that the claims need, sorted; `of_table`: those of `OF_TABLES` that the table needs."""
         people = self.audited
         needed = {
             "iid-units": bool(people),
@@ -178,6 +199,7 @@ class Policy:
             "twins-as-declared": any(claim.twins for claim in people),
             "train-overlap-unchecked": bool(people) and not overlap_checked,
             "no-ledger": bool(people) and self.ledger is None,
+            **{name: name in of_table for name in OF_TABLES},
         }
         return sorted(name for name, is_needed in needed.items() if is_needed)
 
@@ -250,7 +272,7 @@ def read_policy(path: str | Path) -> Policy:
 
 
 def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
-    table.text("schema", among=("faro-policy/1",))
+    old = table.text("schema", among=SCHEMAS) == SCHEMAS[0]
     attributes = {}
     for name, spec in _Table(table.take("attributes", "a table", lambda v: True, {}), "attributes").values.items():
         own = _Table(spec, f"attributes.{name}")
@@ -260,13 +282,16 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
     policy = Policy(
         delta=table.number("delta", "a number in (0, 0.5]", lambda x: 0 < x <= Decimal("0.5")),
         estimand=table.text("estimand", among=("row", "unit")),
-        nonce=table.text("nonce"),
+        format=1 if old else 2,
+        nonce=table.text("nonce") if old else "",
         min_group=table.take("min_group", "a whole number >= 1", lambda v: type(v) is int and 1 <= v <= 10**9),
         assumptions=table.texts("assumptions", 0),
         attributes=attributes,
-        claims=tuple(_claim(_Table(each, "claim"), attributes) for each in claims),
-        outside=table.text("outside", "none", ("none", "all", "column")),
-        threshold=table.number("threshold", "a number", lambda x: True, Decimal(0)),
+        claims=tuple(_claim(_Table(each, "claim"), attributes, old) for each in claims),
+        outside=table.text("outside", "none" if old else ..., ("none", "all", "column")),
+        threshold=table.number("threshold", "a number", lambda x: True, Decimal(0) if old else ...),
+        units="" if old else table.text("units"),
+        ties=Decimal("0.01") if old else table.number("ties", "in [0, 1]", lambda x: 0 <= x <= 1, Decimal("0.01")),
         cap=table.number("cap", "a number > 0", lambda x: x > 0, None),
         equal_content=table.text("equal_content", "allow", ("allow", "refuse")),
         ledger=table.text("ledger", None),
@@ -282,7 +307,7 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
         raise UsageError("two claims have the same name")
     for claim in policy.audited:
         reason = claim.unsuitable()
-        if claim.method == "unit-ratio" and policy.estimand == "row" and policy.cap is None:
+        if claim.method == "unit-ratio" and policy.estimand == "row" and policy.cap is None and claim.cap is None:
             reason = "unit-ratio needs `cap`, the largest mass of a unit in a cell"
         if len({block.name for block in claim.blocks}) < len(claim.blocks):
             reason = "two blocks have the same name"
@@ -291,7 +316,7 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
     return policy
 
 
-def _claim(table: _Table, attributes: dict[str, Attribute]) -> Claim:
+def _claim(table: _Table, attributes: dict[str, Attribute], old: bool) -> Claim:
     name, constraint = table.text("name"), table.text("constraint", among=PAIRS + CAPS + TABLES)
     table.where = f"claim {name!r}"
     positive, any_number = ("a number > 0", lambda x: x > 0), ("a number", lambda x: True)
@@ -304,6 +329,9 @@ def _claim(table: _Table, attributes: dict[str, Attribute]) -> Claim:
     else:
         values |= _compared(table, constraint, attributes)
         values["method"] = table.text("method", among=METHODS)
+        if not old:
+            values["per"] = table.text("per", None)
+            values["cap"] = table.number("cap", *positive, None)
         if constraint == "threshold_parity":
             values["thresholds"] = _thresholds(table)
         if constraint == "reward_parity":

@@ -57,6 +57,19 @@ def gap(a: ArrayLike, b: ArrayLike) -> Fraction:
     return Fraction(max(0, int((below[0] * len(b) - below[1] * len(a)).max())), len(a) * len(b))
 
 
+def weighted_gap(a: ArrayLike, mass_a: ArrayLike, b: ArrayLike, mass_b: ArrayLike) -> float:
+    """The same of rows that have masses; 0 where a group has none."""
+    at = np.union1d(a, b)
+    shares = []
+    for values, mass in ((a, mass_a), (b, mass_b)):
+        order = np.argsort(values, kind="stable")
+        total = np.concatenate([[0.0], np.cumsum(np.asarray(mass, float)[order])])
+        if total[-1] <= 0:
+            return 0.0
+        shares.append(total[np.searchsorted(np.asarray(values, float)[order], at, "right")] / total[-1])
+    return max(0.0, float((shares[0] - shares[1]).max()))
+
+
 def upper(a: ArrayLike, b: ArrayLike, level: float) -> Decimal:
     """Upper bound on sup_t (F_a(t) - F_b(t)), at most 1; scores `[n_a]`, `[n_b]` of independent units, none shared."""
     found = gap(a, b)

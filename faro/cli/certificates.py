@@ -82,6 +82,13 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     ledger.add_argument("--data", metavar="NAME|FILE", help="data of a frontier run, if it is not a known data set")
     ledger.add_argument("--policy", required=True, metavar="FILE", help="the policy (TOML)")
     ledger.add_argument("--ledger", metavar="FILE", help="the ledger, if it is not where the policy says")
+    ledger.add_argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="init: whose folder is told of the audit set as well",
+    )
     _output(ledger)
 
     policy = command(
@@ -176,7 +183,9 @@ def _certify(options: argparse.Namespace) -> int:
             raise UsageError("--html, --junit-xml, --sarif and --markdown are for one certificate, not for a run")
         return _disclose_run(options, policy)
     case = _case(options, policy)
+    options.found = _of_case(case)
     _note_content(case.columns or {}, options)
+    _note_scale(case, options)
     if options.disclose:
         (found,) = looks.disclose([case], ledger.place(policy, options.ledger), _info())
     else:
@@ -186,7 +195,7 @@ def _certify(options: argparse.Namespace) -> int:
         _write(found, options.out)
     _show(found, policy, options)
     tuning = found.record["info"].get("note") == looks.TUNING
-    options.found = {"mode": "tuning" if tuning else "certificate", "code": found.verdict.exit_code}
+    options.found |= {"mode": "tuning" if tuning else "certificate", "code": found.verdict.exit_code}
     options.found |= outputs.described(found, policy)
     worse = [] if baseline is None else _worse(found, baseline)
     for name in worse:
@@ -212,12 +221,41 @@ def _note_content(columns: Mapping[str, list[str]], options: argparse.Namespace)
         )
 
 
+def _of_case(case: Case) -> dict[str, Any]:
+    """What every output says of the table, whatever becomes of it."""
+    return {"assumed": case.assumed, "statements": case.statements}
+
+
+def _note_table(case: Case, options: argparse.Namespace) -> None:
+    """What the table does not say of itself, where nothing else is printed; it depends on no score."""
+    from ..certify.policy import OF_TABLES
+
+    if not options.quiet:
+        for line in [*(f"assumed: {name}" for name in case.assumed if name in OF_TABLES), *case.statements]:
+            print(f"faro: note: {line}", file=sys.stderr)
+
+
+def _note_scale(case: Case, options: argparse.Namespace) -> None:
+    """Rewards that look like probabilities, where the policy's threshold is not one; for dev rows only."""
+    audit, policy = case.audit, case.policy
+    if audit is None or options.disclose or options.quiet or policy.outside != "all" or 0 < policy.threshold < 1:
+        return
+    if audit.reward.min() >= 0 and audit.reward.max() <= 1:
+        print(
+            "faro: note: all rewards lie in [0, 1]: are they probabilities? Then accepted means above 0.5: say "
+            f"threshold = 0.5 in the policy, where it is {policy.threshold}",
+            file=sys.stderr,
+        )
+
+
 def _gate(options: argparse.Namespace) -> int:
     from ..certify import ledger, looks
     from ..certify.policy import read_policy
 
     policy = read_policy(options.policy)
     case = _case(options, policy)
+    options.found = _of_case(case)
+    _note_table(case, options)
     place = ledger.place(policy, options.ledger)
     gated = looks.gate(case, place, lambda found: _doubt(found, case, place, options), _info())
     if gated.shown and options.out:
@@ -231,7 +269,7 @@ def _gate(options: argparse.Namespace) -> int:
         print(
             "faro: note: more passes are left, so the certificate stays in escrow until they are used", file=sys.stderr
         )
-    options.found = {"reason": "; ".join(gated.short)}
+    options.found = {"reason": "; ".join(gated.short), **_of_case(case)}
     options.found |= outputs.described(gated.shown, policy) if gated.shown else {}
     return int(gated.answer)
 
@@ -242,11 +280,14 @@ def _doubt(found: Certificate, case: Case, ledger: Path, options: argparse.Names
 
     from .. import verify
     from ..certify.columns import write_columns
+    from ..certify.description import write_description
 
     with tempfile.TemporaryDirectory() as folder:
         cert, table = Path(folder, "certificate.json"), Path(folder, "audit.csv")
         cert.write_text(json.dumps(found.record), encoding="utf-8")
         write_columns(case.columns or {}, table)
+        if case.description is not None:
+            write_description(table, case.description)
         try:
             result = verify.verify(
                 cert, str(table), policy=options.policy, ledger=ledger, train_units=options.train_units,
@@ -306,9 +347,8 @@ def _rescored(options: argparse.Namespace) -> str:
 def _ledger(options: argparse.Namespace) -> int:
     from fractions import Fraction
 
-    from ..certify import ledger
-    from ..certify.audit import audit_of
-    from ..certify.columns import read_columns
+    from ..certify import access, ledger
+    from ..certify.certificate import read_described
     from ..certify.policy import read_policy
 
     policy = read_policy(options.policy)
@@ -321,11 +361,15 @@ def _ledger(options: argparse.Namespace) -> int:
             from ..points import first_model, score_gate
 
             table = score_gate(table, first_model(table), policy, options.data)
-        columns = read_columns(table)
-        audit = audit_of(columns, policy, str(table))
+        columns, _, audit = read_described(table, policy)
         _note_content(columns, options)
-        ledger.create(place, policy, audit)
-        print(json.dumps({"ledger": str(place)}) if options.json else f"{place}: {audit.units} units, no attempt yet")
+        listed = ledger.create(place, policy, audit)
+        access.mark(listed, [table.parent, policy.folder, *(Path(name).parent for name in options.model)])
+        secret = f"{place}.seed"
+        if options.json:
+            print(json.dumps({"ledger": str(place), "seed": secret}))
+        else:
+            print(f"{place}: {audit.units} units, no attempt yet; keep {secret} from whoever submits models")
         return 0
     with ledger.opened(place, policy) as book:
         following = ledger.share(Fraction(policy.delta), book.attempts + 1, policy.passes)
@@ -434,6 +478,7 @@ def _show(found: Certificate, policy: Policy, options: argparse.Namespace) -> No
 def described(found: Certificate, policy: Policy) -> tuple[list[dict[str, Any]], list[str], str]:
     """Rows, notes and the verdict for a reader: what is claimed of whom, and what would change it."""
     from ..certify.needed import advice
+    from ..certify.statements import about_table, rules_of
 
     rows, notes = [], []
     for claim in policy.claims:
@@ -449,6 +494,7 @@ def described(found: Certificate, policy: Policy) -> tuple[list[dict[str, Any]],
             }
         )  # fmt: skip
         notes += [f"{claim.name}: {cell}" for cell in finding.short]
+        notes += [f"{claim.name}: {finding.blind}"] if finding.blind else []
         if hint := advice(claim, finding, float(policy.delta)):
             notes.append(f"{claim.name}: {hint}")
         notes += repair_hints(claim, finding, found)
@@ -458,6 +504,8 @@ def described(found: Certificate, policy: Policy) -> tuple[list[dict[str, Any]],
 
     confidence = 1 - float(Fraction(spent) if spent else Fraction(policy.delta))
     notes.append(f"confidence {confidence:.4g} per claim; every {policy.estimand} counts alike")
+    rules = rules_of(policy.estimand, policy.units, policy.audited)
+    notes += about_table(record["data"], record["info"].get("table"), rules)
     notes.append(f"assumed: {', '.join(record['assumptions'])}")
     if "note" in record["info"]:
         notes.append(record["info"]["note"])

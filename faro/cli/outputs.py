@@ -39,20 +39,29 @@ def reported(mode: str, run: Callable[[argparse.Namespace], int]) -> Callable[[a
     def command(options: argparse.Namespace) -> int:
         check_places(options)
         options.found = {}
+        usual = "certificate" if getattr(options, "disclose", False) else mode
         try:
             code = run(options)
         except FaroError as error:
-            _publish(options, mode, error.exit_code, {"reason": str(error)})
+            _refused(options, usual, error.exit_code, str(error))
             raise
         except Exception as error:
-            _publish(options, mode, 70, {"reason": f"internal error: {type(error).__name__}"})
+            _refused(options, usual, 70, f"internal error: {type(error).__name__}")
             raise
         if options.found:
             found = dict(options.found)
-            _publish(options, found.pop("mode", mode), found.pop("code", code), found, "error" if code else "warning")
+            _publish(options, found.pop("mode", usual), found.pop("code", code), found, "error" if code else "warning")
         return code
 
     return command
+
+
+def _refused(options: argparse.Namespace, mode: str, code: int, reason: str) -> None:
+    """What CI reads of a refusal. A refused disclosure makes no page: there is no certificate to show to people."""
+    said = {name: options.found[name] for name in ("assumed", "statements") if name in options.found}
+    if mode == "certificate":
+        options.html = None
+    _publish(options, mode, code, {"reason": reason} | said)
 
 
 def check_places(options: argparse.Namespace) -> None:

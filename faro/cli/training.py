@@ -318,6 +318,8 @@ def _score(options: argparse.Namespace) -> int:
     from .. import data
     from ..api import load_model
     from ..notions import known
+    from ..scored import in_part, write_scored
+    from ..trained import model_files
 
     if options.part is not None:
         known("part", options.part, data.PARTS)
@@ -326,9 +328,14 @@ def _score(options: argparse.Namespace) -> int:
     if not isinstance(source, data.Dataset) and not Path(source).is_file():
         raise DataError(f"no data set and no file {options.data!r}; data sets: {', '.join(data.NAMES)}")
     read = model.read(source)
-    scored = model.score(read, options.twins, expected=options.expected)
-    if options.part is not None:
-        scored = scored[scored["part"] == options.part]
+    if options.out:
+        scored = write_scored(
+            model, read, options.out, part=options.part, twins=options.twins, expected=options.expected,
+            files=model_files(options.model),
+        )  # fmt: skip
+    else:
+        scored = model.score(read, options.twins, expected=options.expected)
+        scored = scored if options.part is None else in_part(scored, read, options.part)
     if not options.quiet:
         for feature, count in read.unseen(model.coding).items():
             print(
@@ -336,7 +343,6 @@ def _score(options: argparse.Namespace) -> int:
                 file=sys.stderr,
             )
     if options.out:
-        data.write_table(scored, options.out)
         print(
             json.dumps({"rows": len(scored), "out": options.out})
             if options.json

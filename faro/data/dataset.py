@@ -134,6 +134,21 @@ class Dataset:
             seen[content] += 1
         return np.array(names, object)
 
+    @property
+    def unit_origin(self) -> str:
+        """Where units come from: "column", "content" (every row is a unit), or "none": the table lacks the column."""
+        return "content" if self.schema.unit == "row" else "none" if self.parsed.units is None else "column"
+
+    @property
+    def unit_rule(self) -> int:
+        """Number of the rule by which spellings of a unit are one name."""
+        return 1
+
+    @property
+    def shared(self) -> dict[str, np.ndarray]:
+        """Column -> `[n, K]` of texts by which rows of several units belong together."""
+        return {}
+
     @functools.cached_property
     def unit_codes(self) -> np.ndarray:
         """`[n]` int32: equal where the unit is equal, in every part of the data set."""

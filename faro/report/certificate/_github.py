@@ -25,7 +25,11 @@ def markdown(outcome: Outcome, room: int = SUMMARY_BYTES) -> str:
             for c in outcome.claims
         ]
         lines += ["", f"Confidence {outcome.confidence}. Rests on:", ""]
-        lines += [f"- {escape(words)}" for _, words in assumptions(outcome)] or ["- nothing about people"]
+    elif outcome.assumed:
+        lines += ["Rests on:", ""]
+    if outcome.claims or outcome.assumed:
+        rests = [*(words for _, words in assumptions(outcome)), *outcome.statements]
+        lines += [f"- {escape(words)}" for words in rests] or ["- nothing about people"]
     if outcome.certificate:
         lines += ["", f"Certificate `{outcome.certificate.get('sha256', '')}`"]
     lines += ["", f"Policy `{escape(outcome.uri)}`, sha256 `{outcome.policy_sha256}`", ""]

@@ -6,7 +6,7 @@ import re
 from xml.etree import ElementTree as ET
 
 from ._outcome import CLEAN, Mode, Outcome
-from ._words import result, sentence
+from ._words import admitted, result, sentence
 
 ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # no character of XML 1.0
 KINDS = {"REFUTED": "failure", "INCONCLUSIVE": "skipped"}
@@ -45,11 +45,24 @@ def junit_xml(outcome: Outcome) -> str:
         kind = None if outcome.code == 0 else "failure" if outcome.code in CLEAN else "error"
         _case(suite, "faro", outcome.mode, kind, outcome.verdict, outcome.meaning)
     for suite in root:
+        _admit(suite, outcome)
         _count(suite)
     for key in ("tests", "failures", "errors"):
         root.set(key, str(sum(int(suite.get(key, "0")) for suite in root)))
     ET.indent(root, " ")
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def _admit(suite: ET.Element, outcome: Outcome) -> None:
+    """What the whole rests on, as properties, which come first in a suite."""
+    if words := admitted(outcome):
+        properties = suite.find("properties")
+        if properties is None:
+            properties = ET.Element("properties")
+            suite.insert(0, properties)
+        for line in words:
+            name, colon, value = line.partition(": ")
+            ET.SubElement(properties, "property", name=_legal(name if colon else "table"), value=_legal(value or line))
 
 
 def _case(suite: ET.Element, classname: str, name: str, kind: str | None, status: str, message: str) -> None:

@@ -7,12 +7,13 @@ import enum
 import hashlib
 import re
 import tomllib
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from ...certify.statements import about_table
 from ...errors import UsageError
 from ._claim import Claim, read_claim
 
@@ -51,8 +52,9 @@ class Outcome:
     `certificate` the parsed certificate; `verdicts` claim name -> verdict, needed unless all are CERTIFIED; `reason`
     one line for exit codes that are no answer, and which groups are short of people where a gate says that; `sizes`
     claim -> (block, group) -> units counted; `needed` claim -> one line on how many people would do; `recheck` the
-    command that checks it again; `worse` claim -> whether its bound is worse than an earlier certificate's, empty where
-    nothing was compared.
+    command that checks it again; `assumed` the assumptions and `statements` the lines about the table, which depend on
+    no score and stand in every output; `worse` claim -> whether its bound is worse than an earlier certificate's, empty
+    where nothing was compared.
 
     An outcome of the gate that is no pass drops everything that depends on scores, whoever made the record: what is
     not in it cannot leave through any output. After a pass the certificate is kept if it was given: only the ledger
@@ -70,6 +72,8 @@ class Outcome:
     needed: Mapping[str, str] = dataclasses.field(default_factory=dict)
     recheck: str = ""
     worse: Mapping[str, bool] = dataclasses.field(default_factory=dict)
+    assumed: Sequence[str] = ()
+    statements: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         keep = object.__setattr__
@@ -89,6 +93,9 @@ class Outcome:
             if self.code in (*CLEAN, 4, 7, 70):
                 short = f" {self.reason}" if self.code == 3 and self.reason else ""
                 keep(self, "reason", BITS.get(self.code, "") + short)
+        if self.certificate is not None:
+            keep(self, "assumed", tuple(self.certificate["assumptions"]))
+            keep(self, "statements", tuple(self._statements()))
         if self.code not in CLEAN:
             keep(self, "certificate", None)
         if self.certificate is not None and self.code == 0 and not self.verdicts:
@@ -138,6 +145,12 @@ class Outcome:
             read_claim(one, rules, records.get(one["name"], {}), self.verdicts.get(one["name"]))
             for one in rules.get("claim", [])
         ]
+
+    def _statements(self) -> list[str]:
+        certificate = self.certificate or {}
+        claims = self.rules.get("claim", [])
+        rules = {**self.rules, "per": sorted({one["per"] for one in claims if "per" in one})}
+        return about_table(certificate.get("data"), certificate.get("info", {}).get("table"), rules)
 
     @property
     def delta(self) -> Fraction:

@@ -60,7 +60,7 @@ def certificate_page(outcome: Outcome) -> str:
 
 def _body(outcome: Outcome) -> str:
     found = [("Of whom", _whom(outcome)), ("How surely", _surely(outcome))]
-    found += [("What it rests on", _listed([words for _, words in assumptions(outcome)]))]
+    found += [("What it rests on", _rests(outcome))]
     found += [("What would change it", _change(outcome)), ("What it does not say", _listed(list(LIMITS)))]
     found += [("How to check it again", _recheck(outcome))] if outcome.mode is not Mode.TUNING else []
     found += [("What it names", _facts(outcome))]
@@ -71,7 +71,13 @@ def _bare(outcome: Outcome) -> str:
     """What is said where there are no numbers: what was asked, and nothing else."""
     text = "<p>Nothing but the line at the top: neither numbers nor verdicts on single claims.</p>"
     facts = [("Policy", outcome.uri), ("Policy sha256", outcome.policy_sha256)]
-    return f"<section><h2>What was shown</h2>{text}<dl>{_terms(facts)}</dl></section>"
+    rests = f"<section><h2>What it rests on</h2>{_rests(outcome)}</section>" if outcome.assumed else ""
+    return f"{rests}<section><h2>What was shown</h2>{text}<dl>{_terms(facts)}</dl></section>"
+
+
+def _rests(outcome: Outcome) -> str:
+    """Assumptions, and what is to be said of the table."""
+    return _listed([*(words for _, words in assumptions(outcome)), *map(_sentence, outcome.statements)])
 
 
 def _claim(outcome: Outcome, claim: Claim) -> str:

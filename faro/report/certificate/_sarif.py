@@ -8,7 +8,7 @@ from typing import Any
 from urllib.parse import quote
 
 from ._outcome import CLEAN, Mode, Outcome
-from ._words import statement
+from ._words import admitted, statement
 
 SCHEMA = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
 RULES = {
@@ -24,13 +24,15 @@ RULES = {
 def sarif(outcome: Outcome) -> str:
     """One SARIF log with one run, as JSON. Rule ids and fingerprints do not depend on any number."""
     results = [_result(outcome, *found) for found in _findings(outcome)]
-    run = {
+    run: dict[str, Any] = {
         "tool": {"driver": {"name": "faro", "rules": [_rule(name) for name in RULES]}},
         "automationDetails": {"id": f"faro/{outcome.mode}/"},
         "invocations": [{"executionSuccessful": outcome.code in CLEAN}],
         "results": results,
         "columnKind": "unicodeCodePoints",
     }
+    if words := admitted(outcome):
+        run["properties"] = {"restsOn": words}
     return json.dumps({"$schema": SCHEMA, "version": "2.1.0", "runs": [run]}, indent=1) + "\n"
 
 

@@ -56,6 +56,12 @@ ASSUMPTIONS = {
     "label-noise-bounded": "Where a claim allows for wrong group labels, no larger share of them is wrong.",
     "twins-as-declared": "The counterfactual twins differ from their originals in the named attribute and in nothing "
     "else that matters.",
+    "undescribed-table": "The scored table is what the policy takes it for: its outside option, threshold and units. "
+    "This was NOT checked: nothing describes the table.",
+    "weights-ignored": "The rows have weights, which the policy's estimand drops: these are not the weighted rates "
+    "that a model may have been trained for.",
+    "same-items": "Several units share prompts or items. The claims are about new units and these very items, not "
+    "about new items.",
     "train-overlap-unchecked": "None of the audited units was used in training. This was NOT checked: the model came "
     "without a list of its training units.",
     "no-ledger": "These audit data were used for this one certificate. This was NOT checked: the policy names no "
@@ -111,6 +117,9 @@ def result(outcome: Outcome, claim: Claim) -> str:
         return f"{upper}, which is within {claim.bound}"
     if claim.verdict == "REFUTED" and claim.lcb is not None:
         return f"{verb} at least {shown(claim.lcb, up=False)}, which is more than {claim.bound}"
+    blind = ((outcome.certificate or {}).get("info", {}).get("blind") or {}).get(claim.name)
+    if blind:
+        return f"no answer: {blind}"
     if claim.ucb is not None and claim.ucb <= claim.bound:
         return "too few people in some group; the policy asks for more before it looks"
     return f"not shown to be within {claim.bound}, and not shown to be beyond it ({upper})"
@@ -138,8 +147,12 @@ def compared(outcome: Outcome) -> str:
 
 def assumptions(outcome: Outcome) -> list[tuple[str, str]]:
     """(id, words) of everything the certificate rests on."""
-    names = (outcome.certificate or {}).get("assumptions", [])
-    return [(name, ASSUMPTIONS.get(name, name)) for name in names]
+    return [(name, ASSUMPTIONS.get(name, name)) for name in outcome.assumed]
+
+
+def admitted(outcome: Outcome) -> list[str]:
+    """Names of the assumptions, and the lines about the table, for outputs that have room for a line each."""
+    return [*(f"assumed: {name}" for name in outcome.assumed), *outcome.statements]
 
 
 def headline(outcome: Outcome) -> str:

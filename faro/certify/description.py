@@ -1,0 +1,252 @@
+"""What a scored table is: which question its numbers answer, so that it travels with them to the certificate.
+
+    TABLE-metadata.json        beside a .csv or .jsonl file; of a .parquet file the entry `faro` of its metadata
+
+A table with a description is held against it, and against the policy, before anything is counted: `Description.check`.
+A table without one is foreign. Fields: docs/certificate-format.md, "The description of a table".
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from ..errors import DataError, NotIndependentError
+from ..files import write_json
+from .order import quote
+from .policy import Policy, exact
+
+SCHEMA = "faro-scored/1"
+PARQUET_KEY = b"faro"
+LARGEST = 4 << 20
+ORIGINS = ("column", "content", "none")
+OUTSIDE = ("none", "all", "column")
+
+
+class Units(NamedTuple):
+    """Where units come from: `origin` "column" (named `column` in the data), "content" (every row is one) or "none"
+    (nobody knows who the rows are of); `rule` is the number of the rule by which spellings of a name are one."""
+
+    origin: str
+    column: str
+    rule: int
+
+
+class Levels(NamedTuple):
+    """Declared levels of an attribute, and whether it is the chooser's."""
+
+    levels: tuple[str, ...]
+    chooser: bool
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Description:
+    """The fields of `TABLE-metadata.json`; `sha256` seals them."""
+
+    table_sha256: str
+    outside: str
+    rule: str = "argmax"
+    threshold: str = "0"
+    estimand: str = "row"
+    weights: str = "none"
+    units: Units
+    shared: tuple[str, ...] = ()
+    attributes: Mapping[str, Levels] = dataclasses.field(default_factory=dict)
+    constraint: str = ""
+    model_sha256: tuple[str, ...] = ()
+    train_units_sha256: str | None = None
+    data_sha256: str | None = None
+
+    def body(self) -> dict[str, Any]:
+        """All fields but the seal, as plain values."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        return {
+            "schema": SCHEMA,
+            **fields,
+            "units": self.units._asdict(),
+            "shared": list(self.shared),
+            "attributes": {
+                name: {"levels": list(each.levels), "chooser": each.chooser} for name, each in self.attributes.items()
+            },
+            "model_sha256": list(self.model_sha256),
+        }
+
+    @property
+    def sha256(self) -> str:
+        """Of the canonical JSON of the other fields."""
+        return _digest(self.body())
+
+    def record(self) -> dict[str, Any]:
+        """As the file has it."""
+        return self.body() | {"sha256": self.sha256}
+
+    def check(
+        self,
+        columns: Mapping[str, list[str]],
+        policy: Policy,
+        where: str,
+        models: Mapping[str, str] | None = None,
+        train_units_sha256: str | None = None,
+    ) -> None:
+        """Hold the table and the policy against what the table is said to be.
+
+        columns             the cells of the table as texts, by column
+        policy              what is asked
+        where               name of the table, for messages
+        models              file name -> sha256 of the files given with --model
+        train_units_sha256  of the file given with --train-units
+
+        `DataError` for a contradiction, `NotIndependentError` where nobody knows whose the rows are.
+        """
+        if self.table_sha256 != table_digest(columns):
+            raise DataError(
+                f"{where}: the description beside it is of another table: rows or cells were changed after scoring; "
+                "score again, or take the description away and let the policy admit 'undescribed-table'"
+            )
+        if self.rule != "argmax":
+            raise DataError(
+                f"{where}: decided by the rule {self.rule!r}; only 'argmax' can be audited: score without it"
+            )
+        if self.units.origin == "none":
+            raise NotIndependentError(
+                f"{where}: nobody knows whose rows these are: the data had no column {self.units.column!r} when they "
+                "were scored, so their units are none; score data that name them"
+            )
+        said = "row" if self.units.origin == "content" else self.units.column
+        threshold = exact(self.threshold)
+        contradictions = [
+            ("outside", policy.outside, self.outside),
+            ("threshold", policy.threshold, threshold),
+            ("units", policy.units or said, said),
+        ]
+        for field, asked, made in contradictions:
+            if asked != made:
+                raise DataError(
+                    f"{where}: the policy says {field} = {str(asked)!r}, the table was made with {str(made)!r}"
+                )
+        for name, attribute in policy.attributes.items():
+            known = self.attributes.get(name)
+            if known is None:
+                raise DataError(f"{where}: has no attribute {name!r}; it has {', '.join(self.attributes) or 'none'}")
+            if set(known.levels) != set(attribute.levels) or known.chooser != attribute.chooser:
+                whose = "a chooser's" if known.chooser else "an alternative's"
+                raise DataError(
+                    f"{where}: attribute {name!r} is {whose}, with the levels {', '.join(known.levels)}; the policy "
+                    f"declares others: {', '.join(attribute.levels)}"
+                    + (", a chooser's" if attribute.chooser else ", an alternative's")
+                )
+        for name, sha256 in (models or {}).items():
+            if sha256 not in self.model_sha256:
+                raise DataError(f"{where}: was not scored by {name}: another model, or changed since")
+        if train_units_sha256 is not None and self.train_units_sha256 not in (None, train_units_sha256):
+            raise DataError(f"{where}: the model that scored it was trained on other units than --train-units names")
+
+
+def table_digest(columns: Mapping[str, list[str]]) -> str:
+    """sha256 of the hash of the sorted column names and the sorted hashes of all rows, whose order means nothing."""
+    names = sorted(columns)
+    cells = [map(quote, columns[name]) for name in names]
+    rows = sorted(hashlib.sha256(f"[{','.join(row)}]".encode()).hexdigest() for row in zip(*cells, strict=True))
+    head = hashlib.sha256(f"[{','.join(map(quote, names))}]".encode()).hexdigest()
+    return hashlib.sha256("".join([head, *rows]).encode()).hexdigest()
+
+
+def place(table: str | Path) -> Path:
+    """Where the description of a table lies."""
+    return Path(f"{table}-metadata.json")
+
+
+def read_description(table: str | Path) -> Description | None:
+    """The description of a table, or None of a foreign one; `DataError` if it is not as it was written."""
+    table = Path(table)
+    try:
+        if table.suffix == ".parquet":
+            import pyarrow.parquet as pq
+
+            text = (pq.read_schema(table).metadata or {}).get(PARQUET_KEY, b"")
+            if not text:
+                return None
+        else:
+            if not place(table).exists():
+                return None
+            text = place(table).read_bytes()
+        if len(text) > LARGEST:
+            raise ValueError(f"longer than {LARGEST} bytes")
+        found = json.loads(text.decode("utf-8-sig"), object_pairs_hook=_once)
+        return _described(found)
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise DataError(f"{place(table)}: not the description of a scored table: {error}") from None
+
+
+def write_description(table: str | Path, description: Description) -> None:
+    """Beside the table, or into the metadata of a Parquet file."""
+    table = Path(table)
+    if table.suffix != ".parquet":
+        write_json(place(table), description.record())
+        return
+    import pyarrow.parquet as pq
+
+    from ..files import replacing
+
+    content = pq.read_table(table)
+    metadata = {**(content.schema.metadata or {}), PARQUET_KEY: json.dumps(description.record()).encode()}
+    with replacing(table) as temporary:
+        pq.write_table(content.replace_schema_metadata(metadata), temporary)
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
+
+
+def _once(pairs: list) -> dict:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key stands twice")
+    return found
+
+
+def _described(found: dict[str, Any]) -> Description:
+    """Every field known, of its type, and sealed."""
+    if found.get("schema") != SCHEMA:
+        raise ValueError(f"expected schema {SCHEMA}, got {str(found.get('schema'))[:40]!r}")
+    values = {key: value for key, value in found.items() if key not in ("schema", "sha256")}
+    names = {field.name for field in dataclasses.fields(Description)}
+    if set(values) != names:
+        raise ValueError(f"expected exactly the fields {', '.join(sorted(names))}")
+    if set(values["units"]) != set(Units._fields) or values["units"]["origin"] not in ORIGINS:
+        raise ValueError("units: expected origin, column and rule")
+    units = Units(**values["units"])
+    attributes = {}
+    for name, spec in values["attributes"].items():
+        if set(spec) != set(Levels._fields) or type(spec["chooser"]) is not bool:
+            raise ValueError(f"attributes: {name!r}: expected levels and chooser")
+        attributes[name] = Levels(_texts(spec["levels"]), spec["chooser"])
+    texts = [values[key] for key in ("table_sha256", "rule", "threshold", "constraint", "weights", "estimand")]
+    texts += [units.origin, units.column]
+    optional = [values[key] for key in ("train_units_sha256", "data_sha256") if values[key] is not None]
+    if not all(isinstance(text, str) for text in texts + optional) or type(units.rule) is not int:
+        raise ValueError("expected texts")
+    if values["outside"] not in OUTSIDE or exact(values["threshold"]) is None:
+        raise ValueError("outside or threshold: expected none, all or column, and a number")
+    if values["estimand"] not in ("row", "unit") or values["weights"] not in ("column", "none"):
+        raise ValueError("estimand is row or unit, weights is column or none")
+    made = Description(
+        **values
+        | {
+            "units": units, "attributes": attributes, "shared": _texts(values["shared"]),
+            "model_sha256": _texts(values["model_sha256"]),
+        }
+    )  # fmt: skip
+    if found.get("sha256") != made.sha256:
+        raise ValueError("it was changed after it was written")
+    return made
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    if not isinstance(value, list) or not all(isinstance(text, str) for text in value):
+        raise ValueError("expected a list of texts")
+    return tuple(value)

@@ -1,0 +1,55 @@
+"""What every output says of the audited table, in words: whose rows, counted how, and what units have in common.
+
+Nothing here depends on a score, so that a gate may say it too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+EVERY = {"row": "every row counts alike", "unit": "every unit counts alike"}
+
+
+def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> list[str]:
+    """Lines about the table of a certificate.
+
+    data    the field `data` of the certificate; None or without `description_sha256` in format 1: no lines
+    table   what the description says (`summary`), or None of a foreign table
+    rules   `estimand`, `units` and `per` (columns that claims take for units) of the policy
+    """
+    if not data or "description_sha256" not in data:
+        return []
+    unit = rules.get("units") or "unit"
+    if table is None:
+        said = f"; the policy says that units are {rules['units']!r}" if rules.get("units") else ""
+        lines = [f"foreign table: nothing describes it{said}"]
+    else:
+        unit = table["units"]["column"] if table["units"]["origin"] == "column" else "row"
+        lines = ["units: every row is one" if unit == "row" else f"units: the column {unit!r} of the data"]
+        lines += [f"the model was trained under {table['constraint']}"] if table["constraint"] else []
+        if table["estimand"] != rules.get("estimand"):
+            lines.append(f"in training {EVERY[table['estimand']]}, here {EVERY[rules.get('estimand', 'row')]}")
+    for column, counts in data["shared"].items():
+        seen = "" if counts["trained"] is None else f", {counts['trained']} of them seen in training"
+        about = f"{counts['values']} values of {column!r}, {counts['crossed']} under several units{seen}"
+        if column in rules.get("per", ()):
+            lines.append(f"{about}: claims per {column} are about new ones, the others about new units and these")
+        elif counts["crossed"]:
+            lines.append(f"{about}: new {unit}, these {column}")
+        else:
+            lines.append(about)
+    return lines
+
+
+def summary(description: Any) -> dict[str, Any] | None:
+    """What a certificate's `info` keeps of a description, for readers."""
+    if description is None:
+        return None
+    body = description.body()
+    return {name: body[name] for name in ("units", "constraint", "estimand", "weights", "data_sha256")}
+
+
+def rules_of(estimand: str, units: str, claims: Sequence[Any]) -> dict[str, Any]:
+    """`rules` of a policy as the generator reads it."""
+    return {"estimand": estimand, "units": units, "per": sorted({claim.per for claim in claims if claim.per})}
