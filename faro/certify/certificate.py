@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError, NotIndependentError, UsageError
+from ..statements import about_table, rules_of, summary
 from . import claims, optimum, overlap
 from .audit import Audit, audit_of
 from .cells import People
@@ -25,7 +26,6 @@ from .gate import Verdict, all_of
 from .ledger import Attempt, digest
 from .order import order_key
 from .policy import Policy
-from .statements import about_table, rules_of, summary
 
 SCHEMA = "faro-certificate/2"
 

@@ -478,7 +478,7 @@ def _show(found: Certificate, policy: Policy, options: argparse.Namespace) -> No
 def described(found: Certificate, policy: Policy) -> tuple[list[dict[str, Any]], list[str], str]:
     """Rows, notes and the verdict for a reader: what is claimed of whom, and what would change it."""
     from ..certify.needed import advice
-    from ..certify.statements import about_table, rules_of
+    from ..statements import about_table, rules_of
 
     rows, notes = [], []
     for claim in policy.claims:
