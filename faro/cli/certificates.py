@@ -363,8 +363,9 @@ def _ledger(options: argparse.Namespace) -> int:
             table = score_gate(table, first_model(table), policy, options.data)
         columns, _, audit = read_described(table, policy)
         _note_content(columns, options)
-        listed = ledger.create(place, policy, audit)
-        access.mark(listed, [table.parent, policy.folder, *(Path(name).parent for name in options.model)])
+        folders = [table.parent, policy.folder, place.parent, *(Path(name).parent for name in options.model)]
+        access.check(audit.unit, folders)
+        access.mark(ledger.create(place, policy, audit), folders)
         secret = f"{place}.seed"
         if options.json:
             print(json.dumps({"ledger": str(place), "seed": secret}))
