@@ -298,6 +298,78 @@ def committed_order_study(n=60):
     return wrong
 
 
+def scorer_knows_names(method: str, public: bool, attempts=8, n=250, rows=5, rates=(0.5, 0.45), icc=0.3):
+    """A scorer with a true gap of the bound that knows every name, the policy, and the order that a nonce in it would
+    give: it is fair where that order looks. "public": the gate uses this order (format 1). Else each attempt has the
+    order of a seed and of its scores, the bound is at least what all rows show, and a ledger gives the level."""
+    bound = Decimal(str(rates[0])) - Decimal(str(rates[1]))
+    keys = ["nonce", *(order.order_key(f"seed {j}", f"scores {j}") for j in range(20))]
+    names = [[(f"{g}{i}", f"{g}{i}-{t}", "") for i in range(n) for t in range(rows)] for g in "ab"]
+    units = [[f"{g}{i}" for i in range(n)] for g in "ab"]
+    kept = [np.stack([order.thinned(each, key) % rows for key in keys]) for each in names]  # [keys, n] of each group
+    ranked = [np.stack([order.committed(each, key) for key in keys]) for each in units]
+
+    def shown(rng, draws, accepted, group, used):
+        """Decisions on kept rows `[draws, n]`, where the row that the nonce would keep got what the scorer wants."""
+        wanted = np.where(accepted == rows, 1, 0) if group == 0 else np.where(accepted == 0, 0, 1)
+        rest = rng.random(accepted.shape) < (accepted - wanted) / (rows - 1)
+        return np.where(kept[group][used] == kept[group][0], wanted, rest)
+
+    def ends(accepted, group, used, level):
+        """The upper end of a's rate, 1 - the lower end of b's: units in the order of `used`, arranged for the nonce's."""
+        arranged = np.sort(accepted, 1) if group == 0 else -np.sort(-accepted, 1)
+        by_name = np.empty_like(arranged)
+        by_name[:, ranked[group][0]] = arranged  # what the nonce's order meets first is fair
+        totals = np.take_along_axis(by_name, ranked[group][used], 1)
+        return ratio_upper(totals if group == 0 else rows - totals, np.full_like(totals, rows), rows, level / 2)
+
+    def wrong(rng, draws):
+        strength = (1 - icc) / icc
+        accepted = [
+            rng.binomial(rows, rng.beta(rate * strength, (1 - rate) * strength, (draws, n))).astype(float)
+            for rate in rates
+        ]
+        counted = (accepted[0].sum(1) - accepted[1].sum(1)) / (n * rows)
+        passed = np.zeros(draws, bool)
+        for j in range(1 if public else attempts):
+            used = np.zeros(draws, int) if public else rng.integers(1, len(keys), draws)
+            level = DELTA if public else float(ledger.share(Fraction(DELTA), j + 1, 1))
+            if method == "thinned":
+                k_a, k_b = (shown(rng, draws, own, g, used).sum(1).astype(int) for g, own in enumerate(accepted))
+                passes = passes_exact2(k_a, k_b, n, n, bound, level)
+            else:
+                passes = sum(ends(own, g, used, level) for g, own in enumerate(accepted)) - 1 <= float(bound)
+            passed |= passes & (public | (counted <= float(bound)))
+        return passed
+
+    return wrong
+
+
+def shared_prompts(per: str, units=400, prompts=12, spread=0.35, gap=0.26, bound=0.25):
+    """Raters who see two of few prompts, whose gaps differ: the claim is about new prompts, and false. "raters": units
+    are raters, as if that showed it; "prompts": units are prompts."""
+
+    def wrong(rng, draws):
+        gaps = rng.normal(gap, spread, (draws, prompts)).clip(-1, 1)
+        found = np.zeros(draws, bool)
+        for d in range(draws):
+            prompt = np.argsort(rng.random((units, prompts)), 1)[:, :2].ravel()
+            first = rng.random(2 * units) < 0.5
+            won = rng.random(2 * units) < 0.5 + gaps[d, prompt] / 2 * np.where(first, 1, -1)
+            unit = np.repeat(np.arange(units), 2) if per == "raters" else prompt
+            n, cap = (units, 2) if per == "raters" else (prompts, 2 * units)
+            high = []
+            for mine, decided in ((first, won), (~first, ~won)):
+                totals = np.bincount(unit[mine], decided[mine], n)
+                masses = np.bincount(unit[mine], minlength=n).astype(float)
+                some = masses > 0
+                high.append(ratio_upper(totals[None, some], masses[None, some], cap, DELTA / 2)[0])
+            found[d] = sum(high) - 1 <= bound
+        return found
+
+    return wrong
+
+
 def projects(gate: str, attempts=20, n=1000, rates=(0.35, 0.3)):
     """Whole projects: a model whose true gap is the bound is submitted up to 20 times, tuned in between on other data,
     so that every attempt counts anew among the gate's people. "ledger": at the ledger's share of delta."""
@@ -359,6 +431,13 @@ def studies() -> list[Study]:
     found.append(Study("dkw", "means of scores, n 500", score_means_by_deviation()))
     for name, radius in (("kl", 0.01), ("chi2", 0.05), ("tv", 0.02), ("lr", 1.2), ("cvar", 0.9)):
         found.append(Study(f"{name} ball", f"radius {radius}, rates (0.3, 0.25), n 1000", shifted_rates(name, radius)))
+    for method in ("thinned", "unit-ratio"):
+        name = "exact2, thinned" if method == "thinned" else method
+        found.append(Study(name, "a scorer that knows names, 8 attempts", scorer_knows_names(method, public=False)))
+        found.append(Study(name, "a scorer that knows names and nonce", scorer_knows_names(method, public=True), True))
+    for per in ("prompts", "raters"):
+        setting = f"new prompts by {per}, 12 prompts that differ"
+        found.append(Study("unit-ratio", setting, shared_prompts(per), per == "raters"))
     twenty = "projects of 20 attempts, rates (0.35, 0.3), n 1000"
     found.append(Study("exact2 with a ledger", twenty, projects("ledger")))
     found.append(Study("exact2 without a ledger", twenty, projects("none"), True))
