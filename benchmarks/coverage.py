@@ -316,7 +316,7 @@ def scorer_knows_names(method: str, public: bool, attempts=8, n=250, rows=5, rat
         return np.where(kept[group][used] == kept[group][0], wanted, rest)
 
     def ends(accepted, group, used, level):
-        """The upper end of a's rate, 1 - the lower end of b's: units in the order of `used`, arranged for the nonce's."""
+        """The upper end of a's rate, 1 - the lower end of b's, of units arranged for the nonce's order."""
         arranged = np.sort(accepted, 1) if group == 0 else -np.sort(-accepted, 1)
         by_name = np.empty_like(arranged)
         by_name[:, ranked[group][0]] = arranged  # what the nonce's order meets first is fair

@@ -28,6 +28,8 @@ SMALL = [
     ("dkw", "all thresholds, five atoms, n 200, 200"),
     ("dkw", "both deviations beyond the radius, n 50, 50"),
     ("kl ball", "radius 0.01, rates (0.3, 0.25), n 1000"),
+    ("exact2, thinned", "a scorer that knows names, 8 attempts"),
+    ("unit-ratio", "a scorer that knows names, 8 attempts"),
     ("exact2 with a ledger", "projects of 20 attempts, rates (0.35, 0.3), n 1000"),
 ]
 STUDIES = {(study.method, study.setting): study for study in coverage.studies()}
