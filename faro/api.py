@@ -17,7 +17,7 @@ from . import data as _data
 from . import devices, models, report, sweep, uncertainty
 from .data import Dataset
 from .data import Schema as Schema
-from .errors import UsageError
+from .errors import UsageError, beside
 from .notions import known, make_constraint
 from .sweep import Frontier, Progress
 from .trained import TrainedModel
@@ -104,8 +104,9 @@ def frontier(
     there = run.reused and folder is not None and all((folder / name).exists() for name in wanted)
     if there or not devices.first() or not (folder or baselines):
         return run
-    sure = uncertainty.measure(run, data, own)
-    if baselines:
+    notes: list[str] = []
+    sure = beside(lambda: uncertainty.measure(run, data, own), lambda why: notes.append(f"no intervals: {why}"))
+    if baselines and sure:
         from . import baselines as others  # scipy's solvers take long to import
 
         room = devices.parse_bytes(memory)
@@ -114,10 +115,14 @@ def frontier(
         if folder is not None:
             others.save(table, folder)
     if folder is not None:
-        sure.save(folder)
-        record = report.read_run(folder)
-        report.write_pictures(record, folder)
-        report.write_report(record, folder)
+        if sure:
+            sure.save(folder)
+        beside(
+            lambda: report.write_shown(report.read_run(folder), folder),
+            lambda why: notes.append(f"no pictures and no report: {why}"),
+        )
+    if notes:
+        run = dataclasses.replace(run, manifest={**run.manifest, "notes": [*run.manifest["notes"], *notes]})
     return run
 
 

@@ -1,4 +1,14 @@
-"""What can go wrong, each with the exit code that the `faro` command ends with. One line: expected, got, what to do."""
+"""What can go wrong, each with the exit code that the `faro` command ends with. One line: expected, got, what to do.
+
+`beside` keeps the errors of what only helps a reader away from a result.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
+
+Made = TypeVar("Made")
 
 
 class FaroError(Exception):
@@ -44,3 +54,14 @@ class RefusedError(FaroError, ValueError):
     def __init__(self, code: int, reason: object):
         super().__init__(f"refused ({code}): {reason}")
         self.exit_code = code
+
+
+def beside(make: Callable[[], Made], otherwise: Callable[[str], Made]) -> Made:
+    """What `make` gives, or what `otherwise` makes of the reason why it failed: for advice, notes, pictures and pages,
+    which stand beside a result and never break it. A file that cannot be written is no advice: `OSError` is raised."""
+    try:
+        return make()
+    except OSError:
+        raise
+    except Exception as error:
+        return otherwise(str(error) if isinstance(error, FaroError) else f"{type(error).__name__}: {error}")

@@ -318,7 +318,7 @@ def test_what_no_scores_can_show_costs_no_attempt(gate):  # noqa: F811
         assert (code, err) == (3, "")
         said.add(out)
     assert len(said) == 1
-    assert "even if every decision were the same" in said.pop()
+    assert "whatever the scores, so few people cannot show 0.02" in said.pop()
     assert entries(gate.folder) == ["init"]
 
 

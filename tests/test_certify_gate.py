@@ -6,14 +6,15 @@ import itertools
 from decimal import Decimal
 from fractions import Fraction
 
+import cvxpy as cp
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, special
 
 from faro.certify import exact2, gate, mixture, outward, repair, thresholds
 from faro.certify.exact2 import Counts
 from faro.certify.gate import Verdict, verdict
-from faro.errors import NoProofError, UsageError
+from faro.errors import UsageError
 
 D = Decimal
 
@@ -193,11 +194,11 @@ def test_a_repair_is_feasible_cheapest_and_priced(kind, bound):
     found = kind(values, weights, bound)
     assert np.ptp(found.repaired) <= bound + 1e-9
     assert found.lower <= found.cost <= found.lower + 1e-6
-    cost = repair._mean_cost if kind is repair.repair_means else repair._rate_cost
+    per_weight = (repair.SQUARES if kind is repair.repair_means else repair.DIVERGENCE).of
     rng = np.random.default_rng(3)
     for _ in range(200):  # no other feasible repair is cheaper
         low = rng.uniform(0.01, 0.99 - bound)
-        assert cost(np.clip(values, low, low + bound), values, weights) >= found.lower
+        assert weights @ per_weight(values, np.clip(values, low, low + bound) - values) >= found.lower
     more, less = kind(values, weights, bound + 1e-3), kind(values, weights, bound - 1e-3)
     assert found.price == pytest.approx((less.cost - more.cost) / 2e-3, rel=0.02)
     assert all(values[high] > values[low] for high, low in found.prices)
@@ -212,12 +213,84 @@ def test_repairs_that_make_no_sense_are_refused():
     for values, weights, bound in (([0.5], [1], 0.1), ([0.5, 0.6], [1, 0], 0.1), ([0.5, 0.6], [1, 1], -0.1)):
         with pytest.raises(UsageError, match="expected"):
             repair.repair_means(values, weights, bound)
-    with pytest.raises(UsageError, match="strictly"):
-        repair.repair_rates([0.0, 0.5], [1, 1], 0.1)
+    for rates in ([0.5, 1.2], [-0.1, 0.5], [1e-12, 0.5], [0.5, np.nan]):
+        with pytest.raises(UsageError, match="expected"):
+            repair.repair_rates(rates, [1, 1], 0.1)
+    for rates, bound in (([0.0, 0.5, 1.0], 0.1), ([0.0, 0.5, 0.5], 0.0), ([0.5, 0.5, 1.0], 0.0)):
+        with pytest.raises(UsageError, match="no finite cost"):
+            repair.repair_rates(rates, [1, 1, 1], bound)
 
 
-def test_a_repair_without_a_solver_is_an_error_and_no_number(monkeypatch):
-    monkeypatch.setattr(repair, "solve", lambda *_: None)
-    with pytest.raises(NoProofError) as raised:
-        repair.repair_means([0.5, 0.8], [1, 1], 0.1)
-    assert raised.value.exit_code == 7
+def random_repair(rng):
+    """Up to 12 groups; uniform, extreme, or counted rates, those of 0 or 1 on one side only."""
+    groups = rng.integers(2, 13)
+    rates = [
+        rng.random(groups),
+        np.clip(special.expit(rng.normal(0, 8, groups)), 1e-9, 1 - 2e-9),
+        np.maximum(rng.integers(0, 31, groups), rng.integers(0, 2)) / 30,
+    ][rng.integers(3)]
+    if rates.min() == 0:
+        rates = np.minimum(rates, 29 / 30)
+    bound = [0.0, 0.001, 0.05, rng.random()][rng.integers(4)]
+    if bound == 0:
+        rates = np.clip(rates, 1e-3, 1 - 1e-3)
+    return rates, rng.dirichlet(np.ones(groups)) + 1e-6, bound
+
+
+@pytest.mark.parametrize("kind", [repair.repair_means, repair.repair_rates])
+def test_every_repair_has_a_proof(kind):
+    rng = np.random.default_rng(11)
+    for _ in range(1000):
+        values, weights, bound = random_repair(rng)
+        found = kind(values, weights, bound)
+        assert np.ptp(found.repaired) <= bound + 1e-12
+        assert found.lower <= found.cost <= found.lower + 1e-9 * max(found.cost, 1e-9)
+        assert all(price > 0 and values[high] > values[low] + bound for (high, low), price in found.prices.items())
+        assert bool(found.prices) == (np.ptp(values) > bound)
+
+
+def test_the_lower_bound_of_a_repair_is_the_dual_value_at_its_prices():
+    rates, weights, bound = np.array([0.02, 0.3, 0.31, 0.8, 0.97]), np.array([3.0, 1, 2, 1, 2]), 0.2
+    found = repair.repair_rates(rates, weights, bound)
+    pull = np.zeros(5)
+    for (high, low), price in found.prices.items():
+        pull += price * (np.eye(5)[high] - np.eye(5)[low])
+    dual = -weights @ np.log(1 - rates + rates * np.exp(-pull / weights)) - bound * found.price
+    assert found.lower == pytest.approx(dual, abs=1e-12)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_repairs_are_those_that_solvers_find(seed):
+    rng = np.random.default_rng(seed)
+    rates, weights, bound = rng.uniform(0.05, 0.95, 10), rng.uniform(0.2, 1, 10), 0.1
+
+    def gap(q):
+        return cp.max(q) - cp.min(q)
+
+    q = cp.Variable(10)
+    divergence = cp.sum(cp.multiply(weights, cp.rel_entr(q, rates) + cp.rel_entr(1 - q, 1 - rates)))
+    squares = cp.sum(cp.multiply(weights, (q - rates) ** 2)) / 2
+    for kind, cost in ((repair.repair_rates, divergence), (repair.repair_means, squares)):
+        problem = cp.Problem(cp.Minimize(cost), [gap(q) <= bound])
+        problem.solve(solver=cp.CLARABEL)
+        found = kind(rates, weights, bound)
+        assert found.cost == pytest.approx(problem.value, rel=1e-5)
+        np.testing.assert_allclose(found.repaired, q.value, atol=1e-3)
+    clipped = lambda low: float(weights @ repair._divergence(rates, np.clip(rates, low, low + bound) - rates))  # noqa: E731
+    best = optimize.minimize_scalar(clipped, bounds=(rates.min(), rates.max() - bound), method="bounded")
+    assert repair.repair_rates(rates, weights, bound).cost == pytest.approx(best.fun, rel=1e-6)
+
+
+def test_a_rate_of_0_stays_and_others_come_to_it():
+    found = repair.repair_rates([0.0, 0.02, 0.3, 0.2], [1, 1, 1, 2], 0.05)
+    np.testing.assert_allclose(found.repaired, [0, 0.02, 0.05, 0.05], atol=1e-15)
+    assert set(found.prices) == {(2, 0), (3, 0)}
+    up = repair.repair_rates([1.0, 0.98, 0.7, 0.8], [1, 1, 1, 2], 0.05)
+    assert up.cost == pytest.approx(found.cost, rel=1e-12) and set(up.prices) == {(0, 2), (0, 3)}
+
+
+def test_divergences_do_not_cancel():
+    p, d = np.array([0.3, 0.3, 1e-9, 0.5]), np.array([1e-9, 0.2, 0.9, -0.5])
+    q = p + d
+    exact = [1e-18 / (2 * 0.21), *(special.rel_entr(q, p) + special.rel_entr(1 - q, 1 - p))[1:]]
+    np.testing.assert_allclose(repair._divergence(p, d), exact, rtol=1e-7)

@@ -93,16 +93,14 @@ class Case(NamedTuple):
         return found
 
     def hopeless(self, level: float, attempt: Attempt | None = None) -> list[str]:
-        """Claims that these people could not show at this level even if every decision were the same; `UsageError` if
-        a unit is above the cap."""
+        """Claims that no scores of these people could show at this level; `UsageError` if a unit is above the cap."""
         people = self.people(attempt)
         if people is None:
             return []
-        least = {claim: claims.least(claim, people, level) for claim in self.policy.audited}
         return [
-            f"{claim.name}: even if every decision were the same, only {found:.4f} could be shown, not {claim.bound}"
-            for claim, found in least.items()
-            if found > claim.bound
+            f"{claim.name}: whatever the scores, so few people cannot show {claim.bound} at the share of delta left"
+            for claim in self.policy.audited
+            if not claims.attainable(claim, people, level)
         ]
 
 

@@ -10,12 +10,15 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
+from fractions import Fraction
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from ..errors import beside
 from . import betting, exact2, gate, shift, thresholds
+from .attainable import some_scores
 from .binomial import Floats, clopper_pearson_lower, clopper_pearson_upper
 from .cells import Cell, People
 from .gate import Verdict
@@ -52,16 +55,14 @@ def units_of(claim: Claim, people: People) -> dict[Place, int]:
     return _Finder(claim, people, 0.05).units
 
 
-def least(claim: Claim, people: People, level: float) -> Decimal:
-    """The upper bound if every decision were the same: it depends on no score."""
+def attainable(claim: Claim, people: People, level: float) -> bool:
+    """Whether some scores of these people might be certified; False only if none could. It depends on no score;
+    `UsageError` if a unit is above the cap."""
     finder = _Finder(claim, people, level)
-    nothing = 0.0
-    if claim.ball == "w1":  # rewards so far below every threshold that no shift of the policy reaches it
-        nothing = min(float(block.threshold) for block in claim.blocks) - 1e6
-    finder.cells = {place: cell._replace(z=np.full_like(cell.z, nothing)) for place, cell in finder.cells.items()}
-    finder.z = {place: np.full_like(z, nothing) for place, z in finder.z.items()}
-    finder.rates = dict.fromkeys(finder.rates, 0.0)
-    return finder.find().ucb or Decimal(0)
+    masses = {}
+    if claim.method == "unit-ratio":
+        masses = {place: finder._sample(place)[1] / people.cap for place in finder.cells}
+    return all(finder.units.values()) and some_scores(claim, level, finder.units, masses)
 
 
 def too_few(place: Place, n: int, policy: Policy) -> str:
@@ -117,7 +118,7 @@ class _Finder:
             worst = self._worst(sides, claim.radius)
             values = {place: {side: found.value for side, found in own.items()} for place, own in worst.items()}
             record["dual"] = _duals(worst)
-            record["breakdown"] = self._breakdown(sides)
+            record["breakdown"] = beside(lambda: self._breakdown(sides), lambda why: None)
         counted = self._counted()
         ucb = max(self._added(values), Decimal(0) if counted is None else min(ONE, up(counted)))
         lcb = self._lower_of_ends() if self.has_ends else None
@@ -185,7 +186,7 @@ class _Finder:
 
             def apart(each: Comparison, gap: Decimal, level: float) -> bool:
                 a, b = self._pair(each)
-                r = float(gap) - float(thresholds.gap(b, a))
+                r = float(Fraction(gap) - thresholds.gap(b, a))
                 return r > 0 and thresholds.rejects(len(a), len(b), r, level)
 
             return (

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from decimal import Decimal
+from functools import partial
 
+from ..errors import beside
 from . import exact2
 from .claims import Finding
 from .exact2 import Counts
@@ -16,6 +18,7 @@ from .gate import Verdict
 from .policy import Claim
 
 MOST = 10**8
+SAME = 1e-9  # two numbers of a table this close are one number, rounded
 
 
 def units_needed(rate: float, bound: Decimal, level: float, method: str = "exact2") -> int | None:
@@ -46,10 +49,15 @@ def units_needed(rate: float, bound: Decimal, level: float, method: str = "exact
 
 def advice(claim: Claim, finding: Finding, level: float) -> str | None:
     """How many people would do, where the verdict is INCONCLUSIVE; None where nothing can be said."""
+    return beside(partial(_words, claim, finding, level), "no advice: {}".format)
+
+
+def _words(claim: Claim, finding: Finding, level: float) -> str | None:
     if finding.verdict is not Verdict.INCONCLUSIVE or claim.ball or finding.counted is None:
         return None
-    if finding.counted >= claim.bound:
-        return f"{finding.counted:.3f} was counted, above {claim.bound}; more people would show whether that is chance"
+    if (beyond := finding.counted - float(claim.bound)) > -SAME:
+        where = "above" if beyond > SAME else "the bound itself,"
+        return f"{finding.counted:.3f} was counted, {where} {claim.bound}; more people would show if that is chance"
     rates = [rate for rate in finding.rates.values() if rate == rate]
     if claim.method in ("exact2", "clopper-pearson") and claim.paired and rates:
         rate = min(max(max(rates, key=lambda p: p * (1 - p)), 0.001), 0.999)
@@ -65,6 +73,6 @@ def advice(claim: Claim, finding: Finding, level: float) -> str | None:
 
 def times_as_many(ucb: Decimal | None, counted: float, bound: Decimal) -> float | None:
     """((ucb - counted) / (bound - counted))^2: what is added to the counted gap falls with the square root of n."""
-    if ucb is None or ucb >= 1 or counted >= bound:
+    if ucb is None or ucb >= 1 or counted > float(bound) - SAME:
         return None
     return ((float(ucb) - counted) / (float(bound) - counted)) ** 2

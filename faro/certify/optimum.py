@@ -56,7 +56,7 @@ def mixture_of(claim: Claim, path: str | Path) -> Finding:
     weights = mixture.normalised(dict(enumerate(found.x)))
     prices = [Fraction(max(0.0, -price)).limit_denominator(10**12) for price in found.ineqlin.marginals]
     proved = mixture.check(weights, losses, violations, prices)
-    if proved.violation > claim.tolerance:
+    if proved.violation > Fraction(claim.tolerance):
         raise NoProofError(f"claim {claim.name!r}: the solver's weights violate the tolerance by rounding")
     # the checker measures against min_i (f_i + lam c_i), which leaves the tolerance's price in the gap
     ucb = up(quotient(max(proved.gap, Fraction(0))) + Decimal("1e-20"))
@@ -149,7 +149,7 @@ def head(claim: Claim, path: str | Path) -> Finding:
 
     decimals = _kernel_point(loss, exact, d) if slack == 0 else _inner_point(loss, m, slack)
     mapped = [sum((a * x for a, x in zip(row, decimals, strict=True)), Fraction(0)) for row in exact]
-    if any(abs(x) > claim.slack for x in mapped) or max(len(str(x)) for x in decimals) > 2000:
+    if any(abs(x) > Fraction(claim.slack) for x in mapped) or max(len(str(x)) for x in decimals) > 2000:
         raise NoProofError(f"claim {claim.name!r}: no head within the slack was found")
     w = np.array(decimals, float)
     pull = pulled(w)[1] - mu * w

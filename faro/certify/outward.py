@@ -54,7 +54,7 @@ def least_rejected(
     scale = 10**STEP
     below, above = math.floor(low * scale), math.ceil(high * scale)
     found = Decimal(above).scaleb(-STEP)
-    if first is not None and low < first < found:
+    if first is not None and low < float(first) and first < found:
         if rejects(first):
             found, above = first, math.ceil(first * scale)
         else:

@@ -1,29 +1,38 @@
 """What a failed gate would cost to repair, and which pair of groups makes it cost: for dev-audit data only.
 
-    means   minimise  1/2 sum_g w_g d_g^2           subject to  |(m_g + d_g) - (m_h + d_h)| <= bound for all pairs
+    means   minimise  1/2 sum_g w_g (q_g - m_g)^2   subject to  |q_g - q_h| <= bound for all pairs
     rates   minimise  sum_g w_g KL(q_g || p_g)      subject to  |q_g - q_h| <= bound for all pairs
 
-A solver proposes multipliers nu, one per pair; whatever they are, the dual formulas are lower bounds on the cost, and
-the repair that belongs to them is the closed form. The sum of |nu| is the shadow price: what one unit of bound would
-save (unique only for bound > 0). A repair needs to know the group when it decides: a legal and a policy question.
-Never compute this on gate rows: its numbers use them up. Certify a repaired model on rows that nobody has used.
+The cheapest repair clips all values to an interval [low, low + bound], so the problem is convex in `low` alone. What
+pulls the low groups up, and the high ones down, are the slopes of their costs there; where the two sums are equal they
+are multipliers nu of pairs (high, low), and for any nu >= 0 every repair costs at least
+
+    min over q of  cost(q) + sum nu (q_high - q_low - bound),     attained where slope_g(q_g) = -pull_g, pull = A' nu
+
+The sum of nu is the shadow price: what one unit of bound would save (unique only for bound > 0). A repair needs to know
+the group when it decides: a legal and a policy question. Never compute this on gate rows: its numbers use them up.
+Certify a repaired model on rows that nobody has used.
 """
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Callable
+from functools import partial
 from typing import NamedTuple
 
-import cvxpy as cp
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy import special
+from numpy.typing import ArrayLike, NDArray
+from scipy import optimize, special
 
-from ..errors import NoProofError, UsageError
+from ..errors import NoProofError, UsageError, beside
 from .binomial import Floats
 from .claims import Finding
 from .policy import Claim
-from .primal import CLOSE, solve
+
+CLOSE = 1e-9  # of the cost: what a proof may leave open
+LEAST = 1e-9  # of a rate: what floats resolve beside 1
+Flags = NDArray[np.bool_]
+NONE = np.zeros(1, bool)
 
 
 class Repair(NamedTuple):
@@ -40,99 +49,149 @@ class Repair(NamedTuple):
         return sum(self.prices.values())
 
 
-def _differences(groups: int) -> tuple[list[tuple[int, int]], Floats]:
-    pairs = list(itertools.combinations(range(groups), 2))
-    matrix = np.zeros((len(pairs), groups))
-    for row, (g, h) in enumerate(pairs):
-        matrix[row, g], matrix[row, h] = 1, -1
-    return pairs, matrix
+class _Cost(NamedTuple):
+    """What it costs, per unit of weight, to move values `[G]` by `[G]`; its slope; the move that has a slope."""
+
+    of: Callable[[Floats, Floats], Floats]  # (values, moves)
+    slope: Callable[[Floats, Floats], Floats]  # (values, moves)
+    move: Callable[[Floats, Floats], Floats]  # (values, slopes)
 
 
 def repair_means(means: ArrayLike, weights: ArrayLike, bound: float) -> Repair:
-    """The least shifts d_g of group means, weighted squares, that bring all differences within `bound`."""
+    """The least shifts of group means `[G]`, in weighted squares, that bring all differences within `bound`."""
     m, w = _checked(means, weights, bound)
-    d = cp.Variable(len(m))
-    return _repair(m, w, bound, m + d, cp.sum(cp.multiply(w, d**2)) / 2, _mean_dual, _mean_cost)
+    return _repair(m, w, bound, SQUARES)
 
 
 def repair_rates(rates: ArrayLike, weights: ArrayLike, bound: float) -> Repair:
-    """The rates nearest in weighted KL divergence whose differences are within `bound`; rates are inside (0, 1)."""
+    """The rates `[G]` nearest in weighted KL divergence whose differences are within `bound`.
+
+    No finite cost moves a rate of 0 or 1: the others come to it, and `UsageError` if there are both, or if the bound
+    is 0: then others must become 0 or 1, and no finite price of the bound stops that.
+    """
     p, w = _checked(rates, weights, bound)
-    if (p <= 0).any() or (p >= 1).any():
-        raise UsageError("expected rates strictly between 0 and 1: no finite cost moves a rate of 0 or 1")
-    q = cp.Variable(len(p))
-    cost = cp.sum(cp.multiply(w, cp.rel_entr(q, p) + cp.rel_entr(1 - q, 1 - p)))
-    return _repair(p, w, bound, q, cost, _rate_dual, _rate_cost)
+    at_0, at_1 = p == 0, p == 1
+    if not (at_0 | at_1 | ((p >= LEAST) & (1 - p >= LEAST))).all():
+        raise UsageError(f"expected rates of 0, of 1, or at least {LEAST} from both")
+    if np.ptp(p) > bound and ((at_0.any() and at_1.any()) or (bound == 0 and (at_0 | at_1).any())):
+        raise UsageError("no finite cost moves a rate of 0 or 1, and no other could come within the bound of it")
+    return _repair(p, w, bound, DIVERGENCE, at_0, at_1)
 
 
 def _checked(values: ArrayLike, weights: ArrayLike, bound: float) -> tuple[Floats, Floats]:
     values, weights = np.asarray(values, float), np.asarray(weights, float)
-    if values.shape != weights.shape or len(values) < 2 or not (weights > 0).all() or not bound >= 0:
-        raise UsageError("expected two or more groups, a positive weight each, and a bound >= 0")
+    finite = np.isfinite(values).all() and np.isfinite(weights).all()
+    if values.shape != weights.shape or len(values) < 2 or not finite or not (weights > 0).all() or not bound >= 0:
+        raise UsageError("expected two or more groups, a finite value and a positive weight each, and a bound >= 0")
     return values, weights
 
 
-def _mean_cost(repaired, m, w):
-    return float(w @ (repaired - m) ** 2) / 2
+def _repair(
+    values: Floats, weights: Floats, bound: float, cost: _Cost, at_0: Flags = NONE, at_1: Flags = NONE
+) -> Repair:
+    """Groups `at_0` and `at_1` stay where they are: they take any pull."""
+    if np.ptp(values) <= bound:
+        return Repair(values, 0.0, 0.0, {})
+    free = np.full(len(values), True) & ~(at_0 | at_1)
+    mine, own = values[free], weights[free]
+
+    def clipped(low: float) -> Floats:
+        return np.clip(mine, low, low + bound)
+
+    if not free.all():
+        low = 0.0 if at_0.any() else 1 - bound
+    else:
+        low = _crossing(
+            lambda low: float(own @ cost.slope(mine, clipped(low) - mine)), values.min(), values.max() - bound
+        )
+    repaired, slopes, move = values.copy(), np.zeros(len(values)), np.zeros(len(values))
+    repaired[free] = clipped(low)
+    slopes[free] = own * cost.slope(mine, repaired[free] - mine)
+    prices = _matched(
+        np.where(at_0, np.inf, np.maximum(slopes, 0)), np.where(at_1, np.inf, np.maximum(-slopes, 0)), values
+    )
+    pull = np.zeros(len(values))
+    for (high, low_), price in prices.items():
+        pull[high] += price
+        pull[low_] -= price
+    move[free] = cost.move(mine, -pull[free] / own)
+    relaxed = values + move
+    found = float(own @ cost.of(mine, repaired[free] - mine))
+    lower = float(own @ cost.of(mine, move[free]))
+    lower += sum(price * (relaxed[g] - relaxed[h] - bound) for (g, h), price in prices.items())
+    if not found - lower <= CLOSE * max(found, 1e-9):
+        raise NoProofError("rounding leaves the cost of this repair unproved: nothing can be said of it")
+    return Repair(repaired, found, min(found, lower), prices)
 
 
-def _mean_dual(pull, m, w):
-    """min over d of 1/2 sum w d^2 + pull . (m + d), and where it is attained."""
-    return m - pull / w, float(pull @ m - pull**2 @ (1 / w) / 2)
+def _crossing(rising: Callable[[float], float], below: float, above: float) -> float:
+    """Where a rising function crosses 0 between two ends."""
+    if rising(above) <= 0:  # but for rounding it is not
+        return above
+    return optimize.brentq(rising, below, above, xtol=1e-18, rtol=1e-15)
 
 
-def _rate_cost(repaired, p, w):
-    return float(w @ (special.rel_entr(repaired, p) + special.rel_entr(1 - repaired, 1 - p)))
+def _matched(up: Floats, down: Floats, values: Floats) -> dict[tuple[int, int], float]:
+    """Prices of (high, low) pairs that add up to the pulls `[G]` of both sides, extremes first. What rounding leaves on
+    one side is dropped, so that the two sides are equal."""
+    order = np.argsort(values, kind="stable").tolist()
+    lows, highs = [g for g in order if up[g] > 0], [g for g in order[::-1] if down[g] > 0]
+    left, prices = {"up": up.tolist(), "down": down.tolist()}, {}
+    while lows and highs:
+        h, g = lows[0], highs[0]
+        prices[g, h] = price = min(left["up"][h], left["down"][g])
+        left["up"][h] -= price
+        left["down"][g] -= price
+        lows, highs = lows[left["up"][h] <= 0 :], highs[left["down"][g] <= 0 :]
+    return prices
 
 
-def _rate_dual(pull, p, w):
-    """min over q of sum w KL(q || p) + pull . q: the tilt q ~ p exp(-pull / w)."""
-    s = pull / w
-    return special.expit(special.logit(p) - s), float(-w @ np.log1p(p * np.expm1(-s)))
+def _divergence(p: Floats, d: Floats) -> Floats:
+    """KL(p + d || p) = p e(d / p) + (1 - p) e(-d / (1 - p)), e(x) = (1 + x) log(1 + x) - x without cancellation."""
+
+    def e(x: Floats) -> Floats:
+        x = np.maximum(x, -1)
+        near = np.where(np.abs(x) < 0.01, x, 0)
+        series = sum((-near) ** k / (k * (k - 1)) for k in range(2, 10))
+        return np.where(near == x, series, special.xlog1py(1 + x, x) - x)
+
+    return p * e(d / p) + (1 - p) * e(-d / (1 - p))
 
 
-def _repair(values, weights, bound, repaired, cost, dual, price_of) -> Repair:
-    pairs, matrix = _differences(len(values))
-    above, below = matrix @ repaired <= bound, matrix @ repaired >= -bound
-    problem = cp.Problem(cp.Minimize(cost), [above, below])
-    found: list[Repair] = []
+def _tilt(p: Floats, slopes: Floats) -> Floats:
+    """d with log odds of p + d larger by `slopes`."""
+    grown = p * np.expm1(slopes)
+    return (1 - p) * grown / (1 + grown)
 
-    def accept() -> bool:
-        nu = np.maximum(above.dual_value, 0) - np.maximum(below.dual_value, 0)
-        tilted, value = dual(matrix.T @ nu, values, weights)
-        spread = np.abs(matrix @ tilted).max()
-        if spread > bound:  # towards the mean until feasible: convex costs only fall short by rounding
-            centre = (tilted.max() + tilted.min()) / 2
-            tilted = centre + (tilted - centre) * bound / spread
-        prices = {(g, h) if n > 0 else (h, g): abs(float(n)) for (g, h), n in zip(pairs, nu, strict=True)}
-        prices = {pair: price for pair, price in prices.items() if price > CLOSE}
-        lower = value - bound * float(np.abs(nu).sum())
-        found.append(Repair(tilted, price_of(tilted, values, weights), lower, prices))
-        return found[-1].cost - found[-1].lower <= CLOSE
 
-    if solve(problem, (cp.CLARABEL, cp.SCS), accept) is None:
-        raise NoProofError("no solver found multipliers that prove the cost of a repair: nothing can be said of it")
-    return found[-1]
+SQUARES = _Cost(of=lambda _, d: d**2 / 2, slope=lambda _, d: d, move=lambda _, s: s)
+DIVERGENCE = _Cost(of=_divergence, slope=lambda p, d: np.log1p(d / p) - np.log1p(-d / (1 - p)), move=_tilt)
 
 
 def advice(claim: Claim, finding: Finding) -> list[str]:
     """In words, for rates of groups: which pair costs most, and what the cheapest repair would change."""
     if not claim.paired or claim.ball or claim.constraint in ("reward_parity", "threshold_parity"):
         return []
-    lines = []
+    found = []
     for block in claim.blocks:
-        rates = {g: finding.rates.get((block.name, g), np.nan) for g in claim.groups}
-        values = np.array(list(rates.values()))
-        if not ((values > 0) & (values < 1)).all() or values.max() - values.min() <= float(claim.bound):
-            continue
-        weights = np.array([finding.units[block.name, g] for g in claim.groups], float)
-        found = repair_rates(values, weights / weights.sum(), float(claim.bound))
-        (high, low), price = max(found.prices.items(), key=lambda item: item[1])
-        moved = ", ".join(
-            f"{g} {old:.3f} -> {new:.3f}" for g, old, new in zip(rates, values, found.repaired, strict=True)
-        )
-        lines.append(
-            f"{claim.name}: repair{' in ' + block.name if block.name else ''}: {moved}; cost {found.cost:.2g} (KL), "
-            f"binding {claim.groups[high]} - {claim.groups[low]}, a bound larger by 0.01 saves {0.01 * price:.2g}"
-        )
-    return lines
+        where = f"{claim.name}: repair{' in ' + block.name if block.name else ''}"
+        line = beside(partial(_words, claim, finding, block.name), "no advice: {}".format)
+        found += [f"{where}: {line}"] if line else []
+    return found
+
+
+def _words(claim: Claim, finding: Finding, block: str) -> str | None:
+    """One block; None where it is within the bound."""
+    rates = np.array([finding.rates[block, group] for group in claim.groups])
+    if np.isnan(rates).any():
+        return "no advice: a group without people"
+    units = np.array([finding.units[block, group] for group in claim.groups], float)
+    found = repair_rates(rates, units / units.sum(), float(claim.bound))
+    if not found.prices:
+        return None
+    (high, low), price = max(found.prices.items(), key=lambda item: item[1])
+    moved = ", ".join(f"{g} {p:.3f} -> {q:.3f}" for g, p, q in zip(claim.groups, rates, found.repaired, strict=True))
+    return (
+        f"{moved}; cost {found.cost:.2g} (KL), binding {claim.groups[high]} - {claim.groups[low]}, a bound larger by "
+        f"0.01 saves {0.01 * price:.2g}"
+    )

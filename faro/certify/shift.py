@@ -224,7 +224,7 @@ def worst(ball: Ball, law: Law, radius: float | Decimal, point: tuple[float, ...
     where the formula gives no number: then nothing is claimed.
     """
     low, high = sorted((ball.still, math.inf if ball.widest > 1 else ball.widest))
-    if not low <= radius <= high:
+    if not low <= float(radius) <= high:
         raise UsageError(f"expected a radius of this ball between {low:g} and {high:g}, got {radius}")
     candidates = [ball.best(law, float(radius)), *([point] if point is not None else [])]
     rounded = [tuple(map(short, each)) for each in candidates if np.isfinite(each).all()]

@@ -10,7 +10,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import DataError, RefusedError, UnprovedError, UsageError
+from ..errors import DataError, RefusedError, UnprovedError, UsageError, beside
 from . import outputs
 
 if TYPE_CHECKING:
@@ -213,7 +213,8 @@ def _certify(options: argparse.Namespace) -> int:
 def _note_content(columns: Mapping[str, list[str]], options: argparse.Namespace) -> None:
     from ..certify.overlap import sharing_content
 
-    if (shared := sharing_content(columns)) and not options.quiet:
+    shared = 0 if options.quiet else beside(lambda: sharing_content(columns), lambda why: 0)
+    if shared:
         print(
             f"faro: note: {shared} units show content that another unit shows too: are they one person under two "
             'names? equal_content = "refuse" in the policy refuses them',
@@ -532,9 +533,10 @@ def _envelope(options: argparse.Namespace) -> int:
         options.folder, source=options.data, asked=asked, features=options.features, member=options.member,
         **{name: value for name, value in limits.items() if value is not None},
     )  # fmt: skip
-    run = report.read_run(options.folder)
-    report.write_pictures(run, options.folder)
-    report.write_report(run, options.folder)
+    beside(
+        lambda: report.write_shown(report.read_run(options.folder), options.folder),
+        lambda why: print(f"faro: note: no pictures and no report: {why}", file=sys.stderr),
+    )
     if options.json:
         print(json.dumps(found, indent=1))
         return 0

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from ..errors import DataError, UsageError
+from ..errors import DataError, UsageError, beside
 
 SHARED = ("data", "schema", "constraint", "attribute", "of", "within", "model", "solver", "temperature", "mesh", "out")
 
@@ -296,12 +296,14 @@ def _frontier(options: argparse.Namespace) -> int:
     if not options.quiet:
         for note in run.manifest["notes"]:
             print(f"faro: note: {note}", file=sys.stderr)
-    record = report.read_run(asked["out"])
     if options.json:
         summary = {"out": str(asked["out"]), "manifest": run.manifest}
         print(json.dumps(summary | {"members": json.loads(run.table.to_json(orient="records"))}, indent=1))
     else:
-        show_frontier(record, reused=run.reused)
+        beside(
+            lambda: show_frontier(report.read_run(asked["out"]), reused=run.reused),
+            lambda why: print(f"faro: note: {asked['out']} is whole but cannot be shown: {why}", file=sys.stderr),
+        )
     return _outcome(run.table)
 
 
@@ -401,9 +403,7 @@ def _report(options: argparse.Namespace) -> int:
         return 0
     if options.out:
         raise UsageError("--out is for comparing two runs; the report of one goes into its folder")
-    written = [
-        str(path) for path in (*report.write_pictures(run, options.folder), report.write_report(run, options.folder))
-    ]
+    written = [str(path) for path in report.write_shown(run, options.folder)]
     print(json.dumps({"written": written})) if options.json else show_frontier(run)
     return 0
 

@@ -21,3 +21,4 @@ from ._run import headline as headline
 from ._run import read_run as read_run
 from ._run import spread_text as spread_text
 from ._run import summary_table as summary_table
+from ._shown import write_shown as write_shown
