@@ -591,6 +591,28 @@ def test_a_closed_pipe_is_no_error(finished):
     assert done.stderr == ""
 
 
+@pytest.mark.parametrize(
+    ("owner", "name", "word"),
+    [("faro.uncertainty", "measure", "no intervals"),
+     ("faro.report._shown", "write_pictures", "no pictures and no report"),
+     ("faro.show", "show_frontier", "cannot be shown")],
+)  # fmt: skip
+def test_a_finished_sweep_stays_finished_whatever_shows_it(owner, name, word, finished, run, faro, monkeypatch):
+    for file in ("t.csv", "t.toml", "quick.toml"):
+        shutil.copy(finished[0] / file, ".")
+    (run / "report.html").unlink()
+
+    def fails(*args, **named):
+        raise ZeroDivisionError("planted")
+
+    monkeypatch.setattr(f"{owner}.{name}", fails)
+    table = (run / "frontier.csv").read_bytes()
+    code, _, err = faro(*SWEEP)
+    assert code == finished[1].returncode
+    assert f"{word}: ZeroDivisionError: planted" in err
+    assert (run / "frontier.csv").read_bytes() == table
+
+
 def test_the_commands_of_a_point_give_the_point(run, faro):
     """What the report says to type is typed: the sweep comes out the same to the byte, the point alone nearly so."""
     members = pd.read_csv(run / "frontier.csv")
