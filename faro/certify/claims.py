@@ -61,7 +61,7 @@ def attainable(claim: Claim, people: People, level: float) -> bool:
     finder = _Finder(claim, people, level)
     masses = {}
     if claim.method == "unit-ratio":
-        masses = {place: finder._sample(place)[1] / people.cap for place in finder.cells}
+        masses = {place: finder._sample(place)[1] / people.cap(claim) for place in finder.cells}
     return all(finder.units.values()) and some_scores(claim, level, finder.units, masses)
 
 
