@@ -4,7 +4,8 @@ or the envelope of a linear model's losses: `python verify.py ENVELOPE TABLE`.
 One file, Python 3.11, standard library only. It reads bounds, confidence, methods and groups from the policy, counts
 everything again from the audit table, and proves every number that the certificate claims, rounding against the claim.
 The files, the formulas and what each proves: docs/certificate-format.md, docs/envelope.md. In this order: numbers,
-JSON, policy, audit table, cells, proofs, shift, optimality, ledger, verdict, envelopes, command line.
+JSON, policy, audit table, its description, cells, proofs, shift, optimality, ledger, independence, verdict, envelopes,
+command line. Certificates of format 1 verify as they always did; `form` is 1 or 2 where the formats differ.
 
 Exit codes: 0 CERTIFIED or proved, 1 REFUTED, 2 usage or policy, 3 INCONCLUSIVE, 4 does not check, 5 malformed input or
 digest, 6 audit not independent, 7 dual point outside its domain, 70 internal error.
@@ -27,7 +28,7 @@ import unicodedata
 from array import array
 from bisect import bisect_right
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 from fractions import Fraction
 from functools import cache
@@ -229,8 +230,12 @@ ENDS = ("clopper-pearson", "unit-ratio")
 ONE_ROW = ("exact2", "clopper-pearson", "block-pair", "dkw")
 BALLS = {"tv": ("eta",), "label-noise": ("eta",), "kl": ("lambda",), "chi2": ("eta", "lambda"), "lr": ("eta",),
          "cvar": ("eta",), "w1": ("lambda",)}  # fmt: skip
+FORMAT_2 = ("undescribed-table", "weights-ignored", "same-items")  # assumptions that format 1 has no word for
 ASSUMPTIONS = {"iid-units": USAGE, "group-labels-correct": USAGE, "label-noise-bounded": USAGE,
-               "twins-as-declared": USAGE, "train-overlap-unchecked": DEPENDENT, "no-ledger": DEPENDENT}  # fmt: skip
+               "twins-as-declared": USAGE, **dict.fromkeys(FORMAT_2, USAGE), "train-overlap-unchecked": DEPENDENT,
+               "no-ledger": DEPENDENT}  # fmt: skip
+TIES = Fraction(1, 100)
+MEANT = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part")  # never shared
 
 
 class Attribute(NamedTuple):
@@ -251,6 +256,8 @@ class Claim:
     of: tuple[str, ...] | None = None
     within: str | None = None
     strata: tuple[str, ...] = ("",)
+    per: str | None = None  # a column whose values are the units
+    cap: Fraction | None = None
     thresholds: tuple[str, ...] | None = None  # None: all, where the constraint has thresholds
     score: str = "sigmoid"
     scale: Fraction = ONE
@@ -271,7 +278,12 @@ class Claim:
     def measured(self) -> Claim:
         """The part of a claim that decides what is counted."""
         ball = self.ball if self.ball == "w1" else None
-        return dataclasses.replace(self, name="", bound=ZERO, method="", ball=ball, radius=ZERO)
+        return dataclasses.replace(self, name="", bound=ZERO, method="", cap=None, ball=ball, radius=ZERO)
+
+    @property
+    def decides(self) -> bool:
+        """Whether z is a decision, in claims of pairs."""
+        return self.paired and self.constraint not in ("threshold_parity", "reward_parity")
 
     @property
     def everywhere(self) -> bool:
@@ -320,7 +332,7 @@ class Claim:
             return f"method {self.method!r} cannot prove {self.constraint}" + (
                 f" with ball {self.ball!r}" * bool(self.ball)
             )
-        if self.method == "unit-ratio" and policy.estimand == "row" and policy.cap is None:
+        if self.method == "unit-ratio" and policy.estimand == "row" and (self.cap or policy.cap) is None:
             return "unit-ratio needs `cap`, the largest mass of a unit in a cell"
         if len({block[0] for block in self.blocks}) < len(self.blocks):
             return "two blocks have the same name"
@@ -334,15 +346,18 @@ class Claim:
 
 @dataclasses.dataclass(frozen=True)
 class Policy:
+    form: int
     delta: Fraction
     estimand: str
-    nonce: str
     min_group: int
     assumptions: tuple[str, ...]
     attributes: dict[str, Attribute]
     claims: tuple[Claim, ...]
-    outside: str = "none"
-    threshold: Fraction = ZERO
+    outside: str
+    threshold: Fraction
+    nonce: str = ""  # of format 1
+    units: str | None = None  # where they come from, in format 2: a column of the data, or "row"
+    ties: Fraction = TIES
     cap: Fraction | None = None
     equal_content: str = "allow"
     ledger: str | None = None
@@ -425,24 +440,28 @@ def read_policy(path: str | Path) -> Policy:
         table = Keys(tomllib.loads(text_of(data, str(path), USAGE), parse_float=str), "policy")
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise Refused(USAGE, f"{path}: not TOML: {error}") from None
-    table.text("schema", known=("faro-policy/1",))
+    form = 1 + (table.text("schema", known=("faro-policy/1", "faro-policy/2")) == "faro-policy/2")
+    second = form == 2
     attributes = {}
     for name, spec in Keys(table.take("attributes", _any, "a table", {}), "attributes").left.items():
         keys = Keys(spec, f"attributes.{name}")
         attributes[name] = Attribute(keys.texts("levels", least=2), keys.take("chooser", _bool, "true or false", False))
         keys.end()
     policy = Policy(
+        form=form,
         delta=table.real("delta", lambda x: 0 < x <= HALF, "a number in (0, 0.5]"),
         estimand=table.text("estimand", known=("row", "unit")),
-        nonce=table.text("nonce"),
+        nonce="" if second else table.text("nonce"),
         min_group=table.whole("min_group", 10**9),
         assumptions=table.texts("assumptions", least=0),
         attributes=attributes,
         claims=tuple(
-            _claim(Keys(spec, "claim"), attributes) for spec in table.take("claim", _some, "[[claim]] tables")
+            _claim(Keys(spec, "claim"), attributes, form) for spec in table.take("claim", _some, "[[claim]] tables")
         ),
-        outside=table.text("outside", "none", ("none", "all", "column")),
-        threshold=table.real("threshold", lambda x: True, "a number", ZERO),
+        outside=table.text("outside", ... if second else "none", ("none", "all", "column")),
+        threshold=table.real("threshold", lambda x: True, "a number", ... if second else ZERO),
+        units=table.text("units") if second else None,
+        ties=table.real("ties", lambda x: 0 <= x <= 1, "a number in [0, 1]", TIES) if second else TIES,
         cap=table.real("cap", lambda x: x > 0, "a number > 0", None),
         equal_content=table.text("equal_content", "allow", ("allow", "refuse")),
         ledger=table.text("ledger", None),
@@ -452,7 +471,8 @@ def read_policy(path: str | Path) -> Policy:
     )
     table.end()
     for name in policy.assumptions:
-        need(name in ASSUMPTIONS, USAGE, f"policy: unknown assumption {name!r}")
+        known = name in ASSUMPTIONS and (second or name not in FORMAT_2)
+        need(known, USAGE, f"policy: unknown assumption {name!r}")
     need(len({claim.name for claim in policy.claims}) == len(policy.claims), USAGE, "policy: two claims share a name")
     for claim in policy.claims:
         problem = claim.problem(policy) if claim.constraint not in TABLES else None
@@ -474,7 +494,7 @@ def _some(value: Any) -> list:
     return value
 
 
-def _claim(keys: Keys, attributes: dict[str, Attribute]) -> Claim:
+def _claim(keys: Keys, attributes: dict[str, Attribute], form: int) -> Claim:
     name, constraint = keys.text("name"), keys.text("constraint", known=PAIRS + CAPS + TABLES)
     keys.where = f"claim {name!r}"
     found: dict[str, Any] = {"bound": keys.real("bound", lambda x: 0 <= x < 1, "a number in [0, 1)")}
@@ -486,6 +506,10 @@ def _claim(keys: Keys, attributes: dict[str, Attribute]) -> Claim:
         found["slack"] = keys.real("slack", lambda x: x >= 0, "a number >= 0")
     else:
         found |= _people(keys, constraint, attributes)
+        if form == 2:
+            found["per"], found["cap"] = keys.text("per", None), keys.real("cap", *positive, None)
+            shared = found["per"] not in MEANT and not str(found["per"]).startswith("reward:")
+            need(shared, USAGE, f"{keys.where}.per: {found['per']!r} is no column that units share")
         found["method"] = keys.text("method", known=("exact2", "clopper-pearson", "unit-ratio", "block-pair", "dkw"))
         if constraint == "threshold_parity":
             found["thresholds"] = keys.take("thresholds", _thresholds, 'a list of different numbers, or "all"')
@@ -548,6 +572,9 @@ class Audit:
     level: dict[str, list[str]]  # attribute -> level, "" does not apply
     twin: dict[str, list[list[float | None]]]  # attribute -> rewards at each level
     outside: list[bool]
+    decision: list[float | None]  # as the table states it
+    shared: dict[str, list[str]]  # columns by which rows of several units belong together
+    described: Description | None
     choices: list[list[int]]  # rows of every choice
     rows_sha256: str
     frame_sha256: str
@@ -586,9 +613,10 @@ class Audit:
         return found
 
 
-def read_audit(path: str, policy: Policy) -> Audit:
+def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     """The audit table: every needed column, every cell checked, digests, no duplicate rows."""
     table = _columns(path)
+    described = read_description(path, table) if form == 2 else None
     read = [claim for claim in policy.claims if claim.constraint not in TABLES]
     n = len(table["unit"]) if "unit" in table else 0
     empty = [""] * n
@@ -617,6 +645,9 @@ def read_audit(path: str, policy: Policy) -> Audit:
     outside = reals("outside") if policy.outside == "column" else None
     need(not outside or set(outside) <= {0.0, 1.0}, MALFORMED, f"{path}: column 'outside' is 1 or 0")
     content = column("content") if policy.equal_content == "refuse" else empty
+    decision = reals("decision", filled=False) if form == 2 and "decision" in table else []
+    per = {claim.per for claim in read if claim.per}
+    shared = {name: column(name) for name in sorted(per | set(described.shared if described else ()))}
     level = {}
     for name, attribute in sorted(policy.attributes.items()):
         level[name] = column(name, filled=False)
@@ -628,7 +659,7 @@ def read_audit(path: str, policy: Policy) -> Audit:
     }
 
     frame = [unit, choice, alternative, _texts(weight), _texts(label) if label else empty]
-    frame += [_texts(outside) if outside else empty, content, *level.values()]
+    frame += [_texts(outside) if outside else empty, content, *level.values(), *(shared[name] for name in sorted(per))]
     rewards = [_texts(reward), *(_texts(column) for columns in twin.values() for column in columns)]
     frame_rows = [",".join(map(_quote, row)) for row in zip(*frame, strict=True)]
     row_rows = [f"{f},{','.join(map(_quote, r))}" for f, r in zip(frame_rows, zip(*rewards, strict=True), strict=True)]
@@ -653,7 +684,7 @@ def read_audit(path: str, policy: Policy) -> Audit:
             need(owners.setdefault(shown, owner) == owner, DEPENDENT, f"{path}: two units share the content {shown!r}")
     return Audit(
         unit, choice, alternative, weight, label, reward, level, twin,
-        [bool(flag) for flag in outside] if outside else [policy.outside == "all"] * n,
+        [bool(flag) for flag in outside] if outside else [policy.outside == "all"] * n, decision, shared, described,
         list(choices.values()), _rows_digest(row_rows), _rows_digest(frame_rows), sorted(set(table.get("part", []))),
     )  # fmt: skip
 
@@ -669,8 +700,13 @@ def _texts(values: list[Any]) -> list[str]:
     return ["" if value is None else repr(value) for value in values]
 
 
+def _row_digests(rows: Iterable[str]) -> list[str]:
+    """Sorted H(row) of rows of quoted texts."""
+    return sorted(sha256(f"[{row}]".encode()) for row in rows)
+
+
 def _rows_digest(rows: list[str]) -> str:
-    return sha256("".join(sorted(sha256(f"[{row}]".encode()) for row in rows)).encode())
+    return sha256("".join(_row_digests(rows)).encode())
 
 
 def _constant(path: str, choices: dict[str, list[int]], column: list, name: str) -> None:
@@ -713,6 +749,103 @@ def _columns(path: str) -> dict[str, list[str]]:
     return {name: list(column) for name, column in zip(header, zip(*rows, strict=True), strict=False)}
 
 
+# ---------------------------------------------------------------- description of the table
+DESCRIBED = ("schema table_sha256 outside rule threshold estimand weights units shared attributes constraint "
+             "model_sha256 train_units_sha256 data_sha256 sha256")  # fmt: skip
+
+
+class Description(NamedTuple):
+    """What a table says of itself that a policy can contradict, or that a reader is told."""
+
+    where: str
+    sha256: str
+    outside: str
+    threshold: Fraction
+    origin: str
+    column: str  # of the data, from which units come
+    shared: tuple[str, ...]
+    attributes: dict[str, Attribute]
+    constraint: str
+    model_sha256: tuple[str, ...]
+    train_units_sha256: str | None
+
+    def check(self, policy: Policy, models: list[str], train_units: str | None) -> None:
+        """Nothing that is given may contradict it."""
+
+        def agree(condition: Any, reason: str) -> None:
+            need(condition, MALFORMED, f"{self.where}: {reason}")
+
+        need(self.origin != "none", DEPENDENT, f"{self.where}: units of unknown origin: nobody knows who is one person")
+        agree(self.outside == policy.outside, f"outside is {self.outside!r}, the policy says {policy.outside!r}")
+        same = float(self.threshold) == float(policy.threshold)
+        agree(same, f"threshold is {float(self.threshold):g}, the policy says {float(policy.threshold):g}")
+        for name, attribute in policy.attributes.items():
+            agree(name in self.attributes, f"has no attribute {name!r}")
+            ours = self.attributes[name]
+            agree(set(ours.levels) == set(attribute.levels), f"other levels of {name!r} than the policy's")
+            agree(ours.chooser == attribute.chooser, f"attribute {name!r}: chooser is {ours.chooser}".lower())
+        named = (self.origin == "content") == (policy.units == "row") and self.column == policy.units
+        agree(policy.units is None or named, f"units come from {self.column!r}, the policy says {policy.units!r}")
+        agree(set(models) <= set(self.model_sha256), "the table was scored by another model")
+        trained = train_units is None or self.train_units_sha256 in (None, train_units)
+        agree(trained, "the model was trained on other units than --train-units names")
+
+
+def read_description(table: str, columns: dict[str, list[str]]) -> Description | None:
+    """What stands beside a table, if it is about exactly these cells; None if nothing does."""
+    path = f"{table}-metadata.json"
+    if not os.path.lexists(path):
+        return None
+    found = fields(parse_json(text_of(read_bytes(path), path), path), DESCRIBED, path)
+
+    def valid(name: str, condition: Any, expected: str) -> None:
+        need(condition, MALFORMED, f"{path}: {name}: expected {expected}")
+
+    valid("schema", found["schema"] == "faro-scored/1", "faro-scored/1")
+    body = {key: value for key, value in found.items() if key != "sha256"}
+    need(found["sha256"] == digest(body), MALFORMED, f"{path}: sha256: the description was changed")
+    for name, words in (("outside", ("none", "all", "column")), ("rule", ("argmax",)), ("estimand", ("row", "unit")),
+                        ("weights", ("column", "none"))):  # fmt: skip
+        valid(name, found[name] in words, " or ".join(words))
+    threshold = number(found["threshold"], f"{path}: threshold")
+    units = fields(found["units"], "origin column rule", f"{path}: units")
+    origin, column, rule = (units[key] for key in ("origin", "column", "rule"))
+    named = isinstance(column, str) and column and origin == "column"
+    valid("units", named or (origin, column) in (("content", "row"), ("none", "")), "a column, content, or none")
+    valid("units.rule", type(rule) is int or (rule is None and origin != "column"), "a count")
+    shared = found["shared"]
+    valid("shared", _names(shared) and shared == sorted(shared) and set(shared) <= set(columns), "sorted columns")
+    valid("attributes", isinstance(found["attributes"], dict), "an object")
+    attributes = {}
+    for name, spec in found["attributes"].items():
+        fields(spec, "levels chooser", f"{path}: attributes")
+        valid("attributes", name in columns and _names(spec["levels"]), "columns and their levels")
+        valid("attributes", isinstance(spec["chooser"], bool), "chooser: true or false")
+        attributes[name] = Attribute(tuple(spec["levels"]), spec["chooser"])
+    valid("constraint", isinstance(found["constraint"], str), "a text")
+    files = found["model_sha256"]
+    valid("model_sha256", _names(files) and files == sorted(files), "a sorted list")
+    for value in (*files, *(found[name] for name in ("train_units_sha256", "data_sha256") if found[name] is not None)):
+        hexadecimal(value, path)
+    stated = hexadecimal(found["table_sha256"], f"{path}: table_sha256")
+    need(stated == table_digest(columns), MALFORMED, f"{path}: describes another table than {table}")
+    return Description(
+        path, found["sha256"], found["outside"], threshold, origin, column, tuple(shared), attributes,
+        found["constraint"], tuple(files), found["train_units_sha256"],
+    )  # fmt: skip
+
+
+def _names(value: Any) -> bool:
+    """Whether it is a list of different texts, none empty."""
+    return isinstance(value, list) and all(isinstance(v, str) and v for v in value) and len(set(value)) == len(value)
+
+
+def table_digest(columns: dict[str, list[str]]) -> str:
+    """Of all cells, whatever the order of rows and columns."""
+    rows = zip(*(map(_quote, columns[name]) for name in sorted(columns)), strict=True)
+    return sha256("".join([digest(sorted(columns)), *_row_digests(map(",".join, rows))]).encode())
+
+
 # ---------------------------------------------------------------- cells
 class Cell(NamedTuple):
     """Members of a cell: row numbers, masses, values z."""
@@ -730,19 +863,36 @@ class Sample(NamedTuple):
     rows: int
 
 
-class People:
-    """The audit table under a policy: who is in which cell, and what the methods may read of it."""
+class Units(NamedTuple):
+    """The unit of every row, its rank in committed order, and the rows of the largest unit."""
 
-    def __init__(self, policy: Policy, audit: Audit):
-        self.policy, self.audit = policy, audit
+    name: list[str]
+    rank: list[int]
+    most_rows: int
+
+
+class People:
+    """The audit table under a policy: who is in which cell, and what the methods may read of it.
+
+    `nonce` fixes the order of units, and which row of a unit is kept.
+    """
+
+    def __init__(self, policy: Policy, audit: Audit, form: int, nonce: str):
+        self.policy, self.audit, self.form, self.nonce = policy, audit, form, nonce
         self.threshold = float(policy.threshold)
         self.decisions = audit.decide(audit.reward, self.threshold)
-        ordered = sorted(set(audit.unit), key=lambda unit: digest_texts(policy.nonce, unit))
-        self.rank = {unit: rank for rank, unit in enumerate(ordered)}
-        self.ranks = [self.rank[unit] for unit in audit.unit]
+        self._units: dict[str | None, Units] = {}
         self._cells: dict[Claim, dict[str, dict[str, Cell]]] = {}
         self._kept: dict[Claim, dict[str, dict[str, list[float]]]] = {}
-        self.most_rows = max(Counter(audit.unit).values())
+
+    def units(self, claim: Claim) -> Units:
+        """Who is a unit of a claim: the table's units, or the values of the column that it names."""
+        if claim.per not in self._units:
+            names = self.audit.shared[claim.per] if claim.per else self.audit.unit
+            ordered = sorted(set(names), key=lambda name: digest_texts(self.nonce, name))
+            rank = {name: rank for rank, name in enumerate(ordered)}
+            self._units[claim.per] = Units(names, [rank[name] for name in names], max(Counter(names).values()))
+        return self._units[claim.per]
 
     def values(self, claim: Claim, threshold: str) -> list[list[float]]:
         """z of every row; for twins a list per group, otherwise one list."""
@@ -784,7 +934,7 @@ class People:
         return self._cells[claim.measured]
 
     def _count(self, claim: Claim) -> Iterator[tuple[str, dict[str, Cell]]]:
-        valid = self._valid(claim)
+        valid, ranks = self._valid(claim), self.units(claim).rank
         values = None
         twins, same_too = claim.twins, claim.constraint == "counterfactual_parity"
         for name, event, threshold, stratum in claim.blocks:
@@ -792,11 +942,11 @@ class People:
                 values = self.values(claim, threshold)
             members = self._members(claim, valid, event, stratum)
             self._check_movable(claim, name, members)
-            share = self._unit_masses(members) if self.policy.estimand == "unit" else None
+            share = self._unit_masses(members, ranks) if self.policy.estimand == "unit" else None
             cells = {group: Cell([], [], []) for group in claim.groups}
             for row, (group, mass) in members.items():
                 if share:
-                    mass /= share[self.ranks[row]]
+                    mass /= share[ranks[row]]
                 for index, other in enumerate(claim.groups) if twins else ((0, group),):
                     if not twins or same_too or other != group:
                         rows, masses, z = cells[other]
@@ -865,46 +1015,50 @@ class People:
             return one is not other
         return one[1] != other[1] or (not twins and one[0] != other[0])
 
-    def _unit_masses(self, members: dict[int, tuple[str, float]]) -> dict[int, float]:
+    @staticmethod
+    def _unit_masses(members: dict[int, tuple[str, float]], ranks: list[int]) -> dict[int, float]:
         """Mass of every unit in the block, by rank."""
         found: dict[int, float] = {}
         for row, (_, mass) in members.items():
-            found[self.ranks[row]] = found.get(self.ranks[row], 0.0) + mass
+            found[ranks[row]] = found.get(ranks[row], 0.0) + mass
         return found
 
-    def units(self, cell: Cell) -> int:
-        return len({self.ranks[row] for row in cell.rows})
+    def size(self, claim: Claim, cell: Cell) -> int:
+        """The number of units in a cell."""
+        ranks = self.units(claim).rank
+        return len({ranks[row] for row in cell.rows})
 
     def sample(self, claim: Claim, cell: Cell, z: list[float]) -> Sample:
         """Sums per unit of a cell, in committed order; units above the cap are refused."""
         sums: dict[int, float] = {}
         masses: dict[int, float] = {}
+        units = self.units(claim)
         for row, mass, value in zip(cell.rows, cell.mass, z, strict=True):
-            rank = self.ranks[row]
+            rank = units.rank[row]
             sums[rank] = sums.get(rank, 0.0) + mass * value
             masses[rank] = masses.get(rank, 0.0) + mass
-        cap = self.cap * (1 + 1e-9)  # sums of doubles may exceed an exact cap by rounding
+        cap = self.cap(claim) * (1 + 1e-9)  # sums of doubles may exceed an exact cap by rounding
         need(max(masses.values(), default=0.0) <= cap, USAGE, f"claim {claim.name!r}: a unit exceeds the cap; raise it")
         ranks = sorted(masses)
-        return Sample([sums[r] for r in ranks], [masses[r] for r in ranks], self.most_rows)
+        return Sample([sums[r] for r in ranks], [masses[r] for r in ranks], units.most_rows)
 
-    @property
-    def cap(self) -> float:
-        return 1.0 if self.policy.estimand == "unit" else float(self.policy.cap or 0)
+    def cap(self, claim: Claim) -> float:
+        return 1.0 if self.policy.estimand == "unit" else float(claim.cap or self.policy.cap or 0)
 
     def kept(self, claim: Claim) -> dict[str, dict[str, list[float]]]:
         """z of one row per unit and block, in the committed order of units; thinned if the estimand is "unit"."""
         if claim.measured not in self._kept:
-            blocks = self.cells(claim).items()
-            self._kept[claim.measured] = {name: self._keep(cells, f"claim {claim.name!r}") for name, cells in blocks}
+            blocks, units, where = self.cells(claim).items(), self.units(claim), f"claim {claim.name!r}"
+            self._kept[claim.measured] = {name: self._keep(cells, units, where) for name, cells in blocks}
         return self._kept[claim.measured]
 
-    def _keep(self, cells: dict[str, Cell], where: str) -> dict[str, list[float]]:
+    def _keep(self, cells: dict[str, Cell], units: Units, where: str) -> dict[str, list[float]]:
+        ranks = units.rank
         first: dict[int, int] = {}  # rank of a unit -> its row, or the one that is kept
         several: dict[int, set[int]] = {}
         for cell in cells.values():
             for row in cell.rows:
-                rank = self.ranks[row]
+                rank = ranks[row]
                 if first.setdefault(rank, row) != row:
                     several.setdefault(rank, {first[rank]}).add(row)
         masses: dict[int, float] = {}
@@ -912,21 +1066,19 @@ class People:
         need(by_unit or not several, USAGE, f"{where}: one row per unit is needed; use unit-ratio, or estimand 'unit'")
         for cell in cells.values():
             for row, mass in zip(cell.rows, cell.mass, strict=True):
-                if masses.setdefault(self.ranks[row] if by_unit else 0, mass) != mass:
+                if masses.setdefault(ranks[row] if by_unit else 0, mass) != mass:
                     raise Refused(USAGE, f"{where}: equal weights are needed; use unit-ratio")
-        first |= {rank: min(rows, key=self._lot) for rank, rows in several.items()}
+
+        def lot(row: int) -> str:
+            """Decides which row of a unit is kept."""
+            return digest_texts(self.nonce, units.name[row], self.audit.choice[row], self.audit.alternative[row])
+
+        first |= {rank: min(rows, key=lot) for rank, rows in several.items()}
         found = {}
         for group, cell in cells.items():
-            ranked = [
-                (self.ranks[row], z) for row, z in zip(cell.rows, cell.z, strict=True) if first[self.ranks[row]] == row
-            ]
+            ranked = [(ranks[row], z) for row, z in zip(cell.rows, cell.z, strict=True) if first[ranks[row]] == row]
             found[group] = [z for _, z in sorted(ranked)]
         return found
-
-    def _lot(self, row: int) -> str:
-        """Decides which row of a unit is kept."""
-        audit = self.audit
-        return digest_texts(self.policy.nonce, audit.unit[row], audit.choice[row], audit.alternative[row])
 
 
 # ---------------------------------------------------------------- proofs: binomial
@@ -1233,6 +1385,94 @@ def transported(
     return lam * rho + mean + deviation(len(rewards), level)
 
 
+# ---------------------------------------------------------------- what was counted
+class Counted:
+    """Rates and differences of rates of all rows of a claim, which no bound may contradict.
+
+    Format 2 allows for rounding. Format 1 allows for what thinning explains but for one time in a million, since a
+    bound of that format need not have been widened to what was counted.
+    """
+
+    def __init__(self, claim: Claim, people: People):
+        self.claim, self.people, self.cells = claim, people, people.cells(claim)
+        self.rates: dict[tuple[str, str], float] = {}
+        self.laws: dict[tuple[str, str], list[tuple[float, float]]] = {}  # steps of the distribution of rewards
+        for name, groups in self.cells.items():
+            for group, cell in groups.items():
+                mass = math.fsum(cell.mass)
+                if mass > 0 and claim.everywhere:
+                    self.laws[name, group] = distribution(cell)
+                elif mass > 0 and claim.ball != "w1":
+                    self.rates[name, group] = math.fsum(map(mul, cell.mass, cell.z)) / mass
+
+    def _value(self, name: str, high: str, low: str | None) -> float | None:
+        """The rate of a cell, or the difference of two; None if it cannot be counted."""
+        asked = [(name, group) for group in (high, low) if group is not None]
+        if all(cell in self.laws for cell in asked):
+            return widest(*(self.laws[cell] for cell in asked))
+        if not all(cell in self.rates for cell in asked):
+            return None
+        return self.rates[asked[0]] - (self.rates[asked[1]] if low is not None else 0.0)
+
+    def _room(self, name: str, *groups: str | None) -> float:
+        """How far a bound may lie on the wrong side."""
+        if self.people.form == 2:
+            return 1e-9
+        cells = [self.cells[name][group] for group in groups if group is not None]
+        return math.sqrt(7 * sum(1 / self.people.size(self.claim, cell) for cell in cells)) + 1e-9
+
+    def at_least(self, bound: float, name: str, high: str, low: str | None = None) -> bool:
+        """Whether a bound from above is not below what was counted."""
+        value = None if bound >= 1 else self._value(name, high, low)
+        return value is None or bound + self._room(name, high, low) >= value
+
+    def at_most(self, bound: float, name: str, high: str, low: str | None = None) -> bool:
+        """Whether a bound from below is not above what was counted."""
+        value = self._value(name, high, low)
+        return value is None or bound - self._room(name, high, low) <= value
+
+    def blind(self) -> str:
+        """Why the decisions of a claim of pairs cannot tell groups apart; "" if they can, and for caps."""
+        claim = self.claim
+        if not claim.paired:
+            return ""
+        seen: set[float] = set()
+        for name, _, threshold, _ in claim.blocks:
+            for cell in self.cells[name].values():
+                seen.update((r > float(threshold) for r in cell.z) if claim.ball == "w1" else cell.z)
+        if len(seen) <= 1:
+            return "blind: all rows have one and the same value"
+        if not claim.decides or seen <= {0.0, 1.0}:
+            return ""
+        cells = [cell for groups in self.cells.values() for cell in groups.values()]
+        choice = self.people.audit.choice
+        choices = {choice[row] for cell in cells for row in cell.rows}
+        tied = {choice[row] for cell in cells for row, z in zip(cell.rows, cell.z, strict=True) if 0 < z < 1}
+        allowed = self.people.policy.ties
+        many = len(tied) > allowed * len(choices)
+        return f"blind: ties decide {len(tied)} of {len(choices)} choices, share {float(allowed):g} allowed" * many
+
+
+def distribution(cell: Cell) -> list[tuple[float, float]]:
+    """(z, mass at or below it) of a cell, rising."""
+    total, passed, steps = math.fsum(cell.mass), 0.0, {}
+    for z, mass in sorted(zip(cell.z, cell.mass, strict=True)):
+        passed += mass
+        steps[z] = passed / total
+    return list(steps.items())
+
+
+def widest(a: list[tuple[float, float]], b: list[tuple[float, float]]) -> float:
+    """Largest F_b(t) - F_a(t) over t, at least 0: the largest lies at a step of b."""
+    points = [z for z, _ in a]
+    shares = [0.0, *(share for _, share in a)]
+    found, passed = 0.0, 0
+    for z, share in b:
+        passed = bisect_right(points, z, lo=passed)
+        found = max(found, share - shares[passed])
+    return found
+
+
 # ---------------------------------------------------------------- one claim about people
 class Finding(NamedTuple):
     """What was proved about a claim, and what was counted (no proof)."""
@@ -1241,6 +1481,7 @@ class Finding(NamedTuple):
     ucb: Fraction | None
     lcb: Fraction | None
     note: str
+    reason: str = ""  # why there is no verdict, whatever the numbers
 
 
 class Prover:
@@ -1248,18 +1489,21 @@ class Prover:
 
     def __init__(self, claim: Claim, people: People, level: Fraction):
         self.claim, self.people, self.level = claim, people, level
-        self.cells = people.cells(claim)
+        self.cells, self.cap = people.cells(claim), people.cap(claim)
         if claim.method in ONE_ROW:
             self.z = people.kept(claim)
             self.units = {(name, g): len(z) for name, groups in self.z.items() for g, z in groups.items()}
         else:
-            self.units = {(name, g): people.units(c) for name, cells in self.cells.items() for g, c in cells.items()}
+            self.units = {
+                (name, g): people.size(claim, c) for name, cells in self.cells.items() for g, c in cells.items()
+            }
             if claim.constraint != "counterfactual_parity":
                 self.samples = {
                     (name, g): people.sample(claim, c, c.z)
                     for name, cells in self.cells.items()
                     for g, c in cells.items()
                 }
+        self.counted = Counted(claim, people)
 
     @property
     def has_ends(self) -> bool:
@@ -1270,6 +1514,9 @@ class Prover:
         names = "ucb lcb" + " ends" * self.has_ends + " dual breakdown" * bool(claim.ball)
         fields(record, names, where)
         ucb = number(record["ucb"], f"{where}: ucb")
+        for comparison in claim.comparisons:
+            possible = self.counted.at_least(float(ucb), *comparison)
+            need(possible, UNPROVED, f"{where}: ucb is below what was counted")
         if self.has_ends:
             self.ends = self._ends(record["ends"], where)
         if claim.ball or self.has_ends or (claim.constraint == "reward_parity" and claim.method == "dkw"):
@@ -1281,10 +1528,18 @@ class Prover:
         if claim.ball and record["breakdown"] is not None:
             self._breakdown(record["breakdown"], where)
         lcb = self._lcb(record["lcb"], where)
-        return Finding(self._verdict(ucb, lcb), ucb, lcb, self._note())
+        reason = self._reason()
+        return Finding(self._verdict(ucb, lcb, reason), ucb, lcb, self._note(), reason)
 
-    def _verdict(self, ucb: Fraction, lcb: Fraction | None) -> str:
-        if min(self.units.values()) < self.people.policy.min_group:
+    def _reason(self) -> str:
+        """Why these people or these decisions show nothing."""
+        least = self.people.policy.min_group
+        if (fewest := min(self.units.values())) < least:
+            return f"too few: a cell of {fewest} units, the policy wants {least}"
+        return self.counted.blind() if self.people.form == 2 else ""
+
+    def _verdict(self, ucb: Fraction, lcb: Fraction | None, reason: str) -> str:
+        if reason:
             return "INCONCLUSIVE"
         if ucb <= self.claim.bound:
             return "CERTIFIED"
@@ -1319,11 +1574,13 @@ class Prover:
             need(self.claim.paired or lo == 0, UNPROVED, f"{where}: lower ends of caps are 0")
             good = self._rate_below(name, group, hi, level) and self._rate_above(name, group, lo, level)
             need(good, UNPROVED, f"{where}: ends of {name!r}, {group!r} are not proved")
+            good = self.counted.at_least(float(hi), name, group) and self.counted.at_most(float(lo), name, group)
+            need(good, UNPROVED, f"{where}: ends of {name!r}, {group!r} leave out the rate that was counted")
         return found
 
     def _rate_below(self, name: str, group: str, end: Fraction, level: Fraction) -> bool:
         if self.claim.method == "unit-ratio":
-            return betting(self.samples[name, group], self.people.cap, end, level)
+            return betting(self.samples[name, group], self.cap, end, level)
         z = self.z[name][group]
         return clopper_pearson(sum(v > 0 for v in z), len(z), end, level)
 
@@ -1331,7 +1588,7 @@ class Prover:
         if end <= 0:
             return True
         if self.claim.method == "unit-ratio":
-            return betting(complement(self.samples[name, group]), self.people.cap, 1 - end, level)
+            return betting(complement(self.samples[name, group]), self.cap, 1 - end, level)
         z = self.z[name][group]
         return clopper_pearson(sum(v < 1 for v in z), len(z), 1 - end, level)
 
@@ -1342,7 +1599,7 @@ class Prover:
         if claim.constraint == "counterfactual_parity":
             a, b = (self.cells[name][g] for g in (high, low or ""))
             middle = [(1 + x - y) / 2 for x, y in zip(a.z, b.z, strict=True)]
-            return betting(self.people.sample(claim, a, middle), self.people.cap, (1 + gap) / 2, level)
+            return betting(self.people.sample(claim, a, middle), self.cap, (1 + gap) / 2, level)
         z_a, z_b = self.z[name][high], self.z[name][low or ""]
         if method == "exact2":
             return exact2(z_a, z_b, gap, level)
@@ -1380,6 +1637,12 @@ class Prover:
         else:
             good = self._below(name, low, high, -found, level)
         need(good, UNPROVED, f"{place} is not proved")
+        if self.people.form == 2:
+            good = self.counted.at_most(float(found), name, high, low)
+            if splits:
+                good = good and self.counted.at_most(float(split), name, high)
+                good = good and self.counted.at_least(float(split - found), name, str(low))
+            need(good, UNPROVED, f"{place} is above what was counted")
         return found
 
     # -- sums of ends, with or without a shift
@@ -1430,12 +1693,7 @@ class Prover:
 
     def _note(self) -> str:
         """What was counted, without any confidence."""
-        rates = {}
-        for name, groups in self.cells.items():
-            for group, cell in groups.items():
-                mass = math.fsum(cell.mass)
-                if mass > 0 and not self.claim.everywhere and self.claim.ball != "w1":
-                    rates[name, group] = math.fsum(map(mul, cell.mass, cell.z)) / mass
+        rates = self.counted.rates
         cells = f"{len(self.units)} cells of {min(self.units.values())} to {max(self.units.values())} units"
         if not self.claim.paired or not rates:
             return cells + (f", largest rate counted {max(rates.values()):.4f}" if rates else "")
@@ -1559,6 +1817,14 @@ def head_optimum(claim: Claim, record: Any, path: str) -> Finding:
 
 
 # ---------------------------------------------------------------- ledger and independence
+class Audited(NamedTuple):
+    """The audit of a certificate: people, the share of delta that it may spend, and the counts of shared columns."""
+
+    people: People
+    level: Fraction
+    shared: dict[str, dict[str, int | None]]
+
+
 SHARE = Fraction(607927101854, 10**12)  # below 6 / pi^2
 
 
@@ -1568,23 +1834,25 @@ def attempt_share(delta: Fraction, attempt: int, passes: int) -> Fraction:
     return delta * SHARE / (attempt**2 * transcripts)
 
 
-ENTRIES = {"init": "schema policy_sha256 frame_sha256", "attempt": "attempt rows_sha256",
+INIT = {1: "schema policy_sha256 frame_sha256", 2: "schema policy_sha256 frame_sha256 seed_sha256 units_sha256"}
+ENTRIES = {"init": INIT[2], "attempt": "attempt rows_sha256",
            "points": "attempt rows_sha256", "passed": "attempt", "disclosed": "reason",
            "retired": "reason"}  # fmt: skip
 LOOKS = ("attempt", "points")
 
 
-def read_ledger(path: Path, policy: Policy, audit: Audit) -> list[dict[str, Any]]:
+def read_ledger(path: Path, policy: Policy, audit: Audit, form: int) -> list[dict[str, Any]]:
     """The entries; chain, order and first entry checked."""
     lines = lines_of(text_of(read_bytes(path), str(path)))
     need(lines, MALFORMED, f"{path}: empty ledger")
     entries: list[dict[str, Any]] = []
     previous, attempts, passed, scores = "0" * 64, 0, set(), set()
+    known = ENTRIES | {"init": INIT[form]}
     for place, line in enumerate(lines, 1):
         where = f"{path}: line {place}"
         entry = parse_json(line, where)
         kind = entry.get("kind") if isinstance(entry, dict) else None
-        names = ENTRIES.get(kind) if isinstance(kind, str) else None
+        names = known.get(kind) if isinstance(kind, str) else None
         need(names, MALFORMED, f"{where}: unknown kind of entry")
         fields(entry, f"kind previous sha256 {names}", where)
         body = {key: value for key, value in entry.items() if key != "sha256"}
@@ -1608,9 +1876,13 @@ def read_ledger(path: Path, policy: Policy, audit: Audit) -> list[dict[str, Any]
             need(isinstance(entry["reason"], str), MALFORMED, f"{where}: reason: expected a text")
         entries.append(entry)
         previous = entry["sha256"]
-    need(entries[0]["schema"] == "faro-ledger/1", MALFORMED, f"{path}: expected schema faro-ledger/1")
+    need(entries[0]["schema"] == f"faro-ledger/{form}", MALFORMED, f"{path}: expected schema faro-ledger/{form}")
     need(entries[0]["policy_sha256"] == policy.sha256, MALFORMED, f"{path}: the ledger is of another policy")
     need(entries[0]["frame_sha256"] == audit.frame_sha256, MALFORMED, f"{path}: the ledger is of another audit set")
+    if form == 2:
+        people, stated = f"{path}.units", hexadecimal(entries[0]["units_sha256"], f"{path}: units_sha256")
+        same = not os.path.lexists(people) or sha256(read_bytes(people, limit=None)) == stated
+        need(same, MALFORMED, f"{people}: other audited people than the ledger names")
     return entries
 
 
@@ -1623,15 +1895,18 @@ def looked_at(entry: dict[str, Any], where: str) -> list[str]:
     return [hexadecimal(each, where) for each in rows]
 
 
-def check_ledger(record: Any, path: Path | None, policy: Policy, audit: Audit) -> Fraction:
+def check_ledger(record: Any, path: Path | None, policy: Policy, audit: Audit, form: int) -> Fraction:
     """The share of delta that this certificate may spend."""
     if policy.ledger is None:
         need(path is None, USAGE, "--ledger: the policy names no ledger")
         need(record is None, MALFORMED, "ledger: expected null, the policy names none")
         return policy.delta
     need(record is not None, DEPENDENT, "ledger: no attempt: tuning data, which prove nothing to a gate")
-    entries = read_ledger(path or Path(policy.ledger), policy, audit)
-    fields(record, "attempt delta entry", "ledger")
+    entries = read_ledger(path or Path(policy.ledger), policy, audit, form)
+    fields(record, "attempt delta entry" + " seed" * (form == 2), "ledger")
+    if form == 2:
+        seed = hexadecimal(record["seed"], "ledger.seed")
+        need(sha256(seed.encode()) == entries[0]["seed_sha256"], MALFORMED, "ledger.seed: not the ledger's")
     hexadecimal(record["entry"], "ledger.entry")
     place = next((i for i, entry in enumerate(entries) if entry["sha256"] == record["entry"]), 0)
     need(place, MALFORMED, "ledger.entry: no such attempt in the ledger")
@@ -1650,12 +1925,12 @@ def check_ledger(record: Any, path: Path | None, policy: Policy, audit: Audit) -
     return share
 
 
-def check_train_units(claimed: Any, path: str | None, audit: Audit) -> None:
-    """No audit unit may be among those that training saw."""
+def check_train_units(claimed: Any, path: str | None, audit: Audit) -> dict[str, int] | None:
+    """No audit unit may be among those that training saw; how many values of shared columns are. None if unknown."""
     need(claimed is None or hexadecimal(claimed, "train_units_sha256"), MALFORMED, "")
     if path is None:
         need(claimed is None, USAGE, "the certificate names units of training: give --train-units FILE")
-        return
+        return None
     data = read_bytes(path, limit=None)
     need(claimed == sha256(data), MALFORMED, f"{path}: other units of training than the certificate names")
     lines = lines_of(text_of(data, path))
@@ -1668,16 +1943,36 @@ def check_train_units(claimed: Any, path: str | None, audit: Audit) -> None:
     need(seen, MALFORMED, f"{path}: names no unit; a model that saw nobody was not trained")
     leaked = sum(any(digest_texts(head[1], n) in seen for n in {unit, plain(unit)}) for unit in set(audit.unit))
     need(not leaked, DEPENDENT, f"{leaked} audit units were seen in training")
+    return {
+        name: sum(digest_texts(head[1], name, value) in seen for value in set(values))
+        for name, values in audit.shared.items()
+    }
 
 
-def assumptions(policy: Policy, checked_overlap: bool) -> list[str]:
-    """What the claims rest on, sorted."""
+def shared_counts(audit: Audit, trained: dict[str, int] | None) -> dict[str, dict[str, int | None]]:
+    """Of every shared column: its values, those under two or more units, and those that training saw."""
+    found: dict[str, dict[str, int | None]] = {}
+    for name, values in audit.shared.items():
+        owners = Counter(value for value, _ in set(zip(values, audit.unit, strict=True)))
+        crossed = sum(times > 1 for times in owners.values())
+        known = trained[name] if trained and audit.described else None
+        found[name] = {"values": len(owners), "crossed": crossed, "trained": known}
+    return found
+
+
+def assumptions(policy: Policy, checked_overlap: bool, audited: Audited | None) -> list[str]:
+    """What the claims rest on, sorted; `audited`: of a certificate of format 2."""
     people = [claim for claim in policy.claims if claim.constraint not in TABLES]
+    audit = audited.people.audit if audited else None
+    columns = set(audit.described.shared if audit and audit.described else ()) - {claim.per for claim in people}
     needed = {
         "iid-units": bool(people),
         "group-labels-correct": any(claim.attribute and claim.ball != "label-noise" for claim in people),
         "label-noise-bounded": any(claim.ball == "label-noise" for claim in people),
         "twins-as-declared": any(claim.twins for claim in people),
+        "undescribed-table": audit is not None and audit.described is None,
+        "weights-ignored": audit is not None and policy.estimand == "unit" and len(set(audit.weight)) > 1,
+        "same-items": audited is not None and any(audited.shared[name]["crossed"] for name in columns),
         "train-overlap-unchecked": bool(people) and not checked_overlap,
         "no-ledger": bool(people) and policy.ledger is None,
     }
@@ -1688,6 +1983,9 @@ def assumptions(policy: Policy, checked_overlap: bool) -> list[str]:
 TOP = "schema policy_sha256 model_sha256 data ledger train_units_sha256 assumptions claims result sha256 info"
 
 
+DATA = {1: "rows units rows_sha256 frame_sha256", 2: "rows units rows_sha256 frame_sha256 description_sha256 shared"}
+
+
 class Result(NamedTuple):
     verdict: str
     findings: dict[str, Finding]
@@ -1695,6 +1993,8 @@ class Result(NamedTuple):
     level: Fraction
     assumed: list[str]
     compared: bool  # whether the model's files were given
+    form: int
+    audited: Audited | None
 
 
 def verify(
@@ -1710,31 +2010,36 @@ def verify(
     """Check everything; raises `Refused` with an exit code and a reason unless the certificate holds as it stands."""
     rules = read_policy(policy)
     cert = fields(parse_json(text_of(read_bytes(certificate), str(certificate)), str(certificate)), TOP, "certificate")
-    need(cert["schema"] == "faro-certificate/1", MALFORMED, "schema: expected faro-certificate/1")
+    form = {"faro-certificate/1": 1, "faro-certificate/2": 2}.get(str(cert["schema"]))
+    need(form and form >= rules.form, MALFORMED, f"schema: expected faro-certificate/{rules.form}")
+    assert form is not None
     sealed = {key: value for key, value in cert.items() if key not in ("sha256", "info")}
     need(cert["sha256"] == digest(sealed), MALFORMED, "sha256: the certificate was changed")
     need(isinstance(cert["info"], dict), MALFORMED, "info: expected an object")
     need(cert["policy_sha256"] == rules.sha256, MALFORMED, "policy_sha256: made under another policy")
     hexadecimal(cert["model_sha256"], "model_sha256")
-    if models:
-        files = sorted(sha256(read_bytes(path, limit=None)) for path in models)
+    files = sorted(sha256(read_bytes(path, limit=None)) for path in models or ())
+    if files:
         need(cert["model_sha256"] == sha256("".join(files).encode()), MALFORMED, "model_sha256: another model")
     fields(cert["result"], "verdict", "result")
     records = cert["claims"]
     names = [claim.name for claim in rules.claims]
     need(isinstance(records, dict) and set(records) == set(names), MALFORMED, "claims: expected exactly the policy's")
-    people, level = None, rules.delta
+    audited, level = None, rules.delta
     if rules.audited:
         need(audit is not None, USAGE, "the policy has claims about people: give the audit table")
-        people, level = _people_of(cert, str(audit), rules, policy, ledger, train_units)
+        path = Path(ledger) if ledger is not None else Path(policy).parent / rules.ledger if rules.ledger else None
+        audited = _audit_of(cert, form, str(audit), rules, path, train_units, files)
+        level = audited.level
     else:
         nothing = all(cert[key] is None for key in ("data", "ledger", "train_units_sha256"))
         need(nothing, MALFORMED, "data, ledger, train_units_sha256: expected null, no claim reads an audit table")
         need(audit is None and ledger is None and train_units is None, USAGE, "no claim reads an audit table")
-    assumed = assumptions(rules, cert["train_units_sha256"] is not None)
+    assumed = assumptions(rules, cert["train_units_sha256"] is not None, audited if form == 2 else None)
     need(cert["assumptions"] == assumed, UNPROVED, f"assumptions: expected {', '.join(assumed) or 'none'}")
     for name in assumed:
-        need(name in rules.assumptions, ASSUMPTIONS[name], f"the policy does not admit the assumption {name!r}")
+        admitted = name in rules.assumptions or (name in FORMAT_2 and rules.form == 1)
+        need(admitted, ASSUMPTIONS[name], f"the policy does not admit the assumption {name!r}")
     given = tables or {}
     wanted = {claim.name for claim in rules.claims if claim.constraint in TABLES}
     need(set(given) == wanted, USAGE, f"--table: expected NAME=FILE for exactly {sorted(wanted)}")
@@ -1744,34 +2049,47 @@ def verify(
             prove = mixture if claim.constraint == "mixture" else head_optimum
             findings[claim.name] = prove(claim, records[claim.name], given[claim.name])
         else:
-            assert people is not None
-            findings[claim.name] = Prover(claim, people, level).check(records[claim.name])
+            assert audited is not None
+            findings[claim.name] = Prover(claim, audited.people, level).check(records[claim.name])
     found = {finding.verdict for finding in findings.values()}
     verdict = "CERTIFIED" if found == {"CERTIFIED"} else "REFUTED" if "REFUTED" in found else "INCONCLUSIVE"
     need(cert["result"]["verdict"] == verdict, UNPROVED, f"result.verdict: the proofs say {verdict}")
-    parts = people.audit.parts if people else []
+    parts = audited.people.audit.parts if audited else []
     tuned = f"{verdict}, but of rows of the part {', '.join(map(repr, parts))}: tuning data, no guarantee"
     need(parts in ([], ["gate"], [""]), DEPENDENT, tuned)
-    return Result(verdict, findings, rules, level, assumed, bool(models))
+    return Result(verdict, findings, rules, level, assumed, bool(models), form, audited)
 
 
-def _people_of(
-    cert: dict, audit: str, rules: Policy, policy: str | Path, ledger: Any, train: str | None
-) -> tuple[People, Fraction]:
-    data = fields(cert["data"], "rows units rows_sha256 frame_sha256", "data")
-    table = read_audit(audit, rules)
+def _audit_of(
+    cert: dict, form: int, audit: str, rules: Policy, ledger: Path | None, train: str | None, models: list[str]
+) -> Audited:
+    """The audit table, held against all that the certificate, the policy and the table itself say of it."""
+    data = fields(cert["data"], DATA[form], "data")
+    table = read_audit(audit, rules, form)
+    other = f"the certificate is about another table than {audit}"
     for key in ("rows_sha256", "frame_sha256"):
-        need(
-            data[key] == getattr(table, key),
-            MALFORMED,
-            f"data.{key}: the certificate is about another table than {audit}",
-        )
+        need(data[key] == getattr(table, key), MALFORMED, f"data.{key}: {other}")
     for key, size in (("rows", len(table.unit)), ("units", len(set(table.unit)))):
         need(type(data[key]) is int and data[key] == size, MALFORMED, f"data.{key}: expected {size}")
-    path = Path(ledger) if ledger is not None else Path(policy).parent / rules.ledger if rules.ledger else None
-    level = check_ledger(cert["ledger"], path, rules, table)
-    check_train_units(cert["train_units_sha256"], train, table)
-    return People(rules, table), level
+    level = check_ledger(cert["ledger"], ledger, rules, table, form)
+    trained = check_train_units(cert["train_units_sha256"], train, table)
+    if form == 1:
+        return Audited(People(rules, table, form, rules.nonce), level, {})
+    named = table.described.sha256 if table.described else None
+    same = data["description_sha256"] == named
+    need(same, MALFORMED, f"data.description_sha256: {audit} has {'another' if named else 'no'} description beside it")
+    if table.described:
+        table.described.check(rules, models, cert["train_units_sha256"])
+    need(table.described or not models, MALFORMED, f"{audit}: no description: nothing says which model scored it")
+    shared = shared_counts(table, trained)
+    need(digest(data["shared"]) == digest(shared), MALFORMED, f"data.shared: expected {_encode(shared)}")
+    secret = cert["ledger"]["seed"] if cert["ledger"] else rules.nonce
+    people = People(rules, table, form, digest_texts(secret, table.rows_sha256))
+    for stated, decision in zip(table.decision, people.decisions, strict=False):
+        if stated is not None and abs(stated - decision) > 1e-9:
+            reason = f"decision {stated:g} where rewards, `outside` and `threshold` of the policy give {decision:g}"
+            raise Refused(MALFORMED, f"{audit}: {reason}")
+    return Audited(people, level, shared)
 
 
 # ---------------------------------------------------------------- envelopes
@@ -2028,6 +2346,50 @@ def envelope(record: str | Path, table: str) -> str:
 
 
 # ---------------------------------------------------------------- command line
+def provenance(policy: Policy, form: int, audited: Audited) -> list[str]:
+    """Where units come from, what the model was trained under, and which populations are meant."""
+    if form == 1:
+        return ["format 1: the nonce is public; whoever knew it could be fair on just the rows that thinning keeps"]
+    described, shared = audited.people.audit.described, audited.shared
+    if described is None:
+        said = {None: "rows of one `unit`", "row": "single rows"}.get(
+            policy.units, f"{_name(policy.units)} of the data"
+        )
+        return [f"foreign table: units are said to be {said}", *_populations(policy, "unit", shared)]
+    rows = described.origin == "content"
+    lines = ["units: every row, by its content" if rows else f"units: column {_name(described.column)} of the data"]
+    if described.constraint:
+        lines.append(f"trained under: {_printable(described.constraint)}")
+    return lines + _populations(policy, "row" if rows else described.column, shared)
+
+
+def _populations(policy: Policy, unit: str, shared: dict[str, dict[str, int | None]]) -> list[str]:
+    """Who is new in what is claimed, by the claims' units: people, or the values of a column."""
+    lines = []
+    for per in dict.fromkeys(claim.per for claim in policy.claims if claim.constraint not in TABLES):
+        these = []
+        for name, counts in shared.items():
+            if name != per and (counts["crossed"] or counts["trained"]):
+                seen = "" if counts["trained"] is None else f", {counts['trained']} seen in training"
+                these.append(f"these {_name(name)} ({counts['values']} values{seen})")
+        if per is not None:
+            crossed, trained = shared[per]["crossed"], shared[per]["trained"]
+            these += [f"these {_name(unit)}"] * bool(crossed)
+            these += [f"{trained} of {shared[per]['values']} values seen in training"] * (trained is not None)
+        if these:
+            lines.append(f"new {'units of ' * (per is None)}{_name(per or unit)}, {', '.join(these)}")
+    return lines
+
+
+def _name(column: Any) -> str:
+    return f"`{_printable(column)}`"
+
+
+def _printable(text: Any) -> str:
+    """What somebody else wrote, on one line, not long."""
+    return " ".join("".join(c if c.isprintable() else " " for c in str(text)).split())[:200]
+
+
 def report(result: Result) -> str:
     """A line per claim and one for the whole."""
     lines = []
@@ -2040,8 +2402,10 @@ def report(result: Result) -> str:
             f"{finding.verdict:12} {name}: {claim.constraint}{shift} within {float(claim.bound):g}: "
             f"ucb {ucb}, lcb {lcb} ({claim.method or 'exact'}; {finding.note})"
         )
-    if result.policy.audited:
+        lines += [f"{'':12} {finding.reason}"] * bool(finding.reason)
+    if result.audited:
         lines.append(f"confidence {1 - float(result.level):.6g}, every {result.policy.estimand} counts alike")
+        lines += provenance(result.policy, result.form, result.audited)
         lines.append(f"assumed: {', '.join(result.assumed)}")
         lines.append(f"model: {'of these files' if result.compared else 'not compared; give its files with --model'}")
     return "\n".join([*lines, result.verdict])

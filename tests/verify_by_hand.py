@@ -1,7 +1,7 @@
 """A second reading of docs/certificate-format.md: makes tables, policies, ledgers and certificates by hand, for tests.
 
 Written from the specification with numpy and scipy, slow and plain. It shares nothing with faro.verify, which checks
-what is made here, nor with faro.certify.
+what is made here, nor with faro.certify. Format 1 unless a policy of format 2, or `form=2`, asks for the other.
 """
 
 from __future__ import annotations
@@ -60,6 +60,15 @@ def policy(*claims, attributes=None, **changes):
     return values | changes | {"claim": list(claims)}
 
 
+def policy2(*claims, **changes):
+    """A policy of format 2, which admits everything."""
+    values = policy(*claims)
+    del values["nonce"]
+    values["assumptions"] = [*values["assumptions"], "undescribed-table", "weights-ignored", "same-items"]
+    values |= {"schema": "faro-policy/2", "outside": "all", "threshold": 0, "units": "person"}
+    return values | changes | {"claim": list(claims)}
+
+
 def dec(x, places=10):
     return f"{x:.{places}f}"
 
@@ -83,12 +92,13 @@ def digests(rows, rules):
                  for c in claims)  # fmt: skip
     twins = sorted({c["attribute"] for c in claims if c["constraint"].startswith("counterfactual")})
     frame, full = [], []
+    per = sorted({c["per"] for c in claims if "per" in c})
     for row in rows:
         texts = [row["unit"], row["choice"], row.get("alternative", ""), repr(float(row.get("weight", 1.0)))]
         texts += [repr(float(row["label"])) if events else ""]
         texts += [repr(float(row["outside"])) if rules.get("outside") == "column" else ""]
         texts += [row["content"] if rules.get("equal_content") == "refuse" else ""]
-        texts += [row[name] for name in sorted(rules["attributes"])]
+        texts += [row[name] for name in [*sorted(rules["attributes"]), *per]]
         frame.append(H(texts))
         texts.append(repr(row["reward"] + 0.0))
         for name in twins:
@@ -98,12 +108,53 @@ def digests(rows, rules):
     return [hashlib.sha256("".join(sorted(found)).encode()).hexdigest() for found in (full, frame)]
 
 
+def describe(rows, rules, **changes):
+    """The description of a table, sealed."""
+    names = sorted(rows[0])
+    hashes = sorted(H([cell(row[name]) for name in names]) for row in rows)
+    found = {
+        "schema": "faro-scored/1", "table_sha256": hashlib.sha256("".join([H(names), *hashes]).encode()).hexdigest(),
+        "outside": rules["outside"], "rule": "argmax", "threshold": str(rules["threshold"]), "estimand": "row",
+        "weights": "none", "shared": [], "constraint": "", "model_sha256": [hashlib.sha256(b"model").hexdigest()],
+        "units": {"origin": "column", "column": rules.get("units", "person"), "rule": 2},
+        "attributes": {name: {"levels": spec["levels"], "chooser": spec.get("chooser", False)}
+                       for name, spec in rules["attributes"].items()},
+        "train_units_sha256": None, "data_sha256": None,
+    }  # fmt: skip
+    return reseal(found | changes)
+
+
+def reseal(description):
+    """With the digest of what it says."""
+    return description | {"sha256": H({k: v for k, v in description.items() if k != "sha256"})}
+
+
+def shared_counts(rows, columns, trained=None):
+    """`trained`: what training saw as (salt, lines), or None."""
+    found = {}
+    for name in columns:
+        owners = {}
+        for row in rows:
+            owners.setdefault(row[name], set()).add(row["unit"])
+        seen = trained and sum(H([trained[0], name, value]) in trained[1] for value in owners)
+        found[name] = {"values": len(owners), "crossed": sum(len(o) > 1 for o in owners.values()), "trained": seen}
+    return found
+
+
+def decided(rows, rules):
+    """The rows with a column `decision`."""
+    measured = Measured(rows, rules, {"constraint": "rate_cap"})
+    others = [measured.by_choice[row["choice"]] for row in rows]
+    return [row | {"decision": measured.z(row, near, "")} for row, near in zip(rows, others, strict=True)]
+
+
 # ---------------------------------------------------------------- what claims measure
 class Measured:
     """Members of every block: dicts unit, choice, alternative, group, mass, z (z: {level: z} for twins)."""
 
-    def __init__(self, rows, rules, claim):
+    def __init__(self, rows, rules, claim, nonce=None):
         self.rows, self.rules, self.claim = rows, rules, claim
+        self.nonce = rules.get("nonce", "") if nonce is None else nonce
         self.kind = claim["constraint"]
         self.twins = self.kind.startswith("counterfactual")
         self.paired = not self.kind.startswith(("rate_", "group_", "counterfactual_f", "counterfactual_o"))
@@ -151,6 +202,8 @@ class Measured:
             if any(r[f"reward:{claim['attribute']}={v}"] is None for r in asked for v in self.levels):
                 return []
         base = {k: row.get(k, "") for k in ("unit", "choice", "alternative")}
+        if "per" in claim:
+            base["unit"] = row[claim["per"]]
         return [base | {"group": group, "mass": mass, "z": self.z(row, others, threshold)}]
 
     def outside(self, row):
@@ -196,7 +249,7 @@ class Measured:
                 yield from ((block, a, None) for a in self.groups)
 
     def rank(self, unit):
-        return H([self.rules["nonce"], unit])
+        return H([self.nonce, unit])
 
     def kept(self, block):
         """group -> z of one row per unit, in committed order."""
@@ -210,8 +263,7 @@ class Measured:
             by_unit.setdefault(m["unit"], []).append(m)
         found = {g: [] for g in self.groups}
         for unit in sorted(by_unit, key=self.rank):
-            nonce = self.rules["nonce"]
-            one = min(by_unit[unit], key=lambda m: H([nonce, m["unit"], m["choice"], m["alternative"]]))
+            one = min(by_unit[unit], key=lambda m: H([self.nonce, m["unit"], m["choice"], m["alternative"]]))
             found[one["group"]].append(one["z"])
         return found
 
@@ -228,6 +280,47 @@ class Measured:
             found[m["unit"]] = (s + m["mass"] * value, n + m["mass"])
         order = sorted(found, key=self.rank)
         return np.array([found[u][0] for u in order]), np.array([found[u][1] for u in order])
+
+    # -- what was counted, and what cannot tell groups apart
+    def law(self, block, group):
+        """(z, mass) of all rows of a cell."""
+        found = []
+        for m in self.blocks[block]:
+            if not self.twins:
+                inside, z = m["group"] == group, m["z"]
+            else:
+                inside, z = self.kind == "counterfactual_parity" or m["group"] != group, m["z"][group]
+            if inside:
+                found.append((z, m["mass"]))
+        return found
+
+    def counted(self, block, high, low=None):
+        """The rate of a cell or the difference of two, of all rows; None without rows, or for w1."""
+        laws = [np.array(self.law(block, g)).reshape(-1, 2) for g in (high, low) if g is not None]
+        if self.claim.get("ball") == "w1" or any(len(law) == 0 for law in laws):
+            return None
+        if self.everywhere:
+            a, b = laws
+            grid = np.union1d(a[:, 0], b[:, 0])[:, None]
+            below = [(law[:, 1] * (law[:, 0] <= grid)).sum(1) / law[:, 1].sum() for law in (a, b)]
+            return max(0.0, float((below[1] - below[0]).max()))
+        rates = [float((law[:, 0] * law[:, 1]).sum() / law[:, 1].sum()) for law in laws]
+        return rates[0] - (rates[1] if low is not None else 0.0)
+
+    def blind(self):
+        if not self.paired:
+            return False
+        values, choices, tied = set(), set(), set()
+        for members in self.blocks.values():
+            for m in members:
+                z = list(m["z"].values()) if self.twins else [m["z"]]
+                values |= set(z)
+                choices.add(m["choice"])
+                if any(v not in (0, 1) for v in z):
+                    tied.add(m["choice"])
+        decides = self.kind not in ("threshold_parity", "reward_parity")
+        share = Fraction(str(self.rules.get("ties", "0.01")))
+        return len(values) <= 1 or (decides and len(tied) > share * len(choices))
 
 
 # ---------------------------------------------------------------- bounds
@@ -353,11 +446,16 @@ def bins(z):
 
 
 # ---------------------------------------------------------------- certificates
-def record(measured, level, comparisons, refute=True, breakdown=True):
-    """The record of a claim about people."""
+def record(measured, level, comparisons, refute=True, breakdown=True, form=1):
+    """The record of a claim about people; in format 2 no bound contradicts what was counted."""
     claim, rules = measured.claim, measured.rules
     method, ball = claim["method"], claim.get("ball")
-    cap = 1.0 if rules["estimand"] == "unit" else float(rules.get("cap", 0))
+    cap = 1.0 if rules["estimand"] == "unit" else float(claim.get("cap", rules.get("cap", 0)))
+
+    def counted(block, high, low=None):
+        value = measured.counted(block, high, low) if form == 2 else None
+        return math.nan if value is None else value  # comparisons with NaN change nothing below
+
     ends = method in ("clopper-pearson", "unit-ratio") and measured.kind != "counterfactual_parity"
     found = {"ucb": "1", "lcb": None}
 
@@ -391,8 +489,8 @@ def record(measured, level, comparisons, refute=True, breakdown=True):
     keys = list(measured.comparisons())
     half = level / 2 if measured.paired else level
     if ends:
-        pairs = {b: {g: (below(b, g, half) + PAD, above(b, g, half) - PAD) for g in measured.groups}
-                 for b in measured.blocks}  # fmt: skip
+        pairs = {b: {g: (max(below(b, g, half) + PAD, counted(b, g)), min(above(b, g, half) - PAD, counted(b, g)))
+                     for g in measured.groups} for b in measured.blocks}  # fmt: skip
         found["ends"] = {b: {g: [dec(max(0.0, lo)) if measured.paired else "0", dec(min(1.0, hi))]
                              for g, (hi, lo) in v.items()} for b, v in pairs.items()}  # fmt: skip
     sides = ("up", "down") if measured.paired else ("up",)
@@ -447,6 +545,7 @@ def record(measured, level, comparisons, refute=True, breakdown=True):
         })  # fmt: skip
     else:
         worst = max(gap(*key, level) for key in keys) + PAD
+    worst = max([worst, *(value for key in keys if not math.isnan(value := counted(*key) + PAD))])
     found["ucb"] = dec(min(1.0, worst), 9)
 
     if refute and (method != "dkw" or measured.everywhere):
@@ -455,15 +554,16 @@ def record(measured, level, comparisons, refute=True, breakdown=True):
         for block, a, b in keys:
             split = None
             if b is None:
-                v = above(block, a, share) - PAD
+                v = min(above(block, a, share) - PAD, counted(block, a))
             elif ends:
-                split = above(block, a, share / 2) - PAD
-                v = split - below(block, b, share / 2) - 2 * PAD
+                split = min(above(block, a, share / 2) - PAD, counted(block, a))
+                v = split - max(below(block, b, share / 2) + 2 * PAD, counted(block, b))
             elif measured.everywhere:
                 z = measured.kept(block)
                 v = cdf_gap(z[a], z[b]) - dkw_radius(len(z[a]), len(z[b]), share) - PAD
             else:
                 v = -gap(block, b, a, share) - PAD
+            v = min(v, counted(block, a, b) - PAD)
             if v > best[0]:
                 best = (v, {"block": block, "high": a, "low": b, "value": dec(v), "split": split and dec(split)})
         found["lcb"] = best[1] if best[0] > -1 else None
@@ -476,24 +576,31 @@ def size(measured, block, group):
     return len(measured.kept(block)[group])
 
 
-def certify(rules, rows, *, ledger=None, train_units=None, policy_bytes=None, tables=None, **options):
-    """The certificate of a table under a policy (a dict); `ledger`: (attempt, share, entry)."""
+def certify(
+    rules, rows, *, ledger=None, train_units=None, policy_bytes=None, tables=None, form=None, description=None,
+    trained=None, **options,
+):  # fmt: skip
+    """The certificate of a table under a policy (a dict); `ledger`: (attempt, share, entry[, seed])."""
+    form = form or int(rules["schema"][-1])
     level = float(Fraction(str(rules["delta"])) if ledger is None else ledger[1])
     claims, verdicts = dict(tables or {}), []
-    audited = [Measured(rows, rules, claim) for claim in rules["claim"] if "method" in claim]
+    people = [claim for claim in rules["claim"] if "method" in claim]
+    full, frame = digests(rows, rules) if people else ("", "")
+    secret = ledger[3] if ledger and form == 2 else rules.get("nonce", "")
+    nonce = secret if form == 1 else H([secret, full])
+    audited = [Measured(rows, rules, claim, nonce) for claim in people]
     comparisons = sum(len(list(m.comparisons())) for m in audited)
     for m in audited:
-        found = claims[m.claim["name"]] = record(m, level, comparisons, **options)
+        found = claims[m.claim["name"]] = record(m, level, comparisons, form=form, **options)
         bound = Fraction(str(m.claim["bound"]))
         least = min(size(m, b, g) for b in m.blocks for g in m.groups)
-        if least < rules["min_group"]:
+        if least < rules["min_group"] or (form == 2 and m.blind()):
             verdicts.append("INCONCLUSIVE")
         elif Fraction(found["ucb"]) <= bound:
             verdicts.append("CERTIFIED")
         else:
             refuted = found["lcb"] and Fraction(found["lcb"]["value"]) > bound
             verdicts.append("REFUTED" if refuted else "INCONCLUSIVE")
-    people = [m.claim for m in audited]
     assumed = {
         "iid-units": people, "no-ledger": people and ledger is None,
         "train-overlap-unchecked": people and train_units is None,
@@ -503,29 +610,47 @@ def certify(rules, rows, *, ledger=None, train_units=None, policy_bytes=None, ta
     }  # fmt: skip
     data = None
     if people:
-        full, frame = digests(rows, rules)
         data = {"rows": len(rows), "units": len({r["unit"] for r in rows}), "rows_sha256": full, "frame_sha256": frame}
+    if people and form == 2:
+        per = {c["per"] for c in people if "per" in c}
+        columns = description["shared"] if description else []
+        shared = shared_counts(rows, {*columns, *per}, trained if description else None)
+        data |= {"description_sha256": description and description["sha256"], "shared": shared}
+        weights = {float(row.get("weight", 1)) for row in rows}
+        assumed |= {
+            "undescribed-table": description is None,
+            "weights-ignored": rules["estimand"] == "unit" and len(weights) > 1,
+            "same-items": any(shared[name]["crossed"] for name in {*columns} - per),
+        }  # fmt: skip
     for name, found in (tables or {}).items():
         bound = next(Fraction(str(c["bound"])) for c in rules["claim"] if c["name"] == name)
         verdicts.append("CERTIFIED" if Fraction(found["ucb"]) <= bound else "INCONCLUSIVE")
     verdict = min(set(verdicts), key=("REFUTED", "INCONCLUSIVE", "CERTIFIED").index)
     return seal({
-        "schema": "faro-certificate/1", "model_sha256": "0" * 64, "data": data,
+        "schema": f"faro-certificate/{form}", "model_sha256": "0" * 64, "data": data,
         "policy_sha256": hashlib.sha256(toml(rules).encode() if policy_bytes is None else policy_bytes).hexdigest(),
-        "ledger": ledger and {"attempt": ledger[0], "delta": str(ledger[1]), "entry": ledger[2]},
+        "ledger": ledger and dict(zip(("attempt", "delta", "entry", "seed"), map(plain, ledger), strict=False)),
         "train_units_sha256": train_units, "assumptions": sorted(k for k, v in assumed.items() if v),
         "claims": claims, "result": {"verdict": verdict}, "info": {},
     })  # fmt: skip
 
 
-def store(folder: Path, rules, rows, cert):
-    """Write policy, table and certificate; returns the arguments of the checker."""
+def plain(x):
+    return str(x) if isinstance(x, Fraction) else x
+
+
+def store(folder: Path, rules, rows, cert, description=None):
+    """Write policy, table, description and certificate; returns the arguments of the checker."""
     (folder / "faro.toml").write_text(toml(rules))
     (folder / "cert.json").write_text(json.dumps(cert))
     found = [str(folder / "cert.json")]
     if rows:
         write_csv(folder / "audit.csv", rows)
         found.append(str(folder / "audit.csv"))
+        beside = folder / "audit.csv-metadata.json"
+        beside.unlink(missing_ok=True)
+        if description is not None:
+            beside.write_text(json.dumps(description))
     return [*found, "--policy", str(folder / "faro.toml")]
 
 
