@@ -1386,6 +1386,13 @@ def transported(
 
 
 # ---------------------------------------------------------------- what was counted
+class Steps(NamedTuple):
+    """A distribution: rising points, and the shares at or below them, after that of none."""
+
+    points: list[float]
+    shares: list[float]
+
+
 class Counted:
     """Rates and differences of rates of all rows of a claim, which no bound may contradict.
 
@@ -1396,12 +1403,12 @@ class Counted:
     def __init__(self, claim: Claim, people: People):
         self.claim, self.people, self.cells = claim, people, people.cells(claim)
         self.rates: dict[tuple[str, str], float] = {}
-        self.laws: dict[tuple[str, str], list[tuple[float, float]]] = {}  # steps of the distribution of rewards
+        self.laws: dict[tuple[str, str], Steps] = {}
         for name, groups in self.cells.items():
             for group, cell in groups.items():
                 mass = math.fsum(cell.mass)
                 if mass > 0 and claim.everywhere:
-                    self.laws[name, group] = distribution(cell)
+                    self.laws[name, group] = steps(cell)
                 elif mass > 0 and claim.ball != "w1":
                     self.rates[name, group] = math.fsum(map(mul, cell.mass, cell.z)) / mass
 
@@ -1424,12 +1431,12 @@ class Counted:
     def at_least(self, bound: float, name: str, high: str, low: str | None = None) -> bool:
         """Whether a bound from above is not below what was counted."""
         value = None if bound >= 1 else self._value(name, high, low)
-        return value is None or bound + self._room(name, high, low) >= value
+        return value is None or bound >= value or bound + self._room(name, high, low) >= value
 
     def at_most(self, bound: float, name: str, high: str, low: str | None = None) -> bool:
         """Whether a bound from below is not above what was counted."""
         value = self._value(name, high, low)
-        return value is None or bound - self._room(name, high, low) <= value
+        return value is None or bound <= value or bound - self._room(name, high, low) <= value
 
     def blind(self) -> str:
         """Why the decisions of a claim of pairs cannot tell groups apart; "" if they can, and for caps."""
@@ -1453,23 +1460,23 @@ class Counted:
         return f"blind: ties decide {len(tied)} of {len(choices)} choices, share {float(allowed):g} allowed" * many
 
 
-def distribution(cell: Cell) -> list[tuple[float, float]]:
-    """(z, mass at or below it) of a cell, rising."""
-    total, passed, steps = math.fsum(cell.mass), 0.0, {}
+def steps(cell: Cell) -> Steps:
+    """The distribution of the z of a cell by mass."""
+    total, passed = math.fsum(cell.mass), 0.0
+    below: dict[float, float] = {}
     for z, mass in sorted(zip(cell.z, cell.mass, strict=True)):
         passed += mass
-        steps[z] = passed / total
-    return list(steps.items())
+        below[z] = passed / total
+    return Steps(list(below), [0.0, *below.values()])
 
 
-def widest(a: list[tuple[float, float]], b: list[tuple[float, float]]) -> float:
+def widest(a: Steps, b: Steps) -> float:
     """Largest F_b(t) - F_a(t) over t, at least 0: the largest lies at a step of b."""
-    points = [z for z, _ in a]
-    shares = [0.0, *(share for _, share in a)]
     found, passed = 0.0, 0
-    for z, share in b:
-        passed = bisect_right(points, z, lo=passed)
-        found = max(found, share - shares[passed])
+    for z, share in zip(b.points, b.shares[1:], strict=True):
+        passed = bisect_right(a.points, z, lo=passed)
+        if share - a.shares[passed] > found:
+            found = share - a.shares[passed]
     return found
 
 

@@ -545,7 +545,7 @@ def record(measured, level, comparisons, refute=True, breakdown=True, form=1):
         })  # fmt: skip
     else:
         worst = max(gap(*key, level) for key in keys) + PAD
-    worst = max([worst, *(value for key in keys if not math.isnan(value := counted(*key) + PAD))])
+    worst = max([worst, *(seen for key in keys if not math.isnan(seen := counted(*key) + PAD))])
     found["ucb"] = dec(min(1.0, worst), 9)
 
     if refute and (method != "dkw" or measured.everywhere):
