@@ -236,7 +236,7 @@ def test_names_need_no_encoding_and_begin_no_line(tmp_path, name):
     words = [ROOT / "faro" / "verify.py", *hand.store(tmp_path, rules, PEOPLE, hand.certify(rules, PEOPLE))]
     done = run(tmp_path, *words, env={"PYTHONIOENCODING": "ascii"}, capture_output=True)
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.count("\n") == 5
+    assert done.stdout.count("\n") == 6
 
 
 def test_a_reason_is_one_line_whatever_a_table_is_called(audit):

@@ -16,6 +16,7 @@ import numpy as np
 import pytest
 import verify_by_hand as hand
 from test_verify import BOTH, check, claim, codes, entry, units
+from test_verify_mutants import SCHEMA, fits
 
 from faro import verify
 
@@ -180,7 +181,8 @@ def test_random_descriptions_end_with_documented_codes(project, capsys):
                 break
             node = node[key]
         node[key] = anything[int(rng.integers(len(anything)))]
-        (project.folder / "audit.csv-metadata.json").write_text(json.dumps(hand.reseal(changed)))
+        changed = hand.reseal(changed)
+        (project.folder / "audit.csv-metadata.json").write_text(json.dumps(changed))
         if changed != project.description:
             found.add(check(args, capsys)[0])
     assert found == {5}
@@ -642,6 +644,19 @@ def test_honest_certificates_over_random_rules_check(seed, tmp_path, capsys):
         assert ("foreign table" in said) == (not is_described)
         found.append(said)
     assert any(line.startswith("CERTIFIED  ") for said in found for line in said.splitlines())
+
+
+def test_the_published_schema_knows_both_formats(project, tmp_path):
+    rules = RULES | {"ledger": "book.jsonl"}
+    under = hand.certify(rules, PEOPLE, ledger=book(tmp_path, rules, PEOPLE))
+    for cert in (project.cert, under):
+        assert fits(cert, SCHEMA)
+        for change in (
+            lambda c: c["data"].pop("shared"), lambda c: c.pop("info"), setter("data", "shared", "x", value=1),
+            setter("data", "description_sha256", value="x"),
+        ):  # fmt: skip
+            assert not fits(reopened(cert, change), SCHEMA)
+    assert not fits(reopened(under, setter("ledger", "seed", value="x")), SCHEMA)
 
 
 def test_what_a_person_sees(tmp_path, capsys):
