@@ -135,6 +135,7 @@ RUN = {
                                   "needed": ["executionSuccessful"]}},
         "results": {"items": RESULT},
         "columnKind": {"enum": ["utf16CodeUnits", "unicodeCodePoints"]},
+        "properties": {"values": {"items": TEXT}},  # a property bag: what the whole rests on
     },
     "needed": ["tool"],
 }  # fmt: skip
@@ -309,7 +310,7 @@ def test_blocks_are_those_of_the_checker():
             spec.pop("thresholds", None)
         elif "thresholds" not in spec:
             spec["thresholds"] = "all"
-        theirs = verify._claim(verify.Keys(spec, "claim"), attributes)
+        theirs = verify._claim(verify.Keys(spec, "claim"), attributes, 1)
         text = "".join(f"{key} = {json.dumps(value)}\n" for key, value in spec.items())
         ours = Outcome("tuning", 5, f'[attributes.dialect]\nlevels = ["A", "B", "C"]\n[[claim]]\n{text}').asked[0]
         assert [(one.block, one.high, one.low) for one in ours.comparisons] == theirs.comparisons

@@ -59,7 +59,7 @@ def reported(mode: str, run: Callable[[argparse.Namespace], int]) -> Callable[[a
 def _refused(options: argparse.Namespace, mode: str, code: int, reason: str) -> None:
     """What CI reads of a refusal. A refused disclosure makes no page: there is no certificate to show to people."""
     said = {name: options.found[name] for name in ("assumed", "statements") if name in options.found}
-    if mode == "certificate":
+    if getattr(options, "disclose", False):
         options.html = None
     _publish(options, mode, code, {"reason": reason} | said)
 
