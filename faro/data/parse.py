@@ -129,7 +129,7 @@ class _Parser:
         weight, units, log_ref = self._weight(), self._units(), self._log_ref()
         label = self._label() if self.labels else None
         shared = {column: self._shared(column) for column in schema.shared_columns if self._there(column)}
-        self.kept = ~self.dense(self.gaps, False).any(1)
+        self.kept = np.logical_not(self.dense(self.gaps, False).any(1))
         if not self.kept.any():
             raise DataError(f"{self.where}: every choice has a missing cell; nothing is left to read")
 

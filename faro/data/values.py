@@ -1,7 +1,8 @@
 """One canonical form of a cell, by the type of its column, whatever container and writer it came from.
 
 text      Unicode NFC, white space cut at the ends; never read as a number: 02139, 2139 and 2139.0 are three texts
-number    the nearest double in its shortest decimal: 12, 12.0, "012.00", 1.2e1 are 12; whole ones are exact
+number    the nearest double in its shortest decimal: 12, 12.0, "012.00", 1.2e1 are 12; a whole
+          number of 64 bits is exact
 boolean   True or False: TRUE, true, T, 1, 1.0 are True
 date      ISO 8601, in UTC where there is an offset; a time of midnight is left out
 cell      as faro read every cell before unit rule 2 (`faro.data.table.text`): text, whole numbers without ".0"
@@ -93,9 +94,7 @@ def _number(value: object) -> str:
         exact = decimal.Decimal(value)  # type: ignore[arg-type]
     except (ValueError, TypeError, OverflowError, decimal.InvalidOperation):
         raise ValueError("a finite number") from None
-    if exact == exact.to_integral_value() and (abs(near) < WIDEST or exact != decimal.Decimal(near)):
-        return str(int(exact))
-    return repr(near)
+    return str(int(exact)) if abs(near) < WIDEST and exact == exact.to_integral_value() else repr(near)
 
 
 def _boolean(value: object) -> str:
@@ -132,8 +131,9 @@ def infer(columns: Sequence[pd.Series], words: Iterable[str] = ()) -> str:
 
 
 def _container(column: pd.Series) -> str:
-    values = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
-    return _INFERRED.get(pd.api.types.infer_dtype(values, skipna=True), "text")
+    if isinstance(column.dtype, pd.CategoricalDtype):
+        column = pd.Series(column.cat.categories)
+    return _INFERRED.get(pd.api.types.infer_dtype(column, skipna=True), "text")
 
 
 def is_of(word: str, kind: str) -> bool:
@@ -235,13 +235,15 @@ def _entry(value: object, kind: str, words: set[str], names: bool) -> tuple[str,
 
 
 def _rounded(value: object, kind: str) -> bool:
-    """Whether a name is a float of 2^53 or more, which stands for several whole numbers, or the text of one; or a text
-    as 1e+05, which another program writes as 100000."""
+    """Whether a name is a number that stands for several whole ones (a float of 2^53 or more, or the text of one; any
+    of 2^64 or more), or a text as 1e+05, which another program writes as 100000."""
     if isinstance(value, float | np.floating):
         return bool(abs(float(value)) >= EXACT)
-    if not isinstance(value, str) or not _FLOAT.fullmatch(value.strip()):
-        return False
-    return abs(float(value)) >= EXACT or (kind != "number" and "e" in value.lower())
+    if not isinstance(value, str):
+        return _type_of(value) == "number" and abs(float(value)) >= WIDEST  # type: ignore[arg-type]
+    if _FLOAT.fullmatch(value.strip()) and (abs(float(value)) >= EXACT or (kind != "number" and "e" in value.lower())):
+        return True
+    return kind == "number" and abs(float(canonical(value, kind))) >= WIDEST
 
 
 def numbers(column: pd.Series, kind: str, missing: Sequence[str] = ()) -> tuple[np.ndarray, np.ndarray]:
