@@ -225,7 +225,9 @@ def _entry(value: object, kind: str, words: set[str], names: bool) -> tuple[str,
             stands = plain_text(value)
             if stands in words:
                 return stands, True, ""
-        form = canonical(value, kind)
+            form = stands if kind == "text" else _FORMS[kind](stands)
+        else:
+            form = canonical(value, kind)
     except (ValueError, UnicodeDecodeError) as error:
         expected = "text" if isinstance(error, UnicodeDecodeError) else str(error)
         return stands or ascii(value), False, expected
@@ -260,7 +262,10 @@ def numbers(column: pd.Series, kind: str, missing: Sequence[str] = ()) -> tuple[
 
 
 def _double(text: str, absent: bool, fault: str) -> float:
-    return np.nan if absent or fault or not is_of(text, "number") else float(_number(text))
+    try:
+        return np.nan if absent or fault or "_" in text else float(_WORDS.get(text.lower(), text))
+    except ValueError:
+        return np.nan
 
 
 def shortest(column: pd.Series) -> pd.Series:
@@ -283,10 +288,11 @@ def quoted(column: pd.Series, kind: str, missing: Sequence[str] = (), name: Call
         return old_quoted(column)
     gap = next(iter(missing), "")
     gap = canonical(gap, kind) if is_of(gap, kind) else gap
-    if kind == "number" and name is str and pd.api.types.is_float_dtype(column.dtype):
+    if kind == "number" and name is str:
         values, absent = numbers(column, kind, missing)
-        found = old_quoted(pd.Series(values), lambda value: _number(value) if math.isfinite(value) else str(value))
-        return pc.if_else(pa.array(absent), pa.scalar(json.dumps(gap), pa.large_string()), found)
+        if (absent | (np.abs(values) < EXACT)).all():  # then doubles are all there is to know, and arrow is quick
+            found = old_quoted(pd.Series(values), lambda value: _number(value) if math.isfinite(value) else "")
+            return pc.if_else(pa.array(absent), pa.scalar(json.dumps(gap), pa.large_string()), found)
     cells = read(column, kind, missing)
     texts = [json.dumps(gap if absent else name(text)) for text, absent, _ in cells.entries]
     return pa.array(texts, pa.large_string()).take(pa.array(cells.codes))
