@@ -245,6 +245,7 @@ def _frontier(
             about = {
                 "data": data.name,
                 "digest": data.digest,
+                "unit_rule": data.unit_rule,
                 "seed": view.seed,
                 "constraint": constraint.name(),
                 "bound": [_finite(bound) for bound in asked],
@@ -366,6 +367,7 @@ def _manifest(data, constraint, cells, constraints, views, model, settings) -> d
         "data": {
             "name": data.name,
             "digest": data.digest,
+            "unit_rule": data.unit_rule,
             "choices": data.n,
             "people": len(set(data.units)),
             **data.info,

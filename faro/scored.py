@@ -50,8 +50,9 @@ def write_scored(
 def in_part(scored: pd.DataFrame, data: Dataset, part: str) -> pd.DataFrame:
     """The rows of a part; `DataError` where the split cannot know whose rows these are, or it has none."""
     if data.unit_origin == "none":
+        lacking = data.schema.label if data.schema.unit == "row" else data.schema.unit
         raise DataError(
-            f"{data.name}: no column {data.schema.unit!r}: without it nobody knows which part a row is of, and which "
+            f"{data.name}: no column {lacking!r}: without it nobody knows which part a row is of, and which "
             "rows were trained on; add the column, or leave out --part"
         )
     kept = scored[scored["part"] == part]

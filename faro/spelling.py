@@ -1,11 +1,27 @@
-"""A person has one name however a file spells it: 7, 007, 7.0 and " 7" are the unit "7". Case is kept."""
+"""A person has one name however a file spells it: 7, 007, 7.0 and " 7" are the unit "7". Case is kept.
+
+The rule by which units are spelled has a number, which models, runs and scored tables carry:
+
+1   a unit is its cell, without white space at its ends and ".0" (faro before the rule had a number)
+2   a unit is its `plain` name; characters that nobody sees (`unseen`) are refused where a table is read
+
+NFKC and the cutting of white space belong to `plain`, so a no-break space is a space in every place. What `plain` lets
+through and no screen shows (zero width, soft hyphen, byte order mark, bidirectional and control marks, fillers) would
+make two people of one, so it is refused and not cut: the checker cuts nothing either.
+"""
 
 from __future__ import annotations
 
 import re
 import unicodedata
 
+RULE = 2
+RULES = (1, 2)
 WHOLE = re.compile(r"[+]?0*([0-9]+)(\.0*)?")
+# in no category of their own: joiners, fillers and variation selectors that are shown as nothing
+BLANK = re.compile(
+    "[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180d\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]"
+)
 
 
 def plain(name: str) -> str:
@@ -13,3 +29,11 @@ def plain(name: str) -> str:
     name = " ".join((name if name.isascii() else unicodedata.normalize("NFKC", name)).split())
     number = WHOLE.fullmatch(name)
     return number[1] if number else name
+
+
+def unseen(name: str) -> str:
+    """The first character of a plain name that nobody sees, as "U+200B (ZERO WIDTH SPACE)"; "" if there is none."""
+    for character in () if name.isascii() and name.isprintable() else name:
+        if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") or BLANK.match(character):
+            return f"U+{ord(character):04X} ({unicodedata.name(character, 'a control character')})"
+    return ""

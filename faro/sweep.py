@@ -298,7 +298,7 @@ class _Run:
     def _fingerprint(self) -> str:
         bounds = [[float(part.bound) for part in c.parts()] for c in self.grid(1.0)]
         versions = {name: metadata.version(name) for name in ("faro-fairness", "jax", "flax", "optax")}
-        data = [self.data.name, self.data.digest, self.data.schema.to_dict()]
+        data = [self.data.name, self.data.digest, self.data.schema.to_dict(), self.data.unit_rule]
         game = [repr(self.constraint), bounds, self.seeds, repr(self.model), dataclasses.asdict(self.settings)]
         return hashlib.sha256(json.dumps([versions, data, game], sort_keys=True, default=str).encode()).hexdigest()
 

@@ -64,13 +64,16 @@ class TrainedModel:
     draw: Draw | None = None
 
     def read(self, data: Any, labels: bool | None = None) -> Dataset:
-        """`data` (a `Dataset`, DataFrame or path) as this model's schema reads it; labels are optional."""
+        """`data` (a `Dataset`, DataFrame or path) as this model's schema reads it, by the types of its columns and the
+        rule of its units; labels are optional."""
+        rule = self.about.get("unit_rule", 1)  # models that carry no number were trained under rule 1
         if isinstance(data, Dataset):
-            return data
+            return data.read_by(self.schema, rule)
         table = data if isinstance(data, pd.DataFrame) else read_table(data)
         if labels is None:
             labels = not self.schema.label or self.schema.label in [str(column).strip() for column in table.columns]
-        return Dataset.from_table(table, self.schema, name=None if table is data else Path(data).name, labels=labels)
+        name = None if table is data else Path(data).name
+        return Dataset.from_table(table, self.schema, name=name, labels=labels, unit_rule=rule)
 
     def rewards(self, data: Any) -> np.ndarray:
         """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative; of the atom that is
@@ -86,6 +89,7 @@ class TrainedModel:
 
     def _atoms(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Rewards of every atom, `[A, n, K]`, and of twins, `[A, n, K, L]`; NaN where the design supports none."""
+        self.coding.check_known(data.parsed.items, data.parsed.context)
         with jax.enable_x64(True):
             choices = data.choices(self.coding, twins=twins, dtype=np.float64)
             params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
@@ -104,7 +108,8 @@ class TrainedModel:
         Columns `unit, choice, alternative`, one per attribute (its level; empty = does not apply) and per shared
         column, `outside` where the schema declares one (whether the choice has the outside option), `label` (share of
         the choice; NaN without labels), `reward`, `decision` (hard, ties shared, in [0, 1]), `weight`, and `part`,
-        where this model's seed puts the unit; for each attribute in `twins` a column `reward:NAME=LEVEL` per level, the
+        where this model's seed puts the unit (empty where the table lacks what places units: `Dataset.unit_origin`);
+        for each attribute in `twins` a column `reward:NAME=LEVEL` per level, the
         reward when it is set to that level. With `expected`, the decisions of a randomised model are means over its
         draw and there is no one `reward` (NaN), so no twins either; for any other model nothing changes.
         """
@@ -123,7 +128,9 @@ class TrainedModel:
         hard = decided[0] if draw is None else np.tensordot(np.asarray(draw.weights), np.stack(decided), 1)
         n, k = parsed.available.shape
         inside = parsed.inside
-        parts = np.array(PARTS, object)[assign(data.placement, self.about.get("seed", 0))]
+        parts = np.full(n, "", object)
+        if data.unit_origin != "none":
+            parts = np.array(PARTS, object)[assign(data.placement, self.about.get("seed", 0))]
 
         def flat(values: Any) -> np.ndarray:
             return np.broadcast_to(np.asarray(values).reshape(n, -1), (n, k))[inside]
@@ -135,7 +142,7 @@ class TrainedModel:
         }
         for name, attribute in data.attributes.items():
             columns[name] = np.array([*attribute.levels, ""], object)[flat(parsed.attributes[name])]
-        columns |= {name: flat(values) for name, values in data.shared.items()}
+        columns |= {name: texts[inside] for name, texts in data.shared.items() if name not in columns}
         if self.schema.outside:
             columns["outside"] = flat(parsed.outside.any(1, keepdims=True).astype(int))
         columns["label"] = flat(parsed.chosen) if parsed.chosen is not None else np.full(inside.sum(), np.nan)

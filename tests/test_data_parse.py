@@ -312,8 +312,10 @@ def test_a_choice_may_have_an_id_of_several_columns():
 
 def test_levels_may_be_written_as_numbers():
     spec = AttributeSpec(name="group", levels=("0.0", "1.0"))
-    assert spec.levels == ("0", "1")
-    schema = ACCEPT.replace(positive="1.0", attributes=(spec,), missing=("-9.0",), on_missing="level")
+    assert spec.levels == ("0.0", "1.0")  # text, unless the column is declared to be of numbers
+    types = {"group": "number", "y": "number"}
+    schema = ACCEPT.replace(positive="1.0", attributes=(spec,), missing=("-9.0",), on_missing="level", types=types)
+    assert schema.attribute("group").levels == ("0", "1") and schema.positive == "1"
     for kind in (int, float, str):
         table = applicants().assign(group=pd.Series([0, 1, 0]).astype(kind), y=pd.Series([1, 0, 1]).astype(kind))
         data = Dataset.from_table(table.assign(x=pd.Series([1, -9, 4]).astype(kind)), schema)

@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DataError, NotIndependentError
-from ..spelling import plain
+from ..spelling import plain, unseen
 from .order import key
 
 if TYPE_CHECKING:
@@ -27,9 +27,12 @@ HEX = re.compile("[0-9a-f]{64}")
 
 
 def check_spellings(units: Iterable[str], where: str) -> None:
-    """`NotIndependentError` if a unit stands under two names: a person counts once."""
+    """`NotIndependentError` if a unit stands under two names: a person counts once. `DataError` for a name with
+    characters that nobody sees."""
     first: dict[str, str] = {}
     for name in units:
+        if mark := unseen(plain(name)):
+            raise DataError(f"{where}: unit {ascii(name)[:60]} holds {mark}, which nobody sees; write the unit without")
         if (other := first.setdefault(plain(name), name)) != name:
             raise NotIndependentError(
                 f"{where}: units {other[:40]!r} and {name[:40]!r} are one name in two spellings; a unit has one"

@@ -58,8 +58,8 @@ class Features:
 @dataclasses.dataclass(frozen=True)
 class Parsed:
     """n choices as arrays: what a `Dataset` codes. `alternatives [n, K]` are names ("" = none); `attributes`:
-    name -> codes `[n, K]`, -1 = does not apply; `chosen` is None without labels; `source [n, K]`: row of the given
-    table, -1 = none."""
+    name -> codes `[n, K]`, -1 = does not apply; `shared`: name -> texts `[n, K]` of columns that units share; `chosen`
+    is None without labels; `source [n, K]`: row of the given table, -1 = none."""
 
     choice_ids: np.ndarray
     alternatives: np.ndarray
@@ -70,6 +70,7 @@ class Parsed:
     units: np.ndarray | None
     log_ref: np.ndarray | None
     attributes: dict[str, np.ndarray]
+    shared: dict[str, np.ndarray]
     items: Features
     context: Features
     source: np.ndarray

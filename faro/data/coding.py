@@ -13,6 +13,8 @@ from faro.errors import DataError
 
 from .arrays import Features
 
+CODED = 2**28  # entries of levels in one array: 1 GiB in single precision
+
 
 @dataclasses.dataclass(frozen=True)
 class Number:
@@ -100,20 +102,25 @@ class Block:
     def transform(self, features: Features, dtype: Any = np.float32) -> np.ndarray:
         """`[..., F]` the coded features; zeros where nothing is live."""
         live = features.live
+        self.check_size(live.size)
         out = np.zeros((*live.shape, len(self.names)), dtype)
         column = 0
         for number in self.numbers:
             values = features.numeric[number.name]
             absent = np.isnan(values)
             coded = (np.where(absent, 0.0, values) - number.mean) / number.scale
-            out[..., column] = np.where(absent | ~live, 0.0, coded)
+            coded = np.where(absent | ~live, 0.0, coded)
+            if (largest := np.abs(coded).max(initial=0.0)) > np.finfo(dtype).max / 2:
+                raise DataError(f"feature {number.name!r}: a value is {largest:.3g} spreads from the mean; rescale it")
+            out[..., column] = coded
             if number.indicator:
                 out[..., column + 1] = absent & live
             column += 1 + number.indicator
         for part in self.levels:
             width = len(part.levels)
             codes = np.where(live, self.codes(part, features), -1)
-            out[..., column : column + width] = np.eye(width + 1, width, dtype=dtype)[codes]
+            held = np.nonzero(codes >= 0)
+            out[(*held, column + codes[held])] = 1
             column += width
         for vector in self.vectors:
             values, width = features.vectors[vector.name], len(vector.mean)
@@ -123,6 +130,28 @@ class Block:
             out[..., column : column + width] = np.where(live[..., None], coded, 0.0)
             column += width
         return out
+
+    def check_size(self, entries: int) -> None:
+        """`DataError` naming the widest feature if levels of so many alternatives would take more than `CODED`."""
+        widths = {part.name: len(part.levels) for part in self.levels}
+        if entries * sum(widths.values()) > CODED:
+            name = max(widths, key=widths.__getitem__)
+            raise DataError(
+                f"feature {name!r} has {widths[name]} levels: a column for each, in {entries} rows, is more than "
+                f"{CODED * 4 / 2**30:g} GiB; join rare levels, or give it as numbers or vectors"
+            )
+
+    def check_known(self, features: Features) -> None:
+        """`DataError` if a categorical feature has no level at all that the fit rows held: another spelling, not new
+        people."""
+        for part in self.levels:
+            category, codes = features.categorical[part.name], self.codes(part, features)
+            if features.live.any() and (codes[features.live] < 0).all():
+                got = ", ".join(sorted({str(category.texts[c]) for c in category.codes[features.live] if c >= 0})[:5])
+                known = ", ".join(part.seen[:10]) + (", ..." if len(part.seen) > 10 else "")
+                raise DataError(
+                    f"column {part.name!r}: no cell has a level that the model knows; got: {got}; known: {known}"
+                )
 
     @staticmethod
     def codes(part: Levels, features: Features) -> np.ndarray:
@@ -164,6 +193,11 @@ class Coding:
     def transform(self, items: Features, context: Features, dtype: Any = np.float32) -> tuple[np.ndarray, np.ndarray]:
         """(items `[n, K, F]`, context `[n, C]`)."""
         return self.items.transform(items, dtype), self.context.transform(context, dtype)
+
+    def check_known(self, items: Features, context: Features) -> None:
+        """`DataError` naming a column whose levels were all never seen by the fit rows."""
+        self.items.check_known(items)
+        self.context.check_known(context)
 
     def unseen(self, items: Features, context: Features) -> dict[str, int]:
         """Feature -> entries with a level that the fit rows never held; they are coded as zeros."""

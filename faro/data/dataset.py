@@ -16,6 +16,7 @@ import pandas as pd
 
 from constraints import Attribute, Choices, check_choices
 from faro.errors import DataError, UsageError
+from faro.spelling import RULE, RULES, plain
 
 from .arrays import Parsed, select
 from .coding import Coding
@@ -25,12 +26,15 @@ from .schema import Schema
 from .split import assign, check_parts, part_codes
 from .table import content_digest, read_table, row_digests, unique_columns
 from .twins import build_twin
+from .values import quoted
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Choices with their schema. `defaults`: the constraint and model to begin with; `info`: source, licence, traps;
-    `population`: the known truth of generated data, or None. Make one with `Dataset.from_table` or `load`."""
+    `population`: the known truth of generated data, or None; `unit_rule`: how units are spelled (`faro.spelling`);
+    `declared`: the schema as it was given, without what the table added. Make one with `Dataset.from_table` or
+    `load`."""
 
     name: str
     frame: pd.DataFrame
@@ -39,6 +43,8 @@ class Dataset:
     defaults: dict[str, Any] = dataclasses.field(default_factory=dict)
     info: dict[str, Any] = dataclasses.field(default_factory=dict)
     population: Any = None
+    unit_rule: int = RULE
+    declared: Schema | None = None
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {self.n} choices among {self.k}, {len(set(self.units))} units)"
@@ -54,19 +60,38 @@ class Dataset:
         defaults: dict[str, Any] | None = None,
         info: dict[str, Any] | None = None,
         population: Any = None,
+        unit_rule: int = RULE,
     ) -> Dataset:
-        """The choices in a data frame or file. `labels = False` reads new data to score: label, weight, unit and
-        attribute columns may then be absent, and every available alternative has the same label."""
+        """The choices in a data frame or file. `labels = False` reads new data to score: label, weight, unit, shared
+        and attribute columns may then be absent, and every available alternative has the same label. `unit_rule = 1`
+        reads cells and units as models did that carry no number."""
+        if unit_rule not in RULES:
+            raise UsageError(f"unit_rule is one of {', '.join(map(str, RULES))}; got {unit_rule!r}")
         if isinstance(table, pd.DataFrame):
-            where, frame = name or "table", table.set_axis([str(c).strip() for c in table.columns], axis=1)
-            frame = unique_columns(frame.reset_index(drop=True), where)
+            where = name or "table"
+            frame = unique_columns(table.reset_index(drop=True), where)
         else:
             where, frame = name or Path(table).name, read_table(table)
         try:
-            parsed = parse(schema, frame, where, labels)
+            resolved, parsed = parse(schema, frame, where, labels, unit_rule)
         except DataError as error:
             raise error if str(error).startswith(where) else DataError(f"{where}: {error}") from error
-        return cls(name or where, frame, schema, parsed, dict(defaults or {}), dict(info or {}), population)
+        about = (dict(defaults or {}), dict(info or {}), population)
+        return cls(name or where, frame, resolved, parsed, *about, unit_rule, schema)
+
+    def read_by(self, schema: Schema, unit_rule: int) -> Dataset:
+        """The same table, its cells by the types and label words of `schema` and its units by this rule; itself, if it
+        was read so."""
+        given = self.declared or self.schema
+        types = {name: kind for name, kind in schema.types.items() if name in self.schema.types}
+        types = types if unit_rule < RULE else {**given.types, **types}
+        words = {"negative": schema.negative} if given.positive and given.label == schema.label else {}
+        asked = given.replace(types=types, **words)
+        same = all(self.schema.types[name] == kind for name, kind in types.items() if name in self.schema.types)
+        if same and unit_rule == self.unit_rule and (not words or words["negative"] == self.schema.negative):
+            return self
+        again = Dataset.from_table(self.frame, asked, name=self.name, labels=self.labelled, unit_rule=unit_rule)
+        return dataclasses.replace(again, defaults=self.defaults, info=self.info, population=self.population)
 
     @property
     def n(self) -> int:
@@ -103,20 +128,45 @@ class Dataset:
         """The declared attributes by name."""
         return {spec.name: spec.attribute for spec in self.schema.attributes}
 
+    @property
+    def unit_origin(self) -> str:
+        """Where units come from: "column"; "content", where every row is a unit; or "none", where the table lacks what
+        names or places them (the unit's column; the label, which is part of a row's content): then parts mean nothing.
+        """
+        if self.parsed.units is not None:
+            return "column"
+        return "content" if self.schema.unit == "row" and self.labelled else "none"
+
+    @property
+    def shared(self) -> dict[str, np.ndarray]:
+        """Column -> `[n, K]` texts ("" = no alternative) by which rows of different units belong together."""
+        return self.parsed.shared
+
+    def _quoted(self, column: pd.Series) -> Any:
+        """A column of the table as JSON strings of its canonical cells."""
+        name = self._used[0][str(column.name)]
+        spell = plain if name == self.schema.unit and self.unit_rule >= RULE else str
+        return quoted(column, self.schema.types[name], self.schema.missing, spell)
+
+    @functools.cached_property
+    def _used(self) -> tuple[dict[str, str], list[str]]:
+        return used_columns(self.schema, self.frame)
+
     @functools.cached_property
     def digest(self) -> str:
-        """sha256 of the content of the schema's columns, whatever file they came in."""
-        return content_digest(self.frame, *used_columns(self.schema, self.frame))
+        """sha256 of the canonical content of the schema's columns, whatever file they came in."""
+        return content_digest(self.frame, *self._used, self._quoted)
 
     @functools.cached_property
     def placement(self) -> np.ndarray:
         """`[n]` what places a choice in a part: its unit, or its content where every row is a unit."""
         if self.parsed.units is not None:
             return self.parsed.units
-        names = {*self.schema.choice, self.schema.alternative, self.schema.weight}
-        apart = names - {*self.schema.item_features, *self.schema.context_features}  # do not make equal rows differ
-        columns, arrays = used_columns(self.schema, self.frame)
-        digests = row_digests(self.frame, [c for c in columns if c not in apart], arrays)
+        schema = self.schema
+        names = {*schema.choice, schema.alternative, schema.weight, *schema.shared}
+        apart = names - {*schema.item_features, *schema.context_features}  # do not make equal rows differ
+        columns, arrays = self._used
+        digests = row_digests(self.frame, [c for c in columns if c not in apart], arrays, self._quoted)
         if self.schema.format != "long":
             return np.array([digests[row].hex() for row in self.parsed.source[:, 0]], object)
         joined = ["".join(sorted(digests[row].hex() for row in rows if row >= 0)) for rows in self.parsed.source]
@@ -133,21 +183,6 @@ class Dataset:
             names.append(f"{content[:32]}#{seen[content]}")
             seen[content] += 1
         return np.array(names, object)
-
-    @property
-    def unit_origin(self) -> str:
-        """Where units come from: "column", "content" (every row is a unit), or "none": the table lacks the column."""
-        return "content" if self.schema.unit == "row" else "none" if self.parsed.units is None else "column"
-
-    @property
-    def unit_rule(self) -> int:
-        """Number of the rule by which spellings of a unit are one name."""
-        return 1
-
-    @property
-    def shared(self) -> dict[str, np.ndarray]:
-        """Column -> `[n, K]` of texts by which rows of several units belong together."""
-        return {}
 
     @functools.cached_property
     def unit_codes(self) -> np.ndarray:
@@ -174,7 +209,10 @@ class Dataset:
     def fit_coding(self, rows: Any = None) -> Coding:
         """The coding learned from these choices (the train part) and from nothing else."""
         part = self._select(rows)
-        return Coding.fit(part.items, part.context)
+        coding = Coding.fit(part.items, part.context)
+        coding.items.check_size(self.parsed.items.live.size)  # all of it is coded at the end
+        coding.context.check_size(self.parsed.context.live.size)
+        return coding
 
     def unseen(self, coding: Coding, rows: Any = None) -> dict[str, int]:
         """Feature -> entries whose level the coding never saw; worth a note to the user."""

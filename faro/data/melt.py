@@ -1,17 +1,26 @@
-"""Wide tables (a row is a pair) and accept tables (a row is an applicant) into long ones, so that there is one path."""
+"""Wide tables (a row is a pair) and accept tables (a row is an applicant) as long ones, so that there is one path.
+
+Nothing is copied: a column of the long table is one or several columns of the given one, dealt in turn.
+"""
 
 from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from faro.errors import DataError
+from faro.errors import DataError, UsageError
+from faro.spelling import RULE
 
-from .schema import AttributeSpec, Schema
-from .table import cells, text, texts
+from .schema import Schema
+from .table import text, vectors
+from .values import Cells, infer, numbers, read
 
 CHOICE, SIDE, LABEL, OUTSIDE = "(choice)", "(alternative)", "(label)", "(outside)"
-_WORDS = {"true": 1.0, "false": 0.0}
+SIDES = ("inside", "outside")  # the alternatives of an accept table
 
 
 def need(frame: pd.DataFrame, column: str, what: str, where: str) -> pd.Series:
@@ -20,114 +29,6 @@ def need(frame: pd.DataFrame, column: str, what: str, where: str) -> pd.Series:
         shown = ", ".join(map(str, frame.columns[:30]))
         raise DataError(f"{where}: no column {column!r} (needed as {what}); columns are: {shown}")
     return frame[column]
-
-
-def numbers(
-    column: pd.Series,
-    where: str,
-    row: np.ndarray,
-    read: np.ndarray,
-    missing: tuple[str, ...] = (),
-    allow: bool = False,
-) -> np.ndarray:
-    """`[R]` a numeric column; NaN where not `read`, and where missing if that is allowed. Anything else that is not
-    finite is a `DataError`."""
-    if pd.api.types.is_numeric_dtype(column.dtype):
-        values = column.to_numpy(np.float64, na_value=np.nan)
-        absent = np.isnan(values) | np.isin(values, [_number(word) for word in missing])
-    else:
-        codes, known = cells(column)
-        values = np.array([_number(value) for value in known], np.float64)[codes]
-        absent = np.array([value == "" or value in missing for value in known], bool)[codes]
-    bad = read & np.where(absent, not allow, ~np.isfinite(values))
-    if bad.any():
-        at = int(np.argmax(bad))
-        got = f"{text(column.iloc[at])!r}" + (" (missing)" if absent[at] else "")
-        raise DataError(f"{where}: column {column.name!r}, row {row[at] + 1}: expected a finite number, got {got}")
-    return np.where(read & ~absent, values, np.nan)
-
-
-def _number(value: str) -> float:
-    if value.lower() in _WORDS:
-        return _WORDS[value.lower()]
-    try:
-        return np.nan if "_" in value else float(value)
-    except ValueError:
-        return np.nan
-
-
-def shares(column: pd.Series, positive: str, where: str, row: np.ndarray, read: np.ndarray) -> np.ndarray:
-    """`[R]` labels in [0, 1]; with `positive`, cells equal to it are 1 and all others 0."""
-    if positive:
-        words = texts(column)
-        if (read & (words == "")).any():
-            at = int(np.argmax(read & (words == "")))
-            raise DataError(f"{where}: column {column.name!r}, row {row[at] + 1}: the label is missing")
-        if not (read & (words == positive)).any():
-            raise DataError(f"{where}: column {column.name!r}: no row has the label {positive!r}; check `positive`")
-        return (words == positive).astype(np.float64)
-    values = numbers(column, where, row, read)
-    bad = read & ((values < 0) | (values > 1))
-    if bad.any():
-        at = int(np.argmax(bad))
-        got = text(column.iloc[at])
-        raise DataError(f"{where}: column {column.name!r}, row {row[at] + 1}: expected a label in [0, 1], got {got!r}")
-    return values
-
-
-def choice_ids(schema: Schema, frame: pd.DataFrame, where: str) -> np.ndarray:
-    """`[R]` the id of every row's choice: its `choice` columns, joined by a slash."""
-    columns = [texts(need(frame, column, "choice", where)) for column in schema.choice]
-    for column, values in zip(schema.choice, columns, strict=True):
-        if (values == "").any():
-            at = int(np.argmax(values == ""))
-            raise DataError(f"{where}: column {column!r}, row {at + 1}: the choice's id is missing")
-    joined = columns[0] if len(columns) == 1 else ["/".join(parts) for parts in zip(*columns, strict=True)]
-    return np.asarray(joined, object)
-
-
-def melt(schema: Schema, frame: pd.DataFrame, where: str, labels: bool) -> tuple[Schema, pd.DataFrame, np.ndarray]:
-    """(long schema, long table, `[R]` row of the given table): a long table is returned as it is."""
-    row = np.arange(len(frame))
-    if schema.format == "long":
-        return schema, frame, row
-    parts = _sides(schema, frame, where) if schema.format == "wide" else _applicants(schema, frame, where)
-    label = np.ones(len(frame))
-    if labels and schema.label:
-        label = shares(need(frame, schema.label, "label", where), schema.positive, where, row, row >= 0)
-    ids = choice_ids(schema, frame, where) if schema.choice else (row + 1).astype(str)
-    for part, share in zip(parts, (label, 1 - label), strict=True):
-        part[CHOICE], part[LABEL] = np.asarray(ids, object), share
-    if schema.choice and len(set(ids)) < len(ids):
-        at = int(np.argmax(pd.Series(ids).duplicated()))
-        raise DataError(f"{where}: column {schema.choice[-1]!r}, row {at + 1}: choice {ids[at]!r} has two rows")
-    order = np.arange(2 * len(frame)).reshape(2, -1).T.ravel()  # row 0 first side, row 0 second side, row 1 ...
-    long = pd.concat(parts, ignore_index=True).iloc[order].reset_index(drop=True)
-    plain = {"format": "long", "choice": (CHOICE,), "alternative": SIDE, "label": LABEL, "positive": ""}
-    if schema.format == "accept":
-        plain["outside"] = OUTSIDE
-    return schema.replace(**plain), long, np.repeat(row, 2)
-
-
-def _shared(schema: Schema, attributes: tuple[AttributeSpec, ...]) -> list[str]:
-    """Columns that both alternatives of a row share."""
-    columns = [schema.weight, "" if schema.unit == "row" else schema.unit, *schema.context_features]
-    return list(dict.fromkeys(filter(None, [*columns, *(spec.column for spec in attributes if spec.chooser)])))
-
-
-def _own(schema: Schema) -> list[str]:
-    """Columns that belong to one alternative."""
-    columns = [*schema.item_features, *(spec.column for spec in schema.attributes if not spec.chooser), schema.log_ref]
-    return list(dict.fromkeys(filter(None, columns)))
-
-
-def _sides(schema: Schema, frame: pd.DataFrame, where: str) -> list[pd.DataFrame]:
-    shared = {name: frame[name] for name in _shared(schema, schema.attributes) if name in frame.columns}
-    parts = []
-    for side in schema.sides:
-        own = {name: frame[column] for name, column in side_columns(schema, frame, side, where).items()}
-        parts.append(pd.DataFrame({**shared, **own, SIDE: side}))
-    return parts
 
 
 def side_columns(schema: Schema, frame: pd.DataFrame, side: str, where: str) -> dict[str, str]:
@@ -144,24 +45,245 @@ def side_columns(schema: Schema, frame: pd.DataFrame, side: str, where: str) -> 
     return columns
 
 
-def _applicants(schema: Schema, frame: pd.DataFrame, where: str) -> list[pd.DataFrame]:
-    shared = [name for name in _shared(schema, schema.attributes) if name in frame.columns]
-    own = [name for name in _own(schema) if name in frame.columns]
-    inside = frame[list(dict.fromkeys(shared + own))].copy()
-    outside = frame[shared].copy()
-    inside[SIDE], outside[SIDE] = "inside", "outside"
-    inside[OUTSIDE], outside[OUTSIDE] = "0", "1"
-    return [inside, outside]
+def _shared(schema: Schema) -> list[str]:
+    """Columns that both alternatives of a row share."""
+    columns = [schema.weight, "" if schema.unit == "row" else schema.unit, *schema.shared, *schema.context_features]
+    columns += [*schema.choice, *(spec.column for spec in schema.attributes if spec.chooser)]
+    return list(dict.fromkeys(filter(None, columns)))
 
 
-def used_columns(schema: Schema, frame: pd.DataFrame) -> tuple[list[str], list[str]]:
-    """(columns, vector columns) of the given table that the schema reads and that are there."""
+def _own(schema: Schema) -> list[str]:
+    """Columns that belong to one alternative."""
+    columns = [*schema.item_features, *(spec.column for spec in schema.attributes if not spec.chooser), schema.log_ref]
+    return list(dict.fromkeys(filter(None, columns)))
+
+
+def used_columns(schema: Schema, frame: pd.DataFrame) -> tuple[dict[str, str], list[str]]:
+    """(column -> the schema's name of it, vector columns) of the given table that the schema reads and that are
+    there."""
     sides = schema.sides if schema.format == "wide" else ()
     own = [side_columns(schema, frame, side, "table") for side in sides] or [{name: name for name in _own(schema)}]
-    vectors = [columns[name] for columns in own for name in schema.vectors if name in columns]
-    unit = "" if schema.unit == "row" else schema.unit
-    plain = [*schema.choice, schema.alternative, schema.label, schema.weight, schema.available, schema.outside, unit]
-    plain += [column for columns in own for column in columns.values()] + _shared(schema, schema.attributes)
-    vectors += list(schema.context_vectors)
-    used = [column for column in dict.fromkeys(plain) if column in frame.columns and column not in vectors]
-    return used, [column for column in vectors if column in frame.columns]
+    vector_columns = [columns[name] for columns in own for name in schema.vectors if name in columns]
+    plain = [*schema.choice, schema.alternative, schema.label, schema.weight, schema.available, schema.outside]
+    named = {column: name for columns in own for name, column in columns.items()}
+    named |= {column: column for column in (*plain, *_shared(schema))}
+    vector_columns += list(schema.context_vectors)
+    used = {column: name for column, name in named.items() if column in frame.columns and column not in vector_columns}
+    return used, [column for column in vector_columns if column in frame.columns]
+
+
+def resolve(schema: Schema, frame: pd.DataFrame, where: str, rule: int) -> Schema:
+    """The schema with the type of every column that the table has; under rule 1, "cell" where none is declared."""
+    used, _ = used_columns(schema, frame)
+    of_name: dict[str, list[pd.Series]] = {}
+    for column, name in used.items():
+        of_name.setdefault(name, []).append(frame[column])
+    types = dict(schema.types)
+    for name, columns in of_name.items():
+        if name in types:
+            continue
+        if rule < RULE:
+            types[name] = "cell"
+        elif name in schema.numbers:
+            types[name] = schema.kind(name)
+        else:
+            types[name] = infer(columns, filter(None, schema.words_of(name)))
+    try:
+        return schema.replace(types=types)
+    except UsageError as error:
+        raise DataError(f"{where}: {error}") from None
+
+
+@dataclasses.dataclass(frozen=True)
+class Long:
+    """A table as a long one. `columns`: name -> the columns that are dealt out, None for one that a side lacks; a
+    column alone stands for all sides. `types`: name -> type; `called`: what the given table calls a made column."""
+
+    schema: Schema
+    where: str
+    row: np.ndarray  # [R] row of the given table
+    width: int  # rows of the long table per row of the given one
+    columns: Mapping[str, Sequence[pd.Series | None]]
+    types: Mapping[str, str]
+    called: Mapping[str, str]
+    rule: int
+
+    def __len__(self) -> int:
+        return len(self.row)
+
+    def has(self, name: str) -> bool:
+        return name in self.columns
+
+    def _parts(self, name: str, what: str) -> Sequence[pd.Series | None]:
+        if name not in self.columns:
+            shown = ", ".join(list(self.columns)[:30])
+            raise DataError(f"{self.where}: no column {name!r} (needed as {what}); columns are: {shown}")
+        return self.columns[name]
+
+    def _deal(self, parts: Sequence[np.ndarray]) -> np.ndarray:
+        if len(parts) == self.width:
+            return parts[0] if self.width == 1 else np.stack(parts, 1).reshape(len(self), *parts[0].shape[1:])
+        return np.repeat(parts[0], self.width, 0)
+
+    def cells(self, name: str, what: str, names: bool = False) -> Cells:
+        """A column as cells of its type; of `names`, floats that stand for several are faults."""
+        count = len(self) // self.width
+        nothing = Cells.of([("", True, "")], np.zeros(count, int))
+        kind, missing = self.types.get(name, "text"), self.schema.missing
+        parts = [nothing if own is None else read(own, kind, missing, names) for own in self._parts(name, what)]
+        if len(parts) > 1:
+            return Cells.dealt(parts)
+        return dataclasses.replace(parts[0], codes=np.repeat(parts[0].codes, self.width))
+
+    def numbers(self, name: str, what: str) -> tuple[np.ndarray, np.ndarray]:
+        """(`[R]` values, NaN where a cell is no finite number; `[R]` whether it is missing)."""
+        count = len(self) // self.width
+        nothing = np.full(count, np.nan), np.ones(count, bool)
+        kind, missing = self.types.get(name, "number"), self.schema.missing
+        parts = [nothing if own is None else numbers(own, kind, missing) for own in self._parts(name, what)]
+        return self._deal([values for values, _ in parts]), self._deal([absent for _, absent in parts])
+
+    def vectors(self, name: str, what: str) -> np.ndarray:
+        """`[R, D]` a column of vectors in single precision, as digests know them; NaN where there is none."""
+        words = self.schema.missing
+        parts = [None if own is None else vectors(_without(own, words)) for own in self._parts(name, what)]
+        width = max(part.shape[1] for part in parts if part is not None)
+        for own, part in zip(self._parts(name, what), parts, strict=True):
+            if part is not None and part.shape[1] not in (0, width):
+                raise DataError(f"column {own.name!r}: expected vectors of length {width}, got {part.shape[1]}")  # type: ignore[union-attr]
+        count = len(self) // self.width
+        empty = np.full((count, width), np.nan)
+        found = self._deal([empty if part is None or part.shape[1] < width else part for part in parts])
+        with np.errstate(over="ignore"):
+            return found if self.rule < RULE else found.astype(np.float32).astype(np.float64)
+
+    def check(self, name: str, cells: Cells, rows: np.ndarray) -> None:
+        """`DataError` for the first of these rows whose cell is not of the column's type."""
+        for fault in dict.fromkeys(filter(None, cells.faults)):
+            self.refuse(name, rows & (cells.faults == fault)[cells.codes], f"expected {fault}, got {{}}")
+
+    def refuse(self, name: str, bad: np.ndarray, message: str) -> None:
+        """`DataError` naming the first bad row `[R]`; {} in the message becomes its cell."""
+        if bad.any():
+            at = int(np.argmax(bad))
+            message = message.replace("{}", self.shown(name, at)) if message.endswith("{}") else message
+            called = self.called.get(name, name)
+            raise DataError(f"{self.where}: column {called!r}, row {self.row[at] + 1}: {message}")
+
+    def shown(self, name: str, at: int) -> str:
+        """The cell of a long row, for a message."""
+        parts = self.columns[name]
+        column = parts[at % self.width if len(parts) > 1 else 0]
+        value = None if column is None else column.iloc[at // self.width]
+        return ascii(value.strip() if isinstance(value, str) else text(value))[:60]
+
+
+def _without(column: pd.Series, words: Sequence[str]) -> pd.Series:
+    """A column of vectors, None where the cell is one of these words."""
+    if not words or not (column.dtype == object or pd.api.types.is_string_dtype(column.dtype)):
+        return column
+    cells = [None if isinstance(cell, str) and cell.strip() in words else cell for cell in column]
+    return pd.Series(cells, column.index, object, column.name)
+
+
+def choice_ids(schema: Schema, cells: Sequence[Cells], rule: int) -> tuple[np.ndarray, np.ndarray]:
+    """(`[R]` the id of every row's choice, its `choice` columns joined by a slash; `[R]` whether a part is missing).
+
+    A slash or backslash in any part but the last is escaped by a backslash, so that no two keys have one id.
+    """
+    columns = []
+    for number, own in enumerate(cells):
+        texts = own.texts
+        if rule >= RULE and number < len(cells) - 1:
+            texts = np.array([t.replace("\\", "\\\\").replace("/", "\\/") for t in texts], object)
+        columns.append(texts[own.codes])
+    joined = columns[0] if len(columns) == 1 else ["/".join(parts) for parts in zip(*columns, strict=True)]
+    gone = np.logical_or.reduce([own.missing for own in cells])
+    ids = np.asarray(joined, object)
+    if gone.any():  # nobody knows which rows belong together: neighbours do
+        run = np.cumsum(np.diff(gone.astype(int), prepend=0) == 1)
+        ids = np.where(gone, np.array([f"(missing) {number}" for number in run], object), ids)
+    return ids, gone
+
+
+def melt(schema: Schema, frame: pd.DataFrame, where: str, labels: bool, rule: int) -> tuple[Long, Schema]:
+    """(the long table, the schema with all types and label words)."""
+    schema = resolve(schema, frame, where, rule)
+    row, types = np.arange(len(frame)), dict(schema.types)
+    if schema.format == "long":
+        columns = {name: (frame[name],) for name in map(str, frame.columns)}
+        return Long(schema, where, row, 1, columns, types, {}, rule), schema
+    given = Long(schema, where, row, 1, {name: (frame[name],) for name in map(str, frame.columns)}, types, {}, rule)
+    shared = {name: (frame[name],) for name in _shared(schema) if name in frame.columns}
+    long: dict[str, Sequence[pd.Series | None]] = dict(shared)
+    if schema.format == "wide":
+        sides = schema.sides
+        both = [side_columns(schema, frame, side, where) for side in sides]
+        for name in _own(schema):
+            if name in both[0] or name in both[1]:
+                long[name] = tuple(frame[own[name]] if name in own else None for own in both)
+    else:
+        sides = SIDES
+        long |= {name: (frame[name], None) for name in _own(schema) if name in frame.columns and name not in shared}
+        long[OUTSIDE] = tuple(pd.Series(value, frame.index) for value in (0, 1))
+    label = np.ones(len(frame))
+    if labels and schema.label:
+        label, schema = shares(given, schema, schema.label, np.ones(len(frame), bool))
+    if schema.choice:
+        cells = [given.cells(column, "choice", True) for column in schema.choice]
+        for column, own in zip(schema.choice, cells, strict=True):
+            given.check(column, own, ~own.missing)
+        ids, gone = choice_ids(schema, cells, rule)
+        twice = pd.Series(ids).duplicated().to_numpy() & ~gone
+        if twice.any():
+            at = int(np.argmax(twice))
+            raise DataError(f"{where}: column {schema.choice[-1]!r}, row {at + 1}: choice {ids[at]!r} has two rows")
+        ids[gone] = None
+    else:
+        ids = (row + 1).astype(str).astype(object)
+    long[CHOICE] = (pd.Series(ids, dtype=object),)
+    long[LABEL] = (pd.Series(label), pd.Series(1 - label))
+    long[SIDE] = tuple(pd.Series(side, frame.index) for side in sides)
+    made: dict[str, Any] = {
+        "format": "long",
+        "choice": (CHOICE,),
+        "alternative": SIDE,
+        "label": LABEL,
+        "positive": "",
+        "negative": "",
+    }
+    made |= {"types": {}, "shared": schema.shared_columns}
+    if schema.format == "accept":
+        made["outside"] = OUTSIDE
+    types |= {CHOICE: "cell" if rule < RULE else "text", SIDE: "text", LABEL: "number", OUTSIDE: "number"}
+    called = {CHOICE: schema.choice[-1] if schema.choice else CHOICE, LABEL: schema.label or LABEL}
+    return Long(schema.replace(**made), where, np.repeat(row, 2), 2, long, types, called, rule), schema
+
+
+def shares(table: Long, schema: Schema, name: str, read_rows: np.ndarray) -> tuple[np.ndarray, Schema]:
+    """(`[R]` labels in [0, 1], NaN where missing or not read; the schema with both label words).
+
+    With `positive`, cells equal to it are 1; the others must all be `negative`, or one word if that is not declared.
+    """
+
+    if not schema.positive:
+        values, absent = table.numbers(name, "label")
+        table.refuse(name, read_rows & ~absent & ~np.isfinite(values), "expected a finite number, got {}")
+        table.refuse(name, read_rows & ~absent & ((values < 0) | (values > 1)), "expected a label in [0, 1], got {}")
+        return np.where(read_rows & ~absent, values, np.nan), schema
+    cells = table.cells(name, "label")
+    live = read_rows & ~cells.missing
+    table.check(name, cells, live)
+    found = np.bincount(cells.codes[live], minlength=len(cells.texts))
+    words = [str(cells.texts[code]) for code in np.argsort(-found, kind="stable") if found[code]]
+    if live.any() and not schema.negative and schema.positive not in words:
+        raise DataError(f"{table.where}: column {name!r}: no row has the label {schema.positive!r}; check `positive`")
+    if not schema.negative and len(words) > (schema.positive in words):
+        schema = schema.replace(negative=next(word for word in words if word != schema.positive))
+    for word in words:
+        if word not in (schema.positive, schema.negative):
+            two = f"the words {schema.positive!r} and {schema.negative!r}"
+            message = f"labels are {two}, got {word!r}; list it under `missing`, or give shares in [0, 1]"
+            table.refuse(name, live & (cells.values == word), message)
+    value = (cells.texts == schema.positive).astype(np.float64)[cells.codes]
+    return np.where(live, value, np.nan), schema

@@ -2,38 +2,64 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from faro.errors import DataError
+from faro.spelling import RULE, plain, unseen
 
 from .arrays import MISSING, Category, Features, Parsed
-from .melt import choice_ids, melt, need, numbers, shares
+from .melt import Long, choice_ids, melt, need, shares
 from .schema import AttributeSpec, Schema
-from .table import cells, texts, vectors
+from .values import Cells
 
 
-def parse(schema: Schema, frame: pd.DataFrame, where: str, labels: bool = True) -> Parsed:
-    """The choices in a table. `labels = False`: label, weight, unit and attribute columns may be absent."""
+def parse(
+    schema: Schema, frame: pd.DataFrame, where: str, labels: bool = True, rule: int = RULE
+) -> tuple[Schema, Parsed]:
+    """(the schema with all types and label words, the choices in a table). `labels = False`: label, weight, unit,
+    shared and attribute columns may be absent. `rule`: how units are spelled (`faro.spelling`)."""
     if labels and schema.label:
         need(frame, schema.label, "label", where)
-    schema, frame, row = melt(schema, frame, where, labels)
-    return _Parser(schema, frame, where, row, labels).run()
+    table, schema = melt(schema, frame, where, labels, rule)
+    parser = _Parser(table, labels)
+    parsed = parser.run()
+    if schema.format == "long":
+        schema = parser.schema
+    return schema, parsed
+
+
+def _unit(text: str) -> tuple[str, str]:
+    """(the unit that a text names, why it is refused or "")."""
+    name = plain(text)
+    mark = unseen(name)
+    return name, mark and f"a unit in characters that show, without {mark}"
 
 
 class _Parser:
-    """One pass over a long table; `self.grid [n, K]` indexes its rows, -1 where a choice has fewer alternatives."""
+    """One pass over a long table; `self.grid [n, K]` indexes its rows, -1 where a choice has fewer alternatives.
 
-    def __init__(self, schema: Schema, frame: pd.DataFrame, where: str, row: np.ndarray, labels: bool):
-        self.schema, self.frame, self.where, self.row, self.labels = schema, frame, where, row, labels
-        self.allow = schema.on_missing != "error"  # missing cells
-        self.gaps = np.zeros(len(frame), bool)  # rows with a missing cell, for on_missing = "drop"
+    First every column is read, cell by cell, and rows with a missing cell are marked as gaps if their choice is to be
+    dropped; then `self.kept` choices are held to what a choice promises.
+    """
+
+    def __init__(self, table: Long, labels: bool):
+        self.table, self.schema, self.where, self.row, self.labels = table, table.schema, table.where, table.row, labels
+        self.drop = self.schema.on_missing == "drop"
+        self.gaps = np.zeros(len(table), bool)
+        self.kept: np.ndarray = np.zeros(0, bool)
+        self.rows = np.ones(len(table), bool)
         self._group()
 
     def _group(self) -> None:
-        self.choice, self.ids = pd.factorize(choice_ids(self.schema, self.frame, self.where))
+        schema, cells = self.schema, []
+        for column in schema.choice:
+            cells.append(self._names(column, "choice", "the choice's id"))
+        ids, _ = choice_ids(schema, cells, self.table.rule)
+        self.choice, self.ids = pd.factorize(ids)
         order = np.argsort(self.choice, kind="stable")
         counts = np.bincount(self.choice)
         slot = np.empty(len(order), int)
@@ -42,16 +68,30 @@ class _Parser:
         self.grid[self.choice, slot] = np.arange(len(order))
         self.first = self.grid[:, 0]
 
+    def _names(self, column: str, what: str, called: str, read: np.ndarray | None = None) -> Cells:
+        """A column of names, all there."""
+        cells, read = self.table.cells(column, what, True), self.rows if read is None else read
+        self._lacking(read & cells.missing, column, called)
+        self.table.check(column, cells, read & ~cells.missing)
+        return cells
+
     def _refuse(self, bad: np.ndarray, column: str, message: str) -> None:
         """`DataError` naming the first bad row `[R]` of the table."""
-        if bad.any():
-            at = int(np.argmax(bad))
-            raise DataError(f"{self.where}: column {column!r}, row {self.row[at] + 1}: {message}")
+        self.table.refuse(column, bad, message)
+
+    def _lacking(self, gone: np.ndarray, column: str, what: str, cure: str = "on_missing = 'drop'") -> None:
+        """Rows `[R]` without a value that every row needs: a gap where choices are dropped, else a `DataError`."""
+        if self.drop:
+            self.gaps |= gone
+            return
+        self._refuse(gone, column, f"{what} is missing; declare {cure}")
 
     def _refuse_choice(self, bad: Any, column: str, message: str) -> None:
-        """`DataError` naming the first bad choice `[n]`."""
+        """`DataError` naming the first bad choice `[n]` among those that are kept."""
+        bad = bad & self.kept
         if bad.any():
-            raise DataError(f"{self.where}: choice {self.ids[int(np.argmax(bad))]}: {message} (column {column!r})")
+            called = self.table.called.get(column, column)
+            raise DataError(f"{self.where}: choice {self.ids[int(np.argmax(bad))]}: {message} (column {called!r})")
 
     def dense(self, values: np.ndarray, fill: Any, name: str = "") -> np.ndarray:
         """`[R, ...]` -> `[n, K, ...]`."""
@@ -59,81 +99,97 @@ class _Parser:
         out[self.grid < 0] = fill
         return out
 
+    def _numbers(self, column: str, what: str, read: np.ndarray) -> np.ndarray:
+        """`[R]` finite numbers where `read`, NaN elsewhere and where missing."""
+        values, absent = self.table.numbers(column, what)
+        if self.schema.on_missing == "error" and (read & absent).any():
+            shown = self.table.shown(column, int(np.argmax(read & absent)))
+            self._refuse(read & absent, column, f"expected a finite number, got {shown} (missing)")
+        self.gaps |= read & absent & self.drop
+        self._refuse(read & ~absent & ~np.isfinite(values), column, "expected a finite number, got {}")
+        return np.where(read & ~absent, values, np.nan)
+
     def _flag(self, column: str, what: str, default: bool) -> np.ndarray:
         if not column:
-            return np.full(len(self.frame), default)
-        values = numbers(
-            need(self.frame, column, what, self.where), self.where, self.row, np.ones(len(self.frame), bool)
-        )
-        self._refuse((values != 0) & (values != 1), column, "expected 1 or 0")
+            return np.full(len(self.table), default)
+        values, absent = self.table.numbers(column, what)
+        self._lacking(absent, column, what)
+        self._refuse(~absent & (values != 0) & (values != 1), column, "expected 1 or 0, got {}")
         return values == 1
 
     def run(self) -> Parsed:
-        schema, rows = self.schema, np.ones(len(self.frame), bool)
+        schema = self.schema
         self.available = self._flag(schema.available, "available", True)
         self.outside = self._flag(schema.outside, "outside", False)
         self.inside = self.available & ~self.outside
         items = self._features(schema.numeric, schema.categorical, schema.vectors, self.inside)
-        context = self._features(schema.context_numeric, schema.context_categorical, schema.context_vectors, rows)
-        attributes = {spec.name: self._attribute(spec) for spec in schema.attributes}
-        available = self.dense(self.available, False)
-        keep = np.arange(len(self.ids))
-        if schema.on_missing == "drop":
-            keep = keep[~self.dense(self.gaps, False).any(1)]
-            if not len(keep):
-                raise DataError(f"{self.where}: every choice has a missing cell; nothing is left to read")
+        context = self._features(schema.context_numeric, schema.context_categorical, schema.context_vectors, self.rows)
+        levels = {spec.name: self._level(spec) for spec in schema.attributes}
+        names, twice = self._alternative()
+        weight, units, log_ref = self._weight(), self._units(), self._log_ref()
+        label = self._label() if self.labels else None
+        shared = {column: self._shared(column) for column in schema.shared_columns if self._there(column)}
+        self.kept = np.logical_not(self.dense(self.gaps, False).any(1))
+        if not self.kept.any():
+            raise DataError(f"{self.where}: every choice has a missing cell; nothing is left to read")
+
+        self._twice(names, twice)
+        keep, available = np.flatnonzero(self.kept), np.asarray(self.dense(self.available, False))
         self._refuse_choice(~available.any(1), schema.available, "no alternative is available; drop the choice")
-        grid_items = self._spread(items, self.dense(self.inside, False), self.dense)
-        grid_context = self._spread(context, np.ones(len(self.ids), bool), self._of_choice)
         arrays: dict[str, Any] = {
             "choice_ids": self.ids.astype(object),
-            "alternatives": self._alternatives(),
+            "alternatives": names,
             "available": available,
             "outside": self.dense(self.outside, False) & available,
-            "chosen": self._chosen(available),
-            "weight": self._weight(),
-            "units": self._units(),
-            "log_ref": self._log_ref(),
+            "chosen": None if label is None else self._chosen(label, available),
+            "weight": self._of_choice(weight, name=schema.weight),
+            "units": None if units is None else self._of_choice(units, name=schema.unit),
+            "log_ref": None if log_ref is None else self.dense(log_ref, 0.0),
             "source": self.dense(self.row, -1),
         }
-        arrays = {name: value if value is None else value[keep] for name, value in arrays.items()}
+        grid_items = self._spread(items, self.dense(self.inside, False), self.dense)
+        grid_context = self._spread(context, np.ones(len(self.ids), bool), self._of_choice)
+        attributes = {spec.name: self._attribute(spec, levels[spec.name]) for spec in schema.attributes}
+        kept: dict[str, Any] = {name: None if value is None else value[keep] for name, value in arrays.items()}
         return Parsed(
-            **arrays,
+            **kept,
             attributes={name: codes[keep] for name, codes in attributes.items()},
+            shared={name: self.dense(values, "")[keep] for name, values in shared.items()},
             items=grid_items.take(keep),
             context=grid_context.take(keep),
             dropped=len(self.ids) - len(keep),
         )
+
+    def _there(self, column: str) -> bool:
+        """Whether an optional column is read: without labels it may be absent."""
+        return bool(column) and (self.labels or self.table.has(column))
 
     def _features(self, numeric, categorical, vector_columns, read: np.ndarray) -> Features:
         """Features as columns `[R]` of the long table."""
         level = self.schema.on_missing == "level"
         floats, categories, arrays = {}, {}, {}
         for name in numeric:
-            column = need(self.frame, name, "a numeric feature", self.where)
-            floats[name] = numbers(column, self.where, self.row, read, self.schema.missing, self.allow)
-            self.gaps |= read & np.isnan(floats[name])
+            floats[name] = self._numbers(name, "a numeric feature", read)
         for name in categorical:
-            codes, known = cells(need(self.frame, name, "a categorical feature", self.where))
-            absent = np.isin(known, ["", *self.schema.missing])[codes] & read
-            if not self.allow:
-                self._refuse(absent, name, "the cell is missing; declare on_missing = 'level' or 'drop'")
-            self.gaps |= absent
+            cells = self.table.cells(name, "a categorical feature")
+            codes, known, absent = cells.codes, cells.texts, cells.missing & read
+            self.table.check(name, cells, read & ~absent)
             if level and absent.any():
+                at = np.append(np.flatnonzero(known == MISSING), len(known))[0]
                 known = np.append(known, MISSING)
-                codes = np.where(absent, len(known) - 1, codes)
+                codes = np.where(absent, at, codes)
+            elif not level:
+                self._lacking(absent, name, "the cell", "on_missing = 'level' or 'drop'")
             used = np.unique(codes[read & (level | ~absent)])
             position = np.full(len(known) + 1, -1)
             position[used] = np.arange(len(used))
             categories[name] = Category(position[np.where(read, codes, -1)], known[used])
         for name in vector_columns:
-            arrays[name] = vectors(need(self.frame, name, "a vector feature", self.where))
+            arrays[name] = self.table.vectors(name, "a vector feature")
             bad = read & ~np.isfinite(arrays[name]).all(1)
-            empty = np.isnan(arrays[name]).all(1)
-            self._refuse(
-                bad & ~(empty & (self.schema.on_missing == "drop")), name, "expected a vector of finite numbers"
-            )
-            self.gaps |= bad
+            empty = bad & np.isnan(arrays[name]).all(1)
+            self._refuse(bad & ~(empty & self.drop), name, "expected a vector of finite numbers")
+            self.gaps |= empty
         incomplete = frozenset(n for n, values in floats.items() if level and (read & np.isnan(values)).any())
         return Features(read, floats, categories, arrays, incomplete)
 
@@ -158,78 +214,96 @@ class _Parser:
             self._refuse_choice(varies, name, "a value of the choice or chooser varies within it")
         return values[self.first]
 
-    def _attribute(self, spec: AttributeSpec) -> np.ndarray:
-        """Codes `[n, K]`; -1 for the outside option, absent alternatives and excluded levels."""
-        absent = np.full(self.grid.shape, -1, np.int32)
-        if spec.column not in self.frame.columns and not self.labels:
-            return absent
-        codes, known = cells(need(self.frame, spec.column, f"attribute {spec.name!r}", self.where))
-        level = np.array([spec.levels.index(value) if value in spec.levels else -1 for value in known])[codes]
-        read = np.ones(len(codes), bool) if spec.chooser else self.inside
+    def _level(self, spec: AttributeSpec) -> np.ndarray:
+        """Codes `[R]` of the levels; -1 for the outside option and excluded levels."""
+        if not self._there(spec.column):
+            return np.full(len(self.table), -1)
+        cells = self.table.cells(spec.column, f"attribute {spec.name!r}")
+        code = {level: code for code, level in enumerate(spec.levels)}
+        level = np.array([code.get(text, -1) for text in cells.texts])[cells.codes]
+        read = self.rows if spec.chooser else self.inside
         if spec.others == "error":
-            gone = read & np.isin(known, ["", *self.schema.missing])[codes] & (level < 0)
-            if self.schema.on_missing == "drop":
-                self.gaps |= gone
-                read = read & ~gone
-            self._refuse(gone & read, spec.column, f"attribute {spec.name!r} is missing; declare others = 'exclude'")
+            gone = read & cells.missing & (level < 0)
+            self._lacking(gone, spec.column, f"attribute {spec.name!r}", "others = 'exclude', or on_missing = 'drop'")
+            read = read & ~gone
             bad = read & (level < 0)
-            got = known[codes[int(np.argmax(bad))]]
-            self._refuse(
-                bad, spec.column, f"attribute {spec.name!r} has no level {got!r}; declared: {', '.join(spec.levels)}"
-            )
+            got = cells.texts[cells.codes[int(np.argmax(bad))]]
+            levels = ", ".join(spec.levels)
+            self._refuse(bad, spec.column, f"attribute {spec.name!r} has no level {got!r}; declared: {levels}")
+        return level if spec.chooser else np.where(read, level, -1)
+
+    def _attribute(self, spec: AttributeSpec, level: np.ndarray) -> np.ndarray:
+        """Codes `[n, K]`; -1 also for absent alternatives."""
         if spec.chooser:
             level = self._of_choice(level, name=spec.column)[self.choice]
-        level = np.where(read & ~self.outside, level, -1)
-        return self.dense(level.astype(np.int32), -1)
+        return self.dense(np.where(self.outside, -1, level).astype(np.int32), -1)
 
-    def _alternatives(self) -> np.ndarray:
-        if not self.schema.alternative:
-            slots = np.array([str(k + 1) for k in range(self.grid.shape[1])], object)
-            return np.where(self.grid < 0, "", slots).astype(object)
+    def _alternative(self) -> tuple[np.ndarray, np.ndarray]:
+        """(names `[n, K]`, whether a row's name `[R]` stands in its choice already)."""
         column = self.schema.alternative
-        codes, known = cells(need(self.frame, column, "alternative", self.where))
-        twice = pd.Series(self.choice * len(known) + codes).duplicated().to_numpy()
-        at = int(np.argmax(twice))
-        self._refuse(twice, column, f"alternative {known[codes[at]]!r} is twice in choice {self.ids[self.choice[at]]}")
-        return self.dense(known[codes], "")
+        if not column:
+            slots = np.array([str(k + 1) for k in range(self.grid.shape[1])], object)
+            return np.where(self.grid < 0, "", slots).astype(object), np.zeros(len(self.table), bool)
+        cells = self._names(column, "alternative", "the alternative's name", self.inside)
+        twice = pd.Series(self.choice * len(cells.texts) + cells.codes).duplicated().to_numpy() & ~cells.missing
+        return self.dense(np.where(cells.missing, "", cells.values), ""), twice
 
-    def _chosen(self, available: np.ndarray) -> np.ndarray | None:
-        if not self.labels:
-            return None
-        schema = self.schema
-        column = need(self.frame, schema.label, "label", self.where)
-        label = shares(column, schema.positive, self.where, self.row, self.available)
-        if not schema.positive:  # an unavailable alternative may leave its label empty
-            label = np.where(self.available, label, numbers(column, self.where, self.row, ~self.available, (), True))
-        label = self.dense(np.nan_to_num(label), 0.0)
-        self._refuse_choice((label * ~available).any(1), schema.label, "an unavailable alternative carries the label")
+    def _twice(self, names: np.ndarray, twice: np.ndarray) -> None:
+        twice = twice & self.kept[self.choice]
+        if twice.any():
+            at = int(np.argmax(twice))
+            choice = self.choice[at]
+            name = names[choice][self.grid[choice] == at][0]
+            self._refuse(twice, self.schema.alternative, f"alternative {name!r} is twice in choice {self.ids[choice]}")
+
+    def _label(self) -> np.ndarray:
+        """`[R]` labels; an unavailable alternative may leave its own empty."""
+        name = self.schema.label
+        label, self.schema = shares(self.table, self.schema, name, self.rows)
+        self._lacking(self.available & np.isnan(label), name, "the label")
+        return np.nan_to_num(label)
+
+    def _chosen(self, label: np.ndarray, available: np.ndarray) -> np.ndarray:
+        label, name = self.dense(label, 0.0), self.schema.label
+        self._refuse_choice((label * ~available).any(1), name, "an unavailable alternative carries the label")
         total = label.sum(1)
-        self._refuse_choice(total == 0, schema.label, "no alternative is labelled as chosen")
-        self._refuse_choice((label == 1).sum(1) > 1, schema.label, "two alternatives are labelled as chosen")
+        self._refuse_choice(total == 0, name, "no alternative is labelled as chosen")
+        self._refuse_choice((label == 1).sum(1) > 1, name, "two alternatives are labelled as chosen")
         off = np.abs(total - 1) > 1e-4
-        self._refuse_choice(off, schema.label, f"labels must sum to 1, got {total[int(np.argmax(off))]:.6g}")
+        wrong = total[int(np.argmax(off & self.kept))]
+        self._refuse_choice(off, name, f"labels must sum to 1, got {wrong:.6g}")
         return label
 
     def _weight(self) -> np.ndarray:
         name = self.schema.weight
-        if not name or (name not in self.frame.columns and not self.labels):
-            return np.ones(len(self.ids))
-        values = numbers(
-            need(self.frame, name, "weight", self.where), self.where, self.row, np.ones(len(self.frame), bool)
-        )
-        self._refuse(values < 0, name, "expected a weight that is not negative")
-        return self._of_choice(values, name=name)
+        if not self._there(name):
+            return np.ones(len(self.table))
+        values, absent = self.table.numbers(name, "weight")
+        self._lacking(absent, name, "the weight")
+        self._refuse(~absent & ~np.isfinite(values), name, "expected a finite number, got {}")
+        self._refuse(values < 0, name, "expected a weight that is not negative, got {}")
+        return values
 
     def _units(self) -> np.ndarray | None:
         name = self.schema.unit
-        if name == "row" or (name not in self.frame.columns and not self.labels):
+        if name == "row" or not self._there(name):
             return None
-        values = texts(need(self.frame, name, "unit", self.where))
-        self._refuse(values == "", name, "the unit is missing")
-        return self._of_choice(values, name=name)
+        cells = self._names(name, "unit", "the unit")
+        if self.table.rule < RULE:
+            return cells.values
+        named, faults = zip(*map(_unit, cells.texts), strict=True)
+        cells = dataclasses.replace(cells, texts=np.array(named, object), faults=np.array(faults, object))
+        self.table.check(name, cells, ~cells.missing)
+        return cells.values
+
+    def _shared(self, column: str) -> np.ndarray:
+        return self._names(column, "a column that units share", f"the cell of {column!r}").values
 
     def _log_ref(self) -> np.ndarray | None:
-        if not self.schema.log_ref:
+        name = self.schema.log_ref
+        if not name:
             return None
-        column = need(self.frame, self.schema.log_ref, "log_ref", self.where)
-        return self.dense(np.nan_to_num(numbers(column, self.where, self.row, self.inside)), 0.0)
+        values, absent = self.table.numbers(name, "log_ref")
+        self._lacking(self.inside & absent, name, "log_ref")
+        self._refuse(self.inside & ~absent & ~np.isfinite(values), name, "expected a finite number, got {}")
+        return np.where(self.inside & np.isfinite(values), values, 0.0)

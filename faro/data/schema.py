@@ -13,10 +13,12 @@ from typing import Any
 from constraints import Attribute
 from faro.errors import UsageError
 
-from .table import text
+from .values import TYPES, canonical, plain_text
 
 FORMATS = ("long", "wide", "accept")
 ON_MISSING = ("error", "level", "drop")
+# columns of a scored table that are not attributes, and what its readers know besides
+RESERVED = ("unit", "choice", "alternative", "label", "reward", "decision", "weight", "part", "outside", "content")
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -31,9 +33,12 @@ class AttributeSpec:
     others: str = "error"
 
     def __post_init__(self):
-        object.__setattr__(self, "column", self.column or self.name)
-        object.__setattr__(self, "levels", tuple(map(text, self.levels)))
-        if len(set(self.levels)) < 2 or len(set(self.levels)) < len(self.levels):
+        object.__setattr__(self, "name", _text(self.name, "attribute"))
+        object.__setattr__(self, "column", _text(self.column, f"attribute {self.name!r}") or self.name)
+        given = self.levels
+        object.__setattr__(self, "levels", tuple(_text(level, f"attribute {self.name!r}") for level in given))
+        _apart(self.name, given, self.levels)
+        if len(self.levels) < 2:
             raise UsageError(f"attribute {self.name!r}: expected two or more different levels, got {list(self.levels)}")
         if self.others not in ("error", "exclude"):
             raise UsageError(f"attribute {self.name!r}: others is 'error' or 'exclude', got {self.others!r}")
@@ -53,8 +58,9 @@ class Only:
     levels: tuple[str, ...]
 
     def __post_init__(self):
-        object.__setattr__(self, "equals", text(self.equals))
-        object.__setattr__(self, "levels", tuple(map(text, self.levels)))
+        for field in ("column", "equals"):
+            object.__setattr__(self, field, _text(getattr(self, field), "only"))
+        object.__setattr__(self, "levels", tuple(_text(level, "only") for level in self.levels))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -74,12 +80,18 @@ class Schema:
     format "long": a row is an alternative, rows with equal `choice` are one choice, `label` is 1/0 or a share.
     "wide": a row is a pair; the feature f of each side is in the columns `{side}_{f}` or `{f}_{side}`; `label` is the
     share that preferred the first side (default 1). "accept": a row is an applicant, `label` says whether it was
-    accepted, and the other alternative is the outside option. `positive` is the cell that means 1, if labels are words.
+    accepted, and the other alternative is the outside option. `positive` is the cell that means 1, if labels are words,
+    and `negative` the one that means 0 (default: the one other word of the table).
 
     `unit` is the column of the person, annotator or prompt that makes rows dependent, or "row". numeric, categorical,
-    vectors describe an alternative; context_* the chooser or prompt. Cells that are empty or listed in `missing` are
-    missing, and `on_missing` says what then: an error, a level of its own (numbers: the mean and an indicator), or the
-    whole choice is dropped and counted.
+    vectors describe an alternative; context_* the chooser or prompt. `shared` names further columns by which rows of
+    different units belong together (prompt, item). Cells that are empty or listed in `missing` are missing, in every
+    column, and `on_missing` says what then: an error, a level of its own (features; numbers: the mean and an
+    indicator), or the whole choice is dropped and counted.
+
+    `types`: column -> "text", "number", "boolean" or "date" (`faro.data.values` says how each is written). A column
+    that is not declared is a number where its role needs one, otherwise what a typed container says and text in a CSV
+    file; the schema of a `Dataset`, which models store, has the type of every column.
     """
 
     unit: str
@@ -88,6 +100,7 @@ class Schema:
     alternative: str = ""
     label: str = ""
     positive: str = ""
+    negative: str = ""
     weight: str = ""
     available: str = ""
     outside: str = ""
@@ -101,12 +114,18 @@ class Schema:
     context_vectors: tuple[str, ...] = ()
     attributes: tuple[AttributeSpec, ...] = ()
     twins: tuple[TwinSpec, ...] = ()
+    shared: tuple[str, ...] = ()
     missing: tuple[str, ...] = ()
     on_missing: str = "error"
+    types: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self):
-        object.__setattr__(self, "missing", tuple(map(text, self.missing)))
-        object.__setattr__(self, "positive", text(self.positive))
+        for field in (*_COLUMN, "positive", "negative"):
+            object.__setattr__(self, field, _text(getattr(self, field), f"schema.{field}"))
+        for field in (*_COLUMNS, "missing"):
+            values = tuple(_text(value, f"schema.{field}") for value in getattr(self, field))
+            object.__setattr__(self, field, values)
+        object.__setattr__(self, "types", {_text(name, "types"): kind for name, kind in self.types.items()})
         _choose("format", self.format, FORMATS)
         _choose("on_missing", self.on_missing, ON_MISSING)
         if not self.unit:
@@ -128,11 +147,74 @@ class Schema:
                 raise UsageError(f"schema: feature {column!r} is declared twice")
         if self.label in features:
             raise UsageError(f"schema: {self.label!r} is the label and cannot be a feature too")
-        names = [spec.name for spec in self.attributes]
-        if len(set(names)) < len(names):
-            raise UsageError("schema: two attributes have the same name")
+        self._check_types()
+        self._spell()
         for twin in self.twins:
             self._check_twin(twin)
+        self._check_names()
+
+    def _check_types(self) -> None:
+        known = (*self.numbers, *self.words)
+        for column, kind in self.types.items():
+            _choose(f"the type of {column!r}", kind, TYPES)
+            if column not in known:
+                raise UsageError(f"schema: types names {column!r}, which the schema reads as no cell of text or number")
+            if kind in ("text", "date") and column in self.numbers:
+                raise UsageError(f"schema: column {column!r} is read as numbers and cannot be of type {kind!r}")
+
+    def _spell(self) -> None:
+        """Levels and words in the canonical form of their columns."""
+        specs, twins = [], []
+        for spec in self.attributes:
+            kind = self.kind(spec.column)
+            levels = tuple(_typed(level, kind, f"attribute {spec.name!r}") for level in spec.levels)
+            _apart(spec.name, spec.levels, levels)
+            specs.append(dataclasses.replace(spec, levels=levels))
+        kinds = {spec.name: self.kind(spec.column) for spec in specs}
+        for twin in self.twins:
+            where, kind, only = f"twins of {twin.attribute!r}", kinds.get(twin.attribute, "text"), []
+            for each in twin.only:
+                levels = tuple(_typed(level, kind, where) for level in each.levels)
+                equals = _typed(each.equals, self.kind(each.column), where)
+                only.append(dataclasses.replace(each, levels=levels, equals=equals))
+            twins.append(dataclasses.replace(twin, attribute=_text(twin.attribute, "twins"), only=tuple(only)))
+        object.__setattr__(self, "attributes", tuple(specs))
+        object.__setattr__(self, "twins", tuple(twins))
+        if not self.positive:
+            if self.negative:
+                raise UsageError("schema: `negative` goes with `positive`, the word that means 1")
+            return
+        for field in ("positive", "negative"):
+            if word := getattr(self, field):
+                object.__setattr__(self, field, _typed(word, self.kind(self.label), f"schema.{field}"))
+        if self.positive == self.negative:
+            raise UsageError(f"schema: `positive` and `negative` are both {self.positive!r}")
+
+    def _check_names(self) -> None:
+        """No two columns of the scored table have one name."""
+        taken = dict.fromkeys(RESERVED, "a column of every scored table")
+        for twin in self.twins:
+            for level in self.attribute(twin.attribute).levels:
+                name = f"reward:{twin.attribute}={level}"
+                if name in taken:
+                    raise UsageError(f"schema: twins of {twin.attribute!r} make a second column {name!r}; rename one")
+                taken[name] = f"a reward of the twins of {twin.attribute!r}"
+        for spec in self.attributes:
+            if taken.get(spec.name) == "an attribute":
+                raise UsageError(f"schema: two attributes have the same name {spec.name!r}")
+            if not spec.name or spec.name in taken or spec.name.startswith("reward:"):
+                why = taken.get(spec.name, "no name that a scored table can give to an attribute")
+                raise UsageError(
+                    f"attribute {spec.name!r} is {why}: give it another name and say column = {spec.column!r}"
+                )
+            taken[spec.name] = "an attribute"
+        columns = {spec.name: spec.column for spec in self.attributes}
+        for column in self.shared_columns:
+            if columns.get(column) == column:
+                continue  # the scored table shows it already
+            if column in taken or column.startswith("reward:"):
+                why = taken.get(column, "reserved")
+                raise UsageError(f"schema: rows are shared by {column!r}, which is {why}; rename the column")
 
     def _check_twin(self, twin: TwinSpec) -> None:
         spec = self.attribute(twin.attribute)
@@ -159,6 +241,37 @@ class Schema:
     def context_features(self) -> tuple[str, ...]:
         """Columns that describe the chooser or prompt."""
         return self.context_numeric + self.context_categorical + self.context_vectors
+
+    @property
+    def shared_columns(self) -> tuple[str, ...]:
+        """Columns by which rows of different units belong together: `shared`, and the parts of a key of several
+        columns that are not the unit."""
+        keys = self.choice if len(self.choice) > 1 else ()
+        return tuple(column for column in dict.fromkeys((*self.shared, *keys)) if column != self.unit)
+
+    @property
+    def numbers(self) -> tuple[str, ...]:
+        """Columns that are read as numbers."""
+        label = "" if self.positive else self.label
+        named = (*self.numeric, *self.context_numeric, self.available, self.outside, self.weight, self.log_ref, label)
+        return tuple(dict.fromkeys(filter(None, named)))
+
+    @property
+    def words(self) -> tuple[str, ...]:
+        """Columns whose cells are names, levels or words; a column of numbers may be among them."""
+        named = [*self.categorical, *self.context_categorical, *(spec.column for spec in self.attributes)]
+        named += [*self.choice, self.alternative, *self.shared, "" if self.unit == "row" else self.unit]
+        return tuple(dict.fromkeys(filter(None, [*named, self.label if self.positive else ""])))
+
+    def kind(self, column: str) -> str:
+        """The type of a column: declared, or that of its role."""
+        return self.types.get(column, "number" if column in self.numbers else "text")
+
+    def words_of(self, column: str) -> tuple[str, ...]:
+        """The levels and words that the schema declares of a column."""
+        found = [level for spec in self.attributes if spec.column == column for level in spec.levels]
+        found += [only.equals for twin in self.twins for only in twin.only if only.column == column]
+        return (*found, *((self.positive, self.negative) if column == self.label else ()))
 
     def attribute(self, name: str) -> AttributeSpec:
         """The declared attribute of this name; `UsageError` naming those that are."""
@@ -214,7 +327,34 @@ class Schema:
             raise UsageError(f"{path}: {error}") from error
 
 
+_COLUMN: tuple[str, ...] = ("unit", "alternative", "label", "weight", "available", "outside", "log_ref")
+_COLUMNS: tuple[str, ...] = ("choice", "sides", "numeric", "categorical", "vectors", "shared")
+_COLUMNS += ("context_numeric", "context_categorical", "context_vectors")
 _RECORDS = {"attributes": AttributeSpec, "twins": TwinSpec, "only": Only}
+
+
+def _text(value: str, where: str) -> str:
+    try:
+        return plain_text(value)
+    except ValueError as error:
+        raise UsageError(f"{where}: expected {error}") from None
+
+
+def _typed(word: str, kind: str, where: str) -> str:
+    try:
+        return canonical(word, kind)
+    except ValueError as error:
+        raise UsageError(f"{where}: its column is of type {kind!r}: expected {error}, got {word!r}") from None
+
+
+def _apart(name: str, given: tuple[str, ...], levels: tuple[str, ...]) -> None:
+    """`UsageError` if two levels meet in one form."""
+    first: dict[str, str] = {}
+    for own, level in zip(given, levels, strict=True):
+        if level in first:
+            two = f"{first[level]!r} and {own!r} are one, {level!r}"
+            raise UsageError(f"attribute {name!r}: expected two or more different levels, but {two}")
+        first[level] = own
 
 
 def _choose(field: str, value: str, known: tuple[str, ...]) -> None:
@@ -230,7 +370,8 @@ def _build(cls: type, values: Any, where: str) -> Any:
     if unknown := [key for key in values if key not in fields]:
         raise UsageError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(fields)}")
     for name, field in fields.items():
-        if field.default is dataclasses.MISSING and name not in values:
+        needed = field.default is field.default_factory is dataclasses.MISSING
+        if needed and name not in values:
             raise UsageError(f"{where}: key {name!r} is needed")
     return cls(**{key: _value(key, value, str(fields[key].type), f"{where}.{key}") for key, value in values.items()})
 
@@ -238,6 +379,10 @@ def _build(cls: type, values: Any, where: str) -> Any:
 def _value(key: str, value: Any, kind: str, where: str) -> Any:
     if (kind == "bool" and isinstance(value, bool)) or (kind == "str" and isinstance(value, str)):
         return value
+    if kind.startswith("Mapping"):
+        if isinstance(value, Mapping) and all(isinstance(part, str) for part in value.values()):
+            return dict(value)
+        kind = "table of strings"
     if kind.startswith("tuple"):
         if key in _RECORDS and isinstance(value, (list, tuple)):
             return tuple(_build(_RECORDS[key], part, where) for part in value)

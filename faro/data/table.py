@@ -9,8 +9,9 @@ import io
 import json
 import os
 import re
+import unicodedata
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, TextIO
@@ -22,6 +23,7 @@ import pyarrow.compute as pc
 
 from faro.errors import DataError, UsageError
 
+Quote = Callable[[pd.Series], pa.Array]  # a column as JSON strings of its cells
 KINDS = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz")
 BLOCK = 2**16  # rows whose texts are joined at once
 _WHOLE = re.compile(r"-?\d+\.0+")
@@ -50,7 +52,6 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
         raise
     except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
         raise DataError(f"{path}: cannot be read, cut short or corrupt: {one_line(error)}") from error
-    frame.columns = [str(column).strip() for column in frame.columns]
     return unique_columns(frame, str(path))
 
 
@@ -123,7 +124,10 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike) -> None:
 
 
 def unique_columns(frame: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The frame itself; `DataError` if it has no rows or two columns of one name."""
+    """The frame with names in NFC, without white space at the ends; `DataError` if it has no rows or two columns of
+    one name."""
+    names = [unicodedata.normalize("NFC", str(column)).strip() for column in frame.columns]
+    frame = frame.set_axis(names, axis=1)
     repeated = frame.columns[frame.columns.duplicated()]
     if len(repeated):
         raise DataError(f"{where}: two columns are named {repeated[0]!r}; rename one")
@@ -171,8 +175,8 @@ def texts(column: pd.Series) -> np.ndarray:
     return values[codes]
 
 
-def quoted(column: pd.Series) -> pa.Array:
-    """`[R]` the cells of a column as JSON strings of their text."""
+def quoted(column: pd.Series, form: Callable[[float], str] = text) -> pa.Array:
+    """`[R]` the cells of a column as JSON strings of their text; `form` writes the floats that arrow does not."""
     if column.dtype not in (np.float32, np.float64):
         codes, values = cells(column)
         return pa.array([json.dumps(value) for value in values], pa.large_string()).take(pa.array(codes))
@@ -183,15 +187,15 @@ def quoted(column: pd.Series) -> pa.Array:
     found = pa.array(numbers).cast(pa.large_string())
     odd = ~(zero | ((size >= 1e-4) & (size < 1e10)))  # these arrow writes in other words, or not at all
     if odd.any():
-        found = pc.replace_with_mask(found, odd, pa.array(map(text, numbers[odd]), pa.large_string()))
+        found = pc.replace_with_mask(found, odd, pa.array(map(form, numbers[odd].tolist()), pa.large_string()))
     quote, nothing = (pa.scalar(mark, pa.large_string()) for mark in ('"', ""))
     return pc.binary_join_element_wise(quote, found, quote, nothing)
 
 
-def all_quoted(frame: pd.DataFrame, names: Iterable[str]) -> Iterator[pa.Array]:
-    """`quoted` of these columns, in this order, several at a time."""
+def all_quoted(frame: pd.DataFrame, names: Iterable[str], quote: Quote) -> Iterator[pa.Array]:
+    """`quote` of these columns, in this order, several at a time."""
     with ThreadPoolExecutor(os.cpu_count()) as pool:
-        yield from pool.map(lambda name: quoted(frame[name]), names)
+        yield from pool.map(lambda name: quote(frame[name]), names)
 
 
 def vectors(column: pd.Series) -> np.ndarray:
@@ -221,12 +225,14 @@ def _vector(value: object, name: object, number: int) -> np.ndarray | None:
         ) from error
 
 
-def content_digest(frame: pd.DataFrame, columns: Iterable[str], vector_columns: Iterable[str] = ()) -> str:
+def content_digest(
+    frame: pd.DataFrame, columns: Iterable[str], vector_columns: Iterable[str] = (), quote: Quote = quoted
+) -> str:
     """sha256 of the cells of these columns, whatever file they came in; the order of rows matters, of columns not."""
     digest = hashlib.sha256(b"faro table 1\n")
     vector_columns = set(vector_columns)
     names = sorted(set(columns) | vector_columns)
-    plain = all_quoted(frame, [name for name in names if name not in vector_columns])
+    plain = all_quoted(frame, [name for name in names if name not in vector_columns], quote)
     for name in names:
         digest.update(json.dumps([name, len(frame)]).encode())
         if name in vector_columns:
@@ -236,10 +242,12 @@ def content_digest(frame: pd.DataFrame, columns: Iterable[str], vector_columns: 
     return digest.hexdigest()
 
 
-def row_digests(frame: pd.DataFrame, columns: Iterable[str], vector_columns: Iterable[str] = ()) -> list[bytes]:
+def row_digests(
+    frame: pd.DataFrame, columns: Iterable[str], vector_columns: Iterable[str] = (), quote: Quote = quoted
+) -> list[bytes]:
     """A 16-byte hash of the content of every row: equal rows, equal hash."""
     vector_columns = set(vector_columns)
-    plain = list(all_quoted(frame, sorted(set(columns) - vector_columns)))
+    plain = list(all_quoted(frame, sorted(set(columns) - vector_columns), quote))
     extra = [vectors(frame[name]).astype("<f4") for name in sorted(vector_columns)]
     return [
         hashlib.blake2b(f"[{row}]".encode() + b"".join(e[i].tobytes() for e in extra), digest_size=16).digest()
