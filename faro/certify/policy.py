@@ -29,6 +29,7 @@ OF_TABLES = ("undescribed-table", "weights-ignored", "same-items")  # format 1 h
 ASSUMPTIONS = ("iid-units", "group-labels-correct", "label-noise-bounded", "twins-as-declared",
                *OF_TABLES, "train-overlap-unchecked", "no-ledger")  # fmt: skip
 SCHEMAS = ("faro-policy/1", "faro-policy/2")
+OWN_COLUMNS = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 LARGEST_FILE = 4 << 20
 
@@ -330,7 +331,9 @@ def _claim(table: _Table, attributes: dict[str, Attribute], old: bool) -> Claim:
         values |= _compared(table, constraint, attributes)
         values["method"] = table.text("method", among=METHODS)
         if not old:
-            values["per"] = table.text("per", None)
+            values["per"] = per = table.text("per", None)
+            if per in OWN_COLUMNS or str(per).startswith("reward:"):
+                raise UsageError(f"{table.where}: per: {per!r} is no shared column: it has a meaning of its own")
             values["cap"] = table.number("cap", *positive, None)
         if constraint == "threshold_parity":
             values["thresholds"] = _thresholds(table)
