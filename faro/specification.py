@@ -257,7 +257,7 @@ def from_name(name: str, attributes: Mapping[str, Attribute], bounds: Sequence[A
         try:
             made.append(make_constraint(attributes, **part | ({"of": of} if of else {}), bound=bound))
         except UsageError as error:
-            raise UsageError(f"{name}: cannot be made again from its name ({error}); give the constraint") from None
+            raise UsageError(f"{name}: cannot be made again from its name ({error})") from None
     return made[0] if len(made) == 1 else ct.Stack(members=tuple(made))
 
 
