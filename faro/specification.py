@@ -13,6 +13,7 @@ modules that the program has imported itself.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import math
 import sys
@@ -83,7 +84,7 @@ def _notion(constraint: Constraint, fields: dict[str, Any]) -> tuple[str, dict[s
         if not point.value.startswith("constraints:"):
             continue
         notion = find_notion(name)
-        takes = [own for own in inspect.signature(notion).parameters if own in (*PLACED, *fields)]
+        takes = [own for own in _arguments(notion) if own in (*PLACED, *fields)]
         given = {own: getattr(who, own) if own in PLACED else fields[own] for own in takes}
         given = {own: value for own, value in given.items() if not (own in PLACED and value is None)}
         try:
@@ -97,6 +98,11 @@ def _notion(constraint: Constraint, fields: dict[str, Any]) -> tuple[str, dict[s
         raise _Opaque("no notion makes a constraint of its class")
     _, _, name, options = min(found, key=lambda each: each[:2])
     return name, options
+
+
+@functools.cache
+def _arguments(maker: Any) -> tuple[str, ...]:
+    return tuple(inspect.signature(maker).parameters)
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -155,10 +161,10 @@ def _made(record: Any, kind: type | None = None) -> Constraint:
     maker = find_notion(name) if ":" not in name else kind or _class(name)
     try:
         options = {own: _value(value) for own, value in record["options"].items()}
-        takes = inspect.signature(maker).parameters
+        takes = _arguments(maker)
         made = maker(**{own: value for own, value in options.items() if own in takes})
         fields = {field.name for field in dataclasses.fields(made)} if isinstance(made, Constraint) else set()
-        if unknown := sorted(options.keys() - takes - fields):
+        if unknown := sorted(options.keys() - {*takes} - fields):
             raise ValueError(f"unknown option {unknown[0]!r}")
         made = dataclasses.replace(made, **{own: value for own, value in options.items() if own in fields})
         made.labels()  # a damaged attribute or grouping has none

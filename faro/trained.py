@@ -179,7 +179,7 @@ class TrainedModel:
 
     def attributes(self, data: Dataset) -> dict[str, ct.Attribute]:
         """The attributes that the scored table of `data` has columns of."""
-        return data.attributes
+        return data.attributes | self.crossed
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write PATH.safetensors, PATH.json and, after training, PATH.units.txt; returns the path of the JSON file."""
