@@ -17,6 +17,7 @@ import faro
 from constraints.testing import example_choices
 from faro import models
 from faro.errors import DataError, UsageError
+from faro.judge import Frontier
 from faro.specification import to_record
 from faro.trained import TrainedModel, load_model
 
@@ -325,3 +326,15 @@ def test_models_of_format_1_are_read_by_their_constraints_name(tmp_path):
             assert after.constraint == expected
             again = load_model(after.save(tmp_path / "again"))  # in format 2
             assert again.constraint == expected and again.specification == after.specification
+
+
+def test_a_run_of_models_of_your_own_is_opened_with_their_class(tmp_path):
+    before = trained(models.FlaxModel(Tiny()))
+    before.save(tmp_path / "models" / "own")
+    (tmp_path / "frontier.csv").write_text("model\nmodels/own.json\n")
+    (tmp_path / "manifest.json").write_text("{}")
+    np.savez(tmp_path / "traces.npz", step=np.arange(1))
+    with pytest.raises(UsageError, match="not built in"):
+        Frontier.load(tmp_path)
+    (again,) = Frontier.load(tmp_path, models.FlaxModel(Tiny())).models
+    np.testing.assert_array_equal(again.rewards(DEMO), before.rewards(DEMO))

@@ -125,7 +125,7 @@ def _notion(run: Run) -> list[str]:
 
 def _named(run: Run) -> dict[str, Any] | None:
     """What the names of a run of format 1 say, if that is one attribute for all parts."""
-    parts = read_title(run.manifest["constraint"]["name"])
+    parts = [own for part in run.parts for own in read_title(part)]
     notions = [part.pop("constraint") for part in parts]
     same = all(part == parts[0] for part in parts)
     return {"constraint": "+".join(notions), **parts[0]} if parts[0] and same else None
@@ -142,8 +142,8 @@ def _twins(run: Run) -> set[str]:
     stored = run.manifest["constraint"]
     if "twins" in stored:
         return set(stored["twins"])
-    parts = read_title(stored["name"])
-    return {part["attribute"] for part in parts if part["constraint"].startswith("counterfactual_")}
+    parts = [own for part in run.parts for own in read_title(part)]
+    return {own["attribute"] for own in parts if own["constraint"].startswith("counterfactual_") and "attribute" in own}
 
 
 def _source(run: Run) -> str:
