@@ -53,9 +53,17 @@ class Attribute:
 
 
 def cross(first: Attribute, second: Attribute) -> Attribute:
-    """The attribute whose levels are all pairs of levels: intersectional groups, as "F & black"."""
-    levels = tuple(f"{a} & {b}" for a in first.levels for b in second.levels)
-    return Attribute(f"{first.name}&{second.name}", levels, first.chooser and second.chooser, (first, second))
+    """The attribute whose levels are all pairs of levels: intersectional groups, as "F & black".
+
+    An "&" in a name or a level is doubled, so that no two pairs of levels are called the same.
+    """
+
+    def part(of: Attribute, name: str) -> str:
+        return name if of.parts else name.replace("&", "&&")
+
+    levels = tuple(f"{part(first, a)} & {part(second, b)}" for a in first.levels for b in second.levels)
+    name = f"{part(first, first.name)}&{part(second, second.name)}"
+    return Attribute(name, levels, first.chooser and second.chooser, (first, second))
 
 
 @record

@@ -10,7 +10,6 @@ affine proxy of the constraint holds. Neither is a gap of hard decisions nor an 
 from __future__ import annotations
 
 import hashlib
-import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from constraints import Choices, Constraint, Stack
+from constraints import Choices, Constraint
 
 from . import exact, models
 from .data import NAMES, Dataset, load
@@ -28,6 +27,7 @@ from .exact.newton import least_bound
 from .files import replacing, write_json
 from .judge import PARTS, Frontier, View
 from .notions import known, make_constraint
+from .specification import from_name, from_record
 from .trained import TrainedModel
 
 Progress = Callable[[int, int], None]  # (done, total)
@@ -50,7 +50,7 @@ def write_envelopes(
     layer is meant, on the frozen outputs of the layer before; a summary of each.
 
     `source` names data that faro does not know by name, `asked` the constraint as `make_constraint` is told, where the
-    run's name of it is not enough. The sandwich is made thinner than `width` nats, with at most `most` points; with
+    run does not store it. The sandwich is made thinner than `width` nats, with at most `most` points; with
     `features` the tables are written too. `UsageError` for a model that is neither linear nor an `MLP` or a constraint
     without affine rows; `DataError` for other data than the run's.
     """
@@ -60,7 +60,7 @@ def write_envelopes(
     run = Frontier.load(folder)
     seeds = _seeds(run, folder, member)
     data = read_data(run, folder, source)
-    constraint = make_constraint(data.attributes, **asked) if asked else named_constraint(run, data)
+    constraint = make_constraint(data.attributes, **asked) if asked else stored_constraint(run, data)
     labels = (constraint.labels(), exact.linear(constraint).labels())
     if tuple(run.manifest["constraint"]["labels"]) not in labels:
         raise UsageError(f"{constraint.name()}: not the constraint of {folder}, {run.manifest['constraint']['name']}")
@@ -109,19 +109,13 @@ def read_data(run: Frontier, folder: Path, source: Any = None) -> Dataset:
     return data
 
 
-def named_constraint(run: Frontier, data: Dataset) -> Constraint:
-    """The constraint that the manifest names, as "parity(sex, within=age) + ..."; `UsageError` if it is not enough."""
-    name = run.manifest["constraint"]["name"]
-    made = []
-    for part in name.split(" + "):
-        each = re.fullmatch(r"(\w+)(?:\(([^,=()]+)((?:, (?:of|within)=[^,()]*)*)\))?", part)
-        if each is None:
-            raise UsageError(f"{name}: cannot be made again from its name; give it with --constraint and --attribute")
-        rest: dict[str, Any] = dict(own.split("=", 1) for own in (each[3] or "").split(", ")[1:])
-        made.append(make_constraint(data.attributes, each[1], each[2], **rest))
-    if len(made) == 1:
-        return made[0]
-    return Stack(members=tuple(made))
+def stored_constraint(run: Frontier, data: Dataset) -> Constraint:
+    """The constraint that the manifest has as data, or in format 1 by its name; `UsageError` if it is not enough."""
+    stored = run.manifest["constraint"]
+    try:
+        return from_record(stored["record"]) if "record" in stored else from_name(stored["name"], data.attributes)
+    except UsageError as error:
+        raise UsageError(f"{error}; give it with --constraint and --attribute") from None
 
 
 def _seeds(run: Frontier, folder: Path, member: str | None) -> list[int]:

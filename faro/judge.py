@@ -25,9 +25,12 @@ from constraints import Choices, Constraint, RateConstraint
 
 from . import devices, metrics, models
 from .data import Coding, Dataset, write_units
-from .errors import DataError
+from .errors import DataError, FaroError
 from .files import replacing, write_json
+from .models import Model
 from .solutions import Solution
+from .specification import asked as typed
+from .specification import to_record
 from .trained import Draw, TrainedModel, load_model
 from .training import Best, Look, Settings, outcome
 
@@ -107,17 +110,20 @@ class Frontier:
             path.unlink()
 
     @classmethod
-    def load(cls, folder: str | Path) -> Frontier:
-        """The run that `save` wrote, with models of built-in classes; `DataError` if it is damaged."""
+    def load(cls, folder: str | Path, model: Model | None = None) -> Frontier:
+        """The run that `save` wrote; `model` must be given if it is of a class that is not built in. `DataError` if it
+        is damaged."""
         folder = Path(folder)
         try:
             manifest = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
             table = _exact(pd.read_csv(folder / "frontier.csv", dtype=str, keep_default_na=False))
             with np.load(folder / "traces.npz", allow_pickle=False) as stored:
                 traces = dict(stored)
-            trained = [load_model(folder / name) for name in table["model"]]
+            trained = [load_model(folder / name, model) for name in table["model"]]
             others = folder / "baselines.csv"
             baselines = pd.read_csv(others, dtype={"seed": str}) if others.exists() else None
+        except FaroError:
+            raise
         except (OSError, ValueError, KeyError) as error:
             raise DataError(f"{folder}: not a finished run, or damaged ({error})") from error
         return cls(table, trained, traces, manifest, reused=True, baselines=baselines)
@@ -206,7 +212,7 @@ def _frontier(
     seen = [np.unique(data.units[data.rows(SEEN, view.seed)]) for view in views]
     records, trained = [], []
     for b, own in enumerate(constraints):
-        asked = [float(part.bound) for part in own.parts()]
+        asked, specification = [float(part.bound) for part in own.parts()], to_record(own)
         for s, view in enumerate(views):
             judged = {
                 part: jax.tree.map(lambda leaf, b=b: leaf[b], own) for (part, t), own in figures.items() if t == s
@@ -253,7 +259,7 @@ def _frontier(
                 "temperature": settings.temperature,
                 "figures": {key: _finite(value) for key, value in record.items() if key.startswith(tuple(parts))},
             }
-            trained.append(TrainedModel(model, params, view.coding, data.schema, about, seen[s], draw))
+            trained.append(TrainedModel(model, params, view.coding, data.schema, about, seen[s], draw, specification))
     table = pd.DataFrame(records)
     table["pareto"] = pareto(table)
     order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]
@@ -377,6 +383,9 @@ def _manifest(data, constraint, cells, constraints, views, model, settings) -> d
             "parts": [part.name() for part in constraint.parts()],
             "labels": list(constraint.labels()),
             "cells": cells,
+            "record": to_record(constraint),
+            "asked": typed(constraint, data.attributes),
+            "twins": list(constraint.twins()),
         },
         "configuration": {"model": repr(model), **dataclasses.asdict(settings)},
         "seeds": [view.seed for view in views],

@@ -13,6 +13,7 @@ import difflib
 import functools
 import importlib
 import inspect
+import re
 from collections.abc import Callable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
@@ -165,8 +166,10 @@ def _options(text: str) -> tuple[str, dict[str, Any]]:
 
 
 def _attribute(attributes: Mapping[str, Attribute], name: str) -> Attribute:
-    """A declared attribute, or several joined by "&" and crossed."""
-    parts = name.split("&") if name not in attributes else [name]
+    """A declared attribute, or several joined by "&" and crossed; "&&" stands for an "&" in the name of one of them."""
+    parts = [name]
+    if name not in attributes:
+        parts = [part.replace("&&", "&") for part in re.split("(?<!&)&(?!&)", name)]
     for part in parts:
         known("attribute", part, attributes)
     return functools.reduce(ct.cross, [attributes[part] for part in parts])

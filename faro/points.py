@@ -8,7 +8,6 @@ Reading the gate part uses it up: the ledger divides one share of delta among th
 
 from __future__ import annotations
 
-import json
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -18,15 +17,12 @@ import pandas as pd
 
 from .certify import looks
 from .certify.certificate import Case, Certificate, prepare
-from .certify.policy import CAPS, PAIRS, Policy
+from .certify.policy import Policy
 from .data import NAMES, load
 from .errors import DataError, UsageError
 from .files import replacing, write_json
 from .scored import write_scored
-from .trained import TrainedModel, load_model, model_files, units_file
-
-METHODS = {"counterfactual_parity": "unit-ratio", "counterfactual_flip": "unit-ratio",
-           "counterfactual_oscillation": "unit-ratio", "threshold_parity": "dkw"}  # fmt: skip
+from .trained import load_model, model_files, units_file
 
 
 def certify_points(
@@ -93,58 +89,3 @@ def _slack(found: Certificate) -> str:
 def first_model(folder: Path) -> str:
     """Name of a model of a finished run, relative to its folder."""
     return _members(folder)["model"][0]
-
-
-def draft_policy(model: TrainedModel, bound: float) -> str:
-    """A policy for a model's own constraint: its attributes, and the usual method for its data."""
-    notion, arguments = _constraint(model.about.get("constraint", ""))
-    schema = model.schema
-    single = schema.format == "accept" and schema.unit == "row"
-    usual = "exact2" if single else "unit-ratio"  # several rows of a person depend on each other
-    method = "clopper-pearson" if single and notion in CAPS else METHODS.get(notion, usual)
-    lines = [
-        "# What must be shown of held-out people; keep it where those who submit models cannot write.",
-        'schema = "faro-policy/1"',
-        "delta = 0.05",
-        'estimand = "unit"' + ("" if single else "  # every person counts once"),
-        f'nonce = "{str(model.about.get("digest", "faro"))[:16]}"',
-        "min_group = 30",
-        f'outside = "{"all" if schema.format == "accept" else "none"}"',
-        'ledger = "ledger.jsonl"',
-        'escrow = "escrow"',
-        f"assumptions = {json.dumps(_assumptions(notion))}",
-    ]
-    used = {name for name in (arguments.get("attribute"), arguments.get("within")) if name}
-    used |= {arguments["of"].split("=", 1)[0]} if "of" in arguments else set()
-    for spec in schema.attributes:
-        if spec.name in used:
-            lines += ["", f"[attributes.{json.dumps(spec.name)}]", f"levels = {json.dumps(list(spec.levels))}"]
-            lines += ["chooser = true"] if spec.chooser else []
-    lines += ["", "[[claim]]", f'name = "{notion}"', f'constraint = "{notion}"', f"bound = {bound:.6f}".rstrip("0")]
-    lines += [f"attribute = {json.dumps(arguments['attribute'])}"] if "attribute" in arguments else []
-    lines += [f"of = {json.dumps(arguments['of'].split('=', 1))}"] if "of" in arguments else []
-    lines += [f"within = {json.dumps(arguments['within'])}"] if "within" in arguments else []
-    lines += ['thresholds = "all"'] if notion == "threshold_parity" else []
-    lines += [f'method = "{"block-pair" if single and notion == "reward_parity" else method}"']
-    return "\n".join(lines) + "\n"
-
-
-def _assumptions(notion: str) -> list[str]:
-    return [
-        "iid-units",
-        "group-labels-correct",
-        *(["twins-as-declared"] if notion.startswith("counterfactual") else []),
-    ]
-
-
-def _constraint(name: str) -> tuple[str, dict[str, str]]:
-    """ "notion(attribute, of=a=b, within=c)" as a saved model has it."""
-    notion, bracket, rest = name.partition("(")
-    parts = [part.strip() for part in rest.removesuffix(")").split(",")] if bracket else []
-    arguments = {"attribute": parts[0]} if parts else {}
-    for part in parts[1:]:
-        key, _, value = part.partition("=")
-        arguments[key] = value
-    if notion not in PAIRS + CAPS or not set(arguments) <= {"attribute", "of", "within"}:
-        raise UsageError(f"no draft for the constraint {name!r}: write the policy by hand, docs/certificate-format.md")
-    return notion, arguments

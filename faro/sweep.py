@@ -307,7 +307,7 @@ class _Run:
         if folder is not None and (folder / "manifest.json").exists():
             if Frontier.fingerprint(folder) == self.fingerprint:
                 try:
-                    return Frontier.load(folder)
+                    return Frontier.load(folder, self.model)
                 except DataError:
                     if not overwrite:
                         raise

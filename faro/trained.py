@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import hashlib
 import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -23,8 +24,10 @@ from .data import PARTS, Coding, Dataset, Schema, assign, read_table, write_unit
 from .data.split import uniform
 from .errors import DataError, FaroError, UsageError
 from .files import replacing, write_json
+from .specification import crossed, from_name, from_record, to_record
 
-FORMAT = "faro-model/1"
+FORMAT = "faro-model/2"
+FORMATS = ("faro-model/1", FORMAT)  # the first one stores a constraint by its display name
 
 
 @dataclasses.dataclass(frozen=True)
@@ -52,8 +55,9 @@ class Draw:
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedModel:
     """`model` with its `params`; `coding` and `schema` turn a table into what it reads; `about` says how it was made
-    (data set, seed, constraint, bound, status, figures). With a `draw` it is a randomised choice among atoms, and
-    leaves of `params` have a leading axis of them."""
+    (data set, seed, constraint, bound, status, figures), `specification` what it was trained under, as data
+    (`faro.specification`). With a `draw` it is a randomised choice among atoms, and leaves of `params` have a leading
+    axis of them."""
 
     model: models.Model
     params: Any
@@ -62,6 +66,26 @@ class TrainedModel:
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
     seen: np.ndarray | None = None  # units of train, dual and selection, where the model comes from training
     draw: Draw | None = None
+    specification: dict[str, Any] | None = None
+
+    @functools.cached_property
+    def constraint(self) -> ct.Constraint | None:
+        """The constraint that it was trained under, at its bound; None after no training. `UsageError` for one that is
+        not stored as data, or whose module has to be imported first."""
+        return None if self.specification is None else from_record(self.specification)
+
+    @functools.cached_property
+    def crossed(self) -> dict[str, ct.Attribute]:
+        """The crossed attributes of its constraint, by name: a scored table has a column of each."""
+        declared = {spec.name: spec.attribute for spec in self.schema.attributes}
+        own = crossed(self.specification)
+        for name, attribute in own.items():
+            if name in declared:
+                raise UsageError(f"the crossed attribute {name!r} has the name of a declared one; rename that")
+            for part in _parts(attribute):
+                if part != declared.get(part.name):
+                    raise UsageError(f"{name!r} is crossed of {part.name!r}, which the schema does not declare so")
+        return own
 
     def read(self, data: Any, labels: bool | None = None) -> Dataset:
         """`data` (a `Dataset`, DataFrame or path) as this model's schema reads it, by the types of its columns and the
@@ -105,13 +129,13 @@ class TrainedModel:
     def score(self, data: Any, twins: Sequence[str] = (), *, expected: bool = False) -> pd.DataFrame:
         """The scored table: a row per alternative that is not the outside option, in the order of the data.
 
-        Columns `unit, choice, alternative`, one per attribute (its level; empty = does not apply) and per shared
-        column, `outside` where the schema declares one (whether the choice has the outside option), `label` (share of
-        the choice; NaN without labels), `reward`, `decision` (hard, ties shared, in [0, 1]), `weight`, and `part`,
-        where this model's seed puts the unit (empty where the table lacks what places units: `Dataset.unit_origin`);
-        for each attribute in `twins` a column `reward:NAME=LEVEL` per level, the
-        reward when it is set to that level. With `expected`, the decisions of a randomised model are means over its
-        draw and there is no one `reward` (NaN), so no twins either; for any other model nothing changes.
+        Columns `unit, choice, alternative`, one per attribute, also a crossed one of the model's own constraint (its
+        level; empty = does not apply) and per shared column, `outside` where the schema declares one (whether the
+        choice has the outside option), `label` (share of the choice; NaN without labels), `reward`, `decision` (hard,
+        ties shared, in [0, 1]), `weight`, and `part`, where this model's seed puts the unit (empty where the table
+        lacks what places units: `Dataset.unit_origin`); for each attribute in `twins` a column `reward:NAME=LEVEL` per
+        level, the reward when it is set to that level. With `expected`, the decisions of a randomised model are means
+        over its draw and there is no one `reward` (NaN), so no twins either; for any other model nothing changes.
         """
         data = self.read(data)
         for name in twins:
@@ -140,8 +164,9 @@ class TrainedModel:
             "choice": flat(data.choice_ids),
             "alternative": flat(data.alternatives),
         }
-        for name, attribute in data.attributes.items():
-            columns[name] = np.array([*attribute.levels, ""], object)[flat(parsed.attributes[name])]
+        for name, attribute in self.attributes(data).items():
+            codes = np.asarray(attribute.codes(parsed))
+            columns[name] = np.array([*attribute.levels, ""], object)[flat(codes)]
         columns |= {name: texts[inside] for name, texts in data.shared.items() if name not in columns}
         if self.schema.outside:
             columns["outside"] = flat(parsed.outside.any(1, keepdims=True).astype(int))
@@ -154,20 +179,22 @@ class TrainedModel:
 
     def attributes(self, data: Dataset) -> dict[str, ct.Attribute]:
         """The attributes that the scored table of `data` has columns of."""
-        return data.attributes
+        return data.attributes | self.crossed
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write PATH.safetensors, PATH.json and, after training, PATH.units.txt; returns the path of the JSON file."""
         base = _base(path)
         leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
-        tensors = {json.dumps([key.key for key in keys]): np.asarray(leaf) for keys, leaf in leaves}
+        tensors = safetensors.numpy.save({_name(keys): np.asarray(leaf) for keys, leaf in leaves})
         kind = next((name for name, cls in models.BUILT_IN.items() if type(self.model) is cls), None)
         options = dataclasses.asdict(self.model) if kind else {}  # type: ignore[call-overload]
         with replacing(base.with_name(base.name + ".safetensors")) as temporary:
-            temporary.write_bytes(safetensors.numpy.save(tensors))
+            temporary.write_bytes(tensors)
         record = {
             "format": FORMAT,
             "model": {"kind": kind, "options": options, "class": type(self.model).__name__},
+            "parameters_sha256": hashlib.sha256(tensors).hexdigest(),
+            "constraint": self.specification,
             "about": self.about,
             "draw": None if self.draw is None else dataclasses.asdict(self.draw),
             "features": {"items": list(self.coding.items.names), "context": list(self.coding.context.names)},
@@ -217,6 +244,51 @@ def units_file(path: str | os.PathLike) -> Path | None:
     return next((found for name in names if (found := base.with_name(name)).exists()), None)
 
 
+def _parts(attribute: ct.Attribute) -> list[ct.Attribute]:
+    """The attributes that a crossed one is made of."""
+    return [own for part in attribute.parts for own in _parts(part)] or [attribute]
+
+
+def _name(path: Sequence[Any]) -> str:
+    """The name of a tensor: the way to it through dicts (texts), sequences (numbers) and fields."""
+
+    def step(key: Any) -> Any:
+        return {"field": key.name} if hasattr(key, "name") else key.idx if hasattr(key, "idx") else key.key
+
+    return json.dumps([step(key) for key in path])
+
+
+def _nested(tensors: Mapping[str, np.ndarray], model: models.Model, coding: Coding) -> Any:
+    """Parameters of named tensors; where they are more than dicts, in the structure that the model begins with."""
+    ways = {name: json.loads(name) for name in tensors}
+    if all(isinstance(step, str) for way in ways.values() for step in way):
+        params: dict = {}
+        for name, way in ways.items():
+            node = params
+            for step in way[:-1]:
+                node = node.setdefault(step, {})
+            node[way[-1]] = tensors[name]
+        return params
+    items, context = len(coding.items.names), len(coding.context.names)
+    choices = ct.make_choices(np.zeros((2, 2, items)), [0, 1], context=np.zeros((2, context)) if context else None)
+    leaves, structure = jax.tree_util.tree_flatten_with_path(jax.eval_shape(model.init, jax.random.key(0), choices))
+    return jax.tree.unflatten(structure, [tensors[_name(path)] for path, _ in leaves])
+
+
+def _specification(record: Mapping[str, Any], schema: Schema) -> dict[str, Any] | None:
+    """The stored constraint; of format 1 what its display name says."""
+    if record["format"] == FORMAT:
+        return record["constraint"]
+    name, bounds = record["about"].get("constraint"), record["about"].get("bound", ())
+    if not name:
+        return None
+    try:
+        own = from_name(name, {spec.name: spec.attribute for spec in schema.attributes}, bounds)
+    except UsageError as error:
+        return {"type": name, "opaque": str(error)}
+    return to_record(own) | {"assumed": "its options: format 1 stored the constraint's name alone"}
+
+
 def _base(path: str | os.PathLike) -> Path:
     path = Path(path)
     return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
@@ -227,9 +299,12 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
     base = _base(path)
     try:
         record = json.loads(base.with_name(base.name + ".json").read_text(encoding="utf-8"))
-        tensors = safetensors.numpy.load_file(base.with_name(base.name + ".safetensors"))
-        if record.get("format") != FORMAT:
+        stored = base.with_name(base.name + ".safetensors").read_bytes()
+        if record.get("format") not in FORMATS:
             raise DataError(f"{base}.json: expected format {FORMAT}, got {record.get('format')!r}")
+        if record["format"] == FORMAT and record["parameters_sha256"] != hashlib.sha256(stored).hexdigest():
+            raise DataError(f"{base}.safetensors: damaged, or not the parameters that {base.name}.json is about")
+        tensors = safetensors.numpy.load(stored)
         kind = record["model"]["kind"]
         if model is None:
             if kind not in models.BUILT_IN:
@@ -239,16 +314,11 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
                 )
             options = {k: tuple(v) if isinstance(v, list) else v for k, v in record["model"]["options"].items()}
             model = models.BUILT_IN[kind](**options)
-        params: dict = {}
-        for key, tensor in tensors.items():
-            node, keys = params, json.loads(key)
-            for step in keys[:-1]:
-                node = node.setdefault(step, {})
-            node[keys[-1]] = tensor
         coding, schema = Coding.from_dict(record["coding"]), Schema.from_dict(record["schema"])
-        draw = record.get("draw")
+        params, draw = _nested(tensors, model, coding), record.get("draw")
         draw = None if draw is None else _drawn(base, draw, params)
-        return TrainedModel(model, params, coding, schema, record["about"], draw=draw)
+        own = _specification(record, schema)
+        return TrainedModel(model, params, coding, schema, record["about"], draw=draw, specification=own)
     except FaroError:
         raise
     except FileNotFoundError as error:

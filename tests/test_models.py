@@ -1,6 +1,8 @@
 """Reward models: what they compute, twins, any Flax module, and what is saved."""
 
+import dataclasses
 import json
+from typing import Any, NamedTuple
 
 import flax.linen as nn
 import jax
@@ -15,6 +17,8 @@ import faro
 from constraints.testing import example_choices
 from faro import models
 from faro.errors import DataError, UsageError
+from faro.judge import Frontier
+from faro.specification import to_record
 from faro.trained import TrainedModel, load_model
 
 
@@ -210,9 +214,127 @@ def test_damage_is_named(tmp_path):
     with pytest.raises(DataError, match="damaged"):
         load_model(path)
     weights.write_bytes(whole)
-    path.write_text(path.read_text().replace('"faro-model/1"', '"faro-model/9"'))
+    path.write_text(path.read_text().replace('"faro-model/2"', '"faro-model/9"'))
     with pytest.raises(DataError, match="faro-model/9"):
         load_model(path)
     path.write_text("{")
     with pytest.raises(DataError, match="damaged"):
         load_model(path)
+
+
+def test_parameters_of_another_model_are_refused(tmp_path):
+    """The two files of a model belong together, as when one of them was copied, or a run was killed between them."""
+    first, second = (trained(models.Linear(), seed).save(tmp_path / f"{seed}") for seed in (0, 1))
+    first.with_suffix(".safetensors").write_bytes(second.with_suffix(".safetensors").read_bytes())
+    with pytest.raises(DataError, match=r"0\.safetensors: damaged, or not the parameters"):
+        load_model(first)
+
+
+class Layer(NamedTuple):
+    weight: Any
+    bias: Any
+
+
+class Layers(models.Model):
+    """Parameters in a tuple of a named tuple, a list and a dict."""
+
+    def init(self, key, choices):
+        width = choices.items.shape[-1]
+        return Layer(jax.random.normal(key, (width,)), jnp.zeros(())), [{"scale": jnp.ones(1)}, jnp.zeros(1)]
+
+    def apply(self, params, choices):
+        first, (second, last) = params
+        return (choices.items @ first.weight + first.bias) * second["scale"] + last
+
+
+def test_parameters_may_be_any_pytree(tmp_path):
+    before = trained(Layers())
+    after = load_model(before.save(tmp_path / "model"), Layers())
+    assert jax.tree.structure(after.params) == jax.tree.structure(before.params)
+    np.testing.assert_array_equal(after.rewards(DEMO), before.rewards(DEMO))
+    with pytest.raises(DataError, match="damaged"):
+        load_model(tmp_path / "model", Layered())  # begins with other parameters
+
+
+class Layered(Layers):
+    def init(self, key, choices):
+        return [*Layers.init(self, key, choices), jnp.zeros(3)]
+
+
+# What it was trained under --------------------------------------------------------------------------------------------
+
+
+def under(constraint):
+    return dataclasses.replace(trained(models.Linear()), specification=to_record(constraint))
+
+
+def test_a_saved_model_knows_its_constraint(tmp_path):
+    dialect, community = DEMO.attributes["dialect"], DEMO.attributes["community"]
+    own = ct.Stack(
+        members=(
+            ct.reward_parity(dialect, 0.1, scale=2.0, form="pairwise"),
+            ct.threshold_parity(ct.cross(dialect, community), float("inf"), thresholds=(0.5,)),
+        )
+    )
+    after = load_model(under(own).save(tmp_path / "model"))
+    assert after.constraint == own and after.constraint.members[0].scale == 2.0
+    scored = after.score(DEMO.frame)
+    assert list(scored)[3:6] == ["dialect", "community", "dialect&community"]
+    joined = scored["dialect"] + " & " + scored["community"]
+    joined[(scored["dialect"] == "") | (scored["community"] == "")] = ""
+    assert (scored["dialect&community"] == joined).all() and (joined != "").any()
+    assert trained(models.Linear()).constraint is None
+
+
+def test_a_constraint_that_cannot_be_stored_is_said_so(tmp_path):
+    class Mine(type(ct.rate_cap(DEMO.attributes["dialect"]))):
+        pass
+
+    after = load_model(under(Mine(bound=0.1, who=ct.Grouping(DEMO.attributes["dialect"]))).save(tmp_path / "model"))
+    assert len(after.score(DEMO.frame.head(8)))
+    with pytest.raises(UsageError, match=r"not stored as data.*inside a function"):
+        _ = after.constraint
+
+
+def test_crossed_columns_belong_to_the_schema():
+    dialect, community = DEMO.attributes["dialect"], DEMO.attributes["community"]
+    other = ct.cross(ct.Attribute("dialect", dialect.levels[::-1]), community)
+    with pytest.raises(UsageError, match="'dialect', which the schema does not declare so"):
+        under(ct.demographic_parity(other)).score(DEMO)
+
+
+def test_models_of_format_1_are_read_by_their_constraints_name(tmp_path):
+    dialect = DEMO.attributes["dialect"]
+    model = under(ct.demographic_parity(dialect, 0.1, of=None))
+    for name, bound, expected in (
+        ("demographic_parity(dialect)", [0.1], ct.demographic_parity(dialect, 0.1)),
+        ("rate_cap(dialect&community)", ["inf"], ct.rate_cap(ct.cross(dialect, DEMO.attributes["community"]), np.inf)),
+        ("Mine", [0.1], None),
+        (None, [0.1], None),
+    ):
+        about = {"seed": 0, "bound": bound} | ({"constraint": name} if name else {})
+        path = dataclasses.replace(model, about=about).save(tmp_path / "old")
+        record = json.loads(path.read_text()) | {"format": "faro-model/1"}
+        del record["constraint"], record["parameters_sha256"]
+        path.write_text(json.dumps(record))
+        after = load_model(path)
+        np.testing.assert_array_equal(after.rewards(DEMO), model.rewards(DEMO))
+        if name == "Mine":
+            with pytest.raises(UsageError, match="cannot be made again from its name"):
+                _ = after.constraint
+        else:
+            assert after.constraint == expected
+            again = load_model(after.save(tmp_path / "again"))  # in format 2
+            assert again.constraint == expected and again.specification == after.specification
+
+
+def test_a_run_of_models_of_your_own_is_opened_with_their_class(tmp_path):
+    before = trained(models.FlaxModel(Tiny()))
+    before.save(tmp_path / "models" / "own")
+    (tmp_path / "frontier.csv").write_text("model\nmodels/own.json\n")
+    (tmp_path / "manifest.json").write_text("{}")
+    np.savez(tmp_path / "traces.npz", step=np.arange(1))
+    with pytest.raises(UsageError, match="not built in"):
+        Frontier.load(tmp_path)
+    (again,) = Frontier.load(tmp_path, models.FlaxModel(Tiny())).models
+    np.testing.assert_array_equal(again.rewards(DEMO), before.rewards(DEMO))

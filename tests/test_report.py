@@ -10,12 +10,17 @@ import re
 import shlex
 from importlib import resources
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
 import pytest
 import yaml
+from catalogue import ATTRIBUTES, EVERY
 
+import constraints as ct
+import faro
+from faro import api
 from faro.errors import DataError, UsageError
 from faro.report import (
     Run,
@@ -35,6 +40,7 @@ from faro.report import (
 from faro.report._commands import of_member
 from faro.report._plots import inline
 from faro.report._series import panel
+from faro.specification import asked, same, to_record
 
 
 @dataclasses.dataclass
@@ -408,6 +414,23 @@ def test_a_run_from_python_is_repeated_in_python(tmp_path):
         assert part in text
     own = recorded(Invented(parts=("Mine()",)).write(tmp_path / "own"), command="")
     assert "constraint  # Mine(), as it was given" in of_member(own, 4)[0].text
+
+
+def test_what_is_typed_again_trains_the_same_constraint(tmp_path, monkeypatch):
+    """Of the whole catalogue, with options, crossed, several and stacked: the very constraint, but for its bound."""
+    run = recorded(Invented().write(tmp_path), command="")
+    data, seen = SimpleNamespace(attributes=ATTRIBUTES, defaults={}), []
+    monkeypatch.setattr(faro, "frontier", lambda *given, **named: seen.append((given, named)))
+    for what, constraint in EVERY:
+        run.manifest["constraint"] |= {"record": to_record(constraint), "asked": asked(constraint, ATTRIBUTES)}
+        exec(of_member(run, 4)[0].text, {})
+        (_, own), named = seen.pop()
+        made = api._constraint(data, own, *(named.get(key) for key in ("attribute", "of", "within")), 0.05)
+        assert same(made.at(0.05), constraint.at(0.05)), what
+    own = ct.Stack(members=(ct.rate_cap(None), ct.calibration(ATTRIBUTES["group"], bins=3)))
+    record = to_record(own) | {"members": [{"type": "mine:Mine", "opaque": "a function"}]}
+    run.manifest["constraint"] |= {"record": record, "asked": None, "name": "mine"}
+    assert "constraint  # mine, as it was given" in of_member(run, 4)[0].text
 
 
 def test_names_cannot_leave_their_place_in_a_command(tmp_path):

@@ -257,19 +257,23 @@ def read_policy(path: str | Path) -> Policy:
     """The policy in a TOML file; `UsageError` says in one line what is wrong with it."""
     try:
         data = Path(path).read_bytes()
-        if len(data) > LARGEST_FILE:
-            raise UsageError(f"{path}: longer than {LARGEST_FILE} bytes")
-        values = tomllib.loads(data.decode("utf-8-sig"), parse_float=str)
     except OSError as error:
         raise UsageError(f"{path}: cannot be read: {error.strerror}") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        if isinstance(error, UsageError):
-            raise
-        raise UsageError(f"{path}: not TOML: {error}") from None
     try:
-        return _policy(_Table(values, "policy"), hashlib.sha256(data).hexdigest(), Path(path).parent)
+        return policy_of(data, Path(path).parent)
     except UsageError as error:
         raise UsageError(f"{path}: {error}") from None
+
+
+def policy_of(data: bytes, folder: Path = Path()) -> Policy:
+    """The policy in the bytes of a TOML file that is in `folder`."""
+    if len(data) > LARGEST_FILE:
+        raise UsageError(f"longer than {LARGEST_FILE} bytes")
+    try:
+        values = tomllib.loads(data.decode("utf-8-sig"), parse_float=str)
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
+        raise UsageError(f"not TOML: {error}") from None
+    return _policy(_Table(values, "policy"), hashlib.sha256(data).hexdigest(), folder)
 
 
 def _policy(table: _Table, sha256: str, folder: Path) -> Policy:

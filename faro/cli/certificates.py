@@ -95,10 +95,10 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "policy",
         _policy,
         "Draft a policy for a saved model or a frontier run: edit it, then keep it where submitters cannot write.",
-        "  faro policy out/demo --out out/demo/faro.toml\n  faro policy out/model.json --bound 0.05 > faro.toml",
+        "  faro policy out/model.json --out faro.toml\n  faro policy out/demo --bound 0.05 --out out/demo/faro.toml",
     )
     policy.add_argument("model", help="a saved model, or the folder of a frontier run")
-    policy.add_argument("--bound", type=float, default=0.05, help="slack to show (default 0.05)")
+    policy.add_argument("--bound", type=float, help="slack to show (default: that of training; a run has several)")
     policy.add_argument("--out", metavar="FILE", help="where to write (default: stdout)")
 
     envelope = command(
@@ -389,10 +389,13 @@ def _ledger(options: argparse.Namespace) -> int:
 
 def _policy(options: argparse.Namespace) -> int:
     from ..api import load_model
+    from ..drafts import draft_policy
     from ..files import write_text
-    from ..points import draft_policy, first_model
+    from ..points import first_model
 
     place = Path(options.model)
+    if place.is_dir() and options.bound is None:
+        raise UsageError(f"{place}: a run has models of many bounds; say which bound to show: --bound")
     model = load_model(place / first_model(place) if place.is_dir() else place)
     text = draft_policy(model, options.bound)
     write_text(options.out, text) if options.out else print(text, end="")

@@ -9,16 +9,17 @@ import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from ..titles import read_title
 from ._run import Run, bound_text
 
 OUTPUT, GRID = ("--out",), ("--bounds", "--seeds", "--memory")  # options that another run, or one point, does not take
-BLANKS = ("bound", "seed", "model")  # what differs between the points of a run
-BOUND, SEED, MODEL = (f"\0{name}\0" for name in BLANKS)  # no command line holds a zero byte
+BLANKS = ("bound", "seed", "model", "slack")  # what differs between the points of a run
+BOUND, SEED, MODEL, SLACK = (f"\0{name}\0" for name in BLANKS)  # no command line holds a zero byte
 BARE = ("--overwrite", "--json", "--quiet", "--baselines")  # options without a value, which change no model
 
 
 class Command(NamedTuple):
-    """`note` and `text` may hold blanks for bound, seed and model; `verdict` says for which points it is: with a
+    """`note` and `text` may hold blanks (`BLANKS`); `verdict` says for which points it is: with a
     certificate (True), without one (False), or all (None)."""
 
     title: str
@@ -49,7 +50,9 @@ def blanks(run: Run, row: int) -> dict[str, str]:
     """What stands in the blanks of a command for this member."""
     member = run.members.iloc[row]
     model = Path(str(member.get("model", ""))).stem or f"seed{member['seed']}"
-    return {"bound": repr(float(member["bound"])), "seed": str(member["seed"]), "model": model}
+    bound = float(member["bound"])
+    slack = repr(bound) if bound < 1 else "0.05"  # a policy cannot ask for less than nothing
+    return {"bound": repr(bound), "seed": str(member["seed"]), "model": model, "slack": slack}
 
 
 def fill(text: str, values: dict[str, str]) -> str:
@@ -104,18 +107,43 @@ def _python(run: Run) -> str:
     asked = [f"{run.data['name']!r}", *_notion(run), f"bounds={run.bounds!r}", f"seeds={seeds!r}"]
     asked += [f"model=models.{model}", f"settings={settings!r}", "out='again'"]
     lines = "".join(f"    {each},\n" for each in asked)
-    return f"import faro\nfrom faro import models\n\nrun = faro.frontier(\n{lines})"
+    modules = "models, specification" if "specification" in lines else "models"
+    return f"import faro\nfrom faro import {modules}\n\nrun = faro.frontier(\n{lines})"
 
 
 def _notion(run: Run) -> list[str]:
-    """The arguments that name the constraint: parity(sex, within=age) is "parity", attribute="sex", within="age"."""
-    found = [re.fullmatch(r"(\w+)\(([^,=()]+)((?:, (?:of|within)=[^,()]*)*)\)", part) for part in run.parts]
-    arguments = {(each[2], each[3]) for each in found if each}
-    if not all(found) or len(arguments) > 1:
-        return [f"constraint  # {' '.join(run.manifest['constraint']['name'].split())}, as it was given"]
-    ((attribute, rest),) = arguments
-    named = [("attribute", attribute)] + [tuple(each.split("=", 1)) for each in rest.split(", ")[1:]]
-    return [repr("+".join(each[1] for each in found if each)), *(f"{name}={value!r}" for name, value in named if value)]
+    """The arguments that say which constraint it is: its names, or where they cannot tell the constraint as data."""
+    stored = run.manifest["constraint"]
+    record = stored.get("record", {})
+    named = stored.get("asked") if record else _named(run)
+    if named:
+        return [repr(named["constraint"]), *(f"{key}={value!r}" for key, value in named.items() if key != "constraint")]
+    if "options" in record and not _opaque(record):
+        return [f"specification.from_record({record!r})"]
+    return [f"constraint  # {' '.join(stored['name'].split())}, as it was given"]
+
+
+def _named(run: Run) -> dict[str, Any] | None:
+    """What the names of a run of format 1 say, if that is one attribute for all parts."""
+    parts = [own for part in run.parts for own in read_title(part)]
+    notions = [part.pop("constraint") for part in parts]
+    same = all(part == parts[0] for part in parts)
+    return {"constraint": "+".join(notions), **parts[0]} if parts[0] and same else None
+
+
+def _opaque(record: Any) -> bool:
+    """Whether a part of a stored constraint is not stored as data."""
+    each = record.values() if isinstance(record, dict) else record if isinstance(record, list) else ()
+    return (isinstance(record, dict) and "opaque" in record) or any(map(_opaque, each))
+
+
+def _twins(run: Run) -> set[str]:
+    """The attributes whose twins the constraint looks at."""
+    stored = run.manifest["constraint"]
+    if "twins" in stored:
+        return set(stored["twins"])
+    parts = [own for part in run.parts for own in read_title(part)]
+    return {own["attribute"] for own in parts if own["constraint"].startswith("counterfactual_") and "attribute" in own}
 
 
 def _source(run: Run) -> str:
@@ -144,10 +172,9 @@ def _certify(run: Run, folder: str, model: str) -> list[Command]:
     found = [
         Command("Check its certificate", "With the policy it was made under, here faro.toml of the run.", check, True)
     ]
-    twins = {match[1] for part in run.parts if (match := re.match(r"counterfactual_\w+\(([^,()]+)", part))}
-    shown = "".join(f" --twins {shlex.quote(name)}" for name in sorted(twins))
+    shown = "".join(f" --twins {shlex.quote(name)}" for name in sorted(_twins(run)))
     way = [
-        f"faro policy {model} --bound 0.05 --out faro.toml",
+        f"faro policy {model} --bound {SLACK} --out faro.toml",
         f"faro score {model} {_source(run)} --part gate{shown} --out gate.csv",
         "faro ledger init gate.csv --policy faro.toml",
         f"faro certify gate.csv --policy faro.toml --disclose --out certificate.json \\\n  {files}",
