@@ -24,8 +24,9 @@ from constraints import Attribute, Choices, Constraint
 from . import models
 from .api import make_model
 from .errors import DataError
+from .notes import fit_for
 from .notions import make_constraint
-from .sweep import check_bounds, fit_for
+from .sweep import check_bounds
 from .training import Best, Data, Game, Settings
 
 GROUP = "sensitive_features"
@@ -49,7 +50,8 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
     needed by `fit`; without them the fit is unconstrained.
 
     Fitted: `classes_`, `n_features_in_`, `status_` (FEASIBLE, INFEASIBLE or DIVERGED on the training sample), `gap_`
-    (its hard gaps, one per constraint; None if unconstrained), `groups_`, `params_`.
+    (its hard gaps, one per constraint; None if unconstrained), `notes_` (on the sample: few or no data of a group, a
+    bound that cannot bind or be met), `groups_`, `params_`.
     """
 
     def __init__(self, constraint="demographic_parity", bound=0.05, model="linear", settings=None, random_state=0):
@@ -78,10 +80,11 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
         choices = self._choices(X, label, code)
         attribute = Attribute(GROUP, self.groups_ if code is not None else ("everyone",))
         constraint = make_constraint({GROUP: attribute}, self.constraint, GROUP, bound=float(self.bound))
+        self.notes_: list[str] = []
         if code is not None:
             if len(self.groups_) < 2:
                 raise DataError(f"sensitive_features: expected two groups or more, got only {self.groups_[0]!r}")
-            fit_for(constraint, choices, "X")
+            self.notes_ = fit_for(constraint, choices, "X").all
         model = make_model(self.model)
         game = Game(model, Game.suited(model, settings, constraint, Data(choices, choices)))
         seed = (

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -269,6 +269,7 @@ def _train(options: argparse.Namespace) -> int:
     out = asked.pop("out", None)
     with _progress(options, "training") as progress:
         model = api.train(**asked, progress=progress)
+    _noted(options, model.about["notes"])
     path = str(model.save(out)) if out is not None and devices.first() else None
     about = {**model.about, "model": path}
     print(json.dumps(about, indent=1)) if options.json else show_model(about)
@@ -293,9 +294,7 @@ def _frontier(options: argparse.Namespace) -> int:
             command=options.command,
             progress=progress,
         )
-    if not options.quiet:
-        for note in run.manifest["notes"]:
-            print(f"faro: note: {note}", file=sys.stderr)
+    _noted(options, run.manifest.get("notes", []))
     if options.json:
         summary = {"out": str(asked["out"]), "manifest": run.manifest}
         print(json.dumps(summary | {"members": json.loads(run.table.to_json(orient="records"))}, indent=1))
@@ -338,12 +337,9 @@ def _score(options: argparse.Namespace) -> int:
     else:
         scored = model.score(read, options.twins, expected=options.expected)
         scored = scored if options.part is None else in_part(scored, read, options.part)
-    if not options.quiet:
-        for feature, count in read.unseen(model.coding).items():
-            print(
-                f"faro: note: {count} entries of {feature!r} have a level the model never saw; coded as zeros",
-                file=sys.stderr,
-            )
+    unseen = read.unseen(model.coding).items()
+    said = [f"{count} entries of {name!r} have a level the model never saw; coded as zeros" for name, count in unseen]
+    _noted(options, [*model.about.get("notes", []), *said])
     if options.out:
         print(
             json.dumps({"rows": len(scored), "out": options.out})
@@ -395,14 +391,13 @@ def _report(options: argparse.Namespace) -> int:
     run = report.read_run(options.folder)
     if options.other is not None:
         other = report.read_run(options.other)
-        if not options.quiet:
-            for warning in report.differences(run, other)[1]:
-                print(f"faro: note: {warning}", file=sys.stderr)
+        _noted(options, report.differences(run, other)[1])
         page = str(report.write_comparison(run, other, options.out or Path(options.folder, "compare.html")))
         print(json.dumps({"written": [page]}) if options.json else page)
         return 0
     if options.out:
         raise UsageError("--out is for comparing two runs; the report of one goes into its folder")
+    _noted(options, run.notes)
     written = [str(path) for path in report.write_shown(run, options.folder)]
     print(json.dumps({"written": written})) if options.json else show_frontier(run)
     return 0
@@ -412,10 +407,18 @@ def _card(options: argparse.Namespace) -> int:
     from .. import report
 
     run = report.read_run(options.folder)
+    _noted(options, run.notes)
     row = report.point(run, options.bound, options.seed)
     path = str(report.write_card(run, row, options.out or Path(options.folder, "MODEL_CARD.md")))
     print(json.dumps({"written": [path]}) if options.json else path)
     return 0
+
+
+def _noted(options: argparse.Namespace, notes: Iterable[str]) -> None:
+    """Print notes on stderr, unless asked to be quiet."""
+    if not options.quiet:
+        for note in notes:
+            print(f"faro: note: {note}", file=sys.stderr)
 
 
 @contextlib.contextmanager
