@@ -313,10 +313,9 @@ class _Run:
         asked = ASKED[self.settings.dual_data]
         for model in run.models:
             own_notes = notes[model.about["seed"]]
-            why = reason(self.constraint, model.about, own_notes, asked)
-            model.about.update(
-                notes=own_notes.all, dev_gap_over=list(own_notes.dev), **({"reason": why} if why else {})
-            )
+            model.about.update(notes=own_notes.all, dev_gap_over=list(own_notes.dev))
+            if why := reason(self.constraint, model.about, own_notes, asked):
+                model.about["reason"] = why
         run.manifest.update(
             notes=together({seed: own.all for seed, own in notes.items()}),
             dev_gap_over=together({seed: own.dev for seed, own in notes.items()}),

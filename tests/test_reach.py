@@ -347,16 +347,18 @@ def test_the_command_notes_what_cannot_bind_and_what_cannot_be_met(faro):
     absent = "group=never | camp=north, group=b | camp=west, group=never | camp=west"
 
     def few(cells):
-        return cells.replace("| ", "| camp=").replace(",", " (20),") + " (20); their rates are noisy"
+        return f"fewer than 30 train units in {' (20), '.join(cells)} (20); their rates are noisy"
 
+    present = ["group=a | camp=north", "group=b | camp=north", "group=a | camp=west"]
+    sizes = [f"size={size} | camp={camp}" for camp in ("north", "west") for size in ("small", "large")]
     assert said.splitlines() == [
         f"{group}every model has a gap of 0.4444 or more, the bound is 0.3",
         f"{group}no train data for {absent}; these rows are inactive",
-        f"{group}fewer than 30 train units in {few('group=a | north, group=b | north, group=a | west')}",
+        f"{group}{few(present)}",
         f"{group}one group only in camp=west; nothing to compare there",
         f"{size}no model exceeds 0.2, so the bound 0.3 cannot bind",
-        f"{size}fewer than 30 train units in {few('size=small | north, size=large | north, size=small | west, size=large | west')}",
-        f"{group}dev gap over group=a | camp=north, group=b | camp=north, group=a | camp=west; no dev people in {absent}",
+        f"{size}{few(sizes)}",
+        f"{group}dev gap over {', '.join(present)}; no dev people in {absent}",
     ]
 
 
