@@ -153,10 +153,10 @@ def show_constraints(found: list[dict[str, Any]]) -> None:
     _console().print(table)
 
 
-def show_clauses(name: str, results: dict[str, str]) -> None:
-    """Which clauses of the contract a constraint keeps."""
+def show_clauses(name: str, where: str, results: dict[str, str]) -> None:
+    """Which clauses of the contract a constraint keeps, on which choices."""
     console = _console()
-    console.print(f"[bold]{escape(name)}[/bold] on generated choices")
+    console.print(f"[bold]{escape(name)}[/bold] on {escape(where)}")
     for clause, broken in results.items():
         console.print(
             f"  [red]fails[/red]  {escape(clause)}: {escape(broken)}" if broken else f"  holds  {escape(clause)}"

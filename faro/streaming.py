@@ -96,6 +96,9 @@ def train(
         raise UsageError(f"primal: a stream never sees all of train in one step, got {settings.primal!r}; leave it out")
     if not len(shards):
         raise UsageError("expected at least one shard, got none")
+    lacking = [name for name in constraint.columns() if name not in shards[0].columns]
+    if lacking:
+        raise UsageError(f"{constraint.name()} reads column {lacking[0]!r}, shard 0 has none; give it to make_choices")
     notes = fit_for(constraint, (shards[index] for index in range(len(shards))), "shards")
     stream = _Stream(shards, selection, constraint, seed, model or models.Linear(), settings)
     keeper = Keeper(None if folder is None else Path(folder) / ".progress", stream.fingerprint)

@@ -397,7 +397,7 @@ class _Run:
 def _choices(data: Dataset, view: View, part: str, constraint: Constraint, dtype: Any = np.float32) -> Choices:
     """The choices of a part for training, weights in units of their mean: no statistic sees the unit, float32 would."""
     rows = view.rows[part]
-    choices = data.choices(view.coding, rows, twins=constraint.twins(), dtype=dtype)
+    choices = data.choices(view.coding, rows, **constraint.needs(), dtype=dtype)
     weight = data.parsed.weight[rows]
     return choices.replace(weight=np.asarray(weight / weight.mean(), choices.weight.dtype))
 

@@ -103,10 +103,16 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "constraints",
         _constraints,
         "List the constraints that are installed, or hold one against the contract that all of them keep.",
-        "  faro constraints list\n  faro constraints check mypkg.mine:WaitingTime",
+        "  faro constraints list\n  faro constraints check mypkg.mine:WaitingTime\n"
+        "  faro constraints check mypkg.mine:WaitingTime --data people.csv --schema people.toml --attribute sex",
     )
     constraints.add_argument("action", choices=("list", "check"))
     constraints.add_argument("name", nargs="?", help="a constraint's name, or package.module:Name")
+    constraints.add_argument(
+        "--data", metavar="NAME|FILE", help="check on choices of these data, with their columns (default: generated)"
+    )
+    constraints.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
+    _measured(constraints)
     _output(constraints)
 
     report = command(
@@ -145,17 +151,21 @@ def _asked(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--constraint", metavar="NAME", help="for example demographic_parity; joined by +: several at once"
     )
-    sub.add_argument("--attribute", metavar="NAME", help="the attribute whose groups are compared")
-    sub.add_argument(
-        "--of", metavar="ATTR=LEVEL", help="count only alternatives of this kind (for a chooser's attribute)"
-    )
-    sub.add_argument("--within", metavar="NAME", help="compare only inside each level of this attribute")
+    _measured(sub)
     sub.add_argument("--model", metavar="NAME", help="linear (default), mlp, or mlp:64,32")
     sub.add_argument("--solver", metavar="NAME", help="game (default), or exact: linear models, parity and the like")
     sub.add_argument("--temperature", type=float, metavar="T", help="of the soft decisions used for gradients, > 0")
     sub.add_argument("--mesh", metavar="AXES", help="how several devices share the work, as data=4,sweep=2")
     sub.add_argument("--config", metavar="FILE", help="TOML with the same names as the flags, and [settings], [schema]")
     sub.add_argument("--out", metavar="PATH", help="where to write")
+
+
+def _measured(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--attribute", metavar="NAME", help="the attribute whose groups are compared")
+    sub.add_argument(
+        "--of", metavar="ATTR=LEVEL", help="count only alternatives of this kind (for a chooser's attribute)"
+    )
+    sub.add_argument("--within", metavar="NAME", help="compare only inside each level of this attribute")
 
 
 def _output(sub: argparse.ArgumentParser) -> None:
@@ -358,7 +368,7 @@ def _constraints(options: argparse.Namespace) -> int:
 
     from constraints import testing
 
-    from .. import notions
+    from .. import api, notions
     from ..show import show_clauses, show_constraints
 
     if options.action == "list":
@@ -374,13 +384,24 @@ def _constraints(options: argparse.Namespace) -> int:
         return 0
     if not options.name:
         raise UsageError("faro constraints check needs a name (see: faro constraints list) or package.module:Name")
-    attributes = {own.name: own for own in (testing.GROUP, testing.KIND, testing.COMMUNITY)}
-    made = notions.make_constraint(attributes, options.name, testing.GROUP.name, unless=("attribute",))
-    results = testing.try_clauses(made)
-    if options.json:
-        print(json.dumps({"name": made.name(), "labels": made.labels(), "clauses": results}, indent=1))
+    given = {name: getattr(options, name) for name in ("schema", "attribute", "of", "within")}
+    choices, where = None, "generated choices"
+    if options.data:
+        made, choices, where = api.tried_on(options.data, options.name, **given)
+    elif any(given.values()):
+        name = next(name for name, value in given.items() if value)
+        raise UsageError(f"--{name} goes with --data; without data the check makes its own choices")
     else:
-        show_clauses(made.name(), results)
+        attributes = {own.name: own for own in (testing.GROUP, testing.KIND, testing.COMMUNITY)}
+        made = notions.make_constraint(attributes, options.name, testing.GROUP.name, unless=("attribute",))
+    results = testing.try_clauses(made, choices)
+    notes = [] if any(results.values()) else list(filter(None, [testing.reads_coding(made, choices)]))
+    if options.json:
+        found = {"name": made.name(), "labels": made.labels(), "on": where, "clauses": results, "notes": notes}
+        print(json.dumps(found, indent=1))
+    else:
+        show_clauses(made.name(), where, results)
+        _noted(options, notes)
     return 1 if any(results.values()) else 0
 
 
