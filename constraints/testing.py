@@ -281,8 +281,8 @@ def reads_coding(constraint: Constraint, choices: Choices | None = None, seed: i
         _same("", probe.look(constraint, probe.rewards, moved)[0], probe.violation)
     except AssertionError:
         return (
-            f"{constraint.name()} reads coded features (`items` or `context`): standardised, in no units, and in no order "
-            "to rely on; name what it reads in `columns` and take it from `choices.columns`"
+            f"{constraint.name()} reads coded features (`items` or `context`): standardised, in no units, and in no "
+            "order to rely on; name what it reads in `columns` and take it from `choices.columns`"
         )
     return ""
 

@@ -141,9 +141,10 @@ def tried_on(
     schema: Any = None,
     rows: int = TRIED,
 ) -> tuple[Constraint, Choices, str]:
-    """A constraint, at most so many choices of the train part to hold it against the contract, and what they are called.
+    """A constraint, at most so many choices of the train part to hold it against the contract, and what to call them.
 
-    The choices have the twins and columns that the constraint reads: `UsageError` if there is no such column."""
+    The choices have the twins and columns that the constraint reads: `UsageError` if there is no such column.
+    """
     data = _dataset(data, schema)
     own = _constraint(data, constraint, attribute, of, within, 0.05)
     train = data.rows("train")

@@ -78,7 +78,9 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
         self.mean_, self.scale_ = X.mean(0), X.std(0)
         self.scale_ = np.where(self.scale_ > 1e-12 * np.abs(self.mean_), self.scale_, 1.0)
         attribute = Attribute(GROUP, self.groups_ if code is not None else ("everyone",))
-        constraint = make_constraint({GROUP: attribute}, self.constraint, GROUP, bound=float(self.bound))
+        constraint = make_constraint(
+            {GROUP: attribute}, self.constraint, GROUP, bound=float(self.bound), unless=("attribute",)
+        )
         choices = self._choices(X, label, code, constraint.columns())
         self.notes_: list[str] = []
         if code is not None:
