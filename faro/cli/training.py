@@ -397,8 +397,8 @@ def _constraints(options: argparse.Namespace) -> int:
     results = testing.try_clauses(made, choices)
     notes = [] if any(results.values()) else list(filter(None, [testing.reads_coding(made, choices)]))
     if options.json:
-        found = {"name": made.name(), "labels": made.labels(), "on": where, "clauses": results, "notes": notes}
-        print(json.dumps(found, indent=1))
+        checked = {"name": made.name(), "labels": made.labels(), "on": where, "clauses": results, "notes": notes}
+        print(json.dumps(checked, indent=1))
     else:
         show_clauses(made.name(), where, results)
         _noted(options, notes)
