@@ -33,7 +33,7 @@ def problem(name: str, seed: int = 0) -> tuple[exact.Head, exact.Rows]:
     asked = {key: data.defaults[key] for key in ("constraint", "attribute", "of", "within") if data.defaults.get(key)}
     constraint, view = make_constraint(data.attributes, **asked), View.of(data, seed)
     with jax.enable_x64(True):
-        choices = data.choices(view.coding, view.rows["train"], twins=constraint.twins(), dtype=np.float64)
+        choices = data.choices(view.coding, view.rows["train"], **constraint.needs(), dtype=np.float64)
     head = exact.Head.of(choices, Settings().weight_decay)
     return head, exact.rows_of(constraint, head)
 

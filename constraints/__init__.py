@@ -45,6 +45,7 @@ from ._precision import predictive_parity as predictive_parity
 from ._rate import Members as Members
 from ._rate import RateConstraint as RateConstraint
 from ._ratio import rate_ratio as rate_ratio
+from ._reach import SMALL as SMALL
 from ._reach import Reach as Reach
 from ._reach import reach as reach
 from ._scores import reward_parity as reward_parity

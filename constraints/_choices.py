@@ -89,7 +89,8 @@ class Choices:
     choosing nothing, reward 0 and no attribute; attributes: name -> int `[n, K]`, -1 = does not apply
     (a chooser's attribute is the same in every column); weight `[n]` >= 0, 0 = padding; unit `[n]` int: the person,
     annotator or prompt that makes rows dependent; log_ref `[n, K]`: log pi_ref of enumerated response sets, or None;
-    twins: attribute name -> `Twin`.
+    twins: attribute name -> `Twin`; columns: name -> `[n, K]`, numbers of the table in its own units, of those columns
+    that a constraint asks for (a chooser's number is the same in every column); 0 where `inside` is false.
     """
 
     items: Any
@@ -102,6 +103,7 @@ class Choices:
     attributes: dict[str, Array] = dataclasses.field(default_factory=dict)
     log_ref: Array | None = None
     twins: dict[str, Twin] = dataclasses.field(default_factory=dict)
+    columns: dict[str, Array] = dataclasses.field(default_factory=dict)
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -149,6 +151,7 @@ def make_choices(
     unit: Any = None,
     log_ref: Any = None,
     twins: Mapping[str, Twin] | None = None,
+    columns: Mapping[str, Any] | None = None,
 ) -> Choices:
     """`Choices` from arrays, with defaults filled in and every promise of the type checked.
 
@@ -180,6 +183,7 @@ def make_choices(
         attributes={name: jnp.asarray(code, jnp.int32) for name, code in (attributes or {}).items()},
         log_ref=None if log_ref is None else jnp.asarray(log_ref, real),
         twins=dict(twins or {}),
+        columns={name: jnp.asarray(values, real) for name, values in (columns or {}).items()},
     )
     check_choices(choices)
     return choices
@@ -198,6 +202,9 @@ def check_choices(choices: Choices) -> None:
     for name, codes in choices.attributes.items():
         if codes.shape != (n, k):
             raise ValueError(f"attribute {name!r}: expected shape {(n, k)}, got {codes.shape}")
+    for name, values in choices.columns.items():
+        if values.shape != (n, k):
+            raise ValueError(f"column {name!r}: expected shape {(n, k)}, got {values.shape}")
 
     def first(bad: Any) -> int:
         return int(np.argmax(np.asarray(bad).reshape(n, -1).any(1)))
@@ -215,6 +222,8 @@ def check_choices(choices: Choices) -> None:
         np.abs(chosen.sum(1) - 1) > 1e-4,
         "labels of a choice must sum to 1: exactly one chosen, or shares of a split vote",
     )
+    for name, values in choices.columns.items():
+        refuse(~np.isfinite(np.asarray(values)), f"column {name!r} must be finite, got NaN or infinity")
     parts = (("items", choices.items, np.asarray(choices.inside)), ("context", choices.context, np.ones(n, bool)))
     for name, tree, live in parts:
         for leaf in map(np.asarray, jax.tree.leaves(tree)):

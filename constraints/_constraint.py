@@ -53,6 +53,11 @@ class Constraint(abc.ABC):
         """Names of the attributes whose twins the measurement looks at."""
         return ()
 
+    def columns(self) -> tuple[str, ...]:
+        """Names of the numeric columns of the table that the measurement reads as they are, `choices.columns[name]`
+        `[n, K]`: features in `items` and `context` are coded and standardised, and have no names."""
+        return ()
+
     def prepare(self, choices: Choices) -> Any:
         """What the measurement needs of the data: arrays with leading axis n as a pytree, computed once a data set."""
         return choices
@@ -77,6 +82,10 @@ class Constraint(abc.ABC):
         return self.sums(outcome, rows)
 
     # What every constraint has -------------------------------------------------------------------------------------
+
+    def needs(self) -> dict[str, tuple[str, ...]]:
+        """What of the data it reads beside labels and attributes: names of `twins` and `columns`."""
+        return {"twins": self.twins(), "columns": self.columns()}
 
     def statistics(self, outcome: Outcome, choices: Choices) -> Statistics:
         """`Statistics(sums, masses)` of these choices; those of two data sets add up to those of both."""
@@ -134,6 +143,9 @@ class Stack(Constraint):
 
     def twins(self):
         return tuple(dict.fromkeys(name for part in self.members for name in part.twins()))
+
+    def columns(self):
+        return tuple(dict.fromkeys(name for part in self.members for name in part.columns()))
 
     def prepare(self, choices):
         return tuple(part.prepare(choices) for part in self.members)

@@ -7,7 +7,7 @@ not, and is trained by the ratio of soft sums as a proxy.
 
 A group of which the model chooses nobody has no precision. The floor holds there: nothing was chosen wrongly. Parity
 does not: a precision that is not known may be anything in [0, 1], so the gap is 1, and no model meets a bound by
-choosing nobody of a group.
+choosing nobody of a group. Soft decisions never choose quite nobody; less than `NOBODY` of what is there is.
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from ._constraint import Constraint, Statistics
 from ._grouping import Grouping
 from ._parity import Parity, shares
 from ._rate import Members, RateConstraint
+
+NOBODY = 1e-12  # of a cell's mass
+LEAST = 1e-18  # the slope of a ratio with a smaller denominator is no number in float32
 
 
 class AbstractPrecision(RateConstraint):
@@ -47,7 +50,7 @@ class AbstractPrecision(RateConstraint):
     def rates(self, statistics: Statistics):
         """Precision of each cell, `[C]`; NaN where the model chooses nothing."""
         right, wrong = statistics.sums
-        some = right + wrong > 0
+        some = right + wrong > jnp.maximum(NOBODY * statistics.masses, LEAST)
         return jnp.where(some, right / jnp.where(some, right + wrong, 1), jnp.nan)
 
 

@@ -14,6 +14,7 @@ from ._choices import Attribute, Choices, static
 from ._constraint import Constraint, Statistics
 from ._grouping import Grouping
 from ._parity import shares
+from ._precision import NOBODY
 from ._rate import Members, RateConstraint
 
 
@@ -24,6 +25,14 @@ class RateRatio(RateConstraint):
 
     def name(self):
         return self.who.title("rate_ratio")
+
+    def groups(self) -> tuple[str, ...]:
+        """Name of each group, `[G]`."""
+        return self.who.groups
+
+    def blocks(self) -> tuple[str, ...]:
+        """Name of each stratum, `[B]`; rates are compared within one only."""
+        return self.who.strata
 
     def cells(self):
         return self.who.cells
@@ -41,8 +50,9 @@ class RateRatio(RateConstraint):
         shape = (len(self.who.strata), len(self.who.groups))
         rates, empty = self.rates(statistics).reshape(shape), (statistics.masses <= 0).reshape(shape)
         best = jnp.where(empty, 0, rates).max(-1, keepdims=True)
-        shortfall = 1 - jnp.where(empty, 0, rates) / jnp.where(best > 0, best, 1)
-        return jnp.where(empty | (best <= 0), 0, shortfall).ravel()
+        nobody = best <= NOBODY
+        shortfall = 1 - jnp.where(empty, 0, rates) / jnp.where(nobody, 1, best)
+        return jnp.where(empty | nobody, 0, shortfall).ravel()
 
 
 def rate_ratio(attribute: Attribute, bound=0.2, *, of=None, within=None) -> Constraint:

@@ -8,11 +8,16 @@ and the difference of two rates of a block over the difference of these ranges: 
 one that is chosen for g leaves h at its least. A range of width zero is immovable (demographic parity of randomly
 ordered pairs by the chooser's group is 1/2 always); a largest value within the bound cannot bind; a smallest value
 above it is infeasible.
+
+Of parts that are no rates of decisions the range is not known. Who is in their cells is: cells without data, with few
+units, alone in their block.
 """
 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -21,37 +26,45 @@ import numpy as np
 from ._choices import Choices
 from ._constraint import Constraint, Statistics
 from ._parity import Parity
+from ._precision import AbstractPrecision
 from ._rate import Members, RateConstraint
+from ._ratio import RateRatio
 
-SMALL = 30  # a rate of fewer alternatives than this says little; it is reported, never dropped
+SMALL = 30  # a rate of fewer units than this says little; it is reported, never dropped
 
 
 @dataclasses.dataclass(frozen=True)
 class Reach:
     """What a constraint can measure on these choices, over all decisions.
 
-    empty: cells without data (inactive); small: cells of fewer than `SMALL` alternatives (active); alone: blocks with
-    data for one group only (inactive); immovable: what no model can move; lowest, highest: the gap lies in between
-    whatever the model (inner ends may be unattainable together: lowest is a lower and highest an upper bound). Where
-    nothing can be compared, highest is -inf.
+    live: cells with data; empty: cells without (inactive); small: cells of fewer than `SMALL` units (active), with how
+    many; alone: blocks with data for one group only (inactive); unchosen: cells of a precision in which people chose
+    nothing; immovable: what no model can move; lowest, highest: the gap lies in between whatever the model (inner ends
+    may be unattainable together: lowest is a lower and highest an upper bound). Where nothing can be compared, highest
+    is -inf; where nobody knows, it is inf.
     """
 
     name: str
-    empty: tuple[str, ...]
-    small: tuple[str, ...]
-    alone: tuple[str, ...]
-    immovable: tuple[str, ...]
-    lowest: float
-    highest: float
+    live: tuple[str, ...] = ()
+    empty: tuple[str, ...] = ()
+    small: tuple[str, ...] = ()
+    alone: tuple[str, ...] = ()
+    unchosen: tuple[str, ...] = ()
+    immovable: tuple[str, ...] = ()
+    lowest: float = 0.0
+    highest: float = np.inf
 
     def verdict(self, bound: float) -> str:
-        """ "immovable", "inactive" (nothing to compare), "cannot bind", "infeasible" or "ok" at this bound."""
+        """ "immovable", "inactive" (nothing to compare), "cannot bind", "infeasible", "ok" at this bound, or "unknown"
+        (not a rate of decisions, so its range is not known)."""
         if self.immovable:
             return "immovable"
         if self.highest == -np.inf:
             return "inactive"
         if self.lowest > bound:
             return "infeasible"
+        if self.highest == np.inf:
+            return "unknown"
         return "cannot bind" if self.highest <= bound else "ok"
 
     def explain(self, bound: float) -> str:
@@ -67,85 +80,150 @@ class Reach:
             "infeasible": f"{self.name}: every model has a gap of {self.lowest:.4g} or more, the bound is {bound:.4g}",
             "cannot bind": f"{self.name}: no model exceeds {self.highest:.4g}, so the bound {bound:.4g} cannot bind",
             "ok": f"{self.name}: gaps up to {self.highest:.4g} are possible",
+            "unknown": f"{self.name}: no rate of decisions, so what is possible is not known beforehand",
         }[what]
 
 
-def reach(constraint: Constraint, choices: Choices) -> tuple[Reach, ...]:
-    """`Reach` of every part of a constraint on these choices. Those that are no rates of decisions are left out."""
-    rates = [(part, part.affine()) for part in constraint.parts() if isinstance(part, RateConstraint)]
-    return tuple(_reach(part, affine, choices) for part, affine in rates if affine is not None)
+def reach(constraint: Constraint, choices: Choices | Iterable[Choices]) -> tuple[Reach, ...]:
+    """`Reach` of every part of a constraint, in their order, on these choices or on all of these shards together."""
+    parts = constraint.parts()
+    tallies = [_Tally(part) if _cells(part) else None for part in parts]
+    for own in [choices] if isinstance(choices, Choices) else choices:
+        for tally in filter(None, tallies):
+            tally.add(own)
+    pairs = zip(parts, tallies, strict=True)
+    return tuple(Reach(part.name()) if tally is None else tally.reach() for part, tally in pairs)
+
+
+def _cells(part: Any) -> tuple[str, ...]:
+    """Names of the cells of a part; () where it has none that anybody knows of."""
+    if isinstance(part, RateConstraint):
+        return part.cells()
+    return part.who.cells if hasattr(part, "who") else ()
 
 
 @jax.jit
-def _prepare(constraint: RateConstraint, choices: Choices) -> Members:
-    """As one program, not an operation at a time."""
-    return constraint.prepare(choices)
+def _prepare(constraint: Any, choices: Choices) -> Members:
+    """Who is in which cell; as one program, not an operation at a time."""
+    if isinstance(constraint, RateConstraint):
+        return constraint.prepare(choices)
+    cell = constraint.who.cell(choices)
+    share = jnp.where(cell < 0, 0, choices.weight[:, None])
+    return Members(jnp.where(cell < 0, len(_cells(constraint)), cell)[..., None], share[..., None])
 
 
-def _reach(constraint: RateConstraint, affine: tuple[float, float], choices: Choices) -> Reach:
-    for name in constraint.twins():
-        if name not in choices.twins:
-            raise ValueError(f"{constraint.name()}: expected choices with twins of {name!r}, got {list(choices.twins)}")
-    names, (offset, slope) = constraint.cells(), affine
-    cells = len(names)
-    groups = len(constraint.groups()) if isinstance(constraint, Parity) else 1
-    rows = _prepare(constraint, choices)
-    cell, share = np.asarray(rows.cell), np.asarray(rows.share, float)
-    mass = np.bincount(cell.ravel(), share.ravel(), cells + 1)
-    scale = np.append(1 / np.where(mass[:cells] > 0, mass[:cells], 1), 0)
-    coefficient = share * scale[cell]  # [n, K, E]; 0 for members of no cell
-    available = np.asarray(choices.available)
-    alone_set = any(choices.twins[name].items is not None for name in constraint.twins())
-    low, high = np.zeros(cells + 1), np.zeros(cells + 1)
-    for slot in range(cell.shape[-1]):
-        own, value = cell[..., slot], coefficient[..., slot]
-        if alone_set:  # every twin is a world of its own; its decision is free unless it is the only alternative
-            sole = available.sum(1, keepdims=True) == 1
-            np.add.at(high, own, value)
-            np.add.at(low, own, np.where(sole, value, 0))
-        else:
-            _add_world(low, high, own, value, available)
-    low, high = low[:cells], high[:cells]
-    empty = mass[:cells] <= 0
-    vacant = tuple(name for name, none in zip(names, empty, strict=True) if none)
-    members = np.bincount(cell[share > 0], minlength=cells + 1)[:cells]
-    small = tuple(f"{name} ({count})" for name, count in zip(names, members, strict=True) if 0 < count < SMALL)
-    tiny = 1e-9
-    stuck = ~empty & (high - low <= tiny)
-    if not isinstance(constraint, Parity):
-        immovable = tuple(f"the rate of {names[c]}" for c in np.flatnonzero(stuck))
-        masses = jnp.asarray(mass[:cells])
-        ends = [
-            np.asarray(constraint.combine(Statistics(masses * (offset + slope * jnp.asarray(end)), masses)))[~empty]
-            for end in (low, high)
+class _Tally:
+    """What is in the cells of a part, and the ends of their rates, added up over choices."""
+
+    def __init__(self, part: Any):
+        self.part, self.names = part, _cells(part)
+        self.affine = part.affine() if isinstance(part, RateConstraint) else None
+        size = len(self.names) + 1  # the last: members of no cell
+        self.mass, self.chosen, self.low, self.high = (np.zeros(size) for _ in range(4))
+        self.units: list[set[int]] = [set() for _ in self.names]  # up to SMALL of each
+
+    def add(self, choices: Choices) -> None:
+        for name in self.part.twins():
+            if name not in choices.twins:
+                raise ValueError(
+                    f"{self.part.name()}: expected choices with twins of {name!r}, got {list(choices.twins)}"
+                )
+        rows = _prepare(self.part, choices)
+        cell, share = np.asarray(rows.cell, np.int64), np.asarray(rows.share, float)
+        self.mass += np.bincount(cell.ravel(), share.ravel(), len(self.mass))
+        if isinstance(self.part, AbstractPrecision):
+            self.chosen += np.bincount(cell[..., 0].ravel(), share[..., 0].ravel(), len(self.mass))
+        self._count(cell, share, np.asarray(choices.unit))
+        if self.affine is None:
+            return
+        available = np.asarray(choices.available)
+        alone_set = any(choices.twins[name].items is not None for name in self.part.twins())
+        for slot in range(cell.shape[-1]):
+            own, value = cell[..., slot], share[..., slot]
+            if alone_set:  # every twin is a world of its own; its decision is free unless it is the only alternative
+                sole = available.sum(1, keepdims=True) == 1
+                np.add.at(self.high, own, value)
+                np.add.at(self.low, own, np.where(sole, value, 0))
+            else:
+                _add_world(self.low, self.high, own, value, available)
+
+    def _count(self, cell: np.ndarray, share: np.ndarray, unit: np.ndarray) -> None:
+        """Add the units of cells that have few so far."""
+        few = np.append([len(seen) < SMALL for seen in self.units], False)
+        wanted = (share > 0) & few[cell]
+        base = int(unit.max(initial=0)) + 1
+        own, who = np.divmod(np.unique(cell[wanted] * base + unit[np.nonzero(wanted)[0]]), base)
+        starts = np.searchsorted(own, np.arange(len(few)))
+        for seen, first, end in zip(self.units, starts[:-1], starts[1:], strict=True):
+            seen.update(who[first : min(end, first + SMALL)].tolist())
+
+    def reach(self) -> Reach:
+        part, names = self.part, self.names
+        empty = self.mass[:-1] <= 0
+        compares = isinstance(part, Parity | RateRatio)
+        groups = len(part.groups()) if compares else 1
+        unchosen = ~empty & (self.chosen[:-1] <= 0) & isinstance(part, AbstractPrecision)
+
+        def named(which: np.ndarray) -> tuple[str, ...]:
+            return tuple(names[c] for c in np.flatnonzero(which))
+
+        small = tuple(
+            f"{name} ({len(seen)})" for name, seen in zip(names, self.units, strict=True) if 0 < len(seen) < SMALL
+        )
+        blocks = part.blocks() if compares else ()
+        alone = (~empty).reshape(-1, groups).sum(1) == 1 if compares else np.zeros(0, bool)
+        known = {
+            "name": part.name(),
+            "live": named(~empty),
+            "empty": named(empty),
+            "small": small,
+            "alone": tuple(block or "all choices" for block, one in zip(blocks, alone, strict=True) if one),
+            "unchosen": named(unchosen),
+        }
+        if self.affine is None:
+            some = (~empty).reshape(-1, groups).sum(1) > 1 if compares else ~empty
+            return Reach(**known, highest=np.inf if some.any() else -np.inf)
+        return Reach(**known, **self._range(empty, groups))
+
+    def _range(self, empty: np.ndarray, groups: int) -> dict[str, Any]:
+        """What no model can move, and the ends of the gap; `empty [C]`."""
+        part, names, (offset, slope) = self.part, self.names, self.affine or (0.0, 1.0)
+        mass = self.mass[:-1]
+        low, high = (end[:-1] / np.where(empty, 1, mass) for end in (self.low, self.high))
+        tiny = 1e-9
+        stuck = ~empty & (high - low <= tiny)
+        if not isinstance(part, Parity):
+            masses = jnp.asarray(mass)
+            ends = [
+                np.asarray(part.combine(Statistics(masses * (offset + slope * jnp.asarray(end)), masses)))[~empty]
+                for end in (low, high)
+            ]
+            return {
+                "immovable": tuple(f"the rate of {names[c]}" for c in np.flatnonzero(stuck)),
+                "lowest": float(np.minimum(*ends).max(initial=-np.inf)),
+                "highest": float(np.maximum(*ends).max(initial=-np.inf)),
+            }
+        blocks = (-1, groups)
+        empty, stuck, low, high = (
+            empty.reshape(blocks),
+            stuck.reshape(blocks),
+            low.reshape(blocks),
+            high.reshape(blocks),
+        )
+        span = high[:, :, None] - low[:, None, :]  # largest rate_g - rate_h [B, G, G]
+        both = ~empty[:, :, None] & ~empty[:, None, :] & ~np.eye(groups, dtype=bool)
+        fixed = both & stuck[:, :, None] & stuck[:, None, :]
+        pairs = [
+            f"{part.groups()[g]} against {part.groups()[h]}" + (f" | {part.blocks()[b]}" if part.blocks()[b] else "")
+            for b, g, h in np.argwhere(np.triu(fixed))
         ]
-        return Reach(
-            constraint.name(), vacant, small, (), immovable,
-            float(np.minimum(*ends).max(initial=-np.inf)), float(np.maximum(*ends).max(initial=-np.inf)),
-        )  # fmt: skip
-    blocks = (len(constraint.blocks()), groups)
-    empty, stuck = empty.reshape(blocks), stuck.reshape(blocks)
-    low, high = low.reshape(blocks), high.reshape(blocks)
-    span = high[:, :, None] - low[:, None, :]  # largest rate_g - rate_h [B, G, G]
-    both = ~empty[:, :, None] & ~empty[:, None, :] & ~np.eye(groups, dtype=bool)
-    fixed = both & stuck[:, :, None] & stuck[:, None, :]
-    pairs = [
-        f"{constraint.groups()[g]} against {constraint.groups()[h]}"
-        + (f" | {constraint.blocks()[b]}" if constraint.blocks()[b] else "")
-        for b, g, h in np.argwhere(np.triu(fixed))
-    ]
-    least = np.where(both, -np.swapaxes(span, 1, 2), 0)  # smallest rate_g - rate_h
-    most = np.where(both, np.minimum(span, 1), -np.inf)
-    alone = (~empty).sum(1) == 1
-    return Reach(
-        constraint.name(),
-        vacant,
-        small,
-        tuple(block or "all choices" for block, one in zip(constraint.blocks(), alone, strict=True) if one),
-        tuple(pairs),
-        abs(slope) * float(least.max(initial=0)),
-        abs(slope) * float(most.max(initial=-np.inf)),
-    )
+        least = np.where(both, -np.swapaxes(span, 1, 2), 0)  # smallest rate_g - rate_h
+        most = np.where(both, np.minimum(span, 1), -np.inf)
+        return {
+            "immovable": tuple(pairs),
+            "lowest": abs(slope) * float(least.max(initial=0)),
+            "highest": abs(slope) * float(most.max(initial=-np.inf)),
+        }
 
 
 def _add_world(low, high, own, value, available):

@@ -6,6 +6,7 @@ votes, unequal weights, attributes that do not apply, outside options, twins of 
 
 from __future__ import annotations
 
+import dataclasses
 import pickle
 from typing import Any
 
@@ -59,6 +60,15 @@ def example_choices(n: int = 60, k: int = 4, seed: int = 0) -> Choices:
     )
 
 
+def with_columns(constraint: Constraint, choices: Choices, seed: int = 0) -> Choices:
+    """The choices with made-up numbers, positive and of different sizes, in the columns that the constraint reads and
+    the choices lack."""
+    rng = np.random.default_rng(seed)
+    made = {name: rng.lognormal(1, 1, choices.shape) for name in constraint.columns() if name not in choices.columns}
+    own = {name: jnp.asarray(np.where(choices.inside, values, 0)) for name, values in made.items()}
+    return choices.replace(columns={**choices.columns, **own})
+
+
 class Probe:
     """A constraint, choices, random rewards with ties, and what the constraint says of them."""
 
@@ -106,7 +116,10 @@ def _require(holds: Any, message: str) -> None:
 
 def _same(clause: str, got: Any, expected: Any) -> None:
     _require(np.shape(got) == np.shape(expected), f"{clause}: shape {np.shape(got)}, expected {np.shape(expected)}")
-    worst = np.max(np.abs(np.asarray(got) - np.asarray(expected)), initial=0)
+    got, expected = np.asarray(got), np.asarray(expected)
+    worst = np.max(
+        np.abs(got - expected) / np.maximum(1, np.abs(expected)), initial=0
+    )  # measures have units of their own
     _require(worst <= 2e-5, f"{clause}: differs by {worst:.3g}")
 
 
@@ -217,10 +230,11 @@ def the_bound_bounds_the_gap(probe: Probe) -> None:
     constraint, parts = probe.constraint, len(probe.constraint.parts())
     gap = np.asarray(constraint.gap(probe.statistics))
     _require(gap.shape == (parts,), f"gap: shape {gap.shape}, expected one per part, ({parts},)")
-    for shift, expected in ((1e-3, True), (-1e-3, False)):
+    near = 1e-3 * max(1.0, float(np.abs(gap).max()))
+    for shift, expected in ((near, True), (-near, False)):
         got = bool(constraint.at(float(gap.max()) + shift).satisfied(probe.statistics))
         _require(got == expected, f"satisfied: {got} at a bound {shift:+g} from the gap")
-    tight = constraint.at(float(gap.max()) - 1e-3)
+    tight = constraint.at(float(gap.max()) - near)
     worst = np.max(np.asarray(tight.combine(probe.statistics) - tight.bounds()))
     _require(worst > 0, "gap: over the bound although every inequality holds")
 
@@ -237,11 +251,47 @@ CLAUSES = (
 )
 
 
+def _tried_on(constraint: Constraint, choices: Choices | None, seed: int) -> Choices:
+    return with_columns(constraint, example_choices(seed=seed), seed) if choices is None else choices
+
+
+def reads_coding(constraint: Constraint, choices: Choices | None = None, seed: int = 0) -> str:
+    """ "" if the measurement stays the same when features are coded in other ways, else what to do about it.
+
+    Features in `items` and `context` are standardised and in no order that anybody promised, so what a constraint reads
+    there is in no units. They are scaled, shifted and put in another order here, the rewards held.
+    """
+    choices = _tried_on(constraint, choices, seed)
+    probe, rng = Probe(constraint, choices, seed), np.random.default_rng(seed)
+
+    def recoded(tree: Any) -> Any:
+        def other(leaf: Any) -> Any:
+            if not jnp.issubdtype(leaf.dtype, jnp.floating):
+                return leaf
+            return 3.0 * leaf[..., ::-1] + rng.normal(size=leaf.shape[-1:]).astype(leaf.dtype)
+
+        return jax.tree.map(other, tree)
+
+    twins = {
+        name: dataclasses.replace(twin, items=recoded(twin.items), context=recoded(twin.context))
+        for name, twin in choices.twins.items()
+    }
+    moved = choices.replace(items=recoded(choices.items), context=recoded(choices.context), twins=twins)
+    try:
+        _same("", probe.look(constraint, probe.rewards, moved)[0], probe.violation)
+    except AssertionError:
+        return (
+            f"{constraint.name()} reads coded features (`items` or `context`): standardised, in no units, and in no "
+            "order to rely on; name what it reads in `columns` and take it from `choices.columns`"
+        )
+    return ""
+
+
 def try_clauses(constraint: Constraint, choices: Choices | None = None, seed: int = 0) -> dict[str, str]:
     """What every clause of the contract says of a constraint: its name -> "" if it holds, else what breaks it."""
     results = {}
     try:
-        probe = Probe(constraint, example_choices(seed=seed) if choices is None else choices, seed)
+        probe = Probe(constraint, _tried_on(constraint, choices, seed), seed)
     except Exception as error:  # a constraint of somebody's own may fail in any way
         return {"it can be measured": _said(error)}
     for clause in CLAUSES:
@@ -263,6 +313,6 @@ def check_constraint(constraint: Constraint, choices: Choices | None = None, see
 
     Without `choices` it is tried on `example_choices()`; a constraint on attributes of its own needs its own choices.
     """
-    probe = Probe(constraint, example_choices(seed=seed) if choices is None else choices, seed)
+    probe = Probe(constraint, _tried_on(constraint, choices, seed), seed)
     for clause in CLAUSES:
         clause(probe)

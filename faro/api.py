@@ -9,9 +9,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 import pandas as pd
 
-from constraints import Constraint
+from constraints import Choices, Constraint
 
 from . import data as _data
 from . import devices, models, report, sweep, uncertainty
@@ -23,6 +26,8 @@ from .sweep import Frontier, Progress
 from .trained import TrainedModel
 from .trained import load_model as load_model
 from .training import Settings as Settings
+
+TRIED = 200  # choices that a constraint is tried on
 
 load = _data.load
 Source: TypeAlias = str | os.PathLike | pd.DataFrame | Dataset
@@ -124,6 +129,28 @@ def frontier(
     if notes:
         run = dataclasses.replace(run, manifest={**run.manifest, "notes": [*run.manifest["notes"], *notes]})
     return run
+
+
+def tried_on(
+    data: Source,
+    constraint: str | Constraint,
+    *,
+    attribute: str | None = None,
+    of: str | tuple[str, str] | None = None,
+    within: str | None = None,
+    schema: Any = None,
+    rows: int = TRIED,
+) -> tuple[Constraint, Choices, str]:
+    """A constraint, at most so many choices of the train part to hold it against the contract, and what to call them.
+
+    The choices have the twins and columns that the constraint reads: `UsageError` if there is no such column.
+    """
+    data = _dataset(data, schema)
+    own = _constraint(data, constraint, attribute, of, within, 0.05)
+    train = data.rows("train")
+    some = np.sort(np.random.default_rng(0).permutation(train)[:rows])
+    choices = data.choices(data.fit_coding(train), some, **own.needs())
+    return own, jax.tree.map(jnp.asarray, choices), f"{len(some)} choices of {data.name}"
 
 
 def make_model(model: str | models.Model) -> models.Model:

@@ -150,7 +150,7 @@ def choices_of(run: Frontier, data: Dataset, constraint: Constraint, seed: int) 
     view = View.of(data, seed, run.manifest["configuration"]["dual_data"])
     coding = next(model.coding for model in run.models if model.about["seed"] == seed)
     with jax.enable_x64(True):
-        return data.choices(coding, view.rows["train"], twins=constraint.twins(), dtype=np.float64)
+        return data.choices(coding, view.rows["train"], **constraint.needs(), dtype=np.float64)
 
 
 def sample(head: exact.Head, rows: exact.Rows, width: float = WIDTH, most: int = MOST) -> exact.Envelope:

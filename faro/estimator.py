@@ -24,8 +24,9 @@ from constraints import Attribute, Choices, Constraint
 from . import models
 from .api import make_model
 from .errors import DataError
+from .notes import fit_for
 from .notions import make_constraint
-from .sweep import check_bounds, fit_for
+from .sweep import check_bounds
 from .training import Best, Data, Game, Settings
 
 GROUP = "sensitive_features"
@@ -49,7 +50,8 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
     needed by `fit`; without them the fit is unconstrained.
 
     Fitted: `classes_`, `n_features_in_`, `status_` (FEASIBLE, INFEASIBLE or DIVERGED on the training sample), `gap_`
-    (its hard gaps, one per constraint; None if unconstrained), `groups_`, `params_`.
+    (its hard gaps, one per constraint; None if unconstrained), `notes_` (on the sample: few or no data of a group, a
+    bound that cannot bind or be met), `groups_`, `params_`.
     """
 
     def __init__(self, constraint="demographic_parity", bound=0.05, model="linear", settings=None, random_state=0):
@@ -75,13 +77,16 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
         code = None if sensitive_features is None else self._groups(sensitive_features, len(X))
         self.mean_, self.scale_ = X.mean(0), X.std(0)
         self.scale_ = np.where(self.scale_ > 1e-12 * np.abs(self.mean_), self.scale_, 1.0)
-        choices = self._choices(X, label, code)
         attribute = Attribute(GROUP, self.groups_ if code is not None else ("everyone",))
-        constraint = make_constraint({GROUP: attribute}, self.constraint, GROUP, bound=float(self.bound))
+        constraint = make_constraint(
+            {GROUP: attribute}, self.constraint, GROUP, bound=float(self.bound), unless=("attribute",)
+        )
+        choices = self._choices(X, label, code, constraint.columns())
+        self.notes_: list[str] = []
         if code is not None:
             if len(self.groups_) < 2:
                 raise DataError(f"sensitive_features: expected two groups or more, got only {self.groups_[0]!r}")
-            fit_for(constraint, choices, "X")
+            self.notes_ = fit_for(constraint, choices, "X").all
         model = make_model(self.model)
         game = Game(model, Game.suited(model, settings, constraint, Data(choices, choices)))
         seed = (
@@ -125,8 +130,11 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
         self.groups_ = tuple(str(level) for level in levels)
         return code
 
-    def _choices(self, X: np.ndarray, label: np.ndarray, code: np.ndarray | None) -> Choices:
-        """Applicant against outside option; rows and columns are padded so that few shapes are ever compiled."""
+    def _choices(
+        self, X: np.ndarray, label: np.ndarray, code: np.ndarray | None, named: tuple[str, ...] = ()
+    ) -> Choices:
+        """Applicant against outside option, with the columns of these names as they are; rows and columns are padded so
+        that few shapes are ever compiled."""
         n, d = X.shape
         rows, columns = max(64, 1 << (n - 1).bit_length()), -(-d // 8) * 8
         items = np.zeros((rows, 1, columns), np.float32)
@@ -134,6 +142,14 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
         chosen, weight = np.tile(np.array([0.0, 1.0], np.float32), (rows, 1)), np.zeros(rows, np.float32)
         chosen[:n, 0], chosen[:n, 1] = label, 1 - label
         weight[:n] = 1
+        known, read = list(getattr(self, "feature_names_in_", ())), {}
+        for name in named:
+            if name not in known:
+                raise DataError(
+                    f"X: no column {name!r}, which the constraint reads (known: {', '.join(known) or 'none'})"
+                )
+            read[name] = np.zeros((rows, 2), np.float32)
+            read[name][:n, 0] = X[:, known.index(name)]
         group = np.full((rows, 2), -1, np.int32)
         group[:n, 0] = 0 if code is None else code
         return Choices(
@@ -144,6 +160,7 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
             unit=jnp.arange(rows),
             outside=jnp.broadcast_to(jnp.array([False, True]), (rows, 2)),
             attributes={GROUP: jnp.asarray(group)},
+            columns={name: jnp.asarray(values) for name, values in read.items()},
         )
 
     def __sklearn_tags__(self):

@@ -152,7 +152,7 @@ class Judge:
         population = None if data.population is None else data.population.dataset()
         with jax.enable_x64(True):
             self.doubled = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
-            seeds = [_everybody(data, view, population, constraint.twins()) for view in views]
+            seeds = [_everybody(data, view, population, constraint) for view in views]
         largest = max(choices.shape[0] for choices, _ in seeds)  # one shape, one compilation
         self.everybody = [(choices.pad(largest), of_part) for choices, of_part in seeds]
         self.program = _program(model, seeds[0][0].shape[1])
@@ -271,12 +271,13 @@ def _frontier(
     return Frontier(table, trained, {"step": step, **traces}, manifest)
 
 
-def _everybody(data: Dataset, view: View, population: Any, twins) -> tuple[Choices, dict[str, slice]]:
+def _everybody(data: Dataset, view: View, population: Any, constraint: Constraint) -> tuple[Choices, dict[str, slice]]:
     """The choices of all parts of a seed one after another, and where each part is among them."""
-    coded = data.choices(view.coding, np.concatenate(list(view.rows.values())), twins=twins, dtype=np.float64)
+    needs = constraint.needs()
+    coded = data.choices(view.coding, np.concatenate(list(view.rows.values())), **needs, dtype=np.float64)
     sizes = {part: len(rows) for part, rows in view.rows.items()}
     if population is not None:
-        whole = population.choices(view.coding, None, twins=twins, dtype=np.float64)
+        whole = population.choices(view.coding, None, **needs, dtype=np.float64)
         coded = jax.tree.map(lambda *leaves: np.concatenate(leaves), coded, whole)
         sizes["population"] = whole.shape[0]
     ends = np.cumsum(list(sizes.values())).tolist()

@@ -71,6 +71,8 @@ def show_model(about: dict[str, Any]) -> None:
     console.print(
         f"[bold]{about['status']}[/bold]: {escape(about['constraint'])} at bound {bounds}, {escape(about['data'])}"
     )
+    if about.get("reason"):
+        console.print(escape(about["reason"]))
     figures = about["figures"]
     table = _table("part", "n", "accuracy", "nll", "ece", "gap")
     for part in ("train", "selection", "dev"):
@@ -79,6 +81,8 @@ def show_model(about: dict[str, Any]) -> None:
         cells.append(f"{max(float(value) for _, value in gaps):.4f}")
         table.add_row(part, f"{figures[f'{part}_n']:,}", *cells)
     console.print(table)
+    for said in about.get("dev_gap_over", []):
+        console.print(escape(said))
     for key, value in figures.items():
         if "_gap[" in key:  # a stack: the gap of every part
             console.print(escape(f"{key.replace('_gap[', ' gap of ')[:-1]}: {float(value):.4f}"))
@@ -149,10 +153,10 @@ def show_constraints(found: list[dict[str, Any]]) -> None:
     _console().print(table)
 
 
-def show_clauses(name: str, results: dict[str, str]) -> None:
-    """Which clauses of the contract a constraint keeps."""
+def show_clauses(name: str, where: str, results: dict[str, str]) -> None:
+    """Which clauses of the contract a constraint keeps, on which choices."""
     console = _console()
-    console.print(f"[bold]{escape(name)}[/bold] on generated choices")
+    console.print(f"[bold]{escape(name)}[/bold] on {escape(where)}")
     for clause, broken in results.items():
         console.print(
             f"  [red]fails[/red]  {escape(clause)}: {escape(broken)}" if broken else f"  holds  {escape(clause)}"

@@ -30,6 +30,7 @@ from .checkpoint import Keeper
 from .errors import UsageError
 from .judge import status_of
 from .lagrangian import KKT
+from .notes import fit_for
 from .sweep import check_bounds
 from .training import Data, Game, Look, Member, Prepared, Settings, Step, Tally
 
@@ -50,12 +51,14 @@ class Shards(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Streamed:
-    """What was trained: parameters, FEASIBLE, INFEASIBLE or DIVERGED, train figures in float64, and a look per pass."""
+    """What was trained: parameters, FEASIBLE, INFEASIBLE or DIVERGED, train figures in float64, a look per pass, and
+    notes."""
 
     params: Any
     status: str
     figures: dict[str, Any]  # nll, gap [P], ties of all shards
     looks: Look  # of the constrained game, `[passes, ...]`
+    notes: tuple[str, ...] = ()  # what to know of the data, as `faro.train` says it
 
 
 class _Position(NamedTuple):
@@ -93,11 +96,15 @@ def train(
         raise UsageError(f"primal: a stream never sees all of train in one step, got {settings.primal!r}; leave it out")
     if not len(shards):
         raise UsageError("expected at least one shard, got none")
+    lacking = [name for name in constraint.columns() if name not in shards[0].columns]
+    if lacking:
+        raise UsageError(f"{constraint.name()} reads column {lacking[0]!r}, shard 0 has none; give it to make_choices")
+    notes = fit_for(constraint, (shards[index] for index in range(len(shards))), "shards")
     stream = _Stream(shards, selection, constraint, seed, model or models.Linear(), settings)
     keeper = Keeper(None if folder is None else Path(folder) / ".progress", stream.fingerprint)
     result = stream.train(keeper, save_every or len(shards), progress)
     keeper.close()
-    return result
+    return dataclasses.replace(result, notes=notes.train)
 
 
 class _Stream:

@@ -25,14 +25,14 @@ import numpy as np
 from jax import Array
 from jax.sharding import Mesh
 
-import constraints as ct
 from constraints import Choices, Constraint
 
 from . import devices, models
 from .checkpoint import Keeper
 from .data import Dataset
 from .errors import DataError, UsageError
-from .judge import Frontier, Judge, View
+from .judge import ASKED, Frontier, Judge, View
+from .notes import fit_for, reason, together
 from .solutions import choose
 from .trained import TrainedModel
 from .training import Best, Data, Game, Look, Member, Settings
@@ -237,39 +237,6 @@ def default_bounds(gap: float, count: int) -> list[float]:
     return [float(f"{bound:.4g}") for bound in bounds]
 
 
-def fit_for(constraint: Constraint, choices: Choices, where: str) -> list[str]:
-    """Whether these train choices can carry the constraint; the notes are what a user should know. `where` names them.
-
-    `UsageError` if no model can move it or its twins look alike to every model, `DataError` if only one group has data.
-    """
-    notes = []
-    for name in constraint.twins():
-        twin = choices.twins[name]
-        tree, axis = (twin.items, 2) if twin.items is not None else (twin.context, 1)
-        if all(np.all(leaf == np.take(leaf, [0], axis)) for leaf in map(np.asarray, jax.tree.leaves(tree))):
-            raise UsageError(
-                f"{constraint.name()}: the twins of {name!r} look alike to the model, so it is 0 for every model; "
-                f"make {name!r} a feature, or choose another constraint"
-            )
-    parts = {part.name(): part for part in constraint.parts()}
-    for found in ct.reach(constraint, choices):
-        bound = float(parts[found.name].bound)
-        verdict = found.verdict(bound)
-        if verdict == "immovable":
-            raise UsageError(found.explain(bound))
-        if verdict == "inactive":
-            raise DataError(f"{where}: {found.explain(bound)} in the train part; it needs two groups")
-        if verdict != "ok":
-            notes.append(found.explain(bound))
-        if found.empty:
-            notes.append(f"{found.name}: no train data for {', '.join(found.empty)}; these rows are inactive")
-        if found.small:
-            notes.append(f"{found.name}: few train alternatives in {', '.join(found.small)}; their rates are noisy")
-        if found.alone:
-            notes.append(f"{found.name}: one group only in {', '.join(found.alone)}; nothing to compare there")
-    return notes
-
-
 # The run --------------------------------------------------------------------------------------------------------------
 
 
@@ -315,15 +282,17 @@ class _Run:
                 raise UsageError(f"{folder} holds another finished run; choose another --out, or add --overwrite")
         began = time.perf_counter()
         views = [View.of(self.data, seed, self.settings.dual_data) for seed in self.seeds]
-        members, notes = [], []
+        members, notes = [], {}
         for view in views:
             _somebody_counts(self.data, view)
             parts = [part for part in Data._fields if part in view.rows]
             members.append(Data(**{part: _choices(self.data, view, part, self.constraint) for part in parts}))
-            for note in fit_for(self.constraint, members[-1].train, f"{self.data.name}, seed {view.seed}"):
-                notes += [note] if note not in notes else []
-        keeper = Keeper(None if folder is None else folder / ".progress", f"{self.fingerprint} {self.mesh.shape}")
         rows = max(own.train.shape[0] for own in members)
+        for view, own in zip(views, members, strict=True):  # padded: one shape, one compilation
+            dev = _choices(self.data, view, "dev", self.constraint)
+            where = f"{self.data.name}, seed {view.seed}"
+            notes[view.seed] = fit_for(self.constraint, own.train.pad(rows), where, dev.pad(rows))
+        keeper = Keeper(None if folder is None else folder / ".progress", f"{self.fingerprint} {self.mesh.shape}")
         if self.settings.solver == "game":
             self.settings = Game.suited(self.model, self.settings, self.constraint, members[0])
         game, alternatives = Game(self.model, self.settings, rows), members[0].train.shape[1]
@@ -341,8 +310,15 @@ class _Run:
             self.model, constraints, self.settings, self._exactly(views) if mixes else [], best, trace.params
         )
         run = court.frontier(everyone, best, solution, trace)
+        asked = ASKED[self.settings.dual_data]
+        for model in run.models:
+            own_notes = notes[model.about["seed"]]
+            model.about.update(notes=own_notes.all, dev_gap_over=list(own_notes.dev))
+            if why := reason(self.constraint, model.about, own_notes, asked):
+                model.about["reason"] = why
         run.manifest.update(
-            notes=notes,
+            notes=together({seed: own.all for seed, own in notes.items()}),
+            dev_gap_over=together({seed: own.dev for seed, own in notes.items()}),
             command=command,
             fingerprint=self.fingerprint,
             resumed=keeper.resumed,
@@ -421,7 +397,7 @@ class _Run:
 def _choices(data: Dataset, view: View, part: str, constraint: Constraint, dtype: Any = np.float32) -> Choices:
     """The choices of a part for training, weights in units of their mean: no statistic sees the unit, float32 would."""
     rows = view.rows[part]
-    choices = data.choices(view.coding, rows, twins=constraint.twins(), dtype=dtype)
+    choices = data.choices(view.coding, rows, **constraint.needs(), dtype=dtype)
     weight = data.parsed.weight[rows]
     return choices.replace(weight=np.asarray(weight / weight.mean(), choices.weight.dtype))
 

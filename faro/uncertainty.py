@@ -137,7 +137,7 @@ class Part:
             found = {}
             for seed, model in coded.items():
                 rows = data.rows(names, seed)
-                found[seed] = data.choices(model.coding, rows, twins=constraint.twins(), dtype=np.float64)
+                found[seed] = data.choices(model.coding, rows, **constraint.needs(), dtype=np.float64)
             largest = max(each.shape[0] for each in found.values())
             own = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
             choices, codes = {}, {}

@@ -354,7 +354,7 @@ def test_groups_times_ten_strata_are_swept(groups):
         assert trained["status"] == "FEASIBLE"
     else:  # a cell of two alternatives has a rate of 0, 1/2 or 1: nothing but ties keeps such a bound, and it says so
         assert trained["status"] == "INFEASIBLE" and trained["train_gap"] <= 1
-        assert any("few train alternatives" in note for note in run.manifest["notes"])
+        assert any("fewer than 30 train units" in note for note in run.manifest["notes"])
 
 
 def test_one_group_measures_nothing_and_is_refused_for_training():

@@ -16,7 +16,7 @@ import constraints as ct
 from constraints.testing import COMMUNITY, GROUP, KIND
 from faro.cli import main
 from faro.errors import DataError, UsageError
-from faro.sweep import fit_for
+from faro.notes import fit_for
 
 PAIR = ct.Attribute("pair", ("p", "q"))
 N, K = 4, 3
@@ -228,12 +228,12 @@ def test_many_alternatives():
 
 def test_of_scores_ratios_and_losses_nothing_is_known_beforehand():
     for constraint in (ct.reward_parity(GROUP), ct.group_loss(GROUP), ct.exposure_parity(GROUP), ct.rate_ratio(GROUP)):
-        assert ct.reach(constraint, random_choices(0)) == ()  # so they are never refused
+        (found,) = ct.reach(constraint, random_choices(1))
+        assert found.verdict(0.0) == found.verdict(1.0) == "unknown"  # so they are never refused
+        assert found.empty and found.small  # who is in their cells is known all the same
     stack = ct.Stack(members=(ct.rate_ratio(GROUP), ct.rate_cap(GROUP), ct.demographic_parity(GROUP)))
-    assert [found.name for found in ct.reach(stack, random_choices(0))] == [
-        "rate_cap(group)",
-        "demographic_parity(group)",
-    ]
+    names = [found.name for found in ct.reach(stack, random_choices(0))]
+    assert names == ["rate_ratio(group)", "rate_cap(group)", "demographic_parity(group)"]
 
 
 # Messages -------------------------------------------------------------------------------------------------------------
@@ -276,7 +276,7 @@ MESSAGES = {
     "infeasible": (ct.demographic_parity(GROUP, 0.3), ALWAYS, None, "every model has a gap of 0.5 or more, the bound"),
     "an infeasible floor": (ct.rate_floor(GROUP, 0.3), among([[0, 0, -1]] * 40), None, "every model has a gap of 0.5"),
     "one group in a stratum": (WITHIN, STRATA, None, "one group only in community=south; nothing to compare there"),
-    "few": (PARITY, among([[0, 1]] * 40 + [[2, 0]] * 5), None, "few train alternatives in group=c (5)"),
+    "few": (PARITY, among([[0, 1]] * 40 + [[2, 0]] * 5), None, "fewer than 30 train units in group=c (5)"),
     "twins alike": (ct.counterfactual_parity(GROUP), TWINNED, UsageError, "the twins of 'group' look alike"),
 }
 
@@ -285,7 +285,7 @@ MESSAGES = {
 def test_each_case_has_its_own_message(case):
     constraint, choices, error, words = MESSAGES[case]
     if error is None:
-        assert words in "\n".join(fit_for(constraint, choices, "here"))
+        assert words in "\n".join(fit_for(constraint, choices, "here").all)
     else:
         with pytest.raises(error) as caught:
             fit_for(constraint, choices, "here")
@@ -345,12 +345,20 @@ def test_the_command_notes_what_cannot_bind_and_what_cannot_be_met(faro):
     assert code == 3, said  # no member is FEASIBLE
     group, size = (f"faro: note: demographic_parity({name}, within=camp): " for name in ("group", "size"))
     absent = "group=never | camp=north, group=b | camp=west, group=never | camp=west"
+
+    def few(cells):
+        return f"fewer than 30 train units in {' (20), '.join(cells)} (20); their rates are noisy"
+
+    present = ["group=a | camp=north", "group=b | camp=north", "group=a | camp=west"]
+    sizes = [f"size={size} | camp={camp}" for camp in ("north", "west") for size in ("small", "large")]
     assert said.splitlines() == [
         f"{group}every model has a gap of 0.4444 or more, the bound is 0.3",
         f"{group}no train data for {absent}; these rows are inactive",
-        f"{group}few train alternatives in group=a | camp=north (20); their rates are noisy",
+        f"{group}{few(present)}",
         f"{group}one group only in camp=west; nothing to compare there",
         f"{size}no model exceeds 0.2, so the bound 0.3 cannot bind",
+        f"{size}{few(sizes)}",
+        f"{group}dev gap over {', '.join(present)}; no dev people in {absent}",
     ]
 
 

@@ -7,7 +7,7 @@ import contextlib
 import json
 import sys
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -103,10 +103,16 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "constraints",
         _constraints,
         "List the constraints that are installed, or hold one against the contract that all of them keep.",
-        "  faro constraints list\n  faro constraints check mypkg.mine:WaitingTime",
+        "  faro constraints list\n  faro constraints check mypkg.mine:WaitingTime\n"
+        "  faro constraints check mypkg.mine:WaitingTime --data people.csv --schema people.toml --attribute sex",
     )
     constraints.add_argument("action", choices=("list", "check"))
     constraints.add_argument("name", nargs="?", help="a constraint's name, or package.module:Name")
+    constraints.add_argument(
+        "--data", metavar="NAME|FILE", help="check on choices of these data, with their columns (default: generated)"
+    )
+    constraints.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
+    _measured(constraints)
     _output(constraints)
 
     report = command(
@@ -145,17 +151,21 @@ def _asked(sub: argparse.ArgumentParser) -> None:
     sub.add_argument(
         "--constraint", metavar="NAME", help="for example demographic_parity; joined by +: several at once"
     )
-    sub.add_argument("--attribute", metavar="NAME", help="the attribute whose groups are compared")
-    sub.add_argument(
-        "--of", metavar="ATTR=LEVEL", help="count only alternatives of this kind (for a chooser's attribute)"
-    )
-    sub.add_argument("--within", metavar="NAME", help="compare only inside each level of this attribute")
+    _measured(sub)
     sub.add_argument("--model", metavar="NAME", help="linear (default), mlp, or mlp:64,32")
     sub.add_argument("--solver", metavar="NAME", help="game (default), or exact: linear models, parity and the like")
     sub.add_argument("--temperature", type=float, metavar="T", help="of the soft decisions used for gradients, > 0")
     sub.add_argument("--mesh", metavar="AXES", help="how several devices share the work, as data=4,sweep=2")
     sub.add_argument("--config", metavar="FILE", help="TOML with the same names as the flags, and [settings], [schema]")
     sub.add_argument("--out", metavar="PATH", help="where to write")
+
+
+def _measured(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--attribute", metavar="NAME", help="the attribute whose groups are compared")
+    sub.add_argument(
+        "--of", metavar="ATTR=LEVEL", help="count only alternatives of this kind (for a chooser's attribute)"
+    )
+    sub.add_argument("--within", metavar="NAME", help="compare only inside each level of this attribute")
 
 
 def _output(sub: argparse.ArgumentParser) -> None:
@@ -269,6 +279,7 @@ def _train(options: argparse.Namespace) -> int:
     out = asked.pop("out", None)
     with _progress(options, "training") as progress:
         model = api.train(**asked, progress=progress)
+    _noted(options, model.about["notes"])
     path = str(model.save(out)) if out is not None and devices.first() else None
     about = {**model.about, "model": path}
     print(json.dumps(about, indent=1)) if options.json else show_model(about)
@@ -293,9 +304,7 @@ def _frontier(options: argparse.Namespace) -> int:
             command=options.command,
             progress=progress,
         )
-    if not options.quiet:
-        for note in run.manifest["notes"]:
-            print(f"faro: note: {note}", file=sys.stderr)
+    _noted(options, run.manifest.get("notes", []))
     if options.json:
         summary = {"out": str(asked["out"]), "manifest": run.manifest}
         print(json.dumps(summary | {"members": json.loads(run.table.to_json(orient="records"))}, indent=1))
@@ -338,12 +347,9 @@ def _score(options: argparse.Namespace) -> int:
     else:
         scored = model.score(read, options.twins, expected=options.expected)
         scored = scored if options.part is None else in_part(scored, read, options.part)
-    if not options.quiet:
-        for feature, count in read.unseen(model.coding).items():
-            print(
-                f"faro: note: {count} entries of {feature!r} have a level the model never saw; coded as zeros",
-                file=sys.stderr,
-            )
+    unseen = read.unseen(model.coding).items()
+    said = [f"{count} entries of {name!r} have a level the model never saw; coded as zeros" for name, count in unseen]
+    _noted(options, [*model.about.get("notes", []), *said])
     if options.out:
         print(
             json.dumps({"rows": len(scored), "out": options.out})
@@ -362,7 +368,7 @@ def _constraints(options: argparse.Namespace) -> int:
 
     from constraints import testing
 
-    from .. import notions
+    from .. import api, notions
     from ..show import show_clauses, show_constraints
 
     if options.action == "list":
@@ -378,13 +384,24 @@ def _constraints(options: argparse.Namespace) -> int:
         return 0
     if not options.name:
         raise UsageError("faro constraints check needs a name (see: faro constraints list) or package.module:Name")
-    attributes = {own.name: own for own in (testing.GROUP, testing.KIND, testing.COMMUNITY)}
-    made = notions.make_constraint(attributes, options.name, testing.GROUP.name, unless=("attribute",))
-    results = testing.try_clauses(made)
-    if options.json:
-        print(json.dumps({"name": made.name(), "labels": made.labels(), "clauses": results}, indent=1))
+    given = {name: getattr(options, name) for name in ("schema", "attribute", "of", "within")}
+    choices, where = None, "generated choices"
+    if options.data:
+        made, choices, where = api.tried_on(options.data, options.name, **given)
+    elif any(given.values()):
+        name = next(name for name, value in given.items() if value)
+        raise UsageError(f"--{name} goes with --data; without data the check makes its own choices")
     else:
-        show_clauses(made.name(), results)
+        attributes = {own.name: own for own in (testing.GROUP, testing.KIND, testing.COMMUNITY)}
+        made = notions.make_constraint(attributes, options.name, testing.GROUP.name, unless=("attribute",))
+    results = testing.try_clauses(made, choices)
+    notes = [] if any(results.values()) else list(filter(None, [testing.reads_coding(made, choices)]))
+    if options.json:
+        checked = {"name": made.name(), "labels": made.labels(), "on": where, "clauses": results, "notes": notes}
+        print(json.dumps(checked, indent=1))
+    else:
+        show_clauses(made.name(), where, results)
+        _noted(options, notes)
     return 1 if any(results.values()) else 0
 
 
@@ -395,14 +412,13 @@ def _report(options: argparse.Namespace) -> int:
     run = report.read_run(options.folder)
     if options.other is not None:
         other = report.read_run(options.other)
-        if not options.quiet:
-            for warning in report.differences(run, other)[1]:
-                print(f"faro: note: {warning}", file=sys.stderr)
+        _noted(options, report.differences(run, other)[1])
         page = str(report.write_comparison(run, other, options.out or Path(options.folder, "compare.html")))
         print(json.dumps({"written": [page]}) if options.json else page)
         return 0
     if options.out:
         raise UsageError("--out is for comparing two runs; the report of one goes into its folder")
+    _noted(options, run.notes)
     written = [str(path) for path in report.write_shown(run, options.folder)]
     print(json.dumps({"written": written})) if options.json else show_frontier(run)
     return 0
@@ -412,10 +428,18 @@ def _card(options: argparse.Namespace) -> int:
     from .. import report
 
     run = report.read_run(options.folder)
+    _noted(options, run.notes)
     row = report.point(run, options.bound, options.seed)
     path = str(report.write_card(run, row, options.out or Path(options.folder, "MODEL_CARD.md")))
     print(json.dumps({"written": [path]}) if options.json else path)
     return 0
+
+
+def _noted(options: argparse.Namespace, notes: Iterable[str]) -> None:
+    """Print notes on stderr, unless asked to be quiet."""
+    if not options.quiet:
+        for note in notes:
+            print(f"faro: note: {note}", file=sys.stderr)
 
 
 @contextlib.contextmanager

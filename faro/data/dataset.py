@@ -220,10 +220,17 @@ class Dataset:
         return coding.unseen(part.items, part.context)
 
     def choices(
-        self, coding: Coding, rows: Any = None, *, twins: Sequence[str] = (), dtype: Any = np.float32
+        self,
+        coding: Coding,
+        rows: Any = None,
+        *,
+        twins: Sequence[str] = (),
+        columns: Sequence[str] = (),
+        dtype: Any = np.float32,
     ) -> Choices:
-        """These choices, coded, as numpy arrays; with twins of the named attributes. Without labels, `chosen` is
-        uniform."""
+        """These choices, coded, as numpy arrays; with twins of the named attributes, and the named numeric columns in
+        the table's own units. Without labels, `chosen` is uniform. `UsageError` for a column that is not numeric in the
+        schema, `DataError` for one with a missing cell."""
         dtype = np.dtype(dtype)
         if dtype == np.float64 and not jax.config.read("jax_enable_x64"):
             raise UsageError(f"dtype {dtype} needs jax.config.update('jax_enable_x64', True)")
@@ -245,10 +252,30 @@ class Dataset:
             "attributes": {name: np.asarray(codes, np.int32) for name, codes in part.attributes.items()},
             "log_ref": None if part.log_ref is None else np.asarray(part.log_ref, dtype),
             "twins": {name: build_twin(self.schema, coding, part, items, context, name) for name in twins},
+            "columns": {name: np.asarray(self.column(part, name), dtype) for name in columns},
         }
         choices = Choices(**host)
         check_choices(choices)
         return choices
+
+    def column(self, part: Parsed, name: str) -> np.ndarray:
+        """`[n, K]` the numbers of a numeric column of these choices, as the table has them; 0 where nothing is."""
+        numeric = {**part.items.numeric, **part.context.numeric}
+        if name not in numeric:
+            names = ", ".join(numeric) or "none"
+            others = {*part.items.names, *part.context.names}
+            what = "is not numeric in the schema" if name in others else "is not in the schema"
+            raise UsageError(f"{self.name}: column {name!r}, which a constraint reads, {what} (numeric: {names})")
+        inside = part.inside
+        values = np.broadcast_to(numeric[name].reshape(len(inside), -1), inside.shape)
+        absent = inside & np.isnan(values)
+        if absent.any():
+            choice = part.choice_ids[int(np.argmax(absent.any(1)))]
+            raise DataError(
+                f"{self.name}: column {name!r}, choice {choice}: the cell is missing, and a constraint reads it; fill "
+                'it in, or say on_missing = "drop"'
+            )
+        return np.where(inside, values, 0.0)
 
     def _select(self, rows: Any) -> Parsed:
         return self.parsed if rows is None else select(self.parsed, np.asarray(rows))

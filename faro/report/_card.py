@@ -83,7 +83,7 @@ def card(run: Run, row: int) -> str:
         "## Intended use",
         USE,
         "## Limits",
-        listed([*LIMITS, *_several(run.data.get("traps")), *_several(run.manifest.get("notes"))]),
+        listed([*LIMITS, *_several(run.data.get("traps")), *run.notes]),
         "## How to reproduce",
         *(_typed(each) for each in of_member(run, row)),
         "## Versions",
@@ -222,7 +222,8 @@ def _figures(run: Run, row: int) -> str:
         else "There is one seed, so nothing is known of the spread over seeds. "
     )
     people = "Intervals over people are what a certificate gives; there are none in this table."
-    return f"{grid(head, rows)}\n\n{plain(TUNING)} {plain(note + people)}"
+    absent = "".join(f" {said}." for said in run.dev_gap_over)
+    return f"{grid(head, rows)}\n\n{plain(TUNING)} {plain(note + people + absent)}"
 
 
 def _spread(values: Any) -> str:

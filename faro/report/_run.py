@@ -54,6 +54,16 @@ class Run:
         return self.manifest["data"]
 
     @property
+    def notes(self) -> list[str]:
+        """What a user should know of the data under the constraint; [] in runs of before."""
+        return list(map(str, self.manifest.get("notes") or []))
+
+    @property
+    def dev_gap_over(self) -> list[str]:
+        """Of the notes, those on who is in the dev gap where not everybody is."""
+        return list(map(str, self.manifest.get("dev_gap_over") or []))
+
+    @property
     def parts(self) -> tuple[str, ...]:
         """Names of the parts that have a gap of their own, `[P]`; one unless the constraint is a stack."""
         return tuple(self.manifest["constraint"].get("parts") or [self.manifest["constraint"]["name"]])
@@ -330,7 +340,7 @@ def headline(run: Run) -> str:
         if truth and math.isfinite(row["population_gap"]):
             best = np.interp(row["population_gap"], truth["bounds"], truth["accuracy"])
             text += f"; the best possible at that gap is {number(float(best))}"
-    return text + "."
+    return ". ".join([text, *run.dev_gap_over]) + "."
 
 
 def _spread(row: Any, name: str) -> str:
