@@ -20,7 +20,7 @@ import safetensors.numpy
 import constraints as ct
 
 from . import models
-from .data import PARTS, Coding, Dataset, Schema, assign, read_table, write_units
+from .data import PARTS, Coding, Dataset, Schema, Seen, assign, read_table, write_units
 from .data.split import uniform
 from .errors import DataError, FaroError, UsageError
 from .files import replacing, write_json
@@ -64,7 +64,7 @@ class TrainedModel:
     coding: Coding
     schema: Schema
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
-    seen: np.ndarray | None = None  # units of train, dual and selection, where the model comes from training
+    seen: Seen | None = None  # units of train, dual and selection, where the model comes from training
     draw: Draw | None = None
     specification: dict[str, Any] | None = None
 
@@ -203,7 +203,7 @@ class TrainedModel:
         }
         target = base.with_name(base.name + ".json")
         if self.seen is not None:
-            write_units(base.with_name(base.name + ".units.txt"), self.seen, self.salt)
+            write_units(base.with_name(base.name + ".units.txt"), self.seen.units, self.salt, self.seen.shared)
         write_json(target, record)
         return target
 
