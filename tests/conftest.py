@@ -24,7 +24,7 @@ if jax.__version_info__ < (0, 11) and QUICK not in os.environ.get("XLA_FLAGS", "
     os.environ["XLA_FLAGS"] = f"{QUICK} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 DESELECTED = pytest.StashKey[list[str]]()
-OURS = r"(faro|constraints|benchmarks|tests|test_\w+|conftest|verify_by_hand|reference|browser)(\.|$)"
+OURS = "|".join(["faro", "constraints", "benchmarks", *(path.stem for path in Path(__file__).parent.glob("*.py"))])
 DEPRECATIONS = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning",
                 "numpy.exceptions.VisibleDeprecationWarning")  # fmt: skip
 
@@ -38,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("--own-deprecations"):
         for kind in DEPRECATIONS:
-            config.addinivalue_line("filterwarnings", f"error::{kind}:{OURS}")
+            config.addinivalue_line("filterwarnings", rf"error::{kind}:({OURS})(\.|$)")
 
 
 def data_folder() -> Path | None:
