@@ -19,6 +19,11 @@ from faro.spelling import plain
 
 def write_units(path: str | Path, units: Iterable[str], salt: str) -> None:
     """Write the digest file of these units. The salt hides names only from those who cannot guess them."""
+    write_text(path, units_text(units, salt))
+
+
+def units_text(units: Iterable[str], salt: str) -> str:
+    """What `write_units` writes."""
     names = {name for unit in units for name in (str(unit), plain(str(unit)))}
     hashes = {hashlib.sha256(json.dumps([salt, name], separators=(",", ":")).encode()).hexdigest() for name in names}
-    write_text(path, "\n".join([f"faro-units/1 {salt}", *sorted(hashes)]) + "\n")
+    return "\n".join([f"faro-units/1 {salt}", *sorted(hashes)]) + "\n"
