@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import errno
-import json
 import os
 import resource
 import signal
@@ -18,12 +17,16 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
+import verify_by_hand as hand
+from test_verify import accepted, claim
 
 import faro.data.demo as demo
 from faro import api, files, judge, locks, models, trained
+from faro.certify.audit import audit_of
+from faro.certify.policy import read_policy
 from faro.checkpoint import Keeper
 from faro.cli import main
-from faro.data import Dataset, read_table, write_table
+from faro.data import Dataset, write_table
 from faro.data.fetch import scratch
 from faro.errors import DataError, UsageError
 
@@ -335,7 +338,15 @@ def test_weights_that_overflow_are_refused_before_training(weight):
     assert Dataset.from_table(table.assign(w=1e30), schema).parsed.weight.sum() > 0
 
 
-def test_tables_that_are_read_back(tmp_path):
-    write_table(pd.DataFrame({"x": [1.5]}), tmp_path / "t.csv")
-    assert read_table(tmp_path / "t.csv")["x"].tolist() == ["1.5"]
-    assert json.loads(files.json_text({"a": 1})) == {"a": 1}
+def test_weights_that_overflow_are_refused_before_a_bound(tmp_path):
+    """1e308 twice in one unit: its share of the weight would be 0, and the table a smaller one without a word."""
+    rules = accepted(claim(method="unit-ratio"), estimand="unit")
+    (tmp_path / "faro.toml").write_text(hand.toml(rules))
+    rows = [row | {"weight": 1.0} for row in hand.applicants(400, {"A": 0.5, "B": 0.5}, seed=1)]
+    columns = {name: [str(row[name]) for row in rows] for name in rows[0]}
+    policy = read_policy(tmp_path / "faro.toml")
+    assert audit_of(columns, policy).units == 400
+    for weight in ("1e308", "1e306"):
+        columns["weight"] = [weight] * len(rows)
+        with pytest.raises(DataError, match="'weight': weights up to"):
+            audit_of(columns, policy)
