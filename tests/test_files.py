@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
@@ -317,7 +318,7 @@ def test_commands_that_meet_in_one_place(tmp_path, monkeypatch, capsys):
         ("s.csv", False, ["score", "m.json", "demo", "--out", "s.csv"]),
     ):
         if words[0] == "report":
-            monkeypatch.setattr("faro.report.read_run", lambda _: None)
+            monkeypatch.setattr("faro.report.read_run", lambda _: SimpleNamespace(notes=[]))
         with waiting(tmp_path, f"locks.alone({path!r}, folder={folder})") as first:
             assert main(words) == 2, words
             out, err = capsys.readouterr()
@@ -333,7 +334,7 @@ def test_commands_that_meet_in_one_place(tmp_path, monkeypatch, capsys):
 def test_weights_that_overflow_are_refused_before_training(weight):
     table = demo.generate(20, seed=1).assign(w=weight)
     schema = demo.SCHEMA.from_dict(demo.SCHEMA.to_dict() | {"weight": "w"})
-    with pytest.raises(DataError, match=r"'w': weights up to .* overflow when they are added up"):
+    with pytest.raises(DataError, match="overflow when they are added up"):
         Dataset.from_table(table, schema)
     assert Dataset.from_table(table.assign(w=1e30), schema).parsed.weight.sum() > 0
 
