@@ -12,6 +12,7 @@ from .schema import Only as Only
 from .schema import Schema as Schema
 from .schema import TwinSpec as TwinSpec
 from .seen import Seen as Seen
+from .seen import units_text as units_text
 from .seen import write_units as write_units
 from .split import PARTS as PARTS
 from .split import assign as assign

@@ -25,6 +25,8 @@ from faro.spelling import plain
 if TYPE_CHECKING:
     from .dataset import Dataset
 
+Shared = Mapping[str, Iterable[str]]
+
 
 class Seen(NamedTuple):
     """What training saw: `units` `[U]`, and shared column -> the different values in it."""
@@ -40,11 +42,14 @@ class Seen(NamedTuple):
         return cls(np.unique(data.units[rows]), shared)
 
 
-def write_units(
-    path: str | Path, units: Iterable[str], salt: str, shared: Mapping[str, Iterable[str]] = MappingProxyType({})
-) -> None:
+def write_units(path: str | Path, units: Iterable[str], salt: str, shared: Shared = MappingProxyType({})) -> None:
     """Write the digest file of these units and shared values. The salt hides names only from those who cannot guess."""
+    write_text(path, units_text(units, salt, shared))
+
+
+def units_text(units: Iterable[str], salt: str, shared: Shared = MappingProxyType({})) -> str:
+    """What `write_units` writes."""
     names: set[tuple[str, ...]] = {(name,) for unit in units for name in (str(unit), plain(str(unit)))}
     names |= {(column, str(value)) for column, values in shared.items() for value in values}
     hashes = {hashlib.sha256(json.dumps([salt, *name], separators=(",", ":")).encode()).hexdigest() for name in names}
-    write_text(path, "\n".join([f"faro-units/1 {salt}", *sorted(hashes)]) + "\n")
+    return "\n".join([f"faro-units/1 {salt}", *sorted(hashes)]) + "\n"
