@@ -10,12 +10,24 @@ override FARO_DATA := $(if $(filter /%,$(firstword $(FARO_DATA))),$(FARO_DATA),$
 export FARO_DATA
 endif
 
-BIN := .venv/bin
-STAMP := .venv/.installed
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+SERIES := import sysconfig; print(sysconfig.get_python_version())
+
+# What runs on every Python and on the lowest versions too: files whose code leans most on other packages.
+PART := $(patsubst %,tests/test_%.py,baselines cli data_table data_parse certificates streaming golden deprecations)
+
+# PYTHON given by name means it, also where the environment was made with another one.
+ifneq ($(origin PYTHON),file)
+ifneq ($(shell $(BIN)/python -c '$(SERIES)' 2>/dev/null),$(shell "$(PYTHON)" -c '$(SERIES)' 2>/dev/null))
+.PHONY: $(STAMP)
+endif
+endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: frontier certificates test test-browser lint bench coverage clean help
+.PHONY: frontier certificates test test-part test-browser lint bench coverage clean help
 
 help: ## this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [DATA=demo] [OUT=out/demo] [ARGS='--seeds 5']"
@@ -33,6 +45,9 @@ certificates: $(STAMP) ## certify the points of the last frontier in OUT, once, 
 test: $(STAMP) ## run the tests; FARO_DATA=folder adds those on real data
 	@$(BIN)/python -m pytest -q -n 2 $(ARGS)
 
+test-part: $(STAMP) ## the part of the tests that .ci/run runs on every Python and on the lowest versions
+	@$(BIN)/python -m pytest -q -n 2 $(PART) $(ARGS)
+
 test-browser: $(STAMP) ## open the report in headless Chromium: points, commands, widths, no network; needs chromium
 	@$(BIN)/python -m pytest -q -m browser tests/test_browser.py $(ARGS)
 
@@ -48,12 +63,13 @@ coverage: $(STAMP) ## how often the bounds of certificates are wrong at the boun
 	@$(BIN)/python -m benchmarks.coverage --out docs/coverage.md $(ARGS)
 
 clean: ## remove .venv, caches and build output; keeps out/
-	rm -rf .venv build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
+	rm -rf .venv* build dist *.egg-info .pytest_cache .ruff_cache .mypy_cache .hypothesis
 	find faro constraints tests benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
 
 $(STAMP): setup.cfg pyproject.toml
 	@"$(PYTHON)" -c 'import sys; v = sys.version_info[:2]; (3, 11) <= v < (3, 14) or sys.exit("faro needs Python 3.11, 3.12 or 3.13, got %d.%d; say make PYTHON=python3.12 ..." % v)'
-	@echo "Installing into .venv (first use, or setup.cfg changed) ..."
-	@$(BIN)/python -m pip --version >/dev/null 2>&1 || "$(PYTHON)" -m venv --clear .venv
+	@echo "Installing into $(VENV) (first use, another Python, or setup.cfg changed) ..."
+	@$(BIN)/python -m pip --version >/dev/null 2>&1 && \
+	  [ "$$($(BIN)/python -c '$(SERIES)')" = "$$("$(PYTHON)" -c '$(SERIES)')" ] || "$(PYTHON)" -m venv --clear "$(VENV)"
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[dev]'
 	@touch $@

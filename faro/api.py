@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import numbers
 import os
@@ -17,7 +18,7 @@ import pandas as pd
 from constraints import Choices, Constraint
 
 from . import data as _data
-from . import devices, models, report, sweep, uncertainty
+from . import devices, locks, models, report, sweep, uncertainty
 from .data import Dataset
 from .data import Schema as Schema
 from .errors import UsageError, beside
@@ -110,22 +111,25 @@ def frontier(
     if there or not devices.first() or not (folder or baselines):
         return run
     notes: list[str] = []
-    sure = beside(lambda: uncertainty.measure(run, data, own), lambda why: notes.append(f"no intervals: {why}"))
-    if baselines and sure:
-        from . import baselines as others  # scipy's solvers take long to import
+    with contextlib.nullcontext() if folder is None else locks.alone(folder, folder=True):
+        if folder is not None and Frontier.fingerprint(folder) != run.manifest["fingerprint"]:
+            raise UsageError(f"{folder}: another run took its place before the report was written")
+        sure = beside(lambda: uncertainty.measure(run, data, own), lambda why: notes.append(f"no intervals: {why}"))
+        if baselines and sure:
+            from . import baselines as others  # scipy's solvers take long to import
 
-        room = devices.parse_bytes(memory)
-        table = others.measure(run, data, own, sure, make_model(model), _settings(settings), memory=room)
-        run = dataclasses.replace(run, baselines=table, reused=False)
+            room = devices.parse_bytes(memory)
+            table = others.measure(run, data, own, sure, make_model(model), _settings(settings), memory=room)
+            run = dataclasses.replace(run, baselines=table, reused=False)
+            if folder is not None:
+                others.save(table, folder)
         if folder is not None:
-            others.save(table, folder)
-    if folder is not None:
-        if sure:
-            sure.save(folder)
-        beside(
-            lambda: report.write_shown(report.read_run(folder), folder),
-            lambda why: notes.append(f"no pictures and no report: {why}"),
-        )
+            if sure:
+                sure.save(folder)
+            beside(
+                lambda: report.write_shown(report.read_run(folder), folder),
+                lambda why: notes.append(f"no pictures and no report: {why}"),
+            )
     if notes:
         run = dataclasses.replace(run, manifest={**run.manifest, "notes": [*run.manifest["notes"], *notes]})
     return run

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+import logging
+import os
+import re
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +17,8 @@ import jax.numpy as jnp
 
 from . import devices
 from .files import write_json
+
+HALF = ".orbax-checkpoint-tmp"  # in the names of what orbax is writing
 
 
 class Keeper:
@@ -30,6 +37,8 @@ class Keeper:
         if devices.first():
             if self.folder.exists() and not (key.exists() and json.loads(key.read_text() or "null") == fingerprint):
                 shutil.rmtree(self.folder)
+            for half in self.folder.glob(f"*{HALF}*"):  # of a run that was killed
+                shutil.rmtree(half)
             write_json(key, fingerprint)
         devices.together("checkpoints")
 
@@ -75,8 +84,9 @@ class Keeper:
         import orbax.checkpoint as ocp  # here: a second of import that unstored runs do not need
 
         assert self.folder is not None
-        with ocp.StandardCheckpointer() as store:
-            store.save(self.folder / name, {str(i): _plain(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))})
+        plain = {str(i): _plain(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
+        with _quiet(), _told_by_the_system(self.folder / name), ocp.StandardCheckpointer() as store:
+            store.save(self.folder / name, plain)
 
     def _read(self, name: str, shapes: Any, sharding: Any) -> Any:
         import orbax.checkpoint as ocp
@@ -99,6 +109,33 @@ class Keeper:
         """Remove what was stored: the computation is finished."""
         if self.folder is not None and devices.first():
             shutil.rmtree(self.folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Without the tracebacks that orbax logs beside what it raises."""
+    logger = logging.getLogger("absl")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+@contextlib.contextmanager
+def _told_by_the_system(path: Path) -> Iterator[None]:
+    """What the system said, as of a full disk, as an `OSError` of this path, without what is half-written."""
+    try:
+        yield
+    except (OSError, ValueError, RuntimeError) as error:  # tensorstore raises ValueError
+        told = re.search(r"os_error_code='(\d+)'", str(error))
+        number = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
+        if number is None:
+            raise
+        for half in path.parent.glob(f"{path.name}{HALF}*"):
+            shutil.rmtree(half, ignore_errors=True)
+        raise OSError(number, os.strerror(number), str(path)) from None
 
 
 def _is_key(leaf: Any) -> bool:

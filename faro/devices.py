@@ -8,13 +8,14 @@ Programs say how their inputs are placed, and the compiler partitions them. One 
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import math
 import os
 import platform
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -25,8 +26,8 @@ from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from . import files, locks
 from .errors import UsageError
-from .files import cache_folder
 
 SWEEP, DATA = "sweep", "data"
 COORDINATOR, PROCESSES, PROCESS = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
@@ -78,7 +79,7 @@ def keep_programs() -> None:
             features = None
         machine = [jax.__version__, platform.machine(), platform.processor(), features[0] if features else ""]
         name = hashlib.sha256("\n".join(machine).encode()).hexdigest()[:16]
-        jax.config.update("jax_compilation_cache_dir", str(cache_folder() / "programs" / name))
+        jax.config.update("jax_compilation_cache_dir", str(files.cache_folder() / "programs" / name))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
 
 
@@ -255,6 +256,23 @@ def join(heartbeat: int = 100) -> None:
 def first() -> bool:
     """Whether this process is the one that writes files."""
     return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def alone(path: str | Path, *, folder: bool = False) -> Iterator[None]:
+    """`locks.alone`, held by the first process for all of them; where it cannot, all end."""
+    with contextlib.ExitStack() as stack:
+        refused: Exception | None = None
+        if first():
+            try:
+                stack.enter_context(locks.alone(path, folder=folder))
+            except (UsageError, OSError) as error:
+                refused = error
+        if jax.process_count() > 1 and multihost_utils.broadcast_one_to_all(np.int32(refused is not None)):
+            raise refused or UsageError(f"{path}: the first process could not begin to write there; it says why")
+        if refused is not None:
+            raise refused
+        yield
 
 
 def together(what: str) -> None:

@@ -20,6 +20,7 @@ from constraints import Attribute, Constraint
 from .certify.policy import CAPS, PAIRS, policy_of
 from .data import Schema
 from .errors import UsageError
+from .scored import outside_of
 from .specification import Record, to_record
 from .trained import TrainedModel
 
@@ -47,35 +48,53 @@ def draft_policy(model: TrainedModel, bound: float | None = None) -> str:
     lines = head(model, constraint)
     if assumed := (model.specification or {}).get("assumed"):
         lines.insert(1, f"# Not known of this model, and taken to be the defaults: {assumed}.")
-    text = "\n".join([*lines, *written(claims_of(constraint, model.schema, bound))]) + "\n"
+    found = claims_of(constraint, model.schema, bound, single=_sizes(model)["single"])
+    text = "\n".join([*lines, *written(found)]) + "\n"
     policy_of(text.encode())  # what cannot be read, or has no method, is no draft
     return text
 
 
 def head(model: TrainedModel, constraint: Constraint) -> list[str]:
-    """What a policy says before its attributes and claims; for people to edit."""
-    single = _single(model.schema)
-    return [
+    """What a policy says before its attributes and claims: the question that training asked; for people to edit."""
+    schema, sizes = model.schema, _sizes(model)
+    by_row = sizes["cap"] is not None
+    shared = ", ".join(sizes["crossed"])
+    lines = [
         "# What must be shown of held-out people; keep it where those who submit models cannot write.",
-        'schema = "faro-policy/1"',
+        'schema = "faro-policy/2"',
         "delta = 0.05",
-        'estimand = "unit"' + ("" if single else "  # every person counts once"),
-        f'nonce = "{str(model.about.get("digest", "faro"))[:16]}"',
+        f'estimand = "{"row" if by_row else "unit"}"  # '
+        + (
+            "as in training: every row counts by its weight"
+            if by_row
+            else "every unit counts once; in training, rows did"
+        ),
+    ]
+    if by_row and not sizes["single"]:
+        lines.append(f"cap = {toml(Decimal(repr(float(sizes['cap']))))}  # the largest mass of a unit in a group")
+    lines += [
+        f'outside = "{outside_of(schema)}"',
+        "threshold = 0",
+        f"units = {toml(schema.unit)}",
         "min_group = 30",
-        f'outside = "{"all" if model.schema.format == "accept" else "none"}"',
+        "ties = 0.01",
         'ledger = "ledger.jsonl"',
         'escrow = "escrow"',
-        f"assumptions = {toml(_assumptions(constraint))}",
     ]
+    if shared:
+        lines.append(f"# Units share {shared}: shown for new units and these. A claim with `per` is about new ones.")
+    lines.append(f"assumptions = {toml(_assumptions(constraint, bool(shared), not by_row and bool(schema.weight)))}")
+    return lines
 
 
-def _assumptions(constraint: Constraint) -> list[str]:
-    return ["iid-units", "group-labels-correct", *(["twins-as-declared"] if constraint.twins() else [])]
+def _sizes(model: TrainedModel) -> dict[str, Any]:
+    """What the model's data were like: `faro.masses.audit_sizes`; of an old model nothing is known."""
+    return model.about.get("audit") or {"cap": None, "single": False, "crossed": []}
 
 
-def _single(schema: Schema) -> bool:
-    """Whether every unit has one row, which counts as much as any other: methods that count rows suit these data."""
-    return schema.format == "accept" and schema.unit == "row" and not schema.weight
+def _assumptions(constraint: Constraint, shared: bool, unweighted: bool) -> list[str]:
+    needed = {"twins-as-declared": constraint.twins(), "same-items": shared, "weights-ignored": unweighted}
+    return ["iid-units", "group-labels-correct", *(name for name, is_needed in needed.items() if is_needed)]
 
 
 def written(found: Claims) -> list[str]:
@@ -92,8 +111,9 @@ def written(found: Claims) -> list[str]:
 # Claims ---------------------------------------------------------------------------------------------------------------
 
 
-def claims_of(constraint: Constraint, schema: Schema, bound: float | None = None) -> Claims:
-    """The claims that together say what the constraint bounds, each at the part's own bound or at this one.
+def claims_of(constraint: Constraint, schema: Schema, bound: float | None = None, single: bool = False) -> Claims:
+    """The claims that together say what the constraint bounds, each at the part's own bound or at this one; `single`:
+    every unit has one row, all of one mass, so that methods that count rows suit.
 
     `UsageError` with the reason for a part that no claim measures, attributes that the schema does not declare so, and
     a bound that no policy can ask for.
@@ -107,7 +127,7 @@ def claims_of(constraint: Constraint, schema: Schema, bound: float | None = None
             _declared(attribute, schema)
             if attributes.setdefault(attribute.name, attribute) != attribute:
                 raise UsageError(f"two attributes of the constraint are called {attribute.name!r}; rename one")
-        found += _claims(part, record, schema, float(part.bound) if bound is None else float(bound))
+        found += _claims(part, record, float(part.bound) if bound is None else float(bound), single)
     _name(found)
     order = [spec.name for spec in schema.attributes]
     attributes = dict(sorted(attributes.items(), key=lambda own: (*order, own[0]).index(own[0])))
@@ -160,7 +180,7 @@ def _declared(attribute: Attribute, schema: Schema) -> None:
         )
 
 
-def _claims(part: Any, record: Record, schema: Schema, bound: float) -> Iterator[dict[str, Any]]:
+def _claims(part: Any, record: Record, bound: float, single: bool) -> Iterator[dict[str, Any]]:
     """The claims of one part: one, or one per cell where another model's numbers are taken off."""
     kind, who = record["type"], part.who
     claim: dict[str, Any] = {"name": kind, "constraint": kind, "bound": _bound(part, bound)}
@@ -176,7 +196,7 @@ def _claims(part: Any, record: Record, schema: Schema, bound: float) -> Iterator
         claim["scale"] = _number("scale", part.scale)
     if getattr(part, "tail", False):
         claim["tail"] = True
-    claim["method"] = METHODS.get(kind, "exact2") if _single(schema) else "unit-ratio"
+    claim["method"] = METHODS.get(kind, "exact2") if single else "unit-ratio"
     reference = np.asarray(getattr(part, "reference", 0.0), float).ravel()
     if len(set(reference.tolist())) == 1:
         yield claim | {"bound": _bound(part, bound, reference[0])}

@@ -1,13 +1,25 @@
-"""Outputs are written to a temporary name beside their place and renamed: a reader never sees half a file."""
+"""Outputs are written to a temporary name beside their place and renamed: a reader never sees half a file.
+
+Whoever writes holds a lock of the system on the temporary, which ends with the process. So no two writers meet in one,
+and what can be locked is nobody's: what a killed writer left is removed by the next one in the same folder.
+"""
 
 from __future__ import annotations
 
 import contextlib
+import errno
+import fcntl
 import json
 import os
+import re
+import secrets
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+
+PART = re.compile(r"\.[0-9a-f]{16}\.part(\..*)?")  # names of what is being written; none is used twice
+NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk is full, or one's share of it
 
 
 def cache_folder() -> Path:
@@ -20,13 +32,85 @@ def replacing(path: str | Path) -> Iterator[Path]:
     """A temporary path in the folder of `path`, renamed to it when the block ends well and removed when it does not."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.stem}.part{path.suffix}")  # one name, so that a killed run's is used again
     try:
-        yield temporary
-        os.replace(temporary, path)
-    except BaseException:
-        temporary.unlink(missing_ok=True)
+        with _part(path.parent, path.suffix, os.O_RDWR | os.O_CREAT | os.O_EXCL) as temporary:
+            yield temporary
+            os.replace(temporary, path)
+    except OSError as error:
+        name = error.filename
+        if error.errno is not None and (name is None or PART.fullmatch(os.path.basename(os.fsdecode(name)))):
+            error.filename, error.filename2 = str(path), None  # the name that the user knows
         raise
+
+
+@contextlib.contextmanager
+def scratch(folder: str | Path) -> Iterator[Path]:
+    """A new folder in `folder`, which is gone when the block ends."""
+    with _part(Path(folder), "", os.O_RDONLY) as temporary:
+        yield temporary
+
+
+@contextlib.contextmanager
+def _part(folder: Path, suffix: str, flags: int) -> Iterator[Path]:
+    """A locked file of its own, or without O_CREAT a folder, which does not outlive the block."""
+    _clear(folder)
+    while True:
+        temporary = folder / f".{secrets.token_hex(8)}.part{suffix}"
+        if not flags & os.O_CREAT:
+            temporary.mkdir()
+        try:
+            file = os.open(temporary, flags, 0o666)
+        except FileNotFoundError:  # cleared away before it was locked
+            continue
+        try:
+            if locked(file) is not False and named(file, temporary):
+                yield temporary
+                return
+        finally:
+            _remove(temporary)
+            os.close(file)
+
+
+def _clear(folder: Path) -> None:
+    """Remove what killed writers left in a folder; nothing on a file system without locks, for nobody knows."""
+    left: list[os.DirEntry] = []
+    with contextlib.suppress(PermissionError), os.scandir(folder) as entries:
+        left += [entry for entry in entries if PART.fullmatch(entry.name)]
+    for entry in left:
+        with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's
+            flags = os.O_RDONLY if entry.is_dir(follow_symlinks=False) else os.O_RDWR
+            file = os.open(entry.path, flags | os.O_NOFOLLOW | os.O_NONBLOCK)
+            try:
+                if locked(file):
+                    _remove(Path(entry.path))
+            finally:
+                os.close(file)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def locked(file: int) -> bool | None:
+    """Whether the file is ours now; False: another one has it, None: this file system has no locks."""
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except OSError:
+        return None
+    return True
+
+
+def named(file: int, path: Path) -> bool:
+    """Whether the open file still has this name."""
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False
 
 
 def write_text(path: str | Path, text: str) -> None:
@@ -37,4 +121,9 @@ def write_text(path: str | Path, text: str) -> None:
 
 def write_json(path: str | Path, value: Any) -> None:
     """Write JSON in one piece, indented, keys in the order given; infinities as the strings "inf" and "-inf"."""
-    write_text(path, json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n")
+    write_text(path, json_text(value))
+
+
+def json_text(value: Any) -> str:
+    """What `write_json` writes."""
+    return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"

@@ -24,9 +24,10 @@ import constraints as ct
 from constraints import Choices, Constraint, RateConstraint
 
 from . import devices, metrics, models
-from .data import Coding, Dataset, write_units
+from .data import Coding, Dataset, Seen, write_units
 from .errors import DataError, FaroError
 from .files import replacing, write_json
+from .masses import audit_sizes
 from .models import Model
 from .solutions import Solution
 from .specification import asked as typed
@@ -80,7 +81,7 @@ class Frontier:
             dataclasses.replace(model, seen=None).save(folder / name)
             units = folder / "models" / f"seed{model.about['seed']}.units.txt"
             if model.seen is not None and not units.exists():  # the same for all models of a seed
-                write_units(units, model.seen, model.salt)
+                write_units(units, model.seen.units, model.salt, model.seen.shared)
         with replacing(folder / "frontier.csv") as temporary:
             self.table.to_csv(temporary, index=False)
         with replacing(folder / "traces.npz") as temporary, open(temporary, "wb") as file:
@@ -209,7 +210,8 @@ def _frontier(
         if isinstance(part, RateConstraint)
         for cell in part.cells()
     ]
-    seen = [np.unique(data.units[data.rows(SEEN, view.seed)]) for view in views]
+    seen = [Seen.of(data, data.rows(SEEN, view.seed)) for view in views]
+    sizes = audit_sizes(data, constraint)
     records, trained = [], []
     for b, own in enumerate(constraints):
         asked, specification = [float(part.bound) for part in own.parts()], to_record(own)
@@ -258,6 +260,7 @@ def _frontier(
                 "status": status,
                 "temperature": settings.temperature,
                 "figures": {key: _finite(value) for key, value in record.items() if key.startswith(tuple(parts))},
+                "audit": sizes,
             }
             trained.append(TrainedModel(model, params, view.coding, data.schema, about, seen[s], draw, specification))
     table = pd.DataFrame(records)

@@ -15,6 +15,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from . import locks
 from .certify import looks
 from .certify.certificate import Case, Certificate, prepare
 from .certify.policy import Policy
@@ -29,7 +30,14 @@ def certify_points(
     folder: Path, policy: Policy, ledger: Path, info: dict[str, Any], source: Any = None, points: str = "pareto"
 ) -> pd.DataFrame:
     """Disclose the points of a finished run that no other dominates ("pareto"), or all; their rows, with certified
-    slack and the share of delta that each spends."""
+    slack and the share of delta that each spends. `UsageError` if another process writes into the folder."""
+    with locks.alone(folder, folder=True):
+        return _certified(folder, policy, ledger, info, source, points)
+
+
+def _certified(
+    folder: Path, policy: Policy, ledger: Path, info: dict[str, Any], source: Any, points: str
+) -> pd.DataFrame:
     table = _members(folder)
     chosen = np.flatnonzero((table["pareto"] == "True") | (points == "all"))
     if not len(chosen):

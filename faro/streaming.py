@@ -10,6 +10,7 @@ The device holds the member and a few shards, however many there are. With one s
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import math
@@ -101,9 +102,10 @@ def train(
         raise UsageError(f"{constraint.name()} reads column {lacking[0]!r}, shard 0 has none; give it to make_choices")
     notes = fit_for(constraint, (shards[index] for index in range(len(shards))), "shards")
     stream = _Stream(shards, selection, constraint, seed, model or models.Linear(), settings)
-    keeper = Keeper(None if folder is None else Path(folder) / ".progress", stream.fingerprint)
-    result = stream.train(keeper, save_every or len(shards), progress)
-    keeper.close()
+    with contextlib.nullcontext() if folder is None else devices.alone(folder, folder=True):
+        keeper = Keeper(None if folder is None else Path(folder) / ".progress", stream.fingerprint)
+        result = stream.train(keeper, save_every or len(shards), progress)
+        keeper.close()
     return dataclasses.replace(result, notes=notes.train)
 
 

@@ -13,6 +13,7 @@ import functools
 import hashlib
 import json
 import math
+import shutil
 import time
 from collections.abc import Callable, Sequence
 from importlib import metadata
@@ -40,6 +41,7 @@ from .training import Best, Data, Game, Look, Member, Settings
 Progress = Callable[[int, int], None]  # (done, total)
 STRETCHES = 10  # calls of the compiled program, and checkpoints, per sweep
 CACHE = 20 * 2**20  # bytes of a network's step on a CPU that stay close to its cores
+PROGRESS = ".progress"  # below the folder of a run: its checkpoints
 KEPT = 5  # iterates of each that a mixture may draw on, of every member
 LOWEST_BOUND = 0.01
 UNCONSTRAINED = float("inf")  # the bound of the members that are not constrained
@@ -270,16 +272,35 @@ class _Run:
         return hashlib.sha256(json.dumps([versions, data, game], sort_keys=True, default=str).encode()).hexdigest()
 
     def result(self, folder: Path | None, overwrite: bool, command: str, progress: Progress) -> Frontier:
-        """The run as `folder` holds it, or computed and saved there."""
-        if folder is not None and (folder / "manifest.json").exists():
-            if Frontier.fingerprint(folder) == self.fingerprint:
-                try:
-                    return Frontier.load(folder, self.model)
-                except DataError:
-                    if not overwrite:
-                        raise
-            elif not overwrite:
-                raise UsageError(f"{folder} holds another finished run; choose another --out, or add --overwrite")
+        """The run as `folder` holds it, or computed and saved there by one process, or several as one, at a time."""
+        if folder is None:
+            return self._computed(None, command, progress)
+        found = None if (folder / PROGRESS).exists() else self._finished(folder, overwrite)
+        if found is not None:  # reading needs no lock
+            return found
+        with devices.alone(folder, folder=True):
+            found = self._finished(folder, overwrite)
+            if found is None:
+                return self._computed(folder, command, progress)
+            if devices.first():  # killed before its last step
+                shutil.rmtree(folder / PROGRESS, ignore_errors=True)
+            return found
+
+    def _finished(self, folder: Path, overwrite: bool) -> Frontier | None:
+        """This run, if the folder holds it finished; `UsageError` if it holds another one that is not to go."""
+        if not (folder / "manifest.json").exists():
+            return None
+        if Frontier.fingerprint(folder) == self.fingerprint:
+            try:
+                return Frontier.load(folder, self.model)
+            except DataError:
+                if not overwrite:
+                    raise
+        elif not overwrite:
+            raise UsageError(f"{folder} holds another finished run; choose another --out, or add --overwrite")
+        return None
+
+    def _computed(self, folder: Path | None, command: str, progress: Progress) -> Frontier:
         began = time.perf_counter()
         views = [View.of(self.data, seed, self.settings.dual_data) for seed in self.seeds]
         members, notes = [], {}
@@ -292,7 +313,7 @@ class _Run:
             dev = _choices(self.data, view, "dev", self.constraint)
             where = f"{self.data.name}, seed {view.seed}"
             notes[view.seed] = fit_for(self.constraint, own.train.pad(rows), where, dev.pad(rows))
-        keeper = Keeper(None if folder is None else folder / ".progress", f"{self.fingerprint} {self.mesh.shape}")
+        keeper = Keeper(None if folder is None else folder / PROGRESS, f"{self.fingerprint} {self.mesh.shape}")
         if self.settings.solver == "game":
             self.settings = Game.suited(self.model, self.settings, self.constraint, members[0])
         game, alternatives = Game(self.model, self.settings, rows), members[0].train.shape[1]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -19,11 +20,10 @@ import safetensors.numpy
 
 import constraints as ct
 
-from . import models
-from .data import PARTS, Coding, Dataset, Schema, assign, read_table, write_units
+from . import files, locks, models
+from .data import PARTS, Coding, Dataset, Schema, Seen, assign, read_table, units_text
 from .data.split import uniform
 from .errors import DataError, FaroError, UsageError
-from .files import replacing, write_json
 from .specification import crossed, from_name, from_record, to_record
 
 FORMAT = "faro-model/2"
@@ -64,7 +64,7 @@ class TrainedModel:
     coding: Coding
     schema: Schema
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
-    seen: np.ndarray | None = None  # units of train, dual and selection, where the model comes from training
+    seen: Seen | None = None  # units of train, dual and selection, where the model comes from training
     draw: Draw | None = None
     specification: dict[str, Any] | None = None
 
@@ -182,14 +182,19 @@ class TrainedModel:
         return data.attributes | self.crossed
 
     def save(self, path: str | os.PathLike) -> Path:
-        """Write PATH.safetensors, PATH.json and, after training, PATH.units.txt; returns the path of the JSON file."""
-        base = _base(path)
+        """Write PATH.safetensors, PATH.json and, after training, PATH.units.txt; returns the path of the JSON file.
+
+        Where there is a JSON file, what it names is of one model. `UsageError` if another process writes there.
+        """
+        base = base_of(path)
+        with locks.alone(base):
+            return self._save(base)
+
+    def _save(self, base: Path) -> Path:
         leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
         tensors = safetensors.numpy.save({_name(keys): np.asarray(leaf) for keys, leaf in leaves})
         kind = next((name for name, cls in models.BUILT_IN.items() if type(self.model) is cls), None)
         options = dataclasses.asdict(self.model) if kind else {}  # type: ignore[call-overload]
-        with replacing(base.with_name(base.name + ".safetensors")) as temporary:
-            temporary.write_bytes(tensors)
         record = {
             "format": FORMAT,
             "model": {"kind": kind, "options": options, "class": type(self.model).__name__},
@@ -202,9 +207,17 @@ class TrainedModel:
             "schema": self.schema.to_dict(),
         }
         target = base.with_name(base.name + ".json")
-        if self.seen is not None:
-            write_units(base.with_name(base.name + ".units.txt"), self.seen, self.salt)
-        write_json(target, record)
+        with contextlib.ExitStack() as stack:  # all are written before the first is renamed, and the JSON file is last
+
+            def part(path: Path) -> Path:
+                return stack.enter_context(files.replacing(path))
+
+            part(target).write_text(files.json_text(record), encoding="utf-8")
+            if self.seen is not None:
+                units = part(base.with_name(base.name + ".units.txt"))
+                units.write_text(units_text(self.seen.units, self.salt, self.seen.shared), encoding="utf-8")
+            part(base.with_name(base.name + ".safetensors")).write_bytes(tensors)
+            target.unlink(missing_ok=True)
         return target
 
     @property
@@ -233,13 +246,13 @@ def _drawn(base: Path, draw: dict[str, Any], params: Any) -> Draw:
 
 def model_files(path: str | os.PathLike) -> list[Path]:
     """The files of a saved model."""
-    base = _base(path)
+    base = base_of(path)
     return [base.with_name(base.name + suffix) for suffix in (".json", ".safetensors")]
 
 
 def units_file(path: str | os.PathLike) -> Path | None:
     """The hashed units that a saved model was trained on: PATH.units.txt, or that of all models of a run's seed."""
-    base = _base(path)
+    base = base_of(path)
     names = (f"{base.name}.units.txt", f"{base.name.rpartition('-')[2]}.units.txt")
     return next((found for name in names if (found := base.with_name(name)).exists()), None)
 
@@ -289,14 +302,15 @@ def _specification(record: Mapping[str, Any], schema: Schema) -> dict[str, Any] 
     return to_record(own) | {"assumed": "its options: format 1 stored the constraint's name alone"}
 
 
-def _base(path: str | os.PathLike) -> Path:
+def base_of(path: str | os.PathLike) -> Path:
+    """The path that the files of a model begin with."""
     path = Path(path)
     return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
 
 
 def load_model(path: str | os.PathLike, model: models.Model | None = None) -> TrainedModel:
     """The model that `save` wrote; `model` must be given for a class that is not built in. `DataError` if damaged."""
-    base = _base(path)
+    base = base_of(path)
     try:
         record = json.loads(base.with_name(base.name + ".json").read_text(encoding="utf-8"))
         stored = base.with_name(base.name + ".safetensors").read_bytes()

@@ -24,6 +24,21 @@ if jax.__version_info__ < (0, 11) and QUICK not in os.environ.get("XLA_FLAGS", "
     os.environ["XLA_FLAGS"] = f"{QUICK} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 DESELECTED = pytest.StashKey[list[str]]()
+OURS = "|".join(["faro", "constraints", "benchmarks", *(path.stem for path in Path(__file__).parent.glob("*.py"))])
+DEPRECATIONS = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning",
+                "numpy.exceptions.VisibleDeprecationWarning")  # fmt: skip
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--own-deprecations", action="store_true", help="a deprecation that a call of our own causes is an error"
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("--own-deprecations"):
+        for kind in DEPRECATIONS:
+            config.addinivalue_line("filterwarnings", rf"error::{kind}:({OURS})(\.|$)")
 
 
 def data_folder() -> Path | None:

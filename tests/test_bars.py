@@ -269,6 +269,7 @@ def test_a_killed_sweep_goes_on_to_the_same_result(tmp_path, monkeypatch):
     assert (out / "frontier.csv").read_bytes() == (whole / "frontier.csv").read_bytes()
     assert {path.name for path in out.iterdir()} == FILES
     assert {path.name for path in (out / "models").iterdir()} == {path.name for path in (whole / "models").iterdir()}
+    assert not list(out.rglob(".*"))  # no lock, no checkpoint, no half-written file
     for path in (whole / "models").iterdir():
         assert (out / "models" / path.name).read_bytes() == path.read_bytes()
 
@@ -276,8 +277,9 @@ def test_a_killed_sweep_goes_on_to_the_same_result(tmp_path, monkeypatch):
         raise AssertionError("computed again")
 
     monkeypatch.setattr(sweep, "Sweep", compute)
+    (out / ".progress").mkdir()  # killed between its last two steps
     again = faro.frontier(small(), **GRID, out=out)
-    assert again.reused
+    assert again.reused and not (out / ".progress").exists()
     pd.testing.assert_frame_equal(again.table, run.table)
     for one, other in zip(again.models, run.models, strict=True):
         for name, leaf in one.params.items():

@@ -341,4 +341,5 @@ def test_texts_that_are_none():
 def test_the_head_is_a_policys():
     model = trained(long(0), ct.rate_cap(GROUP))
     keys = tomllib.loads("\n".join(head(model, model.constraint)))
-    assert keys["outside"] == "none" and "chooser" not in keys
+    assert keys["outside"] == "none" and keys["threshold"] == 0 and keys["schema"] == "faro-policy/2"
+    assert keys["estimand"] == "unit" and "cap" not in keys  # nothing is known of what it was trained on

@@ -26,14 +26,14 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = {  # a half is a step between two levels
-    "constraints": 0, "faro.devices": 0.5,
+    "constraints": 0, "faro.locks": 0.25, "faro.devices": 0.5,
     "faro.data": 1, "faro.models": 1, "faro.lagrangian": 1, "faro.metrics": 1, "faro.notions": 1, "faro.checkpoint": 1,
     "faro.titles": 1, "faro.specification": 1.25,
     "faro.settings": 1, "faro.newton": 1.5, "faro.notes": 1,
     "faro.training": 2, "faro.exact": 2, "faro.certify": 2, "faro.trained": 2, "faro.judge": 2.5,
     "faro.solved": 2.5, "faro.solutions": 2.25, "faro.dominance": 1, "faro.uncertainty": 3, "faro.baselines": 3.25,
     "faro.sweep": 3, "faro.policy": 3, "faro.streaming": 3.5,
-    "faro.scored": 2.5, "faro.statements": 1, "faro.drafts": 3,
+    "faro.scored": 2.5, "faro.statements": 1, "faro.drafts": 3, "faro.masses": 1.5,
     "faro.report": 4, "faro.points": 3, "faro.rescored": 3, "faro.envelopes": 3, "faro.api": 4.5, "faro.show": 4.5,
     "faro.cli": 5, "faro.estimator": 5, "faro.pytest_plugin": 5, "faro.__main__": 6,
     "faro": 7,

@@ -93,8 +93,7 @@ def optimal(
     cost = np.zeros(columns)
     cost[: starts[-1]] = np.concatenate([each.wrong - each.right for each in curves])
     scale = max(float(right.sum() + wrong.sum()), 1e-300)
-    once = sparse.block_diag([np.ones((1, size)) for size in sizes])
-    once = sparse.hstack([once, sparse.csr_matrix((groups, 2 * len(blocks)))]).tocsr()
+    once = sparse.csr_array((np.ones(starts[-1]), np.arange(starts[-1]), starts), shape=(groups, columns))
     rows, limits, bounded = [], [], []
     for b, (event, compared) in enumerate(blocks):
         low, high = starts[-1] + 2 * b, starts[-1] + 2 * b + 1
@@ -105,12 +104,12 @@ def optimal(
             if mass <= 0:
                 continue
             for sign, end in ((1, high), (-1, low)):
-                row = sparse.lil_matrix((1, columns))
+                row = sparse.lil_array((1, columns))
                 row[0, starts[g] : starts[g + 1]] = sign * stat / mass
                 row[0, end] = -sign
                 rows.append(row)
                 limits.append(0.0)
-        row = sparse.lil_matrix((1, columns))
+        row = sparse.lil_array((1, columns))
         row[0, high], row[0, low] = 1, -1
         rows.append(row)
         bounded.append(len(limits))

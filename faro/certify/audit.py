@@ -28,6 +28,7 @@ from .policy import Policy
 
 CLOSE = 1e-9  # of a decision to the one that the rewards give
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+HEAVY = float(np.finfo(np.float64).max)  # what a sum of weights must stay below, in whatever order it is taken
 Codes = NDArray[np.intp]
 
 
@@ -139,6 +140,11 @@ def audit_of(
     alternative = source.columns.get("alternative", [""] * source.rows)
     reward = source.numbers("reward")
     weight = source.numbers("weight", lambda w: w >= 0, ">= 0") if "weight" in source.columns else np.ones(source.rows)
+    if len(weight) * float(weight.max()) >= HEAVY:
+        raise DataError(
+            f"{where}: column 'weight': weights up to {weight.max():g} overflow when they are added up; divide all of "
+            "them by the largest, and the policy's cap"
+        )
     labelled = any(block.event for claim in claims for block in claim.blocks)
     label = source.numbers("label", lambda y: (y >= 0) & (y <= 1), "in [0, 1]") if labelled else None
     told = policy.outside == "column"

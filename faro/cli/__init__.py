@@ -19,6 +19,7 @@ import traceback
 from typing import Any
 
 from ..errors import FaroError
+from ..files import NO_ROOM
 from . import certificates, training
 
 CODES = "exit codes: 0 done, 2 wrong usage, 3 no model FEASIBLE, 5 bad data, 70 internal error or all DIVERGED"
@@ -54,9 +55,7 @@ def main(argv: list[str] | None = None) -> int:
             print("faro: stdout was closed before the answer was read: no answer", file=sys.stderr)
         return unread
     except OSError as error:
-        print(
-            f"faro: {_one_line(f'{error.strerror or error}: {error.filename or str()}'.rstrip(': '))}", file=sys.stderr
-        )
+        print(f"faro: {_one_line(_told(error))}", file=sys.stderr)
         _give_up_stdout()
         return 5
     except Exception:
@@ -68,6 +67,12 @@ def main(argv: list[str] | None = None) -> int:
 def _one_line(error: object) -> str:
     """Without line breaks: what a table or a policy names may begin no line of its own in a log that a CI reads."""
     return " ".join(str(error).split())
+
+
+def _told(error: OSError) -> str:
+    """What the system said, about which file, and what to do if there is no room."""
+    told = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+    return f"{told}; make room there, then give the same command again" if error.errno in NO_ROOM else told
 
 
 def _give_up_stdout() -> None:

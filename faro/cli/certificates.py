@@ -527,6 +527,13 @@ def repair_hints(claim: Any, finding: Any, found: Certificate) -> list[str]:
 
 
 def _envelope(options: argparse.Namespace) -> int:
+    from .. import locks
+
+    with locks.alone(options.folder, folder=True):
+        return _enveloped(options)
+
+
+def _enveloped(options: argparse.Namespace) -> int:
     from .. import envelopes, report
 
     asked = {name: getattr(options, name) for name in ("constraint", "attribute", "of", "within")}

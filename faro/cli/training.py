@@ -273,14 +273,16 @@ def _data(options: argparse.Namespace) -> int:
 def _train(options: argparse.Namespace) -> int:
     from .. import api, devices
     from ..show import show_model
+    from ..trained import base_of
 
     asked = _configured(options, ("bound", "seed"))
     devices.join()
     out = asked.pop("out", None)
-    with _progress(options, "training") as progress:
-        model = api.train(**asked, progress=progress)
-    _noted(options, model.about["notes"])
-    path = str(model.save(out)) if out is not None and devices.first() else None
+    with contextlib.nullcontext() if out is None else devices.alone(base_of(out)):
+        with _progress(options, "training") as progress:
+            model = api.train(**asked, progress=progress)
+        _noted(options, model.about["notes"])
+        path = str(model.save(out)) if out is not None and devices.first() else None
     about = {**model.about, "model": path}
     print(json.dumps(about, indent=1)) if options.json else show_model(about)
     return {"FEASIBLE": 0, "INFEASIBLE": 3, "DIVERGED": 70}[model.about["status"]]
@@ -326,6 +328,17 @@ def _outcome(table: Any) -> int:
 
 
 def _score(options: argparse.Namespace) -> int:
+    from .. import locks
+    from ..data.table import kind_to_write
+
+    if not options.out:
+        return _scored(options)
+    kind_to_write(options.out)
+    with locks.alone(options.out):
+        return _scored(options)
+
+
+def _scored(options: argparse.Namespace) -> int:
     from .. import data
     from ..api import load_model
     from ..notions import known
@@ -406,7 +419,7 @@ def _constraints(options: argparse.Namespace) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
-    from .. import report
+    from .. import locks, report
     from ..show import show_frontier
 
     run = report.read_run(options.folder)
@@ -419,7 +432,8 @@ def _report(options: argparse.Namespace) -> int:
     if options.out:
         raise UsageError("--out is for comparing two runs; the report of one goes into its folder")
     _noted(options, run.notes)
-    written = [str(path) for path in report.write_shown(run, options.folder)]
+    with locks.alone(options.folder, folder=True):
+        written = [str(path) for path in report.write_shown(run, options.folder)]
     print(json.dumps({"written": written})) if options.json else show_frontier(run)
     return 0
 

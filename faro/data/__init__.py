@@ -11,6 +11,8 @@ from .schema import AttributeSpec as AttributeSpec
 from .schema import Only as Only
 from .schema import Schema as Schema
 from .schema import TwinSpec as TwinSpec
+from .seen import Seen as Seen
+from .seen import units_text as units_text
 from .seen import write_units as write_units
 from .split import PARTS as PARTS
 from .split import assign as assign

@@ -6,14 +6,13 @@ import dataclasses
 import gzip
 import io
 import os
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 import pandas as pd
 
 from faro.errors import DataError, FaroError, UsageError
-from faro.files import cache_folder
+from faro.files import cache_folder, scratch
 
 from .registry import NAMES
 from .sets import SETS
@@ -137,11 +136,11 @@ def fetch(name: str, root: str | os.PathLike | None = None, url: str | None = No
     targets = [folder / file for file in SETS[name].files]
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(prefix=".fetch-", dir=folder) as scratch:
+        with scratch(folder) as here:
             made = []
             for source, target in zip(SOURCES[name], targets, strict=True):
                 if not (target.is_file() and _is_published(target, source)):
-                    made.append((_download(source, url, Path(scratch), target.name), target))
+                    made.append((_download(source, url, here, target.name), target))
             for file, target in made:  # all verified: only now does anything appear
                 target.parent.mkdir(parents=True, exist_ok=True)
                 os.replace(file, target)

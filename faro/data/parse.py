@@ -16,6 +16,8 @@ from .melt import Long, choice_ids, melt, need, shares
 from .schema import AttributeSpec, Schema
 from .values import Cells
 
+HEAVY = float(np.finfo(np.float32).max)  # what a sum of weights must stay below, in whatever order it is taken
+
 
 def parse(
     schema: Schema, frame: pd.DataFrame, where: str, labels: bool = True, rule: int = RULE
@@ -282,6 +284,8 @@ class _Parser:
         self._lacking(absent, name, "the weight")
         self._refuse(~absent & ~np.isfinite(values), name, "expected a finite number, got {}")
         self._refuse(values < 0, name, "expected a weight that is not negative, got {}")
+        heavy = values >= HEAVY / len(values)
+        self._refuse(heavy, name, "weights like {} overflow when they are added up; divide all of them by the largest")
         return values
 
     def _units(self) -> np.ndarray | None:

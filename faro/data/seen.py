@@ -3,22 +3,53 @@
 faro-units/1 SALT
 one line per unit, sorted: sha256 of the JSON list [SALT, unit], in hex
 
-A unit whose plain name differs has a line for that as well, so that 7.0 in training is found as 7 in an audit.
+A unit whose plain name differs has a line for that as well, so that 7.0 in training is found as 7 in an audit. A value
+of a shared column (a prompt, an item) has a line of [SALT, column, value], so that an audit can count those it has in
+common with training.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
+from types import MappingProxyType
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
 
 from faro.files import write_text
 from faro.spelling import plain
 
+if TYPE_CHECKING:
+    from .dataset import Dataset
 
-def write_units(path: str | Path, units: Iterable[str], salt: str) -> None:
-    """Write the digest file of these units. The salt hides names only from those who cannot guess them."""
-    names = {name for unit in units for name in (str(unit), plain(str(unit)))}
-    hashes = {hashlib.sha256(json.dumps([salt, name], separators=(",", ":")).encode()).hexdigest() for name in names}
-    write_text(path, "\n".join([f"faro-units/1 {salt}", *sorted(hashes)]) + "\n")
+Shared = Mapping[str, Iterable[str]]
+
+
+class Seen(NamedTuple):
+    """What training saw: `units` `[U]`, and shared column -> the different values in it."""
+
+    units: np.ndarray
+    shared: Mapping[str, np.ndarray] = MappingProxyType({})
+
+    @classmethod
+    def of(cls, data: Dataset, rows: np.ndarray) -> Seen:
+        """In these choices of a data set."""
+        inside = data.parsed.inside[rows]
+        shared = {name: np.unique(texts[rows][inside].astype(str)) for name, texts in data.shared.items()}
+        return cls(np.unique(data.units[rows]), shared)
+
+
+def write_units(path: str | Path, units: Iterable[str], salt: str, shared: Shared = MappingProxyType({})) -> None:
+    """Write the digest file of these units and shared values. The salt hides names only from those who cannot guess."""
+    write_text(path, units_text(units, salt, shared))
+
+
+def units_text(units: Iterable[str], salt: str, shared: Shared = MappingProxyType({})) -> str:
+    """What `write_units` writes."""
+    names: set[tuple[str, ...]] = {(name,) for unit in units for name in (str(unit), plain(str(unit)))}
+    names |= {(column, str(value)) for column, values in shared.items() for value in values}
+    hashes = {hashlib.sha256(json.dumps([salt, *name], separators=(",", ":")).encode()).hexdigest() for name in names}
+    return "\n".join([f"faro-units/1 {salt}", *sorted(hashes)]) + "\n"

@@ -22,6 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from faro.errors import DataError, UsageError
+from faro.files import replacing
 
 Quote = Callable[[pd.Series], pa.Array]  # a column as JSON strings of its cells
 KINDS = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz")
@@ -99,10 +100,7 @@ def _read_json_lines(path: Path) -> pd.DataFrame:
 
 def write_table(frame: pd.DataFrame, path: str | os.PathLike) -> None:
     """A table into a `.csv[.gz]`, `.parquet` or `.jsonl[.gz]` file: whole, or not at all."""
-    path = Path(path)
-    kind = next((kind for kind in sorted(KINDS, key=len, reverse=True) if path.name.lower().endswith(kind)), None)
-    if kind is None:
-        raise UsageError(f"{path}: expected a name that ends in {', '.join(KINDS)}")
+    path, kind = Path(path), kind_to_write(path)
     if kind == ".parquet":
         buffer = io.BytesIO()
         frame.to_parquet(buffer, index=False)
@@ -113,14 +111,19 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike) -> None:
         records = frame.astype(object).where(frame.notna(), None).to_dict("records")
         content = "".join(json.dumps(record) + "\n" for record in records).encode()
     content = gzip.compress(content, mtime=0) if kind.endswith(".gz") else content
-    part = path.with_name(f".{path.name}.part")
-    try:
-        part.write_bytes(content)
-        os.replace(part, path)
-    except OSError as error:
-        raise DataError(f"{path}: cannot be written: {one_line(error)}") from error
-    finally:
-        part.unlink(missing_ok=True)
+    with replacing(path) as temporary:
+        temporary.write_bytes(content)
+
+
+def kind_to_write(path: str | os.PathLike) -> str:
+    """The ending of a table that can be written there; `UsageError` for another one, `DataError` without the folder."""
+    path = Path(path)
+    kind = next((kind for kind in sorted(KINDS, key=len, reverse=True) if path.name.lower().endswith(kind)), None)
+    if kind is None:
+        raise UsageError(f"{path}: expected a name that ends in {', '.join(KINDS)}")
+    if not path.parent.is_dir():
+        raise DataError(f"{path}: cannot be written: there is no folder {path.parent}")
+    return kind
 
 
 def unique_columns(frame: pd.DataFrame, where: str) -> pd.DataFrame:
