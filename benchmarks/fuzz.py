@@ -179,6 +179,7 @@ def _model(name: str, schema: dict[str, Any], table: Path) -> Any:
     import jax
 
     from faro.data import Dataset, Schema
+    from faro.data.seen import Seen
     from faro.models import Linear
     from faro.notions import make_constraint
     from faro.specification import to_record
@@ -192,7 +193,7 @@ def _model(name: str, schema: dict[str, Any], table: Path) -> Any:
     params = jax.tree.map(lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), shapes)
     about = {"seed": 0, "unit_rule": data.unit_rule, "digest": data.digest, "constraint": constraint.name(), "notes": []}
     return TrainedModel(
-        Linear(), params, coding, data.schema, about, seen=["nobody"], specification=to_record(constraint)
+        Linear(), params, coding, data.schema, about, seen=Seen(np.array(["nobody"])), specification=to_record(constraint)
     )  # fmt: skip
 
 

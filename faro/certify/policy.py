@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-import tomllib
 from collections.abc import Callable, Collection
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UsageError
+from ..files import parse_toml
 from .shift import BALLS
 
 PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_equality", "threshold_parity",
@@ -270,9 +270,9 @@ def policy_of(data: bytes, folder: Path = Path()) -> Policy:
     if len(data) > LARGEST_FILE:
         raise UsageError(f"longer than {LARGEST_FILE} bytes")
     try:
-        values = tomllib.loads(data.decode("utf-8-sig"), parse_float=str)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise UsageError(f"not TOML: {error}") from None
+        values = parse_toml(data, parse_float=str)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     return _policy(_Table(values, "policy"), hashlib.sha256(data).hexdigest(), folder)
 
 
