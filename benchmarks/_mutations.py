@@ -24,15 +24,20 @@ SHALLOW, DEEP = "(lists in lists)", "(many lists in lists)"
 SURROGATE = "a\ud800b"
 NUMBERS: tuple[Any, ...] = (
     1e300, -1e300, 1e308, 1e-320, -0.0, float("nan"), float("inf"), float("-inf"), 0.1 + 0.2, 2**53 + 1, 2**63, 2**64,
-    -1, 0, 1, 2, 10**40, "1e300", "1e400", "-0", "1e-320", "NaN", "nan", "inf", "-Infinity", "1_000", "٣", "1,5", "0x10",
-    "1.0.0", "1e", "+5", " 7", "007", "7.0", "１２", "1/2", "½", "-99.90", "-99.9", "99999999999999999999", "1" * 70,
-    "1e-400", "-1e308", ".5", "5.", "True", "−3",
+    -1, 0, 1, 2, 10**40, "1e300", "1e400", "-0", "1e-320", "NaN", "nan", "inf", "-Infinity", "1_000", "٣", "1,5",
+    "0x10",
+    "1.0.0", "1e", "+5", " 7", "007", "7.0", "\uff11\uff12", "1/2", "½", "-99.90", "-99.9", "99999999999999999999", "1" * 70,
+    "1e-400", "-1e308", ".5", "5.", "True", "\u22123",
 )  # fmt: skip
 TEXTS: tuple[Any, ...] = (
-    "", " ", "\t", "\n", "\r\n", "a\nb", '"', "'", ",", ";", "\\", SURROGATE, "\udfff", "\x00", "a\x00b", "\ufeff", "\ufeffa",
-    "\u200b", "a\u200bb", "\u202eabc", "\u200f", "\u2028", "\x85", "\x1c", "é", "e\u0301", "ﬁ", "ⅷ", "日本", "😀", "=cmd|' /C calc'!A0",
-    "unit", "reward", "decision", "reward:sex=F", "reward:x=y", "part", "gate", "none", "None", "null", "NA", "N/A", "nan",
-    "true", "F", "f", "<b>x</b>", "{}", "[]", "[1, 2]", '{"a": 1}', "../x", "a" * 70_000, "{0}", "%s", "a=b", "(missing)",
+    "", " ", "\t", "\n", "\r\n", "a\nb",
+    '"', "'", ",", ";", "\\", SURROGATE, "\udfff", "\x00", "a\x00b", "\ufeff", "\ufeffa",
+    "\u200b", "a\u200bb", "\u202eabc", "\u200f", "\u2028", "\x85", "\x1c", "é", "e\u0301", "ﬁ", "ⅷ", "日本", "😀",
+    "=cmd|' /C calc'!A0",
+    "unit", "reward", "decision", "reward:sex=F", "reward:x=y", "part", "gate", "none", "None", "null", "NA", "N/A",
+    "nan",
+    "true", "F", "f", "<b>x</b>", "{}", "[]", "[1, 2]", '{"a": 1}', "../x", "a" * 70_000, "{0}", "%s", "a=b",
+    "(missing)",
     "2024-01-01", "2024-13-45", "24:00", "\x7f", "\x1b[31m", "::error::x",
 )  # fmt: skip
 TYPED: tuple[Any, ...] = (
@@ -108,10 +113,13 @@ def _as(value: Any, kind: Callable[[Any], Any]) -> Any:
 
 
 RETYPES: tuple[Callable[[Any], Any], ...] = (
-    str, lambda v: f" {v} ", lambda v: str(v).encode(), lambda v: [v], lambda v: {"v": v}, lambda v: f"{v}.0", lambda v: bool(v),
-    lambda v: _as(v, float), lambda v: _as(v, int), lambda v: _as(v, lambda w: decimal.Decimal(str(w))), lambda v: json.dumps(v),
+    str, lambda v: f" {v} ", lambda v: str(v).encode(), lambda v: [v], lambda v: {"v": v}, lambda v: f"{v}.0",
+    lambda v: bool(v),
+    lambda v: _as(v, float), lambda v: _as(v, int), lambda v: _as(v, lambda w: decimal.Decimal(str(w))),
+    lambda v: json.dumps(v),
     lambda v: _as(v, lambda w: datetime.date.fromordinal(700_000 + int(float(w)))), lambda v: f"{v}".replace(".", ","),
-    lambda v: f"\u200f{v}", lambda v: f"{v}"[::-1], lambda v: _as(v, lambda w: float(w) * 1e300), lambda v: _as(v, lambda w: float(w) * 1e-320),
+    lambda v: f"\u200f{v}", lambda v: f"{v}"[::-1], lambda v: _as(v, lambda w: float(w) * 1e300), lambda v: _as(v,
+    lambda w: float(w) * 1e-320),
 )  # fmt: skip
 
 
@@ -121,7 +129,10 @@ def retyped_column(rng: random.Random, table: Table) -> Table:
 
 
 def categorical_column(rng: random.Random, table: Table) -> Table:
-    place, kind = _pick(rng, table), rng.choice(["dictionary", "float32", "float16", "int8", "large", "binary", "invalid", "decimal"])
+    place, kind = (
+        _pick(rng, table),
+        rng.choice(["dictionary", "float32", "float16", "int8", "large", "binary", "invalid", "decimal"]),
+    )
     return table._replace(kinds=(*table.kinds, (place, kind)))  # fmt: skip
 
 
@@ -133,7 +144,16 @@ def renamed_column(rng: random.Random, table: Table) -> Table:
 def padded_name(rng: random.Random, table: Table) -> Table:
     place = _pick(rng, table)
     name = table.columns[place][0]
-    forms = [f" {name} ", name.upper(), f"{name}\u200b", f"\ufeff{name}", f"{name}\n", name.title(), f'"{name}"', f"{name}.1"]
+    forms = [
+        f" {name} ",
+        name.upper(),
+        f"{name}\u200b",
+        f"\ufeff{name}",
+        f"{name}\n",
+        name.title(),
+        f'"{name}"',
+        f"{name}.1",
+    ]
     return _with(table, place, name=rng.choice(forms))
 
 
@@ -245,7 +265,13 @@ def _array(cells: list[Any], kind: str) -> pa.Array:
         made = pa.array(cells)
         if kind == "dictionary":
             return made.dictionary_encode()
-        types = {"float32": pa.float32(), "float16": pa.float16(), "int8": pa.int8(), "large": pa.large_string(), "decimal": pa.decimal128(20, 4)}
+        types = {
+            "float32": pa.float32(),
+            "float16": pa.float16(),
+            "int8": pa.int8(),
+            "large": pa.large_string(),
+            "decimal": pa.decimal128(20, 4),
+        }
         return made.cast(types[kind]) if kind else made  # fmt: skip
     except (pa.ArrowException, TypeError, ValueError, OverflowError):
         return pa.array([text(v) for v in cells], pa.binary()).view(pa.string())
@@ -285,7 +311,11 @@ def changed_json(rng: random.Random, value: Any) -> Any:
 def _near(rng: random.Random, text: str) -> str:
     """Nearly the same text."""
     place = rng.randrange(len(text) + 1)
-    return text[:place] + rng.choice(["0", "9", "-", ".", " ", "e", "\u200b", "\ud800", "x"]) + text[place + rng.randrange(2) :]
+    return (
+        text[:place]
+        + rng.choice(["0", "9", "-", ".", " ", "e", "\u200b", "\ud800", "x"])
+        + text[place + rng.randrange(2) :]
+    )
 
 
 def _places(value: Any) -> Any:
@@ -356,7 +386,12 @@ def toml_text(rng: random.Random, text: str) -> str:
     elif what == 6:
         lines = [line.replace('"', "'", 1) for line in lines]
     else:
-        lines.append("x = " + rng.choice(["9" * 5000, "1e999", "0x" + "f" * 5000, "00", "1__0", "2024-02-30", '"\\ud800"', "nan", "-nan"]))
+        lines.append(
+            "x = "
+            + rng.choice(
+                ["9" * 5000, "1e999", "0x" + "f" * 5000, "00", "1__0", "2024-02-30", '"\\ud800"', "nan", "-nan"]
+            )
+        )
     return "\n".join(lines) + "\n"
 
 
@@ -375,9 +410,12 @@ def broken(rng: random.Random, content: bytes) -> bytes:
     if what <= 7:
         return content[:place] + rng.choice(inserted) + content[place:]
     others: tuple[Callable[[], bytes], ...] = (
-        lambda: b"", lambda: b"\xef\xbb\xbf" + content, lambda: content.replace(b"\n", b"\r"), lambda: content + content,
-        lambda: content.decode("latin-1").encode("utf-16"), lambda: content.replace(b"\n", b"\r\n"), lambda: content + b"\x00" * 100,
-        lambda: gzip.compress(content, mtime=0), lambda: content[place:], lambda: b"\n" * 3 + content, lambda: b"\x00" * len(content),
+        lambda: b"", lambda: b"\xef\xbb\xbf" + content, lambda: content.replace(b"\n", b"\r"),
+        lambda: content + content,
+        lambda: content.decode("latin-1").encode("utf-16"), lambda: content.replace(b"\n", b"\r\n"),
+        lambda: content + b"\x00" * 100,
+        lambda: gzip.compress(content, mtime=0), lambda: content[place:], lambda: b"\n" * 3 + content,
+        lambda: b"\x00" * len(content),
         lambda: content.split(b"\n", 1)[0] + b"\n",
     )  # fmt: skip
     return rng.choice(others)()

@@ -386,7 +386,7 @@ def _value(key: str, value: Any, kind: str, where: str) -> Any:
     if kind.startswith("tuple"):
         if key in _RECORDS and isinstance(value, (list, tuple)):
             return tuple(_build(_RECORDS[key], part, where) for part in value)
-        if isinstance(value, str):
+        if isinstance(value, str) and key not in _RECORDS:
             value = [value]
         if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
             return tuple(value)
