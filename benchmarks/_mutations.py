@@ -26,7 +26,7 @@ NUMBERS: tuple[Any, ...] = (
     1e300, -1e300, 1e308, 1e-320, -0.0, float("nan"), float("inf"), float("-inf"), 0.1 + 0.2, 2**53 + 1, 2**63, 2**64,
     -1, 0, 1, 2, 10**40, "1e300", "1e400", "-0", "1e-320", "NaN", "nan", "inf", "-Infinity", "1_000", "٣", "1,5",
     "0x10",
-    "1.0.0", "1e", "+5", " 7", "007", "7.0", "\uff11\uff12", "1/2", "½", "-99.90", "-99.9", "99999999999999999999", "1" * 70,
+    "1.0.0", "1e", "+5", " 7", "007", "7.0", "\uff11\uff12", "1/2", "½", "-99.90", "-99.9", "9" * 20, "1" * 70,
     "1e-400", "-1e308", ".5", "5.", "True", "\u22123",
 )  # fmt: skip
 TEXTS: tuple[Any, ...] = (
@@ -46,6 +46,28 @@ TYPED: tuple[Any, ...] = (
     decimal.Decimal("1.10"), decimal.Decimal("1E+30"), datetime.time(1, 2), datetime.timedelta(1),
 )  # fmt: skip
 ODD = (*NUMBERS, *TEXTS, *TYPED)
+PLAIN: tuple[Any, ...] = (
+    0,
+    1,
+    -1,
+    2.5,
+    -0.0,
+    1e300,
+    1e-320,
+    1e-9,
+    1e9,
+    "0.5",
+    "-1",
+    "1e3",
+    "0.1",
+    "1/3",
+)  # numbers to all
+WORDS: tuple[Any, ...] = (
+    "none", "all", "column", "row", "unit", "argmax", "expected", "content", "level", "drop", "error", "text", "number",
+    "boolean", "date", "long", "wide", "accept", "exclude", "CERTIFIED", "0", "1", "-1", "0.5", "1e-3", "0.04", "3/4",
+    "a", "b", True, False, 0, 1, 2, 3, "exact2", "unit-ratio", "dkw", "clopper-pearson", "block-pair", "rate_cap",
+    "demographic_parity", "threshold_parity", "tv", "cvar", "f" * 64, [], ["a", "b"], {},
+)  # fmt: skip
 
 
 class Table(NamedTuple):
@@ -80,6 +102,15 @@ def one_cell(rng: random.Random, table: Table) -> Table:
     cells = list(table.columns[place][1])
     if cells:
         cells[rng.randrange(len(cells))] = rng.choice(ODD)
+    return _with(table, place, cells=cells)
+
+
+def plausible_cells(rng: random.Random, table: Table) -> Table:
+    """Some cells of one column are numbers that can be read, or those of other rows."""
+    place = _pick(rng, table)
+    cells, numbers = list(table.columns[place][1]), rng.randrange(2)
+    for _ in range(rng.choice([1, 3, len(cells)]) if cells else 0):
+        cells[rng.randrange(len(cells))] = rng.choice(PLAIN if numbers else cells)
     return _with(table, place, cells=cells)
 
 
@@ -214,7 +245,7 @@ def one_value(rng: random.Random, table: Table) -> Table:
 TABLES: tuple[Callable[[random.Random, Table], Table], ...] = (
     one_cell, several_cells, whole_column, empty_column, odd_column, retyped_column, categorical_column, renamed_column,
     padded_name, dropped_column, doubled_column, added_column, swapped_columns, copied_row, dropped_row, few_rows,
-    shuffled, one_value,
+    shuffled, one_value, plausible_cells, plausible_cells, plausible_cells,
 )  # fmt: skip
 
 
@@ -289,7 +320,7 @@ def changed_json(rng: random.Random, value: Any) -> Any:
     if not places:
         return rng.choice([None, 1, [], {}, "x"])
     holder, key = rng.choice(places)
-    what = rng.randrange(8)
+    what = rng.randrange(14)
     if what == 0:
         del holder[key]
     elif what == 1 and isinstance(holder, dict):
@@ -301,8 +332,13 @@ def changed_json(rng: random.Random, value: Any) -> Any:
         holder[key] = [holder[key]]
     elif what == 4:
         holder[key] = rng.choice([SHALLOW, DEEP])
-    elif what == 5 and isinstance(holder[key], str):
+    elif what in (5, 6, 7) and isinstance(holder[key], str):
         holder[key] = _near(rng, holder[key])
+    elif what in (8, 9):
+        same = [other[there] for other, there in places if type(other[there]) is type(holder[key])]
+        holder[key] = copy.deepcopy(rng.choice(same))
+    elif what in (10, 11):
+        holder[key] = copy.deepcopy(rng.choice(WORDS))
     else:
         holder[key] = rng.choice(ODD)
     return value

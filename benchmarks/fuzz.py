@@ -232,11 +232,11 @@ def policy_of(rng: random.Random, ground: Ground, form: int = 0) -> dict[str, An
         attribute: {"levels": spec["levels"], "chooser": spec.get("chooser", False)} for attribute,
         spec in levels.items()
     }  # fmt: skip
-    values["claim"] = [_claim(rng, ground, number) for number in range(rng.choice([1, 1, 2]))]
+    values["claim"] = [_claim(rng, ground, number, form) for number in range(rng.choice([1, 1, 2]))]
     return values
 
 
-def _claim(rng: random.Random, ground: Ground, number: int) -> dict[str, Any]:
+def _claim(rng: random.Random, ground: Ground, number: int, form: int) -> dict[str, Any]:
     attribute, twin = ATTRIBUTE[ground.name], TWINS[ground.name]
     levels = {spec["name"]: spec["levels"] for spec in ground.schema["attributes"]}
     kinds: list[dict[str, Any]] = [
@@ -260,6 +260,13 @@ def _claim(rng: random.Random, ground: Ground, number: int) -> dict[str, Any]:
         kinds.append({"constraint": moved, "method": "unit-ratio", "attribute": twin, "groups": levels[twin]})
     claim = {"name": f"c{number}", "bound": rng.choice([0.05, "0.9", 0.99])}
     claim |= {"attribute": attribute, "groups": levels[attribute]} | rng.choice(kinds)
+    others = [name for name in levels if name != claim["attribute"]]
+    if others and rng.randrange(3) == 0:
+        claim |= {"within": others[0], "strata": levels[others[0]]}
+    if others and rng.randrange(3) == 0:
+        claim["of"] = [others[0], levels[others[0]][0]]
+    if form == 2 and claim["method"] == "unit-ratio" and rng.randrange(3) == 0:
+        claim |= {"per": rng.choice([*ground.schema.get("shared", []), "day"]), "cap": rng.choice([9, 60, 200])}
     return claim
 
 
@@ -491,8 +498,15 @@ def fuzz_table(case: Case) -> None:
 
 
 def fuzz_schema(case: Case) -> None:
-    schema = mutations.changed_json(case.rng, case.ground.schema)
-    for _ in range(case.rng.randrange(2)):
+    schema = case.ground.schema
+    if case.rng.randrange(2):
+        names = [name for name, _ in case.ground.data.columns]
+        kinds = ["text", "number", "boolean", "date"]
+        schema = schema | {"types": {name: case.rng.choice(kinds) for name in case.rng.sample(names, 2)}}
+        schema |= {"missing": [str(case.rng.choice(mutations.ODD))], "on_missing": case.rng.choice(["level", "drop"])}
+        case.rng.shuffle(names)
+        schema |= {case.rng.choice(["numeric", "categorical", "context_categorical", "shared"]): names[:2]}
+    for _ in range(case.rng.randrange(3)):
         schema = mutations.changed_json(case.rng, schema)
     text = mutations.toml(schema)
     if case.rng.randrange(4) == 0:
@@ -538,9 +552,10 @@ def _other_parameters(case: Case) -> None:
         lambda: {name: own.astype(np.int32)}, lambda: {name: own * np.nan}, lambda: {name: own * np.float32(1e38)},
         lambda: {name: own + np.inf},
         lambda: {name: own.astype(bool)}, lambda: {name: own.astype(np.float16)}, lambda: {name: own, '["y"]': own},
-        lambda: {name: own[:0]},
+        lambda: {name: own.ravel()[:0]},
     )  # fmt: skip
-    content = safetensors.numpy.save(tensors | case.rng.choice(changes)())
+    changed = tensors | case.rng.choice(changes)()
+    content = safetensors.numpy.save({key: np.asarray(value) for key, value in changed.items()})
     place.write_bytes(content)
     record = json.loads((case.folder / "model.json").read_text())
     record["parameters_sha256"] = hashlib.sha256(content).hexdigest()
@@ -548,7 +563,10 @@ def _other_parameters(case: Case) -> None:
 
 
 def fuzz_scored(case: Case) -> None:
-    table = case.mutated(case.ground.scored)
+    scored = case.ground.scored
+    if case.rng.randrange(2):  # what the rewards decide is then not stated
+        scored = Table(tuple(column for column in scored.columns if column[0] != "decision"))
+    table = case.mutated(scored)
     container = case.rng.choice([".csv", ".csv", ".jsonl", ".jsonl", ".csv.gz", ".jsonl.gz", ".parquet"])
     describe = case.rng.choice(["fresh", "fresh", "none", "stale"])
     name = _put_scored(case.folder, table, container, describe, case.ground)
@@ -606,10 +624,22 @@ def fuzz_policy(case: Case) -> None:
 
 
 def fuzz_units(case: Case) -> None:
-    (case.folder / "model.units.txt").write_bytes(
-        mutations.broken(case.rng, (case.folder / "model.units.txt").read_bytes())
-    )
-    case.judge("scored.csv", "--train-units", str(case.folder / "model.units.txt"))
+    """A file of units broken, or of others; the description may say which it was."""
+    place = case.folder / "model.units.txt"
+    content = place.read_bytes()
+    head, *hashes = content.decode().splitlines()
+    others = [
+        mutations.broken(case.rng, content), mutations.broken(case.rng, content), f"{head}\n".encode(),
+        "\n".join([head, *hashes, hashes[0]]).encode(), "\n".join([head, *hashes, hashes[0].upper()]).encode(),
+        "\n".join(["faro-units/1 ", *hashes]).encode(), "\n".join(["faro-units/1 \u200b\r", *hashes, ""]).encode(),
+        "\n".join([head, *(_digest([head.split(" ")[1], f"{c}{i:03}"]) for c in "pr" for i in range(9))]).encode(),
+    ]  # fmt: skip
+    place.write_bytes(case.rng.choice(others))
+    if case.rng.randrange(3):
+        said = json.loads((case.folder / "scored.csv-metadata.json").read_text())
+        said["train_units_sha256"] = case.rng.choice([None, hashlib.sha256(place.read_bytes()).hexdigest()])
+        (case.folder / "scored.csv-metadata.json").write_text(json.dumps(sealed_description(said)))
+    case.judge("scored.csv", "--train-units", str(place))
     case.faro("gate", "@scored.csv", "--policy", "@faro.toml", "--train-units", "@model.units.txt")
 
 

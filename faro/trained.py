@@ -121,10 +121,17 @@ class TrainedModel:
                 params = jax.tree.map(lambda leaf: leaf[None], params)
             rewards, moved = _rewards(self.model, params, choices, tuple(twins))
             valid = {name: np.asarray(choices.twins[name].valid) for name in twins}
-            return (
-                np.where(np.asarray(choices.available), np.asarray(rewards), np.nan),
-                {name: np.where(valid[name], np.asarray(moved[name]), np.nan) for name in twins},
+            found = np.where(np.asarray(choices.available), np.asarray(rewards), np.nan)
+            twin_rewards = {name: np.where(valid[name], np.asarray(moved[name]), np.nan) for name in twins}
+        endless = [~np.isfinite(found) & np.asarray(choices.available)]
+        endless += [(~np.isfinite(own) & valid[name]).any(-1) for name, own in twin_rewards.items()]
+        if any(map(np.any, endless)):
+            choice = data.choice_ids[int(np.argmax(np.logical_or.reduce(endless).any((0, 2))))]
+            raise DataError(
+                f"{data.name}: choice {str(choice)[:40]}: its reward is no finite number; are its features too large for "
+                "this model, or is the model one that DIVERGED?"
             )
+        return found, twin_rewards
 
     def score(self, data: Any, twins: Sequence[str] = (), *, expected: bool = False) -> pd.DataFrame:
         """The scored table: a row per alternative that is not the outside option, in the order of the data.
