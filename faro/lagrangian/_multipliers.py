@@ -63,10 +63,9 @@ class MultiplierMethod:
     def init(self, params: Any, m: int) -> MultiplierState:
         """The state before the first step, multipliers 0. Takes 2 (m + 1) gradients, to scale the rows."""
         seen = self.evaluate(params)
-        typical = sizes(self.evaluate, params)
-        rows = jnp.max(typical.rows, axis=1, initial=0)
-        objective_scale = 1 / jnp.max(typical.objective, initial=0)
-        row_scale = 1 / jnp.where(rows > 0, rows, 1)
+        here, beside = sizes(self.evaluate, params)
+        objective_scale = 1 / _typical(largest(here.objective), largest(beside.objective))
+        row_scale = 1 / _typical(jnp.max(here.rows, axis=1, initial=0), jnp.max(beside.rows, axis=1, initial=0))
         missed = row_scale * excess(seen)
         balance = jnp.maximum(jnp.abs(objective_scale * seen.objective), 1) / jnp.maximum(jnp.sum(missed**2) / 2, 1)
         return MultiplierState(
@@ -161,6 +160,12 @@ class MultiplierMethod:
             aux=seen.aux,
         )
         return after._replace(owed=jnp.zeros_like(state.owed)), info
+
+
+def _typical(here: Array, beside: Array) -> Array:
+    """The slope at the start. One that is below 1 there, but not next to it, is taken as 1: it will not stay small."""
+    steady = jnp.maximum(here, jnp.minimum(beside, 1))
+    return jnp.where(here > 0, steady, jnp.where(beside > 0, beside, 1))
 
 
 def _shortened() -> optax.GradientTransformationExtraArgs:

@@ -80,8 +80,8 @@ def solve(
     """Step until the KKT residuals are all within `tolerance`, or no more can be done.
 
     Ends with `Status.CONVERGED` where the residuals are within the tolerance both as they are and in the problem's own
-    sizes; or, feasible as before, in those sizes alone, once neither the violation nor the residuals have improved for
-    `patience` steps. Ends then with `Status.INFEASIBLE` if no point within the tolerance was seen and violated rows
+    sizes; or, if feasible as they are, in those sizes alone, once neither violation nor residuals have improved for
+    `patience` steps, or the gradients are spent. Ends with `Status.INFEASIBLE` if no point within the tolerance was seen and violated rows
     pull against each other, and with `Status.LIMIT` after the first step that brings the count to `gradients` or more.
     A stochastic problem gets its batch of step t from `sample(t)`, a tuple of further arguments of `evaluate`;
     residuals are then those of a batch, so pass `tolerance=0`.
@@ -99,14 +99,13 @@ def solve(
         nearer, smaller = missed < (1 - STALLED) * loop.record[0], worst < (1 - STALLED) * loop.record[1]
         since = jnp.where(nearer | smaller, 0, loop.since + 1)
         spent = loop.gradients + info.gradients
-        status = jnp.where(jnp.isfinite(info.objective + worst), RUNNING, Status.DIVERGED)
-        asks = (status == RUNNING) & ((worst <= tolerance) & (loop.wait <= 0) | (since >= patience))
-        status = jnp.where((status == RUNNING) & ~asks & (spent >= gradients), Status.LIMIT, status)
+        finite = jnp.isfinite(info.objective + worst)
+        asks = finite & ((worst <= tolerance) & (loop.wait <= 0) | (since >= patience) | (spent >= gradients))
         better = missed < loop.least
         return loop._replace(
-            state=optax.tree.where((status == RUNNING) & ~asks, state, loop.state),
+            state=optax.tree.where(finite & ~asks, state, loop.state),
             info=info,
-            status=status,
+            status=jnp.where(finite, RUNNING, Status.DIVERGED),
             asks=asks,
             least=jnp.where(better, missed, loop.least),
             least_params=optax.tree.where(better, loop.state.params, loop.least_params),
@@ -131,7 +130,7 @@ def solve(
             Status.CONVERGED: close,
             Status.INFEASIBLE: (loop.since >= patience)
             & (loop.least > tolerance)
-            & hopeless(point, multipliers, seen, at, typical),
+            & hopeless(lambda x: method.evaluate(x, *batch), point, multipliers, seen, at, typical),
             Status.LIMIT: spent >= gradients,
         }
         refused = loop.refused + 1
