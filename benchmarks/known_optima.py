@@ -4,8 +4,8 @@ Every problem has 3 variables and 4 rows of one form, so that one compiled progr
 
     value(x) = c + q.x + x'P x / 2 + sum of a exp(b.x) + sum of l log(m + d.x) + w (s.x - r)^4 + v |x - z|
 
-Well-scaled problems are asked again with objective, rows or variables in other units, from 1e-9 to 1e9, and always judged
-in the first units. CONVERGED is right if no row is violated by more than 1e-3 and the objective is within 1e-3 *
+Well-scaled problems are asked again with objective, rows or variables in other units, from 1e-9 to 1e9, and always
+judged in the first units. CONVERGED is right if no row is violated by more than 1e-3 and the objective is within 1e-3 *
 max(1, |f*|) of that of a known KKT point; INFEASIBLE is right where no point is feasible. `--rule residuals` drops the
 closer look before CONVERGED, `--rule stalled` that before INFEASIBLE: controls, which must be caught.
 """
@@ -246,7 +246,12 @@ class Data(NamedTuple):
 def data(case: Case, dtype) -> Data:
     rows = jax.tree.map(lambda *leaves: np.stack(leaves), *case.rows)
     arrays = jax.tree.map(lambda leaf: jnp.asarray(leaf, dtype), (case.objective, rows, case.units))
-    return Data(arrays[0], arrays[1], jnp.asarray(case.equality), (arrays[2][0], jnp.stack(arrays[2][1]), jnp.stack(arrays[2][2])))
+    return Data(
+        arrays[0],
+        arrays[1],
+        jnp.asarray(case.equality),
+        (arrays[2][0], jnp.stack(arrays[2][1]), jnp.stack(arrays[2][2])),
+    )
 
 
 def evaluate(own: Data, x) -> Evaluation:

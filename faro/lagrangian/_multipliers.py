@@ -52,8 +52,9 @@ class MultiplierMethod:
         penalty        <- 10 * penalty                                   if rows miss by more than 1/4 of before
 
     `signed` is the maximum with 0 for an inequality and nothing for an equality. Objective and rows are first scaled
-    to gradients of at most 1 at the start. One step is one L-BFGS descent or one move of the multipliers; the scaled
-    multipliers and the penalty stay below `cap`, by default 1 / sqrt(machine epsilon). Source: Bertsekas 1982; Birgin
+    to gradients of about 1 at the start. One step is one L-BFGS descent or one move of the multipliers; the scaled
+    multipliers and the penalty stay below `cap`, by default 1 / sqrt(machine epsilon): where they would not, objective
+    and multipliers are divided by 10, so a cap is no bound for the problem. Source: Bertsekas 1982; Birgin
     and Martinez, Practical Augmented Lagrangian Methods, 2014 (safeguards, scaling).
     """
 
@@ -115,8 +116,9 @@ class MultiplierMethod:
         def move():
             # A row that is better than the gradient is good enough: a larger penalty would only harm the descent.
             raised = lost | (miss > jnp.maximum(SHRINK * state.miss, slope))
-            # What is at its cap grows on by a smaller objective.
-            full = (largest(moved) >= cap) | raised & (state.penalty >= cap)
+            # What is at its cap grows on by a smaller objective. A miss that rose comes of multipliers that are behind
+            # the last penalty, where proxies are off: these catch up by themselves.
+            full = (largest(moved) >= cap) | raised & (state.penalty >= cap) & (miss <= state.miss)
             relief = jnp.where(full, 1 / GROWTH, 1)
             relief = jnp.where(objective_scale > jnp.finfo(value.dtype).tiny ** 0.5, relief, 1)
             here = state._replace(

@@ -81,8 +81,9 @@ def solve(
 
     Ends with `Status.CONVERGED` where the residuals are within the tolerance both as they are and in the problem's own
     sizes; or, if feasible as they are, in those sizes alone, once neither violation nor residuals have improved for
-    `patience` steps, or the gradients are spent. Ends with `Status.INFEASIBLE` if no point within the tolerance was seen and violated rows
-    pull against each other, and with `Status.LIMIT` after the first step that brings the count to `gradients` or more.
+    `patience` steps, or the gradients are spent. Ends with `Status.INFEASIBLE` if after `patience` such steps no point
+    within the tolerance was seen and violated rows pull against each other, and with `Status.LIMIT` after the first
+    step that brings the count to `gradients` or more. Each closer look takes m + 1 gradients, which count.
     A stochastic problem gets its batch of step t from `sample(t)`, a tuple of further arguments of `evaluate`;
     residuals are then those of a batch, so pass `tolerance=0`.
     """
@@ -149,7 +150,18 @@ def solve(
 
     zero, never, no = jnp.zeros((), int), jnp.asarray(jnp.inf), jnp.zeros((), bool)
     loop = _Loop(
-        start, blank, jnp.asarray(RUNNING), no, never, params, (never, never), zero, zero, zero, zero, zero + 2 * (m + 1)
+        start,
+        blank,
+        jnp.asarray(RUNNING),
+        no,
+        never,
+        params,
+        (never, never),
+        zero,
+        zero,
+        zero,
+        zero,
+        zero + 2 * (m + 1),
     )
     end = jax.lax.while_loop(lambda loop: loop.status == RUNNING, onward, loop)
     return Result(

@@ -1,9 +1,9 @@
 """What may be said of a point: whether it is solved, or hopeless, whatever the units of objective, rows and parameters.
 
-    size of a parameter   X_j = max(|x_j|, SMALL)
-    size of a row         R_i = max over j of |d row_i / d x_j| X_j: by how much it changes if parameters do by their size
-    size of a slope       T_j = largest of |d f / d x_j| and |multiplier_i d row_i / d x_j|, but at least
-                          min(1 / max(|x_j|, 1), slope of f at the start or next to it)
+size of a parameter   X_j = max(|x_j|, SMALL)
+size of a row         R_i = max over j of |d row_i / d x_j| X_j: by how much it changes if parameters do by their size
+size of a slope       T_j = largest of |d f / d x_j| and |multiplier_i d row_i / d x_j|, but at least
+                      min(1 / max(|x_j|, 1), slope of f at the start or next to it)
 """
 
 from __future__ import annotations
@@ -96,15 +96,15 @@ def relative(params: Any, multipliers: Array, seen: Evaluation, at: Slopes, star
 def hopeless(
     evaluate: Callable[..., Evaluation], params: Any, multipliers: Array, seen: Evaluation, at: Slopes, start: Sizes
 ) -> Array:
-    """Whether violated rows pull against each other: weights w >= 0 on them, of either sign for an equality, with
+    """Whether violated and binding rows pull against each other: weights w >= 0, of either sign for an equality, with
 
         sum over j of |sum_i w_i d row_i / d x_j| X_j <= OPPOSED * sum_i w_i violation_i       here X_j = max(|x_j|, 1)
         and the left side <= OPPOSED * sum_i |w_i| R_i                             R_i no smaller than at the start
         and sum_i w_i row_i is no smaller at PROBES points on either side: not a maximum of the violation
 
-    So no small step lessens all of them. Where rows are convex (equalities: affine) no point within X / OPPOSED of here
-    satisfies them all: the lemma of Farkas. Weights are the multipliers, the violations, or those of the dual of the
-    program that would satisfy the linearised rows.
+    So no small step satisfies all of them. Where rows are convex (equalities: affine) no point within X / OPPOSED of
+    here satisfies them all: the lemma of Farkas. Weights are the multipliers, the violations, or those of the dual of
+    the program that would satisfy the linearised rows.
     """
     flat, shaped = ravel_pytree(params)
     size = jnp.maximum(jnp.abs(flat), 1)
@@ -112,9 +112,10 @@ def hopeless(
     row = jnp.max(jnp.abs(at.rows) * size, axis=1, initial=0)
     row = jnp.maximum(row, jnp.max(start.largest.rows, axis=1, initial=0))
     row = jnp.where(row > 0, row, 1)
-    slope, missed = at.rows * size / row[:, None], jnp.where(violated, seen.asked / row, 0)
+    pulls = violated | (seen.asked >= -OPPOSED * row) & ~jnp.isneginf(seen.violation)
+    slope, missed = at.rows * size / row[:, None], jnp.where(pulls, seen.asked / row, 0)
     most = largest(missed)
-    upper = jnp.where(violated, HEAVIEST, 0)
+    upper = jnp.where(pulls, HEAVIEST, 0)
     lower = jnp.where(seen.equality, -upper, 0)
 
     aside = NEARBY * size * jax.random.normal(jax.random.key(0), (PROBES, flat.size), flat.dtype)
@@ -142,6 +143,6 @@ def hopeless(
         carried = jnp.where(again, 0.0, (momentum - 1) / larger)
         return new, new + carried * (new - weights), larger
 
-    told = heavy(jnp.where(violated, multipliers * row, 0))
+    told = heavy(jnp.where(pulls, multipliers * row, 0))
     found = jax.lax.fori_loop(0, WEIGHING, improve, (told, told, jnp.ones_like(rate)))[0]
     return jnp.any(jax.vmap(holds)(jnp.stack([told, heavy(missed), found])))
