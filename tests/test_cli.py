@@ -735,9 +735,8 @@ def _refuses_what_the_model_does_not_give(certificate):
     weighted = scored.assign(weight="0.5")
     less = scored.iloc[1:]
     described = description.read_description(table)
-    for wrong, reason in (
-        (better, "not what the model gives"), (moved, "not in"), (weighted, "other people"), (less, "1 rows .* missing"),
-    ):  # fmt: skip
+    tables = {"not what the model gives": better, "not in": moved, "other people": weighted, "1 rows .* missing": less}
+    for reason, wrong in tables.items():
         wrong.to_csv("wrong.csv", index=False)
         digest = description.table_digest(read_columns("wrong.csv"))
         description.write_description("wrong.csv", dataclasses.replace(described, table_sha256=digest))
