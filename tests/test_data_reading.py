@@ -13,7 +13,7 @@ import pytest
 
 from faro import models
 from faro.certify.overlap import check_spellings
-from faro.data import AttributeSpec, Dataset, Schema, TwinSpec
+from faro.data import AttributeSpec, Dataset, Schema, Seen, TwinSpec
 from faro.data.coding import CODED
 from faro.errors import DataError, NotIndependentError, UsageError
 from faro.spelling import plain, unseen
@@ -47,7 +47,7 @@ def model_of(data: Dataset, **about) -> TrainedModel:
     linear = models.Linear()
     params = linear.init(jax.random.key(0), data.choices(coding, np.arange(4)))
     params = jax.tree.map(lambda leaf: np.asarray(leaf) + np.float32(0.1), params)
-    seen = np.unique(data.units[data.rows(("train", "dual", "selection"))])
+    seen = Seen.of(data, data.rows(("train", "dual", "selection")))
     return TrainedModel(linear, params, coding, data.schema, {"seed": 0, "digest": data.digest} | about, seen)
 
 

@@ -27,7 +27,7 @@ from faro.certify.audit import audit_of
 from faro.certify.policy import read_policy
 from faro.checkpoint import Keeper
 from faro.cli import main
-from faro.data import Dataset, write_table
+from faro.data import Dataset, Seen, write_table
 from faro.data.fetch import scratch
 from faro.errors import DataError, UsageError
 
@@ -68,7 +68,7 @@ def model(size: int = 3) -> trained.TrainedModel:
     data = Dataset.from_table(demo.generate(20, seed=1), demo.SCHEMA)
     about = {"digest": data.digest, "seed": 0, "size": size}
     params = {"items": np.full(size, float(size))}
-    return trained.TrainedModel(models.Linear(), params, data.fit_coding(), demo.SCHEMA, about, data.units)
+    return trained.TrainedModel(models.Linear(), params, data.fit_coding(), demo.SCHEMA, about, Seen(data.units))
 
 
 def names(folder: Path) -> set[str]:

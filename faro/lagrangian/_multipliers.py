@@ -12,6 +12,7 @@ import optax
 from jax import Array
 
 from ._problem import Evaluation, Info, excess, kkt, largest, signed
+from ._verdict import sizes
 
 # One setting for all problems, measured by `python -m benchmarks hock_schittkowski`.
 MEMORY = 30  # pairs that L-BFGS keeps
@@ -23,7 +24,6 @@ PENALTY = 10.0  # largest first penalty
 GROWTH = 10.0  # of the penalty, where the miss did not fall to ...
 SHRINK = 0.25  # ... this share
 LOST = 10.0  # the penalty was too small if the miss grew by this factor
-OPPOSED = 1e-3  # infeasible: multipliers are at their cap, and the gradient is this small relative to it
 GOAL = 0.1  # first goal of a minimisation, and its factor from one to the next
 
 
@@ -52,8 +52,9 @@ class MultiplierMethod:
         penalty        <- 10 * penalty                                   if rows miss by more than 1/4 of before
 
     `signed` is the maximum with 0 for an inequality and nothing for an equality. Objective and rows are first scaled
-    to gradients of at most 1 at the start. One step is one L-BFGS descent or one move of the multipliers; the scaled
-    multipliers and the penalty stay below `cap`, by default 1 / sqrt(machine epsilon). Source: Bertsekas 1982; Birgin
+    to gradients of about 1 at the start. One step is one L-BFGS descent or one move of the multipliers; the scaled
+    multipliers and the penalty stay below `cap`, by default 1 / sqrt(machine epsilon): where they would not, objective
+    and multipliers are divided by 10, so a cap is no bound for the problem. Source: Bertsekas 1982; Birgin
     and Martinez, Practical Augmented Lagrangian Methods, 2014 (safeguards, scaling).
     """
 
@@ -61,12 +62,11 @@ class MultiplierMethod:
     cap: float | None = None
 
     def init(self, params: Any, m: int) -> MultiplierState:
-        """The state before the first step, multipliers 0. Takes m + 1 gradients, to scale the rows."""
+        """The state before the first step, multipliers 0. Takes 2 (m + 1) gradients, to scale the rows."""
         seen = self.evaluate(params)
-        slope = jax.grad(lambda p: self.evaluate(p).objective)(params)
-        slopes = jax.jacrev(lambda p: self.evaluate(p).proxy)(params)
-        objective_scale = 1 / jnp.maximum(largest(slope), 1)
-        row_scale = 1 / jnp.maximum(jax.vmap(largest)(slopes), 1)
+        here, beside = sizes(self.evaluate, params)
+        objective_scale = 1 / _typical(largest(here.objective), largest(beside.objective))
+        row_scale = 1 / _typical(jnp.max(here.rows, axis=1, initial=0), jnp.max(beside.rows, axis=1, initial=0))
         missed = row_scale * excess(seen)
         balance = jnp.maximum(jnp.abs(objective_scale * seen.objective), 1) / jnp.maximum(jnp.sum(missed**2) / 2, 1)
         return MultiplierState(
@@ -80,7 +80,7 @@ class MultiplierMethod:
             anchor=params,
             descents=jnp.zeros((), int),
             stuck=jnp.zeros((), bool),
-            owed=jnp.full((), m + 1),
+            owed=jnp.full((), 2 * (m + 1)),
         )
 
     def step(self, state: MultiplierState) -> tuple[MultiplierState, Info]:
@@ -116,8 +116,14 @@ class MultiplierMethod:
         def move():
             # A row that is better than the gradient is good enough: a larger penalty would only harm the descent.
             raised = lost | (miss > jnp.maximum(SHRINK * state.miss, slope))
+            # What is at its cap grows on by a smaller objective. A miss that rose comes of multipliers that are behind
+            # the last penalty, where proxies are off: these catch up by themselves.
+            full = (largest(moved) >= cap) | raised & (state.penalty >= cap) & (miss <= state.miss)
+            relief = jnp.where(full, 1 / GROWTH, 1)
+            relief = jnp.where(objective_scale > jnp.finfo(value.dtype).tiny ** 0.5, relief, 1)
             here = state._replace(
-                multipliers=jnp.clip(moved, -cap, cap),
+                multipliers=relief * jnp.clip(moved, -cap, cap),
+                scale=(relief * objective_scale, row_scale),
                 goal=jnp.maximum(GOAL * state.goal, jnp.finfo(value.dtype).eps ** 0.75),
                 miss=miss,
                 anchor=state.params,
@@ -146,18 +152,22 @@ class MultiplierMethod:
 
         after, searched = jax.lax.cond(lost | done, move, descend)
         priced = prices * row_scale / objective_scale
-        # Rows that pull against each other, not a descent that failed on its way to where they could be satisfied.
-        opposed = slope <= OPPOSED * cap
         info = Info(
             objective=seen.objective,
             violation=seen.violation,
             multipliers=priced,
             kkt=kkt(optax.tree.scale(1 / objective_scale, gradient), priced, seen),
-            capped=opposed & jnp.any((excess(seen) > 0) & (jnp.abs(moved) >= cap)),
+            capped=jnp.any((excess(seen) > 0) & (jnp.abs(moved) >= cap)),
             gradients=state.owed + taken + searched,
             aux=seen.aux,
         )
         return after._replace(owed=jnp.zeros_like(state.owed)), info
+
+
+def _typical(here: Array, beside: Array) -> Array:
+    """The slope at the start. One that is below 1 there, but not next to it, is taken as 1: it will not stay small."""
+    steady = jnp.maximum(here, jnp.minimum(beside, 1))
+    return jnp.where(here > 0, steady, jnp.where(beside > 0, beside, 1))
 
 
 def _shortened() -> optax.GradientTransformationExtraArgs:

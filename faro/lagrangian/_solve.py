@@ -13,17 +13,18 @@ from jax import Array
 
 from ..errors import UsageError
 from ._problem import KKT, Evaluation, Info
+from ._verdict import hopeless, relative, sizes, slopes
 
 RUNNING = -1
-STALLED = 1e-3  # the least violation has improved if it fell by this share
+STALLED = 1e-3  # a violation or a residual has improved if it fell by this share
 
 
 class Status(enum.IntEnum):
     """How a solve ended; `Result.status` holds the number."""
 
-    CONVERGED = 0  # all KKT residuals are within the tolerance
+    CONVERGED = 0  # all KKT residuals are within the tolerance, in the problem's own sizes too
     LIMIT = 1  # out of gradients
-    INFEASIBLE = 2  # multipliers are at their cap and the violation no longer falls
+    INFEASIBLE = 2  # the violation no longer falls, and violated rows pull against each other
     DIVERGED = 3  # the objective, a constraint or a gradient is not finite
 
 
@@ -56,10 +57,13 @@ class _Loop(NamedTuple):
     state: Any
     info: Info  # of the last look
     status: Array
+    asks: Array  # bool: the last look may be the end, if its point stands up to a closer look
     least: Array
     least_params: Any
-    record: Array  # the least violation that was an improvement
+    record: tuple[Array, Array]  # the smallest feasibility and worst residual that were improvements
     since: Array  # looks since then
+    wait: Array  # looks until small residuals ask again
+    refused: Array  # how often they were refused
     steps: Array
     gradients: Array
 
@@ -75,47 +79,91 @@ def solve(
 ) -> Result:
     """Step until the KKT residuals are all within `tolerance`, or no more can be done.
 
-    Stops with `Status.INFEASIBLE` when a multiplier is at its cap and the least violation has not improved for
-    `patience` steps, and with `Status.LIMIT` after the first step that brings the count to `gradients` or more. A
-    stochastic problem gets its batch of step t from `sample(t)`, a tuple of further arguments of `evaluate`; residuals
-    are then those of a batch, so pass `tolerance=0`.
+    Ends with `Status.CONVERGED` where the residuals are within the tolerance both as they are and in the problem's own
+    sizes; or, if feasible as they are, in those sizes alone, once neither violation nor residuals have improved for
+    `patience` steps, or the gradients are spent. Ends with `Status.INFEASIBLE` if after `patience` such steps no point
+    within the tolerance was seen and violated rows pull against each other, and with `Status.LIMIT` after the first
+    step that brings the count to `gradients` or more. Each closer look takes m + 1 gradients, which count.
+    A stochastic problem gets its batch of step t from `sample(t)`, a tuple of further arguments of `evaluate`;
+    residuals are then those of a batch, so pass `tolerance=0`.
     """
     first = sample(jnp.zeros((), int))
     m = _rows(jax.eval_shape(method.evaluate, params, *first), params)
     start = method.init(params, m)
+    typical = sizes(method.evaluate, params, *first)
     blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(method.step, start, *first)[1])
 
     def look(loop: _Loop) -> _Loop:
         """One step; the state moves on only if the loop does, so that it stays at the point of the residuals."""
         state, info = method.step(loop.state, *sample(loop.steps))
-        point = loop.state.params
-        better = info.kkt.feasibility < loop.least
-        improved = info.kkt.feasibility < (1 - STALLED) * loop.record
-        since = jnp.where(improved, 0, loop.since + 1)
+        missed, worst = info.kkt.feasibility, info.kkt.worst
+        nearer, smaller = missed < (1 - STALLED) * loop.record[0], worst < (1 - STALLED) * loop.record[1]
+        since = jnp.where(nearer | smaller, 0, loop.since + 1)
         spent = loop.gradients + info.gradients
-        violated = info.kkt.feasibility > tolerance
-        endings = {
-            Status.DIVERGED: ~jnp.isfinite(info.objective + info.kkt.worst),
-            Status.CONVERGED: info.kkt.worst <= tolerance,
-            Status.INFEASIBLE: violated & info.capped & (since >= patience),
-            Status.LIMIT: spent >= gradients,
-        }
-        status = jnp.select(list(endings.values()), list(endings), RUNNING)
-        return _Loop(
-            state=optax.tree.where(status == RUNNING, state, loop.state),
+        finite = jnp.isfinite(info.objective + worst)
+        asks = finite & ((worst <= tolerance) & (loop.wait <= 0) | (since >= patience) | (spent >= gradients))
+        better = missed < loop.least
+        return loop._replace(
+            state=optax.tree.where(finite & ~asks, state, loop.state),
             info=info,
-            status=status,
-            least=jnp.where(better, info.kkt.feasibility, loop.least),
-            least_params=optax.tree.where(better, point, loop.least_params),
-            record=jnp.where(improved, info.kkt.feasibility, loop.record),
+            status=jnp.where(finite, RUNNING, Status.DIVERGED),
+            asks=asks,
+            least=jnp.where(better, missed, loop.least),
+            least_params=optax.tree.where(better, loop.state.params, loop.least_params),
+            record=(jnp.where(nearer, missed, loop.record[0]), jnp.where(smaller, worst, loop.record[1])),
             since=since,
+            wait=loop.wait - 1,
             steps=loop.steps + 1,
             gradients=spent,
         )
 
-    zero, never = jnp.zeros((), int), jnp.asarray(jnp.inf)
-    loop = _Loop(start, blank, jnp.asarray(RUNNING), never, params, never, zero, zero, zero)
-    end = jax.lax.while_loop(lambda loop: loop.status == RUNNING, look, loop)
+    def judge(loop: _Loop) -> _Loop:
+        """The closer look, at the point of the last look."""
+        batch = sample(loop.steps - 1)
+        point, multipliers = loop.state.params, loop.info.multipliers
+        seen = method.evaluate(point, *batch)
+        at = slopes(method.evaluate, point, *batch)
+        close = (loop.info.kkt.feasibility <= tolerance) & (
+            relative(point, multipliers, seen, at, typical).worst <= tolerance
+        )
+        spent = loop.gradients + m + 1
+        endings = {
+            Status.CONVERGED: close,
+            Status.INFEASIBLE: (loop.since >= patience)
+            & (loop.least > tolerance)
+            & hopeless(lambda x: method.evaluate(x, *batch), point, multipliers, seen, at, typical),
+            Status.LIMIT: spent >= gradients,
+        }
+        refused = loop.refused + 1
+        judged = loop._replace(
+            status=jnp.select(list(endings.values()), list(endings), RUNNING),
+            asks=jnp.zeros_like(loop.asks),
+            since=jnp.where(loop.since >= patience, 0, loop.since),
+            wait=2**refused,
+            refused=refused,
+            gradients=spent,
+        )
+        return optax.tree.where(loop.asks, judged, loop)
+
+    def onward(loop: _Loop) -> _Loop:
+        return judge(jax.lax.while_loop(lambda loop: (loop.status == RUNNING) & ~loop.asks, look, loop))
+
+    zero, never, no = jnp.zeros((), int), jnp.asarray(jnp.inf), jnp.zeros((), bool)
+    loop = _Loop(
+        start,
+        blank,
+        jnp.asarray(RUNNING),
+        no,
+        never,
+        params,
+        (never, never),
+        zero,
+        zero,
+        zero,
+        zero,
+        zero + 2 * (m + 1),
+    )
+    end = jax.lax.while_loop(lambda loop: loop.status == RUNNING, onward, loop)
     return Result(
         params=end.state.params,
         multipliers=end.info.multipliers,
