@@ -12,10 +12,13 @@ one of eight shapes, so that compiled programs are used again; a `generation` of
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import dataclasses
 import functools
+import io
 import json
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -29,6 +32,7 @@ from faro.certify import certificate
 from faro.certify.columns import write_columns
 from faro.certify.description import read_description, write_description
 from faro.certify.policy import read_policy
+from faro.cli import main
 from faro.data import Dataset, read_table
 from faro.drafts import claims_of, toml, written
 from faro.errors import FaroError
@@ -41,7 +45,23 @@ PARTS = {"train": 72, "dual": 14, "selection": 14, "dev": 40, "gate": 40}  # cho
 CLOSE = 1e-9
 SETTINGS = {"steps": 1, "primal": "adam"}
 FORMATS = ("accept", "long", "wide", "accept", "long", "long", "accept", "wide")
-NAMES = ("sex", "größe", "job title", "x.y", "Ω", "a'b", 'q"q', "region#1", "%", "[k]", "né(e)", "0", "NA", "$c", "tag\\n")
+NAMES = (
+    "sex",
+    "größe",
+    "job title",
+    "x.y",
+    "Ω",
+    "a'b",
+    'q"q',
+    "region#1",
+    "%",
+    "[k]",
+    "né(e)",
+    "0",
+    "NA",
+    "$c",
+    "tag\\n",
+)
 LEVELS = (
     ("A", "B"), ("F", "M", "X"), ("NO", "No"), ("1.10", "1.1"), ("02139", "2139"), ("true", "false"), ("0", "1"),
     ("nan", "None", "NA"), ("a,b", 'c"d'), ("new\nline", "tab\there"), ("é", "e"), ("🙂", "-"), ("=1+1", "a=b"),
@@ -179,7 +199,7 @@ def _quota(data: Dataset, split: int) -> np.ndarray | None:
             return None
         rows.append(data.parsed.source[own].ravel())
     used = np.unique(data.parsed.source)
-    dropped = np.setdiff1d(np.arange(len(data.frame)), used)[:0 if data.schema.format == "long" else 5]
+    dropped = np.setdiff1d(np.arange(len(data.frame)), used)[: 0 if data.schema.format == "long" else 5]
     found = np.unique(np.concatenate([*rows, dropped]))
     return found[found >= 0]
 
@@ -204,7 +224,9 @@ def _draw(rng: np.random.Generator, shape: Shape, n: int) -> tuple[pd.DataFrame,
     spelled, people = _people(rng, n)
     person = np.array([people[name] for name in spelled])
     levels = {name: np.array(shape.levels[name], object) for name in shape.levels}
-    alike = {name: rng.choice(levels[name], rows, p=rng.dirichlet(np.full(len(levels[name]), 4.0))) for name in (one, two)}
+    alike = {
+        name: rng.choice(levels[name], rows, p=rng.dirichlet(np.full(len(levels[name]), 4.0))) for name in (one, two)
+    }
     of_person = rng.choice(levels[who], person.max() + 1)
     alike[who] = of_person[person][choice]
     columns: dict[str, Any] = {}
@@ -402,7 +424,8 @@ def _agree(project: Project, counts: Mapping[str, Counts]) -> None:
     for name, other in counts.items():
         for what, mine, own in zip(Counts._fields, first, other, strict=True):
             same = len(mine) == len(own) and all(
-                (a is None) == (b is None) and (a is None or abs(a - b) <= CLOSE) for a, b in zip(mine, own, strict=True)
+                (a is None) == (b is None) and (a is None or abs(a - b) <= CLOSE)
+                for a, b in zip(mine, own, strict=True)
             )
             if not same:
                 raise Failed(f"project {project.seed}: {what}: pandas {mine}, {name} {own}")
@@ -444,7 +467,9 @@ def verified(rules: Path, table: Path) -> Counts:
         counted = verify.Counted(claim, people)
         found = [counted._value(*comparison) for comparison in claim.comparisons]
         gaps.append(max((value for value in found if value is not None), default=0.0))
-        rates += [counted.rates.get((block, group)) for block, groups in people.cells(claim).items() for group in groups]
+        rates += [
+            counted.rates.get((block, group)) for block, groups in people.cells(claim).items() for group in groups
+        ]
     return Counts(gaps, rates)
 
 
@@ -495,7 +520,9 @@ def recount(frame: pd.DataFrame, model: TrainedModel, project: Project) -> Count
             for event in events.get(kind, ("chosen",) if kind in ("equal_opportunity", "group_error") else ("all",)):
                 for stratum in strata:
                     own = table.copy()
-                    own["mass"] = own["weight"] * {"all": 1.0, "chosen": own["label"], "rejected": 1 - own["label"]}[event]
+                    own["mass"] = (
+                        own["weight"] * {"all": 1.0, "chosen": own["label"], "rejected": 1 - own["label"]}[event]
+                    )
                     inside = own["mass"] > 0
                     if shape.within:
                         inside &= frame[shape.within] == stratum
@@ -511,7 +538,9 @@ def recount(frame: pd.DataFrame, model: TrainedModel, project: Project) -> Count
                     own["total"] = own["mass"] * own["z"]
                     own.index = pd.MultiIndex.from_frame(frame[names])
                     sums = own[inside.to_numpy()].groupby(level=list(range(len(names))))[["total", "mass"]].sum()
-                    found = (sums["total"] / sums["mass"]).reindex(groups if len(names) > 1 else groups.get_level_values(0))
+                    found = (sums["total"] / sums["mass"]).reindex(
+                        groups if len(names) > 1 else groups.get_level_values(0)
+                    )
                     rates += [None if value != value else float(value) for value in found]
                     known = found.dropna()
                     if len(known):
@@ -519,6 +548,79 @@ def recount(frame: pd.DataFrame, model: TrainedModel, project: Project) -> Count
                         largest = max(largest, float(apart))
             gaps.append(largest)
     return Counts(gaps, rates)
+
+
+# Commands -------------------------------------------------------------------------------------------------------------
+
+
+def commands(seed: int, folder: Path) -> str:
+    """The same project by the commands, gate part too: "agreed", or which command refused and why."""
+    project = build(seed, folder)
+    schema, settings, model = folder / "schema.toml", folder / "settings.toml", folder / "m.json"
+    schema.write_text(_schema_toml(project.schema), encoding="utf-8")
+    settings.write_text("[settings]\n" + "".join(f"{k} = {json.dumps(v)}\n" for k, v in SETTINGS.items()))
+    words = [word for name, value in project.asked.items() for word in (f"--{name}", str(value))]
+    words += ["--schema", schema, "--config", settings, "--out", model, "--quiet"]
+    if refused := _run({0, 3}, "train", "--data", project.table, *words):
+        return refused
+    dev, gate = (folder / f"{part}{project.table.suffix}" for part in ("dev", "gate"))
+    for part in (dev, gate):
+        if refused := _run({0}, "score", model, project.table, "--part", part.stem, "--out", part, "--quiet"):
+            return refused
+    if refused := _run({0}, "policy", model, "--out", folder / "draft.toml"):
+        return refused
+    rules, cert = folder / "faro.toml", folder / "cert.json"
+    asked = policy_of(faro.load_model(model), pd.concat([read_texts(dev), read_texts(gate)]), ledger="ledger.jsonl")
+    rules.write_text(asked, encoding="utf-8")
+    with_model = ["--policy", rules, "--train-units", folder / "m.units.txt", "--model", model]
+    with_model += ["--model", model.with_suffix(".safetensors")]
+    for code, *asked_of in (
+        ({0, 1, 3}, "certify", dev, *with_model), ({0}, "ledger", "init", gate, "--policy", rules),
+        ({0, 1, 3}, "gate", gate, *with_model),
+    ):  # fmt: skip
+        if refused := _run(code, *asked_of):
+            return refused
+    disclosed = _called("certify", gate, *with_model, "--disclose", "--out", cert)
+    if disclosed[0] not in (0, 1, 3):
+        return _run(set(), "certify", gate, *with_model, "--disclose") or ""
+    checked = _called("verify", cert, as_csv(gate, folder), *with_model)
+    if checked[0] != disclosed[0]:
+        raise Failed(f"project {seed}: certify ends with {disclosed}, verify with {checked}")
+    return "agreed"
+
+
+def _called(*words: Any) -> tuple[int, str]:
+    """(exit code, what a command said)."""
+    said = io.StringIO()
+    with contextlib.redirect_stdout(said), contextlib.redirect_stderr(said):
+        code = main([str(word) for word in words])
+    return code, said.getvalue()
+
+
+def _run(expected: set[int], *words: Any) -> str:
+    """Why a command refused, or ""; `Failed` for an exit code that is no refusal."""
+    code, said = _called(*words)
+    if code in expected:
+        return ""
+    if code not in (2, 4, 5, 6, 7) or "Traceback" in said:
+        raise Failed(f"faro {words[0]} ended with {code}: {said[-1500:]}")
+    return f"faro {words[0]}: {said.strip().splitlines()[-1]}"
+
+
+def _schema_toml(schema: faro.Schema) -> str:
+    """A schema as people write it."""
+    usual = faro.Schema(unit="row", numeric=("x",), format="wide").to_dict()
+    fields = {name: value for name, value in schema.to_dict().items() if value != usual[name] or name == "format"}
+    attributes = fields.pop("attributes", [])
+    lines = [f"{name} = {toml(value)}" for name, value in fields.items()]
+    for spec in attributes:
+        lines += ["", "[[attributes]]", *(f"{name} = {toml(value)}" for name, value in spec.items())]
+    return "\n".join(lines) + "\n"
+
+
+def reason(answer: str) -> str:
+    """A refusal without names and numbers, so that alike ones are counted together."""
+    return re.sub(r"\S*/\S*|'[^']*'|\"[^\"]*\"|[0-9.]+", "*", answer)[:100]
 
 
 # Policy and checker ---------------------------------------------------------------------------------------------------
@@ -534,7 +636,10 @@ def policy_of(model: TrainedModel, frame: pd.DataFrame, **changes: Any) -> str:
         "units": "row" if schema.unit == "row" else schema.unit,
         "assumptions": ["iid-units", "group-labels-correct", "train-overlap-unchecked", "no-ledger", "same-items"],
     }  # fmt: skip
-    lines = [f"{name} = {value if isinstance(value, int | float) else toml(value)}" for name, value in (head | changes).items()]
+    lines = [
+        f"{name} = {value if isinstance(value, int | float) else toml(value)}"
+        for name, value in (head | changes).items()
+    ]
     return "\n".join([*lines, *written(claims_of(model.constraint, schema))]) + "\n"
 
 

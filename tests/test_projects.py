@@ -17,6 +17,8 @@ import pytest
 from projects import Readers
 
 from faro.certify import certificate
+from faro.certify.description import Description, Units, place, read_description, write_description
+from faro.certify.policy import read_policy
 from faro.data import parse
 from faro.errors import FaroError
 from faro.scored import write_scored
@@ -103,7 +105,6 @@ def certifying(**dropped: Any) -> Readers:
 
 def described(**changes: Any) -> Readers:
     """A description that says something else of the table."""
-    from faro.certify.description import read_description, write_description
 
     def between(table, rules):
         write_description(table, dataclasses.replace(read_description(table), **changes))
@@ -112,9 +113,7 @@ def described(**changes: Any) -> Readers:
 
 
 def levels_permuted(scored, model):
-    for name, attribute in model.crossed.items() or model.schema.attributes and {
-        spec.name: spec.attribute for spec in model.schema.attributes
-    }.items():
+    for name, attribute in ({spec.name: spec.attribute for spec in model.schema.attributes} | model.crossed).items():
         scored[name] = scored[name].map(dict(zip(attribute.levels, attribute.levels[::-1], strict=True)) | {"": ""})
     return scored
 
@@ -156,12 +155,96 @@ def test_planted_faults_are_found(name, world, tmp_path):
 
 
 def test_units_without_the_rule_are_found(world, tmp_path, monkeypatch):
-    monkeypatch.setattr(parse, "_unit", lambda text: (text, ""))
     for seed in range(WITHIN):
         if world[seed].answer == "agreed":
-            try:
-                if projects.run(seed, tmp_path) != "agreed":
+            with monkeypatch.context() as patched:
+                patched.setattr(parse, "_unit", lambda text: (text, ""))
+                try:
+                    if projects.run(seed, tmp_path) != "agreed":
+                        return
+                except projects.Failed:
                     return
-            except projects.Failed:
-                return
     pytest.fail("not found")
+
+
+# What travels ---------------------------------------------------------------------------------------------------------
+
+OTHER = "a" * 64
+TRAVEL: dict[str, Any] = {
+    "outside": lambda d: {"outside": "none" if d.outside != "none" else "all"},
+    "rule": lambda d: {"rule": "expected"},
+    "threshold": lambda d: {"threshold": "0.25"},
+    "weights": lambda d: {"weights": "none"},
+    "estimand": lambda d: {"estimand": "unit"},
+    "units: column": lambda d: {"units": d.units._replace(column="another")},
+    "units: origin": lambda d: {"units": Units("content", "row", 2)},
+    "units: none": lambda d: {"units": d.units._replace(origin="none")},
+    "units: rule": lambda d: {"units": d.units._replace(rule=1)},
+    "shared": lambda d: {"shared": ()},
+    "levels": lambda d: {"attributes": {k: v._replace(levels=("A", "Z")) for k, v in d.attributes.items()}},
+    "chooser": lambda d: {"attributes": {k: v._replace(chooser=not v.chooser) for k, v in d.attributes.items()}},
+    "attributes": lambda d: {"attributes": {}},
+    "constraint": lambda d: {"constraint": "rate_cap(g)"},
+    "constraint dropped": lambda d: {"constraint": ""},
+    "of another model": lambda d: {"model_sha256": (OTHER,)},
+    "of no model": lambda d: {"model_sha256": ()},
+    "of other units": lambda d: {"train_units_sha256": OTHER},
+    "of another table": lambda d: {"table_sha256": OTHER},
+}
+ASKED = {
+    "outside": ('outside = "', 'outside = "column'), "threshold": ("threshold = 0", "threshold = 1"),
+    "units": ("units = ", 'units = "x" # '), "estimand": ('estimand = "row"', 'estimand = "unit"'),
+    "levels": ("levels = [", 'levels = ["more", '), "cap": ("cap = ", "cap = 0.01 # "),
+}  # fmt: skip
+
+
+@pytest.fixture
+def described_project(world, tmp_path):
+    """A project with weights and shared columns, scored: (table, policy, what certify is given)."""
+    for seed in range(WITHIN):
+        project, model, _, honest = world[seed]
+        if honest == "agreed" and project.schema.weight and project.schema.shared and project.schema.unit != "row":
+            assert projects.follow(project, model, tmp_path) == "agreed"
+            table = tmp_path / f"scored{project.table.suffix}"
+            files = [tmp_path / "model.json", tmp_path / "model.safetensors"]
+            units = {"train_units": tmp_path / "model.units.txt"}
+            return table, tmp_path / "faro.toml", {"models": files, **units}
+    raise AssertionError("no such project")
+
+
+def said(table: Path, rules: Path, given: dict[str, Any]) -> set[str] | str:
+    """Every word about the table, or why it is refused."""
+    try:
+        case = certificate.prepare(table, read_policy(rules), **given)
+        certificate.make(case)
+    except FaroError as error:
+        return str(error)
+    return {*case.statements, *case.assumed}
+
+
+def test_no_field_that_travels_is_dropped_or_changed_in_silence(described_project):
+    """The table of mutants: every one ends in a refusal, or in a word that stands in every output."""
+    table, rules, given = described_project
+    honest, asked = said(table, rules, given), rules.read_text("utf-8")
+    description = read_description(table)
+    assert isinstance(honest, set) and isinstance(description, Description)
+    silent = []
+    for name, change in TRAVEL.items():
+        write_description(table, dataclasses.replace(description, **change(description)))
+        answer = said(table, rules, given)
+        silent += [name] if isinstance(answer, set) and not answer - honest else []
+    write_description(table, description)
+    for name, (old, new) in ASKED.items():
+        assert old in asked
+        rules.write_text(asked.replace(old, new, 1), "utf-8")
+        answer = said(table, rules, given)
+        silent += [f"policy: {name}"] if isinstance(answer, set) and not answer - honest else []
+    rules.write_text(asked, "utf-8")
+    if table.suffix != ".parquet":
+        place(table).unlink()
+        assert "no description" in str(said(table, rules, given))
+    assert not silent
+
+
+def test_every_fiftieth_agrees_by_the_commands_too(tmp_path):
+    assert projects.commands(0, tmp_path) == "agreed"
