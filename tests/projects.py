@@ -379,12 +379,15 @@ class Readers(NamedTuple):
     certify: Callable[..., Any] = certificate.prepare
 
 
+HONEST = Readers()
+
+
 def fit(project: Project) -> TrainedModel:
     """A model of a few steps."""
     return faro.train(project.table, schema=project.schema, settings=SETTINGS, **project.asked)
 
 
-def follow(project: Project, model: TrainedModel, folder: Path, part: str = "dev", by: Readers = Readers()) -> str:
+def follow(project: Project, model: TrainedModel, folder: Path, part: str = "dev", by: Readers = HONEST) -> str:
     """Score a part, draft, certify and verify: "agreed", or why somebody refused; `Failed` if they count otherwise."""
     table, rules = folder / f"scored{project.table.suffix}", folder / "faro.toml"
     model.save(folder / "model")
@@ -473,7 +476,7 @@ def verified(rules: Path, table: Path) -> Counts:
     return Counts(gaps, rates)
 
 
-def run(seed: int, folder: Path, by: Readers = Readers()) -> str:
+def run(seed: int, folder: Path, by: Readers = HONEST) -> str:
     """ "agreed", or why somebody refused the project of this seed."""
     try:
         project = build(seed, folder)
