@@ -34,9 +34,9 @@ from faro.certify.description import read_description, write_description
 from faro.certify.policy import read_policy
 from faro.cli import main
 from faro.data import Dataset, read_table
-from faro.drafts import claims_of, toml, written
+from faro.drafts import draft_policy, toml
 from faro.errors import FaroError
-from faro.scored import outside_of, write_scored
+from faro.scored import write_scored
 from faro.trained import TrainedModel
 
 SHAPES = 8
@@ -395,7 +395,7 @@ def follow(project: Project, model: TrainedModel, folder: Path, part: str = "dev
     try:
         by.score(model, project.table, table, part=part, files=files)
         frame = read_texts(table)
-        rules.write_text((by.policy or policy_of)(model, frame), encoding="utf-8")
+        rules.write_text((by.policy or policy_of)(model), encoding="utf-8")
         by.between(table, rules)
         policy = read_policy(rules)
         case = by.certify(table, policy, models=files)
@@ -573,7 +573,7 @@ def commands(seed: int, folder: Path) -> str:
     if refused := _run({0}, "policy", model, "--out", folder / "draft.toml"):
         return refused
     rules, cert = folder / "faro.toml", folder / "cert.json"
-    asked = policy_of(faro.load_model(model), pd.concat([read_texts(dev), read_texts(gate)]), ledger="ledger.jsonl")
+    asked = policy_of(faro.load_model(model), ledger=True)
     rules.write_text(asked, encoding="utf-8")
     with_model = ["--policy", rules, "--train-units", folder / "m.units.txt", "--model", model]
     with_model += ["--model", model.with_suffix(".safetensors")]
@@ -629,21 +629,13 @@ def reason(answer: str) -> str:
 # Policy and checker ---------------------------------------------------------------------------------------------------
 
 
-def policy_of(model: TrainedModel, frame: pd.DataFrame, **changes: Any) -> str:
-    """A policy of format 2 for the model's own constraint, counting rows as training does."""
-    schema = model.schema
-    heaviest = frame["weight"].astype(float).groupby(frame["unit"]).sum().max()
-    head = {
-        "schema": "faro-policy/2", "delta": 0.05, "estimand": "row", "cap": round(float(heaviest) + 0.005, 2),
-        "outside": outside_of(schema), "threshold": 0, "min_group": 1, "ties": 1,
-        "units": "row" if schema.unit == "row" else schema.unit,
-        "assumptions": ["iid-units", "group-labels-correct", "train-overlap-unchecked", "no-ledger", "same-items"],
-    }  # fmt: skip
-    lines = [
-        f"{name} = {value if isinstance(value, int | float) else toml(value)}"
-        for name, value in (head | changes).items()
-    ]
-    return "\n".join([*lines, *written(claims_of(model.constraint, schema))]) + "\n"
+def policy_of(model: TrainedModel, ledger: bool = False) -> str:
+    """The draft, for as few people as there are; without its ledger, what it then assumes is added."""
+    text = draft_policy(model).replace("min_group = 30", "min_group = 1").replace("ties = 0.01", "ties = 1")
+    if ledger:
+        return text
+    text = re.sub(r"(?m)^(ledger|escrow) = .*\n", "", text)
+    return text.replace("assumptions = [", 'assumptions = ["no-ledger", "train-overlap-unchecked", ', 1)
 
 
 def as_csv(table: Path, folder: Path) -> Path:

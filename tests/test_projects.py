@@ -90,7 +90,7 @@ def scoring(change) -> Readers:
 
 def drafting(change) -> Readers:
     """A draft that loses something."""
-    return Readers(policy=lambda model, frame: change(projects.policy_of(model, frame)))
+    return Readers(policy=lambda model: change(projects.policy_of(model)))
 
 
 def certifying(**dropped: Any) -> Readers:
