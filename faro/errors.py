@@ -9,6 +9,8 @@ from collections.abc import Callable
 from typing import TypeVar
 
 Made = TypeVar("Made")
+# what code meets in a file that was written by it and changed since, where it relies on what it wrote
+DAMAGE = (TypeError, ValueError, LookupError, AttributeError, AssertionError, ArithmeticError, RecursionError)
 
 
 class FaroError(Exception):

@@ -14,9 +14,13 @@ import os
 import re
 import secrets
 import shutil
-from collections.abc import Iterator
+import tomllib
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 PART = re.compile(r"\.[0-9a-f]{16}\.part(\..*)?")  # names of what is being written; none is used twice
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk is full, or one's share of it
@@ -127,3 +131,29 @@ def write_json(path: str | Path, value: Any) -> None:
 def json_text(value: Any) -> str:
     """What `write_json` writes."""
     return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
+
+
+def parse_toml(data: bytes, parse_float: Callable[[str], Any] = float) -> dict[str, Any]:
+    """The keys of a TOML file, which may begin with a byte order mark; a `ValueError` of one line if it is none."""
+    try:
+        return tomllib.loads(data.decode("utf-8-sig"), parse_float=parse_float)
+    except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError of no kind of its own
+        raise ValueError(f"not TOML: {' '.join(str(error).split())}") from None
+
+
+def read_parquet(path: str | Path) -> pd.DataFrame:
+    """The table of a Parquet file; `ValueError` if it is damaged. Text is checked here: pandas keeps it as it lies in
+    the file, and fails where it is first read."""
+    import pandas as pd
+    import pyarrow as pa
+
+    try:
+        frame = pd.read_parquet(path)
+        for name in frame.columns:
+            column = frame[name]
+            held = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
+            if isinstance(held.dtype, pd.StringDtype):
+                pa.array(held.array).validate(full=True)
+        return frame
+    except (pa.ArrowException, NotImplementedError, OverflowError) as error:
+        raise ValueError(str(error)) from error

@@ -27,13 +27,12 @@ import numpy as np
 import constraints as ct
 from constraints import Attribute, Constraint, Grouping
 
-from .errors import DataError, UsageError
+from .errors import DAMAGE, DataError, UsageError
 from .notions import find_notion, make_constraint, notions
 from .titles import read_title
 
 Record = dict[str, Any]
 PLACED = ("attribute", "of", "within")  # arguments of a notion that are fields of its grouping
-DAMAGE = (TypeError, ValueError, KeyError, AttributeError, IndexError, AssertionError, OverflowError)
 
 
 def same(first: Any, second: Any) -> bool:

@@ -23,7 +23,7 @@ import constraints as ct
 from . import files, locks, models
 from .data import PARTS, Coding, Dataset, Schema, Seen, assign, read_table, units_text
 from .data.split import uniform
-from .errors import DataError, FaroError, UsageError
+from .errors import DAMAGE, DataError, FaroError, UsageError
 from .specification import crossed, from_name, from_record, to_record
 
 FORMAT = "faro-model/2"
@@ -121,10 +121,17 @@ class TrainedModel:
                 params = jax.tree.map(lambda leaf: leaf[None], params)
             rewards, moved = _rewards(self.model, params, choices, tuple(twins))
             valid = {name: np.asarray(choices.twins[name].valid) for name in twins}
-            return (
-                np.where(np.asarray(choices.available), np.asarray(rewards), np.nan),
-                {name: np.where(valid[name], np.asarray(moved[name]), np.nan) for name in twins},
+            found = np.where(np.asarray(choices.available), np.asarray(rewards), np.nan)
+            twin_rewards = {name: np.where(valid[name], np.asarray(moved[name]), np.nan) for name in twins}
+        endless = [~np.isfinite(found) & np.asarray(choices.available)]
+        endless += [(~np.isfinite(own) & valid[name]).any(-1) for name, own in twin_rewards.items()]
+        if any(map(np.any, endless)):
+            choice = data.choice_ids[int(np.argmax(np.logical_or.reduce(endless).any((0, 2))))]
+            raise DataError(
+                f"{data.name}: choice {str(choice)[:40]}: its reward is no finite number; are its features too large for "
+                "this model, or is the model one that DIVERGED?"
             )
+        return found, twin_rewards
 
     def score(self, data: Any, twins: Sequence[str] = (), *, expected: bool = False) -> pd.DataFrame:
         """The scored table: a row per alternative that is not the outside option, in the order of the data.
@@ -282,10 +289,37 @@ def _nested(tensors: Mapping[str, np.ndarray], model: models.Model, coding: Codi
                 node = node.setdefault(step, {})
             node[way[-1]] = tensors[name]
         return params
+    leaves, structure = jax.tree_util.tree_flatten_with_path(_begun(model, coding))
+    return jax.tree.unflatten(structure, [tensors[_name(path)] for path, _ in leaves])
+
+
+def _begun(model: models.Model, coding: Coding) -> Any:
+    """Shapes of the parameters that the model begins with on this coding."""
     items, context = len(coding.items.names), len(coding.context.names)
     choices = ct.make_choices(np.zeros((2, 2, items)), [0, 1], context=np.zeros((2, context)) if context else None)
-    leaves, structure = jax.tree_util.tree_flatten_with_path(jax.eval_shape(model.init, jax.random.key(0), choices))
-    return jax.tree.unflatten(structure, [tensors[_name(path)] for path, _ in leaves])
+    return jax.eval_shape(model.init, jax.random.key(0), choices)
+
+
+def _check_shapes(params: Any, begun: Any, atoms: bool) -> None:
+    """`ValueError` for parameters that are not of these shapes, after the axis of atoms if they have one."""
+    found, expected = (jax.tree_util.tree_flatten_with_path(tree)[0] for tree in (params, begun))
+    shapes = {_name(path): np.shape(leaf)[atoms:] for path, leaf in found}
+    if shapes != {_name(path): leaf.shape for path, leaf in expected}:
+        raise ValueError("parameters of other shapes than the model and its coding have")
+    if not all(np.issubdtype(leaf.dtype, np.floating) for _, leaf in found):
+        raise ValueError("parameters that are no floats")
+
+
+def _check_about(about: Mapping[str, Any]) -> None:
+    """`ValueError` where what scoring reads of `about` is not of its type."""
+    numbers = [about.get("seed", 0), about.get("unit_rule", 1)]
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError(f"about: expected seed and unit_rule as whole numbers, got {str(numbers)[:60]}")
+    if not all(isinstance(about.get(name) or "", str) for name in ("digest", "constraint")):
+        raise ValueError("about: expected texts as digest and constraint")
+    notes = about.get("notes", [])
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise ValueError("about: expected notes as a list of texts")
 
 
 def _specification(record: Mapping[str, Any], schema: Schema) -> dict[str, Any] | None:
@@ -331,18 +365,14 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
         coding, schema = Coding.from_dict(record["coding"]), Schema.from_dict(record["schema"])
         params, draw = _nested(tensors, model, coding), record.get("draw")
         draw = None if draw is None else _drawn(base, draw, params)
+        _check_about(record["about"])
+        if kind in models.BUILT_IN:
+            _check_shapes(params, _begun(model, coding), atoms=draw is not None)
         own = _specification(record, schema)
         return TrainedModel(model, params, coding, schema, record["about"], draw=draw, specification=own)
     except FaroError:
         raise
     except FileNotFoundError as error:
         raise DataError(f"no model at {base}: expected {base.name}.json and {base.name}.safetensors") from error
-    except (
-        KeyError,
-        TypeError,
-        ValueError,
-        AttributeError,
-        json.JSONDecodeError,
-        safetensors.SafetensorError,
-    ) as error:
+    except (*DAMAGE, safetensors.SafetensorError) as error:
         raise DataError(f"{base}: not a saved model or damaged ({type(error).__name__}: {error})") from error

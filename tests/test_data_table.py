@@ -205,7 +205,7 @@ def test_schema_from_toml_and_json(tmp_path):
         (('equals = "red"', "equals = 3"), "expected a str"),
         (('numeric = ["x", "n"]', "numeric = [1]"), "expected a list of strings"),
         (('unit = "who"', ""), "'unit' is needed"),
-        (('unit = "who"', "unit = ["), "is not TOML"),
+        (('unit = "who"', "unit = ["), "not TOML"),
         (('categorical = ["colour"]', ""), "no categorical feature"),
         (('"007"]\n\n[[twins', '"red"]\n\n[[twins'), "different levels"),
         (('attribute = "colour"', 'attribute = "size"'), "no attribute 'size'"),

@@ -73,13 +73,15 @@ def _once(pairs: list) -> dict:
 def _parquet(path: Path) -> dict[str, list[str]]:
     import pandas as pd
 
+    from ..files import read_parquet
+
     def text(value: object) -> str:
         if value is None or value is pd.NA or value != value:
             return ""
         return repr(float(value)) if isinstance(value, float | np.floating) else str(value)
 
     try:
-        frame = pd.read_parquet(path)
+        frame = read_parquet(path)
     except (OSError, ValueError) as error:
         raise DataError(f"{path}: cannot be read: {' '.join(str(error).split())[:200]}") from None
     return {str(name): [text(value) for value in frame[name].astype(object)] for name in frame.columns}

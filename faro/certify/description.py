@@ -11,6 +11,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -23,6 +24,7 @@ from .policy import Policy, exact
 SCHEMA = "faro-scored/1"
 PARQUET_KEY = b"faro"
 LARGEST = 4 << 20
+HEX = re.compile("[0-9a-f]{64}")
 ORIGINS = ("column", "content", "none")
 OUTSIDE = ("none", "all", "column")
 # columns that mean the same in every scored table; any other is an attribute, shared, or a reward of twins
@@ -250,6 +252,11 @@ def _described(found: dict[str, Any]) -> Description:
             "model_sha256": _texts(values["model_sha256"]),
         }
     )  # fmt: skip
+    digests = [made.table_sha256, *made.model_sha256, *optional]
+    if not all(map(HEX.fullmatch, digests)) or list(made.model_sha256) != sorted(set(made.model_sha256)):
+        raise ValueError("expected every sha256 in lower-case hex, those of the model sorted and each once")
+    if list(made.shared) != sorted(set(made.shared)) or "" in made.shared:
+        raise ValueError("shared: expected different names, sorted")
     if found.get("sha256") != made.sha256:
         raise ValueError("it was changed after it was written")
     return made

@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import re
-import tomllib
 from collections.abc import Callable, Collection
 from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import UsageError
+from ..files import parse_toml
 from .shift import BALLS
 
 PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_equality", "threshold_parity",
@@ -227,6 +227,9 @@ class _Table:
         expected = f"one of {', '.join(among)}" if among else "a text that is not empty"
         return self.take(key, expected, lambda v: isinstance(v, str) and v != "" and (not among or v in among), default)
 
+    def path(self, key: str) -> Any:
+        return self.take(key, "the name of a file", lambda v: isinstance(v, str) and v != "" and "\0" not in v, None)
+
     def texts(self, key: str, least: int, default: Any = ...) -> tuple[str, ...]:
         def good(value: Any) -> bool:
             texts = isinstance(value, list) and all(isinstance(v, str) and v for v in value)
@@ -270,9 +273,9 @@ def policy_of(data: bytes, folder: Path = Path()) -> Policy:
     if len(data) > LARGEST_FILE:
         raise UsageError(f"longer than {LARGEST_FILE} bytes")
     try:
-        values = tomllib.loads(data.decode("utf-8-sig"), parse_float=str)
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError, ValueError) as error:
-        raise UsageError(f"not TOML: {error}") from None
+        values = parse_toml(data, parse_float=str)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
     return _policy(_Table(values, "policy"), hashlib.sha256(data).hexdigest(), folder)
 
 
@@ -299,9 +302,9 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
         ties=Decimal("0.01") if old else table.number("ties", "in [0, 1]", lambda x: 0 <= x <= 1, Decimal("0.01")),
         cap=table.number("cap", "a number > 0", lambda x: x > 0, None),
         equal_content=table.text("equal_content", "allow", ("allow", "refuse")),
-        ledger=table.text("ledger", None),
+        ledger=table.path("ledger"),
         passes=table.take("passes", "a whole number in 1..100", lambda v: type(v) is int and 1 <= v <= 100, 1),
-        escrow=table.text("escrow", None),
+        escrow=table.path("escrow"),
         sha256=sha256,
         folder=folder,
     )

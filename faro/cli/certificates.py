@@ -335,9 +335,20 @@ def _verify_certificate(options: argparse.Namespace) -> int:
         print(_rescored(options))
     print(verify.report(result))
     record = json.loads(Path(options.certificate).read_text(encoding="utf-8-sig"))
+    record["info"] = _held(record["info"], options.audit, result)
     verdicts = {name: finding.verdict for name, finding in result.findings.items()}
     options.found = {"certificate": record, "verdicts": verdicts}
     return verify.VERDICTS[result.verdict]
+
+
+def _held(info: Any, audit: str | None, result: Any) -> dict[str, Any]:
+    """`info`, which no seal covers, with what the checker itself found where outputs state it as a fact."""
+    from ..certify.description import read_description
+    from ..statements import summary
+
+    found = {"table": summary(read_description(audit))} if audit else {}
+    blind = {name: finding.reason for name, finding in result.findings.items() if finding.reason}
+    return (info if isinstance(info, dict) else {}) | found | {"blind": blind}
 
 
 def _rescored(options: argparse.Namespace) -> str:

@@ -6,12 +6,12 @@ import argparse
 import contextlib
 import json
 import sys
-import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, UsageError, beside
+from ..files import parse_toml
 
 SHARED = ("data", "schema", "constraint", "attribute", "of", "within", "model", "solver", "temperature", "mesh", "out")
 
@@ -187,11 +187,11 @@ def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, 
     values: dict[str, Any] = {}
     if options.config:
         try:
-            values = tomllib.loads(Path(options.config).read_text(encoding="utf-8"))
+            values = parse_toml(Path(options.config).read_bytes())
         except OSError as error:
             raise UsageError(f"{options.config}: cannot be read: {error.strerror}") from None
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{options.config}: not TOML: {error}") from None
+        except ValueError as error:
+            raise UsageError(f"{options.config}: {error}") from None
         for name in values:
             known(f"name in {options.config}", name, [*SHARED, *grid, "settings"])
         for name, value in values.items():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -223,11 +224,21 @@ class Coding:
 
 
 def _block(values: Mapping[str, Any]) -> Block:
-    return Block(
+    """`ValueError` for values that `to_dict` never wrote."""
+    block = Block(
         tuple(Number(**number) for number in values["numbers"]),
         tuple(Levels(part["name"], tuple(part["levels"]), tuple(part["seen"])) for part in values["levels"]),
         tuple(Vector(v["name"], tuple(v["mean"]), tuple(v["scale"])) for v in values["vectors"]),
     )
+    texts = [*block.features, *(level for part in block.levels for level in (*part.levels, *part.seen))]
+    moments = [*((n.mean, n.scale) for n in block.numbers)]
+    moments += [pair for vector in block.vectors for pair in zip(vector.mean, vector.scale, strict=True)]
+    floats = [x for pair in moments for x in pair]
+    if not all(isinstance(text, str) for text in texts) or not all(type(n.indicator) is bool for n in block.numbers):
+        raise ValueError("coding: expected texts as names and levels")
+    if not all(type(x) in (int, float) and math.isfinite(x) for x in floats) or any(scale <= 0 for _, scale in moments):
+        raise ValueError("coding: expected finite means and scales above 0")
+    return block
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-import tomllib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from constraints import Attribute
 from faro.errors import UsageError
+from faro.files import parse_toml
 
 from .values import TYPES, canonical, plain_text
 
@@ -316,11 +316,11 @@ class Schema:
     def read(cls, path: str | os.PathLike) -> Schema:
         """The schema in a TOML file."""
         try:
-            values = tomllib.loads(Path(path).read_text("utf-8"))
+            values = parse_toml(Path(path).read_bytes())
         except OSError as error:
             raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise UsageError(f"{path}: is not TOML: {' '.join(str(error).split())}") from error
+        except ValueError as error:
+            raise UsageError(f"{path}: {error}") from error
         try:
             return cls.from_dict(values)
         except UsageError as error:
@@ -386,7 +386,7 @@ def _value(key: str, value: Any, kind: str, where: str) -> Any:
     if kind.startswith("tuple"):
         if key in _RECORDS and isinstance(value, (list, tuple)):
             return tuple(_build(_RECORDS[key], part, where) for part in value)
-        if isinstance(value, str):
+        if isinstance(value, str) and key not in _RECORDS:
             value = [value]
         if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
             return tuple(value)

@@ -22,7 +22,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from faro.errors import DataError, UsageError
-from faro.files import replacing
+from faro.files import read_parquet, replacing
 
 Quote = Callable[[pd.Series], pa.Array]  # a column as JSON strings of its cells
 KINDS = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz")
@@ -44,7 +44,7 @@ def read_table(path: str | os.PathLike) -> pd.DataFrame:
         raise DataError(f"{path}: no such file; check the path")
     try:
         if name.endswith(".parquet"):
-            frame = pd.read_parquet(path)
+            frame = read_parquet(path)
         elif ".jsonl" in name:
             frame = _read_json_lines(path)
         else:

@@ -6,7 +6,6 @@ import dataclasses
 import enum
 import hashlib
 import re
-import tomllib
 from collections.abc import Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
@@ -14,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import UsageError
+from ...files import parse_toml
 from ...statements import about_table
 from ._claim import Claim, read_claim
 
@@ -110,8 +110,8 @@ class Outcome:
     def rules(self) -> dict[str, Any]:
         """The policy as parsed TOML; numbers as the text they were written in. Empty if it cannot be parsed."""
         try:
-            return tomllib.loads(self.policy.removeprefix("\ufeff"), parse_float=str)
-        except tomllib.TOMLDecodeError:
+            return parse_toml(self.policy.encode(), parse_float=str)
+        except ValueError:
             return {}
 
     @property

@@ -1,0 +1,155 @@
+"""Three hundred fuzzed cases through load, score, certify, gate, ledger and verify; 10,000 are `benchmarks/fuzz.py`.
+
+What must hold of each command is there: documented codes, one line of reason, nothing left over, no false pass.
+Controls: a command that breaks one of these rules is found.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import sys
+import warnings
+
+import pytest
+
+from benchmarks import _mutations as mutations
+from benchmarks import fuzz
+from benchmarks._mutations import Table
+
+CASES = 300
+BLOCK = 25
+
+
+@pytest.fixture(scope="module")
+def grounds(tmp_path_factory):
+    fuzz.quickly()
+    folder = tmp_path_factory.mktemp("grounds")
+    return {name: fuzz.make_ground(name, folder) for name in fuzz.PROJECTS}
+
+
+@pytest.mark.parametrize("first", range(0, CASES, BLOCK))
+def test_fuzzed_cases_break_no_rule(first, grounds, tmp_path):
+    for number in range(first, first + BLOCK):
+        case = fuzz.run_case(number, grounds, tmp_path / str(number))
+        assert fuzz.record(number, case)["faults"] == []
+
+
+def test_cases_reach_verdicts_and_every_command(grounds, tmp_path):
+    """A fuzzer whose every case is refused at the door would prove nothing."""
+    ended = set()
+    for number in (1, 8, 18, 20, 22, 24):
+        ended |= {(ran.command, ran.code) for ran in fuzz.run_case(number, grounds, tmp_path / str(number)).ran}
+    assert {("certify", 0), ("verify", 0), ("verify.py", 0), ("gate", 0), ("ledger init", 0)} <= ended
+
+
+@pytest.mark.parametrize(
+    ("said", "fault"),
+    [
+        (lambda: 1 / 0, "exit code 70"),
+        (lambda: warnings.warn("of a library", UserWarning, stacklevel=1) or 0, "warning: of a library"),
+        (lambda: print("two\nlines", file=sys.stderr) or 5, "stderr: two"),
+        (lambda: 5, "0 reasons for code 5"),
+        (lambda: print("faro: not well", file=sys.stderr) or 0, "code 0, and yet faro: not well"),
+        (lambda: 9, "exit code 9"),
+    ],
+)
+def test_a_command_that_breaks_a_rule_is_found(said, fault, grounds, tmp_path, monkeypatch):
+    monkeypatch.setattr("faro.cli.training._data", lambda options: said())
+    assert any(fault in found for found in fuzz.run(tmp_path, ["data", "list"]).faults)
+
+
+def test_what_is_left_over_is_found(tmp_path, monkeypatch):
+    def leaves(options):
+        (tmp_path / ".out.part").touch()
+        (tmp_path / "out.csv").touch()
+        print("faro: bad", file=sys.stderr)
+        return 5
+
+    monkeypatch.setattr("faro.cli.training._data", leaves)
+    faults = fuzz.run(tmp_path, ["data", "list"], written="out.csv").faults
+    assert faults == ["left over: .out.part", "code 5, and yet wrote out.csv"]
+
+
+def test_a_checker_that_says_otherwise_is_found(grounds, tmp_path, monkeypatch):
+    monkeypatch.setattr("faro.cli.certificates._verify", lambda options: 3)
+    case = fuzz.Case(grounds["accept"], random.Random(0), tmp_path / "case", 0)
+    fuzz.shutil.copytree(grounds["accept"].folder, case.folder)
+    case.judge("scored.csv")
+    assert "certify ended with 0, verify with 3" in case.ran[-1].faults
+
+
+# ---------------------------------------------------------------- named ones
+def described(grounds, tmp_path, change, container=".jsonl", project="accept"):
+    """(code, stderr) of `faro data describe` and of `faro score` on the project's table, changed."""
+    ground = grounds[project]
+    columns = dict(ground.data.columns)
+    change(columns)
+    table = tmp_path / f"t{container}"
+    table.write_bytes(mutations.written(Table.of(columns), container))
+    ran = [
+        fuzz.run(tmp_path, ["data", "describe", str(table), "--schema", str(ground.folder / "schema.toml")]),
+        fuzz.run(tmp_path, ["score", str(ground.folder / "model.json"), str(table), "--out", str(tmp_path / "s.csv")]),
+    ]
+    assert [each.faults for each in ran] == [[], []]
+    return [(each.code, each.err) for each in ran]
+
+
+@pytest.mark.parametrize("container", mutations.CONTAINERS)
+def test_half_a_character_is_refused_by_name(container, grounds, tmp_path):
+    def change(columns):
+        columns["sex"] = [mutations.SURROGATE, *columns["sex"][1:]]
+
+    for code, err in described(grounds, tmp_path, change, container):
+        assert code == 5 and err.count("\n") == 1
+
+
+@pytest.mark.parametrize("container", mutations.CONTAINERS)
+def test_an_empty_label_column_is_refused(container, grounds, tmp_path):
+    (code, err), _ = described(grounds, tmp_path, lambda columns: columns.update(hired=[""] * fuzz.UNITS), container)
+    assert code == 5 and "hired" in err
+
+
+@pytest.mark.parametrize(("number", "code"), [(1e300, 0), (1e308, 5), (-1.7e308, 5)])
+def test_no_reward_is_infinite(number, code, grounds, tmp_path):
+    """Training could not standardise such a column, and refuses it; a model meets it in new rows."""
+    _, scored = described(grounds, tmp_path, lambda columns: columns.update(score=[number, *columns["score"][1:]]))
+    assert scored[0] == code and ("rescale it" in scored[1] or "no finite" in scored[1]) == (code == 5)
+
+
+def test_a_number_that_equals_a_missing_one_is_missing(grounds, tmp_path):
+    def spelled(text):
+        def change(columns):
+            columns["score"] = [text, *columns["score"][1:]]
+
+        (tmp_path / text).mkdir()
+        assert [code for code, _ in described(grounds, tmp_path / text, change, ".csv")] == [0, 0]
+        return (tmp_path / text / "s.csv").read_text()
+
+    assert spelled("-99.9") == spelled("-99.90") != spelled("-99.8")
+
+
+@pytest.mark.parametrize("text", ["deep = " + "[" * 5000, "deep = " + "9" * 5000, "deep = [[[", "\0"])
+@pytest.mark.parametrize("read", ["schema", "policy", "config"])
+def test_toml_of_any_depth_is_refused(text, read, grounds, tmp_path):
+    (tmp_path / "x.toml").write_text(text)
+    folder = grounds["accept"].folder
+    words = {
+        "schema": ["data", "describe", str(folder / "data.csv"), "--schema"],
+        "policy": ["certify", str(folder / "scored.csv"), "--html", str(tmp_path / "x.html"), "--policy"],
+        "config": ["train", "--config"],
+    }[read]
+    ran = fuzz.run(tmp_path, [*words, str(tmp_path / "x.toml")])
+    assert (ran.code, ran.faults) == (2, []) and "not TOML" in ran.err
+
+
+def test_a_page_says_what_the_checker_found_and_not_what_no_seal_covers(grounds, tmp_path):
+    folder = grounds["accept"].folder
+    found = json.loads((folder / "cert.json").read_text())
+    found["info"]["table"]["units"]["column"] = "a forged column"
+    (tmp_path / "cert.json").write_text(json.dumps(found))
+    words = ["verify", str(tmp_path / "cert.json"), str(folder / "scored.csv"), "--policy", str(folder / "faro.toml")]
+    ran = fuzz.run(tmp_path, [*words, "--markdown", str(tmp_path / "sum.md"), "--html", str(tmp_path / "page.html")])
+    assert (ran.code, ran.faults) == (0, [])
+    for name in ("sum.md", "page.html"):
+        assert "forged" not in (tmp_path / name).read_text() and "person" in (tmp_path / name).read_text()
