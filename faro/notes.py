@@ -58,7 +58,7 @@ def fit_for(
             raise UsageError(found.explain(bound))
         if verdict == "inactive":
             raise DataError(f"{where}: {found.explain(bound)} in the train part; it needs two groups")
-        if verdict in ("cannot bind", "infeasible"):
+        if verdict == "infeasible" or (verdict == "cannot bind" and bound < float("inf")):
             said.append(found.explain(bound))
         if found.empty:
             said.append(f"{found.name}: no train data for {_listed(found.empty)}; these rows are inactive")

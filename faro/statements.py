@@ -27,7 +27,12 @@ def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None,
     else:
         unit = table["units"]["column"] if table["units"]["origin"] == "column" else "row"
         lines = ["units: every row is one" if unit == "row" else f"units: the column {unit!r} of the data"]
-        lines += [f"the model was trained under {table['constraint']}"] if table["constraint"] else []
+        if table["units"].get("rule") == 1:
+            lines.append("units are spelled by rule 1: two spellings of one person may be two units")
+        named = table["constraint"]
+        lines.append(
+            f"the model was trained under {named}" if named else "nothing says what the model was trained under"
+        )
         if table["estimand"] != rules.get("estimand"):
             lines.append(f"in training {EVERY[table['estimand']]}, here {EVERY[rules.get('estimand', 'row')]}")
     for column, counts in data["shared"].items():

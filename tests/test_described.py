@@ -168,15 +168,15 @@ def test_weights_that_the_estimand_drops_are_a_word(tmp_path):
     rows = [row | {"weight": 1 + (i % 7 == 0)} for i, row in enumerate(PEOPLE)]
     asked = rules(CLAIM | {"method": "unit-ratio"}, estimand="unit")
     with pytest.raises(UsageError, match="weights-ignored"):
-        prepare(write(tmp_path, rows, asked))
+        prepare(write(tmp_path, rows, asked, weights="column"))
     asked["assumptions"] = [*asked["assumptions"], "weights-ignored"]
-    case = prepare(write(tmp_path, rows, asked))
+    case = prepare(write(tmp_path, rows, asked, weights="column"))
     assert (
         "weights-ignored" in case.assumed
         and "in training every row counts alike, here every unit" in case.statements[2]
     )
     weighted = rules(CLAIM | {"method": "unit-ratio"}, cap=2)
-    assert "weights-ignored" not in prepare(write(tmp_path, rows, weighted)).assumed
+    assert "weights-ignored" not in prepare(write(tmp_path, rows, weighted, weights="column")).assumed
 
 
 # Who is new -----------------------------------------------------------------------------------------------------------

@@ -27,6 +27,8 @@ LARGEST = 4 << 20
 HEX = re.compile("[0-9a-f]{64}")
 ORIGINS = ("column", "content", "none")
 OUTSIDE = ("none", "all", "column")
+# columns that mean the same in every scored table; any other is an attribute, shared, or a reward of twins
+MEANT = ("unit", "choice", "alternative", "outside", "content", "label", "reward", "decision", "weight", "part")
 
 
 class Units(NamedTuple):
@@ -109,6 +111,10 @@ class Description:
                 f"{where}: the description beside it is of another table: rows or cells were changed after scoring; "
                 "score again, or take the description away and let the policy admit 'undescribed-table'"
             )
+        if self.weights == "column" and "weight" not in columns:
+            raise DataError(f"{where}: has no column 'weight', but was made of data with weights: score again")
+        if self.weights == "none" and len(set(columns.get("weight", ()))) > 1:
+            raise DataError(f"{where}: the description says that rows have no weights, the column 'weight' has several")
         if self.rule != "argmax":
             raise DataError(
                 f"{where}: decided by the rule {self.rule!r}; only 'argmax' can be audited: score without it"
@@ -141,6 +147,9 @@ class Description:
                     f"declares others: {', '.join(attribute.levels)}"
                     + (", a chooser's" if attribute.chooser else ", an alternative's")
                 )
+        for name in columns:
+            if name not in (*MEANT, *self.shared, *self.attributes) and not name.startswith("reward:"):
+                raise DataError(f"{where}: the description says nothing of the column {name!r}: score again")
         for name, sha256 in (models or {}).items():
             if sha256 not in self.model_sha256:
                 raise DataError(f"{where}: was not scored by {name}: another model, or changed since")

@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from ..certify.policy import Policy
 
 
+USUAL = 0.05  # the bound that a draft asks for where training had none, or several
+
+
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     """The parsers of these commands; `command(name, run, text, examples)` makes one."""
     certify = command(
@@ -98,7 +101,11 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "  faro policy out/model.json --out faro.toml\n  faro policy out/demo --bound 0.05 --out out/demo/faro.toml",
     )
     policy.add_argument("model", help="a saved model, or the folder of a frontier run")
-    policy.add_argument("--bound", type=float, help="slack to show (default: that of training; a run has several)")
+    policy.add_argument(
+        "--bound",
+        type=float,
+        help=f"slack to show (default: that of training; {USUAL} for a run, or a model without one)",
+    )
     policy.add_argument("--out", metavar="FILE", help="where to write (default: stdout)")
 
     envelope = command(
@@ -404,11 +411,14 @@ def _policy(options: argparse.Namespace) -> int:
     from ..files import write_text
     from ..points import first_model
 
-    place = Path(options.model)
-    if place.is_dir() and options.bound is None:
-        raise UsageError(f"{place}: a run has models of many bounds; say which bound to show: --bound")
+    place, bound = Path(options.model), options.bound
     model = load_model(place / first_model(place) if place.is_dir() else place)
-    text = draft_policy(model, options.bound)
+    own = [float(part.bound) for part in model.constraint.parts()] if model.constraint is not None else []
+    if bound is None and (place.is_dir() or float("inf") in own):
+        bound = USUAL
+        why = "a run has models of many bounds" if place.is_dir() else "it was trained without a bound"
+        print(f"faro: note: {why}: the draft asks for {USUAL}; say another with --bound", file=sys.stderr)
+    text = draft_policy(model, bound)
     write_text(options.out, text) if options.out else print(text, end="")
     return 0
 
