@@ -128,8 +128,8 @@ class TrainedModel:
         if any(map(np.any, endless)):
             choice = data.choice_ids[int(np.argmax(np.logical_or.reduce(endless).any((0, 2))))]
             raise DataError(
-                f"{data.name}: choice {str(choice)[:40]}: its reward is no finite number; are its features too large for "
-                "this model, or is the model one that DIVERGED?"
+                f"{data.name}: choice {str(choice)[:40]}: its reward is no finite number; are its features too large "
+                "for this model, or is the model one that DIVERGED?"
             )
         return found, twin_rewards
 

@@ -73,7 +73,7 @@ MUTANTS = {
     "schema": (described(schema="faro-scored/2"), 5), "outside": (described(outside="none"), 5),
     "outside by column": (described(outside="column"), 5), "rule": (described(rule="sample"), 5),
     "threshold": (described(threshold="0.5"), 5), "threshold, no number": (described(threshold=0), 5),
-    "weights": (described(weights="column"), None), "weights, no word": (described(weights="some"), 5),
+    "weights": (described(weights="column"), 5), "weights, no word": (described(weights="some"), 5),
     "estimand": (described(estimand="unit"), None), "estimand, no word": (described(estimand="rows"), 5),
     "units of another column": (inside("units", column="rater"), 5),
     "units by content": (described(units={"origin": "content", "column": "row", "rule": 2}), 5),
