@@ -705,7 +705,7 @@ def fuzz_certificate(case: Case) -> None:
 
 def fuzz_arguments(case: Case) -> None:
     odd = case.rng.choice([*map(str, mutations.NUMBERS), *(str(text)[:200] for text in mutations.TEXTS)])
-    odd = odd.replace("\x00", "")  # no argument of a program can hold it
+    odd = os.fsdecode(odd.replace("\x00", "").encode("utf-8", "surrogatepass"))  # as an argument can hold it
     commands = (
         ["score", "@model.json", "@data.csv", "--part", odd], ["score", "@model.json", "@data.csv", "--twins", odd],
         ["score", "@model.json", odd], ["score", odd, "@data.csv"], ["policy", "@model.json", f"--bound={odd}"],
@@ -810,6 +810,8 @@ def main() -> None:
     parser.add_argument("--jobs", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--case", type=int, help="only this one, again")
     options = parser.parse_args()
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")
     options.out.mkdir(parents=True, exist_ok=True)
     place = options.out / "cases.jsonl"
     lines = [json.loads(line) for line in place.read_text().splitlines()] if place.exists() else []

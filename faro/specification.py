@@ -166,6 +166,7 @@ def _made(record: Any, kind: type | None = None) -> Constraint:
         if unknown := sorted(options.keys() - {*takes} - fields):
             raise ValueError(f"unknown option {unknown[0]!r}")
         made = dataclasses.replace(made, **{own: value for own, value in options.items() if own in fields})
+        np.asarray(getattr(made, "bound", 0), np.float64)
         made.labels()  # a damaged attribute or grouping has none
     except DAMAGE as error:
         raise DataError(f"constraint {name!r}: its options cannot be read ({type(error).__name__}: {error})") from error
@@ -228,8 +229,11 @@ def _opaque(record: Any) -> Iterator[str]:
 def crossed(record: Any) -> dict[str, Attribute]:
     """The crossed attributes that a stored constraint looks at, by name. Nothing is imported for it."""
     found: dict[str, Attribute] = {}
-    for value in _attributes(record):
-        attribute = _value(value)
+    try:
+        attributes = [_value(value) for value in _attributes(record)]
+    except DAMAGE as error:
+        raise DataError(f"an attribute of the constraint cannot be read ({type(error).__name__}: {error})") from error
+    for attribute in attributes:
         if attribute.parts and found.setdefault(attribute.name, attribute) != attribute:
             raise UsageError(f"two crossed attributes are called {attribute.name!r}; rename one that they are made of")
     return found

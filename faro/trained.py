@@ -300,6 +300,16 @@ def _begun(model: models.Model, coding: Coding) -> Any:
     return jax.eval_shape(model.init, jax.random.key(0), choices)
 
 
+def _check_coded(coding: Coding, schema: Schema) -> None:
+    """`ValueError` for a coding of features that the schema does not read so."""
+    own = (schema.numeric, schema.categorical, schema.vectors)
+    context = (schema.context_numeric, schema.context_categorical, schema.context_vectors)
+    for block, declared in ((coding.items, own), (coding.context, context)):
+        for parts, names in zip((block.numbers, block.levels, block.vectors), declared, strict=True):
+            if strange := [part.name for part in parts if part.name not in names]:
+                raise ValueError(f"coding of {strange[0]!r}, which the schema does not read so")
+
+
 def _check_shapes(params: Any, begun: Any, atoms: bool) -> None:
     """`ValueError` for parameters that are not of these shapes, after the axis of atoms if they have one."""
     found, expected = (jax.tree_util.tree_flatten_with_path(tree)[0] for tree in (params, begun))
@@ -366,6 +376,7 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
         params, draw = _nested(tensors, model, coding), record.get("draw")
         draw = None if draw is None else _drawn(base, draw, params)
         _check_about(record["about"])
+        _check_coded(coding, schema)
         if kind in models.BUILT_IN:
             _check_shapes(params, _begun(model, coding), atoms=draw is not None)
         own = _specification(record, schema)

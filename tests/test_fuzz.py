@@ -6,12 +6,15 @@ Controls: a command that breaks one of these rules is found.
 
 from __future__ import annotations
 
+import hashlib
 import json
 import random
 import sys
 import warnings
 
+import numpy as np
 import pytest
+import safetensors.numpy
 
 from benchmarks import _mutations as mutations
 from benchmarks import fuzz
@@ -141,6 +144,54 @@ def test_toml_of_any_depth_is_refused(text, read, grounds, tmp_path):
     }[read]
     ran = fuzz.run(tmp_path, [*words, str(tmp_path / "x.toml")])
     assert (ran.code, ran.faults) == (2, []) and "not TOML" in ran.err
+
+
+@pytest.mark.parametrize("keep", [0, 30, -66])
+def test_a_list_of_audited_people_that_was_cut_is_refused(keep, grounds, tmp_path):
+    """Whoever was forgotten in it could be looked at again."""
+    fuzz.shutil.copytree(grounds["accept"].ledgered, tmp_path / "case")
+    marker = next((tmp_path / "case").glob("faro-audit-*.txt"))
+    marker.write_bytes(marker.read_bytes()[:keep])
+    words = ["gate", str(tmp_path / "case" / "scored.csv"), "--policy", str(tmp_path / "case" / "faro.toml")]
+    ran = fuzz.run(tmp_path, words)
+    assert (ran.code, ran.faults) == (6, []) and "was changed" in ran.err
+
+
+def with_tensors(change):
+    def changed(record, tensors):
+        change(tensors)
+
+    return changed
+
+
+DAMAGED = {
+    "a seed that is no number": lambda record, tensors: record["about"].update(seed="x"),
+    "a mean that is text": lambda record, tensors: record["coding"]["items"]["numbers"][0].update(mean="x"),
+    "a feature of no column": lambda record, tensors: record["coding"]["items"]["levels"][0].update(name="x"),
+    "a spread of 0": lambda record, tensors: record["coding"]["items"]["numbers"][0].update(scale=0),
+    "a level that is no text": lambda record, tensors: record["coding"]["items"]["levels"][0].update(levels=[1, 2]),
+    "an attribute without levels": lambda record, tensors: record["constraint"].update(x={"is": "attribute"}),
+    "no intercept": with_tensors(lambda tensors: tensors.pop('["intercept"]')),
+    "a weight more": with_tensors(lambda tensors: tensors.update({'["item"]': np.zeros(99, np.float32)})),
+    "weights that are whole": with_tensors(lambda tensors: tensors.update({'["intercept"]': np.zeros((), np.int32)})),
+    "weights that are no numbers": with_tensors(
+        lambda tensors: tensors.update({'["intercept"]': np.asarray(np.nan, np.float32)})
+    ),
+}
+
+
+@pytest.mark.parametrize("name", DAMAGED)
+def test_a_damaged_model_is_refused(name, grounds, tmp_path):
+    folder = grounds["accept"].folder
+    record = json.loads((folder / "model.json").read_text())
+    tensors = safetensors.numpy.load((folder / "model.safetensors").read_bytes())
+    DAMAGED[name](record, tensors)
+    content = safetensors.numpy.save({key: np.asarray(value) for key, value in tensors.items()})
+    record["parameters_sha256"] = hashlib.sha256(content).hexdigest()
+    (tmp_path / "m.json").write_text(json.dumps(record))
+    (tmp_path / "m.safetensors").write_bytes(content)
+    ran = fuzz.run(tmp_path, ["score", str(tmp_path / "m.json"), str(folder / "data.csv"), "--out", "x.csv"])
+    assert (ran.code, ran.faults) == (5, [])
 
 
 def test_a_page_says_what_the_checker_found_and_not_what_no_seal_covers(grounds, tmp_path):

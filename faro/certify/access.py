@@ -36,9 +36,13 @@ def list_people(path: Path, units: Sequence[str]) -> str:
 def mark(listed: Path, folders: Iterable[Path]) -> None:
     """Leave a copy of the list in each of these folders."""
     text = listed.read_text(encoding="ascii")
-    name = f"faro-audit-{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt"
     for folder in {folder.resolve() for folder in folders if folder.is_dir()}:
-        write_text(folder / name, text)
+        write_text(folder / _name_of(text), text)
+
+
+def _name_of(text: str) -> str:
+    """The name of a copy of this list, so that a changed one is known."""
+    return f"faro-audit-{hashlib.sha256(text.encode()).hexdigest()[:16]}.txt"
 
 
 def check(units: Sequence[str], folders: Iterable[Path], allowed: str | None = None) -> None:
@@ -52,10 +56,10 @@ def check(units: Sequence[str], folders: Iterable[Path], allowed: str | None = N
             raise NotIndependentError(f"{marker}: cannot be read; it lists the people of an audit set") from None
         if hashlib.sha256(text.encode()).hexdigest() == allowed:
             continue
-        head, *hashes = text.splitlines()
-        if not head.startswith(HEAD):
+        head, _, hashes = text.partition("\n")
+        if not head.startswith(HEAD) or marker.name != _name_of(text):  # a line less would forget a person
             raise NotIndependentError(f"{marker}: was changed; it lists the people of an audit set")
-        listed, salt = set(hashes), head.removeprefix(HEAD)
+        listed, salt = set(hashes.splitlines()), head.removeprefix(HEAD)
         if audited := sum(key(salt, name) in listed for name in people):
             raise NotIndependentError(
                 f"{audited} of these {len(people)} units are in the audit set that {marker} lists: ask its ledger, by "
