@@ -82,7 +82,7 @@ MUTANTS = {
     "units of a strange origin": (inside("units", origin=["column"]), 5),
     "units without a rule": (inside("units", rule=None), 5), "units, spelling rule": (inside("units", rule=1), None),
     "units, a field more": (inside("units", x=1), 5),
-    "shared, dropped": (described(shared=[]), None), "shared, no column": (described(shared=["item"]), 5),
+    "shared, dropped": (described(shared=[]), 5), "shared, no column": (described(shared=["item"]), 5),
     "shared, not sorted": (described(shared=["prompt", "g"]), 5), "shared, twice": (described(shared=["g", "g"]), 5),
     "attribute dropped": (described(attributes={}), 5),
     "a level more": (described(attributes={"g": GROUP | {"levels": ["A", "B", "C"]}}), 5),
