@@ -305,8 +305,8 @@ def _check_coded(coding: Coding, schema: Schema) -> None:
     own = (schema.numeric, schema.categorical, schema.vectors)
     context = (schema.context_numeric, schema.context_categorical, schema.context_vectors)
     for block, declared in ((coding.items, own), (coding.context, context)):
-        kinds: tuple[Sequence[Any], ...] = (block.numbers, block.levels, block.vectors)
-        for parts, names in zip(kinds, declared, strict=True):
+        coded: tuple[Sequence[Any], ...] = (block.numbers, block.levels, block.vectors)
+        for parts, names in zip(coded, declared, strict=True):
             if strange := [part.name for part in parts if part.name not in names]:
                 raise ValueError(f"coding of {strange[0]!r}, which the schema does not read so")
 

@@ -763,6 +763,8 @@ class Description(NamedTuple):
     threshold: Fraction
     origin: str
     column: str  # of the data, from which units come
+    rule: int | None  # by which spellings of a unit are one name
+    estimand: str  # of training
     shared: tuple[str, ...]
     attributes: dict[str, Attribute]
     constraint: str
@@ -829,9 +831,15 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
         hexadecimal(value, path)
     stated = hexadecimal(found["table_sha256"], f"{path}: table_sha256")
     need(stated == table_digest(columns), MALFORMED, f"{path}: describes another table than {table}")
+    several = len(set(columns.get("weight", []))) > 1
+    agrees = "weight" in columns if found["weights"] == "column" else not several
+    need(agrees, MALFORMED, f"{path}: weights is {found['weights']!r}, which the table contradicts")
+    known = {*MEANT, "content", *shared, *attributes}
+    for strange in sorted(name for name in columns if name not in known and not name.startswith("reward:")):
+        raise Refused(MALFORMED, f"{path}: says nothing of the column {strange!r}")
     return Description(
-        path, found["sha256"], found["outside"], threshold, origin, column, tuple(shared), attributes,
-        found["constraint"], tuple(files), found["train_units_sha256"],
+        path, found["sha256"], found["outside"], threshold, origin, column, rule, found["estimand"], tuple(shared),
+        attributes, found["constraint"], tuple(files), found["train_units_sha256"],
     )  # fmt: skip
 
 
@@ -2356,7 +2364,7 @@ def envelope(record: str | Path, table: str) -> str:
 def provenance(policy: Policy, form: int, audited: Audited) -> list[str]:
     """Where units come from, what the model was trained under, and which populations are meant."""
     if form == 1:
-        return ["format 1: the nonce is public; whoever knew it could be fair on just the rows that thinning keeps"]
+        return ["format 1: the nonce is public; whoever knew it could fit just the rows that thinning keeps"]
     described, shared = audited.people.audit.described, audited.shared
     if described is None:
         said = {None: "rows of one `unit`", "row": "single rows"}.get(
@@ -2365,8 +2373,11 @@ def provenance(policy: Policy, form: int, audited: Audited) -> list[str]:
         return [f"foreign table: units are said to be {said}", *_populations(policy, "unit", shared)]
     rows = described.origin == "content"
     lines = ["units: every row, by its content" if rows else f"units: column {_name(described.column)} of the data"]
-    if described.constraint:
-        lines.append(f"trained under: {_printable(described.constraint)}")
+    if described.rule == 1:
+        lines.append("units are spelled by rule 1: two spellings of one person may be two units")
+    lines.append(f"trained under: {_printable(described.constraint) if described.constraint else 'nothing says what'}")
+    if described.estimand != policy.estimand:
+        lines.append(f"in training every {described.estimand} counts alike, here every {policy.estimand}")
     return lines + _populations(policy, "row" if rows else described.column, shared)
 
 

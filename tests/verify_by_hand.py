@@ -21,6 +21,7 @@ from scipy.special import bdtr
 from scipy.stats import beta, binom
 
 PAD = 2e-9
+MEANT = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part", "content")
 
 
 def C(value):
@@ -112,13 +113,19 @@ def describe(rows, rules, **changes):
     """The description of a table, sealed."""
     names = sorted(rows[0])
     hashes = sorted(H([cell(row[name]) for name in names]) for row in rows)
+    known = {*MEANT, *rules["attributes"], *changes.get("shared", [])}
+    others = [
+        name for name in names if name not in known and not name.startswith("reward:")
+    ]  # attributes nobody asks of
     found = {
         "schema": "faro-scored/1", "table_sha256": hashlib.sha256("".join([H(names), *hashes]).encode()).hexdigest(),
         "outside": rules["outside"], "rule": "argmax", "threshold": str(rules["threshold"]), "estimand": "row",
-        "weights": "none", "shared": [], "constraint": "", "model_sha256": [hashlib.sha256(b"model").hexdigest()],
+        "weights": "column" if "weight" in names else "none", "shared": [], "constraint": "",
+        "model_sha256": [hashlib.sha256(b"model").hexdigest()],
         "units": {"origin": "column", "column": rules.get("units", "person"), "rule": 2},
         "attributes": {name: {"levels": spec["levels"], "chooser": spec.get("chooser", False)}
-                       for name, spec in rules["attributes"].items()},
+                       for name, spec in rules["attributes"].items()}
+        | {name: {"levels": sorted({cell(row[name]) for row in rows}), "chooser": False} for name in others},
         "train_units_sha256": None, "data_sha256": None,
     }  # fmt: skip
     return reseal(found | changes)
