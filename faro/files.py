@@ -17,10 +17,7 @@ import shutil
 import tomllib
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    import pandas as pd
+from typing import Any
 
 PART = re.compile(r"\.[0-9a-f]{16}\.part(\..*)?")  # names of what is being written; none is used twice
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk is full, or one's share of it
@@ -139,21 +136,3 @@ def parse_toml(data: bytes, parse_float: Callable[[str], Any] = float) -> dict[s
         return tomllib.loads(data.decode("utf-8-sig"), parse_float=parse_float)
     except (ValueError, RecursionError) as error:  # a number of 5,000 digits is a ValueError of no kind of its own
         raise ValueError(f"not TOML: {' '.join(str(error).split())}") from None
-
-
-def read_parquet(path: str | Path) -> pd.DataFrame:
-    """The table of a Parquet file; `ValueError` if it is damaged. Text is checked here: pandas keeps it as it lies in
-    the file, and fails where it is first read."""
-    import pandas as pd
-    import pyarrow as pa
-
-    try:
-        frame = pd.read_parquet(path)
-        for name in frame.columns:
-            column = frame[name]
-            held = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
-            if isinstance(held.dtype, pd.StringDtype):
-                pa.array(held.array).validate(full=True)
-        return frame
-    except (pa.ArrowException, NotImplementedError, OverflowError) as error:
-        raise ValueError(str(error)) from error

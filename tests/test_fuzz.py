@@ -146,6 +146,17 @@ def test_toml_of_any_depth_is_refused(text, read, grounds, tmp_path):
     assert (ran.code, ran.faults) == (2, []) and "not TOML" in ran.err
 
 
+@pytest.mark.parametrize("value", [[1.0, 2.0], {"a": 1}, b"a", [["x"]]])
+@pytest.mark.parametrize("column", ["reward", "sex", "unit"])
+def test_a_cell_of_parquet_that_is_no_text_is_refused(column, value, grounds, tmp_path):
+    ground = grounds["accept"]
+    columns = dict(ground.scored.columns)
+    columns[column] = [value] * fuzz.UNITS
+    (tmp_path / "t.parquet").write_bytes(mutations.written(Table.of(columns), ".parquet"))
+    ran = fuzz.run(tmp_path, ["certify", str(tmp_path / "t.parquet"), "--policy", str(ground.folder / "faro.toml")])
+    assert (ran.code, ran.faults) == (5, []) and "expected texts, numbers or null" in ran.err
+
+
 @pytest.mark.parametrize("keep", [0, 30, -66])
 def test_a_list_of_audited_people_that_was_cut_is_refused(keep, grounds, tmp_path):
     """Whoever was forgotten in it could be looked at again."""

@@ -26,7 +26,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 LAYERS = {  # a half is a step between two levels
-    "constraints": 0, "faro.locks": 0.25, "faro.devices": 0.5,
+    "constraints": 0, "faro.locks": 0.25, "faro.devices": 0.5, "faro.parquet": 0.5,
     "faro.data": 1, "faro.models": 1, "faro.lagrangian": 1, "faro.metrics": 1, "faro.notions": 1, "faro.checkpoint": 1,
     "faro.titles": 1, "faro.specification": 1.25,
     "faro.settings": 1, "faro.newton": 1.5, "faro.notes": 1,

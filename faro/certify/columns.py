@@ -73,9 +73,11 @@ def _once(pairs: list) -> dict:
 def _parquet(path: Path) -> dict[str, list[str]]:
     import pandas as pd
 
-    from ..files import read_parquet
+    from ..parquet import read_parquet
 
     def text(value: object) -> str:
+        if isinstance(value, bytes | list | tuple | dict | np.ndarray):
+            raise DataError(f"{path}: expected texts, numbers or null in every cell, got {str(value)[:40]!r}")
         if value is None or value is pd.NA or value != value:
             return ""
         return repr(float(value)) if isinstance(value, float | np.floating) else str(value)

@@ -22,7 +22,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from faro.errors import DataError, UsageError
-from faro.files import read_parquet, replacing
+from faro.files import replacing
+from faro.parquet import read_parquet
 
 Quote = Callable[[pd.Series], pa.Array]  # a column as JSON strings of its cells
 KINDS = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz")
