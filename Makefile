@@ -16,7 +16,7 @@ STAMP := $(VENV)/.installed
 SERIES := import sysconfig; print(sysconfig.get_python_version())
 
 # What runs on every Python and on the lowest versions too: files whose code leans most on other packages.
-PART := $(patsubst %,tests/test_%.py,baselines cli data_table data_parse certificates streaming golden deprecations)
+PART := $(patsubst %,tests/test_%.py,baselines data_table data_parse certificates golden deprecations)
 
 # PYTHON given by name means it, also where the environment was made with another one.
 ifneq ($(origin PYTHON),file)
