@@ -294,6 +294,8 @@ def _array(cells: list[Any], kind: str) -> pa.Array:
         if kind == "binary":
             return pa.array([text(v) for v in cells], pa.binary())
         made = pa.array(cells)
+        if pa.types.is_struct(made.type) and not made.type.num_fields:  # Parquet has no record without a field
+            raise TypeError
         if kind == "dictionary":
             return made.dictionary_encode()
         types = {

@@ -787,7 +787,12 @@ def _one(task: tuple[int, str]) -> dict[str, Any]:
     number, out = task
     with tempfile.TemporaryDirectory() as folder:
         started = time.perf_counter()
-        case = run_case(number, _grounds, Path(folder, "case"))
+        try:
+            case = run_case(number, _grounds, Path(folder, "case"))
+        except Exception as error:  # no fault of faro's, but a case that was not run
+            name, why = list(KINDS)[number % len(KINDS)], f"the fuzzer failed: {type(error).__name__}: {error}"
+            faults = [{"command": "fuzz", "faults": [why[:300]], "stderr": ""}]
+            return {"case": number, "kind": name, "project": "", "commands": [], "faults": faults, "seconds": 0.0}
         line = record(number, case) | {"seconds": round(time.perf_counter() - started, 3)}
         if line["faults"]:
             shutil.copytree(case.folder, Path(out, "faults", f"{number:05}"), dirs_exist_ok=True)
