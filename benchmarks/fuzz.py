@@ -44,6 +44,7 @@ VERDICTS = {"CERTIFIED": 0, "REFUTED": 1, "INCONCLUSIVE": 3}
 SECONDS = 60  # a command that takes longer hangs
 UNITS = 60
 SAID = re.compile(r"faro[a-z ]*: |refused \([0-7]\): ")
+COMMANDS = ("data", "score", "policy", "certify", "gate", "verify", "ledger", "verify.py")
 NOTED = re.compile(r"faro: note: ")
 
 
@@ -285,6 +286,8 @@ class Ran:
     @property
     def command(self) -> str:
         """For counting: the command, and what it does."""
+        if self.words[0] not in COMMANDS:
+            return "(no command)"
         return " ".join(self.words[:2] if self.words[0] in ("data", "ledger") else self.words[:1])
 
 
@@ -818,11 +821,12 @@ def main() -> None:
         sys.stdout.reconfigure(errors="backslashreplace")
     options.out.mkdir(parents=True, exist_ok=True)
     place = options.out / "cases.jsonl"
-    lines = [json.loads(line) for line in place.read_text().splitlines()] if place.exists() else []
-    done = {line["case"] for line in lines}
+    found = [json.loads(line) for line in place.read_text().splitlines()] if place.exists() else []
+    done = {line["case"]: line for line in found}
+    lines = list(done.values())
     wanted = [number for number in range(options.n) if number not in done]
     if options.case is not None:
-        wanted, done = [options.case], set()
+        wanted = [options.case]
     with tempfile.TemporaryDirectory() as folder:
         quickly()
         grounds = {name: make_ground(name, Path(folder)) for name in PROJECTS}

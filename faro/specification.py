@@ -166,7 +166,9 @@ def _made(record: Any, kind: type | None = None) -> Constraint:
         if unknown := sorted(options.keys() - {*takes} - fields):
             raise ValueError(f"unknown option {unknown[0]!r}")
         made = dataclasses.replace(made, **{own: value for own, value in options.items() if own in fields})
-        np.asarray(getattr(made, "bound", 0), np.float64)
+        bound: Any = getattr(made, "bound", None)
+        if bound is not None and (isinstance(bound, str | bool) or np.ndim(bound) or math.isnan(bound)):
+            raise ValueError(f"bound: expected a number, got {str(bound)[:40]!r}")
         made.labels()  # a damaged attribute or grouping has none
     except DAMAGE as error:
         raise DataError(f"constraint {name!r}: its options cannot be read ({type(error).__name__}: {error})") from error
@@ -194,7 +196,10 @@ def _value(value: Any) -> Any:
             return _made(value)
         if kind == "attribute":
             parts = tuple(_value(part) for part in value.get("parts", ()))
-            return Attribute(value["name"], tuple(value["levels"]), value["chooser"], parts)
+            name, levels = value["name"], tuple(value["levels"])
+            if not all(isinstance(text, str) for text in (name, *levels)):
+                raise ValueError("attribute: expected texts as name and levels")
+            return Attribute(name, levels, value["chooser"], parts)
         if kind == "grouping":
             return Grouping(**{name: _value(value[name]) for name in PLACED})
         if kind == "array":

@@ -181,7 +181,10 @@ DAMAGED = {
     "a feature of no column": lambda record, tensors: record["coding"]["items"]["levels"][0].update(name="x"),
     "a spread of 0": lambda record, tensors: record["coding"]["items"]["numbers"][0].update(scale=0),
     "a level that is no text": lambda record, tensors: record["coding"]["items"]["levels"][0].update(levels=[1, 2]),
-    "an attribute without levels": lambda record, tensors: record["constraint"].update(x={"is": "attribute"}),
+    "an attribute without levels": lambda record, tensors: record["constraint"]["options"].update(
+        x={"is": "attribute"}
+    ),
+    "a bound that is a list": lambda record, tensors: record["constraint"]["options"].update(bound=[0.1]),
     "no intercept": with_tensors(lambda tensors: tensors.pop('["intercept"]')),
     "a weight more": with_tensors(lambda tensors: tensors.update({'["item"]': np.zeros(99, np.float32)})),
     "weights that are whole": with_tensors(lambda tensors: tensors.update({'["intercept"]': np.zeros((), np.int32)})),
@@ -201,8 +204,13 @@ def test_a_damaged_model_is_refused(name, grounds, tmp_path):
     record["parameters_sha256"] = hashlib.sha256(content).hexdigest()
     (tmp_path / "m.json").write_text(json.dumps(record))
     (tmp_path / "m.safetensors").write_bytes(content)
-    ran = fuzz.run(tmp_path, ["score", str(tmp_path / "m.json"), str(folder / "data.csv"), "--out", "x.csv"])
-    assert (ran.code, ran.faults) == (5, [])
+    scored = fuzz.run(
+        tmp_path, ["score", str(tmp_path / "m.json"), str(folder / "data.csv"), "--out", str(tmp_path / "x.csv")]
+    )
+    drafted = fuzz.run(tmp_path, ["policy", str(tmp_path / "m.json")])
+    assert scored.faults == drafted.faults == []
+    assert scored.code == (0 if "bound" in name else 5)  # to score a table, nobody needs its bound
+    assert drafted.code == (0 if "no numbers" in name else 5)  # and to draft a policy, nobody needs its weights
 
 
 def test_a_page_says_what_the_checker_found_and_not_what_no_seal_covers(grounds, tmp_path):
