@@ -257,6 +257,8 @@ def test_ties_above_the_share_of_the_policy_are_no_pass(tmp_path):
     rows = [row | {"reward": 0.0} if i % 40 == 0 else row for i, row in enumerate(PEOPLE)]
     few = certificate.make(prepare(write(tmp_path, rows, rules(ties=0.03))))
     assert few.verdict.value == "CERTIFIED"
+    exactly = [row | {"reward": 0.0} if i % 100 == 0 else row for i, row in enumerate(PEOPLE)]  # 12 of 1,200: .01
+    assert certificate.make(prepare(write(tmp_path, exactly))).verdict.value == "CERTIFIED"
     many = certificate.make(prepare(write(tmp_path, rows)))
     assert many.verdict.value == "INCONCLUSIVE" and "ties decide" in many.findings["c"].blind
 

@@ -9,6 +9,7 @@ Definitions: docs/certificate-format.md, "What a claim measures".
 
 from __future__ import annotations
 
+from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
@@ -82,9 +83,9 @@ class People:
         if claim.of_rewards:
             return None
         choices = self.audit.member_of[rows]
-        tied = len(set(choices[(values > 0) & (values < 1)])) / len(set(choices))
-        if tied > self.policy.ties:
-            return f"ties decide {tied:.1%} of the choices, the policy allows {self.policy.ties:.1%}"
+        tied = Fraction(len(set(choices[(values > 0) & (values < 1)])), len(set(choices)))
+        if tied > Fraction(self.policy.ties):
+            return f"ties decide {float(tied):.1%} of the choices, the policy allows {self.policy.ties:.1%}"
         return None
 
     def cells(self, claim: Claim) -> Blocks:
