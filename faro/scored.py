@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from .certify.columns import read_columns
 from .certify.description import Description, Levels, Units, table_digest, write_description
 from .data import Dataset, write_table
 from .errors import DataError
+from .files import sha256_of
 from .trained import TrainedModel, units_file
 
 
@@ -79,8 +79,8 @@ def describe(
             name: Levels(attribute.levels, attribute.chooser) for name, attribute in model.attributes(data).items()
         },
         constraint=str(model.about.get("constraint", "")),
-        model_sha256=tuple(sorted(hashlib.sha256(Path(file).read_bytes()).hexdigest() for file in files)),
-        train_units_sha256=None if units is None else hashlib.sha256(units.read_bytes()).hexdigest(),
+        model_sha256=tuple(sorted(map(sha256_of, files))),
+        train_units_sha256=None if units is None else sha256_of(units),
         data_sha256=data.digest,
     )
 

@@ -114,7 +114,7 @@ class World:
         outside = f'outside = "{"all" if self.data.schema.format == "accept" else "none"}"\n'
         policy = policy_of((HEAD + outside + "\n".join(written(found))).encode())
         people = People(policy, audit_of(self.columns, policy))
-        return [(claim, certified._Finder(claim, people, 0.05)._counted()) for claim in policy.claims]
+        return [(claim, certified._Finder(claim, people, 0.05).counted) for claim in policy.claims]
 
 
 @pytest.fixture(scope="module", params=[long, accept])

@@ -17,7 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from ..errors import NotIndependentError
-from ..files import write_text
+from ..files import sha256_of, write_text
 from ..spelling import plain
 from .order import key
 
@@ -30,7 +30,7 @@ def list_people(path: Path, units: Sequence[str]) -> str:
     salt = secrets.token_hex(16)
     hashes = sorted({key(salt, plain(unit)) for unit in units})
     write_text(path, "\n".join([HEAD + salt, *hashes]) + "\n")
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return sha256_of(path)
 
 
 def mark(listed: Path, folders: Iterable[Path]) -> None:

@@ -7,7 +7,7 @@ assumptions. `make` finds the bounds and seals them; the same input gives the sa
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from fractions import Fraction
 from pathlib import Path
 from types import MappingProxyType
@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import DataError, NotIndependentError, UsageError
+from ..files import sha256_of
 from ..statements import about_table, rules_of, summary
 from . import claims, optimum, overlap
 from .audit import Audit, audit_of
@@ -136,12 +137,13 @@ def prepare(
     if set(given) != wanted:
         raise UsageError(f"--table: expected NAME=FILE for exactly {sorted(wanted) or 'no claim'}")
     columns = audit = seen = None
+    files = {str(path): _sha256(path) for path in models}
     shared: dict[str, dict[str, int | None]] = {}
     of_table: list[str] = []
     if policy.audited:
         if table is None:
             raise UsageError("the policy has claims about people: give a scored table")
-        columns, description, audit = read_described(table, policy, description, models, train_units)
+        columns, description, audit = read_described(table, policy, description, files, train_units)
         seen, trained = (None, {}) if train_units is None else overlap.check_units(train_units, audit)
         shared = {
             name: {
@@ -171,7 +173,16 @@ def prepare(
     named += [Path(table).parent] if isinstance(table, str | Path) else []
     named += [policy.folder / Path(policy.ledger).parent] if policy.ledger else []
     return Case(
-        policy, columns, audit, seen, model_digest(models), given, description, shared, tuple(of_table), tuple(named)
+        policy,
+        columns,
+        audit,
+        seen,
+        model_digest(files.values()),
+        given,
+        description,
+        shared,
+        tuple(of_table),
+        tuple(named),
     )
 
 
@@ -179,7 +190,7 @@ def read_described(
     table: str | Path | Mapping[str, list[str]],
     policy: Policy,
     description: Description | None = None,
-    models: Sequence[str | Path] = (),
+    models: Mapping[str, str] = MappingProxyType({}),  # file -> sha256
     train_units: str | Path | None = None,
 ) -> tuple[dict[str, list[str]], Description | None, Audit]:
     """The columns of a table; its description, held against it (None: foreign); the table as the policy reads it."""
@@ -189,8 +200,7 @@ def read_described(
     else:
         columns, description = read_columns(table), read_description(table)
     if description is not None:
-        files = {str(path): _sha256(path) for path in models}
-        description.check(columns, policy, where, files, None if train_units is None else _sha256(train_units))
+        description.check(columns, policy, where, models, None if train_units is None else _sha256(train_units))
     elif models:
         raise DataError(
             f"{where}: nothing says that this table is of the model: no description ({where}-metadata.json); score "
@@ -212,14 +222,14 @@ def _of_table(policy: Policy, audit: Audit, description: Description | None) -> 
 
 def _sha256(path: str | Path) -> str:
     try:
-        return hashlib.sha256(Path(path).read_bytes()).hexdigest()
+        return sha256_of(path)
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from None
 
 
-def model_digest(files: Sequence[str | Path]) -> str:
-    """sha256 over the sorted sha256 of the model's files; of nothing, where no file is named."""
-    return hashlib.sha256("".join(sorted(map(_sha256, files))).encode()).hexdigest()
+def model_digest(files: Iterable[str]) -> str:
+    """sha256 over the sorted sha256 of the model's files; of nothing, where there are none."""
+    return hashlib.sha256("".join(sorted(files)).encode()).hexdigest()
 
 
 def make(case: Case, attempt: Attempt | None = None, info: dict[str, Any] | None = None) -> Certificate:

@@ -7,6 +7,7 @@ the mean of scores in every cell (dkw). A ball works on ends and laws: both are 
 
 from __future__ import annotations
 
+import functools
 import math
 from collections.abc import Callable, Mapping
 from decimal import Decimal
@@ -119,8 +120,7 @@ class _Finder:
             values = {place: {side: found.value for side, found in own.items()} for place, own in worst.items()}
             record["dual"] = _duals(worst)
             record["breakdown"] = beside(lambda: self._breakdown(sides), lambda why: None)
-        counted = self._counted()
-        ucb = max(self._added(values), Decimal(0) if counted is None else min(ONE, up(counted)))
+        ucb = max(self._added(values), Decimal(0) if self.counted is None else min(ONE, up(self.counted)))
         lcb = self._lower_of_ends() if self.has_ends else None
         return self._finding({"ucb": text(ucb)} | record, ucb, lcb)
 
@@ -128,7 +128,7 @@ class _Finder:
         value = None if lcb is None else Decimal(lcb["value"])
         record["lcb"] = lcb
         verdict = gate.verdict(ucb, value, self.claim.bound, not self.short and not self.blind)
-        return Finding(record, verdict, ucb, value, self._counted(), self.units, self.rates, self.short, self.blind)
+        return Finding(record, verdict, ucb, value, self.counted, self.units, self.rates, self.short, self.blind)
 
     def _added(self, values: dict[Place, dict[str, Decimal]]) -> Decimal:
         """The largest rate, or difference of rates, that bounds of cells allow."""
@@ -149,7 +149,7 @@ class _Finder:
                 lambda each, first: upper(each, self.level, first),
                 lambda each, gap: rejects(each, gap, self.level),
                 self.claim.bound,
-                up(self._counted() or 0),
+                up(self.counted or 0),
             )
         worst = ordered[0]
         if guess(worst) <= 0 or not (self.units[worst.block, worst.high] and self.units[worst.block, worst.low or ""]):
@@ -311,7 +311,8 @@ class _Finder:
         rate = self.rates[each.block, each.high] - (self.rates[each.block, each.low] if each.low is not None else 0)
         return rate if rate == rate else -math.inf
 
-    def _counted(self) -> float | None:
+    @functools.cached_property
+    def counted(self) -> float | None:
         """The largest difference, or rate, of all rows."""
         if self.claim.ball == "w1":
             return None

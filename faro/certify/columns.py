@@ -52,7 +52,7 @@ def _jsonl(text: str) -> tuple[list[str], list[list[str]]]:
     header: list[str] = []
     rows = []
     for number, line in enumerate(text.replace("\r\n", "\n").removesuffix("\n").split("\n") if text else [], 1):
-        record = json.loads(line, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=_once)
+        record = json.loads(line, parse_int=str, parse_float=str, parse_constant=str, object_pairs_hook=once)
         header = header or list(record) if isinstance(record, dict) else header
         if not isinstance(record, dict) or set(record) != set(header):
             raise DataError(f"line {number}: expected an object with the names of the first line")
@@ -63,7 +63,8 @@ def _jsonl(text: str) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def _once(pairs: list) -> dict:
+def once(pairs: list) -> dict:
+    """An object of JSON whose names all differ."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise DataError("a name stands twice in one line")

@@ -11,24 +11,23 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..errors import DataError, NotIndependentError
-from ..files import write_json
+from ..files import replacing, write_json
+from .columns import once
+from .ledger import digest
 from .order import quote
-from .policy import Policy, exact
+from .overlap import HEX
+from .policy import OWN_COLUMNS, Policy, exact
 
 SCHEMA = "faro-scored/1"
 PARQUET_KEY = b"faro"
 LARGEST = 4 << 20
-HEX = re.compile("[0-9a-f]{64}")
 ORIGINS = ("column", "content", "none")
 OUTSIDE = ("none", "all", "column")
-# columns that mean the same in every scored table; any other is an attribute, shared, or a reward of twins
-MEANT = ("unit", "choice", "alternative", "outside", "content", "label", "reward", "decision", "weight", "part")
 
 
 class Units(NamedTuple):
@@ -82,7 +81,7 @@ class Description:
     @property
     def sha256(self) -> str:
         """Of the canonical JSON of the other fields."""
-        return _digest(self.body())
+        return digest(self.body())
 
     def record(self) -> dict[str, Any]:
         """As the file has it."""
@@ -147,8 +146,9 @@ class Description:
                     f"declares others: {', '.join(attribute.levels)}"
                     + (", a chooser's" if attribute.chooser else ", an alternative's")
                 )
+        meant = {*OWN_COLUMNS, "content", *self.shared, *self.attributes}
         for name in columns:
-            if name not in (*MEANT, *self.shared, *self.attributes) and not name.startswith("reward:"):
+            if name not in meant and not name.startswith("reward:"):
                 raise DataError(f"{where}: the description says nothing of the column {name!r}: score again")
         for name, sha256 in (models or {}).items():
             if sha256 not in self.model_sha256:
@@ -187,7 +187,7 @@ def read_description(table: str | Path) -> Description | None:
             text = place(table).read_bytes()
         if len(text) > LARGEST:
             raise ValueError(f"longer than {LARGEST} bytes")
-        found = json.loads(text.decode("utf-8-sig"), object_pairs_hook=_once)
+        found = json.loads(text.decode("utf-8-sig"), object_pairs_hook=once)
         return _described(found)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{place(table)}: not the description of a scored table: {error}") from None
@@ -201,23 +201,10 @@ def write_description(table: str | Path, description: Description) -> None:
         return
     import pyarrow.parquet as pq
 
-    from ..files import replacing
-
     content = pq.read_table(table)
     metadata = {**(content.schema.metadata or {}), PARQUET_KEY: json.dumps(description.record()).encode()}
     with replacing(table) as temporary:
         pq.write_table(content.replace_schema_metadata(metadata), temporary)
-
-
-def _digest(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
-
-
-def _once(pairs: list) -> dict:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key stands twice")
-    return found
 
 
 def _described(found: dict[str, Any]) -> Description:

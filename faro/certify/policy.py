@@ -29,6 +29,7 @@ OF_TABLES = ("undescribed-table", "weights-ignored", "same-items")  # format 1 h
 ASSUMPTIONS = ("iid-units", "group-labels-correct", "label-noise-bounded", "twins-as-declared",
                *OF_TABLES, "train-overlap-unchecked", "no-ledger")  # fmt: skip
 SCHEMAS = ("faro-policy/1", "faro-policy/2")
+# columns of a scored table that have a meaning of their own
 OWN_COLUMNS = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 LARGEST_FILE = 4 << 20

@@ -222,11 +222,8 @@ def _note_content(columns: Mapping[str, list[str]], options: argparse.Namespace)
 
     shared = 0 if options.quiet else beside(lambda: sharing_content(columns), lambda why: 0)
     if shared:
-        print(
-            f"faro: note: {shared} units show content that another unit shows too: are they one person under two "
-            'names? equal_content = "refuse" in the policy refuses them',
-            file=sys.stderr,
-        )
+        what = f"{shared} units show content that another unit shows too: are they one person under two names? "
+        outputs.noted(options, [what + 'equal_content = "refuse" in the policy refuses them'])
 
 
 def _of_case(case: Case) -> dict[str, Any]:
@@ -238,22 +235,18 @@ def _note_table(case: Case, options: argparse.Namespace) -> None:
     """What the table does not say of itself, where nothing else is printed; it depends on no score."""
     from ..certify.policy import OF_TABLES
 
-    if not options.quiet:
-        for line in [*(f"assumed: {name}" for name in case.assumed if name in OF_TABLES), *case.statements]:
-            print(f"faro: note: {line}", file=sys.stderr)
+    assumed = [f"assumed: {name}" for name in case.assumed if name in OF_TABLES]
+    outputs.noted(options, [*assumed, *case.statements])
 
 
 def _note_scale(case: Case, options: argparse.Namespace) -> None:
     """Rewards that look like probabilities, where the policy's threshold is not one; for dev rows only."""
     audit, policy = case.audit, case.policy
-    if audit is None or options.disclose or options.quiet or policy.outside != "all" or 0 < policy.threshold < 1:
+    if audit is None or options.disclose or policy.outside != "all" or 0 < policy.threshold < 1:
         return
     if audit.reward.min() >= 0 and audit.reward.max() <= 1:
-        print(
-            "faro: note: all rewards lie in [0, 1]: are they probabilities? Then accepted means above 0.5: say "
-            f"threshold = 0.5 in the policy, where it is {policy.threshold}",
-            file=sys.stderr,
-        )
+        what = "all rewards lie in [0, 1]: are they probabilities? Then accepted means above 0.5: say threshold = 0.5 "
+        outputs.noted(options, [f"{what}in the policy, where it is {policy.threshold}"])
 
 
 def _gate(options: argparse.Namespace) -> int:
@@ -273,10 +266,8 @@ def _gate(options: argparse.Namespace) -> int:
         print(json.dumps({"answer": word[gated.answer], "too_few": list(gated.short)}))
     else:
         print("\n".join([word[gated.answer], *gated.short]))
-    if gated.answer is looks.Answer.PASS and options.out and not gated.shown and not options.quiet:
-        print(
-            "faro: note: more passes are left, so the certificate stays in escrow until they are used", file=sys.stderr
-        )
+    if gated.answer is looks.Answer.PASS and options.out and not gated.shown:
+        outputs.noted(options, ["more passes are left, so the certificate stays in escrow until they are used"])
     options.found = {"reason": "; ".join(gated.short), **_of_case(case)}
     options.found |= outputs.described(gated.shown, policy) if gated.shown else {}
     return int(gated.answer)

@@ -1,4 +1,5 @@
-"""Files for people and CI beside what a command prints: --html, --junit-xml, --sarif, --markdown, GitHub's summary.
+"""What a command gives beside its answer: notes on stderr, and files for people and CI (--html, --junit-xml, --sarif,
+--markdown, GitHub's summary).
 
 A command fills in what it found; `reported` writes it when the command ends, well or not. What a gate may show is
 decided by `faro.report.certificate.Outcome`, not here.
@@ -8,7 +9,8 @@ from __future__ import annotations
 
 import argparse
 import os
-from collections.abc import Callable, Mapping
+import sys
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +28,13 @@ def add(sub: argparse.ArgumentParser) -> None:
     """The options."""
     for kind, what in zip(KINDS, WHAT, strict=True):
         sub.add_argument(f"--{kind.replace('_', '-')}", metavar="FILE", help=f"write {what}")
+
+
+def noted(options: argparse.Namespace, notes: Iterable[str]) -> None:
+    """Print notes on stderr, unless asked to be quiet."""
+    if not options.quiet:
+        for note in notes:
+            print(f"faro: note: {note}", file=sys.stderr)
 
 
 def wanted(options: argparse.Namespace) -> bool:

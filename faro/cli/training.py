@@ -6,12 +6,13 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ..errors import DataError, UsageError, beside
 from ..files import parse_toml
+from . import outputs
 
 SHARED = ("data", "schema", "constraint", "attribute", "of", "within", "model", "solver", "temperature", "mesh", "out")
 
@@ -281,7 +282,7 @@ def _train(options: argparse.Namespace) -> int:
     with contextlib.nullcontext() if out is None else devices.alone(base_of(out)):
         with _progress(options, "training") as progress:
             model = api.train(**asked, progress=progress)
-        _noted(options, model.about["notes"])
+        outputs.noted(options, model.about["notes"])
         path = str(model.save(out)) if out is not None and devices.first() else None
     about = {**model.about, "model": path}
     print(json.dumps(about, indent=1)) if options.json else show_model(about)
@@ -306,7 +307,7 @@ def _frontier(options: argparse.Namespace) -> int:
             command=options.command,
             progress=progress,
         )
-    _noted(options, run.manifest.get("notes", []))
+    outputs.noted(options, run.manifest.get("notes", []))
     if options.json:
         summary = {"out": str(asked["out"]), "manifest": run.manifest}
         print(json.dumps(summary | {"members": json.loads(run.table.to_json(orient="records"))}, indent=1))
@@ -362,7 +363,7 @@ def _scored(options: argparse.Namespace) -> int:
         scored = scored if options.part is None else in_part(scored, read, options.part)
     unseen = read.unseen(model.coding).items()
     said = [f"{count} entries of {name!r} have a level the model never saw; coded as zeros" for name, count in unseen]
-    _noted(options, [*model.about.get("notes", []), *said])
+    outputs.noted(options, [*model.about.get("notes", []), *said])
     if options.out:
         print(
             json.dumps({"rows": len(scored), "out": options.out})
@@ -414,7 +415,7 @@ def _constraints(options: argparse.Namespace) -> int:
         print(json.dumps(checked, indent=1))
     else:
         show_clauses(made.name(), where, results)
-        _noted(options, notes)
+        outputs.noted(options, notes)
     return 1 if any(results.values()) else 0
 
 
@@ -425,13 +426,13 @@ def _report(options: argparse.Namespace) -> int:
     run = report.read_run(options.folder)
     if options.other is not None:
         other = report.read_run(options.other)
-        _noted(options, report.differences(run, other)[1])
+        outputs.noted(options, report.differences(run, other)[1])
         page = str(report.write_comparison(run, other, options.out or Path(options.folder, "compare.html")))
         print(json.dumps({"written": [page]}) if options.json else page)
         return 0
     if options.out:
         raise UsageError("--out is for comparing two runs; the report of one goes into its folder")
-    _noted(options, run.notes)
+    outputs.noted(options, run.notes)
     with locks.alone(options.folder, folder=True):
         written = [str(path) for path in report.write_shown(run, options.folder)]
     print(json.dumps({"written": written})) if options.json else show_frontier(run)
@@ -442,18 +443,11 @@ def _card(options: argparse.Namespace) -> int:
     from .. import report
 
     run = report.read_run(options.folder)
-    _noted(options, run.notes)
+    outputs.noted(options, run.notes)
     row = report.point(run, options.bound, options.seed)
     path = str(report.write_card(run, row, options.out or Path(options.folder, "MODEL_CARD.md")))
     print(json.dumps({"written": [path]}) if options.json else path)
     return 0
-
-
-def _noted(options: argparse.Namespace, notes: Iterable[str]) -> None:
-    """Print notes on stderr, unless asked to be quiet."""
-    if not options.quiet:
-        for note in notes:
-            print(f"faro: note: {note}", file=sys.stderr)
 
 
 @contextlib.contextmanager
