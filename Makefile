@@ -16,7 +16,8 @@ STAMP := $(VENV)/.installed
 SERIES := import sysconfig; print(sysconfig.get_python_version())
 
 # What runs on every Python and on the lowest versions too: files whose code leans most on other packages.
-PART := $(patsubst %,tests/test_%.py,baselines data_table data_parse certificates golden deprecations)
+PART := $(patsubst %.py,tests/%.py,baselines/test_baselines.py data/test_table.py data/test_parse.py certify/test_certificate.py \
+  verify/test_golden.py repository/test_deprecations.py)
 
 # PYTHON given by name means it, also where the environment was made with another one.
 ifneq ($(origin PYTHON),file)
@@ -49,7 +50,7 @@ test-part: $(STAMP) ## the part of the tests that .ci/run runs on every Python a
 	@$(BIN)/python -m pytest -q -n 2 $(PART) $(ARGS)
 
 test-browser: $(STAMP) ## open the report in headless Chromium: points, commands, widths, no network; needs chromium
-	@$(BIN)/python -m pytest -q -m browser tests/test_browser.py $(ARGS)
+	@$(BIN)/python -m pytest -q -m browser tests/report/test_browser.py $(ARGS)
 
 lint: $(STAMP) ## ruff check, ruff format --check, mypy
 	@$(BIN)/ruff check .

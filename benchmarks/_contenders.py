@@ -87,7 +87,7 @@ class Problem:
 def problem(name: str, notion: str, seed: int) -> Problem:
     """faro's own split and coding of a data set; "synthetic:N,D,GROUPS" is made up."""
     import faro
-    from faro.judge import View
+    from faro.data.views import View
 
     data = synthetic(*map(int, name.partition(":")[2].split(","))) if name.startswith("synthetic:") else faro.load(name)
     attribute = ATTRIBUTE.get(name, "group")
@@ -448,7 +448,7 @@ def figures(own: Problem, accepts: Accepts) -> dict[str, float]:
 
 def grid(name: str, notion: str) -> list[float]:
     """The bounds that faro lays by default, from the gap of an unconstrained logistic regression on split 0."""
-    from faro.sweep import default_bounds
+    from faro.sweep.grid import default_bounds
 
     own = problem(name, notion, 0)
     base, _ = _fairlearn(notion, own.train)

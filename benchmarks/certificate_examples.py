@@ -18,10 +18,10 @@ import faro
 from faro import verify
 from faro.certify import ledger
 from faro.certify.audit import read_audit
-from faro.certify.needed import times_as_many
+from faro.certify.frontier import certify_points
 from faro.certify.policy import read_policy
+from faro.certify.sample_size import times_as_many
 from faro.data import Dataset, write_table
-from faro.points import certify_points
 
 HEAD = """schema = "faro-policy/1"
 delta = 0.05

@@ -20,9 +20,10 @@ from pathlib import Path
 import numpy as np
 from scipy import stats
 
-from faro.certify import betting, exact2, ledger, order, shift, thresholds
-from faro.certify.binomial import clopper_pearson_lower, clopper_pearson_upper
-from faro.certify.exact2 import Counts
+from faro.certify import committed_order, ledger
+from faro.certify.bounds import betting, dkw, shift, two_binomials
+from faro.certify.bounds.binomial import clopper_pearson_lower, clopper_pearson_upper
+from faro.certify.bounds.two_binomials import Counts
 
 DELTA = 0.05
 
@@ -52,7 +53,7 @@ def decided(decide: Callable[[int, int], bool], k_a: np.ndarray, k_b: np.ndarray
 
 
 def passes_exact2(k_a, k_b, n_a: int, n_b: int, bound: Decimal, level: float = DELTA) -> np.ndarray:
-    return decided(lambda a, b: exact2.rejects(Counts(a, n_a), Counts(b, n_b), bound, level), k_a, k_b)
+    return decided(lambda a, b: two_binomials.rejects(Counts(a, n_a), Counts(b, n_b), bound, level), k_a, k_b)
 
 
 def passes_clopper_pearson(k_a, k_b, n_a: int, n_b: int, bound: Decimal, level: float = DELTA) -> np.ndarray:
@@ -180,7 +181,7 @@ def mixed_pairs(method, pairs=1000, rate=0.525):
             n_a, k_a, k_b = first.sum(1), (a * first).sum(1).astype(int), ((1 - a) * ~first).sum(1).astype(int)
             return np.array(
                 [
-                    exact2.rejects(Counts(int(x), int(n)), Counts(int(y), int(pairs - n)), bound, DELTA)
+                    two_binomials.rejects(Counts(int(x), int(n)), Counts(int(y), int(pairs - n)), bound, DELTA)
                     for x, y, n in zip(k_a, k_b, n_a, strict=True)
                 ]
             )
@@ -231,7 +232,7 @@ def all_thresholds(n_a, n_b, shift_mass=0.05):
     """Five atoms; mass moves from the last to the first, so the distance is reached at four of them."""
     p_b = np.full(5, 0.2)
     p_a = p_b + np.array([shift_mass, 0, 0, 0, -shift_mass])
-    radius = float(thresholds.radius(n_a, n_b, DELTA))
+    radius = float(dkw.radius(n_a, n_b, DELTA))
 
     def wrong(rng, draws):
         below = [np.cumsum(rng.multinomial(n, p, draws), 1) / n for n, p in ((n_a, p_a), (n_b, p_b))]
@@ -242,7 +243,7 @@ def all_thresholds(n_a, n_b, shift_mass=0.05):
 
 def both_deviations(n_a, n_b):
     """The event on which `dkw` rests: both one-sided deviations of continuous laws together exceed the radius."""
-    radius = float(thresholds.radius(n_a, n_b, DELTA))
+    radius = float(dkw.radius(n_a, n_b, DELTA))
 
     def wrong(rng, draws):
         above, below = np.sort(rng.random((draws, n_a)), 1), np.sort(rng.random((draws, n_b)), 1)
@@ -256,7 +257,7 @@ def both_deviations(n_a, n_b):
 def score_means_by_deviation(n=500):
     """dkw of scores: one deviation of each distribution function bounds the difference of means."""
     a, b = (2, 3), (2, 4)
-    excess = float(thresholds.mean_excess(n, DELTA / 2))
+    excess = float(dkw.mean_excess(n, DELTA / 2))
 
     def wrong(rng, draws):
         means = [rng.beta(*law, (draws, n)).mean(1) for law in (a, b)]
@@ -288,7 +289,7 @@ def shifted_rates(name, radius, n=1000, rates=(0.3, 0.25)):
 
 def committed_order_study(n=60):
     """The real hash order instead of the order of drawing, on one rate."""
-    orders = [order.committed([f"person {i}" for i in range(n)], f"nonce {j}") for j in range(20)]
+    orders = [committed_order.committed([f"person {i}" for i in range(n)], f"nonce {j}") for j in range(20)]
 
     def wrong(rng, draws):
         values = rng.binomial(1, 0.2, (draws, n)).astype(float)
@@ -303,11 +304,13 @@ def scorer_knows_names(method: str, public: bool, attempts=8, n=250, rows=5, rat
     give: it is fair where that order looks. "public": the gate uses this order (format 1). Else each attempt has the
     order of a seed and of its scores, the bound is at least what all rows show, and a ledger gives the level."""
     bound = Decimal(str(rates[0])) - Decimal(str(rates[1]))
-    keys = ["nonce", *(order.order_key(f"seed {j}", f"scores {j}") for j in range(20))]
+    keys = ["nonce", *(committed_order.order_key(f"seed {j}", f"scores {j}") for j in range(20))]
     names = [[(f"{g}{i}", f"{g}{i}-{t}", "") for i in range(n) for t in range(rows)] for g in "ab"]
     units = [[f"{g}{i}" for i in range(n)] for g in "ab"]
-    kept = [np.stack([order.thinned(each, key) % rows for key in keys]) for each in names]  # [keys, n] of each group
-    ranked = [np.stack([order.committed(each, key) for key in keys]) for each in units]
+    kept = [
+        np.stack([committed_order.thinned(each, key) % rows for key in keys]) for each in names
+    ]  # [keys, n] of each group
+    ranked = [np.stack([committed_order.committed(each, key) for key in keys]) for each in units]
 
     def shown(rng, draws, accepted, group, used):
         """Decisions on kept rows `[draws, n]`, where the row that the nonce would keep got what the scorer wants."""
@@ -470,7 +473,7 @@ def power(draws: int = 200, seed: int = 0) -> list[tuple[str, int, float, float]
                 a, b = (Counts(int(rng.binomial(n, p)), n) for p in rates)
                 variance = sum(g.k / n * (1 - g.k / n) / n for g in (a, b))
                 wald = (a.k - b.k) / n + stats.norm.ppf(1 - DELTA) * np.sqrt(variance)
-                bounds.append((float(exact2.upper(a, b, DELTA)), wald))
+                bounds.append((float(two_binomials.upper(a, b, DELTA)), wald))
             exact, wald = np.mean(bounds, 0)
             found.append((str(rates), n, float(exact), float(wald)))
     return found

@@ -27,9 +27,9 @@ import pandas as pd
 import faro
 from faro import sweep
 from faro.data import Dataset
-from faro.judge import View
-from faro.notions import make_constraint
-from faro.trained import TrainedModel
+from faro.data.views import View
+from faro.registry import make_constraint
+from faro.store.model import TrainedModel
 from faro.training import Settings
 
 TRAIN = ("train", "dual")

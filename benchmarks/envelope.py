@@ -16,12 +16,13 @@ import jax
 import numpy as np
 
 import faro
-from faro import envelopes, exact
+from faro import exact
 from faro.data import NAMES
-from faro.envelopes import WIDTH
-from faro.judge import View
-from faro.notions import make_constraint
-from faro.settings import Settings
+from faro.data.views import View
+from faro.exact import of_run
+from faro.exact.of_run import WIDTH
+from faro.registry import make_constraint
+from faro.training.settings import Settings
 
 SETS = ("demo", "immigration", "swissmetro", "adult", "compas")
 HEADS = 200
@@ -51,7 +52,7 @@ def main() -> int:
     for name in options.sets:
         head, rows = problem(name)
         began = time.perf_counter()
-        envelope = envelopes.sample(head, rows, options.width)
+        envelope = of_run.sample(head, rows, options.width)
         seconds = time.perf_counter() - began
         apart = max(point.loss - float(envelope.lower(point.bound)) for point in envelope.points)
         between = envelope.widest()[1]

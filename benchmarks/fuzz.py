@@ -147,7 +147,7 @@ class Ground:
 def make_ground(name: str, folder: Path) -> Ground:
     """A project's schema, data, model, scored table, policy, certificate and ledger, made by faro's own commands."""
     from faro.certify.columns import read_columns
-    from faro.scored import write_scored
+    from faro.certify.scored import write_scored
 
     schema, columns = PROJECTS[name](np.random.default_rng([14, len(name)]))
     plain, ledgered = folder / name, folder / f"{name}-ledger"
@@ -190,9 +190,9 @@ def _model(name: str, schema: dict[str, Any], table: Path) -> Any:
     from faro.data import Dataset, Schema
     from faro.data.seen import Seen
     from faro.models import Linear
-    from faro.notions import make_constraint
-    from faro.specification import to_record
-    from faro.trained import TrainedModel
+    from faro.registry import make_constraint
+    from faro.store.model import TrainedModel
+    from faro.store.spec import to_record
 
     data = Dataset.from_table(table, Schema.from_dict(schema))
     coding = data.fit_coding()

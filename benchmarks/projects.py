@@ -21,9 +21,7 @@ from pathlib import Path
 
 import jax
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-
-import projects
+from tests.builders import projects
 
 EVERY = 50  # of how many one goes through the commands
 

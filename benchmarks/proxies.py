@@ -13,7 +13,7 @@ import pandas as pd
 import constraints as ct
 import faro
 from faro import sweep
-from faro.settings import CHOICES, Settings
+from faro.training.settings import CHOICES, Settings
 
 
 def main() -> None:

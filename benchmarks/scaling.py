@@ -27,11 +27,13 @@ import constraints as ct
 import faro
 from benchmarks import _contenders
 from benchmarks.peers import Bar, environment, load, machine
-from faro import devices, models
-from faro.judge import View
-from faro.settings import CHOICES
-from faro.sweep import STRETCHES, Sweep, stack
+from faro import models
+from faro.data.views import View
+from faro.runtime import devices
+from faro.sweep import Sweep, stack
+from faro.sweep.execution import STRETCHES
 from faro.training import Data, Game, Settings
+from faro.training.settings import CHOICES
 
 TOLERANCE = 1e-3  # nats above the lowest loss at the bound
 BASE = {"n": 4000, "d": 20, "groups": 2, "members": 8}

@@ -19,11 +19,13 @@ import numpy as np
 
 import constraints as ct
 import faro
-from faro import devices, models, sweep
-from faro.judge import ASKED, Judge, View
-from faro.settings import CHOICES, Settings
-from faro.solutions import choose
+from faro import models, sweep
+from faro.data.views import ASKED, View
+from faro.evaluate.trials import Judge
+from faro.runtime import devices
 from faro.training import Data, Game
+from faro.training.returned import choose
+from faro.training.settings import CHOICES, Settings
 
 
 def play(data, constraint, views, count, settings):

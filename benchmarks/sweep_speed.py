@@ -13,9 +13,10 @@ import jax.numpy as jnp
 import numpy as np
 
 import faro
-from faro import devices, models
-from faro.judge import View
-from faro.notions import make_constraint
+from faro import models
+from faro.data.views import View
+from faro.registry import make_constraint
+from faro.runtime import devices
 from faro.sweep import Sweep, stack
 from faro.training import Data, Game, Settings
 

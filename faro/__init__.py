@@ -13,6 +13,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from ._moved import MOVED, find_old_names
+
 if TYPE_CHECKING:
     from .api import Schema as Schema
     from .api import Settings as Settings
@@ -20,9 +22,11 @@ if TYPE_CHECKING:
     from .api import load as load
     from .api import load_model as load_model
     from .api import train as train
-    from .estimator import ChoiceClassifier as ChoiceClassifier
+    from .integrations.sklearn_classifier import ChoiceClassifier as ChoiceClassifier
 
 __all__ = ["ChoiceClassifier", "Schema", "Settings", "__version__", "frontier", "load", "load_model", "train"]
+
+find_old_names()
 
 
 def __getattr__(name: str) -> Any:
@@ -31,13 +35,17 @@ def __getattr__(name: str) -> Any:
 
         return version("faro-fairness")
     if name == "ChoiceClassifier":
-        from .estimator import ChoiceClassifier
+        from .integrations.sklearn_classifier import ChoiceClassifier
 
         return ChoiceClassifier
     if name in __all__:
         from . import api
 
         return getattr(api, name)
+    if name in MOVED:
+        import importlib
+
+        return importlib.import_module(f"faro.{name}")
     raise AttributeError(f"module 'faro' has no attribute {name!r}")
 
 

@@ -18,15 +18,19 @@ import pandas as pd
 from constraints import Choices, Constraint
 
 from . import data as _data
-from . import devices, locks, models, report, sweep, uncertainty
+from . import models, report, sweep
 from .data import Dataset
 from .data import Schema as Schema
 from .errors import UsageError, beside
-from .notions import known, make_constraint
-from .sweep import Frontier, Progress
-from .trained import TrainedModel
-from .trained import load_model as load_model
+from .evaluate import bootstrap
+from .registry import known, make_constraint
+from .runtime import devices, locks
+from .store.model import TrainedModel
+from .store.model import load_model as load_model
+from .store.run import Frontier
+from .sweep import Progress
 from .training import Settings as Settings
+from .training.bounds import check_bounds
 
 TRIED = 200  # choices that a constraint is tried on
 
@@ -114,7 +118,7 @@ def frontier(
     with contextlib.nullcontext() if folder is None else locks.alone(folder, folder=True):
         if folder is not None and Frontier.fingerprint(folder) != run.manifest["fingerprint"]:
             raise UsageError(f"{folder}: another run took its place before the report was written")
-        sure = beside(lambda: uncertainty.measure(run, data, own), lambda why: notes.append(f"no intervals: {why}"))
+        sure = beside(lambda: bootstrap.measure(run, data, own), lambda why: notes.append(f"no intervals: {why}"))
         if baselines and sure:
             from . import baselines as others  # scipy's solvers take long to import
 
@@ -187,7 +191,7 @@ def _settings(settings: Settings | Mapping[str, Any] | None) -> Settings:
 def _bound(bound: Any) -> float:
     if isinstance(bound, bool) or not isinstance(bound, numbers.Real):
         raise UsageError(f"bound: expected a number, got {bound!r}")
-    return sweep.check_bounds([float(bound)])[0]
+    return check_bounds([float(bound)])[0]
 
 
 def _listed(what: str, values: Any, kind: type) -> Any:

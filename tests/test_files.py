@@ -18,18 +18,21 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-import verify_by_hand as hand
-from test_verify import accepted, claim
 
 import faro.data.demo as demo
-from faro import api, files, judge, locks, models, trained
+from faro import api, files, models
 from faro.certify.audit import audit_of
 from faro.certify.policy import read_policy
-from faro.checkpoint import Keeper
 from faro.cli import main
 from faro.data import Dataset, Seen, write_table
 from faro.data.fetch import scratch
 from faro.errors import DataError, UsageError
+from faro.evaluate import trials
+from faro.runtime import locks
+from faro.runtime.checkpoint import Keeper
+from faro.store.model import TrainedModel, load_model
+from tests.oracles import verify_by_hand as hand
+from tests.verify.test_verify import accepted, claim
 
 SOURCE = Path(__file__).parent.parent
 FULL = "No space left|File too large"
@@ -37,7 +40,12 @@ FULL = "No space left|File too large"
 
 def other(folder: Path, program: str, *words: object) -> subprocess.Popen:
     """Another process; it says a line on stdout when it is where the program says so."""
-    words_ = [sys.executable, "-c", f"import os, sys, time\nfrom faro import files, locks\n{program}", *map(str, words)]
+    words_ = [
+        sys.executable,
+        "-c",
+        f"import os, sys, time\nfrom faro import files\nfrom faro.runtime import locks\n{program}",
+        *map(str, words),
+    ]
     environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     return subprocess.Popen(words_, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
 
@@ -64,11 +72,11 @@ def full(size: int = 500):
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
-def model(size: int = 3) -> trained.TrainedModel:
+def model(size: int = 3) -> TrainedModel:
     data = Dataset.from_table(demo.generate(20, seed=1), demo.SCHEMA)
     about = {"digest": data.digest, "seed": 0, "size": size}
     params = {"items": np.full(size, float(size))}
-    return trained.TrainedModel(models.Linear(), params, data.fit_coding(), demo.SCHEMA, about, Seen(data.units))
+    return TrainedModel(models.Linear(), params, data.fit_coding(), demo.SCHEMA, about, Seen(data.units))
 
 
 def names(folder: Path) -> set[str]:
@@ -154,7 +162,7 @@ def test_a_model_is_of_one_training(tmp_path, monkeypatch):
             broken.setattr(files.os, "replace", replace)
             model(4).save(path)
         with pytest.raises(DataError, match="no model at"):
-            trained.load_model(path)
+            load_model(path)
         assert names(tmp_path) == {"m.safetensors", "m.units.txt"}
         model(3).save(path)
     assert {each.name: each.read_bytes() for each in tmp_path.iterdir()} == before
@@ -206,7 +214,7 @@ def test_a_full_disk_leaves_what_was_there(kind, tmp_path):
             model(3 if size == "small" else 5000).save(tmp_path / "m")
         elif kind == "run":
             traces = {"loss": rows["x"].to_numpy()}
-            judge.Frontier(pd.DataFrame({"model": []}), [], traces, {}).save(tmp_path)
+            trials.Frontier(pd.DataFrame({"model": []}), [], traces, {}).save(tmp_path)
         else:
             write_table(rows, tmp_path / f"t{kind}")
 

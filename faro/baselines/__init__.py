@@ -24,13 +24,14 @@ import pandas as pd
 from constraints import Choices, Constraint
 
 from ..data import Dataset
+from ..data.views import PARTS
+from ..evaluate.bootstrap import MEAN, Draws, Part, Sums, Uncertainty, figures, first, interval, place_of, spread
 from ..files import replacing
-from ..judge import PARTS, Frontier
 from ..models import Model
-from ..settings import Settings
+from ..store.run import Frontier
 from ..sweep import stack
 from ..training import Data
-from ..uncertainty import MEAN, Draws, Part, Sums, Uncertainty, figures, first, interval, place_of, spread
+from ..training.settings import Settings
 from ._groups import grouping as grouping
 from ._groups import labels as labels
 from ._groups import reweighting as reweighting

@@ -23,10 +23,11 @@ from jax import Array
 
 from constraints import Choices, Constraint, Hard, Soft, Statistics, read
 
-from .. import devices, metrics, models
-from ..settings import Settings
+from .. import metrics, models
+from ..runtime import devices
 from ..sweep import CACHE
 from ..training import Data, Game, outcome
+from ..training.settings import Settings
 from ._groups import belongs, grouping, labels, reweighting
 
 

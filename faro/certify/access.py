@@ -18,8 +18,8 @@ from pathlib import Path
 
 from ..errors import NotIndependentError
 from ..files import sha256_of, write_text
-from ..spelling import plain
-from .order import key
+from ..units import plain
+from .committed_order import key
 
 HEAD = "faro-audit/1 "
 PATTERN = "faro-audit-*.txt"

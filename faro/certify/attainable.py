@@ -28,12 +28,12 @@ import numpy as np
 from numpy.typing import ArrayLike
 from scipy import special
 
-from . import exact2, thresholds
-from .binomial import Floats, clopper_pearson_lower, clopper_pearson_upper
-from .exact2 import Counts
-from .outward import MARGIN
+from .bounds import dkw, two_binomials
+from .bounds.binomial import Floats, clopper_pearson_lower, clopper_pearson_upper
+from .bounds.shift import BALLS, two_point, worst
+from .bounds.two_binomials import Counts
 from .policy import Claim
-from .shift import BALLS, two_point, worst
+from .rounding import MARGIN
 
 WORK = 200.0  # most that is tried before nothing is said: a pair of counts is 1, and 1 more for 10,000 units
 SLACK = 1e-8  # of conditions in floats
@@ -67,16 +67,16 @@ def _block(claim: Claim, level: float, sizes: Sequence[int], masses: Sequence[Fl
         return _winnable(np.ones(sizes[0]), (1 + float(bound)) / 2, level)
     if claim.everywhere:
         same = [np.zeros(n) for n in sizes]
-        return all(thresholds.upper(a, b, level) <= bound for a, b in itertools.combinations(same, 2))
+        return all(dkw.upper(a, b, level) <= bound for a, b in itertools.combinations(same, 2))
     if claim.method == "dkw":
         if claim.ball not in (None, "w1"):
             return True
-        widths = [min(1.0, float(thresholds.mean_excess(n, level / 2))) for n in sizes]  # falling
+        widths = [min(1.0, float(dkw.mean_excess(n, level / 2))) for n in sizes]  # falling
         return all(min(a, a / 2 + b) <= float(bound) + SLACK for a, b in itertools.combinations(widths, 2))
     if claim.method == "exact2":
 
         def close(x: Counts, y: Counts) -> bool:
-            return exact2.rejects(x, y, bound, level)
+            return two_binomials.rejects(x, y, bound, level)
 
         return some_counts(sizes, float(bound), [Ends(2 * level, 0.5), Ends(0.5, 2 * level)], close)
     at = level / 2 if claim.paired else level

@@ -20,9 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..errors import DataError, NotIndependentError
-from .binomial import Floats
+from .bounds.binomial import Floats
 from .columns import read_columns
-from .order import quote
+from .committed_order import quote
 from .overlap import check_spellings
 from .policy import Policy
 

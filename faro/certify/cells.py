@@ -17,9 +17,9 @@ from scipy import special
 
 from ..errors import UsageError
 from .audit import Audit, Codes
-from .binomial import Floats
-from .order import key as hashed
-from .order import thinned
+from .bounds.binomial import Floats
+from .committed_order import key as hashed
+from .committed_order import thinned
 from .policy import Block, Claim, Policy
 
 IMMOVABLE_NEVER = ("threshold_parity", "reward_parity", "counterfactual_oscillation", "counterfactual_flip")

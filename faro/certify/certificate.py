@@ -17,16 +17,16 @@ import numpy as np
 
 from ..errors import DataError, NotIndependentError, UsageError
 from ..files import sha256_of
-from ..statements import about_table, rules_of, summary
 from . import claims, optimum, overlap
 from .audit import Audit, audit_of
 from .cells import People
 from .columns import read_columns
+from .combine import Verdict, all_of
+from .committed_order import order_key
 from .description import Description, read_description
-from .gate import Verdict, all_of
 from .ledger import Attempt, digest
-from .order import order_key
 from .policy import Policy
+from .statements import about_table, rules_of, summary
 
 SCHEMA = "faro-certificate/2"
 

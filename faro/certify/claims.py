@@ -18,14 +18,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from ..errors import beside
-from . import betting, exact2, gate, shift, thresholds
+from . import combine
 from .attainable import some_scores
-from .binomial import Floats, clopper_pearson_lower, clopper_pearson_upper
+from .bounds import betting, dkw, shift, two_binomials
+from .bounds.binomial import Floats, clopper_pearson_lower, clopper_pearson_upper
+from .bounds.shift import BALLS, Law, Worst
 from .cells import Cell, People
-from .gate import Verdict
-from .outward import down, text, up
+from .combine import Verdict
 from .policy import Claim, Comparison, Policy
-from .shift import BALLS, Law, Worst
+from .rounding import down, text, up
 
 ONE = Decimal(1)
 Place = tuple[str, str]  # block, group
@@ -127,7 +128,7 @@ class _Finder:
     def _finding(self, record: dict[str, Any], ucb: Decimal, lcb: dict[str, Any] | None) -> Finding:
         value = None if lcb is None else Decimal(lcb["value"])
         record["lcb"] = lcb
-        verdict = gate.verdict(ucb, value, self.claim.bound, not self.short and not self.blind)
+        verdict = combine.verdict(ucb, value, self.claim.bound, not self.short and not self.blind)
         return Finding(record, verdict, ucb, value, self.counted, self.units, self.rates, self.short, self.blind)
 
     def _added(self, values: dict[Place, dict[str, Decimal]]) -> Decimal:
@@ -144,7 +145,7 @@ class _Finder:
         ordered = sorted(self.claim.comparisons, key=guess, reverse=True)
         ucb = ONE
         if all(self.units.values()):
-            ucb = gate.largest_upper(
+            ucb = combine.largest_upper(
                 ordered,
                 lambda each, first: upper(each, self.level, first),
                 lambda each, gap: rejects(each, gap, self.level),
@@ -156,7 +157,7 @@ class _Finder:
             return ucb, None
         value = -upper(_reversed(worst), self.low_level, -self.claim.bound)
         if self.claim.everywhere:
-            value = thresholds.lower(*self._pair(_reversed(worst)), self.low_level)
+            value = dkw.lower(*self._pair(_reversed(worst)), self.low_level)
         return ucb, _lcb(worst, value) if 0 < value <= self._apart(worst) else None
 
     def _pair(self, each: Comparison) -> tuple[Floats, Floats]:
@@ -167,13 +168,15 @@ class _Finder:
         claim = self.claim
         if claim.method == "exact2":
 
-            def counts(each: Comparison) -> tuple[exact2.Counts, exact2.Counts]:
+            def counts(each: Comparison) -> tuple[two_binomials.Counts, two_binomials.Counts]:
                 a, b = self._pair(each)  # a tie counts in the worse direction
-                return exact2.Counts(int((a > 0).sum()), len(a)), exact2.Counts(int((b == 1).sum()), len(b))
+                return two_binomials.Counts(int((a > 0).sum()), len(a)), two_binomials.Counts(
+                    int((b == 1).sum()), len(b)
+                )
 
             return (
-                lambda each, level, first: exact2.upper(*counts(each), level, first),
-                lambda each, gap, level: exact2.rejects(*counts(each), gap, level),
+                lambda each, level, first: two_binomials.upper(*counts(each), level, first),
+                lambda each, gap, level: two_binomials.rejects(*counts(each), gap, level),
                 self._difference,
             )
         if claim.method == "block-pair":
@@ -186,13 +189,13 @@ class _Finder:
 
             def apart(each: Comparison, gap: Decimal, level: float) -> bool:
                 a, b = self._pair(each)
-                r = float(Fraction(gap) - thresholds.gap(b, a))
-                return r > 0 and thresholds.rejects(len(a), len(b), r, level)
+                r = float(Fraction(gap) - dkw.gap(b, a))
+                return r > 0 and dkw.rejects(len(a), len(b), r, level)
 
             return (
-                lambda each, level, first: thresholds.upper(*self._pair(each)[::-1], level),
+                lambda each, level, first: dkw.upper(*self._pair(each)[::-1], level),
                 apart,
-                lambda each: float(thresholds.gap(*self._pair(each)[::-1])) if all(map(len, self._pair(each))) else 0.0,
+                lambda each: float(dkw.gap(*self._pair(each)[::-1])) if all(map(len, self._pair(each))) else 0.0,
             )
 
         def moves(each: Comparison) -> tuple[Floats, Floats]:
@@ -261,7 +264,7 @@ class _Finder:
                 anything = shift.two_point(0 if self.claim.ball == "w1" else 1)  # w1: at no distance from the worst
                 found[place] = {"up": anything, "down": anything}
                 continue
-            excess = float(thresholds.mean_excess(len(z), self.level / 2))
+            excess = float(dkw.mean_excess(len(z), self.level / 2))
             if self.claim.ball == "w1":
                 threshold = float(at[place[0]])
                 found[place] = {
@@ -304,7 +307,7 @@ class _Finder:
         """The difference of all rows, before thinning: no bound may contradict it."""
         if self.claim.everywhere:
             high, low = self.cells[each.block, each.high], self.cells[each.block, each.low or ""]
-            return thresholds.weighted_gap(low.z, low.mass, high.z, high.mass)
+            return dkw.weighted_gap(low.z, low.mass, high.z, high.mass)
         return self._difference(each)
 
     def _difference(self, each: Comparison) -> float:

@@ -74,7 +74,7 @@ def once(pairs: list) -> dict:
 def _parquet(path: Path) -> dict[str, list[str]]:
     import pandas as pd
 
-    from ..parquet import read_parquet
+    from ..runtime.parquet import read_parquet
 
     def text(value: object) -> str:
         if isinstance(value, bytes | list | tuple | dict | np.ndarray):

@@ -18,8 +18,8 @@ from typing import Any, NamedTuple
 from ..errors import DataError, NotIndependentError
 from ..files import replacing, write_json
 from .columns import once
+from .committed_order import quote
 from .ledger import digest
-from .order import quote
 from .overlap import HEX
 from .policy import OWN_COLUMNS, Policy, exact
 

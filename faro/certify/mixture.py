@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ..errors import UsageError
-from .binomial import Floats
+from .bounds.binomial import Floats
 
 
 class Mixture(NamedTuple):

@@ -23,11 +23,11 @@ from numpy.typing import NDArray
 from scipy import optimize
 
 from ..errors import DataError, NoProofError
-from . import gate, mixture
-from .binomial import Floats
+from . import combine, mixture
+from .bounds.binomial import Floats
 from .claims import Finding
-from .outward import down, quotient, short, text, up
 from .policy import Claim
+from .rounding import down, quotient, short, text, up
 
 PULLED_IN = 1e-9  # constraints are met with a margin, so that rational weights meet them exactly
 
@@ -65,7 +65,7 @@ def mixture_of(claim: Claim, path: str | Path) -> Finding:
         "weights": {str(i): str(q) for i, q in sorted(weights.items())},
         "multipliers": [str(price) for price in prices], "table_sha256": sha,
     }  # fmt: skip
-    return Finding(record, gate.verdict(ucb, None, claim.bound), ucb, None)
+    return Finding(record, combine.verdict(ucb, None, claim.bound), ucb, None)
 
 
 def _refuted(claim: Claim, sha: str, violations: list[list[Fraction]]) -> Finding:
@@ -89,7 +89,7 @@ def _refuted(claim: Claim, sha: str, violations: list[list[Fraction]]) -> Findin
     record: dict[str, Any] = {
         "ucb": None, "lcb": text(lcb), "weights": {}, "multipliers": [str(p) for p in prices], "table_sha256": sha,
     }  # fmt: skip
-    verdict = gate.Verdict.REFUTED if lcb > claim.tolerance else gate.Verdict.INCONCLUSIVE
+    verdict = combine.Verdict.REFUTED if lcb > claim.tolerance else combine.Verdict.INCONCLUSIVE
     return Finding(record, verdict, None, lcb)
 
 
@@ -167,7 +167,7 @@ def head(claim: Claim, path: str | Path) -> Finding:
         "ucb": text(ucb), "lcb": None, "w": [str(x) for x in decimals], "nu": [text(short(x)) for x in nu],
         "table_sha256": sha,
     }  # fmt: skip
-    return Finding(record, gate.verdict(ucb, None, claim.bound), ucb, None)
+    return Finding(record, combine.verdict(ucb, None, claim.bound), ucb, None)
 
 
 def read_pairs(path: str | Path) -> tuple[str, NDArray[np.bool_], Floats, list[list[Fraction]]]:

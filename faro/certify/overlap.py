@@ -17,8 +17,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from ..errors import DataError, NotIndependentError
-from ..spelling import plain, unseen
-from .order import key
+from ..units import plain, unseen
+from .committed_order import key
 
 if TYPE_CHECKING:
     from .audit import Audit

@@ -16,7 +16,7 @@ from typing import Any, NamedTuple
 
 from ..errors import UsageError
 from ..files import parse_toml
-from .shift import BALLS
+from .bounds.shift import BALLS
 
 PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_equality", "threshold_parity",
          "reward_parity", "counterfactual_parity")  # fmt: skip

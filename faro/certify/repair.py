@@ -25,7 +25,7 @@ from numpy.typing import ArrayLike, NDArray
 from scipy import optimize, special
 
 from ..errors import NoProofError, UsageError, beside
-from .binomial import Floats
+from .bounds.binomial import Floats
 from .claims import Finding
 from .policy import Claim
 

@@ -20,7 +20,7 @@ from typing import Any
 
 from ..errors import FaroError
 from ..files import NO_ROOM
-from . import certificates, training
+from .commands import certificates, training
 
 CODES = "exit codes: 0 done, 2 wrong usage, 3 no model FEASIBLE, 5 bad data, 70 internal error or all DIVERGED"
 CHECKED = (

@@ -100,7 +100,7 @@ def _ledger_of(options: argparse.Namespace) -> list[str]:
 
 def described(found: Certificate, policy: Policy) -> dict[str, Any]:
     """The parts of an outcome that a certificate has."""
-    from ..certify.needed import advice
+    from ..certify.sample_size import advice
 
     hints = {claim.name: advice(claim, found.findings[claim.name], float(policy.delta)) for claim in policy.claims}
     return {

@@ -16,7 +16,7 @@ import pandas as pd
 
 from constraints import Attribute, Choices, check_choices
 from faro.errors import DataError, UsageError
-from faro.spelling import RULE, RULES, plain
+from faro.units import RULE, RULES, plain
 
 from .arrays import Parsed, select
 from .coding import Coding
@@ -32,7 +32,7 @@ from .values import quoted
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Choices with their schema. `defaults`: the constraint and model to begin with; `info`: source, licence, traps;
-    `population`: the known truth of generated data, or None; `unit_rule`: how units are spelled (`faro.spelling`);
+    `population`: the known truth of generated data, or None; `unit_rule`: how units are spelled (`faro.units`);
     `declared`: the schema as it was given, without what the table added. Make one with `Dataset.from_table` or
     `load`."""
 

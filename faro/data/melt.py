@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from faro.errors import DataError, UsageError
-from faro.spelling import RULE
+from faro.units import RULE
 
 from .schema import Schema
 from .table import text, vectors

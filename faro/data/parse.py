@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 
 from faro.errors import DataError
-from faro.spelling import RULE, plain, unseen
+from faro.units import RULE, plain, unseen
 
 from .arrays import MISSING, Category, Features, Parsed
 from .melt import Long, choice_ids, melt, need, shares
@@ -23,7 +23,7 @@ def parse(
     schema: Schema, frame: pd.DataFrame, where: str, labels: bool = True, rule: int = RULE
 ) -> tuple[Schema, Parsed]:
     """(the schema with all types and label words, the choices in a table). `labels = False`: label, weight, unit,
-    shared and attribute columns may be absent. `rule`: how units are spelled (`faro.spelling`)."""
+    shared and attribute columns may be absent. `rule`: how units are spelled (`faro.units`)."""
     if labels and schema.label:
         need(frame, schema.label, "label", where)
     table, schema = melt(schema, frame, where, labels, rule)

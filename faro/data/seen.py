@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from faro.files import write_text
-from faro.spelling import plain
+from faro.units import plain
 
 if TYPE_CHECKING:
     from .dataset import Dataset

@@ -23,7 +23,7 @@ import pyarrow.compute as pc
 
 from faro.errors import DataError, UsageError
 from faro.files import replacing
-from faro.parquet import read_parquet
+from faro.runtime.parquet import read_parquet
 
 Quote = Callable[[pd.Series], pa.Array]  # a column as JSON strings of its cells
 KINDS = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz")

@@ -9,7 +9,7 @@ import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..titles import read_title
+from ..store.titles import read_title
 from ._run import Run, bound_text
 
 OUTPUT, GRID = ("--out",), ("--bounds", "--seeds", "--memory")  # options that another run, or one point, does not take

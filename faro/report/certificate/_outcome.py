@@ -12,9 +12,9 @@ from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
+from ...certify.statements import about_table
 from ...errors import UsageError
 from ...files import parse_toml
-from ...statements import about_table
 from ._claim import Claim, read_claim
 
 VERDICTS = ("CERTIFIED", "REFUTED", "INCONCLUSIVE")

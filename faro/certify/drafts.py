@@ -1,0 +1,272 @@
+"""What a model was trained under as a policy: every part of its constraint a claim, with all of its options.
+
+    claims_of     constraint -> claims and the attributes that they name, or the reason why no claim says that
+    draft_policy  the file: a head that people edit, attributes, claims
+
+A claim is drafted only where what it counts is what the constraint measures (docs/certificate-format.md, "What a claim
+measures"). What a constraint has beyond that, the form of its rows and the softness of its proxy, changes no gap.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from constraints import Attribute, Constraint
+
+from ..data import Schema
+from ..errors import UsageError
+from ..store.model import TrainedModel
+from ..store.spec import Record, to_record
+from .policy import CAPS, PAIRS, policy_of
+from .scored import outside_of
+
+METHODS = {"reward_parity": "block-pair", "counterfactual_parity": "unit-ratio", "counterfactual_flip": "unit-ratio",
+           "counterfactual_oscillation": "unit-ratio", "rate_cap": "clopper-pearson", "rate_floor": "clopper-pearson",
+           "group_error": "clopper-pearson"}  # fmt: skip
+SCALES = {"thresholds", "scale", "tail", "reference"}  # options that say what is measured
+LONGEST = 60  # characters of a number
+TRAINING = {"form", "softness"}  # options that say how
+
+
+class Claims(NamedTuple):
+    """Claims as the policy's keys and values, and the attributes they name, by name."""
+
+    claims: list[dict[str, Any]]
+    attributes: dict[str, Attribute]
+
+
+def draft_policy(model: TrainedModel, bound: float | None = None) -> str:
+    """A policy for a model's own constraint, at its own bound or at this one. `UsageError` with the reason where no
+    claim says what was trained, or a policy cannot ask for it."""
+    constraint = model.constraint
+    if constraint is None:
+        raise UsageError("the model was trained under no constraint that is known: write the policy by hand")
+    lines = head(model, constraint)
+    if assumed := (model.specification or {}).get("assumed"):
+        lines.insert(1, f"# Not known of this model, and taken to be the defaults: {assumed}.")
+    found = claims_of(constraint, model.schema, bound, single=_sizes(model)["single"])
+    text = "\n".join([*lines, *written(found)]) + "\n"
+    policy_of(text.encode())  # what cannot be read, or has no method, is no draft
+    return text
+
+
+def head(model: TrainedModel, constraint: Constraint) -> list[str]:
+    """What a policy says before its attributes and claims: the question that training asked; for people to edit."""
+    schema, sizes = model.schema, _sizes(model)
+    by_row = sizes["cap"] is not None
+    shared = ", ".join(sizes["crossed"])
+    lines = [
+        "# What must be shown of held-out people; keep it where those who submit models cannot write.",
+        'schema = "faro-policy/2"',
+        "delta = 0.05",
+        f'estimand = "{"row" if by_row else "unit"}"  # '
+        + (
+            "as in training: every row counts by its weight"
+            if by_row
+            else "every unit counts once; in training, rows did"
+        ),
+    ]
+    if by_row and not sizes["single"]:
+        lines.append(f"cap = {toml(Decimal(repr(float(sizes['cap']))))}  # the largest mass of a unit in a group")
+    lines += [
+        f'outside = "{outside_of(schema)}"',
+        "threshold = 0",
+        f"units = {toml(schema.unit)}",
+        "min_group = 30",
+        "ties = 0.01",
+        'ledger = "ledger.jsonl"',
+        'escrow = "escrow"',
+    ]
+    if shared:
+        lines.append(f"# Units share {shared}: shown for new units and these. A claim with `per` is about new ones.")
+    lines.append(f"assumptions = {toml(_assumptions(constraint, bool(shared), not by_row and bool(schema.weight)))}")
+    return lines
+
+
+def _sizes(model: TrainedModel) -> dict[str, Any]:
+    """What the model's data were like: `faro.data.masses.audit_sizes`; of an old model nothing is known."""
+    return model.about.get("audit") or {"cap": None, "single": False, "crossed": []}
+
+
+def _assumptions(constraint: Constraint, shared: bool, unweighted: bool) -> list[str]:
+    needed = {"twins-as-declared": constraint.twins(), "same-items": shared, "weights-ignored": unweighted}
+    return ["iid-units", "group-labels-correct", *(name for name, is_needed in needed.items() if is_needed)]
+
+
+def written(found: Claims) -> list[str]:
+    """The lines of a policy that declare these attributes and claims."""
+    lines = []
+    for name, attribute in found.attributes.items():
+        lines += ["", f"[attributes.{toml(name)}]", f"levels = {toml(list(attribute.levels))}"]
+        lines += ["chooser = true"] if attribute.chooser else []
+    for claim in found.claims:
+        lines += ["", "[[claim]]", *(f"{key} = {toml(value)}" for key, value in claim.items())]
+    return lines
+
+
+# Claims ---------------------------------------------------------------------------------------------------------------
+
+
+def claims_of(constraint: Constraint, schema: Schema, bound: float | None = None, single: bool = False) -> Claims:
+    """The claims that together say what the constraint bounds, each at the part's own bound or at this one; `single`:
+    every unit has one row, all of one mass, so that methods that count rows suit.
+
+    `UsageError` with the reason for a part that no claim measures, attributes that the schema does not declare so, and
+    a bound that no policy can ask for.
+    """
+    found: list[dict[str, Any]] = []
+    attributes: dict[str, Attribute] = {}
+    for part in constraint.parts():
+        record = to_record(part)
+        _check(part, record, schema)
+        for attribute in _attributes(part):
+            _declared(attribute, schema)
+            if attributes.setdefault(attribute.name, attribute) != attribute:
+                raise UsageError(f"two attributes of the constraint are called {attribute.name!r}; rename one")
+        found += _claims(part, record, float(part.bound) if bound is None else float(bound), single)
+    _name(found)
+    order = [spec.name for spec in schema.attributes]
+    attributes = dict(sorted(attributes.items(), key=lambda own: (*order, own[0]).index(own[0])))
+    return Claims(found, attributes)
+
+
+def _attributes(part: Any) -> list[Attribute]:
+    """The attributes that a part looks at: whose groups, within whose levels, of what kind."""
+    own = (part.who.attribute, part.who.within, part.who.of and part.who.of[0])
+    return [attribute for attribute in own if attribute is not None]
+
+
+def _check(part: Constraint, record: Record, schema: Schema) -> None:
+    """`UsageError` if no claim measures what the part does."""
+
+    def refuse(reason: str) -> None:
+        raise UsageError(f"no draft for the constraint {part.name()}: {reason}")
+
+    kind, options = record["type"], record.get("options", {})
+    if "opaque" in record:
+        refuse(record["opaque"])
+    if kind not in PAIRS + CAPS:
+        evidence = part.evidence().removeprefix("no certificate: ")
+        refuse(evidence if evidence not in ("counts", "scores") else "no claim of a policy measures it")
+    strange = options.keys() - {"attribute", "of", "within", "bound"} - SCALES - TRAINING
+    if strange:
+        refuse(f"its {sorted(strange)[0]} has no place in a claim")
+    for name in part.twins():
+        if name not in [twin.attribute for twin in schema.twins]:
+            refuse(f"{name!r} has no twins; declare them under [[twins]]")
+        spec = schema.attribute(name)
+        if spec.chooser and any(only.column in schema.categorical for only in schema.twin(spec.name).only):
+            refuse(
+                f"twins of {spec.name!r} are excluded by an alternative's {schema.twin(spec.name).only[0].column!r}; a "
+                "claim counts a chooser's twins for whole choices only"
+            )
+
+
+def _declared(attribute: Attribute, schema: Schema) -> None:
+    """`UsageError` unless a scored table has this attribute as a column with these levels."""
+    declared = {spec.name: spec.attribute for spec in schema.attributes}
+    if attribute.parts and attribute.name in declared:
+        raise UsageError(f"the crossed attribute {attribute.name!r} has the name of a declared one; rename that")
+    for part in attribute.parts:
+        _declared(part, schema)
+    if not attribute.parts and attribute != declared.get(attribute.name):
+        raise UsageError(
+            f"the constraint's attribute {attribute.name!r} is not what the model's schema declares: levels, and whose "
+            "it is, must be the same"
+        )
+
+
+def _claims(part: Any, record: Record, bound: float, single: bool) -> Iterator[dict[str, Any]]:
+    """The claims of one part: one, or one per cell where another model's numbers are taken off."""
+    kind, who = record["type"], part.who
+    claim: dict[str, Any] = {"name": kind, "constraint": kind, "bound": _bound(part, bound)}
+    if who.attribute is not None:
+        claim["attribute"] = who.attribute.name
+    if who.of is not None:
+        claim["of"] = [who.of[0].name, who.of[1]]
+    if who.within is not None:
+        claim["within"] = who.within.name
+    if kind == "threshold_parity":
+        claim["thresholds"] = [_number("thresholds", each) for each in dict.fromkeys(part.thresholds)]
+    if kind in ("reward_parity", "counterfactual_oscillation"):
+        claim["scale"] = _number("scale", part.scale)
+    if getattr(part, "tail", False):
+        claim["tail"] = True
+    claim["method"] = METHODS.get(kind, "exact2") if single else "unit-ratio"
+    reference = np.asarray(getattr(part, "reference", 0.0), float).ravel()
+    if len(set(reference.tolist())) == 1:
+        yield claim | {"bound": _bound(part, bound, reference[0])}
+        return
+    cells = [
+        (stratum, group) for stratum in (who.within.levels if who.within else ("",)) for group in who.attribute.levels
+    ]
+    for (stratum, group), own in zip(cells, reference, strict=True):
+        words = ", ".join(filter(None, (group, stratum)))
+        where: dict[str, Any] = {"groups": [group]} | ({"strata": [stratum]} if stratum else {})
+        yield claim | {"name": f"{kind}: {words}", "bound": _bound(part, bound, own)} | where
+
+
+def _bound(part: Constraint, bound: float, reference: float = 0.0) -> Decimal:
+    """The exact bound, in [0, 1), plus what another model reaches."""
+    if not 0 <= bound < 1:
+        why = "it was trained without this constraint" if bound == np.inf else "a claim's bound is in [0, 1)"
+        raise UsageError(f"no draft for {part.name()} at bound {bound:g}: {why}; say which bound to show (--bound)")
+    exact = Decimal(repr(float(bound))) + Decimal(repr(float(reference)))
+    if not 0 <= exact < 1:
+        raise UsageError(
+            f"no draft for {part.name()} at bound {bound:g}: with the reference {reference:g} it is not in [0, 1)"
+        )
+    return exact
+
+
+def _number(what: str, value: Any) -> Decimal:
+    """A double exactly; `UsageError` for infinity and NaN."""
+    if not np.isfinite(float(value)):
+        raise UsageError(f"no draft: {what} {value!r} cannot stand in a policy")
+    return Decimal(repr(float(value)))
+
+
+def _name(claims: list[dict[str, Any]]) -> None:
+    """Different names: the notion's; of several with one notion also whose it is; and a number, if even that is one."""
+    for how in (lambda claim: f"{claim['name']} {claim.get('attribute', '')}".strip(), None):
+        names = [claim["name"] for claim in claims]
+        for number, claim in enumerate(claims, 1):
+            if names.count(claim["name"]) > 1:
+                claim["name"] = how(claim) if how else f"{claim['name']} {number}"
+
+
+# TOML -----------------------------------------------------------------------------------------------------------------
+
+
+def toml(value: Any) -> str:
+    """A text, truth value, decimal, or list of them as a policy has it; `UsageError` for what it cannot hold."""
+    if isinstance(value, str):
+        return _text(value)
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, Decimal):
+        digits = format(value, "f")
+        if len(digits) > LONGEST:
+            raise UsageError(
+                f"{float(value)!r} cannot stand in a policy, whose numbers have at most {LONGEST} characters"
+            )
+        return digits
+    return f"[{', '.join(map(toml, value))}]"
+
+
+def _text(value: str) -> str:
+    """A basic string: quotes, backslashes and what is not printed are escaped."""
+    if any(0xD800 <= ord(letter) < 0xE000 for letter in value):
+        raise UsageError(f"{value!r} is no Unicode text, so no policy can name it; rename it in the data")
+    escapes: Mapping[str, str] = {'"': '\\"', "\\": "\\\\", "\n": "\\n", "\t": "\\t", "\r": "\\r"}
+
+    def written(letter: str) -> str:
+        if letter in escapes:
+            return escapes[letter]
+        return letter if letter.isprintable() else f"\\U{ord(letter):08X}"
+
+    return f'"{"".join(map(written, value))}"'

@@ -1,0 +1,78 @@
+"""How many units a group needs before a bound could be certified: what to say when the verdict is INCONCLUSIVE.
+
+The least n per group at which groups with the same observed rate, so with an empirical gap of 0, are certified. A real
+gap needs more; a smaller n can be certified only by luck. Tiny groups are never merged or dropped.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from decimal import Decimal
+from functools import partial
+
+from ..errors import beside
+from .bounds import two_binomials
+from .bounds.two_binomials import Counts
+from .claims import Finding
+from .combine import Verdict
+from .policy import Claim
+
+MOST = 10**8
+SAME = 1e-9  # two numbers of a table this close are one number, rounded
+
+
+def units_needed(rate: float, bound: Decimal, level: float, method: str = "exact2") -> int | None:
+    """Least n found, per group, with which "exact2" or "clopper-pearson" certifies `bound` between two groups that
+    both show `rate`, at error probability `level`; None if more than 10**8."""
+    certifies: Callable[[Counts], bool]
+    if method == "exact2":
+        certifies = lambda c: two_binomials.rejects(c, c, bound, level)  # noqa: E731
+    else:
+        certifies = lambda c: two_binomials.clopper_pearson_difference(c, c, level) <= bound  # noqa: E731
+
+    def enough(n: int) -> bool:
+        return certifies(Counts(round(rate * n), n))
+
+    if bound <= 0:
+        return None
+    high = 2
+    while not enough(high):
+        high *= 2
+        if high > MOST:
+            return None
+    low = high // 2
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    return high
+
+
+def advice(claim: Claim, finding: Finding, level: float) -> str | None:
+    """How many people would do, where the verdict is INCONCLUSIVE; None where nothing can be said."""
+    return beside(partial(_words, claim, finding, level), "no advice: {}".format)
+
+
+def _words(claim: Claim, finding: Finding, level: float) -> str | None:
+    if finding.verdict is not Verdict.INCONCLUSIVE or claim.ball or finding.counted is None:
+        return None
+    if (beyond := finding.counted - float(claim.bound)) > -SAME:
+        where = "above" if beyond > SAME else "the bound itself,"
+        return f"{finding.counted:.3f} was counted, {where} {claim.bound}; more people would show if that is chance"
+    rates = [rate for rate in finding.rates.values() if rate == rate]
+    if claim.method in ("exact2", "clopper-pearson") and claim.paired and rates:
+        rate = min(max(max(rates, key=lambda p: p * (1 - p)), 0.001), 0.999)
+        n = units_needed(rate, claim.bound, level, claim.method)
+        return (
+            None
+            if n is None
+            else f"even with equal rates of {rate:.2f}, {n:,} units per group are needed to show {claim.bound}"
+        )
+    times = times_as_many(finding.ucb, finding.counted, claim.bound)
+    return None if times is None else f"about {times:.2g} times as many people would be needed to show {claim.bound}"
+
+
+def times_as_many(ucb: Decimal | None, counted: float, bound: Decimal) -> float | None:
+    """((ucb - counted) / (bound - counted))^2: what is added to the counted gap falls with the square root of n."""
+    if ucb is None or ucb >= 1 or counted > float(bound) - SAME:
+        return None
+    return ((float(ucb) - counted) / (float(bound) - counted)) ** 2

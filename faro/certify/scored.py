@@ -1,0 +1,91 @@
+"""A scored table on disk, and beside it what it is: written together, so that the question travels with the numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from ..data import Dataset, write_table
+from ..errors import DataError
+from ..files import sha256_of
+from ..store.model import TrainedModel, units_file
+from .columns import read_columns
+from .description import Description, Levels, Units, table_digest, write_description
+
+
+def write_scored(
+    model: TrainedModel,
+    data: Any,
+    path: str | Path,
+    *,
+    part: str | None = None,
+    twins: Sequence[str] = (),
+    expected: bool = False,
+    files: Sequence[str | Path] = (),
+) -> pd.DataFrame:
+    """Score `data`, write the table to `path` with its description, and return it.
+
+    model     a trained model
+    data      a `Dataset`, DataFrame or path, read by the model's schema
+    path      .csv, .jsonl or .parquet; the description goes to PATH-metadata.json, or into a Parquet file's metadata
+    part      keep the units of this part of the split only
+    twins     attributes whose twin rewards are wanted as well
+    expected  of a randomised model: decisions as means over its draw; such a table cannot be audited
+    files     files of the saved model, whose digests the description names
+
+    `DataError` if a part is asked for and the data do not say whose the rows are.
+    """
+    read = model.read(data)
+    scored = model.score(read, twins, expected=expected)
+    if part is not None:
+        scored = in_part(scored, read, part)
+    write_table(scored, path)
+    write_description(path, describe(model, read, path, files, expected and model.draw is not None))
+    return scored
+
+
+def in_part(scored: pd.DataFrame, data: Dataset, part: str) -> pd.DataFrame:
+    """The rows of a part; `DataError` where the split cannot know whose rows these are, or it has none."""
+    if data.unit_origin == "none":
+        lacking = data.schema.label if data.schema.unit == "row" else data.schema.unit
+        raise DataError(
+            f"{data.name}: no column {lacking!r}: without it nobody knows which part a row is of, and which "
+            "rows were trained on; add the column, or leave out --part"
+        )
+    kept = scored[scored["part"] == part]
+    if not len(kept):
+        raise DataError(f"{data.name}: no unit is in the part {part!r}")
+    return kept
+
+
+def describe(
+    model: TrainedModel, data: Dataset, table: str | Path, files: Sequence[str | Path] = (), expected: bool = False
+) -> Description:
+    """What the table is that `model` made of `data`."""
+    schema = model.schema
+    columns = read_columns(table)
+    units = units_file(files[0]) if files else None
+    return Description(
+        table_sha256=table_digest(columns),
+        outside=outside_of(schema),
+        rule="expected" if expected else "argmax",
+        weights="column" if schema.weight else "none",
+        units=Units(data.unit_origin, "row" if schema.unit == "row" else schema.unit, data.unit_rule),
+        shared=tuple(name for name in sorted(data.shared) if name in columns),
+        attributes={
+            name: Levels(attribute.levels, attribute.chooser) for name, attribute in model.attributes(data).items()
+        },
+        constraint=str(model.about.get("constraint", "")),
+        model_sha256=tuple(sorted(map(sha256_of, files))),
+        train_units_sha256=None if units is None else sha256_of(units),
+        data_sha256=data.digest,
+    )
+
+
+def outside_of(schema: Any) -> str:
+    """Which choices have an outside option: "all" in accept tables, those that the column `outside` of a scored table
+    names where a long table declares one, else "none"."""
+    return "all" if schema.format == "accept" else "column" if schema.outside else "none"

@@ -1,0 +1,1 @@
+"""The commands of `faro`, by what they are about."""

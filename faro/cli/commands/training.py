@@ -1,0 +1,468 @@
+"""Commands around models: data, train, frontier, score, constraints, report, card."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import json
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from ...errors import DataError, UsageError, beside
+from ...files import parse_toml
+from .. import outputs
+
+SHARED = ("data", "schema", "constraint", "attribute", "of", "within", "model", "solver", "temperature", "mesh", "out")
+
+# what a configuration file may give, where that is not text alone
+KINDS: dict[str, tuple[type, ...]] = {
+    "of": (str, list),
+    "schema": (str, dict),
+    "settings": (dict,),
+    "temperature": (int, float),
+    "bound": (int, float),
+    "bounds": (int, float, str, list),
+    "seed": (int,),
+    "seeds": (int, str, list),
+    "memory": (int, str),
+}
+WORDS = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
+
+
+def add(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """The parsers of these commands; `command(name, run, text, examples)` makes one."""
+    data = command(
+        "data",
+        _data,
+        "List the known data sets, describe one, or fetch it from its source.",
+        "  faro data list\n  faro data describe immigration\n  faro data fetch compas",
+    )
+    data.add_argument("action", choices=("list", "describe", "fetch"))
+    data.add_argument("name", nargs="?", help="a data set (see: faro data list) or, with --schema, a file")
+    data.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
+    _output(data)
+
+    one = command(
+        "train",
+        _train,
+        "Train one model under one bound.",
+        "  faro train --data demo --bound 0.05 --out out/model\n"
+        "  faro train --data adult --constraint equalized_odds --attribute sex --bound 0.03 --out out/adult",
+    )
+    _asked(one)
+    one.add_argument("--bound", type=float, help="largest gap on the train part, in [0, 1]; inf: none (default 0.05)")
+    one.add_argument("--seed", type=int, help="split, initialisation and minibatches (default 0)")
+    _output(one)
+
+    many = command(
+        "frontier",
+        _frontier,
+        "Train a model for every bound and seed; write table, pictures, report and models.",
+        "  faro frontier --data demo --out out/demo\n"
+        "  faro frontier --data swissmetro --attribute gender --of mode=Swissmetro --bounds 0.005:0.1:10 --seeds 5\n"
+        "  faro frontier --data people.csv --schema people.toml --attribute sex --constraint equal_opportunity",
+    )
+    _asked(many)
+    many.add_argument(
+        "--bounds",
+        metavar="LO:HI:N",
+        help="N bounds spaced geometrically from LO to HI, or a list 0.01,0.05, or just N "
+        "(default 20 from 0.01 to the unconstrained gap)",
+    )
+    many.add_argument("--seeds", metavar="N", help="how many seeds, or a list 0,3,7 (default 3)")
+    many.add_argument(
+        "--baselines",
+        action="store_true",
+        help="also thresholds per group, reweighting, penalties and group DRO, on the same plot; baselines.csv",
+    )
+    many.add_argument(
+        "--memory", metavar="SIZE", help="what steps may take on each device, about, as 2GB: fewer members at a time"
+    )
+    many.add_argument("--overwrite", action="store_true", help="replace another finished run in --out")
+    _output(many)
+
+    score = command(
+        "score",
+        _score,
+        "Score a table with a saved model: unit, choice, alternative, attributes, label, reward, decision.",
+        "  faro score out/demo/models/bound00-seed0.json demo --out scored.csv\n"
+        "  faro score out/model.json new_people.csv --part train",
+    )
+    score.add_argument("model", help="a saved model (its .json or .safetensors)")
+    score.add_argument("data", help="a data set's name, or a table that has the columns of the model's schema")
+    score.add_argument("--expected", action="store_true", help="decisions of a randomised model as means over its draw")
+    score.add_argument("--part", help="only units that the model's seed puts in train, dual, selection, dev or gate")
+    score.add_argument("--twins", action="append", default=[], metavar="NAME", help="add rewards of twins (repeatable)")
+    score.add_argument(
+        "--out", metavar="FILE", help="write CSV, Parquet or JSONL by extension (default: CSV on stdout)"
+    )
+    _output(score)
+
+    constraints = command(
+        "constraints",
+        _constraints,
+        "List the constraints that are installed, or hold one against the contract that all of them keep.",
+        "  faro constraints list\n  faro constraints check mypkg.mine:WaitingTime\n"
+        "  faro constraints check mypkg.mine:WaitingTime --data people.csv --schema people.toml --attribute sex",
+    )
+    constraints.add_argument("action", choices=("list", "check"))
+    constraints.add_argument("name", nargs="?", help="a constraint's name, or package.module:Name")
+    constraints.add_argument(
+        "--data", metavar="NAME|FILE", help="check on choices of these data, with their columns (default: generated)"
+    )
+    constraints.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
+    _measured(constraints)
+    _output(constraints)
+
+    report = command(
+        "report",
+        _report,
+        "Draw the pictures and write the report of a finished run again, or compare two runs on one page.",
+        "  faro report out/demo\n  faro report out/demo out/other --out compare.html",
+    )
+    report.add_argument("folder", help="the --out folder of faro frontier")
+    report.add_argument("other", nargs="?", help="another run on the same data: compare the two")
+    report.add_argument("--out", metavar="FILE", help="the page that compares (default: compare.html in the first)")
+    _output(report)
+
+    card = command(
+        "card",
+        _card,
+        "Write the model card (Markdown, front matter as on the Hugging Face Hub) of one point of a run.",
+        "  faro card out/demo\n  faro card out/demo --bound 0.05 --seed 1 --out MODEL_CARD.md",
+    )
+    card.add_argument("folder", help="the --out folder of faro frontier")
+    card.add_argument(
+        "--bound",
+        type=float,
+        help="the point at this bound, or at the loosest below it (default: that of the headline)",
+    )
+    card.add_argument("--seed", type=int, help="the model of this seed (default: the first that is FEASIBLE)")
+    card.add_argument("--out", metavar="FILE", help="where to write (default: MODEL_CARD.md in the folder)")
+    _output(card)
+
+
+def _asked(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument(
+        "--data", metavar="NAME|FILE", help="a known data set, or a CSV, Parquet or JSONL file (default demo)"
+    )
+    sub.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
+    sub.add_argument(
+        "--constraint", metavar="NAME", help="for example demographic_parity; joined by +: several at once"
+    )
+    _measured(sub)
+    sub.add_argument("--model", metavar="NAME", help="linear (default), mlp, or mlp:64,32")
+    sub.add_argument("--solver", metavar="NAME", help="game (default), or exact: linear models, parity and the like")
+    sub.add_argument("--temperature", type=float, metavar="T", help="of the soft decisions used for gradients, > 0")
+    sub.add_argument("--mesh", metavar="AXES", help="how several devices share the work, as data=4,sweep=2")
+    sub.add_argument("--config", metavar="FILE", help="TOML with the same names as the flags, and [settings], [schema]")
+    sub.add_argument("--out", metavar="PATH", help="where to write")
+
+
+def _measured(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--attribute", metavar="NAME", help="the attribute whose groups are compared")
+    sub.add_argument(
+        "--of", metavar="ATTR=LEVEL", help="count only alternatives of this kind (for a chooser's attribute)"
+    )
+    sub.add_argument("--within", metavar="NAME", help="compare only inside each level of this attribute")
+
+
+def _output(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--json", action="store_true", help="print results as JSON")
+    sub.add_argument("--quiet", action="store_true", help="no progress and no notes")
+
+
+# From flags and the configuration file to arguments -----------------------------------------------------------------
+
+
+def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, Any]:
+    """The arguments of `faro.api` that flags and the configuration file give; flags win."""
+    from ...data import Schema
+    from ...registry import known
+    from ...training.settings import Settings
+
+    names = (*SHARED, *own)
+    grid = ("bound", "seed", "bounds", "seeds")  # one file serves both commands; each reads its own
+    values: dict[str, Any] = {}
+    if options.config:
+        try:
+            values = parse_toml(Path(options.config).read_bytes())
+        except OSError as error:
+            raise UsageError(f"{options.config}: cannot be read: {error.strerror}") from None
+        except ValueError as error:
+            raise UsageError(f"{options.config}: {error}") from None
+        for name in values:
+            known(f"name in {options.config}", name, [*SHARED, *grid, "settings"])
+        for name, value in values.items():
+            kinds = KINDS.get(name, (str,))
+            if not isinstance(value, kinds) or isinstance(value, bool):
+                expected = " or ".join(dict.fromkeys(WORDS[kind] for kind in kinds))
+                raise UsageError(f"{options.config}: {name}: expected {expected}, got {value!r}")
+    settings = dict(values.pop("settings", {}))
+    values = {name: value for name, value in values.items() if name in names}
+    values |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    settings |= {name: values.pop(name) for name in ("solver", "temperature") if name in values}
+    values.setdefault("data", "demo")
+    if isinstance(values.get("schema"), dict):
+        values["schema"] = Schema.from_dict(values["schema"])
+    values["settings"] = Settings.of(settings)
+    return values
+
+
+def _bounds(text: Any) -> list[float] | int:
+    """ "LO:HI:N", "a,b,c", "N", a number or a list -> bounds, or how many."""
+    import numpy as np
+
+    if isinstance(text, int):
+        return text
+    text = ",".join(map(str, text)) if isinstance(text, list) else str(text)
+    try:
+        if ":" in text:
+            low, high, count = text.split(":")
+            first, last, n = float(low), float(high), int(count)
+            if n < 1 or not 0 < first <= last < float("inf"):
+                raise UsageError(f"--bounds LO:HI:N expects 0 < LO <= HI and N >= 1, got {text}")
+            return [float(f"{bound:.6g}") for bound in np.geomspace(first, last, n)]
+        if text.isdecimal() and int(text) > 0:
+            return int(text)
+        return [float(part) for part in text.split(",")]
+    except ValueError as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"--bounds expects LO:HI:N, a list of numbers or a count, got {text!r}") from None
+
+
+def _seeds(text: Any) -> list[int] | int:
+    if isinstance(text, int):
+        return text
+    text = ",".join(map(str, text)) if isinstance(text, list) else str(text)
+    try:
+        values = [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(f"--seeds expects a count or a list of whole numbers, got {text!r}") from None
+    if min(values) < 0 or values == [0]:
+        raise UsageError(f"--seeds expects at least one seed and none negative, got {text!r}")
+    return values if len(values) > 1 else values[0]
+
+
+# The commands -------------------------------------------------------------------------------------------------------
+
+
+def _data(options: argparse.Namespace) -> int:
+    from ... import data
+    from ..terminal import show_description, show_listing
+
+    if options.action == "list":
+        if options.name:
+            raise UsageError(f"faro data list takes no name, got {options.name!r}; see: faro data describe")
+        listing = data.listing()
+        print(json.dumps(listing, indent=1)) if options.json else show_listing(listing)
+        return 0
+    if not options.name:
+        raise UsageError(f"faro data {options.action} needs the name of a data set (see: faro data list)")
+    if options.action == "fetch":
+        place = data.fetch(options.name)
+        print(json.dumps({"path": str(place)}) if options.json else place)
+        return 0
+    described = data.describe(data.load(options.name, options.schema))
+    print(json.dumps(described, indent=1)) if options.json else show_description(described)
+    return 0
+
+
+def _train(options: argparse.Namespace) -> int:
+    from ... import api
+    from ...runtime import devices
+    from ...store.model import base_of
+    from ..terminal import show_model
+
+    asked = _configured(options, ("bound", "seed"))
+    devices.join()
+    out = asked.pop("out", None)
+    with contextlib.nullcontext() if out is None else devices.alone(base_of(out)):
+        with _progress(options, "training") as progress:
+            model = api.train(**asked, progress=progress)
+        outputs.noted(options, model.about["notes"])
+        path = str(model.save(out)) if out is not None and devices.first() else None
+    about = {**model.about, "model": path}
+    print(json.dumps(about, indent=1)) if options.json else show_model(about)
+    return {"FEASIBLE": 0, "INFEASIBLE": 3, "DIVERGED": 70}[model.about["status"]]
+
+
+def _frontier(options: argparse.Namespace) -> int:
+    from ... import api, report
+    from ...runtime import devices
+    from ..terminal import show_frontier
+
+    asked = _configured(options, ("bounds", "seeds", "memory"))
+    devices.join()
+    devices.keep_programs()
+    asked["out"] = asked.get("out") or f"out/{Path(str(asked['data'])).stem}"
+    asked["bounds"] = _bounds(asked.get("bounds", 20))
+    asked["seeds"] = _seeds(asked.get("seeds", 3))
+    with _progress(options, "training") as progress:
+        run = api.frontier(
+            **asked,
+            baselines=options.baselines,
+            overwrite=options.overwrite,
+            command=options.command,
+            progress=progress,
+        )
+    outputs.noted(options, run.manifest.get("notes", []))
+    if options.json:
+        summary = {"out": str(asked["out"]), "manifest": run.manifest}
+        print(json.dumps(summary | {"members": json.loads(run.table.to_json(orient="records"))}, indent=1))
+    else:
+        beside(
+            lambda: show_frontier(report.read_run(asked["out"]), reused=run.reused),
+            lambda why: print(f"faro: note: {asked['out']} is whole but cannot be shown: {why}", file=sys.stderr),
+        )
+    return _outcome(run.table)
+
+
+def _outcome(table: Any) -> int:
+    """3 if no member under a bound is FEASIBLE, 70 if all DIVERGED."""
+    bounded = table["bound"] < float("inf")
+    status = table.loc[bounded if bounded.any() else ~bounded, "status"]
+    if (status == "DIVERGED").all():
+        return 70
+    return 0 if (status == "FEASIBLE").any() else 3
+
+
+def _score(options: argparse.Namespace) -> int:
+    from ...data.table import kind_to_write
+    from ...runtime import locks
+
+    if not options.out:
+        return _scored(options)
+    kind_to_write(options.out)
+    with locks.alone(options.out):
+        return _scored(options)
+
+
+def _scored(options: argparse.Namespace) -> int:
+    from ... import data
+    from ...api import load_model
+    from ...certify.scored import in_part, write_scored
+    from ...registry import known
+    from ...store.model import model_files
+
+    if options.part is not None:
+        known("part", options.part, data.PARTS)
+    model = load_model(options.model)
+    source = data.load(options.data) if options.data in data.NAMES else options.data
+    if not isinstance(source, data.Dataset) and not Path(source).is_file():
+        raise DataError(f"no data set and no file {options.data!r}; data sets: {', '.join(data.NAMES)}")
+    read = model.read(source)
+    if options.out:
+        scored = write_scored(
+            model, read, options.out, part=options.part, twins=options.twins, expected=options.expected,
+            files=model_files(options.model),
+        )  # fmt: skip
+    else:
+        scored = model.score(read, options.twins, expected=options.expected)
+        scored = scored if options.part is None else in_part(scored, read, options.part)
+    unseen = read.unseen(model.coding).items()
+    said = [f"{count} entries of {name!r} have a level the model never saw; coded as zeros" for name, count in unseen]
+    outputs.noted(options, [*model.about.get("notes", []), *said])
+    if options.out:
+        print(
+            json.dumps({"rows": len(scored), "out": options.out})
+            if options.json
+            else f"{len(scored)} rows -> {options.out}"
+        )
+    elif options.json:
+        print(scored.to_json(orient="records", lines=True), end="")
+    else:
+        scored.to_csv(sys.stdout, index=False)
+    return 0
+
+
+def _constraints(options: argparse.Namespace) -> int:
+    import inspect
+
+    from constraints import testing
+
+    from ... import api, registry
+    from ..terminal import show_clauses, show_constraints
+
+    if options.action == "list":
+        found = [
+            {
+                "name": name,
+                "from": point.dist.name if point.dist else "",
+                "what": (inspect.getdoc(registry.find_notion(name)) or "").split("\n\n")[0].replace("\n", " "),
+            }
+            for name, point in registry.notions().items()
+        ]
+        print(json.dumps(found, indent=1)) if options.json else show_constraints(found)
+        return 0
+    if not options.name:
+        raise UsageError("faro constraints check needs a name (see: faro constraints list) or package.module:Name")
+    given = {name: getattr(options, name) for name in ("schema", "attribute", "of", "within")}
+    choices, where = None, "generated choices"
+    if options.data:
+        made, choices, where = api.tried_on(options.data, options.name, **given)
+    elif any(given.values()):
+        name = next(name for name, value in given.items() if value)
+        raise UsageError(f"--{name} goes with --data; without data the check makes its own choices")
+    else:
+        attributes = {own.name: own for own in (testing.GROUP, testing.KIND, testing.COMMUNITY)}
+        made = registry.make_constraint(attributes, options.name, testing.GROUP.name, unless=("attribute",))
+    results = testing.try_clauses(made, choices)
+    notes = [] if any(results.values()) else list(filter(None, [testing.reads_coding(made, choices)]))
+    if options.json:
+        checked = {"name": made.name(), "labels": made.labels(), "on": where, "clauses": results, "notes": notes}
+        print(json.dumps(checked, indent=1))
+    else:
+        show_clauses(made.name(), where, results)
+        outputs.noted(options, notes)
+    return 1 if any(results.values()) else 0
+
+
+def _report(options: argparse.Namespace) -> int:
+    from ... import report
+    from ...runtime import locks
+    from ..terminal import show_frontier
+
+    run = report.read_run(options.folder)
+    if options.other is not None:
+        other = report.read_run(options.other)
+        outputs.noted(options, report.differences(run, other)[1])
+        page = str(report.write_comparison(run, other, options.out or Path(options.folder, "compare.html")))
+        print(json.dumps({"written": [page]}) if options.json else page)
+        return 0
+    if options.out:
+        raise UsageError("--out is for comparing two runs; the report of one goes into its folder")
+    outputs.noted(options, run.notes)
+    with locks.alone(options.folder, folder=True):
+        written = [str(path) for path in report.write_shown(run, options.folder)]
+    print(json.dumps({"written": written})) if options.json else show_frontier(run)
+    return 0
+
+
+def _card(options: argparse.Namespace) -> int:
+    from ... import report
+
+    run = report.read_run(options.folder)
+    outputs.noted(options, run.notes)
+    row = report.point(run, options.bound, options.seed)
+    path = str(report.write_card(run, row, options.out or Path(options.folder, "MODEL_CARD.md")))
+    print(json.dumps({"written": [path]}) if options.json else path)
+    return 0
+
+
+@contextlib.contextmanager
+def _progress(options: argparse.Namespace, what: str) -> Iterator[Any]:
+    """A progress bar on stderr, on a terminal only."""
+    if options.quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+
+    columns = (TextColumn(what), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

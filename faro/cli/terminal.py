@@ -1,0 +1,177 @@
+"""What the terminal shows: tables for people, from plain records. Respects NO_COLOR and narrow terminals."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from rich import box
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from .. import report
+
+WIDTH = 80  # a narrower terminal wraps lines; tables never lose digits
+
+
+def _console() -> Console:
+    wide = Console(highlight=False)
+    return wide if wide.width >= WIDTH else Console(highlight=False, width=WIDTH)
+
+
+def _table(*columns: str, fold: bool = False) -> Table:
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1))
+    for i, column in enumerate(columns):
+        table.add_column(column, justify="left" if i == 0 else "right", no_wrap=not fold or i > 0, overflow="fold")
+    return table
+
+
+def show_frontier(run: report.Run, reused: bool = False) -> None:
+    """The frontier per bound, the headline, and where everything is."""
+    console = _console()
+    data = run.data
+    people = f"{data['people']:,} people, " if data.get("people") else ""
+    console.print(f"[bold]{escape(data['name'])}[/bold]: {escape(run.spoken)}; {people}{data['choices']:,} choices")
+    # a column per line of thought: what was asked, what holds on train, what was seen on held-out people
+    columns = ["bound", "feasible", "train\ngap", "dev\ngap", "dev\naccuracy"]
+    truth = run.manifest.get("truth") if run.known else None
+    columns += ["population\ngap", "expected\naccuracy"] if run.known else ["dev\nnll"]
+    columns += ["best\nthere"] if truth else []
+    table = _table(*columns)
+    for row in report.summary_table(run).to_dict("records"):
+        free = not math.isfinite(row["bound"])
+        cells = ["none" if free else f"{row['bound']:.4f}", "" if free else f"{row['feasible']}/{row['members']}"]
+        cells.append(f"{row['train_gap']:.3f}")
+        if run.known:
+            names = ("dev_gap", "dev_accuracy", "population_gap", "population_accuracy")
+            cells += [f"{row[name]:.3f}" for name in names]
+        else:
+            cells += [report.spread_text(row, name) for name in ("dev_gap", "dev_accuracy")] + [f"{row['dev_nll']:.3f}"]
+        if truth:
+            cells.append(f"{np.interp(row['population_gap'], truth['bounds'], truth['accuracy']):.3f}")
+        table.add_row(*cells, style="bold" if free else None)
+    console.print(table)
+    console.print(escape(report.headline(run)))
+    for verdict in report.verdicts(run):
+        console.print(escape(verdict))
+    console.print("[dim]Numbers on development people are for tuning; they are not a certificate.[/dim]")
+    known = " (finished before; nothing was computed again)" if reused else ""
+    tables = ["frontier.csv", *(["uncertainty.csv"] if run.uncertainty is not None else [])]
+    tables += ["baselines.csv"] if run.baselines is not None else []
+    files = f"{', '.join(tables)}, frontier.png, frontier.svg, report.html, models/, manifest.json"
+    console.print(f"\n{escape(str(run.folder))}{known}: {files}", soft_wrap=True)
+
+
+def show_model(about: dict[str, Any]) -> None:
+    """What one trained model reached."""
+    console = _console()
+    bounds = ", ".join(dict.fromkeys(str(value) for value in about["bound"]))
+    console.print(
+        f"[bold]{about['status']}[/bold]: {escape(about['constraint'])} at bound {bounds}, {escape(about['data'])}"
+    )
+    if about.get("reason"):
+        console.print(escape(about["reason"]))
+    figures = about["figures"]
+    table = _table("part", "n", "accuracy", "nll", "ece", "gap")
+    for part in ("train", "selection", "dev"):
+        cells = [f"{float(figures[f'{part}_{column}']):.4f}" for column in ("accuracy", "nll", "ece")]
+        gaps = [(key, value) for key, value in figures.items() if key.startswith(f"{part}_gap")]
+        cells.append(f"{max(float(value) for _, value in gaps):.4f}")
+        table.add_row(part, f"{figures[f'{part}_n']:,}", *cells)
+    console.print(table)
+    for said in about.get("dev_gap_over", []):
+        console.print(escape(said))
+    for key, value in figures.items():
+        if "_gap[" in key:  # a stack: the gap of every part
+            console.print(escape(f"{key.replace('_gap[', ' gap of ')[:-1]}: {float(value):.4f}"))
+    if about.get("model"):
+        console.print(escape(about["model"]), soft_wrap=True)
+
+
+def show_listing(listing: list[dict[str, Any]]) -> None:
+    """The known data sets and where they are."""
+    table = _table("data set", "what", "where")
+    for row in listing:
+        where = row["where"] if row["present"] else f"absent; faro data fetch {row['name']}"
+        table.add_row(row["name"], escape(row["title"]), escape(where))
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "left", False
+    _console().print(table)
+
+
+def show_description(described: dict[str, Any]) -> None:
+    """Sizes, groups with counts per part and base rates, licence and traps of a data set."""
+    console = _console()
+    head = f"[bold]{escape(described['name'])}[/bold] {escape(described['title'])}".rstrip()
+    console.print(head)
+    console.print(
+        f"{described['rows']:,} rows, {described['choices']:,} choices of up to {described['alternatives']}, "
+        f"{described['units']:,} units" + (f", {described['dropped']:,} dropped" if described["dropped"] else "")
+    )
+    parts = list(described["parts"])
+    sizes = _table("part", "choices", "units")
+    for name in parts:
+        sizes.add_row(name, f"{described['parts'][name]['choices']:,}", f"{described['parts'][name]['units']:,}")
+    console.print(sizes)
+    for attribute in described["attributes"]:
+        chooser = attribute["of"] == "chooser"
+        counted = "choices" if chooser else "alternatives"
+        console.print(f"[bold]{escape(attribute['name'])}[/bold], an attribute of the {attribute['of']}")
+        table = _table("level", counted, *parts, "people" if chooser else "chosen")
+        for level in attribute["levels"]:
+            rate = level.get("base_rate")
+            last = f"{level['units']:,}" if chooser else "-" if rate is None else f"{rate:.3f}"
+            counts = [f"{level['parts'][name]:,}" for name in parts]
+            table.add_row(escape(level["level"]), f"{level['count']:,}", *counts, last)
+        if attribute["excluded"]:
+            table.add_row("(in no group)", f"{attribute['excluded']:,}")
+        console.print(table)
+    for name, origin in described["twins"].items():
+        console.print(f"twins of {escape(name)}: {escape(origin)}")
+    features = described["features"]
+    console.print(escape(f"features: {', '.join(features['items'])}"))
+    if features["context"]:
+        console.print(escape(f"context: {', '.join(features['context'])}"))
+    for key in ("source", "licence", "unit"):
+        if described[key]:
+            console.print(escape(f"{key}: {described[key]}"))
+    traps = described["traps"]
+    for trap in [traps] if isinstance(traps, str) else traps:
+        if trap:
+            console.print(escape(f"trap: {trap}"))
+
+
+def show_constraints(found: list[dict[str, Any]]) -> None:
+    """The constraints that can be named, where they come from, and what they say."""
+    table = _table("constraint", "what", fold=True)
+    table.columns[1].justify, table.columns[1].no_wrap = "left", False
+    for row in found:
+        source = "" if row["from"] == "faro-fairness" else f" (from {row['from']})"
+        table.add_row(f"{row['name']}{escape(source)}", escape(row["what"]))
+    _console().print(table)
+
+
+def show_clauses(name: str, where: str, results: dict[str, str]) -> None:
+    """Which clauses of the contract a constraint keeps, on which choices."""
+    console = _console()
+    console.print(f"[bold]{escape(name)}[/bold] on {escape(where)}")
+    for clause, broken in results.items():
+        console.print(
+            f"  [red]fails[/red]  {escape(clause)}: {escape(broken)}" if broken else f"  holds  {escape(clause)}"
+        )
+
+
+def show_certificate(rows: list[dict[str, Any]], notes: list[str], verdict: str) -> None:
+    """A row per claim, notes, and the verdict last."""
+    console = _console()
+    table = _table(*rows[0], fold=True)
+    for row in rows:
+        table.add_row(
+            *(("-" if v is None else f"{v:.4f}" if isinstance(v, float) else escape(str(v))) for v in row.values())
+        )
+    console.print(table)
+    for note in notes:
+        console.print(escape(note))
+    console.print(f"[bold]{verdict}[/bold]")

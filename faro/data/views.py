@@ -1,0 +1,35 @@
+"""What each seed sees of a data set: a coding of its own train part, and which rows are in which part."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+
+from .coding import Coding
+from .dataset import Dataset
+
+SEEN = ("train", "dual", "selection")  # the parts that a model has been fitted to or chosen by
+PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # by `Settings.dual_data`
+    "train": {
+        "train": ("train", "dual"),
+        "selection": ("selection",),
+        "dev": ("dev",),
+    },  # one data set for both players
+    "own": {"train": ("train",), "selection": ("selection",), "dual": ("dual",), "dev": ("dev",)},
+}
+ASKED = {"train": "train", "own": "dual"}  # the part whose gap is held against the bound
+
+
+@dataclasses.dataclass(frozen=True)
+class View:
+    """One seed's view of the data set: a coding of its own, and which rows are in which part."""
+
+    seed: int
+    coding: Coding
+    rows: dict[str, np.ndarray]
+
+    @classmethod
+    def of(cls, data: Dataset, seed: int, dual_data: str = "train") -> View:
+        rows = {part: data.rows(names, seed) for part, names in PARTS[dual_data].items()}
+        return cls(seed, data.fit_coding(rows["train"]), rows)

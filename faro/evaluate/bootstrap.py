@@ -1,0 +1,363 @@
+"""How sure the points of a frontier are: intervals over people and over seeds, who is not dominated, hypervolume.
+
+People are drawn again with replacement (the unit bootstrap), B times. A statistic of a draw is a weighted sum over
+units, so all draws of a member are one matrix product:
+
+    sums[u]            what unit u adds to correct choices, weight, and the statistics of the constraint    [U]
+    multiplicity[b,u]  how often draw b has unit u                                                          [B, U]
+    accuracy[b] = (multiplicity @ correct)[b] / (multiplicity @ weight)[b]
+    gap[b]      = gap of the constraint at multiplicity @ statistics
+
+One multiplicity serves all seeds and members: a person who is in the dev part of several seeds is drawn in all of them,
+and members are compared on equal draws. Intervals are percentiles of the draws. Models, seeds and parts are given: an
+interval over people says how the figures of these models would vary on other people like these, the range over seeds
+how training and splits vary.
+
+These are no certificates. A gap is a maximum minus a minimum: chance differences between groups add to it, so that
+where it is near zero it is too large on average, in the sample and in every draw once more; such an interval lies too
+high and may leave out the gap of the population. What holds with a stated probability is what `faro certify` shows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax import Array
+
+import constraints as ct
+from constraints import Choices, Constraint, Outcome, Statistics
+from constraints.alternatives import pieces, total
+
+from .. import models
+from ..data import Dataset
+from ..files import replacing
+from ..store.model import TrainedModel
+from ..store.run import Frontier
+from ..training import outcome
+from .pareto import WORST, hypervolume, non_dominated
+
+DRAWS = 1000
+LEVEL = 0.95
+ENTRIES = 1 << 23  # numbers of a block of multiplicities: 64 MiB
+MEAN = "mean"  # in the column of seeds: the mean over them
+
+
+class Sums(NamedTuple):
+    """What every unit adds to the figures of M members on one part; units that are padding add 0."""
+
+    correct: Array  # [M, U] weight of what was chosen and decided
+    weight: Array  # [U]
+    statistics: Statistics  # sums with leaves [M, ..., U], masses [..., U]
+
+
+class Draws(NamedTuple):
+    """Accuracy and gap (the largest over parts) of every member in every draw, `[M, B]`."""
+
+    accuracy: np.ndarray
+    gap: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Uncertainty:
+    """`members`: a row per member and, with seed "mean", per bound; `hypervolume`: a row per seed and their mean;
+    `draws`: of every seed those of its members, in the order of the run's table."""
+
+    members: pd.DataFrame
+    hypervolume: pd.DataFrame
+    draws: dict[int, Draws]
+
+    def save(self, folder: str | Path) -> None:
+        """Write uncertainty.csv and hypervolume.csv."""
+        for name, table in (("uncertainty.csv", self.members), ("hypervolume.csv", self.hypervolume)):
+            with replacing(Path(folder) / name) as temporary:
+                table.to_csv(temporary, index=False)
+
+
+def measure(
+    run: Frontier,
+    data: Dataset,
+    constraint: Constraint,
+    *,
+    draws: int = DRAWS,
+    level: float = LEVEL,
+    reference: tuple[float, float] = WORST,
+    key: int = 0,
+) -> Uncertainty:
+    """How sure the figures of a run are on its dev part. `data` and `constraint` are those of the run; `reference` is
+    the (gap, accuracy) from which hypervolume is counted; `key` seeds the draws."""
+    table = run.table
+    dev = Part.of(data, constraint, first(run))
+    sums = {}
+    for seed in dev.choices:
+        own = [run.models[row] for row in np.flatnonzero(table["seed"] == seed)]
+        sums[seed] = dev.of_models(seed, own)
+    found = dev.bootstrap(sums, draws, key)
+    return Uncertainty(_members(table, found, level), _volumes(table, found, level, reference), found)
+
+
+def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
+    """Percentile interval of draws `[B]`."""
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)
+
+
+def first(run: Frontier) -> dict[int, TrainedModel]:
+    """The unconstrained member of every seed."""
+    free = np.flatnonzero(np.isinf(run.table["bound"]))
+    return {int(run.table["seed"][row]): run.models[row] for row in free}
+
+
+# People ---------------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Part:
+    """One part of the data for every seed, padded to one shape; `unit` counts the units of a seed's part, `codes` says
+    which units of the whole data set they are."""
+
+    constraint: Constraint
+    choices: dict[int, Choices]
+    codes: dict[int, np.ndarray]
+
+    @classmethod
+    def of(
+        cls, data: Dataset, constraint: Constraint, coded: dict[int, TrainedModel], names: Sequence[str] = ("dev",)
+    ) -> Part:
+        """The parts of these `names`, for the seeds that are the keys of `coded`, as the coding of each one's model
+        has them."""
+        with jax.enable_x64(True):
+            found = {}
+            for seed, model in coded.items():
+                rows = data.rows(names, seed)
+                found[seed] = data.choices(model.coding, rows, **constraint.needs(), dtype=np.float64)
+            largest = max(each.shape[0] for each in found.values())
+            own = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
+            choices, codes = {}, {}
+            for seed, each in found.items():
+                codes[seed], local = np.unique(np.asarray(each.unit), return_inverse=True)
+                choices[seed] = each.replace(unit=local.astype(np.int32)).pad(largest)
+        return cls(own, choices, codes)
+
+    def together(self) -> Part:
+        """The same part as one unit, where only its own figures are asked for."""
+        choices = {seed: own.replace(unit=np.zeros_like(own.unit)) for seed, own in self.choices.items()}
+        return Part(self.constraint, choices, {seed: np.zeros(1, int) for seed in self.codes})
+
+    @property
+    def units(self) -> int:
+        """Units of the largest part."""
+        return max(len(codes) for codes in self.codes.values())
+
+    def of_models(self, seed: int, members: Sequence[TrainedModel]) -> Sums:
+        """What units add to the figures of these models; in expectation over the draw of a randomised one."""
+        most = max(1 if one.draw is None else len(one.draw.weights) for one in members)
+        weights = np.zeros((len(members), most))
+        params = []
+        for row, one in enumerate(members):
+            weight = (1.0,) if one.draw is None else one.draw.weights
+            weights[row, : len(weight)] = weight
+            atoms = one.params if one.draw else jax.tree.map(lambda leaf: np.asarray(leaf)[None], one.params)
+            params.append(jax.tree.map(lambda leaf: _longer(np.asarray(leaf, np.float64), most), atoms))
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *params)
+        return self.of_params(seed, members[0].model, stacked, weights)
+
+    def of_params(self, seed: int, model: models.Model, params: Any, weights: np.ndarray) -> Sums:
+        """The same from parameters `[M, A, ...]` of atoms and their weights `[M, A]`."""
+        with jax.enable_x64(True):
+            return _programs(model)(self.constraint, (params, weights), self.choices[seed], self.units)
+
+    def of_decisions(self, seed: int, decisions: np.ndarray) -> Sums:
+        """What units add where decisions `[M, n, K]` are given and not rewards; n may lack the padding."""
+        choices = self.choices[seed]
+        padded = np.zeros((len(decisions), *choices.shape))
+        padded[:, : decisions.shape[1]] = decisions
+        with jax.enable_x64(True):
+            return _of_decisions(self.constraint, padded, choices, self.units)
+
+    def bootstrap(self, sums: dict[int, Sums], draws: int = DRAWS, key: int = 0) -> dict[int, Draws]:
+        """Draw people: of every seed the figures of its members, on the same draws for all seeds and every call."""
+        everyone = np.unique(np.concatenate(list(self.codes.values())))
+        columns = {seed: np.searchsorted(everyone, codes) for seed, codes in self.codes.items()}
+        found: dict[int, list[Draws]] = {seed: [] for seed in sums}
+        for block in multiplicities(len(everyone), draws, key):
+            for seed, own in sums.items():
+                mine = np.zeros((len(block), self.units))
+                mine[:, : len(columns[seed])] = block[:, columns[seed]]
+                with jax.enable_x64(True):
+                    found[seed].append(Draws(*map(np.asarray, _drawn(self.constraint, own, mine))))
+        return {
+            seed: Draws(*(np.concatenate(each, 1) for each in zip(*own, strict=True))) for seed, own in found.items()
+        }
+
+
+def multiplicities(units: int, draws: int, key: int = 0) -> Iterator[np.ndarray]:
+    """Blocks `[b, U]` that make up B draws: how often each unit is among U drawn with replacement (multinomial)."""
+    rng = np.random.default_rng(key)
+    size = max(1, ENTRIES // max(units, 1))
+    for start in range(0, draws, size):
+        count = min(size, draws - start)
+        drawn = rng.integers(units, size=(count, units)) + units * np.arange(count)[:, None]
+        yield np.bincount(drawn.ravel(), minlength=count * units).reshape(count, units)
+
+
+def figures(constraint: Constraint, sums: Sums) -> Draws:
+    """Accuracy and gap of the sample itself, `[M, 1]`: every unit once."""
+    with jax.enable_x64(True):
+        return Draws(*map(np.asarray, _drawn(constraint, sums, np.ones((1, sums.weight.shape[0])))))
+
+
+@functools.lru_cache(maxsize=16)
+def _programs(model: models.Model) -> Any:
+    return jax.jit(
+        functools.partial(_of_params, model),
+        static_argnums=3,
+        compiler_options=models.options(model),
+    )
+
+
+def _of_params(model: models.Model, constraint: Constraint, members: Any, choices: Choices, units: int) -> Sums:
+    def of_atom(params):
+        return _adds(constraint, outcome(model, params, choices, ct.Hard(), constraint.twins()), choices, units)
+
+    def of_member(pair):
+        params, weights = pair
+        return jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, 1), jax.lax.map(of_atom, params))
+
+    return _whole(constraint, jax.lax.map(of_member, members), choices, units)
+
+
+@functools.partial(jax.jit, static_argnums=3)
+def _of_decisions(constraint: Constraint, decisions: Array, choices: Choices, units: int) -> Sums:
+    def of_member(decided):
+        seen = Outcome(rewards=jnp.zeros_like(decided), decisions=decided, twins={}, available=choices.available)
+        return _adds(constraint, seen, choices, units)
+
+    return _whole(constraint, jax.lax.map(of_member, decisions), choices, units)
+
+
+def _whole(constraint: Constraint, added: Any, choices: Choices, units: int) -> Sums:
+    correct, sums = added
+    masses = _by_unit(lambda own: constraint.masses(constraint.prepare(own)), choices, units)
+    weight = jax.ops.segment_sum(choices.weight, choices.unit, units)
+    return Sums(correct, weight, Statistics(sums, masses))
+
+
+def _adds(constraint: Constraint, seen: Outcome, choices: Choices, units: int) -> tuple[Array, Any]:
+    """What units add to the weight of correct choices, `[U]`, and to the constraint's sums, leaves `[..., U]`."""
+    right = choices.weight * total(pieces(choices.chosen * seen.decisions))
+    sums = _by_unit(lambda own: constraint.sums(seen, constraint.prepare(own)), choices, units)
+    return jax.ops.segment_sum(right, choices.unit, units), sums
+
+
+def _by_unit(statistics: Any, choices: Choices, units: int) -> Any:
+    """Statistics split by unit: what is additive over choices is linear in how often each unit is there, so the shares
+    are its derivatives."""
+
+    def of(multiplicity):
+        return statistics(choices.replace(weight=choices.weight * multiplicity[choices.unit]))
+
+    return jax.jacrev(of)(jnp.ones(units))
+
+
+@jax.jit
+def _drawn(constraint: Constraint, sums: Sums, multiplicity: Array) -> tuple[Array, Array]:
+    """Accuracy and gap `[M, b]` of the draws in a block."""
+
+    def drawn(leaf):
+        return jnp.moveaxis(jnp.tensordot(leaf, multiplicity, (-1, -1)), -1, 0)  # the draws first
+
+    masses = jax.tree.map(drawn, sums.statistics.masses)
+
+    def of_member(pair):
+        correct, own = pair
+        drawn_sums = jax.tree.map(drawn, own)
+        gaps = jax.vmap(lambda s, m: constraint.gap(Statistics(s, m)).max())(drawn_sums, masses)
+        return drawn(correct) / drawn(sums.weight), gaps
+
+    return jax.lax.map(of_member, (sums.correct, sums.statistics.sums))
+
+
+# Tables ---------------------------------------------------------------------------------------------------------------
+
+
+def spread(draws: Sequence[Draws], member: int, level: float = LEVEL) -> dict[str, float]:
+    """Limits over people of accuracy and gap of a member, mean over the seeds whose draws are given."""
+    found = {}
+    for name in Draws._fields:
+        values = np.mean([getattr(own, name)[member] for own in draws], 0)
+        found[f"dev_{name}_low"], found[f"dev_{name}_high"] = interval(values, level)
+    return found
+
+
+def _members(table: pd.DataFrame, draws: dict[int, Draws], level: float) -> pd.DataFrame:
+    feasible = (table["status"] == "FEASIBLE").to_numpy()
+    gap = table[[name for name in table if name.startswith("dev_gap")]].max(axis=1).to_numpy()
+    accuracy, rows, kept = table["dev_accuracy"].to_numpy(), {}, {}
+    for seed, own in draws.items():
+        at = np.flatnonzero(table["seed"] == seed)
+        kept[seed] = non_dominated(own.accuracy.T, own.gap.T, feasible[at]).mean(0)
+        for place, row in enumerate(at):
+            rows[row] = {
+                "bound": table["bound"][row],
+                "seed": seed,
+                "dev_accuracy": accuracy[row],
+                "dev_gap": gap[row],
+                **spread([own], place, level),
+                "non_dominated": kept[seed][place] if feasible[row] else np.nan,
+            }
+    found = [rows[row] for row in sorted(rows)]
+    for bound in dict.fromkeys(table["bound"]):
+        place = place_of(table, bound)
+        everyone = np.flatnonzero(table["bound"] == bound)
+        measured = everyone[np.isfinite(accuracy[everyone])]
+        at = measured if len(measured) else everyone  # every bound has a row
+        some = [draws[seed] for seed in table["seed"].iloc[at]]
+        sure = [found[row]["non_dominated"] for row in at if feasible[row]]
+        found.append(
+            {
+                "bound": bound,
+                "seed": MEAN,
+                "dev_accuracy": accuracy[at].mean(),
+                "dev_gap": gap[at].mean(),
+                **spread(some, place, level),
+                "non_dominated": float(np.mean(sure)) if sure else np.nan,
+            }
+        )
+    return pd.DataFrame(found)
+
+
+def place_of(table: pd.DataFrame, bound: float) -> int:
+    """Which member of a seed has this bound (the first, if it was asked for twice); the same for every seed."""
+    return int(np.flatnonzero(table["bound"][table["seed"] == table["seed"][0]] == bound)[0])
+
+
+def _volumes(
+    table: pd.DataFrame, draws: dict[int, Draws], level: float, reference: tuple[float, float]
+) -> pd.DataFrame:
+    gap = table[[name for name in table if name.startswith("dev_gap")]].max(axis=1).to_numpy()
+    values, drawn, rows = {}, {}, []
+    for seed, own in draws.items():
+        at = np.flatnonzero(table["seed"] == seed)
+        feasible = (table["status"] == "FEASIBLE").to_numpy()[at]
+        values[seed] = float(hypervolume(table["dev_accuracy"].to_numpy()[at][feasible], gap[at][feasible], reference))
+        drawn[seed] = hypervolume(own.accuracy[feasible].T, own.gap[feasible].T, reference)
+    values_of: dict[Any, float] = {**values, MEAN: float(np.mean(list(values.values())))}
+    drawn_of: dict[Any, np.ndarray] = {**drawn, MEAN: np.mean(list(drawn.values()), 0)}
+    for seed, value in values_of.items():
+        low, high = interval(drawn_of[seed], level)
+        rows.append({"seed": seed, "hypervolume": value, "low": low, "high": high})
+    found = pd.DataFrame(rows)
+    found["reference_gap"], found["reference_accuracy"] = reference
+    return found
+
+
+def _longer(leaf: np.ndarray, size: int) -> np.ndarray:
+    return np.concatenate([leaf, np.repeat(leaf[:1], size - len(leaf), 0)])

@@ -1,0 +1,285 @@
+"""The judgement of a sweep: every member's figures again, in float64, from the parameters that are saved.
+
+status      FEASIBLE iff the hard train gap is within the bound that was asked, with few choices decided by a tie
+pareto      not dominated by a feasible member of the same seed on the selection part
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import platform
+from importlib import metadata
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax import Array
+
+import constraints as ct
+from constraints import Choices, Constraint, RateConstraint
+
+from .. import metrics, models
+from ..data import Dataset, Seen
+from ..data.masses import audit_sizes
+from ..data.views import ASKED, PARTS, SEEN, View
+from ..runtime import devices
+from ..store.model import Draw, TrainedModel
+from ..store.run import Frontier
+from ..store.spec import asked as typed
+from ..store.spec import to_record
+from ..training import Best, Look, Settings, outcome
+from ..training.bounds import status_of
+from ..training.returned import Solution
+from .pareto import pareto
+
+
+class Judge:
+    """Every member's figures in float64 from its saved parameters, its status, and who is not dominated."""
+
+    def __init__(
+        self, data: Dataset, constraint: Constraint, model: models.Model, settings: Settings, views: list[View]
+    ):
+        self.data, self.constraint, self.model, self.settings, self.views = data, constraint, model, settings, views
+        population = None if data.population is None else data.population.dataset()
+        with jax.enable_x64(True):
+            self.doubled = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
+            seeds = [_everybody(data, view, population, constraint) for view in views]
+        largest = max(choices.shape[0] for choices, _ in seeds)  # one shape, one compilation
+        self.everybody = [(choices.pad(largest), of_part) for choices, of_part in seeds]
+        self.program = _program(model, seeds[0][0].shape[1])
+
+    def ahead(self) -> None:
+        """Begin to compile what judges a member of one atom."""
+        choices, of_part = self.everybody[0]
+
+        def member(choices):
+            params = self.model.init(jax.random.key(0), choices)
+            params = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), np.float64), params)
+            return Solution(params, jnp.ones(1, np.float64))  # type: ignore[arg-type]
+
+        with jax.enable_x64(True):
+            atom = jax.eval_shape(member, choices)
+            self.program.ahead(self.doubled, atom, choices, np.zeros((len(of_part), choices.shape[0])))
+
+    def figures(self, solution: Solution) -> dict[tuple[str, int], dict[str, np.ndarray]]:
+        """By part and seed, figures of all members `[members, ...]`."""
+        found = {}
+        with jax.enable_x64(True):
+            for s, (choices, of_part) in enumerate(self.everybody):
+                members = jax.tree.map(lambda leaf, s=s: np.asarray(leaf[s], np.float64), solution)
+                for part, own in _figures(self.program, self.doubled, members, choices, of_part).items():
+                    found[part, s] = own
+        return found
+
+    def frontier(self, constraints: list[Constraint], best: Best, solution: Solution, trace: Look) -> Frontier:
+        """The finished sweep; `constraints` are those of its members."""
+        figures = self.figures(solution)
+        return _frontier(
+            self.data,
+            self.constraint,
+            constraints,
+            self.model,
+            self.settings,
+            self.views,
+            best,
+            solution,
+            trace,
+            figures,
+        )
+
+
+def _frontier(
+    data, constraint, constraints, model, settings, views, best: Best, solution: Solution, trace: Look, figures
+) -> Frontier:
+    parts, population = PARTS[settings.dual_data], data.population
+    names = [part.name() for part in constraint.parts()]
+    knows = population is not None and data.population.constraint == constraint.name()
+    cells = [
+        (f"{part.name()}: {cell}" if len(names) > 1 else cell)
+        for part in constraint.parts()
+        if isinstance(part, RateConstraint)
+        for cell in part.cells()
+    ]
+    seen = [Seen.of(data, data.rows(SEEN, view.seed)) for view in views]
+    sizes = audit_sizes(data, constraint)
+    records, trained = [], []
+    for b, own in enumerate(constraints):
+        asked, specification = [float(part.bound) for part in own.parts()], to_record(own)
+        for s, view in enumerate(views):
+            judged = {
+                part: jax.tree.map(lambda leaf, b=b: leaf[b], own) for (part, t), own in figures.items() if t == s
+            }
+            status = status_of(judged[ASKED[settings.dual_data]], asked, bool(best.finite[s, b]), settings)
+            record = {
+                "constraint": constraint.name(),
+                "bound": max(asked),
+                "seed": view.seed,
+                "status": status,
+                "pareto": False,
+            }
+            for part in judged:
+                record |= {f"{part}_{key}": _scalar(judged[part][key]) for key in ("n", "accuracy", "nll", "ece")}
+                gaps = judged[part]["gap"]
+                keys = [f"{part}_gap"] if len(names) == 1 else [f"{part}_gap[{name}]" for name in names]
+                record |= dict(zip(keys, map(float, gaps), strict=True))
+            if knows:
+                record["population_frontier"] = float(data.population.frontier([max(asked)])[0])
+            for part in judged:
+                record |= {
+                    f"{part}_rate[{cell}]": rate
+                    for cell, rate in zip(cells, judged[part]["rates"].tolist(), strict=True)
+                }
+            multipliers = np.asarray(trace.multipliers)[s, b, -1].tolist()
+            record |= {
+                f"multiplier[{label}]": value for label, value in zip(constraint.labels(), multipliers, strict=True)
+            }
+            record["smallest_train_gap"] = float(np.max(best.smallest_gap[s, b]))
+            record["model"] = f"models/bound{b:02d}-seed{view.seed}.json"
+            records.append(record)
+            params, weights = solution.of(s, b)
+            draw = Draw(tuple(weights.tolist()), view.seed) if len(weights) > 1 else None
+            if draw is None:
+                params = jax.tree.map(lambda leaf: leaf[0], params)
+            about = {
+                "data": data.name,
+                "digest": data.digest,
+                "unit_rule": data.unit_rule,
+                "seed": view.seed,
+                "constraint": constraint.name(),
+                "bound": [_finite(bound) for bound in asked],
+                "status": status,
+                "temperature": settings.temperature,
+                "figures": {key: _finite(value) for key, value in record.items() if key.startswith(tuple(parts))},
+                "audit": sizes,
+            }
+            trained.append(TrainedModel(model, params, view.coding, data.schema, about, seen[s], draw, specification))
+    table = pd.DataFrame(records)
+    table["pareto"] = pareto(table)
+    order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]
+    step = settings.every * np.arange(np.asarray(trace.loss).shape[2])
+    fields = {"loss": trace.loss, "gap": trace.gap, "violation": trace.violation, "multiplier": trace.multipliers}
+    fields |= {**trace.kkt._asdict(), "capped": trace.capped}
+    traces = {name: np.stack([np.asarray(values)[s, b] for s, b in order]) for name, values in fields.items()}
+    manifest = _manifest(data, constraint, cells, constraints, views, model, settings)
+    return Frontier(table, trained, {"step": step, **traces}, manifest)
+
+
+def _everybody(data: Dataset, view: View, population: Any, constraint: Constraint) -> tuple[Choices, dict[str, slice]]:
+    """The choices of all parts of a seed one after another, and where each part is among them."""
+    needs = constraint.needs()
+    coded = data.choices(view.coding, np.concatenate(list(view.rows.values())), **needs, dtype=np.float64)
+    sizes = {part: len(rows) for part, rows in view.rows.items()}
+    if population is not None:
+        whole = population.choices(view.coding, None, **needs, dtype=np.float64)
+        coded = jax.tree.map(lambda *leaves: np.concatenate(leaves), coded, whole)
+        sizes["population"] = whole.shape[0]
+    ends = np.cumsum(list(sizes.values())).tolist()
+    return coded, {part: slice(end - size, end) for (part, size), end in zip(sizes.items(), ends, strict=True)}
+
+
+def _figures(
+    program: devices.Program, constraint: Constraint, members: Solution, choices: Choices, of_part: dict[str, slice]
+) -> dict[str, dict[str, np.ndarray]]:
+    """By part, figures of all members of a seed `[members, ...]`, in expectation over the draw of an atom; one member
+    at a time, so memory does not grow with the sweep."""
+    weights = np.zeros((len(of_part), choices.shape[0]))
+    for row, own in zip(weights, of_part.values(), strict=True):
+        row[own] = choices.weight[own]
+    weight, total = np.asarray(choices.weight), np.maximum(weights.sum(1), np.finfo(float).tiny)
+    choices, weights = jax.device_put((choices, weights))
+    judged = [
+        program(constraint, jax.tree.map(lambda leaf, m=m: leaf[m], members), choices, weights)
+        for m in range(len(members.weights))
+    ]
+    found: list[list[dict[str, Any]]] = [[] for _ in of_part]
+    for m, seen in enumerate(jax.tree.map(np.asarray, own) for own in judged):
+        sums, measured, (confidence, label) = seen
+        for p, own in enumerate(of_part.values()):
+            atoms = zip(members.weights[m], confidence, label, strict=True)
+            errors = [share * metrics.ece(sure[own], said[own], weight[own]) for share, sure, said in atoms if share]
+            found[p].append(
+                {name: value[p] / total[p] for name, value in sums.items()}
+                | {name: value[p] for name, value in measured.items()}
+                | {"n": np.sum(weight[own] > 0), "ece": np.sum(errors)}
+            )
+    return {
+        part: jax.tree.map(lambda *leaves: np.stack(leaves), *own) for part, own in zip(of_part, found, strict=True)
+    }
+
+
+@functools.lru_cache(maxsize=16)
+def _program(model: models.Model, alternatives: int) -> devices.Program:
+    how = models.options(model, alternatives, models.FEW)  # it runs once a member
+    return devices.Program(jax.jit(functools.partial(_of_member, model), compiler_options=how))
+
+
+def _of_member(model: models.Model, constraint: Constraint, member: Solution, choices: Choices, weights: Array) -> Any:
+    """Of one member, on parts with weights `[P, n]`: weighted sums `[P]`, gaps and rates `[P, ...]`, and of every atom
+    what `ece` needs `[A, n]`."""
+
+    def of_atom(params):
+        hard = outcome(model, params, choices, ct.Hard(), constraint.twins())
+        each = {
+            "accuracy": jnp.sum(choices.chosen * hard.decisions, -1),
+            "nll": metrics.log_losses(hard.rewards, choices),
+            "ties": metrics.tied(hard.rewards, choices),
+        }
+        sums = {name: weights @ jnp.asarray(value, weights.dtype) for name, value in each.items()}
+        statistics = jax.vmap(lambda own: constraint.statistics(hard, choices.replace(weight=own)))(weights)
+        return (sums, statistics), metrics.top_label(hard.rewards, choices)
+
+    seen, tops = jax.lax.map(of_atom, member.params)
+    sums, statistics = jax.tree.map(lambda leaf: jnp.tensordot(member.weights, leaf, 1), seen)
+
+    def measured(own):
+        pieces = zip(constraint.parts(), ct.pieces(constraint, own), strict=True)
+        rates = [part.rates(piece) for part, piece in pieces if isinstance(part, RateConstraint)]
+        return {"gap": constraint.gap(own), "rates": jnp.concatenate([jnp.zeros(0), *rates])}
+
+    return sums, jax.vmap(measured)(statistics), tops
+
+
+def _manifest(data, constraint, cells, constraints, views, model, settings) -> dict[str, Any]:
+    names = ("faro-fairness", "jax", "jaxlib", "flax", "optax", "numpy", "pandas")
+    manifest = {
+        "faro": metadata.version("faro-fairness"),
+        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in names}},
+        "data": {
+            "name": data.name,
+            "digest": data.digest,
+            "unit_rule": data.unit_rule,
+            "choices": data.n,
+            "people": len(set(data.units)),
+            **data.info,
+        },
+        "constraint": {
+            "name": constraint.name(),
+            "parts": [part.name() for part in constraint.parts()],
+            "labels": list(constraint.labels()),
+            "cells": cells,
+            "record": to_record(constraint),
+            "asked": typed(constraint, data.attributes),
+            "twins": list(constraint.twins()),
+        },
+        "configuration": {"model": repr(model), **dataclasses.asdict(settings)},
+        "seeds": [view.seed for view in views],
+        "bounds": [max(_finite(float(part.bound)) for part in own.parts()) for own in constraints[1:]],
+        "device": jax.devices()[0].device_kind,
+    }
+    if data.population is not None and data.population.constraint == constraint.name():
+        top = max([0.1, *(b for b in manifest["bounds"] if not isinstance(b, str))])
+        fine = np.linspace(0, 1.1 * top, 60)
+        manifest["truth"] = {"bounds": fine.tolist(), "accuracy": np.asarray(data.population.frontier(fine)).tolist()}
+    return manifest
+
+
+def _scalar(value: Any) -> Any:
+    return np.asarray(value).item()
+
+
+def _finite(value: Any) -> Any:
+    """JSON has no infinity and no NaN: they become text."""
+    return value if not isinstance(value, float) or np.isfinite(value) else str(value)

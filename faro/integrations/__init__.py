@@ -1,0 +1,1 @@
+"""faro inside other tools: a scikit-learn classifier, a fixture of pytest."""

@@ -1,0 +1,118 @@
+"""Rewards by networks: any Flax module, and the multilayer perceptron."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jax import Array
+
+from constraints import Choices, Twin
+
+from .base import Model
+
+
+def features(choices: Choices) -> Array:
+    """What a network sees of each alternative: its features and the context, side by side, `[n, J, d + c]`."""
+    if choices.context is None:
+        return choices.items
+    context = jnp.broadcast_to(choices.context[:, None], (*choices.items.shape[:2], choices.context.shape[-1]))
+    return jnp.concatenate([choices.items, context], axis=-1)
+
+
+def _score(output: Array, shape: tuple[int, int]) -> Array:
+    if output.shape not in (shape, (*shape, 1)):
+        raise ValueError(
+            f"a reward module must map features [n, K, d] to [n, K] or [n, K, 1], got {output.shape} for {shape}"
+        )
+    return output.reshape(shape)
+
+
+@dataclasses.dataclass(frozen=True)
+class FlaxModel(Model):
+    """Any Flax module that maps features `[n, K, d + c]` to rewards `[n, K]` or `[n, K, 1]`.
+
+    `module` is a Linen module, or a function of `nnx.Rngs` that makes an NNX module, as
+    `lambda rngs: MyModule(8, rngs=rngs)`.
+    Only parameters are kept: a module with other state (batch statistics, dropout) is refused.
+    """
+
+    module: nn.Module | Callable[[nnx.Rngs], nnx.Module]
+
+    def init(self, key, choices):
+        if isinstance(self.module, nn.Module):
+            variables = self.module.init(key, features(choices.take(slice(0, 1))))
+            self._only_params(set(variables) - {"params"})
+            return variables["params"]
+        make: Any = self.module
+        _, params, *rest = nnx.split(make(nnx.Rngs(key)), nnx.Param, ...)
+        self._only_params(
+            {type(leaf).__name__ for leaf in jax.tree.leaves(rest, is_leaf=lambda v: isinstance(v, nnx.Variable))}
+        )
+        return nnx.to_pure_dict(params)
+
+    def apply(self, params, choices):
+        if isinstance(self.module, nn.Module):
+            output: Any = self.module.apply({"params": params}, features(choices))
+            return _score(output, choices.items.shape[:2])
+        make: Any = self.module
+        skeleton, state = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
+        nnx.replace_by_pure_dict(state, params)
+        return _score(nnx.merge(skeleton, state)(features(choices)), choices.items.shape[:2])
+
+    @staticmethod
+    def _only_params(others: set[str]) -> None:
+        if others:
+            raise ValueError(
+                f"expected a module with parameters only, it also has {sorted(others)}; remove those layers"
+            )
+
+
+class _Perceptron(nn.Module):
+    widths: tuple[int, ...]
+
+    @nn.compact
+    def __call__(self, x):
+        for width in self.widths:
+            x = nn.gelu(nn.Dense(width)(x))
+        return nn.Dense(1)(x)
+
+
+@dataclasses.dataclass(frozen=True)
+class MLP(Model):
+    """A multilayer perceptron on the features and the context of one alternative; GELU units, one reward out."""
+
+    widths: tuple[int, ...] = (64,)
+
+    def _flax(self) -> FlaxModel:
+        return FlaxModel(_Perceptron(tuple(self.widths)))
+
+    def init(self, key, choices):
+        return self._flax().init(key, choices)
+
+    def apply(self, params, choices):
+        return self._flax().apply(params, choices)
+
+    def frozen(self, params: Any, choices: Choices) -> tuple[Choices, Any]:
+        """The choices with the outputs of the last hidden layer as items, `[n, J, widths[-1]]`, twins likewise, and the
+        parameters with which `Linear` on them is this network."""
+        *hidden, last = (params[f"Dense_{layer}"] for layer in range(len(self.widths) + 1))
+
+        def outputs(own: Choices) -> Array:
+            x = features(own)
+            for layer in hidden:
+                x = nn.gelu(x @ layer["kernel"] + layer["bias"])
+            return x
+
+        plain, twins = choices.replace(twins={}), {}
+        for name, twin in choices.twins.items():
+            field, axis = ("context", 1) if twin.items is None else ("items", 2)
+            moved = jax.vmap(lambda own, field=field: outputs(plain.replace(**{field: own})), axis, 2)
+            twins[name] = Twin(valid=twin.valid, items=moved(getattr(twin, field)))
+        linear = {"item": last["kernel"][:, 0], "intercept": last["bias"][0]}
+        return plain.replace(items=outputs(plain), context=None, twins=twins), linear

@@ -1,0 +1,1 @@
+"""What programs run on: devices and processes, stored steps, locks, columnar files."""

@@ -1,0 +1,282 @@
+"""Which devices a run uses: a mesh of two axes, arrays placed on it, and several processes as one.
+
+    sweep   members of a sweep are dealt out; every device of the axis holds all of its choices
+    data    choices are dealt out; sums over choices are added up across devices
+
+Programs say how their inputs are placed, and the compiler partitions them. One device is the mesh of one by one.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import hashlib
+import math
+import os
+import platform
+import re
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jax import Array
+from jax.experimental import multihost_utils
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from .. import files
+from ..errors import UsageError
+from . import locks
+
+SWEEP, DATA = "sweep", "data"
+COORDINATOR, PROCESSES, PROCESS = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
+
+
+def mesh(members: int, asked: str | None = None) -> Mesh:
+    """The mesh `[sweep, data]` of all devices of all processes, for a sweep of so many members.
+
+    `asked` is "data=4,sweep=2"; an axis that is left out takes the rest. By default the sweep axis comes first: the
+    largest size that divides the devices and does not exceed the members. `UsageError` for axes that do not fit.
+    """
+    everything = jax.devices()
+    count = len(everything)
+    sizes = {} if asked is None else _sizes(asked, count)
+    if not sizes:
+        sizes[SWEEP] = max(size for size in range(1, min(count, max(members, 1)) + 1) if count % size == 0)
+    sweep = sizes[SWEEP] if SWEEP in sizes else count // sizes[DATA]
+    return Mesh(np.array(everything).reshape(sweep, count // sweep), (SWEEP, DATA))
+
+
+def _sizes(asked: str, count: int) -> dict[str, int]:
+    pairs = [part.partition("=") for part in asked.replace(" ", "").split(",")]
+    sizes = {name: int(size) for name, _, size in pairs if size.isdecimal() and name in (SWEEP, DATA)}
+    product = math.prod(sizes.values())
+    fits = product > 0 and (count % product == 0 if len(sizes) == 1 else count == product)
+    if len(sizes) < len(pairs) or not fits:
+        raise UsageError(
+            f"mesh: expected sizes of data and sweep whose product is the number of devices ({count}), "
+            f"as data={count},sweep=1, got {asked!r}"
+        )
+    return sizes
+
+
+def memory() -> int:
+    """Bytes that the steps of a program may take on a device by default: half of what it has, where it says so."""
+    limit = (jax.local_devices()[0].memory_stats() or {}).get("bytes_limit")
+    return limit // 2 if limit else 2**63
+
+
+def keep_programs() -> None:
+    """Compiled programs are kept in the user's cache for later runs, unless jax was told of another place.
+
+    On a CPU they are machine code, so the place is named after the versions and what the processor can do.
+    """
+    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
+        try:
+            features = re.search(r"^(flags|Features)\s*:.*$", Path("/proc/cpuinfo").read_text(), re.M)
+        except OSError:
+            features = None
+        machine = [jax.__version__, platform.machine(), platform.processor(), features[0] if features else ""]
+        name = hashlib.sha256("\n".join(machine).encode()).hexdigest()[:16]
+        jax.config.update("jax_compilation_cache_dir", str(files.cache_folder() / "programs" / name))
+        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
+
+
+def parse_bytes(text: str | int | None) -> int | None:
+    """Bytes from "2GB", "500 MB" or a number; `UsageError` for anything else."""
+    if text is None or (isinstance(text, int) and not isinstance(text, bool) and text > 0):
+        return text
+    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kmgt]?)i?b?", str(text).strip().lower())
+    count = float(found[1]) * 1024 ** " kmgt".index(found[2] or " ") if found else 0
+    if count < 1:
+        raise UsageError(f"memory: expected bytes, as 500MB or 2GB, got {text!r}")
+    return int(count)
+
+
+def on(mesh: Mesh, *axes: str | None) -> NamedSharding:
+    """Leading axes of an array on these axes of the mesh (None: whole on each); no axes: whole on every device."""
+    return NamedSharding(mesh, PartitionSpec(*axes))
+
+
+class Program:
+    """A function compiled for a mesh. Called, it compiles for the shapes that it is given, once; `ahead` compiles for
+    shapes to come on another thread, while this one traces the next program or prepares data."""
+
+    def __init__(self, jitted: Any):
+        self.jitted = jitted
+        self.begun: dict[Any, Future] = {}
+        self.shapes: dict[Any, Any] = {}
+
+    def ahead(self, *args: Any) -> Any:
+        """Trace for these arguments, or shapes of them, and begin to compile; the shapes of what the program returns.
+        Several processes compile in step, when they call."""
+        key = self._key(args)
+        if key not in self.shapes:
+            traced = self.jitted.trace(*args)
+            self.shapes[key] = traced.out_info
+            if jax.process_count() == 1:
+                self.begun[key] = _compilers().submit(traced.lower().compile)
+        return self.shapes[key]
+
+    def __call__(self, *args: Any) -> Any:
+        begun = self.begun.get(self._key(args))
+        return self.jitted(*args) if begun is None else begun.result()(*args)
+
+    def wait(self) -> None:
+        """Until everything that was begun is compiled."""
+        for begun in self.begun.values():
+            begun.result()
+
+    def eval_shape(self, *args: Any) -> Any:
+        """The shapes of what the program returns."""
+        return self.jitted.eval_shape(*args)
+
+    @staticmethod
+    def _key(args: tuple) -> Any:
+        leaves, structure = jax.tree.flatten(args)
+        return structure, tuple((np.shape(leaf), getattr(leaf, "dtype", type(leaf))) for leaf in leaves)
+
+
+@functools.cache
+def _compilers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(thread_name_prefix="compile")
+
+
+def compiled(
+    mesh: Mesh,
+    function: Callable[..., Any],
+    inputs: Sequence[tuple],
+    output: tuple | list[tuple],
+    options: dict[str, Any] | None = None,
+) -> Program:
+    """`function`, compiled for the mesh: the leading axes of every input and of the output are placed as in `on`; a
+    list of outputs is placed one by one."""
+
+    @functools.wraps(function)
+    def partitioned(*args):
+        with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
+            return function(*args)
+
+    places = tuple(on(mesh, *axes) for axes in inputs)
+    returned: Any = tuple(on(mesh, *axes) for axes in output) if isinstance(output, list) else on(mesh, *output)
+    return Program(jax.jit(partitioned, in_shardings=places, out_shardings=returned, compiler_options=options))
+
+
+@functools.cache
+def options(quick: bool = True, effort: int | None = None) -> dict[str, Any]:
+    """Options with which a CPU compiles in less time, if this jaxlib has them.
+
+    `quick`: in half of it. A linear model of pairs runs as fast with them; among more alternatives it takes 1.3 times
+    as long, a network twice. `effort` 1: in three quarters of it, for a program without a long loop. `effort` 0: in a
+    third, for one that runs once over little data; it may take eight times as long.
+    """
+    own: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False} if quick else {}
+    own |= {} if effort is None else {"xla_backend_optimization_level": effort}
+    if not own or jax.default_backend() != "cpu":
+        return {}
+    try:
+        jax.jit(lambda: 0, compiler_options=own).lower().compile()
+    except Exception:  # whatever this jaxlib calls an option that it does not know
+        return {}
+    return own
+
+
+def place(tree: Any, sharding: NamedSharding) -> Any:
+    """Host arrays, the same in every process, as arrays of the mesh: each device is given its own piece only."""
+
+    def one(leaf: Any) -> Array:
+        host = np.asarray(leaf)
+        return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
+
+    return jax.tree.map(one, tree)
+
+
+def fetch(tree: Any) -> Any:
+    """Arrays of the mesh as whole numpy arrays, in every process."""
+    return multihost_utils.process_allgather(tree, tiled=True)
+
+
+# Inside a `compiled` program; elsewhere there is one device -----------------------------------------------------------
+
+
+def _dealers(count: int) -> int:
+    """Over how many devices so many choices are dealt out: all of the axis, or one if that does not come out even."""
+    axes = jax.sharding.get_abstract_mesh()
+    size = 1 if axes.empty else axes.shape[DATA]
+    return size if count % size == 0 else 1
+
+
+def dealt(count: int) -> bool:
+    """Whether so many choices are dealt out over several devices."""
+    return _dealers(count) > 1
+
+
+def spread(tree: Any) -> Any:
+    """Choices `[n, ...]` dealt out along `data`, so that no device repeats the work of another."""
+
+    def one(leaf: Array) -> Array:
+        return jax.lax.with_sharding_constraint(leaf, PartitionSpec(DATA)) if dealt(leaf.shape[0]) else leaf
+
+    return jax.tree.map(one, tree)
+
+
+def slices(tree: Any, size: int) -> Any:
+    """Choices `[n, ...]` as slices `[n / size, size, ...]`, of which every device has its part in each."""
+    dealers = _dealers(size)
+
+    def one(leaf: Array) -> Array:
+        blocks = leaf.reshape(dealers, -1, size // dealers, *leaf.shape[1:])
+        return blocks.swapaxes(0, 1).reshape(-1, size, *leaf.shape[1:])
+
+    return jax.tree.map(one, tree)
+
+
+# Several processes ----------------------------------------------------------------------------------------------------
+
+
+def join(heartbeat: int = 100) -> None:
+    """Make this process one of several, if the environment names a coordinator; before anything else uses jax.
+
+    JAX_COORDINATOR_ADDRESS (host:port of process 0), JAX_NUM_PROCESSES, JAX_PROCESS_ID. `UsageError` for half of them.
+    If one of them dies, the others end with an error, at the latest after `heartbeat` seconds.
+    """
+    if COORDINATOR not in os.environ or jax.distributed.is_initialized():
+        return
+    numbers = [os.environ.get(name, "") for name in (PROCESSES, PROCESS)]
+    if not all(number.isdecimal() for number in numbers) or not int(numbers[1]) < int(numbers[0]):
+        raise UsageError(
+            f"{COORDINATOR} is set: expected {PROCESSES} (how many) and {PROCESS} (0 to one less) as well, "
+            f"got {numbers[0]!r} and {numbers[1]!r}"
+        )
+    count, own = map(int, numbers)
+    jax.distributed.initialize(num_processes=count, process_id=own, heartbeat_timeout_seconds=heartbeat)
+
+
+def first() -> bool:
+    """Whether this process is the one that writes files."""
+    return jax.process_index() == 0
+
+
+@contextlib.contextmanager
+def alone(path: str | Path, *, folder: bool = False) -> Iterator[None]:
+    """`locks.alone`, held by the first process for all of them; where it cannot, all end."""
+    with contextlib.ExitStack() as stack:
+        refused: Exception | None = None
+        if first():
+            try:
+                stack.enter_context(locks.alone(path, folder=folder))
+            except (UsageError, OSError) as error:
+                refused = error
+        if jax.process_count() > 1 and multihost_utils.broadcast_one_to_all(np.int32(refused is not None)):
+            raise refused or UsageError(f"{path}: the first process could not begin to write there; it says why")
+        if refused is not None:
+            raise refused
+        yield
+
+
+def together(what: str) -> None:
+    """Wait until every process is here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)

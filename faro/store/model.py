@@ -1,0 +1,391 @@
+"""A trained model: parameters, coding and schema, so that it can score a table; saved as safetensors + JSON."""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+import safetensors.numpy
+
+import constraints as ct
+
+from .. import files, models
+from ..data import PARTS, Coding, Dataset, Schema, Seen, assign, read_table, units_text
+from ..data.split import uniform
+from ..errors import DAMAGE, DataError, FaroError, UsageError
+from ..runtime import locks
+from .spec import crossed, from_name, from_record, to_record
+
+FORMAT = "faro-model/2"
+FORMATS = ("faro-model/1", FORMAT)  # the first one stores a constraint by its display name
+
+
+@dataclasses.dataclass(frozen=True)
+class Draw:
+    """How a randomised model decides: atom j with probability `weights[j]`, drawn once per unit (or per choice).
+
+    u = the hash of the salt "faro mixture SEED" and the id (blake2b keyed by the salt, 53 bits), in [0, 1); the atom is
+    the first one whose cumulative weight exceeds u. So a person meets one model whatever the order of rows, and anyone
+    can repeat the draw.
+    """
+
+    weights: tuple[float, ...]  # sum to 1
+    seed: int = 0
+    by: str = "unit"  # or "choice"
+
+    def atoms(self, data: Dataset) -> np.ndarray:
+        """`[n]` which atom decides each choice."""
+        ids = [str(unit) for unit in data.units]
+        if self.by == "choice":
+            ids = [f"{unit} {choice}" for unit, choice in zip(ids, data.choice_ids, strict=True)]
+        u = uniform(f"faro mixture {self.seed}", ids)
+        return np.searchsorted(np.cumsum(self.weights)[:-1], u, side="right")
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class TrainedModel:
+    """`model` with its `params`; `coding` and `schema` turn a table into what it reads; `about` says how it was made
+    (data set, seed, constraint, bound, status, figures), `specification` what it was trained under, as data
+    (`faro.store.spec`). With a `draw` it is a randomised choice among atoms, and leaves of `params` have a leading
+    axis of them."""
+
+    model: models.Model
+    params: Any
+    coding: Coding
+    schema: Schema
+    about: dict[str, Any] = dataclasses.field(default_factory=dict)
+    seen: Seen | None = None  # units of train, dual and selection, where the model comes from training
+    draw: Draw | None = None
+    specification: dict[str, Any] | None = None
+
+    @functools.cached_property
+    def constraint(self) -> ct.Constraint | None:
+        """The constraint that it was trained under, at its bound; None after no training. `UsageError` for one that is
+        not stored as data, or whose module has to be imported first."""
+        return None if self.specification is None else from_record(self.specification)
+
+    @functools.cached_property
+    def crossed(self) -> dict[str, ct.Attribute]:
+        """The crossed attributes of its constraint, by name: a scored table has a column of each."""
+        declared = {spec.name: spec.attribute for spec in self.schema.attributes}
+        own = crossed(self.specification)
+        for name, attribute in own.items():
+            if name in declared:
+                raise UsageError(f"the crossed attribute {name!r} has the name of a declared one; rename that")
+            for part in _parts(attribute):
+                if part != declared.get(part.name):
+                    raise UsageError(f"{name!r} is crossed of {part.name!r}, which the schema does not declare so")
+        return own
+
+    def read(self, data: Any, labels: bool | None = None) -> Dataset:
+        """`data` (a `Dataset`, DataFrame or path) as this model's schema reads it, by the types of its columns and the
+        rule of its units; labels are optional."""
+        rule = self.about.get("unit_rule", 1)  # models that carry no number were trained under rule 1
+        if isinstance(data, Dataset):
+            return data.read_by(self.schema, rule)
+        table = data if isinstance(data, pd.DataFrame) else read_table(data)
+        if labels is None:
+            labels = not self.schema.label or self.schema.label in [str(column).strip() for column in table.columns]
+        name = None if table is data else Path(data).name
+        return Dataset.from_table(table, self.schema, name=name, labels=labels, unit_rule=rule)
+
+    def rewards(self, data: Any) -> np.ndarray:
+        """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative; of the atom that is
+        drawn for each choice, if the model is randomised."""
+        return self._rewards(self.read(data), ())[0]
+
+    def _rewards(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Rewards, and `[n, K, L]` of twins, of the atom that is drawn for each choice."""
+        rewards, moved = self._atoms(data, twins)
+        drawn = np.zeros(data.n, int) if self.draw is None else self.draw.atoms(data)
+        every = np.arange(data.n)
+        return rewards[drawn, every], {name: own[drawn, every] for name, own in moved.items()}
+
+    def _atoms(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Rewards of every atom, `[A, n, K]`, and of twins, `[A, n, K, L]`; NaN where the design supports none."""
+        self.coding.check_known(data.parsed.items, data.parsed.context)
+        with jax.enable_x64(True):
+            choices = data.choices(self.coding, twins=twins, dtype=np.float64)
+            params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
+            if self.draw is None:
+                params = jax.tree.map(lambda leaf: leaf[None], params)
+            rewards, moved = _rewards(self.model, params, choices, tuple(twins))
+            valid = {name: np.asarray(choices.twins[name].valid) for name in twins}
+            found = np.where(np.asarray(choices.available), np.asarray(rewards), np.nan)
+            twin_rewards = {name: np.where(valid[name], np.asarray(moved[name]), np.nan) for name in twins}
+        endless = [~np.isfinite(found) & np.asarray(choices.available)]
+        endless += [(~np.isfinite(own) & valid[name]).any(-1) for name, own in twin_rewards.items()]
+        if any(map(np.any, endless)):
+            choice = data.choice_ids[int(np.argmax(np.logical_or.reduce(endless).any((0, 2))))]
+            raise DataError(
+                f"{data.name}: choice {str(choice)[:40]}: its reward is no finite number; are its features too large "
+                "for this model, or is the model one that DIVERGED?"
+            )
+        return found, twin_rewards
+
+    def score(self, data: Any, twins: Sequence[str] = (), *, expected: bool = False) -> pd.DataFrame:
+        """The scored table: a row per alternative that is not the outside option, in the order of the data.
+
+        Columns `unit, choice, alternative`, one per attribute, also a crossed one of the model's own constraint (its
+        level; empty = does not apply) and per shared column, `outside` where the schema declares one (whether the
+        choice has the outside option), `label` (share of the choice; NaN without labels), `reward`, `decision` (hard,
+        ties shared, in [0, 1]), `weight`, and `part`, where this model's seed puts the unit (empty where the table
+        lacks what places units: `Dataset.unit_origin`); for each attribute in `twins` a column `reward:NAME=LEVEL` per
+        level, the reward when it is set to that level. With `expected`, the decisions of a randomised model are means
+        over its draw and there is no one `reward` (NaN), so no twins either; for any other model nothing changes.
+        """
+        data = self.read(data)
+        for name in twins:
+            self.schema.twin(name)
+        draw = self.draw if expected else None
+        if draw is not None and twins:
+            raise UsageError("twins: a randomised model has no one reward to expect; leave out twins, or expected")
+        parsed = data.parsed
+        rewards, moved = self._rewards(data, twins) if draw is None else (np.full(parsed.available.shape, np.nan), {})
+        with jax.enable_x64(True):
+            available = jnp.asarray(parsed.available)
+            atoms = rewards[None] if draw is None else self._atoms(data, ())[0]
+            decided = [np.asarray(ct.Hard().decide(jnp.asarray(np.nan_to_num(own)), available, None)) for own in atoms]
+        hard = decided[0] if draw is None else np.tensordot(np.asarray(draw.weights), np.stack(decided), 1)
+        n, k = parsed.available.shape
+        inside = parsed.inside
+        parts = np.full(n, "", object)
+        if data.unit_origin != "none":
+            parts = np.array(PARTS, object)[assign(data.placement, self.about.get("seed", 0))]
+
+        def flat(values: Any) -> np.ndarray:
+            return np.broadcast_to(np.asarray(values).reshape(n, -1), (n, k))[inside]
+
+        columns = {
+            "unit": flat(data.units),
+            "choice": flat(data.choice_ids),
+            "alternative": flat(data.alternatives),
+        }
+        for name, attribute in self.attributes(data).items():
+            codes = np.asarray(attribute.codes(parsed))
+            columns[name] = np.array([*attribute.levels, ""], object)[flat(codes)]
+        columns |= {name: texts[inside] for name, texts in data.shared.items() if name not in columns}
+        if self.schema.outside:
+            columns["outside"] = flat(parsed.outside.any(1, keepdims=True).astype(int))
+        columns["label"] = flat(parsed.chosen) if parsed.chosen is not None else np.full(inside.sum(), np.nan)
+        columns |= {"reward": flat(rewards), "decision": flat(hard), "weight": flat(parsed.weight), "part": flat(parts)}
+        for name in twins:
+            for code, level in enumerate(data.attributes[name].levels):
+                columns[f"reward:{name}={level}"] = flat(moved[name][..., code])
+        return pd.DataFrame(columns)
+
+    def attributes(self, data: Dataset) -> dict[str, ct.Attribute]:
+        """The attributes that the scored table of `data` has columns of."""
+        return data.attributes | self.crossed
+
+    def save(self, path: str | os.PathLike) -> Path:
+        """Write PATH.safetensors, PATH.json and, after training, PATH.units.txt; returns the path of the JSON file.
+
+        Where there is a JSON file, what it names is of one model. `UsageError` if another process writes there.
+        """
+        base = base_of(path)
+        with locks.alone(base):
+            return self._save(base)
+
+    def _save(self, base: Path) -> Path:
+        leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
+        tensors = safetensors.numpy.save({_name(keys): np.asarray(leaf) for keys, leaf in leaves})
+        kind = next((name for name, cls in models.BUILT_IN.items() if type(self.model) is cls), None)
+        options = dataclasses.asdict(self.model) if kind else {}  # type: ignore[call-overload]
+        record = {
+            "format": FORMAT,
+            "model": {"kind": kind, "options": options, "class": type(self.model).__name__},
+            "parameters_sha256": hashlib.sha256(tensors).hexdigest(),
+            "constraint": self.specification,
+            "about": self.about,
+            "draw": None if self.draw is None else dataclasses.asdict(self.draw),
+            "features": {"items": list(self.coding.items.names), "context": list(self.coding.context.names)},
+            "coding": self.coding.to_dict(),
+            "schema": self.schema.to_dict(),
+        }
+        target = base.with_name(base.name + ".json")
+        with contextlib.ExitStack() as stack:  # all are written before the first is renamed, and the JSON file is last
+
+            def part(path: Path) -> Path:
+                return stack.enter_context(files.replacing(path))
+
+            part(target).write_text(files.json_text(record), encoding="utf-8")
+            if self.seen is not None:
+                units = part(base.with_name(base.name + ".units.txt"))
+                units.write_text(units_text(self.seen.units, self.salt, self.seen.shared), encoding="utf-8")
+            part(base.with_name(base.name + ".safetensors")).write_bytes(tensors)
+            target.unlink(missing_ok=True)
+        return target
+
+    @property
+    def salt(self) -> str:
+        """Of the hashed units of training: fixed, so that files are reproducible."""
+        return f"{str(self.about.get('digest', ''))[:16]}-{self.about.get('seed', 0)}"
+
+
+@functools.partial(jax.jit, static_argnames=("model", "twins"))
+def _rewards(model: models.Model, params: Any, choices: ct.Choices, twins: tuple[str, ...]) -> Any:
+    def of_atom(own):
+        return models.rewards(model, own, choices), models.twin_rewards(model, own, choices, twins)
+
+    return jax.lax.map(of_atom, params)
+
+
+def _drawn(base: Path, draw: dict[str, Any], params: Any) -> Draw:
+    """The stored draw; `DataError` if its weights are no distribution over the atoms of the parameters."""
+    weights, by = np.array(draw["weights"]), draw["by"]
+    atoms = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(params)}
+    numbers = weights.dtype == np.float64 and atoms == {weights.shape}
+    if not (numbers and weights.min() >= 0 and abs(weights.sum() - 1) <= 1e-9 and by in ("unit", "choice")):
+        raise DataError(f"{base}.json: draw: expected weights of {len(weights)} atoms that sum to 1, by unit or choice")
+    return Draw(tuple(weights.tolist()), int(draw["seed"]), by)
+
+
+def model_files(path: str | os.PathLike) -> list[Path]:
+    """The files of a saved model."""
+    base = base_of(path)
+    return [base.with_name(base.name + suffix) for suffix in (".json", ".safetensors")]
+
+
+def units_file(path: str | os.PathLike) -> Path | None:
+    """The hashed units that a saved model was trained on: PATH.units.txt, or that of all models of a run's seed."""
+    base = base_of(path)
+    names = (f"{base.name}.units.txt", f"{base.name.rpartition('-')[2]}.units.txt")
+    return next((found for name in names if (found := base.with_name(name)).exists()), None)
+
+
+def _parts(attribute: ct.Attribute) -> list[ct.Attribute]:
+    """The attributes that a crossed one is made of."""
+    return [own for part in attribute.parts for own in _parts(part)] or [attribute]
+
+
+def _name(path: Sequence[Any]) -> str:
+    """The name of a tensor: the way to it through dicts (texts), sequences (numbers) and fields."""
+
+    def step(key: Any) -> Any:
+        return {"field": key.name} if hasattr(key, "name") else key.idx if hasattr(key, "idx") else key.key
+
+    return json.dumps([step(key) for key in path])
+
+
+def _nested(tensors: Mapping[str, np.ndarray], model: models.Model, coding: Coding) -> Any:
+    """Parameters of named tensors; where they are more than dicts, in the structure that the model begins with."""
+    ways = {name: json.loads(name) for name in tensors}
+    if all(isinstance(step, str) for way in ways.values() for step in way):
+        params: dict = {}
+        for name, way in ways.items():
+            node = params
+            for step in way[:-1]:
+                node = node.setdefault(step, {})
+            node[way[-1]] = tensors[name]
+        return params
+    leaves, structure = jax.tree_util.tree_flatten_with_path(_begun(model, coding))
+    return jax.tree.unflatten(structure, [tensors[_name(path)] for path, _ in leaves])
+
+
+def _begun(model: models.Model, coding: Coding) -> Any:
+    """Shapes of the parameters that the model begins with on this coding."""
+    items, context = len(coding.items.names), len(coding.context.names)
+    choices = ct.make_choices(np.zeros((2, 2, items)), [0, 1], context=np.zeros((2, context)) if context else None)
+    return jax.eval_shape(model.init, jax.random.key(0), choices)
+
+
+def _check_coded(coding: Coding, schema: Schema) -> None:
+    """`ValueError` for a coding of features that the schema does not read so."""
+    own = (schema.numeric, schema.categorical, schema.vectors)
+    context = (schema.context_numeric, schema.context_categorical, schema.context_vectors)
+    for block, declared in ((coding.items, own), (coding.context, context)):
+        coded: tuple[Sequence[Any], ...] = (block.numbers, block.levels, block.vectors)
+        for parts, names in zip(coded, declared, strict=True):
+            if strange := [part.name for part in parts if part.name not in names]:
+                raise ValueError(f"coding of {strange[0]!r}, which the schema does not read so")
+
+
+def _check_shapes(params: Any, begun: Any, atoms: bool) -> None:
+    """`ValueError` for parameters that are not of these shapes, after the axis of atoms if they have one."""
+    found, expected = (jax.tree_util.tree_flatten_with_path(tree)[0] for tree in (params, begun))
+    shapes = {_name(path): np.shape(leaf)[atoms:] for path, leaf in found}
+    if shapes != {_name(path): leaf.shape for path, leaf in expected}:
+        raise ValueError("parameters of other shapes than the model and its coding have")
+    if not all(np.issubdtype(leaf.dtype, np.floating) for _, leaf in found):
+        raise ValueError("parameters that are no floats")
+
+
+def _check_about(about: Mapping[str, Any]) -> None:
+    """`ValueError` where what scoring reads of `about` is not of its type."""
+    numbers = [about.get("seed", 0), about.get("unit_rule", 1)]
+    if not all(type(number) is int and number >= 0 for number in numbers):
+        raise ValueError(f"about: expected seed and unit_rule as whole numbers, got {str(numbers)[:60]}")
+    if not all(isinstance(about.get(name) or "", str) for name in ("digest", "constraint")):
+        raise ValueError("about: expected texts as digest and constraint")
+    notes = about.get("notes", [])
+    if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
+        raise ValueError("about: expected notes as a list of texts")
+
+
+def _specification(record: Mapping[str, Any], schema: Schema) -> dict[str, Any] | None:
+    """The stored constraint; of format 1 what its display name says."""
+    if record["format"] == FORMAT:
+        return record["constraint"]
+    name, bounds = record["about"].get("constraint"), record["about"].get("bound", ())
+    if not name:
+        return None
+    try:
+        own = from_name(name, {spec.name: spec.attribute for spec in schema.attributes}, bounds)
+    except UsageError as error:
+        return {"type": name, "opaque": str(error)}
+    return to_record(own) | {"assumed": "its options: format 1 stored the constraint's name alone"}
+
+
+def base_of(path: str | os.PathLike) -> Path:
+    """The path that the files of a model begin with."""
+    path = Path(path)
+    return path.with_suffix("") if path.suffix in (".json", ".safetensors") else path
+
+
+def load_model(path: str | os.PathLike, model: models.Model | None = None) -> TrainedModel:
+    """The model that `save` wrote; `model` must be given for a class that is not built in. `DataError` if damaged."""
+    base = base_of(path)
+    try:
+        record = json.loads(base.with_name(base.name + ".json").read_text(encoding="utf-8"))
+        stored = base.with_name(base.name + ".safetensors").read_bytes()
+        if record.get("format") not in FORMATS:
+            raise DataError(f"{base}.json: expected format {FORMAT}, got {record.get('format')!r}")
+        if record["format"] == FORMAT and record["parameters_sha256"] != hashlib.sha256(stored).hexdigest():
+            raise DataError(f"{base}.safetensors: damaged, or not the parameters that {base.name}.json is about")
+        tensors = safetensors.numpy.load(stored)
+        kind = record["model"]["kind"]
+        if model is None:
+            if kind not in models.BUILT_IN:
+                name = record["model"]["class"]
+                raise UsageError(
+                    f"{base}: model class {name} is not built in; call load_model(path, model=...) with it"
+                )
+            options = {k: tuple(v) if isinstance(v, list) else v for k, v in record["model"]["options"].items()}
+            model = models.BUILT_IN[kind](**options)
+        coding, schema = Coding.from_dict(record["coding"]), Schema.from_dict(record["schema"])
+        params, draw = _nested(tensors, model, coding), record.get("draw")
+        draw = None if draw is None else _drawn(base, draw, params)
+        _check_about(record["about"])
+        _check_coded(coding, schema)
+        if kind in models.BUILT_IN:
+            _check_shapes(params, _begun(model, coding), atoms=draw is not None)
+        own = _specification(record, schema)
+        return TrainedModel(model, params, coding, schema, record["about"], draw=draw, specification=own)
+    except FaroError:
+        raise
+    except FileNotFoundError as error:
+        raise DataError(f"no model at {base}: expected {base.name}.json and {base.name}.safetensors") from error
+    except (*DAMAGE, safetensors.SafetensorError) as error:
+        raise DataError(f"{base}: not a saved model or damaged ({type(error).__name__}: {error})") from error

@@ -1,0 +1,190 @@
+"""Members of a sweep without a game: the exact path of a linear model, and the best point of it for every bound.
+
+`faro.exact` bounds an affine proxy of the measurement, faro a gap of hard decisions. Its bound eps is a dial:
+
+    path       from the unconstrained optimum, eps is turned down to 0 (or what parameters can satisfy)
+    anchors    what is left of the hard gap then: the rows are made to agree with the hard measurement h at the last
+               point w',  h(w') + c A (w - w') <= limits(0),  c how much faster h moves than the proxy
+    members    the point with the lowest selection loss among those whose hard train gap is within the member's bound;
+               before, eps is refined by bisection between that point and its neighbour beyond the bound
+
+Every point is an exact optimum of its own rows. All in float64, on the choices on which a member is judged.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import constraints as ct
+from constraints import Constraint
+
+from .. import exact, metrics, models
+from ..errors import UsageError
+from ..exact.newton import Solver, least_bound
+from ..lagrangian import KKT
+from ..training import Best, Data, Look, Settings, outcome
+from ..training.game import ROUNDING
+
+POINTS = 24  # of the path
+ANCHORS = 10  # steps beyond it
+HALVINGS = 6  # of eps, for each bound
+
+
+@dataclasses.dataclass(eq=False)
+class Seen:
+    """A point, with the rows whose optimum it is at eps = `bound`, and the eps at which they meet the point before."""
+
+    rows: exact.Rows
+    bound: float
+    before: float
+    w: np.ndarray
+    params: Any
+    look: Look
+
+
+def check(model: models.Model, constraint: Constraint) -> Constraint:
+    """The constraint in rows that an exact solve can take; `UsageError` for a model that is not linear."""
+    if not isinstance(model, models.Linear):
+        raise UsageError(
+            f"solver exact: expected the model linear, got {type(model).__name__}; leave --solver out, or solve the "
+            "last layer on the network's features with faro.exact"
+        )
+    return exact.linear(constraint)
+
+
+def solve(
+    data: list[Data], grid: Callable[[float], list[Constraint]], constraint: Constraint, settings: Settings
+) -> tuple[list[Constraint], Best, Look]:
+    """Every seed's members: the constraints of the grid, and `Best` and `Look` as numpy, `[seeds, 1 + bounds, ...]`,
+    the unconstrained members first, each with one look. `data` is in float64, an element per seed."""
+    paths = [_Path(own, constraint, settings) for own in data]
+    constraints = grid(float(np.mean([np.max(path.points[0].look.gap) for path in paths])))
+    members = [[path.member(own) for own in [constraint.at(np.inf), *constraints]] for path in paths]
+    stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *own) for own in members]
+    best, look = jax.tree.map(lambda *leaves: np.stack(leaves), *stacked)
+    return constraints, best, jax.tree.map(lambda leaf: leaf[:, :, None], look)
+
+
+class _Path:
+    """The points of one seed in order, the unconstrained one first; bounds that are asked for add more."""
+
+    def __init__(self, data: Data, constraint: Constraint, settings: Settings):
+        self.data, self.constraint, self.settings = data, constraint, settings
+        self.head = exact.Head.of(data.train, settings.weight_decay)
+        rows = exact.rows_of(constraint, self.head)
+        self.solver = Solver(self.head, rows)
+        free = exact.solve(self.head, exact.Rows.of(np.zeros((0, self.head.d))), 0.0)
+        self.points = [self._seen(rows, np.inf, np.inf, free.w, np.zeros(len(rows.labels)))]
+        moved = rows.slope > 0
+        top = max(0.0, np.max(((rows.matrix @ free.w - rows.base) / np.where(moved, rows.slope, 1))[moved], initial=0))
+        low = least_bound(rows)
+        low = 0.0 if low <= 0 else low * (1 + 1e-6)
+        if low < np.inf:
+            before = max(top, low)
+            for bound in np.linspace(before, low, POINTS):
+                self.points.append(self._solved(rows, float(bound), before, self.points[-1].w))
+                before = float(bound)
+            self._anchor(rows, low)
+
+    def _anchor(self, rows: exact.Rows, low: float) -> None:
+        """Points beyond the path, each by rows that agree with the hard measurement at the one before it."""
+        limits = np.asarray(self.constraint.at(0.0).bounds(), np.float64)
+        first, last = self.points[0], self.points[-1]
+        proxy, hard = rows.matrix @ (first.w - last.w), first.look.violation - last.look.violation
+        steeper = max(1.0, float(proxy @ hard) / max(float(proxy @ proxy), 1e-12))
+        for _ in range(ANCHORS):
+            last = self.points[-1]
+            gap = float(np.max(last.look.gap))
+            matrix = steeper * rows.matrix
+            agreed = dataclasses.replace(rows, matrix=matrix, base=matrix @ last.w - last.look.violation + limits)
+            try:
+                found = self._solved(agreed, low, gap, last.w)
+            except UsageError:  # no parameters satisfy these rows
+                return
+            if np.max(found.look.gap) < gap:
+                self.points.append(found)
+            else:  # went too far
+                steeper *= 2
+
+    def _solved(self, rows: exact.Rows, bound: float, before: float, start: np.ndarray) -> Seen:
+        self.solver.rows = rows
+        point = self.solver.at(bound, start)
+        return self._seen(rows, bound, before, point.w, point.multipliers)
+
+    def _seen(self, rows: exact.Rows, bound: float, before: float, w: np.ndarray, multipliers: Any) -> Seen:
+        with jax.enable_x64(True):
+            params = jax.tree.map(jnp.asarray, self.head.params(w))
+            figures = jax.tree.map(np.asarray, _figures(self.constraint, params, self.data))
+        rate = self.head.moments(w, curvature=False).gradient + self.head.ridge * w + multipliers @ rows.matrix
+        slack = rows.matrix @ w - rows.limits(bound) if np.isfinite(bound) else np.zeros_like(multipliers)
+        kkt = KKT(np.abs(rate).max(), np.max(slack, initial=0), np.max(np.abs(multipliers * slack), initial=0))
+        look = Look(
+            loss=figures["loss"],
+            selection_loss=figures["selection_loss"],
+            gap=figures["gap"],
+            violation=figures["measure"],
+            multipliers=multipliers,
+            ties=figures["ties"],
+            kkt=jax.tree.map(np.asarray, kkt),
+            capped=jnp.asarray(False),
+        )
+        return Seen(rows, bound, before, w, jax.tree.map(np.asarray, params), look)
+
+    def member(self, constraint: Constraint) -> tuple[Best, Look]:
+        """The best point for this constraint; the point nearest to its bounds if none is within them."""
+        bounds = np.array([float(part.bound) for part in constraint.parts()])
+
+        def within(seen: Seen) -> bool:
+            few_ties = seen.look.ties <= self.settings.max_ties
+            free = np.isinf(bounds).all() and seen is not self.points[0]  # without a bound: the optimum itself
+            return bool(few_ties and not free and np.all(seen.look.gap <= bounds * (1 - ROUNDING)))
+
+        for _ in range(HALVINGS):
+            chosen = self._best(within)
+            if chosen is None or chosen == 0 or within(self.points[chosen - 1]):
+                break
+            here, last = self.points[chosen], self.points[chosen - 1]
+            middle = (here.before + here.bound) / 2
+            if not here.bound < middle < here.before:
+                break
+            self.points.insert(chosen, self._solved(here.rows, middle, here.before, last.w))
+            here.before = middle
+        chosen = self._best(within)
+        few_ties = [seen for seen in self.points if seen.look.ties <= self.settings.max_ties]
+        near = min(few_ties or self.points, key=lambda seen: np.max(seen.look.gap - bounds))
+        seen = near if chosen is None else self.points[chosen]
+        look = seen.look._replace(violation=seen.look.violation - np.asarray(constraint.bounds(), np.float64))
+        smallest: Any = np.min([own.look.gap for own in few_ties], axis=0) if few_ties else np.full(len(bounds), np.inf)
+        best = Best(
+            params=seen.params,
+            candidate=jnp.asarray(chosen is not None),
+            merit=look.selection_loss if chosen is not None else np.max(look.gap - bounds),
+            gap=look.gap,
+            finite=jnp.asarray(True),
+            smallest_gap=smallest,
+        )
+        return best, look
+
+    def _best(self, within: Callable[[Seen], bool]) -> int | None:
+        held = [index for index, seen in enumerate(self.points) if within(seen)]
+        return min(held, key=lambda index: float(self.points[index].look.selection_loss), default=None)
+
+
+@jax.jit
+def _figures(constraint: Constraint, params: Any, data: Data) -> dict[str, Any]:
+    model = models.Linear()
+    hard = outcome(model, params, data.train, ct.Hard(), constraint.twins())
+    statistics = constraint.statistics(hard, data.train)
+    return {
+        "loss": metrics.nll(hard.rewards, data.train),
+        "selection_loss": metrics.nll(models.rewards(model, params, data.selection), data.selection),
+        "gap": constraint.gap(statistics),
+        "measure": constraint.combine(statistics),
+        "ties": metrics.ties(hard.rewards, data.train),
+    }

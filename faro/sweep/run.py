@@ -1,0 +1,297 @@
+"""The frontier: bounds x seeds in one compiled program, then every member judged again from its saved parameters.
+
+data per seed (split, coded on its own train part, padded to one shape)
+  -> start     the unconstrained member of every seed, which also fixes the grid of bounds
+  -> advance   all members at once, a stretch of rounds per call; a checkpoint after every stretch
+  -> judge     gaps, accuracy, calibration in float64 from the parameters that are saved
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import shutil
+import time
+from collections.abc import Callable, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from constraints import Choices, Constraint
+
+from .. import models
+from ..data import Dataset
+from ..data.views import ASKED, View
+from ..errors import DataError, UsageError
+from ..evaluate.trials import Judge
+from ..runtime import devices
+from ..runtime.checkpoint import Keeper
+from ..store.model import TrainedModel
+from ..store.run import Frontier
+from ..training import Data, Game, Settings
+from ..training.bounds import check_bounds
+from ..training.notes import fit_for, reason, together
+from ..training.returned import choose
+from .execution import STRETCHES, Sweep, stack
+from .grid import LOWEST_BOUND, default_bounds
+
+Progress = Callable[[int, int], None]  # (done, total)
+PROGRESS = ".progress"  # below the folder of a run: its checkpoints
+UNCONSTRAINED = float("inf")  # the bound of the members that are not constrained
+
+
+def frontier(
+    data: Dataset,
+    constraint: Constraint,
+    *,
+    bounds: Sequence[float] | int = 20,
+    seeds: Sequence[int] | int = 3,
+    model: models.Model | None = None,
+    settings: Settings | None = None,
+    mesh: str | None = None,
+    memory: int | None = None,
+    folder: str | Path | None = None,
+    overwrite: bool = False,
+    command: str = "",
+    progress: Progress = lambda done, total: None,
+) -> Frontier:
+    """Train a model for every bound and seed, and judge them all.
+
+    `bounds` is a list, or how many to lay geometrically from 0.01 to the unconstrained train gap (mean over seeds).
+    With `folder`, results and progress are kept there: a killed sweep goes on where it stopped, a finished one is read,
+    another one is a `UsageError` unless `overwrite`. All devices of all processes are used: see `faro.runtime.devices.mesh`;
+    `memory` bounds the bytes that steps may take on each, about.
+    `UsageError` also for a bound that is negative or NaN and for a constraint that no model can move; `DataError` for
+    data that cannot carry it.
+    """
+    if isinstance(bounds, int):
+        if bounds < 1:
+            raise UsageError(f"expected at least one bound, got {bounds}")
+
+        def grid(gap):
+            return [constraint.at(b) for b in default_bounds(gap, bounds)]
+    else:
+        asked = check_bounds(bounds)
+
+        def grid(gap):
+            return [constraint.at(b) for b in asked]
+
+    lowest = LOWEST_BOUND if isinstance(bounds, int) else min(asked)
+    run = _Run(data, constraint.at(lowest), grid, seeds, model, settings, mesh, memory)
+    return run.result(None if folder is None else Path(folder), overwrite, command, progress)
+
+
+def train(
+    data: Dataset,
+    constraint: Constraint,
+    *,
+    seed: int = 0,
+    model: models.Model | None = None,
+    settings: Settings | None = None,
+    mesh: str | None = None,
+    progress: Progress = lambda done, total: None,
+) -> TrainedModel:
+    """One model under one constraint, at the constraint's own bound: a sweep of one. `about` has its figures."""
+    check_bounds([float(part.bound) for part in constraint.parts()])
+    data = dataclasses.replace(data, population=None)  # one model is judged on the data it comes from
+    members = _Run(data, constraint, lambda gap: [constraint], [seed], model, settings, mesh).result(
+        None, False, "", progress
+    )
+    unconstrained = all(part.bound == UNCONSTRAINED for part in constraint.parts())
+    return members.models[0 if unconstrained else -1]
+
+
+# The run --------------------------------------------------------------------------------------------------------------
+
+
+class _Run:
+    """One sweep from data to judgement; `grid(unconstrained gap)` lists the constraints of its members."""
+
+    def __init__(
+        self, data: Dataset, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any, mesh: Any,
+        memory: int | None = None,
+    ):  # fmt: skip
+        self.data, self.constraint, self.grid = data, constraint, grid
+        self.model, self.settings, self.memory = model or models.Linear(), settings or Settings(), memory
+        self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
+        if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
+            raise UsageError(f"expected one or more different seeds, none negative, got {self.seeds}")
+        if self.settings.solver == "exact":
+            from . import exact_path  # cvxpy takes long to import, and the game needs none
+
+            self.constraint = exact_path.check(self.model, constraint)
+            self.grid = lambda gap: [exact_path.check(self.model, own) for own in grid(gap)]
+        if not data.labelled:
+            raise DataError(f"{data.name}: training needs labels; name the label column in the schema")
+        self.mesh = devices.mesh(len(self.grid(1.0)), mesh)
+        self.fingerprint = self._fingerprint()
+
+    def _fingerprint(self) -> str:
+        bounds = [[float(part.bound) for part in c.parts()] for c in self.grid(1.0)]
+        versions = {name: metadata.version(name) for name in ("faro-fairness", "jax", "flax", "optax")}
+        data = [self.data.name, self.data.digest, self.data.schema.to_dict(), self.data.unit_rule]
+        game = [repr(self.constraint), bounds, self.seeds, repr(self.model), dataclasses.asdict(self.settings)]
+        return hashlib.sha256(json.dumps([versions, data, game], sort_keys=True, default=str).encode()).hexdigest()
+
+    def result(self, folder: Path | None, overwrite: bool, command: str, progress: Progress) -> Frontier:
+        """The run as `folder` holds it, or computed and saved there by one process, or several as one, at a time."""
+        if folder is None:
+            return self._computed(None, command, progress)
+        found = None if (folder / PROGRESS).exists() else self._finished(folder, overwrite)
+        if found is not None:  # reading needs no lock
+            return found
+        with devices.alone(folder, folder=True):
+            found = self._finished(folder, overwrite)
+            if found is None:
+                return self._computed(folder, command, progress)
+            if devices.first():  # killed before its last step
+                shutil.rmtree(folder / PROGRESS, ignore_errors=True)
+            return found
+
+    def _finished(self, folder: Path, overwrite: bool) -> Frontier | None:
+        """This run, if the folder holds it finished; `UsageError` if it holds another one that is not to go."""
+        if not (folder / "manifest.json").exists():
+            return None
+        if Frontier.fingerprint(folder) == self.fingerprint:
+            try:
+                return Frontier.load(folder, self.model)
+            except DataError:
+                if not overwrite:
+                    raise
+        elif not overwrite:
+            raise UsageError(f"{folder} holds another finished run; choose another --out, or add --overwrite")
+        return None
+
+    def _computed(self, folder: Path | None, command: str, progress: Progress) -> Frontier:
+        began = time.perf_counter()
+        views = [View.of(self.data, seed, self.settings.dual_data) for seed in self.seeds]
+        members, notes = [], {}
+        for view in views:
+            _somebody_counts(self.data, view)
+            parts = [part for part in Data._fields if part in view.rows]
+            members.append(Data(**{part: _choices(self.data, view, part, self.constraint) for part in parts}))
+        rows = max(own.train.shape[0] for own in members)
+        for view, own in zip(views, members, strict=True):  # padded: one shape, one compilation
+            dev = _choices(self.data, view, "dev", self.constraint)
+            where = f"{self.data.name}, seed {view.seed}"
+            notes[view.seed] = fit_for(self.constraint, own.train.pad(rows), where, dev.pad(rows))
+        keeper = Keeper(None if folder is None else folder / PROGRESS, f"{self.fingerprint} {self.mesh.shape}")
+        if self.settings.solver == "game":
+            self.settings = Game.suited(self.model, self.settings, self.constraint, members[0])
+        game, alternatives = Game(self.model, self.settings, rows), members[0].train.shape[1]
+        sweep = Sweep.of(game, self.mesh, self.memory, alternatives)
+        before = dict(sweep.traced)
+        court = Judge(self.data, self.constraint, self.model, self.settings, views)
+        if self.settings.solver == "exact":
+            constraints, best, trace = self._solve(views, progress)
+        else:
+            stacked = stack(members, math.lcm(self.mesh.shape[devices.DATA], self.settings.microbatch or 1))
+            constraints, best, trace = self._play(sweep, stacked, keeper, progress, court)
+        everyone = [self.constraint.at(UNCONSTRAINED), *constraints]
+        mixes = self.settings.solution == "mixture"
+        solution = choose(
+            self.model, constraints, self.settings, self._exactly(views) if mixes else [], best, trace.params
+        )
+        run = court.frontier(everyone, best, solution, trace)
+        asked = ASKED[self.settings.dual_data]
+        for model in run.models:
+            own_notes = notes[model.about["seed"]]
+            model.about.update(notes=own_notes.all, dev_gap_over=list(own_notes.dev))
+            if why := reason(self.constraint, model.about, own_notes, asked):
+                model.about["reason"] = why
+        run.manifest.update(
+            notes=together({seed: own.all for seed, own in notes.items()}),
+            dev_gap_over=together({seed: own.dev for seed, own in notes.items()}),
+            command=command,
+            fingerprint=self.fingerprint,
+            resumed=keeper.resumed,
+            traced={program: count - before[program] for program, count in sweep.traced.items()},
+            seconds=round(time.perf_counter() - began, 2),
+        )
+        if folder is not None and devices.first():
+            Frontier.clear(folder)
+            run.save(folder)
+        devices.together("saved")
+        keeper.close()
+        progress(STRETCHES + 2, STRETCHES + 2)
+        return run
+
+    def _solve(self, views: list[View], progress: Progress) -> tuple[list[Constraint], Any, Any]:
+        """What `_play` gives, by exact solves."""
+        from . import exact_path
+
+        progress(0, STRETCHES + 2)
+        return exact_path.solve(self._exactly(views), self.grid, self.constraint, self.settings)
+
+    def _exactly(self, views: list[View]) -> list[Data]:
+        """What every seed trains on in float64, as it is judged."""
+        with jax.enable_x64(True):
+            return [
+                Data(
+                    *(
+                        _choices(self.data, view, part, self.constraint, np.float64)
+                        for part in Data._fields
+                        if part in view.rows
+                    )
+                )
+                for view in views
+            ]
+
+    def _play(
+        self, sweep: Sweep, data: Data, keeper: Keeper, progress: Progress, court: Judge
+    ) -> tuple[list[Constraint], Any, Any]:
+        """Train everybody: the constraints of the grid, and `Best` and `Look` as numpy, `[seeds, 1 + bounds, ...]`, the
+        unconstrained members first."""
+        progress(0, STRETCHES + 2)
+        whole, members = devices.on(self.mesh), devices.on(self.mesh, None, devices.SWEEP)
+        data = devices.place(data, devices.on(self.mesh, None, devices.DATA))
+        seeds = devices.place(np.asarray(self.seeds), whole)
+        real = jnp.result_type(float)
+        lowest = jax.tree.map(lambda leaf: np.asarray(leaf, real), self.constraint)
+        asked = len(self.grid(1.0))
+        spare = -asked % self.mesh.shape[devices.SWEEP]  # every device has the same number of members
+        blank = devices.place(np.zeros(asked + spare, real), devices.on(self.mesh, devices.SWEEP))
+        begin = (seeds, lowest, blank, data)
+        if not keeper.stored("start"):
+            sweep.ahead(*begin)
+        court.ahead()
+        *pilots, states = keeper.once("start", sweep.start, begin, [whole, whole, members])
+        pilot_best, pilot_looks = devices.fetch(pilots)
+        constraints = self.grid(float(np.max(pilot_best.gap, -1).mean()))
+        padded = [*constraints, *[constraints[-1]] * spare]
+        lanes = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf, real) for leaf in leaves]), *padded)
+        lanes = devices.place(lanes, devices.on(self.mesh, devices.SWEEP))
+        looks = []
+        for stretch in range(STRETCHES):
+            progress(stretch + 1, STRETCHES + 2)
+            stretched = keeper.once(f"stretch{stretch}", sweep.advance, (states, lanes, data), members)
+            states, look = jax.block_until_ready(stretched)
+            looks.append(devices.fetch(look))
+        iterates = jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *[look.params for look in looks])
+        looks = [look._replace(params=None) for look in looks]
+        progress(STRETCHES + 1, STRETCHES + 2)
+        first = jax.tree.map(lambda leaf: leaf[:, None], (pilot_best, pilot_looks))
+        rest = (devices.fetch(states.best), jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *looks))
+        kept = 1 + len(constraints)
+        best, trace = jax.tree.map(lambda a, b: np.concatenate([a, b], 1)[:, :kept], first, rest)
+        return constraints, best, trace._replace(params=jax.tree.map(lambda leaf: leaf[:, : kept - 1], iterates))
+
+
+def _choices(data: Dataset, view: View, part: str, constraint: Constraint, dtype: Any = np.float32) -> Choices:
+    """The choices of a part for training, weights in units of their mean: no statistic sees the unit, float32 would."""
+    rows = view.rows[part]
+    choices = data.choices(view.coding, rows, **constraint.needs(), dtype=dtype)
+    weight = data.parsed.weight[rows]
+    return choices.replace(weight=np.asarray(weight / weight.mean(), choices.weight.dtype))
+
+
+def _somebody_counts(data: Dataset, view: View) -> None:
+    for part, rows in view.rows.items():
+        if not data.parsed.weight[rows].sum() > 0:
+            raise DataError(f"{data.name}, seed {view.seed}: every weight in the {part} part is 0; nobody counts there")

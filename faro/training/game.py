@@ -1,0 +1,488 @@
+"""Training one member of a sweep: the two-player game on choices, and which of its iterates is returned.
+
+A member is trained in two stages: `start` finds the unconstrained optimum, from which every bound of the sweep begins;
+`advance` plays rounds of the constrained game, with Adam as the primal player, or second-order steps where a model is
+linear (`Game.suited`). A round is one look at the whole train and selection parts and `every`
+steps from there; where a step sees all of train anyway, the look shares its pass. What is returned is chosen, not
+last: among the looks whose hard train gap is within the bound and where at most `max_ties` of the choices are decided
+by a tie, the one with the lowest selection loss. Everything here is pure and
+un-batched: a sweep is `vmap` over the constraint's leaves and over seeds.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jax import Array
+from jax.extend.core import jaxprs_in_params
+
+from constraints import Choices, Constraint, Hard, Outcome, Reading, Soft, Statistics, read, record
+
+from .. import lagrangian, metrics, models
+from ..errors import UsageError
+from ..lagrangian import KKT
+from ..runtime import devices
+from .unconstrained import WIDEST, optimum, suits
+from .settings import Settings as Settings
+
+PROBES = 16  # random signs that estimate the norm of a constraint's gradients
+USUAL = 0.6  # a norm at which the dual rates are what the settings say
+STEEPEST = 30.0  # no row's multiplier is scaled by more than this
+DECISIONS = 6  # arrays `[n, K]` between rewards and sums
+SETTLED = 0.7  # of second-order steps after which the temperature falls no more
+LENGTH = 0.5  # of the first second-order step, as a share of what it solves for; falls to 0.3 of that by a cosine
+FEW_SUMS = 3  # numbers that a constraint sums up; with more of them first-order steps carry over better to new people,
+CROWD = 50_000  # unless there are so many choices for each of them; then rates are smooth, and half the steps do
+ROUNDING = 1e-4  # a candidate is within the bound by this share of it, so that float64 agrees with float32
+
+
+class Data(NamedTuple):
+    """What a member trains on and what selects its iterate; each `Choices` may be padded.
+
+    `dual` is what the dual player looks at, if that is not train (Cotter et al. ICML 2019).
+    """
+
+    train: Choices
+    selection: Choices
+    dual: Choices | None = None
+
+
+class Look(NamedTuple):
+    """One look at the whole train and selection parts."""
+
+    loss: Array  # train NLL
+    selection_loss: Array
+    gap: Array  # [P] hard gap of train, or of the dual player's own data
+    violation: Array  # [m] hard
+    multipliers: Array  # [m]
+    ties: Array
+    kkt: KKT  # of the step from here
+    capped: Array  # bool: then a violated row's multiplier could grow no more
+    params: Any = None  # the iterate, where `advance` is told to keep it
+
+
+class Best(NamedTuple):
+    """The iterate that would be returned now."""
+
+    params: Any
+    candidate: Array  # bool: within the bound, with few ties
+    merit: Array  # the lower, the better: selection loss of a candidate, else by how much the gap exceeds the bound
+    gap: Array  # [P] its hard gap
+    finite: Array  # bool: whether the newest look was finite
+    smallest_gap: Array  # [P] the smallest gap of any look with few ties
+
+
+class Member(NamedTuple):
+    """State of one member between rounds; a pytree that a checkpoint holds."""
+
+    game: lagrangian.State
+    moments: Any  # running sums of the constraint (minibatch)
+    best: Best
+    key: Array
+    played: Array  # steps so far
+    scale: Array  # [m] what a unit of each multiplier is, see `Game.scale`
+
+
+class Step(NamedTuple):
+    """What the first step of a round saw, at the parameters from which the round starts."""
+
+    kkt: Any  # KKT
+    capped: Any
+    seen: Any  # Tally of the choices of the step
+    held: Any  # hard sums that the dual player held against the bound, before they were smoothed
+
+
+class Tally(NamedTuple):
+    """Sums over choices, all that a step or a look needs of them: tallies of two data sets add up."""
+
+    loss: Array
+    ties: Array
+    soft: Any  # sums of the constraint, of the proxy
+    hard: Any  # and of the truth
+
+
+def outcome(model: models.Model, params: Any, choices: Choices, reading: Reading, twins: tuple[str, ...]) -> Outcome:
+    """The `Outcome` of a model on choices, with the twins that a constraint asks for."""
+    return read(
+        reading, models.rewards(model, params, choices), choices, models.twin_rewards(model, params, choices, twins)
+    )
+
+
+@record
+class Prepared:
+    """Choices, what the constraint needs of them, and the masses and the weight of all that they are drawn from."""
+
+    choices: Choices
+    rows: Any
+    masses: Any
+    weight: Array
+
+    @classmethod
+    def of(cls, constraint: Constraint, choices: Choices, multiple: int = 1) -> Prepared:
+        """Computed once, outside the training scan; padded to a multiple of this many choices."""
+        n = choices.shape[0]
+        position = jnp.arange(n + -n % multiple)
+        choices = choices if n % multiple == 0 else choices.take(position % n)
+        choices = choices.replace(weight=jnp.where(position < n, choices.weight, 0))
+        rows = constraint.prepare(choices)
+        return cls(choices=choices, rows=rows, masses=constraint.masses(rows), weight=jnp.sum(choices.weight))
+
+    def take(self, index: Any) -> Prepared:
+        """These choices only; masses and weight stay those of all."""
+        choices, rows = devices.spread(jax.tree.map(lambda leaf: leaf[index], (self.choices, self.rows)))
+        return Prepared(choices=choices, rows=rows, masses=self.masses, weight=self.weight)
+
+
+@dataclasses.dataclass(frozen=True)
+class Game:
+    """The game of one model class under one kind of constraint. Static; `constraint` arguments carry the numbers.
+
+    Minibatches are drawn from the first `rows` train choices: what comes after them is padding. None: from all. The
+    train choices of a step are one of `shards` shards of equal size.
+    """
+
+    model: models.Model
+    settings: Settings = dataclasses.field(default_factory=Settings)
+    rows: int | None = None
+    shards: int = 1
+
+    def __post_init__(self):
+        object.__setattr__(self, "settings", self.settings.filled())
+
+    @classmethod
+    def suited(cls, model: models.Model, settings: Settings, constraint: Constraint, data: Data) -> Settings:
+        """The settings filled for the primal player that suits: second-order steps for a narrow linear model that sees
+        all of train at every step, under a constraint of few sums or with a crowd for each; else Adam. Only shapes are
+        read.
+
+        `UsageError` if newton is asked for where the model or what it sees does not suit.
+        """
+
+        def sums(choices):
+            own, params = model.prepare(choices), model.init(jax.random.key(0), choices)
+            return constraint.proxy_sums(
+                outcome(model, params, own, Hard(), constraint.twins()), constraint.prepare(own)
+            )
+
+        n = data.train.shape[0]
+        whole = min(settings.batch or n, settings.microbatch or n) >= n and settings.compute == "float32"
+        fits = whole and suits(model, jax.eval_shape(model.prepare, data.train))
+        if settings.primal == "newton" and not fits:
+            raise UsageError(
+                f"primal = newton: expected a linear model of at most {WIDEST} features, float32, and neither "
+                "batch nor microbatch; leave primal out, or say adam"
+            )
+        if not fits or settings.primal == "adam":
+            return settings.filled("adam")
+        count = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(sums, data.train)))
+        crowd = count * CROWD <= n
+        own = settings.filled("newton" if crowd or count <= FEW_SUMS else "adam")
+        halved = crowd and own.primal == "newton" and settings.steps is None
+        return dataclasses.replace(own, steps=max(own.every, own.steps // 2)) if halved else own
+
+    @property
+    def second_order(self) -> bool:
+        """Whether the primal player takes second-order steps."""
+        return self.settings.primal == "newton"
+
+    def start(self, key: Array, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
+        """A member at the unconstrained optimum, and the looks on the way; the multipliers never move. A linear model
+        is there at once, and every look is the same."""
+        unconstrained = constraint.at(jnp.inf)
+        train, ones = self.prepared(unconstrained, data.train), jnp.ones(len(constraint.labels()))
+        if not (suits(self.model, train.choices) and self._sees_all(train)):
+            init_key, key = jax.random.split(key)
+            member = self.member(key, self.model.init(init_key, data.train), unconstrained, data.train, ones)
+            return self.advance(member, unconstrained, data, rounds)
+        shapes = jax.eval_shape(self.model.init, key, data.train)  # the optimum is one, wherever it is looked for
+        params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
+        params, gradient, inverse = optimum(self.model, params, train.choices, self.settings.weight_decay)
+        member = self.member(key, params, unconstrained, data.train, ones, inverse)
+        asked = train if data.dual is None else self.prepared(unconstrained, data.dual)
+        tally = self.tally(params, unconstrained, train)
+        hard = tally.hard if data.dual is None else self.tally(params, unconstrained, asked).hard
+        nothing = jnp.zeros_like(tally.loss)
+        step = Step(KKT(lagrangian.largest(gradient), nothing, nothing), jnp.asarray(False), None, None)
+        held, selection = Statistics(hard, asked.masses), self.model.prepare(data.selection)
+        best, look = self.look(member, step, unconstrained, tally, train.weight, held, selection)
+        looks = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rounds, *leaf.shape)), look)
+        return member._replace(best=best), looks
+
+    def enter(self, pilot: Member, constraint: Constraint, data: Data) -> Member:
+        """A member that begins the constrained game where `pilot`, the unconstrained member, ended."""
+        params, train = pilot.best.params, data.train
+        if self.second_order:
+            return self.member(pilot.key, params, constraint, train, pilot.scale, pilot.game.primal.inverse)
+        return self.member(pilot.key, params, constraint, train, self.scale(params, constraint, train))
+
+    def member(
+        self, key: Array, params: Any, constraint: Constraint, choices: Choices, scale: Array, inverse: Any = None
+    ) -> Member:
+        """A member before its first step; only shapes of `choices` are read. Second-order steps need the `inverse` of
+        the loss's curvature, `[d, d]`."""
+        train = jax.eval_shape(self.prepared, constraint, choices)
+        hard = jax.eval_shape(lambda own: self._tally(params, constraint, own, 1.0).hard, train)
+        moments = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), hard)
+        real = jnp.result_type(float)
+        never, unknown = jnp.asarray(False), jnp.full(len(constraint.parts()), jnp.inf, real)
+        best = Best(params, never, jnp.asarray(jnp.inf, real), unknown, never, unknown)
+        curved = (inverse,) if self.second_order else ()
+        game = self._players(None, None, scale).init(params, len(constraint.labels()), *curved)
+        return Member(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale)
+
+    def advance(
+        self, member: Member, constraint: Constraint, data: Data, rounds: int, keep: bool = False
+    ) -> tuple[Member, Look]:
+        """Play `rounds` rounds; the looks are stacked along a leading axis, with their iterates if `keep`."""
+        selection = self.model.prepare(data.selection)
+        train = self.prepared(constraint, data.train)
+        dual = None if data.dual is None else self.prepared(constraint, data.dual)
+
+        asked, params_of = dual or train, lambda member: member.game.params
+
+        def round_(member: Member, _):
+            after, step = self.play(member, constraint, train, dual)
+            tally, hard = step.seen, step.held
+            if not self._sees_all(train):
+                tally = self.tally(params_of(member), constraint, train)
+                hard = tally.hard if dual is None else self.tally(params_of(member), constraint, dual).hard
+            held = Statistics(hard, asked.masses)
+            best, look = self.look(member, step, constraint, tally, train.weight, held, selection)
+            return after._replace(best=best), look._replace(params=params_of(member)) if keep else look
+
+        return jax.lax.scan(round_, member, length=rounds)
+
+    def prepared(self, constraint: Constraint, choices: Choices) -> Prepared:
+        """What steps and looks need of these choices."""
+        return Prepared.of(constraint, self.model.prepare(choices), self.settings.microbatch or 1)
+
+    def play(
+        self, member: Member, constraint: Constraint, train: Prepared, dual: Prepared | None
+    ) -> tuple[Member, Step]:
+        """`every` steps of both players, and what the first of them saw."""
+        steps_key, key = jax.random.split(member.key) if self._draws(train) else (member.key, member.key)
+        game, moments, first = self._steps(steps_key, member, constraint, train, dual)
+        played = member.played + self.settings.every
+        return member._replace(game=game, moments=moments, key=key, played=played), first
+
+    def tally(self, params: Any, constraint: Constraint, own: Prepared) -> Tally:
+        """What a look needs of these choices."""
+        return self._tally(params, constraint, own, 1.0)
+
+    def look(
+        self,
+        member: Member,
+        step: Step,
+        constraint: Constraint,
+        tally: Tally,
+        weight: Array,
+        asked: Statistics,
+        selection,
+    ) -> tuple[Best, Look]:
+        """A look at the member, and what would be returned now: from the tally of all train choices, their weight, and
+        the hard statistics that are held against the bound."""
+        params = member.game.params
+        look = Look(
+            loss=tally.loss / weight,
+            selection_loss=metrics.nll(models.rewards(self.model, params, selection), selection),
+            gap=constraint.gap(asked),
+            violation=constraint.combine(asked) - constraint.bounds(),
+            multipliers=member.game.multipliers,
+            ties=tally.ties / weight,
+            kkt=step.kkt,
+            capped=step.capped,
+        )
+        return _better(member.best, params, look, constraint, self.settings.max_ties), look
+
+    def scale(self, params: Any, constraint: Constraint, choices: Choices) -> Array:
+        """What a unit of each multiplier is, `[m]`: the dual player's steps do not depend on a constraint's own scale.
+
+            scale = USUAL / root mean square over the rows of a part of |gradient of the row's proxy|
+
+        A row pushes the parameters by multiplier * gradient, so a row whose measure is ten times flatter needs ten
+        times the multiplier for the same push, and one hundred times the step. Estimated with random signs.
+        """
+        train = self.prepared(constraint, choices)
+        owner = jnp.repeat(
+            jnp.arange(len(constraint.parts())),
+            jnp.asarray([len(part.labels()) for part in constraint.parts()]),
+            total_repeat_length=len(constraint.labels()),
+        )
+
+        def proxy(params):
+            tally = self._tally(params, constraint, train, self.temperature(0))
+            return constraint.combine(Statistics(tally.soft, train.masses))
+
+        value, pull = jax.vjp(proxy, params)
+
+        def of_part(part):
+            mine = (owner == part) & (value != 0)  # a row without data measures 0
+            signs = jax.random.rademacher(jax.random.key(part), (PROBES, len(owner)), value.dtype)
+            squares = jax.lax.map(lambda sign: _square(pull(sign)[0]), jnp.where(mine, signs, 0))
+            return jnp.sqrt(squares.mean() / jnp.maximum(mine.sum(), 1))
+
+        norm = jax.lax.map(of_part, jnp.arange(len(constraint.parts())))[owner]
+        return jnp.where(norm > 0, jnp.clip(USUAL / jnp.where(norm > 0, norm, 1), 1 / STEEPEST, STEEPEST), 1)
+
+    def footprint(self, params: Any, choices: Choices, rows: int = 0) -> int:
+        """About how many bytes a step of one member takes beside the data, under so many rows: what its matrix products
+        make, what becomes of that, and as much again for the way back. Only shapes are read."""
+        n = min(self.settings.microbatch or self.settings.batch or choices.shape[0], choices.shape[0])
+        part = jax.eval_shape(lambda own: self.model.prepare(own).take(slice(0, n)), choices)
+        made = jax.make_jaxpr(lambda own, part: models.rewards(self.model, own, part))(params, part)
+        slopes = rows if self.second_order else 0  # a way back for each of the sums, which are no more than rows
+        return 2 * (2 * _made(made.jaxpr) + (DECISIONS + slopes) * n * choices.shape[1] * 4)
+
+    def temperature(self, played: Any) -> Any:
+        """Of the soft decisions after this many steps: geometric from `temperature_start` to `temperature`; of second
+        order in units of the `spread` of the rewards."""
+        s = self.settings
+        fall = s.steps * (SETTLED if self.second_order else 1)
+        return s.temperature_start * (s.temperature / s.temperature_start) ** jnp.minimum(played / fall, 1)
+
+    # one round -----------------------------------------------------------------------------------------------------
+
+    def _players(self, look: Any, finish: Any, scale: Array) -> Any:
+        """Both players: `look(params, ...)` at sums, from which `finish` tells what they mean."""
+        s = self.settings
+        if self.second_order:
+            fall = optax.cosine_decay_schedule(LENGTH, s.steps, alpha=0.3)
+            return lagrangian.Quadratic(look, finish, fall, cap=s.cap)
+        rate = optax.cosine_decay_schedule(s.learning_rate, s.steps, alpha=0.1)
+        proportional = {"nupi": s.dual_proportional, "ascent": 0.0}[s.dual]
+        dual = lagrangian.nupi(s.dual_rate * scale**2, proportional * scale**2, cap=s.cap * scale)
+        return lagrangian.Lagrangian(lambda params, *args: finish(look(params, *args), *args), optax.adam(rate), dual)
+
+    def _draws(self, train: Prepared) -> bool:
+        """Whether a step sees a batch that is drawn, not all of what it is given."""
+        n = self.rows or train.choices.shape[0]
+        return (self.settings.batch or n) < n
+
+    def _sees_all(self, train: Prepared) -> bool:
+        """Whether every step sees all of train as a look would."""
+        return not self._draws(train) and self.shards == 1 and self.settings.compute == "float32"
+
+    def _steps(self, key, member, constraint, train, dual):
+        """`every` steps of both players. Rates come from fixed population masses, so minibatch rates are unbiased."""
+        s, n = self.settings, self.rows or train.choices.shape[0]
+        batch, one_batch = s.batch or n, not self._draws(train)
+        remembers = dual is None and (not one_batch or self.shards > 1)  # else each step sees all that is held
+
+        def look(params, moments, temperature, own, scale):
+            seen = self._tally(params, constraint, own, temperature, s.compute)
+            tally = jax.tree.map(lambda leaf: scale * leaf, seen)
+            decay = s.weight_decay / 2 * _square(params)
+            held = None if dual is None else self._tally(params, constraint, dual, temperature, s.compute)
+            hard = tally.hard if held is None else held.hard  # of the dual part, all of it at every step
+            return lagrangian.Seen(tally.loss / train.weight + decay, tally.soft, (seen, hard))
+
+        def finish(looked, moments, temperature, own, scale):
+            seen, hard = looked.aux
+            smooth = hard
+            if remembers:
+                mean, count = moments
+                count = s.memory * count + (1 - s.memory)
+                mean = jax.tree.map(lambda old, new: s.memory * old + (1 - s.memory) * new, mean, hard)
+                smooth, moments = jax.tree.map(lambda leaf: leaf / count, mean), (mean, count)
+            masses = (dual or train).masses
+            violation = constraint.combine(Statistics(smooth, masses)) - (1 - s.margin) * constraint.bounds()
+            proxy = constraint.combine(Statistics(looked.sums, train.masses))
+            aux = moments, Step(None, None, seen, hard)
+            return lagrangian.Evaluation(looked.objective, proxy, violation, aux)
+
+        players = self._players(look, finish, member.scale)
+
+        def step(carry, index):
+            game, moments, played = carry
+            own, scale = (train, 1.0) if one_batch else (train.take(index), n / batch)
+            scale *= self.shards
+            game, info = players.step(game, jax.lax.stop_gradient(moments), self.temperature(played), own, scale)
+            moments, seen = info.aux
+            return (game, moments, played + 1), seen._replace(kkt=info.kkt, capped=info.capped)
+
+        order = None if one_batch else _shuffled(key, n, s.every, batch)
+        begin = member.game, member.moments, member.played
+        if s.every == 1:  # a loop inside the loop of rounds would be traced for nothing
+            (game, moments, _), first = step(begin, None if order is None else order[0])
+            return game, moments, first
+        (game, moments, _), steps = jax.lax.scan(step, begin, order, length=s.every)
+        return game, moments, jax.tree.map(lambda leaf: leaf[0], steps)
+
+    def _tally(self, params, constraint, own, temperature, compute="float32") -> Tally:
+        """Sums over choices, a microbatch at a time: what backward passes need of one is computed again, not kept."""
+
+        def of_slice(choices, rows):
+            own, seen = _half((params, choices)) if compute == "bfloat16" else (params, choices)
+            rewards = [part.astype(choices.weight.dtype) for part in models.reward_pieces(self.model, own, seen)]
+            twins = models.twin_rewards(self.model, own, seen, constraint.twins())
+            twins = {name: twin.astype(choices.weight.dtype) for name, twin in twins.items()}
+            unit = jax.lax.stop_gradient(metrics.spread(rewards, choices)) if self.second_order else 1.0
+            soft, hard = (read(way, rewards, choices, twins) for way in (Soft(temperature=unit * temperature), Hard()))
+            return Tally(
+                loss=metrics.weighted(metrics.log_losses(rewards, choices), choices),
+                ties=metrics.weighted(metrics.tied(rewards, choices), choices),
+                soft=constraint.proxy_sums(soft, rows),
+                hard=constraint.sums(hard, rows),
+            )
+
+        size, n = self.settings.microbatch or own.choices.shape[0], own.choices.shape[0]
+        if size >= n:
+            return of_slice(own.choices, own.rows)
+        slices = devices.slices((own.choices, own.rows), size)
+        first = jax.tree.map(lambda leaf: leaf[0], slices)
+        empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_slice, *first))
+
+        def add(sums, part):
+            return jax.tree.map(jnp.add, sums, jax.checkpoint(of_slice)(*part)), None
+
+        return jax.lax.scan(add, empty, slices)[0]
+
+
+def _square(tree: Any) -> Array:
+    """Sum of squares; optax's norm also makes the imaginary parts, which take a fifth of the tracing."""
+    return optax.tree.vdot(tree, tree)
+
+
+def _made(jaxpr: Any) -> int:
+    """Bytes of all matrix products and convolutions of a program."""
+    inner = [sub for eqn in jaxpr.eqns for sub in jaxprs_in_params(eqn.params)]
+    made = [eqn for eqn in jaxpr.eqns if eqn.primitive.name in ("dot_general", "conv_general_dilated")]
+    sizes = [var.aval.size * var.aval.dtype.itemsize for eqn in made for var in eqn.outvars]
+    return sum(sizes) + sum(map(_made, inner))
+
+
+def _half(tree: Any) -> Any:
+    """Floating-point leaves in bfloat16."""
+    return jax.tree.map(
+        lambda leaf: leaf.astype(jnp.bfloat16) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
+    )
+
+
+def _shuffled(key: Array, n: int, steps: int, batch: int) -> Array:
+    """Row indices `[steps, batch]`, each pass over the data in a fresh order."""
+    passes = -(-steps * batch // n)
+    order = jax.vmap(lambda k: jax.random.permutation(k, n))(jax.random.split(key, passes)).ravel()
+    return order[: steps * batch].reshape(steps, batch)
+
+
+def _better(best: Best, params: Any, look: Look, constraint: Constraint, max_ties: float) -> Best:
+    """The better of the best so far and this look: candidates before others, then by merit."""
+    finite = jnp.isfinite(look.loss) & jnp.isfinite(look.selection_loss)
+    few_ties = finite & (look.ties <= max_ties)
+    bounds = jnp.stack([jnp.asarray(part.bound) for part in constraint.parts()])
+    candidate = few_ties & jnp.all(look.gap <= bounds * (1 - ROUNDING))
+    excess = jnp.where(few_ties, jnp.max(look.gap - bounds), jnp.inf)
+    merit = jnp.where(candidate, look.selection_loss, excess)
+    wins = (candidate & ~best.candidate) | ((candidate == best.candidate) & (merit < best.merit))
+    return Best(
+        params=jax.tree.map(lambda new, old: jnp.where(wins, new, old), params, best.params),
+        candidate=best.candidate | candidate,
+        merit=jnp.where(wins, merit, best.merit),
+        gap=jnp.where(wins, look.gap, best.gap),
+        finite=finite,
+        smallest_gap=jnp.where(few_ties, jnp.minimum(best.smallest_gap, look.gap), best.smallest_gap),
+    )

@@ -1,0 +1,144 @@
+"""What a user should know of the data under a constraint before any number: every front door says it in these words.
+
+empty      a cell without train data: it takes no part
+few        a cell of fewer than `constraints.SMALL` train units: its rate is noisy
+lone       a block in which one group alone has data: nothing is compared there
+unchosen   a cell in which people chose nothing, under a precision
+bound      one that no model exceeds, or that no model meets
+dev        who is in the dev gap, where not everybody is
+
+What no model can move, and a single group, is refused.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import jax
+import numpy as np
+
+import constraints as ct
+from constraints import Choices, Constraint
+
+from ..errors import DataError, UsageError
+
+MOST = 8  # names in one note
+
+
+@dataclasses.dataclass(frozen=True)
+class Notes:
+    """Sentences on train, and on who is in the dev gap; `empty` are the cells without train data, by part."""
+
+    train: tuple[str, ...] = ()
+    dev: tuple[str, ...] = ()
+    empty: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+
+    @property
+    def all(self) -> list[str]:
+        """Every sentence, in order."""
+        return [*self.train, *self.dev]
+
+
+def fit_for(
+    constraint: Constraint, train: Choices | Iterable[Choices], where: str, dev: Choices | None = None
+) -> Notes:
+    """Whether these train choices, or shards of them, can carry the constraint, and the notes; `where` names them.
+
+    `UsageError` if no model can move it or its twins look alike to every model, `DataError` if only one group has data.
+    """
+    if isinstance(train, Choices):
+        _twins_differ(constraint, train)
+    said, empty = [], {}
+    for part, found in zip(constraint.parts(), ct.reach(constraint, train), strict=True):
+        bound = float(part.bound)
+        verdict = found.verdict(bound)
+        if verdict == "immovable":
+            raise UsageError(found.explain(bound))
+        if verdict == "inactive":
+            raise DataError(f"{where}: {found.explain(bound)} in the train part; it needs two groups")
+        if verdict == "infeasible" or (verdict == "cannot bind" and bound < float("inf")):
+            said.append(found.explain(bound))
+        if found.empty:
+            said.append(f"{found.name}: no train data for {_listed(found.empty)}; these rows are inactive")
+        if found.small:
+            said.append(
+                f"{found.name}: fewer than {ct.SMALL} train units in {_listed(found.small)}; their rates are noisy"
+            )
+        if found.alone:
+            said.append(f"{found.name}: one group only in {_listed(found.alone)}; nothing to compare there")
+        if found.unchosen:
+            said.append(
+                f"{found.name}: people chose nothing in train of {_listed(found.unchosen)}; a precision there is 0, "
+                "or not known if the model chooses nothing"
+            )
+        empty[found.name] = found.empty
+    return Notes(tuple(said), () if dev is None else _of_dev(constraint, dev), empty)
+
+
+def _twins_differ(constraint: Constraint, choices: Choices) -> None:
+    for name in constraint.twins():
+        twin = choices.twins[name]
+        tree, axis = (twin.items, 2) if twin.items is not None else (twin.context, 1)
+        if all(np.all(leaf == np.take(leaf, [0], axis)) for leaf in map(np.asarray, jax.tree.leaves(tree))):
+            raise UsageError(
+                f"{constraint.name()}: the twins of {name!r} look alike to the model, so it is 0 for every model; "
+                f"make {name!r} a feature, or choose another constraint"
+            )
+
+
+def _of_dev(constraint: Constraint, dev: Choices) -> tuple[str, ...]:
+    """A sentence per part whose dev gap leaves somebody out."""
+    return tuple(
+        f"{found.name}: dev gap over {_listed(found.live) or 'nobody'}; no dev people in {_listed(found.empty)}"
+        for found in ct.reach(constraint, dev)
+        if found.empty
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
+    return ", ".join(names[:MOST]) + more
+
+
+def together(by_seed: Mapping[int, Sequence[str]]) -> list[str]:
+    """The sentences of several seeds, each once, with the seeds it holds for where that is not all of them."""
+    seeds: dict[str, list[int]] = {}
+    for seed, said in by_seed.items():
+        for sentence in said:
+            seeds.setdefault(sentence, []).append(seed)
+    return [
+        sentence if len(own) == len(by_seed) else f"{sentence} (seed {', '.join(map(str, own))})"
+        for sentence, own in seeds.items()
+    ]
+
+
+def reason(constraint: Constraint, about: Mapping[str, Any], notes: Notes, part: str = "train") -> str:
+    """Why a model under this constraint is not FEASIBLE, from what `about` says of it; "" if it is. `part` is where its
+    gap was held against the bound."""
+    status, figures = about["status"], about["figures"]
+    if status == "FEASIBLE":
+        return ""
+    if status == "DIVERGED":
+        return "training ended in numbers that are not finite"
+    names, bounds = [own.name() for own in constraint.parts()], about["bound"]
+    keys = [f"{part}_gap"] if len(names) == 1 else [f"{part}_gap[{name}]" for name in names]
+    gaps = [float(figures[key]) for key in keys]
+    over = [
+        f"{name} is {gap:.4g} on {part}, over the bound {float(bound):.4g}"
+        + _unknown(name, names, figures, notes, part)
+        for name, gap, bound in zip(names, gaps, bounds, strict=True)
+        if not gap <= float(bound)
+    ]
+    return "; ".join(over) or "ties decide too many choices"
+
+
+def _unknown(name: str, names: Sequence[str], figures: Mapping[str, Any], notes: Notes, part: str) -> str:
+    """The cells with train data whose rate is not defined."""
+    if part != "train":
+        return ""
+    head = f"{part}_rate[" + (f"{name}: " if len(names) > 1 else "")
+    rates = {key[len(head) : -1]: float(rate) for key, rate in figures.items() if key.startswith(head)}
+    cells = [cell for cell, rate in rates.items() if np.isnan(rate) and cell not in notes.empty.get(name, ())]
+    return f", since the model chooses nothing of {_listed(cells)}, whose rate is then not known" if cells else ""

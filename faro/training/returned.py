@@ -1,0 +1,137 @@
+"""What a game returns: one of its iterates, or a randomised choice among several, judged by what it does on average.
+
+    best       the candidate with the lowest selection loss, see `faro.training`
+    last       the last iterate
+    average    all kept iterates with equal weights: what the theory of such games speaks of
+    mixture    the weights of least selection loss whose expected rows are within the bound, on at most m + 1 iterates
+
+Expected rates are linear in the weights, so the mixture is a linear program (`faro.exact.mix`), and fits the bound
+where no iterate does. The best candidate and the unconstrained optimum are mixed too. Source: Cotter et al. JMLR 2019.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+import constraints as ct
+from constraints import Constraint, Statistics
+
+from .. import metrics, models
+from ..errors import UsageError
+from .game import ROUNDING, Best, Data, Settings, outcome
+
+OTHERS = 2  # atoms before those that were kept: the best candidate, the unconstrained optimum
+
+
+class Solution(NamedTuple):
+    """Parameters and weights of what is returned: leaves `[seeds, members, A, ...]` and `[seeds, members, A]`. Every
+    member of a sweep has A atoms; an atom of weight 0 is not there."""
+
+    params: Any
+    weights: np.ndarray
+
+    def of(self, seed: int, member: int) -> tuple[Any, np.ndarray]:
+        """The atoms that are there, `[A, ...]`, and their weights."""
+        there = np.flatnonzero(self.weights[seed, member])
+        params = jax.tree.map(lambda leaf: np.asarray(leaf[seed, member])[there], self.params)
+        return params, self.weights[seed, member][there]
+
+
+def choose(
+    model: models.Model, constraints: list[Constraint], settings: Settings, data: list[Data], best: Best, kept: Any
+) -> Solution:
+    """The solution of every member, the unconstrained ones first. `best` has leaves `[seeds, 1 + bounds, ...]`, `kept`
+    the iterates `[seeds, bounds, T, ...]`; `data` is in float64, one per seed, and is used by mixtures alone.
+
+    Raises `UsageError` if a mixture is asked for and the constraint's rows are not linear in its statistics.
+    """
+    alone = jax.tree.map(lambda leaf: np.asarray(leaf)[:, :, None], best.params)
+    seeds, members = np.shape(best.finite)
+    if settings.solution == "best":
+        return Solution(alone, np.ones((seeds, members, 1)))
+    # atoms: the best one, the unconstrained one, and all that were kept; the unconstrained member has kept none
+    first = jax.tree.map(
+        lambda one, many: np.concatenate(
+            [
+                one,
+                np.repeat(one[:, :1], members, 1),
+                np.concatenate([np.repeat(one[:, :1], many.shape[2], 2), many], 1),
+            ],
+            2,
+        ),
+        alone,
+        jax.tree.map(np.asarray, kept),
+    )
+    weights = np.zeros((seeds, members, jax.tree.leaves(first)[0].shape[2]))
+    weights[:, 0, 0] = 1
+    for s in range(seeds):
+        for b, constraint in enumerate(constraints, 1):
+            atoms = jax.tree.map(lambda leaf, s=s, b=b: leaf[s, b], first)
+            finite = np.all([np.isfinite(leaf).all(tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(atoms)], 0)
+            own = weights[s, b]
+            if settings.solution == "last":
+                own[-1] = 1
+            elif settings.solution == "average" and finite[OTHERS:].any():
+                own[OTHERS:] = finite[OTHERS:] / finite[OTHERS:].sum()
+            elif settings.solution == "mixture":
+                own[:] = _mixed(model, constraint, settings, data[s], atoms, finite)
+            else:
+                own[0] = 1
+    most = int(np.count_nonzero(weights, -1).max())
+    order = np.argsort(weights == 0, -1, kind="stable")[..., :most]
+
+    def pick(leaf):
+        return np.take_along_axis(leaf, order.reshape(*order.shape, *[1] * (leaf.ndim - 3)), 2)
+
+    return Solution(jax.tree.map(pick, first), np.take_along_axis(weights, order, -1))
+
+
+def _mixed(model, constraint, settings, data: Data, atoms: Any, finite: np.ndarray) -> np.ndarray:
+    """Weights `[A]` of the mixture; if no mixture is within the bound, of the one that exceeds it least."""
+    from .. import exact  # cvxpy takes long to import
+
+    rows = exact.linear(constraint)
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), atoms)
+        asked = data.train if data.dual is None else data.dual
+        seen = jax.tree.map(np.asarray, _figures(rows, params, asked, data.selection, model))
+        fit = finite & (seen["ties"] <= settings.max_ties) & np.isfinite(seen["loss"])
+        weights = np.zeros(len(fit))
+        if not fit.any():
+            weights[0] = 1
+            return weights
+        limits = np.asarray(rows.bounds(), np.float64)
+        bounded = np.isfinite(limits)
+        limits = limits[bounded] * np.where(limits[bounded] > 0, 1 - ROUNDING, 1)
+        measured = seen["measure"][fit][:, bounded]
+        found = exact.mix(seen["loss"][fit], measured, limits)
+        own = np.flatnonzero(fit)[list(found.members)]
+        weights[own] = np.array([float(weight) for weight in found.weights])
+        together = Statistics(jax.tree.map(lambda leaf: np.tensordot(weights, leaf, 1), seen["sums"]), seen["masses"])
+        if not np.allclose(rows.combine(together)[bounded], weights @ seen["measure"][:, bounded], atol=1e-9):
+            raise UsageError(
+                f"{constraint.name()}: its rows are not linear in rates, so no linear program mixes iterates; "
+                "use solution = best"
+            )
+    return weights
+
+
+def _figures_of(rows: Constraint, params: Any, asked: Any, selection: Any, model: models.Model) -> dict[str, Any]:
+    def of_atom(own):
+        hard = outcome(model, own, asked, ct.Hard(), rows.twins())
+        statistics = rows.statistics(hard, asked)
+        return {
+            "loss": metrics.nll(models.rewards(model, own, selection), selection),
+            "ties": metrics.ties(hard.rewards, asked),
+            "measure": rows.combine(statistics),
+            "sums": statistics.sums,
+        }
+
+    return jax.lax.map(of_atom, params) | {"masses": rows.masses(rows.prepare(asked))}
+
+
+_figures = jax.jit(_figures_of, static_argnames="model")

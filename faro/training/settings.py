@@ -1,0 +1,101 @@
+"""How a member is trained: names, defaults that are meant for every data set, and which values can be."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from ..errors import UsageError
+
+PRIMAL: dict[str, dict[str, Any]] = {  # defaults that depend on the primal player
+    "newton": {"steps": 100, "temperature": 0.7},
+    "adam": {"steps": 600, "temperature": 0.05},
+}
+CHOICES = {
+    "solver": ("game", "exact"),
+    "solution": ("best", "last", "average", "mixture"),
+    "primal": tuple(PRIMAL),
+    "dual": ("nupi", "ascent"),
+    "dual_data": ("train", "own"),
+    "compute": ("float32", "bfloat16"),
+}
+WHOLE = ("steps", "batch", "microbatch")
+POSITIVE = ("temperature_start", "temperature", "learning_rate", "cap")
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """How a member is trained; the defaults are meant for every data set."""
+
+    solver: str = "game"  # or "exact": the path of a linear model, see docs/exact.md; then only weight_decay matters
+    solution: str = "best"  # what is returned, see faro/solutions.py; "average" and "mixture" are randomised models
+    primal: str | None = None  # "newton" or "adam"; None: newton for a narrow linear model that sees all of train
+    steps: Any = None  # int, of each stage; None: 100 of newton (50 of a crowd), 600 of adam
+    every: int = 1  # steps between two looks at the whole train and selection parts
+    batch: int | None = None  # choices per step; None: all of them
+    microbatch: int | None = None  # choices worked on at once; None: the batch. Same result, less memory
+    compute: str = "float32"  # or "bfloat16": of rewards during steps; parameters, looks and judgement stay exact
+    learning_rate: float = 0.03  # Adam, decayed to a tenth by a cosine
+    weight_decay: float = 1e-4  # on parameters, in units of the loss: weight_decay / 2 * |params|^2
+    temperature_start: float = 1.0  # of the soft decisions that the primal player differentiates, at the first step
+    temperature: Any = None  # float, and at the last, geometric in between; None: .7 of newton, .05 of adam
+    dual: str = "nupi"  # or "ascent"
+    dual_data: str = "train"  # or "own": the dual player looks at the dual part, which then does not join train
+    dual_rate: float = 0.03
+    dual_proportional: float = 0.5
+    cap: float = 100.0  # multipliers stay in [0, cap]
+    memory: float = 0.9  # minibatch only: how much of the running moments the dual player keeps each step
+    margin: float = 0.01  # the dual player aims at (1 - margin) * bound: at the bound itself it would rest a hair above
+    max_ties: float = 0.01
+
+    @property
+    def rounds(self) -> int:
+        """Looks per stage, of settings that are `filled`."""
+        return self.steps // self.every
+
+    def filled(self, primal: str = "adam") -> Settings:
+        """With this primal player, unless one is named, and what is left open as suits it; `UsageError` for fewer steps
+        than there are between two looks."""
+        own = self.primal or primal
+        open_ = {name: value for name, value in PRIMAL[own].items() if getattr(self, name) is None}
+        filled = dataclasses.replace(self, primal=own, **open_)
+        if filled.every > filled.steps:
+            raise UsageError(f"every ({filled.every}) must not exceed steps ({filled.steps})")
+        return filled
+
+    @classmethod
+    def of(cls, values: Mapping[str, Any]) -> Settings:
+        """Settings from plain values; `UsageError` for an unknown name or a value that cannot be."""
+        fields = {field.name: field for field in dataclasses.fields(cls)}
+        for name, value in values.items():
+            if name not in fields:
+                raise UsageError(f"unknown setting {name!r} (known: {', '.join(fields)})")
+            _check(name, value, fields[name].default)
+        settings = cls(**values)
+        if settings.steps is not None:
+            settings.filled()  # every does not exceed them
+        if settings.batch and settings.microbatch and settings.batch % settings.microbatch:
+            raise UsageError(
+                f"batch ({settings.batch}) must be a multiple of microbatch ({settings.microbatch}), or be left out"
+            )
+        if settings.solver == "exact" and settings.dual_data == "own":
+            raise UsageError("dual_data = own: solver exact has no dual player; leave out one of the two")
+        if settings.solver == "exact" and settings.solution != "best":
+            raise UsageError(f"solution = {settings.solution}: solver exact has no iterates; leave out one of the two")
+        return settings
+
+
+def _check(name: str, value: Any, default: Any) -> None:
+    if value is None and default is None:
+        return
+    if name in CHOICES:
+        if value not in CHOICES[name]:
+            raise UsageError(f"{name}: expected one of {', '.join(CHOICES[name])}, got {value!r}")
+        return
+    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    whole = isinstance(default, int) or name in WHOLE
+    wrong = not number or value < 0 or (name in POSITIVE and value <= 0)
+    if wrong or (whole and (value != int(value) or value < 1)):
+        raise UsageError(f"{name}: expected a {'whole ' if whole else ''}number above 0, got {value!r}")

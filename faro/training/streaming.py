@@ -1,0 +1,297 @@
+"""Training on data larger than the device: shards pass through it, one after another, and leave sums behind.
+
+    census   one pass: masses and weight of the population, which every rate and loss is divided by
+    play     a pass in shuffled order: `every` steps on each shard, minibatches drawn within it
+    look     a pass: sums of all shards, then one look at the whole, as in `faro.training`
+    judge    one pass in float64 over the parameters that are returned
+
+The device holds the member and a few shards, however many there are. With one shard it is training in memory.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import hashlib
+import math
+from collections.abc import Callable, Iterator, Sequence
+from importlib import metadata
+from pathlib import Path
+from typing import Any, NamedTuple, Protocol
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from constraints import Choices, Constraint, Statistics
+
+from .. import models
+from ..errors import UsageError
+from ..lagrangian import KKT
+from ..runtime import devices
+from ..runtime.checkpoint import Keeper
+from .bounds import check_bounds, status_of
+from .game import Data, Game, Look, Member, Prepared, Settings, Step, Tally
+from .notes import fit_for
+
+AHEAD = 2  # shards that are read while the device works
+
+
+class Shards(Protocol):
+    """A list of shards, or anything that reads one when it is asked for: `grain.MapDataset`, a class of your own.
+
+    Every shard is a `Choices` of the same shape (`Choices.pad`), best on the host, in any order that does not sort
+    people: each should look like a sample of all.
+    """
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Choices: ...
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Streamed:
+    """What was trained: parameters, FEASIBLE, INFEASIBLE or DIVERGED, train figures in float64, a look per pass, and
+    notes."""
+
+    params: Any
+    status: str
+    figures: dict[str, Any]  # nll, gap [P], ties of all shards
+    looks: Look  # of the constrained game, `[passes, ...]`
+    notes: tuple[str, ...] = ()  # what to know of the data, as `faro.train` says it
+
+
+class _Position(NamedTuple):
+    """Everything that the next shard needs to find; a pytree that a checkpoint holds."""
+
+    member: Member
+    tally: Tally  # of the shards that the look of this pass has seen
+    looks: Look  # [passes, ...] filled as far as passes have come
+
+
+def train(
+    shards: Shards,
+    selection: Choices,
+    constraint: Constraint,
+    *,
+    seed: int = 0,
+    model: models.Model | None = None,
+    settings: Settings | None = None,
+    folder: str | Path | None = None,
+    save_every: int | None = None,
+    progress: Callable[[int, int], None] = lambda done, total: None,
+) -> Streamed:
+    """One model under one constraint, at the constraint's own bound, on the choices of all shards.
+
+    `selection` stays on the device and selects the iterate. `settings.steps` counts steps on shards, at least one pass.
+    With `folder` a killed run goes on where it stopped: there is a checkpoint every `save_every` shards (default: a
+    pass). Needs `grain` (the extra `stream`). `UsageError` for shards of different shapes and for settings that a
+    stream cannot have.
+    """
+    check_bounds([float(part.bound) for part in constraint.parts()])
+    settings = (settings or Settings()).filled()
+    if settings.dual_data != "train":
+        raise UsageError(f"dual_data: a stream has train shards only, got {settings.dual_data!r}; leave it out")
+    if settings.primal != "adam":
+        raise UsageError(f"primal: a stream never sees all of train in one step, got {settings.primal!r}; leave it out")
+    if not len(shards):
+        raise UsageError("expected at least one shard, got none")
+    lacking = [name for name in constraint.columns() if name not in shards[0].columns]
+    if lacking:
+        raise UsageError(f"{constraint.name()} reads column {lacking[0]!r}, shard 0 has none; give it to make_choices")
+    notes = fit_for(constraint, (shards[index] for index in range(len(shards))), "shards")
+    stream = _Stream(shards, selection, constraint, seed, model or models.Linear(), settings)
+    with contextlib.nullcontext() if folder is None else devices.alone(folder, folder=True):
+        keeper = Keeper(None if folder is None else Path(folder) / ".progress", stream.fingerprint)
+        result = stream.train(keeper, save_every or len(shards), progress)
+        keeper.close()
+    return dataclasses.replace(result, notes=notes.train)
+
+
+class _Stream:
+    """The programs of one streamed training, each compiled once, and the passes that call them."""
+
+    def __init__(self, shards: Shards, selection: Choices, constraint: Constraint, seed, model, settings):
+        self.shards, self.constraint, self.seed, self.settings = shards, constraint, seed, settings
+        mesh = devices.mesh(1)
+        rows = shards[0].shape[0]
+        self.game = Game(model, settings, rows, len(shards))
+        self.multiple = math.lcm(mesh.shape[devices.DATA], settings.microbatch or 1)
+        self.passes = max(1, math.ceil(settings.steps / (settings.every * len(shards))))
+        self.whole, choices = devices.on(mesh), (devices.DATA,)
+        self.dealt = devices.on(mesh, *choices)
+        self.shapes = _shapes(self._placed(shards[0]))
+        self.selection = devices.place(selection.pad(_up(selection.shape[0], self.multiple)), self.dealt)
+        self.census = devices.compiled(mesh, self._census, [choices], ())
+        self.start = devices.compiled(mesh, self._start, [choices], ())
+        self.enter = devices.compiled(mesh, self._enter, [(), (), choices], ())
+        self.play = devices.compiled(mesh, self._play, [(), (), (), (), choices], ())
+        self.count = devices.compiled(mesh, self._count, [(), (), (), (), choices], ())
+        self.look = devices.compiled(mesh, self._look, [(), (), (), (), choices], ())
+        self.population = None
+        for shard in self._read(range(len(shards))):
+            mine = self.census(shard)
+            self.population = mine if self.population is None else jax.tree.map(jnp.add, self.population, mine)
+        self.fingerprint = self._fingerprint()
+
+    def _fingerprint(self) -> str:
+        versions = [metadata.version(name) for name in ("faro-fairness", "jax", "flax", "optax")]
+        game = [repr(self.constraint), repr(self.game), self.seed, jax.device_count(), self.shapes]
+        data = [devices.fetch(leaf).tobytes().hex() for leaf in jax.tree.leaves(self.population)]
+        return hashlib.sha256(repr([versions, game, data]).encode()).hexdigest()
+
+    # Shards -----------------------------------------------------------------------------------------------------------
+
+    def _placed(self, shard: Choices) -> Choices:
+        return devices.place(shard.pad(_up(shard.shape[0], self.multiple)), self.dealt)
+
+    def _read(self, indices: Sequence[int]) -> Iterator[Choices]:
+        """The shards in this order on the device; the next ones are read meanwhile."""
+        try:
+            import grain
+        except ImportError:
+            raise UsageError("streaming needs grain; install the extra: faro-fairness[stream]") from None
+        stream = grain.MapDataset.source(indices).map(lambda index: self.shards[int(index)])
+        options = grain.ReadOptions(num_threads=1, prefetch_buffer_size=AHEAD)
+        for index, shard in zip(indices, stream.to_iter_dataset(options), strict=True):
+            placed = self._placed(shard)
+            if _shapes(placed) != self.shapes:
+                raise UsageError(
+                    f"shard {index}: expected the shapes of shard 0, {self.shapes}, got {_shapes(placed)}; "
+                    "pad the last one with Choices.pad"
+                )
+            yield placed
+
+    def _visits(self, stage: int) -> list[int]:
+        """Which shard is visited when: every pass looks at all of them, then plays all of them in a fresh order."""
+        count = len(self.shards)
+        orders = [np.random.default_rng([self.seed, stage, p]).permutation(count) for p in range(self.passes)]
+        return [int(index) for order in orders for index in [*range(count), *order]]
+
+    # Programs ---------------------------------------------------------------------------------------------------------
+
+    def _census(self, shard: Choices) -> tuple[Any, Array]:
+        own = self.game.prepared(self.constraint, shard)
+        return own.masses, own.weight
+
+    def _own(self, constraint: Constraint, population: tuple[Any, Array], shard: Choices) -> Prepared:
+        masses, weight = population
+        return dataclasses.replace(self.game.prepared(constraint, shard), masses=masses, weight=weight)
+
+    def _position(self, member: Member, shard: Choices) -> _Position:
+        """Before the first shard of a stage."""
+        own = self.game.prepared(self.constraint, shard)
+        tally = jax.eval_shape(lambda: self.game.tally(member.game.params, self.constraint, own))
+        step = jax.eval_shape(lambda: self.game.play(member, self.constraint, own, None)[1])
+
+        def look(tally, step):
+            asked, data = Statistics(tally.hard, own.masses), self.game.model.prepare(shard)
+            return self.game.look(member, step, self.constraint, tally, own.weight, asked, data)[1]
+
+        looks = jax.tree.map(
+            lambda leaf: jnp.zeros((self.passes, *leaf.shape), leaf.dtype), jax.eval_shape(look, tally, step)
+        )
+        return _Position(member, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tally), looks)
+
+    def _start(self, shard: Choices) -> _Position:
+        init_key, key = jax.random.split(jax.random.key(self.seed))
+        params = self.game.model.init(init_key, shard)
+        free, rows = self.constraint.at(jnp.inf), len(self.constraint.labels())
+        return self._position(self.game.member(key, params, free, shard, jnp.ones(rows)), shard)
+
+    def _enter(self, pilot: Member, constraint: Constraint, shard: Choices) -> _Position:
+        return self._position(self.game.enter(pilot, constraint, Data(shard, shard)), shard)
+
+    def _play(self, now: _Position, constraint: Constraint, population: Any, position: Array, shard: Choices):
+        member, step = self.game.play(now.member, constraint, self._own(constraint, population, shard), None)
+        index, place = jnp.divmod(position, 2 * len(self.shards))
+        index = jnp.where(place == len(self.shards), index, self.passes)  # only the first of a pass starts at its look
+        seen = jax.tree.map(
+            lambda all_, one: all_.at[index].set(one, mode="drop"),
+            (now.looks.kkt, now.looks.capped),
+            (step.kkt, step.capped),
+        )
+        return now._replace(member=member, looks=now.looks._replace(kkt=seen[0], capped=seen[1]))
+
+    def _count(self, now: _Position, constraint: Constraint, population: Any, position: Array, shard: Choices):
+        own = self._own(constraint, population, shard)
+        tally = self.game.tally(now.member.game.params, constraint, own)
+        return now._replace(tally=jax.tree.map(jnp.add, now.tally, tally))
+
+    def _look(self, now: _Position, constraint: Constraint, population: Any, position: Array, selection: Choices):
+        masses, weight = population
+        asked, data = Statistics(now.tally.hard, masses), self.game.model.prepare(selection)
+        nothing = Step(jax.tree.map(jnp.zeros_like, KKT(weight, weight, weight)), jnp.asarray(False), None, None)
+        best, look = self.game.look(now.member, nothing, constraint, now.tally, weight, asked, data)
+        index = position // (2 * len(self.shards))
+        looks = jax.tree.map(lambda all_, one: all_.at[index].set(one), now.looks, look)
+        return _Position(now.member._replace(best=best), jax.tree.map(jnp.zeros_like, now.tally), looks)
+
+    # Passes -----------------------------------------------------------------------------------------------------------
+
+    def train(self, keeper: Keeper, save_every: int, progress: Callable[[int, int], None]) -> Streamed:
+        visits, count = [self._visits(stage) for stage in range(2)], len(self.shards)
+        total = 2 * len(visits[0]) + count
+        real = jnp.result_type(float)
+
+        def stage(number: int, name: str, constraint: Constraint, begin: _Position) -> _Position:
+            constraint = jax.tree.map(lambda leaf: jnp.asarray(leaf, real), constraint)
+            position, now = keeper.newest(name, begin, self.whole)
+            for shard in self._read(visits[number][position:]):
+                progress(number * len(visits[0]) + position, total)
+                place = np.int32(position)
+                if position // count % 2 == 1:
+                    now = self.play(now, constraint, self.population, place, shard)
+                else:
+                    now = self.count(now, constraint, self.population, place, shard)
+                    if position % (2 * count) == count - 1:
+                        now = self.look(now, constraint, self.population, place, self.selection)
+                position += 1
+                if position % save_every == 0 or position == len(visits[number]):
+                    keeper.keep(name, position, now)
+            return now
+
+        pilot = stage(0, "start", self.constraint.at(float("inf")), self.start(self._placed(self.shards[0]))).member
+        constraint = jax.tree.map(lambda leaf: jnp.asarray(leaf, real), self.constraint)
+        done = stage(1, "game", self.constraint, self.enter(pilot, constraint, self._placed(self.shards[0])))
+        free = all(math.isinf(part.bound) for part in self.constraint.parts())
+        best = devices.fetch((pilot if free else done.member).best)
+        progress(total - count, total)
+        figures = self._judged(best.params)
+        bounds = [float(part.bound) for part in self.constraint.parts()]
+        status = status_of(figures, bounds, bool(best.finite), self.settings)
+        progress(total, total)
+        return Streamed(best.params, status, figures, devices.fetch(done.looks))
+
+    def _judged(self, params: Any) -> dict[str, Any]:
+        """Train figures of these parameters in float64."""
+
+        def double(tree):
+            def exact(leaf):
+                return leaf.astype(np.float64) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf
+
+            return jax.tree.map(lambda leaf: exact(np.asarray(leaf)), tree)
+
+        with jax.enable_x64(True):
+
+            @jax.jit
+            def tally(params, shard):
+                own = self.game.prepared(self.constraint, shard)
+                return self.game.tally(params, self.constraint, own), own.masses, own.weight
+
+            whole: Any = None
+            for index in range(len(self.shards)):
+                own = jax.tree.map(np.asarray, tally(double(params), double(self.shards[index])))
+                whole = own if whole is None else jax.tree.map(np.add, whole, own)
+            sums, masses, weight = whole
+            gap = np.asarray(self.constraint.gap(Statistics(sums.hard, masses)))
+            return {"nll": float(sums.loss / weight), "gap": gap.tolist(), "ties": float(sums.ties / weight)}
+
+
+def _shapes(choices: Choices) -> str:
+    return ", ".join(str(jax.typeof(leaf)) for leaf in jax.tree.leaves(choices))
+
+
+def _up(n: int, multiple: int) -> int:
+    return n + -n % multiple

@@ -1,0 +1,233 @@
+"""Uncertainty of a frontier: against plain Python, closed forms, and planted members."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from scipy.stats import binom
+
+import constraints as ct
+import faro
+from faro import models
+from faro.evaluate.bootstrap import Part, figures, interval, measure, multiplicities
+from faro.evaluate.pareto import hypervolume, non_dominated
+
+GROUP = ct.Attribute("group", ("a", "b"))
+PERSON = ct.Attribute("person", ("x", "y"), chooser=True)
+
+
+def part(constraint, choices) -> Part:
+    """A part by hand: seed 0, units as they are."""
+    choices = jax.tree.map(np.asarray, choices)
+    own = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
+    return Part(own, {0: choices}, {0: np.arange(int(choices.unit.max()) + 1)})
+
+
+def invented(n: int, units: int, seed: int = 0, k: int = 2):
+    """Choices with two groups and a level of the chooser, by units of several choices."""
+    rng = np.random.default_rng(seed)
+    label = np.eye(k)[rng.integers(k, size=n)]
+    person = np.repeat(rng.integers(2, size=(n, 1)), k, 1)
+    return ct.make_choices(
+        rng.normal(size=(n, k, 2)),
+        0.8 * label + 0.2 / k,  # split votes
+        attributes={"group": rng.integers(2, size=(n, k)), "person": person},
+        weight=rng.uniform(0.5, 2, n),
+        unit=np.concatenate([np.arange(units), rng.integers(units, size=n - units)]),
+    )
+
+
+CONSTRAINTS = {
+    "demographic parity": ct.demographic_parity(GROUP),
+    "equalized odds within": ct.equalized_odds(GROUP, within=PERSON),
+    "ratio": ct.rate_ratio(GROUP),
+    "predictive parity": ct.predictive_parity(GROUP),
+    "calibration": ct.calibration(GROUP),
+    "rewards": ct.reward_parity(GROUP),
+    "thresholds": ct.threshold_parity(GROUP),
+    "two": ct.Stack(members=(ct.demographic_parity(GROUP), ct.group_loss(PERSON, 0.9))),
+}
+
+
+@pytest.mark.parametrize("name", CONSTRAINTS)
+def test_draws_are_those_of_a_plain_bootstrap(name, x64):
+    """Whatever the statistics are: every draw is the constraint's own gap on choices that are there that often."""
+    choices, constraint = invented(60, 25, k=3), CONSTRAINTS[name]
+    dev = part(constraint, choices)
+    params = {"intercept": np.zeros((2, 1)), "item": np.random.default_rng(1).normal(size=(2, 1, 2))}
+    found = dev.bootstrap({0: dev.of_params(0, models.Linear(), params, np.ones((2, 1)))}, 4, key=3)[0]
+    for b, times in enumerate(np.concatenate(list(multiplicities(25, 4, 3)))):
+        drawn = choices.replace(weight=choices.weight * times[choices.unit])
+        for member in range(2):
+            own = jax.tree.map(lambda leaf, m=member: leaf[m, 0], params)
+            seen = ct.read(ct.Hard(), models.rewards(models.Linear(), own, drawn), drawn)
+            right = float((drawn.weight * (drawn.chosen * seen.decisions).sum(1)).sum() / drawn.weight.sum())
+            assert found.accuracy[member, b] == pytest.approx(right, abs=1e-12)
+            gap = float(constraint.gap(constraint.statistics(seen, drawn)).max())
+            assert found.gap[member, b] == pytest.approx(gap, abs=1e-12)
+
+
+def test_a_bootstrap_of_people_in_plain_python(x64):
+    """The same without the package: people drawn one by one, rates counted by hand."""
+    choices = invented(80, 20)
+    decided = np.eye(2)[np.random.default_rng(2).integers(2, size=80)]
+    dev = part(CONSTRAINTS["demographic parity"], choices)
+    found = dev.bootstrap({0: dev.of_decisions(0, decided[None])}, 500)[0]
+    rng, plain = np.random.default_rng(9), []
+    unit, group, weight = np.asarray(choices.unit), np.asarray(choices.attributes["group"]), np.asarray(choices.weight)
+    for _ in range(500):
+        rows = [row for person in rng.integers(20, size=20) for row in np.flatnonzero(unit == person)]
+        rates = []
+        for g in range(2):
+            mass = sum(weight[row] for row in rows for k in range(2) if group[row, k] == g)
+            rates.append(
+                sum(weight[row] * decided[row, k] for row in rows for k in range(2) if group[row, k] == g) / mass
+            )
+        plain.append(abs(rates[0] - rates[1]))
+    assert interval(found.gap[0]) == pytest.approx(interval(np.array(plain)), abs=0.03)
+    assert not np.allclose(interval(found.gap[0], 0.5), interval(found.gap[0]), atol=0.03)  # the level counts
+
+
+def test_accuracy_of_independent_choices_is_binomial(x64):
+    n, p = 400, 0.7
+    choices = invented(n, n).replace(weight=np.ones(n), unit=np.arange(n), chosen=np.eye(2)[np.zeros(n, int)])
+    decided = np.eye(2)[(np.arange(n) >= p * n).astype(int)]
+    dev = part(CONSTRAINTS["demographic parity"], choices)
+    found = dev.bootstrap({0: dev.of_decisions(0, decided[None])}, 4000)[0].accuracy[0]
+    assert interval(found) == pytest.approx(binom.ppf([0.025, 0.975], n, p) / n, abs=0.006)
+    assert found.std() == pytest.approx(np.sqrt(p * (1 - p) / n), rel=0.05)
+
+
+def test_rows_of_one_person_say_less_than_people(x64):
+    """Five equal rows a person: the interval over people is sqrt(5) times as wide as one that takes rows for people."""
+    one = invented(100, 100).replace(unit=np.arange(100))
+    rows = jax.tree.map(lambda leaf: np.repeat(np.asarray(leaf), 5, 0), one)
+    decided = np.repeat(np.eye(2)[np.random.default_rng(5).integers(2, size=100)], 5, 0)
+    widths = []
+    for unit in (rows.unit, np.arange(500)):
+        dev = part(CONSTRAINTS["demographic parity"], rows.replace(unit=unit))
+        found = dev.bootstrap({0: dev.of_decisions(0, decided[None])}, 2000)[0]
+        widths.append([np.std(found.accuracy), np.std(found.gap)])
+    assert np.divide(*widths) == pytest.approx([5**0.5] * 2, rel=0.12)
+
+
+def test_a_small_gap_is_too_large_and_its_draws_more_so(x64):
+    """The warning of the documentation: where groups are alike, percentiles of the gap lie too high."""
+    sample, drawn = [], []
+    dev = part(CONSTRAINTS["demographic parity"], invented(80, 80).replace(unit=np.arange(80)))
+    for seed in range(20):
+        sums = dev.of_decisions(0, np.eye(2)[np.random.default_rng(seed).integers(2, size=(1, 80))])
+        sample.append(figures(dev.constraint, sums).gap[0, 0])
+        drawn.append(dev.bootstrap({0: sums}, 200, seed)[0].gap.mean())
+    assert 0.02 < np.mean(sample) < np.mean(drawn) - 0.01
+
+
+def test_draws_are_multinomial_and_shared(x64):
+    blocks = list(multiplicities(50, 300))
+    times = np.concatenate(blocks)
+    assert times.shape == (300, 50) and (times.sum(1) == 50).all()
+    assert times.var() == pytest.approx(1 - 1 / 50, rel=0.05)
+    choices = invented(60, 25)
+    dev = part(CONSTRAINTS["demographic parity"], choices)
+    both = Part(dev.constraint, {0: dev.choices[0], 1: dev.choices[0]}, {0: dev.codes[0], 1: dev.codes[0]})
+    decided = np.asarray(choices.chosen)[None]
+    found = both.bootstrap({seed: both.of_decisions(seed, decided) for seed in (0, 1)}, 50)
+    assert (found[0].gap == found[1].gap).all()  # the same people in both seeds
+
+
+# A run ----------------------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def demo():
+    data = faro.load("demo")
+    own = ct.demographic_parity(data.attributes["dialect"])
+    return data, own, faro.frontier(data, own, bounds=[0.05, 0.2], seeds=2, settings={"steps": 60})
+
+
+def test_figures_of_a_run(demo):
+    data, own, run = demo
+    found = measure(run, data, own, draws=200)
+    members = found.members[found.members["seed"] != "mean"]
+    assert len(members) == 6 and len(found.members) == 9
+    for name in ("accuracy", "gap"):
+        assert np.allclose(members[f"dev_{name}"], run.table[f"dev_{name}"])
+        assert (found.members[f"dev_{name}_low"] < found.members[f"dev_{name}_high"]).all()
+    dev = Part.of(data, own, {1: run.models[1]})
+    again = figures(dev.constraint, dev.of_models(1, [run.models[1]]))
+    assert again.accuracy[0, 0] == pytest.approx(run.table["dev_accuracy"][1], abs=1e-9)  # judged another way
+    assert again.gap[0, 0] == pytest.approx(run.table["dev_gap"][1], abs=1e-9)
+    assert list(found.hypervolume["seed"]) == [0, 1, "mean"]
+    assert (found.hypervolume["low"] < found.hypervolume["high"]).all()
+
+
+def test_a_planted_member_that_is_dominated_never_counts(demo):
+    """Negated rewards: the same gap at a lower accuracy than the member that they negate."""
+    data, own, run = demo
+    table, planted = run.table.copy(), list(run.models)
+    table["status"] = "FEASIBLE"
+    for seed in range(2):
+        free, tight = (int(np.flatnonzero((table["seed"] == seed) & (table["bound"] == b))[0]) for b in (np.inf, 0.05))
+        negated = jax.tree.map(lambda leaf: -np.asarray(leaf), planted[free].params)
+        planted[tight] = dataclasses.replace(planted[free], params=negated)
+    run = dataclasses.replace(run, table=table, models=planted)
+    sure = measure(run, data, own, draws=100).members.set_index(["bound", "seed"])["non_dominated"]
+    assert (sure[0.05] == 0).all()
+    assert (sure[np.inf] > 0).all() and (sure[0.2] > 0).all()
+    table["status"] = np.where(np.isinf(table["bound"]), "INFEASIBLE", "FEASIBLE")  # what is infeasible is no rival
+    sure = measure(run, data, own, draws=100).members.set_index(["bound", "seed"])["non_dominated"]
+    assert sure[np.inf].isna().all()
+
+
+# Points ---------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("gap", "accuracy", "area"),
+    [
+        ([0.2], [0.8], 0.8 * 0.8),
+        ([0.1, 0.5], [0.6, 0.9], 0.4 * 0.6 + 0.5 * 0.9),
+        ([0.5, 0.1, 0.3], [0.9, 0.6, 0.5], 0.4 * 0.6 + 0.5 * 0.9),  # one dominated, order does not matter
+        ([0.0], [1.0], 1.0),
+        ([1.5], [0.9], 0.0),
+        ([], [], 0.0),
+    ],
+)
+def test_hypervolume_of_staircases(gap, accuracy, area):
+    assert hypervolume(np.array(accuracy), np.array(gap)) == pytest.approx(area)
+
+
+def test_hypervolume_counted_on_a_grid():
+    rng = np.random.default_rng(4)
+    gap, accuracy = rng.uniform(0, 1.2, (3, 7)), rng.uniform(size=(3, 7))
+    x, y = (np.arange(2000) + 0.5) / 2000 * 0.9, (np.arange(2000) + 0.5) / 2000
+    found = hypervolume(accuracy, gap, (0.9, 0.3))
+    for g, a, area in zip(gap, accuracy, found, strict=True):
+        best = np.max(np.where(g[:, None] <= x, a[:, None], 0), 0)
+        assert area == pytest.approx(np.mean((y[:, None] < best) & (y[:, None] > 0.3)) * 0.9, abs=2e-3)
+
+
+def test_dominance_by_definition():
+    rng = np.random.default_rng(6)
+    accuracy, gap = rng.integers(4, size=(2, 50, 6)) / 4  # many ties
+    rivals = np.array([True, True, False, True, True, True])
+    found = non_dominated(accuracy, gap, rivals)
+    for a, g, kept in zip(accuracy, gap, found, strict=True):
+        for i in range(6):
+            beaten = any(rivals[j] and a[j] >= a[i] and g[j] <= g[i] and (a[j], g[j]) != (a[i], g[i]) for j in range(6))
+            assert kept[i] == (not beaten)
+
+
+def test_every_bound_has_a_row_whatever_became_of_it(demo):
+    data, own, run = demo
+    table = run.table.copy()
+    lost = table["bound"] == 0.05
+    table.loc[lost, ["dev_accuracy", "dev_gap"]] = np.nan
+    table.loc[lost, "status"] = "DIVERGED"
+    sure = measure(dataclasses.replace(run, table=table), data, own, draws=20).members
+    means = sure[sure["seed"] == "mean"]
+    assert list(means["bound"]) == [np.inf, 0.05, 0.2]
+    assert means["non_dominated"].isna().tolist() == [False, True, False]

@@ -1,0 +1,160 @@
+"""Streamed training: what training in memory gives, in the memory of a few shards, also after a kill at any moment."""
+
+import gc
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+import constraints as ct
+from faro import metrics, models
+from faro.errors import UsageError
+from faro.training import Data, Game, Settings, streaming
+
+SOURCE = Path(__file__).parents[2]
+GROUP = ct.Attribute("g", ("a", "b"))
+CONSTRAINT = ct.demographic_parity(GROUP, 0.1)
+MINI = Settings(steps=24, every=2, batch=32)
+
+
+def biased(n: int, seed: int = 0) -> ct.Choices:
+    """Pairs whose quality differs by group, on the host."""
+    rng = np.random.default_rng(seed)
+    group = rng.integers(0, 2, (n, 2))
+    x = rng.normal(size=(n, 2, 3)) + np.stack([-0.8 * group, 0 * group, 0 * group], -1)
+    utility = x @ [1.5, -1.0, 0.5] - 0.5 * group
+    chosen = (utility[:, 1] - utility[:, 0] + rng.logistic(size=n) > 0).astype(int)
+    items = np.concatenate([x, np.eye(2)[group]], -1)
+    choices = ct.make_choices(items, chosen, attributes={"g": group}, weight=rng.uniform(0.5, 1.5, n))
+    return jax.tree.map(np.array, choices)
+
+
+def cut(choices: ct.Choices, count: int) -> list[ct.Choices]:
+    """Shards of equal shape, the last one padded."""
+    size = -(-choices.shape[0] // count)
+    return [jax.tree.map(np.asarray, choices.take(slice(i * size, (i + 1) * size)).pad(size)) for i in range(count)]
+
+
+def in_memory(choices, selection, settings):
+    game, data = Game(models.Linear(), settings), Data(choices, selection)
+
+    @jax.jit
+    def run(data):
+        pilot, _ = game.start(jax.random.key(0), CONSTRAINT, data, settings.rounds)
+        return game.advance(game.enter(pilot, CONSTRAINT, data), CONSTRAINT, data, settings.rounds)
+
+    return run(data)
+
+
+def test_one_shard_is_training_in_memory(x64):
+    choices, selection = biased(200), biased(60, 1)
+    member, looks = in_memory(choices, selection, MINI)
+    streamed = streaming.train([choices], selection, CONSTRAINT, settings=MINI)
+    for one, same in zip(
+        *map(jax.tree.leaves, ((member.best.params, looks), (streamed.params, streamed.looks))), strict=True
+    ):
+        np.testing.assert_allclose(same, one, atol=1e-6)
+    assert len(streamed.looks.loss) == 12 and streamed.figures["gap"][0] == pytest.approx(float(member.best.gap[0]))
+
+
+def test_several_shards_reach_what_training_in_memory_reaches():
+    """And the figures are those of all choices at once, recomputed without shards; the last shard is padded."""
+    choices, selection = biased(1999), biased(400, 1)
+    settings = Settings(steps=400, every=2)
+    member, _ = in_memory(choices, selection, settings)
+    streamed = streaming.train(cut(choices, 4), selection, CONSTRAINT, settings=settings)
+    whole = jax.tree.map(jnp.asarray, choices)
+
+    def figures(params):
+        rewards = models.rewards(models.Linear(), params, whole)
+        hard = ct.read(ct.Hard(), rewards, whole)
+        gap = CONSTRAINT.gap(CONSTRAINT.statistics(hard, whole))
+        return float(metrics.nll(rewards, whole)), float(gap[0]), float(metrics.accuracy(rewards, whole))
+
+    nll, gap, accuracy = figures(streamed.params)
+    assert (streamed.figures["nll"], streamed.figures["gap"][0]) == pytest.approx((nll, gap), abs=1e-5)
+    assert streamed.status == "FEASIBLE" and gap <= 0.1
+    assert accuracy > figures(member.best.params)[2] - 0.01
+    best = int(np.argmin(np.where(streamed.looks.gap[:, 0] <= 0.1 * (1 - 1e-4), streamed.looks.selection_loss, np.inf)))
+    assert streamed.looks.gap[best, 0] == pytest.approx(gap, abs=1e-5)
+    assert streamed.looks.loss[best] == pytest.approx(nll, abs=1e-5)
+
+
+class Generated:
+    """Shards that are made when they are asked for."""
+
+    def __init__(self, count: int):
+        self.count = count
+
+    def __len__(self):
+        return self.count
+
+    def __getitem__(self, index):
+        return biased(400, seed=index)
+
+
+def test_the_device_holds_a_few_shards_however_many_there_are():
+    """Most bytes of live arrays over the run: less than half of the twelve shards."""
+    gc.collect()
+    before = sum(array.nbytes for array in jax.live_arrays())
+    found = []
+
+    def weigh(done, total):
+        found.append(sum(array.nbytes for array in jax.live_arrays()) - before)
+
+    settings = Settings(steps=12, every=1)
+    streaming.train(Generated(12), biased(40, 99), CONSTRAINT, settings=settings, progress=weigh)
+    shard = sum(leaf.nbytes for leaf in jax.tree.leaves(biased(400)))
+    assert len(found) > 48 and shard < max(found) < 6 * shard
+
+
+def test_what_cannot_be_streamed_is_refused():
+    choices = biased(40)
+    for shards, settings, text in [
+        ([], None, "at least one shard"),
+        ([choices, choices.take(slice(0, 30))], None, "shard 1: expected the shapes"),
+        ([choices], Settings(dual_data="own"), "dual_data"),
+        ([choices], Settings(primal="newton"), "primal: a stream never sees all"),
+    ]:
+        with pytest.raises(UsageError, match=text):
+            streaming.train(shards, choices, CONSTRAINT, settings=settings)
+    with pytest.raises(UsageError, match="bound"):
+        streaming.train([choices], choices, CONSTRAINT.at(-1.0))
+
+
+# Killed streams -------------------------------------------------------------------------------------------------------
+
+
+def stream(folder: Path) -> streaming.Streamed:
+    jax.config.update("jax_disable_most_optimizations", True)
+    return streaming.train(cut(biased(199), 3), biased(60, 1), CONSTRAINT, settings=MINI, folder=folder, save_every=2)
+
+
+def test_a_killed_stream_goes_on_to_the_same_bits(tmp_path):
+    """Killed during the start, in the middle of a pass of steps and of a look, each time a little further."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCE), str(SOURCE / "tests")])}
+    environment |= {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
+    environment |= {
+        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
+    }
+    command = [sys.executable, "-c", "from test_streaming import *; stream(Path('out'))"]
+    for name in ("start-8", "game-10"):
+        with subprocess.Popen(command, cwd=tmp_path, env=environment) as process:
+            while process.poll() is None and not (tmp_path / "out" / ".progress" / name).exists():
+                time.sleep(0.001)
+            assert process.poll() is None
+            process.send_signal(signal.SIGKILL)
+    resumed = stream(tmp_path / "out")
+    assert not (tmp_path / "out" / ".progress").exists()
+    for one, same in zip(jax.tree.leaves((whole := stream(None)).looks), jax.tree.leaves(resumed.looks), strict=True):
+        np.testing.assert_array_equal(one, same)
+    for one, same in zip(jax.tree.leaves(whole.params), jax.tree.leaves(resumed.params), strict=True):
+        np.testing.assert_array_equal(one, same)
