@@ -139,24 +139,41 @@ class Policy(Reading):
 
 
 def read(
-    reading: Reading, rewards: Array | list[Array], choices: Choices, twins: Mapping[str, Array] | None = None
+    reading: Reading,
+    rewards: Array | list[Array],
+    choices: Choices,
+    twins: Mapping[str, Array] | None = None,
+    *,
+    scores: Array | list[Array] | None = None,
+    twin_scores: Mapping[str, Array] | None = None,
 ) -> Outcome:
-    """The `Outcome` of rewards `[n, K]` (and of twin rewards, name -> `[n, K, L]`) under a reading; a built-in reading
-    also takes the rewards as `alternatives.pieces`."""
-    given: Any = rewards
+    """The `Outcome` of rewards under a reading.
+
+    rewards: `[n, K]`, for a built-in reading also as `alternatives.pieces`
+    choices: n choices among K alternatives
+    twins: rewards with an attribute set to each of its levels, name -> `[n, K, L]`
+    scores: `[n, K]` what decisions are made of, where that is not the rewards (log-probabilities of a mixture)
+    twin_scores: the same of twins: of a chooser's attribute `[n, K, L]`, of an alternative's `[n, K, K, L]`, where the
+        first of the two axes says who alone is set
+    """
+    given: Any = rewards if scores is None else scores
     rewards = joined(rewards)
     log_ref = jnp.zeros_like(rewards) if choices.log_ref is None else choices.log_ref
     decisions = reading.decide(given, choices.available, log_ref)
     read_twins = {}
     for name, twin_rewards in (twins or {}).items():
-        decide = _alone_set if choices.twins[name].context is None else _chooser_set
-        read_twins[name] = TwinOutcome(
-            rewards=twin_rewards, decisions=decide(reading, rewards, twin_rewards, choices.available, log_ref)
-        )
+        chooser, moved = choices.twins[name].context is not None, (twin_scores or {}).get(name)
+        if chooser:
+            own = _chooser_set(reading, twin_rewards if moved is None else moved, choices.available, log_ref)
+        elif moved is None:
+            own = _alone_set(reading, rewards, twin_rewards, choices.available, log_ref)
+        else:
+            own = _alone_decided(reading, moved, choices.available, log_ref)
+        read_twins[name] = TwinOutcome(rewards=twin_rewards, decisions=own)
     return Outcome(rewards=rewards, decisions=decisions, twins=read_twins, available=choices.available)
 
 
-def _chooser_set(reading, rewards, twin_rewards, available, log_ref):
+def _chooser_set(reading, twin_rewards, available, log_ref):
     """The chooser is set to level l, so every alternative's reward is that of level l."""
     decide = jax.vmap(reading.decide, in_axes=(-1, None, None), out_axes=-1)
     return decide(twin_rewards, available, log_ref)
@@ -175,6 +192,16 @@ def _alone_set(reading, rewards, twin_rewards, available, log_ref):
         return jnp.sum(decided * own, -1)
 
     return jax.vmap(at_level, in_axes=-1, out_axes=-1)(twin_rewards)
+
+
+def _alone_decided(reading, worlds, available, log_ref):
+    """The same from what decisions are made of in every world, `[n, K (who is set), K, L]`."""
+    own = jnp.eye(worlds.shape[1], dtype=bool)
+
+    def at_level(world: Array) -> Array:
+        return jnp.sum(reading.decide(world, available[..., None, :], log_ref[..., None, :]) * own, -1)
+
+    return jax.vmap(at_level, in_axes=-1, out_axes=-1)(worlds)
 
 
 def _against(reading, rewards, available, log_ref, other_rewards, other_available, other_log_ref):

@@ -12,6 +12,7 @@ of the run: its accuracy minus that of the run's best point whose dev gap is no 
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -27,18 +28,16 @@ from ..data import Dataset
 from ..data.views import PARTS
 from ..evaluate.bootstrap import MEAN, Draws, Part, Sums, Uncertainty, figures, first, interval, place_of, spread
 from ..files import replacing
+from ..losses import Objective, Penalised, Reweighted, WorstGroup
+from ..losses.groups import grouping
 from ..models import Model
 from ..store.run import Frontier
 from ..sweep import stack
 from ..training import Data
 from ..training.settings import Settings
-from ._groups import grouping as grouping
-from ._groups import labels as labels
-from ._groups import reweighting as reweighting
-from ._recipes import Recipe as Recipe
-from ._recipes import train as train
 from ._thresholds import Rule as Rule
 from ._thresholds import optimal as optimal
+from ._trained import train as train
 
 PENALTIES = tuple(float(f"{price:.2g}") for price in np.geomspace(0.02, 5, 10))
 STEPS = (0.01, 0.1, 1.0)  # of the group weights of group DRO; the first is that of its authors
@@ -161,14 +160,19 @@ def _trained(constraint, data, coded, parts, together, model, settings, grid: Gr
     seeds = list(coded)
     members = [Data(*(single(parts[name].choices[seed]) for name in ("train", "selection"))) for seed in seeds]
 
-    def values(name: str) -> np.ndarray:
-        return np.array([setting if own == name else 0.0 for own, setting in grid], np.float32)
-
-    recipes = Recipe(
-        values("penalty"), np.array([own == "reweighting" for own, _ in grid], np.float32), values("group_dro")
-    )
     plain = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), constraint)
-    params = jax.tree.map(np.asarray, train(model, settings, plain, recipes, np.asarray(seeds), stack(members), memory))
+    who: Any = grouping(constraint)
+    data_of, found = stack(members), []
+    kinds: dict[str, Callable[[float], Objective]] = {
+        "reweighting": lambda _: Reweighted(who=who, power=1.0),
+        "penalty": lambda price: Penalised(constraint=plain, price=price),
+        "group_dro": lambda step: WorstGroup(who=who, ascent=step),
+    }
+    for name, own in itertools.groupby(grid, key=lambda point: point[0]):  # one program for each kind
+        several = [kinds[name](setting) for _, setting in own]
+        objectives = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf, np.float32) for leaf in leaves]), *several)
+        found.append(train(model, settings, plain, objectives, np.asarray(seeds), data_of, memory))
+    params = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves], 1), *found)
 
     def sums(part: str, seed: int) -> Sums:
         own = jax.tree.map(lambda leaf: np.asarray(leaf[seeds.index(seed)], np.float64)[:, None], params)

@@ -41,7 +41,6 @@ from ..data import Dataset
 from ..files import replacing
 from ..store.model import TrainedModel
 from ..store.run import Frontier
-from ..training import outcome
 from .pareto import WORST, hypervolume, non_dominated
 
 DRAWS = 1000
@@ -225,7 +224,7 @@ def _programs(model: models.Model) -> Any:
 
 def _of_params(model: models.Model, constraint: Constraint, members: Any, choices: Choices, units: int) -> Sums:
     def of_atom(params):
-        return _adds(constraint, outcome(model, params, choices, ct.Hard(), constraint.twins()), choices, units)
+        return _adds(constraint, models.outcome(model, params, choices, ct.Hard(), constraint.twins()), choices, units)
 
     def of_member(pair):
         params, weights = pair

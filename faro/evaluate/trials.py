@@ -30,7 +30,7 @@ from ..store.model import Draw, TrainedModel
 from ..store.run import Frontier
 from ..store.spec import asked as typed
 from ..store.spec import to_record
-from ..training import Best, Look, Settings, outcome
+from ..training import Best, Look, Settings
 from ..training.bounds import status_of
 from ..training.returned import Solution
 from .pareto import pareto
@@ -56,7 +56,7 @@ class Judge:
         choices, of_part = self.everybody[0]
 
         def member(choices):
-            params = self.model.init(jax.random.key(0), choices)
+            params = models.initial(self.model, jax.random.key(0), choices)
             params = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), np.float64), params)
             return Solution(params, jnp.ones(1, np.float64))  # type: ignore[arg-type]
 
@@ -221,7 +221,7 @@ def _of_member(model: models.Model, constraint: Constraint, member: Solution, ch
     what `ece` needs `[A, n]`."""
 
     def of_atom(params):
-        hard = outcome(model, params, choices, ct.Hard(), constraint.twins())
+        hard = models.outcome(model, params, choices, ct.Hard(), constraint.twins())
         each = {
             "accuracy": jnp.sum(choices.chosen * hard.decisions, -1),
             "nll": metrics.log_losses(hard.rewards, choices),

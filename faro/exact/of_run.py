@@ -124,12 +124,12 @@ def _seeds(run: Frontier, folder: Path, member: str | None) -> list[int]:
     model, names = run.models[0].model, list(run.table["model"])
     kind = type(model).__name__
     if member is None:
-        if not isinstance(model, models.Linear):
+        if not model.linear:
             raise UsageError(
                 f"{folder}: an envelope is about linear models, this run trained {kind}; say --member FILE"
             )
         return run.manifest["seeds"]
-    if not isinstance(model, models.MLP):
+    if model.linear or not models.overrides(model, "linear_head"):
         raise UsageError(f"--member is for the last layer of a network; this run trained {kind}: leave it out")
     known("member", member, names)
     trained = run.models[names.index(member)]
@@ -139,11 +139,10 @@ def _seeds(run: Frontier, folder: Path, member: str | None) -> list[int]:
 
 
 def _last_layer(trained: TrainedModel, choices: Choices) -> tuple[Choices, Any]:
-    """`MLP.frozen` in float64."""
-    assert isinstance(trained.model, models.MLP)
+    """`linear_head` in float64."""
     with jax.enable_x64(True):
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), trained.params)
-        return jax.tree.map(np.asarray, trained.model.frozen(params, choices))
+        return jax.tree.map(np.asarray, trained.model.linear_head(params, choices))
 
 
 def choices_of(run: Frontier, data: Dataset, constraint: Constraint, seed: int) -> Choices:

@@ -7,9 +7,20 @@ from __future__ import annotations
 from typing import Any
 
 from ..runtime import devices
+from .base import InputSpec as InputSpec
+from .base import LinearHead as LinearHead
 from .base import Model as Model
+from .base import Prediction as Prediction
+from .base import Seen as Seen
+from .base import decided as decided
+from .base import declared as declared
+from .base import initial as initial
+from .base import outcome as outcome
+from .base import overrides as overrides
+from .base import predict as predict
 from .base import reward_pieces as reward_pieces
 from .base import rewards as rewards
+from .base import twin_predictions as twin_predictions
 from .base import twin_rewards as twin_rewards
 from .linear import Linear as Linear
 from .linear import linear_features as linear_features
@@ -24,5 +35,5 @@ BUILT_IN: dict[str, type[Model]] = {"linear": Linear, "mlp": MLP}
 def options(model: Model, alternatives: int = 2, once: int | None = None) -> dict[str, Any]:
     """How programs of this model are compiled, for choices among so many `alternatives`; `once` is over how many
     choices the program runs, if it runs about once: then less is worth while (`faro.runtime.devices.options`)."""
-    quick = isinstance(model, Linear) and alternatives == 2
+    quick = model.linear and alternatives == 2
     return devices.options(quick, None if once is None else int(once * alternatives > FEW))

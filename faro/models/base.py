@@ -1,33 +1,200 @@
-"""What a reward model is: `init(key, choices) -> params` and `apply(params, choices) -> rewards [n, K]`, pure functions."""
+"""What a reward model is: `Model`, what it may read (`InputSpec`), what it says of choices (`Prediction`)."""
 
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable
-from typing import Any
+import dataclasses
+import functools
+import inspect
+from collections.abc import Iterable, Mapping
+from typing import Any, ClassVar, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
-from constraints import Choices
+from constraints import Choices, Outcome, Reading, read
 from constraints.alternatives import joined, pieces
 
 
+@dataclasses.dataclass(frozen=True)
+class InputSpec:
+    """All that `Model.init` may know of the data: shapes, and how many people are known.
+
+    items: `jax.ShapeDtypeStruct` of `[n, J, d]`, or a dict of such (`{"tokens": [n, J, T], ...}`)
+    context: that of `[n, c]`, or None
+    units: how many people are known by their code, `choices.unit` in 0..units-1; 0 if models know none
+    """
+
+    items: Any
+    context: Any = None
+    units: int = 0
+
+    @classmethod
+    def of(cls, choices: Choices, units: int = 0) -> InputSpec:
+        """The shapes of these choices, which may be shapes themselves."""
+
+        def shape(leaf: Any) -> jax.ShapeDtypeStruct:
+            return jax.ShapeDtypeStruct(np.shape(leaf), jnp.result_type(leaf))
+
+        context = None if choices.context is None else jax.tree.map(shape, choices.context)
+        return cls(jax.tree.map(shape, choices.items), context, units)
+
+    def example(self, n: int = 1) -> InputSpec:
+        """Items and context of `n` choices, all 0: what a network may be initialised on."""
+
+        def zeros(leaf: Any) -> Array:
+            return jnp.zeros((n, *leaf.shape[1:]), leaf.dtype)
+
+        return dataclasses.replace(self, **jax.tree.map(zeros, {"items": self.items, "context": self.context}))
+
+
+class Prediction(NamedTuple):
+    """What a model says of choices; `Model.apply` may return the rewards alone.
+
+    rewards: `[n, J]` of the alternatives that have items
+    log_probs: `[n, K]` log of choice probabilities, the outside option included, where these are no conditional logit of
+        the rewards (mixtures, latent classes); then decisions and losses are of them
+    extra: what losses of the model's own read, by name, leading axis n
+    """
+
+    rewards: Array
+    log_probs: Array | None = None
+    extra: Mapping[str, Array] = {}  # noqa: RUF012  a default that nobody changes
+
+
+class Seen(NamedTuple):
+    """A `Prediction` with the outside option in its place: pieces `[k, n]` of `constraints.alternatives`."""
+
+    rewards: list[Array]  # 0 for the outside option
+    log_probs: list[Array] | None
+    extra: Mapping[str, Array]
+
+    @property
+    def scores(self) -> list[Array]:
+        """What decisions and losses are made of: log-probabilities where the model has them, else rewards."""
+        return self.rewards if self.log_probs is None else self.log_probs
+
+
+class LinearHead(NamedTuple):
+    """The rewards of a model as those of `faro.models.Linear`: features for items and no context, and parameters."""
+
+    choices: Choices
+    params: Any
+
+
 class Model(abc.ABC):
-    """A reward model. Hashable configuration; the numbers live in `params`, a pytree."""
+    """A reward model: hashable configuration and pure functions; the numbers live in `params`, a pytree.
+
+    A model gives `init` and `apply`. What else there is has a default, and says of a model what it can do.
+    """
+
+    linear: ClassVar[bool] = False  # rewards are a product of features and parameters: `linear_features` are these
+    support: int = 0  # how many earlier choices of each person `apply` is given as `people`
 
     @abc.abstractmethod
-    def init(self, key: Array, choices: Choices) -> Any:
-        """Parameters for data of this shape; only shapes of `choices` may be read."""
+    def init(self, key: Array, spec: InputSpec) -> Any:
+        """Parameters for data of this shape; pure.
+
+        key: a jax random key
+        spec: what may be known, see `InputSpec`
+        """
 
     @abc.abstractmethod
-    def apply(self, params: Any, choices: Choices) -> Array:
-        """Rewards `[n, J]` of the alternatives that have items; pure, each alternative scored on its own."""
+    def apply(self, params: Any, choices: Choices) -> Any:
+        """Rewards `[n, J]` of the alternatives that have items, or a `Prediction`; pure.
+
+        params: what `init` gave, trained
+        choices: n choices; `items [n, J, d]` (or a dict), `context [n, c]`, `unit [n]`
+
+        A model that declares them is also given, by keyword:
+        key: a jax random key in training steps, else None
+        train: True in training steps
+        people: of every person in `choices.unit`, its `support` earlier choices: a `Support`
+        """
 
     def prepare(self, choices: Choices) -> Choices:
         """The same choices with what can be computed once, before training: `apply` gives the same rewards on them."""
         return choices
+
+    def penalty(self, params: Any, seen: Seen) -> Any:
+        """What is added to the loss, in its units: a scalar, the mean over the choices seen (the KL term of an ELBO)."""
+        return 0.0
+
+    def trainable(self, params: Any) -> Any:
+        """Which parameters training moves: a pytree of bools like `params`, or a prefix of it; all by default."""
+        return True
+
+    def linear_features(self, params: Any, choices: Choices) -> list[Array]:
+        """Pieces `[k, n, D]` of what the rewards of a `linear` model are the product of with its D parameters in one
+        vector (`ravel_pytree`); 0 for the outside option. By default of one parameter after another."""
+        flat, unravel = ravel_pytree(params)
+        each = jax.vmap(lambda unit: reward_pieces(self, unravel(unit), choices), out_axes=-1)
+        return each(jnp.eye(flat.size, dtype=flat.dtype))
+
+    def linear_head(self, params: Any, choices: Choices) -> LinearHead | None:
+        """The model as a linear one on features (of a network: the outputs of its last hidden layer), twins likewise;
+        None if it has no such head. What is known of linear models (exact optima, envelopes) is then known of it."""
+        return None
+
+    def with_head(self, params: Any, head: Any) -> Any:
+        """`params` with these parameters of `linear_head` in their place."""
+        raise NotImplementedError(f"{type(self).__name__} has no linear head")
+
+    def config(self) -> dict[str, Any]:
+        """The configuration as plain values, which is stored with a trained model; of a dataclass its fields."""
+        if not dataclasses.is_dataclass(self):
+            return {}
+        return {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Model:
+        """The model of this configuration: lists are tuples again."""
+        return cls(**{name: _tuples(value) for name, value in config.items()})
+
+
+def _tuples(value: Any) -> Any:
+    return tuple(map(_tuples, value)) if isinstance(value, list) else value
+
+
+@functools.cache
+def declared(kind: type[Model]) -> frozenset[str]:
+    """Which of `key`, `train` and `people` the class's `apply` takes."""
+    parameters = inspect.signature(kind.apply).parameters
+    if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
+        return frozenset({"key", "train", "people"})
+    return frozenset({"key", "train", "people"} & set(parameters))
+
+
+def overrides(model: Model, method: str) -> bool:
+    """Whether the model's class says something else than `Model` does."""
+    return getattr(type(model), method) is not getattr(Model, method)
+
+
+def initial(model: Model, key: Array, choices: Choices, units: int = 0) -> Any:
+    """Parameters that the model begins with, on data of the shape of these choices."""
+    return model.init(key, InputSpec.of(choices, units))
+
+
+def predict(
+    model: Model, params: Any, choices: Choices, *, key: Array | None = None, train: bool = False, people: Any = None
+) -> Seen:
+    """What the model says of choices, with the outside option in its place."""
+    given = {"key": key, "train": train, "people": people}
+    said = model.apply(params, choices, **{name: given[name] for name in declared(type(model))})
+    prediction = said if isinstance(said, Prediction) else Prediction(said)
+    inside = prediction.rewards
+    outside = pieces(choices.outside[:, : inside.shape[1]])
+    parts = [jnp.where(out, 0, own) for own, out in zip(pieces(inside), outside, strict=True)]
+    parts = [*parts, *[jnp.zeros_like(parts[0][:1])] * (choices.shape[1] - inside.shape[1])]
+    return Seen(parts, None if prediction.log_probs is None else pieces(prediction.log_probs), prediction.extra)
+
+
+def reward_pieces(model: Model, params: Any, choices: Choices) -> list[Array]:
+    """`rewards` as `constraints.alternatives.pieces`, which steps work on without putting them side by side."""
+    return predict(model, params, choices).rewards
 
 
 def rewards(model: Model, params: Any, choices: Choices) -> Array:
@@ -35,24 +202,84 @@ def rewards(model: Model, params: Any, choices: Choices) -> Array:
     return joined(reward_pieces(model, params, choices))
 
 
-def reward_pieces(model: Model, params: Any, choices: Choices) -> list[Array]:
-    """`rewards` as `constraints.alternatives.pieces`, which steps work on without putting them side by side."""
-    inside = model.apply(params, choices)
-    outside = pieces(choices.outside[:, : inside.shape[1]])
-    parts = [jnp.where(out, 0, own) for own, out in zip(pieces(inside), outside, strict=True)]
-    return [*parts, *[jnp.zeros_like(parts[0][:1])] * (choices.shape[1] - inside.shape[1])]
-
-
 def twin_rewards(model: Model, params: Any, choices: Choices, names: Iterable[str]) -> dict[str, Array]:
     """Rewards `[n, K, L]` with the attribute set to each level, for each named attribute."""
+    return {name: twin.rewards for name, twin in twin_predictions(model, params, choices, names).items()}
+
+
+class TwinPrediction(NamedTuple):
+    """Of an attribute set to each of its L levels.
+
+    rewards: `[n, K, L]`
+    scores: None where decisions are of the rewards; else log-probabilities: of a chooser's attribute `[n, K, L]`, of an
+        alternative's `[n, K, K, L]`, the world in which the first of the two axes says who alone is set
+    """
+
+    rewards: Array
+    scores: Array | None = None
+
+
+def twin_predictions(
+    model: Model, params: Any, choices: Choices, names: Iterable[str], **given: Any
+) -> dict[str, TwinPrediction]:
+    """What the model says with the attribute set to each level, for each named attribute; `given` as for `predict`."""
     plain = choices.replace(twins={})
+
+    def said(own: Choices) -> tuple[Array, Array | None]:
+        seen = predict(model, params, own, **given)
+        return joined(seen.rewards), None if seen.log_probs is None else joined(seen.log_probs)
+
     result = {}
     for name in names:
         twin = choices.twins[name]
-        if twin.items is not None:
-            at_level = jax.vmap(lambda items: rewards(model, params, plain.replace(items=items)), 2, -1)
-            result[name] = at_level(twin.items)
-        else:
-            at_level = jax.vmap(lambda context: rewards(model, params, plain.replace(context=context)), 1, -1)
-            result[name] = at_level(twin.context)
+        if twin.items is None:
+            at_level = jax.vmap(lambda context: said(plain.replace(context=context)), 1, -1)
+            result[name] = TwinPrediction(*at_level(twin.context))
+            continue
+        at_level = jax.vmap(lambda items: said(plain.replace(items=items)), 2, -1)
+        moved, logs = at_level(twin.items)
+        if logs is not None:
+            logs = _alone(said, plain, twin.items)
+        result[name] = TwinPrediction(moved, logs)
     return result
+
+
+def _alone(said: Any, plain: Choices, twin_items: Any) -> Array:
+    """Log-probabilities `[n, K, K, L]` of the worlds in which one alternative alone is set; the outside option has no
+    attribute, so its world is that of the choices."""
+    inside = jax.tree.leaves(plain.items)[0].shape[1]
+
+    def world(who: Array) -> Array:  # -> [n, K, L]
+        def set_alone(own: Array, at_level: Array) -> Array:
+            mine = (jnp.arange(inside) == who).reshape(1, inside, *[1] * (own.ndim - 2))
+            return jnp.where(mine, at_level, own)
+
+        def at_level(items: Any) -> Array:
+            return said(plain.replace(items=jax.tree.map(set_alone, plain.items, items)))[1]
+
+        return jax.vmap(at_level, 2, -1)(twin_items)
+
+    worlds = jax.lax.map(world, jnp.arange(inside))
+    levels = worlds.shape[-1]
+    rest = jnp.broadcast_to(said(plain)[1][None, ..., None], (plain.shape[1] - inside, *worlds.shape[1:3], levels))
+    return jnp.moveaxis(jnp.concatenate([worlds, rest]), 0, 1)
+
+
+def outcome(
+    model: Model, params: Any, choices: Choices, rule: Reading, twins: Iterable[str], people: Any = None
+) -> Outcome:
+    """The `Outcome` of a model on choices under a decision rule, with the twins that a constraint asks for."""
+    seen = predict(model, params, choices, people=people)
+    return decided(rule, seen, choices, twin_predictions(model, params, choices, twins, people=people))
+
+
+def decided(rule: Reading, seen: Seen, choices: Choices, twins: Mapping[str, TwinPrediction]) -> Outcome:
+    """The `Outcome` of what a model says, and says of twins, under a decision rule."""
+    return read(
+        rule,
+        seen.rewards,
+        choices,
+        {name: twin.rewards for name, twin in twins.items()},
+        scores=seen.log_probs,
+        twin_scores={name: twin.scores for name, twin in twins.items() if twin.scores is not None},
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -13,7 +13,7 @@ from jax import Array
 from constraints import Choices, Twin
 from constraints.alternatives import pieces
 
-from .base import Model
+from .base import LinearHead, Model
 
 WEIGHTS = ("item", "context", "cross")  # parameters of `Linear` in the order of the features that it prepares
 CROSSED = 1024  # products of features and context that `Linear` multiplies out before training
@@ -28,13 +28,15 @@ class Linear(Model):
     without one they cancel in every choice.
     """
 
+    linear: ClassVar[bool] = True
+
     scale: float = 0.01  # standard deviation of the initial taste: small, so that seeds differ but none starts decided
 
-    def init(self, key, choices):
-        d = choices.items.shape[-1]
+    def init(self, key, spec):
+        d = spec.items.shape[-1]
         params = {"intercept": jnp.zeros(()), "item": self.scale * jax.random.normal(key, (d,))}
-        if choices.context is not None:
-            c = choices.context.shape[-1]
+        if spec.context is not None:
+            c = spec.context.shape[-1]
             params |= {"context": jnp.zeros(c), "cross": jnp.zeros((d, c))}
         return params
 
@@ -63,6 +65,16 @@ class Linear(Model):
             context = choices.context[:, None, None] if twin.context is None else twin.context[:, None]
             twins[name] = Twin(valid=twin.valid, items=_crossed(items, context), context=twin.context)
         return choices.replace(items=_crossed(choices.items, choices.context[:, None]), context=None, twins=twins)
+
+    def linear_features(self, params, choices):
+        return linear_features(params, choices)
+
+    def linear_head(self, params, choices):
+        choices = self.prepare(choices)
+        return None if choices.context is not None else LinearHead(choices, params)
+
+    def with_head(self, params, head):
+        return head
 
 
 def _crossed(items: Array, context: Array) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import inspect
 from collections.abc import Callable
 from typing import Any
 
@@ -10,14 +11,15 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 from flax import nnx
+from flax.errors import InvalidRngError
 from jax import Array
 
 from constraints import Choices, Twin
 
-from .base import Model
+from .base import InputSpec, LinearHead, Model
 
 
-def features(choices: Choices) -> Array:
+def features(choices: Choices | InputSpec) -> Array:
     """What a network sees of each alternative: its features and the context, side by side, `[n, J, d + c]`."""
     if choices.context is None:
         return choices.items
@@ -38,15 +40,16 @@ class FlaxModel(Model):
     """Any Flax module that maps features `[n, K, d + c]` to rewards `[n, K]` or `[n, K, 1]`.
 
     `module` is a Linen module, or a function of `nnx.Rngs` that makes an NNX module, as
-    `lambda rngs: MyModule(8, rngs=rngs)`.
-    Only parameters are kept: a module with other state (batch statistics, dropout) is refused.
+    `lambda rngs: MyModule(8, rngs=rngs)`. A Linen module whose call takes `train` or `deterministic` is told which it
+    is, and has a key for dropout in training steps; evaluations are without.
+    Only parameters are kept: a module with other state (batch statistics, dropout of NNX) is refused.
     """
 
     module: nn.Module | Callable[[nnx.Rngs], nnx.Module]
 
-    def init(self, key, choices):
+    def init(self, key, spec):
         if isinstance(self.module, nn.Module):
-            variables = self.module.init(key, features(choices.take(slice(0, 1))))
+            variables = self._told(self.module.init, key, features(InputSpec.of(spec).example()))
             self._only_params(set(variables) - {"params"})
             return variables["params"]
         make: Any = self.module
@@ -56,14 +59,27 @@ class FlaxModel(Model):
         )
         return nnx.to_pure_dict(params)
 
-    def apply(self, params, choices):
+    def apply(self, params, choices, *, key=None, train=False):
         if isinstance(self.module, nn.Module):
-            output: Any = self.module.apply({"params": params}, features(choices))
+            rngs = None if key is None else {"dropout": key}
+            output: Any = self._told(self.module.apply, {"params": params}, features(choices), train=train, rngs=rngs)
             return _score(output, choices.items.shape[:2])
         make: Any = self.module
         skeleton, state = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
         nnx.replace_by_pure_dict(state, params)
         return _score(nnx.merge(skeleton, state)(features(choices)), choices.items.shape[:2])
+
+    def _told(self, call: Callable[..., Any], *args: Any, train: bool = False, **named: Any) -> Any:
+        """A call of the Linen module, told whether it is training if it asks; `ValueError` for noise without end."""
+        takes = inspect.signature(type(self.module).__call__).parameters
+        told = {"train": train, "deterministic": not train}
+        try:
+            return call(*args, **named, **{name: value for name, value in told.items() if name in takes})
+        except InvalidRngError as error:
+            raise ValueError(
+                f"{type(self.module).__name__} draws random numbers outside of training steps; let its __call__ take "
+                "deterministic (or train) and hand it to its dropout"
+            ) from error
 
     @staticmethod
     def _only_params(others: set[str]) -> None:
@@ -92,15 +108,14 @@ class MLP(Model):
     def _flax(self) -> FlaxModel:
         return FlaxModel(_Perceptron(tuple(self.widths)))
 
-    def init(self, key, choices):
-        return self._flax().init(key, choices)
+    def init(self, key, spec):
+        return self._flax().init(key, spec)
 
     def apply(self, params, choices):
         return self._flax().apply(params, choices)
 
-    def frozen(self, params: Any, choices: Choices) -> tuple[Choices, Any]:
-        """The choices with the outputs of the last hidden layer as items, `[n, J, widths[-1]]`, twins likewise, and the
-        parameters with which `Linear` on them is this network."""
+    def linear_head(self, params, choices):
+        """On the outputs of the last hidden layer, `[n, J, widths[-1]]`."""
         *hidden, last = (params[f"Dense_{layer}"] for layer in range(len(self.widths) + 1))
 
         def outputs(own: Choices) -> Array:
@@ -115,4 +130,8 @@ class MLP(Model):
             moved = jax.vmap(lambda own, field=field: outputs(plain.replace(**{field: own})), axis, 2)
             twins[name] = Twin(valid=twin.valid, items=moved(getattr(twin, field)))
         linear = {"item": last["kernel"][:, 0], "intercept": last["bias"][0]}
-        return plain.replace(items=outputs(plain), context=None, twins=twins), linear
+        return LinearHead(plain.replace(items=outputs(plain), context=None, twins=twins), linear)
+
+    def with_head(self, params, head):
+        last = {"kernel": jnp.reshape(head["item"], (-1, 1)), "bias": jnp.reshape(head["intercept"], 1)}
+        return {**params, f"Dense_{len(self.widths)}": last}

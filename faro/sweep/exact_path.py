@@ -28,7 +28,7 @@ from .. import exact, metrics, models
 from ..errors import UsageError
 from ..exact.newton import Solver, least_bound
 from ..lagrangian import KKT
-from ..training import Best, Data, Look, Settings, outcome
+from ..training import Best, Data, Look, Settings
 from ..training.game import ROUNDING
 
 POINTS = 24  # of the path
@@ -50,7 +50,7 @@ class Seen:
 
 def check(model: models.Model, constraint: Constraint) -> Constraint:
     """The constraint in rows that an exact solve can take; `UsageError` for a model that is not linear."""
-    if not isinstance(model, models.Linear):
+    if not model.linear:
         raise UsageError(
             f"solver exact: expected the model linear, got {type(model).__name__}; leave --solver out, or solve the "
             "last layer on the network's features with faro.exact"
@@ -179,7 +179,7 @@ class _Path:
 @jax.jit
 def _figures(constraint: Constraint, params: Any, data: Data) -> dict[str, Any]:
     model = models.Linear()
-    hard = outcome(model, params, data.train, ct.Hard(), constraint.twins())
+    hard = models.outcome(model, params, data.train, ct.Hard(), constraint.twins())
     statistics = constraint.statistics(hard, data.train)
     return {
         "loss": metrics.nll(hard.rewards, data.train),

@@ -68,7 +68,7 @@ class Sweep:
             raise UsageError(
                 f"memory: one member needs about {one:,} bytes a step, got {room:,}; give more, or set microbatch"
             )
-        if not isinstance(self.game.model, models.Linear) and jax.default_backend() == "cpu":
+        if not self.game.model.linear and jax.default_backend() == "cpu":
             room = min(room, max(one, CACHE))
         fits = [size for size in range(1, dealt + 1) if dealt % size == 0 and size * one <= room]
         return seeds * dealt * one <= room, max(fits)

@@ -8,5 +8,4 @@ from .game import Member as Member
 from .game import Prepared as Prepared
 from .game import Step as Step
 from .game import Tally as Tally
-from .game import outcome as outcome
 from .settings import Settings as Settings

@@ -20,15 +20,17 @@ import optax
 from jax import Array
 from jax.extend.core import jaxprs_in_params
 
-from constraints import Choices, Constraint, Hard, Outcome, Reading, Soft, Statistics, read, record
+from constraints import Choices, Constraint, Hard, Soft, Statistics, record
 
 from .. import lagrangian, metrics, models
 from ..errors import UsageError
 from ..lagrangian import KKT
+from ..losses import Mean, Objective, Sight
 from ..runtime import devices
-from .unconstrained import WIDEST, optimum, suits
 from .settings import Settings as Settings
+from .unconstrained import WIDEST, optimum, suits
 
+DEFAULT = Mean()  # the mean of the conditional logit
 PROBES = 16  # random signs that estimate the norm of a constraint's gradients
 USUAL = 0.6  # a norm at which the dual rates are what the settings say
 STEEPEST = 30.0  # no row's multiplier is scaled by more than this
@@ -43,12 +45,16 @@ ROUNDING = 1e-4  # a candidate is within the bound by this share of it, so that 
 class Data(NamedTuple):
     """What a member trains on and what selects its iterate; each `Choices` may be padded.
 
-    `dual` is what the dual player looks at, if that is not train (Cotter et al. ICML 2019).
+    train: what the primal player sees
+    selection: what the best iterate is chosen by
+    dual: what the dual player looks at, if that is not train (Cotter et al. ICML 2019)
+    people: of every unit code its earlier choices, for models that read them; else None
     """
 
     train: Choices
     selection: Choices
     dual: Choices | None = None
+    people: Any = None
 
 
 class Look(NamedTuple):
@@ -85,6 +91,7 @@ class Member(NamedTuple):
     key: Array
     played: Array  # steps so far
     scale: Array  # [m] what a unit of each multiplier is, see `Game.scale`
+    aim: Any = ()  # what the objective keeps between steps
 
 
 class Step(NamedTuple):
@@ -99,42 +106,56 @@ class Step(NamedTuple):
 class Tally(NamedTuple):
     """Sums over choices, all that a step or a look needs of them: tallies of two data sets add up."""
 
-    loss: Array
+    loss: Any  # sums of the objective
     ties: Array
     soft: Any  # sums of the constraint, of the proxy
     hard: Any  # and of the truth
+    penalty: Any = ()  # the model's own, times the weight
 
 
-def outcome(model: models.Model, params: Any, choices: Choices, reading: Reading, twins: tuple[str, ...]) -> Outcome:
-    """The `Outcome` of a model on choices, with the twins that a constraint asks for."""
-    return read(
-        reading, models.rewards(model, params, choices), choices, models.twin_rewards(model, params, choices, twins)
-    )
+class Totals(NamedTuple):
+    """What no model moves, of all that choices are drawn from; those of two data sets add up."""
+
+    masses: Any  # of the constraint
+    weight: Array
+    aim: Any  # masses of the objective
 
 
 @record
 class Prepared:
-    """Choices, what the constraint needs of them, and the masses and the weight of all that they are drawn from."""
+    """Choices, what constraint and objective need of them, and the totals of all that they are drawn from."""
 
     choices: Choices
     rows: Any
-    masses: Any
-    weight: Array
+    aims: Any
+    totals: Totals
+    people: Any = None
 
     @classmethod
-    def of(cls, constraint: Constraint, choices: Choices, multiple: int = 1) -> Prepared:
-        """Computed once, outside the training scan; padded to a multiple of this many choices."""
+    def of(
+        cls,
+        constraint: Constraint,
+        choices: Choices,
+        multiple: int = 1,
+        objective: Objective = DEFAULT,
+        known: Any = (),
+        people: Any = None,
+    ) -> Prepared:
+        """Computed once, outside the training scan; padded to a multiple of this many choices. `known` is what the
+        objective knows of train."""
         n = choices.shape[0]
         position = jnp.arange(n + -n % multiple)
         choices = choices if n % multiple == 0 else choices.take(position % n)
         choices = choices.replace(weight=jnp.where(position < n, choices.weight, 0))
-        rows = constraint.prepare(choices)
-        return cls(choices=choices, rows=rows, masses=constraint.masses(rows), weight=jnp.sum(choices.weight))
+        rows, aims = constraint.prepare(choices), objective.prepare(choices, known)
+        totals = Totals(constraint.masses(rows), jnp.sum(choices.weight), objective.masses(choices, aims))
+        return cls(choices=choices, rows=rows, aims=aims, totals=totals, people=people)
 
     def take(self, index: Any) -> Prepared:
-        """These choices only; masses and weight stay those of all."""
-        choices, rows = devices.spread(jax.tree.map(lambda leaf: leaf[index], (self.choices, self.rows)))
-        return Prepared(choices=choices, rows=rows, masses=self.masses, weight=self.weight)
+        """These choices only; totals stay those of all."""
+        picked = jax.tree.map(lambda leaf: leaf[index], (self.choices, self.rows, self.aims))
+        choices, rows, aims = devices.spread(picked)
+        return dataclasses.replace(self, choices=choices, rows=rows, aims=aims)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -149,12 +170,22 @@ class Game:
     settings: Settings = dataclasses.field(default_factory=Settings)
     rows: int | None = None
     shards: int = 1
+    objective: Objective = DEFAULT
+    units: int = 0  # how many people the model may know by their code
 
     def __post_init__(self):
         object.__setattr__(self, "settings", self.settings.filled())
 
     @classmethod
-    def suited(cls, model: models.Model, settings: Settings, constraint: Constraint, data: Data) -> Settings:
+    def suited(
+        cls,
+        model: models.Model,
+        settings: Settings,
+        constraint: Constraint,
+        data: Data,
+        objective: Objective = DEFAULT,
+        units: int = 0,
+    ) -> Settings:
         """The settings filled for the primal player that suits: second-order steps for a narrow linear model that sees
         all of train at every step, under a constraint of few sums or with a crowd for each; else Adam. Only shapes are
         read.
@@ -163,18 +194,17 @@ class Game:
         """
 
         def sums(choices):
-            own, params = model.prepare(choices), model.init(jax.random.key(0), choices)
-            return constraint.proxy_sums(
-                outcome(model, params, own, Hard(), constraint.twins()), constraint.prepare(own)
-            )
+            own, params = model.prepare(choices), models.initial(model, jax.random.key(0), choices, units)
+            hard = models.outcome(model, params, own, Hard(), constraint.twins(), data.people)
+            return constraint.proxy_sums(hard, constraint.prepare(own))
 
         n = data.train.shape[0]
         whole = min(settings.batch or n, settings.microbatch or n) >= n and settings.compute == "float32"
-        fits = whole and suits(model, jax.eval_shape(model.prepare, data.train))
+        fits = whole and objective.logistic and suits(model, jax.eval_shape(model.prepare, data.train))
         if settings.primal == "newton" and not fits:
             raise UsageError(
-                f"primal = newton: expected a linear model of at most {WIDEST} features, float32, and neither "
-                "batch nor microbatch; leave primal out, or say adam"
+                f"primal = newton: expected a linear model of at most {WIDEST} features, the loss logit, float32, and "
+                "neither batch nor microbatch; leave primal out, or say adam"
             )
         if not fits or settings.primal == "adam":
             return settings.filled("adam")
@@ -193,54 +223,57 @@ class Game:
         """A member at the unconstrained optimum, and the looks on the way; the multipliers never move. A linear model
         is there at once, and every look is the same."""
         unconstrained = constraint.at(jnp.inf)
-        train, ones = self.prepared(unconstrained, data.train), jnp.ones(len(constraint.labels()))
-        if not (suits(self.model, train.choices) and self._sees_all(train)):
+        train, ones = self.prepared(unconstrained, data.train, data), jnp.ones(len(constraint.labels()))
+        if not (self.objective.logistic and suits(self.model, train.choices) and self._sees_all(train)):
             init_key, key = jax.random.split(key)
-            member = self.member(key, self.model.init(init_key, data.train), unconstrained, data.train, ones)
-            return self.advance(member, unconstrained, data, rounds)
-        shapes = jax.eval_shape(self.model.init, key, data.train)  # the optimum is one, wherever it is looked for
+            begun = models.initial(self.model, init_key, data.train, self.units)
+            return self.advance(self.member(key, begun, unconstrained, data, ones), unconstrained, data, rounds)
+        shapes = jax.eval_shape(lambda key: models.initial(self.model, key, data.train, self.units), key)
+        # the optimum is one, wherever it is looked for
         params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         params, gradient, inverse = optimum(self.model, params, train.choices, self.settings.weight_decay)
-        member = self.member(key, params, unconstrained, data.train, ones, inverse)
-        asked = train if data.dual is None else self.prepared(unconstrained, data.dual)
+        member = self.member(key, params, unconstrained, data, ones, inverse)
+        asked = train if data.dual is None else self.prepared(unconstrained, data.dual, data)
         tally = self.tally(params, unconstrained, train)
         hard = tally.hard if data.dual is None else self.tally(params, unconstrained, asked).hard
         nothing = jnp.zeros_like(tally.loss)
         step = Step(KKT(lagrangian.largest(gradient), nothing, nothing), jnp.asarray(False), None, None)
-        held, selection = Statistics(hard, asked.masses), self.model.prepare(data.selection)
-        best, look = self.look(member, step, unconstrained, tally, train.weight, held, selection)
+        held, selection = Statistics(hard, asked.totals.masses), self.prepared(unconstrained, data.selection, data)
+        best, look = self.look(member, step, unconstrained, tally, train.totals, held, selection)
         looks = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rounds, *leaf.shape)), look)
         return member._replace(best=best), looks
 
     def enter(self, pilot: Member, constraint: Constraint, data: Data) -> Member:
         """A member that begins the constrained game where `pilot`, the unconstrained member, ended."""
-        params, train = pilot.best.params, data.train
+        params = pilot.best.params
         if self.second_order:
-            return self.member(pilot.key, params, constraint, train, pilot.scale, pilot.game.primal.inverse)
-        return self.member(pilot.key, params, constraint, train, self.scale(params, constraint, train))
+            return self.member(pilot.key, params, constraint, data, pilot.scale, pilot.game.primal.inverse)
+        member = self.member(pilot.key, params, constraint, data, self.scale(params, constraint, data))
+        return member._replace(aim=pilot.aim)
 
     def member(
-        self, key: Array, params: Any, constraint: Constraint, choices: Choices, scale: Array, inverse: Any = None
+        self, key: Array, params: Any, constraint: Constraint, data: Data, scale: Array, inverse: Any = None
     ) -> Member:
-        """A member before its first step; only shapes of `choices` are read. Second-order steps need the `inverse` of
+        """A member before its first step; only shapes of `data` are read. Second-order steps need the `inverse` of
         the loss's curvature, `[d, d]`."""
-        train = jax.eval_shape(self.prepared, constraint, choices)
-        hard = jax.eval_shape(lambda own: self._tally(params, constraint, own, 1.0).hard, train)
+        train = jax.eval_shape(lambda constraint, data: self.prepared(constraint, data.train, data), constraint, data)
+        aim = self.objective.begin(train.choices)
+        hard = jax.eval_shape(lambda own: self._tally(params, constraint, own, 1.0, aim).hard, train)
         moments = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), hard)
         real = jnp.result_type(float)
         never, unknown = jnp.asarray(False), jnp.full(len(constraint.parts()), jnp.inf, real)
         best = Best(params, never, jnp.asarray(jnp.inf, real), unknown, never, unknown)
         curved = (inverse,) if self.second_order else ()
         game = self._players(None, None, scale).init(params, len(constraint.labels()), *curved)
-        return Member(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale)
+        return Member(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale, aim)
 
     def advance(
         self, member: Member, constraint: Constraint, data: Data, rounds: int, keep: bool = False
     ) -> tuple[Member, Look]:
         """Play `rounds` rounds; the looks are stacked along a leading axis, with their iterates if `keep`."""
-        selection = self.model.prepare(data.selection)
-        train = self.prepared(constraint, data.train)
-        dual = None if data.dual is None else self.prepared(constraint, data.dual)
+        selection = self.prepared(constraint, data.selection, data)
+        train = self.prepared(constraint, data.train, data)
+        dual = None if data.dual is None else self.prepared(constraint, data.dual, data)
 
         asked, params_of = dual or train, lambda member: member.game.params
 
@@ -248,30 +281,33 @@ class Game:
             after, step = self.play(member, constraint, train, dual)
             tally, hard = step.seen, step.held
             if not self._sees_all(train):
-                tally = self.tally(params_of(member), constraint, train)
-                hard = tally.hard if dual is None else self.tally(params_of(member), constraint, dual).hard
-            held = Statistics(hard, asked.masses)
-            best, look = self.look(member, step, constraint, tally, train.weight, held, selection)
+                tally = self.tally(params_of(member), constraint, train, member.aim)
+                hard = tally.hard if dual is None else self.tally(params_of(member), constraint, dual, member.aim).hard
+            held = Statistics(hard, asked.totals.masses)
+            best, look = self.look(member, step, constraint, tally, train.totals, held, selection)
             return after._replace(best=best), look._replace(params=params_of(member)) if keep else look
 
         return jax.lax.scan(round_, member, length=rounds)
 
-    def prepared(self, constraint: Constraint, choices: Choices) -> Prepared:
-        """What steps and looks need of these choices."""
-        return Prepared.of(constraint, self.model.prepare(choices), self.settings.microbatch or 1)
+    def prepared(self, constraint: Constraint, choices: Choices, data: Data, known: Any = None) -> Prepared:
+        """What steps and looks need of these choices of the data; `known` is what the objective knows of train, if that
+        is not all here."""
+        known = self.objective.known(data.train) if known is None else known
+        multiple = self.settings.microbatch or 1
+        return Prepared.of(constraint, self.model.prepare(choices), multiple, self.objective, known, data.people)
 
     def play(
         self, member: Member, constraint: Constraint, train: Prepared, dual: Prepared | None
     ) -> tuple[Member, Step]:
         """`every` steps of both players, and what the first of them saw."""
         steps_key, key = jax.random.split(member.key) if self._draws(train) else (member.key, member.key)
-        game, moments, first = self._steps(steps_key, member, constraint, train, dual)
+        game, moments, aim, first = self._steps(steps_key, member, constraint, train, dual)
         played = member.played + self.settings.every
-        return member._replace(game=game, moments=moments, key=key, played=played), first
+        return member._replace(game=game, moments=moments, key=key, played=played, aim=aim), first
 
-    def tally(self, params: Any, constraint: Constraint, own: Prepared) -> Tally:
-        """What a look needs of these choices."""
-        return self._tally(params, constraint, own, 1.0)
+    def tally(self, params: Any, constraint: Constraint, own: Prepared, aim: Any = ()) -> Tally:
+        """What a look needs of these choices; `aim` is what the objective keeps."""
+        return self._tally(params, constraint, own, 1.0, aim)
 
     def look(
         self,
@@ -279,26 +315,40 @@ class Game:
         step: Step,
         constraint: Constraint,
         tally: Tally,
-        weight: Array,
+        totals: Totals,
         asked: Statistics,
-        selection,
+        selection: Prepared,
     ) -> tuple[Best, Look]:
-        """A look at the member, and what would be returned now: from the tally of all train choices, their weight, and
+        """A look at the member, and what would be returned now: from the tally of all train choices, their totals, and
         the hard statistics that are held against the bound."""
-        params = member.game.params
+        params, aim = member.game.params, member.aim
+        of_train, of_selection = Statistics(tally.loss, totals.aim), self._aimed(params, constraint, selection, aim)
         look = Look(
-            loss=tally.loss / weight,
-            selection_loss=metrics.nll(models.rewards(self.model, params, selection), selection),
+            loss=self.objective.combine(aim, *of_train),
+            selection_loss=self.objective.merit(aim, of_selection, of_train),
             gap=constraint.gap(asked),
             violation=constraint.combine(asked) - constraint.bounds(),
             multipliers=member.game.multipliers,
-            ties=tally.ties / weight,
+            ties=tally.ties / totals.weight,
             kkt=step.kkt,
             capped=step.capped,
         )
         return _better(member.best, params, look, constraint, self.settings.max_ties), look
 
-    def scale(self, params: Any, constraint: Constraint, choices: Choices) -> Array:
+    def _aimed(self, params: Any, constraint: Constraint, own: Prepared, aim: Any) -> Statistics:
+        """What the objective is on these choices, outside of steps."""
+        seen = models.predict(self.model, params, own.choices, people=own.people)
+        losses = self.objective.loss.per_choice(seen, own.choices)
+        sight = Sight(losses)
+        if self.objective.outcomes:
+            twins = self._twins(params, own.choices, constraint, people=own.people)
+            sight = Sight(losses, *(models.decided(rule, seen, own.choices, twins) for rule in (Soft(), Hard())))
+        return Statistics(self.objective.sums(aim, sight, own.choices, own.aims), own.totals.aim)
+
+    def _twins(self, params: Any, choices: Choices, constraint: Constraint, **given: Any) -> Any:
+        return models.twin_predictions(self.model, params, choices, constraint.twins(), **given)
+
+    def scale(self, params: Any, constraint: Constraint, data: Data) -> Array:
         """What a unit of each multiplier is, `[m]`: the dual player's steps do not depend on a constraint's own scale.
 
             scale = USUAL / root mean square over the rows of a part of |gradient of the row's proxy|
@@ -306,7 +356,8 @@ class Game:
         A row pushes the parameters by multiplier * gradient, so a row whose measure is ten times flatter needs ten
         times the multiplier for the same push, and one hundred times the step. Estimated with random signs.
         """
-        train = self.prepared(constraint, choices)
+        train = self.prepared(constraint, data.train, data)
+        aim = self.objective.begin(train.choices)
         owner = jnp.repeat(
             jnp.arange(len(constraint.parts())),
             jnp.asarray([len(part.labels()) for part in constraint.parts()]),
@@ -314,8 +365,8 @@ class Game:
         )
 
         def proxy(params):
-            tally = self._tally(params, constraint, train, self.temperature(0))
-            return constraint.combine(Statistics(tally.soft, train.masses))
+            tally = self._tally(params, constraint, train, self.temperature(0), aim)
+            return constraint.combine(Statistics(tally.soft, train.totals.masses))
 
         value, pull = jax.vjp(proxy, params)
 
@@ -328,12 +379,14 @@ class Game:
         norm = jax.lax.map(of_part, jnp.arange(len(constraint.parts())))[owner]
         return jnp.where(norm > 0, jnp.clip(USUAL / jnp.where(norm > 0, norm, 1), 1 / STEEPEST, STEEPEST), 1)
 
-    def footprint(self, params: Any, choices: Choices, rows: int = 0) -> int:
+    def footprint(self, params: Any, choices: Choices, rows: int = 0, people: Any = None) -> int:
         """About how many bytes a step of one member takes beside the data, under so many rows: what its matrix products
         make, what becomes of that, and as much again for the way back. Only shapes are read."""
         n = min(self.settings.microbatch or self.settings.batch or choices.shape[0], choices.shape[0])
         part = jax.eval_shape(lambda own: self.model.prepare(own).take(slice(0, n)), choices)
-        made = jax.make_jaxpr(lambda own, part: models.rewards(self.model, own, part))(params, part)
+        made = jax.make_jaxpr(lambda own, part: models.predict(self.model, own, part, people=people).rewards)(
+            params, part
+        )
         slopes = rows if self.second_order else 0  # a way back for each of the sums, which are no more than rows
         return 2 * (2 * _made(made.jaxpr) + (DECISIONS + slopes) * n * choices.shape[1] * 4)
 
@@ -352,10 +405,12 @@ class Game:
         if self.second_order:
             fall = optax.cosine_decay_schedule(LENGTH, s.steps, alpha=0.3)
             return lagrangian.Quadratic(look, finish, fall, cap=s.cap)
-        rate = optax.cosine_decay_schedule(s.learning_rate, s.steps, alpha=0.1)
+        rate: Any = optax.adam(optax.cosine_decay_schedule(s.learning_rate, s.steps, alpha=0.1))
+        if models.overrides(self.model, "trainable"):  # the rest has no gradient, and needs no moments
+            rate = optax.masked(rate, self.model.trainable)
         proportional = {"nupi": s.dual_proportional, "ascent": 0.0}[s.dual]
         dual = lagrangian.nupi(s.dual_rate * scale**2, proportional * scale**2, cap=s.cap * scale)
-        return lagrangian.Lagrangian(lambda params, *args: finish(look(params, *args), *args), optax.adam(rate), dual)
+        return lagrangian.Lagrangian(lambda params, *args: finish(look(params, *args), *args), rate, dual)
 
     def _draws(self, train: Prepared) -> bool:
         """Whether a step sees a batch that is drawn, not all of what it is given."""
@@ -372,15 +427,18 @@ class Game:
         batch, one_batch = s.batch or n, not self._draws(train)
         remembers = dual is None and (not one_batch or self.shards > 1)  # else each step sees all that is held
 
-        def look(params, moments, temperature, own, scale):
-            seen = self._tally(params, constraint, own, temperature, s.compute)
+        def look(params, moments, temperature, own, scale, aim, noise):
+            params, moved = self._held(params)
+            seen = self._tally(params, constraint, own, temperature, aim, s.compute, noise, train=True)
             tally = jax.tree.map(lambda leaf: scale * leaf, seen)
-            decay = s.weight_decay / 2 * _square(params)
-            held = None if dual is None else self._tally(params, constraint, dual, temperature, s.compute)
+            loss = self.objective.combine(aim, tally.loss, train.totals.aim) + s.weight_decay / 2 * _square(moved)
+            for penalty in jax.tree.leaves(tally.penalty):
+                loss += penalty / train.totals.weight
+            held = None if dual is None else self._tally(params, constraint, dual, temperature, aim, s.compute)
             hard = tally.hard if held is None else held.hard  # of the dual part, all of it at every step
-            return lagrangian.Seen(tally.loss / train.weight + decay, tally.soft, (seen, hard))
+            return lagrangian.Seen(loss, tally.soft, (seen, hard))
 
-        def finish(looked, moments, temperature, own, scale):
+        def finish(looked, moments, temperature, own, scale, aim, noise):
             seen, hard = looked.aux
             smooth = hard
             if remembers:
@@ -388,51 +446,77 @@ class Game:
                 count = s.memory * count + (1 - s.memory)
                 mean = jax.tree.map(lambda old, new: s.memory * old + (1 - s.memory) * new, mean, hard)
                 smooth, moments = jax.tree.map(lambda leaf: leaf / count, mean), (mean, count)
-            masses = (dual or train).masses
+            masses = (dual or train).totals.masses
             violation = constraint.combine(Statistics(smooth, masses)) - (1 - s.margin) * constraint.bounds()
-            proxy = constraint.combine(Statistics(looked.sums, train.masses))
+            proxy = constraint.combine(Statistics(looked.sums, train.totals.masses))
             aux = moments, Step(None, None, seen, hard)
             return lagrangian.Evaluation(looked.objective, proxy, violation, aux)
 
         players = self._players(look, finish, member.scale)
 
         def step(carry, index):
-            game, moments, played = carry
+            game, moments, played, aim = carry
             own, scale = (train, 1.0) if one_batch else (train.take(index), n / batch)
             scale *= self.shards
-            game, info = players.step(game, jax.lax.stop_gradient(moments), self.temperature(played), own, scale)
+            noise = jax.random.fold_in(member.key, played) if "key" in models.declared(type(self.model)) else None
+            given = jax.lax.stop_gradient(moments), self.temperature(played), own, scale, aim, noise
+            game, info = players.step(game, *given)
             moments, seen = info.aux
-            return (game, moments, played + 1), seen._replace(kkt=info.kkt, capped=info.capped)
+            saw = jax.tree.map(lambda leaf: scale * leaf, seen.seen.loss)
+            aim = self.objective.follow(aim, saw, train.totals.aim)
+            return (game, moments, played + 1, aim), seen._replace(kkt=info.kkt, capped=info.capped)
 
         order = None if one_batch else _shuffled(key, n, s.every, batch)
-        begin = member.game, member.moments, member.played
+        begin = member.game, member.moments, member.played, member.aim
         if s.every == 1:  # a loop inside the loop of rounds would be traced for nothing
-            (game, moments, _), first = step(begin, None if order is None else order[0])
-            return game, moments, first
-        (game, moments, _), steps = jax.lax.scan(step, begin, order, length=s.every)
-        return game, moments, jax.tree.map(lambda leaf: leaf[0], steps)
+            (game, moments, _, aim), first = step(begin, None if order is None else order[0])
+            return game, moments, aim, first
+        (game, moments, _, aim), steps = jax.lax.scan(step, begin, order, length=s.every)
+        return game, moments, aim, jax.tree.map(lambda leaf: leaf[0], steps)
 
-    def _tally(self, params, constraint, own, temperature, compute="float32") -> Tally:
+    def _held(self, params: Any) -> tuple[Any, Any]:
+        """The parameters, without a gradient of those that training does not move; and those that it moves."""
+        if not models.overrides(self.model, "trainable"):
+            return params, params
+        mask = self.model.trainable(params)
+        held = jax.tree.map(lambda own, part: part if own else jax.lax.stop_gradient(part), mask, params)
+        return held, jax.tree.map(lambda own, part: part if own else (), mask, params)
+
+    def _tally(
+        self, params, constraint, own: Prepared, temperature, aim, compute="float32", noise=None, train=False
+    ) -> Tally:
         """Sums over choices, a microbatch at a time: what backward passes need of one is computed again, not kept."""
 
-        def of_slice(choices, rows):
-            own, seen = _half((params, choices)) if compute == "bfloat16" else (params, choices)
-            rewards = [part.astype(choices.weight.dtype) for part in models.reward_pieces(self.model, own, seen)]
-            twins = models.twin_rewards(self.model, own, seen, constraint.twins())
-            twins = {name: twin.astype(choices.weight.dtype) for name, twin in twins.items()}
-            unit = jax.lax.stop_gradient(metrics.spread(rewards, choices)) if self.second_order else 1.0
-            soft, hard = (read(way, rewards, choices, twins) for way in (Soft(temperature=unit * temperature), Hard()))
+        def of_slice(choices, rows, aims, index=0):
+            real, people = choices.weight.dtype, own.people
+            mine, shown = _half((params, choices)) if compute == "bfloat16" else (params, choices)
+            given = {
+                "people": people,
+                "train": train,
+                "key": None if noise is None else jax.random.fold_in(noise, index),
+            }
+            said = _cast(models.predict(self.model, mine, shown, **given), real)
+            twins = _cast(self._twins(mine, shown, constraint, **given), real)
+            unit = jax.lax.stop_gradient(metrics.spread(said.scores, choices)) if self.second_order else 1.0
+            rules = Soft(temperature=unit * temperature), Hard()
+            soft, hard = (models.decided(rule, said, choices, twins) for rule in rules)
+            losses = self.objective.loss.per_choice(said, choices)
+            sight = Sight(losses, soft, hard) if self.objective.outcomes else Sight(losses)
+            penalty = self.model.penalty(mine, said)
             return Tally(
-                loss=metrics.weighted(metrics.log_losses(rewards, choices), choices),
-                ties=metrics.weighted(metrics.tied(rewards, choices), choices),
+                loss=self.objective.sums(aim, sight, choices, aims),
+                ties=metrics.weighted(metrics.tied(said.scores, choices), choices),
                 soft=constraint.proxy_sums(soft, rows),
                 hard=constraint.sums(hard, rows),
+                penalty=() if isinstance(penalty, float) else penalty * jnp.sum(choices.weight),
             )
 
         size, n = self.settings.microbatch or own.choices.shape[0], own.choices.shape[0]
         if size >= n:
-            return of_slice(own.choices, own.rows)
-        slices = devices.slices((own.choices, own.rows), size)
+            return of_slice(own.choices, own.rows, own.aims)
+        slices = devices.slices((own.choices, own.rows, own.aims), size)
+        if noise is not None:
+            slices = (*slices, jnp.arange(n // size))
         first = jax.tree.map(lambda leaf: leaf[0], slices)
         empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_slice, *first))
 
@@ -453,6 +537,11 @@ def _made(jaxpr: Any) -> int:
     made = [eqn for eqn in jaxpr.eqns if eqn.primitive.name in ("dot_general", "conv_general_dilated")]
     sizes = [var.aval.size * var.aval.dtype.itemsize for eqn in made for var in eqn.outvars]
     return sum(sizes) + sum(map(_made, inner))
+
+
+def _cast(tree: Any, real: Any) -> Any:
+    """Floating-point leaves in the precision that sums are in."""
+    return jax.tree.map(lambda leaf: leaf.astype(real) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
 
 
 def _half(tree: Any) -> Any:

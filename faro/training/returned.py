@@ -22,7 +22,7 @@ from constraints import Constraint, Statistics
 
 from .. import metrics, models
 from ..errors import UsageError
-from .game import ROUNDING, Best, Data, Settings, outcome
+from .game import ROUNDING, Best, Data, Settings
 
 OTHERS = 2  # atoms before those that were kept: the best candidate, the unconstrained optimum
 
@@ -122,7 +122,7 @@ def _mixed(model, constraint, settings, data: Data, atoms: Any, finite: np.ndarr
 
 def _figures_of(rows: Constraint, params: Any, asked: Any, selection: Any, model: models.Model) -> dict[str, Any]:
     def of_atom(own):
-        hard = outcome(model, own, asked, ct.Hard(), rows.twins())
+        hard = models.outcome(model, own, asked, ct.Hard(), rows.twins())
         statistics = rows.statistics(hard, asked)
         return {
             "loss": metrics.nll(models.rewards(model, own, selection), selection),

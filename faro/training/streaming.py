@@ -12,9 +12,10 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -32,7 +33,7 @@ from ..lagrangian import KKT
 from ..runtime import devices
 from ..runtime.checkpoint import Keeper
 from .bounds import check_bounds, status_of
-from .game import Data, Game, Look, Member, Prepared, Settings, Step, Tally
+from .game import DEFAULT, Data, Game, Look, Member, Prepared, Settings, Step, Tally, Totals
 from .notes import fit_for
 
 AHEAD = 2  # shards that are read while the device works
@@ -60,6 +61,13 @@ class Streamed:
     figures: dict[str, Any]  # nll, gap [P], ties of all shards
     looks: Look  # of the constrained game, `[passes, ...]`
     notes: tuple[str, ...] = ()  # what to know of the data, as `faro.train` says it
+
+
+class _Population(NamedTuple):
+    """What all shards together are: their totals, and what the objective knows of them."""
+
+    totals: Totals
+    known: Any
 
 
 class _Position(NamedTuple):
@@ -123,16 +131,18 @@ class _Stream:
         self.dealt = devices.on(mesh, *choices)
         self.shapes = _shapes(self._placed(shards[0]))
         self.selection = devices.place(selection.pad(_up(selection.shape[0], self.multiple)), self.dealt)
-        self.census = devices.compiled(mesh, self._census, [choices], ())
+        self.learn = devices.compiled(mesh, self.game.objective.known, [choices], ())
+        self.census = devices.compiled(mesh, self._census, [choices, ()], ())
         self.start = devices.compiled(mesh, self._start, [choices], ())
         self.enter = devices.compiled(mesh, self._enter, [(), (), choices], ())
         self.play = devices.compiled(mesh, self._play, [(), (), (), (), choices], ())
         self.count = devices.compiled(mesh, self._count, [(), (), (), (), choices], ())
         self.look = devices.compiled(mesh, self._look, [(), (), (), (), choices], ())
-        self.population = None
-        for shard in self._read(range(len(shards))):
-            mine = self.census(shard)
-            self.population = mine if self.population is None else jax.tree.map(jnp.add, self.population, mine)
+        known: Any = ()
+        if jax.tree.leaves(jax.eval_shape(self.game.objective.known, shards[0])):
+            known = self._added(self.learn(shard) for shard in self._read(range(len(shards))))
+        totals = self._added(self.census(shard, known) for shard in self._read(range(len(shards))))
+        self.population = _Population(totals, known)
         self.fingerprint = self._fingerprint()
 
     def _fingerprint(self) -> str:
@@ -140,6 +150,10 @@ class _Stream:
         game = [repr(self.constraint), repr(self.game), self.seed, jax.device_count(), self.shapes]
         data = [devices.fetch(leaf).tobytes().hex() for leaf in jax.tree.leaves(self.population)]
         return hashlib.sha256(repr([versions, game, data]).encode()).hexdigest()
+
+    @staticmethod
+    def _added(sums: Iterable[Any]) -> Any:
+        return functools.reduce(lambda whole, own: jax.tree.map(jnp.add, whole, own), sums)
 
     # Shards -----------------------------------------------------------------------------------------------------------
 
@@ -171,23 +185,22 @@ class _Stream:
 
     # Programs ---------------------------------------------------------------------------------------------------------
 
-    def _census(self, shard: Choices) -> tuple[Any, Array]:
-        own = self.game.prepared(self.constraint, shard)
-        return own.masses, own.weight
+    def _census(self, shard: Choices, known: Any) -> Totals:
+        return self.game.prepared(self.constraint, shard, Data(shard, shard), known).totals
 
-    def _own(self, constraint: Constraint, population: tuple[Any, Array], shard: Choices) -> Prepared:
-        masses, weight = population
-        return dataclasses.replace(self.game.prepared(constraint, shard), masses=masses, weight=weight)
+    def _own(self, constraint: Constraint, population: _Population, shard: Choices) -> Prepared:
+        own = self.game.prepared(constraint, shard, Data(shard, shard), population.known)
+        return dataclasses.replace(own, totals=population.totals)
 
     def _position(self, member: Member, shard: Choices) -> _Position:
         """Before the first shard of a stage."""
-        own = self.game.prepared(self.constraint, shard)
-        tally = jax.eval_shape(lambda: self.game.tally(member.game.params, self.constraint, own))
+        own = self.game.prepared(self.constraint, shard, Data(shard, shard))
+        tally = jax.eval_shape(lambda: self.game.tally(member.game.params, self.constraint, own, member.aim))
         step = jax.eval_shape(lambda: self.game.play(member, self.constraint, own, None)[1])
 
         def look(tally, step):
-            asked, data = Statistics(tally.hard, own.masses), self.game.model.prepare(shard)
-            return self.game.look(member, step, self.constraint, tally, own.weight, asked, data)[1]
+            asked = Statistics(tally.hard, own.totals.masses)
+            return self.game.look(member, step, self.constraint, tally, own.totals, asked, own)[1]
 
         looks = jax.tree.map(
             lambda leaf: jnp.zeros((self.passes, *leaf.shape), leaf.dtype), jax.eval_shape(look, tally, step)
@@ -196,9 +209,9 @@ class _Stream:
 
     def _start(self, shard: Choices) -> _Position:
         init_key, key = jax.random.split(jax.random.key(self.seed))
-        params = self.game.model.init(init_key, shard)
+        params = models.initial(self.game.model, init_key, shard)
         free, rows = self.constraint.at(jnp.inf), len(self.constraint.labels())
-        return self._position(self.game.member(key, params, free, shard, jnp.ones(rows)), shard)
+        return self._position(self.game.member(key, params, free, Data(shard, shard), jnp.ones(rows)), shard)
 
     def _enter(self, pilot: Member, constraint: Constraint, shard: Choices) -> _Position:
         return self._position(self.game.enter(pilot, constraint, Data(shard, shard)), shard)
@@ -216,14 +229,15 @@ class _Stream:
 
     def _count(self, now: _Position, constraint: Constraint, population: Any, position: Array, shard: Choices):
         own = self._own(constraint, population, shard)
-        tally = self.game.tally(now.member.game.params, constraint, own)
+        tally = self.game.tally(now.member.game.params, constraint, own, now.member.aim)
         return now._replace(tally=jax.tree.map(jnp.add, now.tally, tally))
 
     def _look(self, now: _Position, constraint: Constraint, population: Any, position: Array, selection: Choices):
-        masses, weight = population
-        asked, data = Statistics(now.tally.hard, masses), self.game.model.prepare(selection)
+        totals, weight = population.totals, population.totals.weight
+        asked = Statistics(now.tally.hard, totals.masses)
+        data = self.game.prepared(constraint, selection, Data(selection, selection), population.known)
         nothing = Step(jax.tree.map(jnp.zeros_like, KKT(weight, weight, weight)), jnp.asarray(False), None, None)
-        best, look = self.game.look(now.member, nothing, constraint, now.tally, weight, asked, data)
+        best, look = self.game.look(now.member, nothing, constraint, now.tally, totals, asked, data)
         index = position // (2 * len(self.shards))
         looks = jax.tree.map(lambda all_, one: all_.at[index].set(one), now.looks, look)
         return _Position(now.member._replace(best=best), jax.tree.map(jnp.zeros_like, now.tally), looks)
@@ -273,12 +287,13 @@ class _Stream:
 
             return jax.tree.map(lambda leaf: exact(np.asarray(leaf)), tree)
 
+        judged = dataclasses.replace(self.game, objective=DEFAULT)  # likelihood, whatever was minimised
         with jax.enable_x64(True):
 
             @jax.jit
             def tally(params, shard):
-                own = self.game.prepared(self.constraint, shard)
-                return self.game.tally(params, self.constraint, own), own.masses, own.weight
+                own = self.game.prepared(self.constraint, shard, Data(shard, shard), ())
+                return judged.tally(params, self.constraint, own), own.totals.masses, own.totals.weight
 
             whole: Any = None
             for index in range(len(self.shards)):

@@ -52,7 +52,7 @@ class _State(NamedTuple):
 
 def suits(model: models.Model, choices: Choices) -> bool:
     """Whether the model is linear on these choices, as it prepares them, and narrow."""
-    return isinstance(model, models.Linear) and choices.context is None and choices.items.shape[-1] <= WIDEST
+    return model.linear and choices.context is None and jax.tree.leaves(choices.items)[0].shape[-1] <= WIDEST
 
 
 def optimum(model: models.Model, params: Any, choices: Choices, decay: float) -> tuple[Any, Any, Array]:
@@ -84,7 +84,7 @@ def optimum(model: models.Model, params: Any, choices: Choices, decay: float) ->
     def hessian(w, own, mine):
         logs = log_softmax_pieces(models.reward_pieces(model, unravel(w), own), own.available)
         odds = [jnp.exp(log)[..., None] for log in logs]  # [k, n, 1]
-        features = models.linear_features(params, own)
+        features = model.linear_features(params, own)
         mean = total([x * part for x, part in zip(features, odds, strict=True)])  # [n, d]
         spread = jnp.concatenate(
             [(x - mean) * jnp.sqrt(part * mine[:, None]) for x, part in zip(features, odds, strict=True)]

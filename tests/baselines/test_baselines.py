@@ -15,9 +15,11 @@ import constraints as ct
 import faro
 import faro.metrics
 from faro import baselines, models
-from faro.baselines import Recipe, labels, optimal, reweighting
+from faro.baselines import optimal
 from faro.data import Dataset, Schema
 from faro.evaluate import bootstrap
+from faro.losses import Penalised, WorstGroup
+from faro.losses.groups import labels, reweighting
 from faro.training import Data
 from faro.training.settings import Settings
 
@@ -222,8 +224,9 @@ def test_a_penalty_of_nothing_is_the_unconstrained_member(run):
     free = made.models[0]
     one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], parts(data, free))
     prices = np.array([0.0, 5.0], np.float32)
-    recipes = Recipe(prices, np.zeros(2, np.float32), np.zeros(2, np.float32))
-    found = baselines.train(models.Linear(), Settings(steps=400), own, recipes, np.array([0]), one)
+    plain = jax.tree.map(lambda leaf: np.full(2, leaf, np.float32), own)
+    penalties = Penalised(constraint=plain, price=prices)
+    found = baselines.train(models.Linear(), Settings(steps=400), own, penalties, np.array([0]), one)
 
     def loss(params):
         train = jax.tree.map(lambda leaf: leaf[0], one.train)
@@ -245,10 +248,17 @@ def test_group_dro_helps_the_group_that_loses_most():
     chosen = ((np.where(small, -1, 1) * x + 0.7 + 0.3 * rng.logistic(size=n)) > 0).astype(int)
     choices = applicants(small.astype(int), chosen, np.ones(n)).replace(items=x[:, None, None].astype(np.float32))
     choices = jax.tree.map(np.asarray, choices)
-    own, zero = ct.demographic_parity(GROUP), np.zeros(3, np.float32)
-    recipes = Recipe(zero, zero, np.array([0, 0.1, 1], np.float32))
+    own = ct.demographic_parity(GROUP)
     one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], Data(choices, choices))
-    found = baselines.train(models.Linear(), Settings(steps=150), own, recipes, np.array([0]), one)
+    mean = Penalised(
+        constraint=ct.demographic_parity(GROUP, bound=np.ones(1, np.float32)), price=np.zeros(1, np.float32)
+    )
+    robust = WorstGroup(who=own.who, ascent=np.array([0.1, 1], np.float32))
+    found = [
+        baselines.train(models.Linear(), Settings(steps=150), own, objectives, np.array([0]), one)
+        for objectives in (mean, robust)
+    ]
+    found = jax.tree.map(lambda *leaves: np.concatenate(leaves, 1), *found)
     worst = []
     for r in range(3):
         params = jax.tree.map(lambda leaf, r=r: leaf[0, r], found)

@@ -1,4 +1,4 @@
-"""Who is in which group, for baselines that know groups and no constraint: reweighting, group DRO, thresholds."""
+"""Who is in which group, for objectives that know groups and no constraint."""
 
 from __future__ import annotations
 

@@ -1,0 +1,80 @@
+"""Baselines that train: other objectives, without multipliers, by the trainer, model, data and settings of the run."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from typing import Any
+
+import jax
+from jax import Array
+
+from constraints import Constraint
+
+from .. import models
+from ..losses import Objective
+from ..runtime import devices
+from ..sweep import CACHE
+from ..training import Data, Game
+from ..training.settings import Settings
+
+
+def train(
+    model: models.Model,
+    settings: Settings,
+    constraint: Constraint,
+    objectives: Objective,
+    seeds: Any,
+    data: Data,
+    memory: int | None = None,
+) -> Any:
+    """Parameters `[S, R, ...]` that `Game.start` finds for a grid of objectives, without a bound.
+
+    model, settings: those of the run
+    constraint: whose twins and columns the data have
+    objectives: one, with leaves `[R]`
+    seeds: `[S]`
+    data: of every seed, leaves `[S, ...]`
+    memory: bytes that the steps of what is trained side by side may take, about
+    """
+    return _program(model, settings.filled(), memory or devices.memory())(constraint, objectives, seeds, data)
+
+
+@functools.lru_cache(maxsize=16)
+def _program(model: models.Model, settings: Settings, memory: int) -> Any:
+    return jax.jit(functools.partial(_train, model, settings, memory), compiler_options=models.options(model))
+
+
+def _train(
+    model: models.Model,
+    settings: Settings,
+    memory: int,
+    constraint: Constraint,
+    objectives: Objective,
+    seeds: Array,
+    data: Data,
+) -> Any:
+    everybody, at_once = _at_once(model, settings, memory, len(jax.tree.leaves(objectives)[0]), data)
+
+    def of_seed(seed: Array, own: Data) -> Any:
+        def of_objective(objective: Objective) -> Any:
+            game = Game(model, settings, objective=objective)
+            return game.start(jax.random.key(seed), constraint, own, settings.rounds)[0].best.params
+
+        return jax.lax.map(of_objective, objectives, batch_size=at_once)
+
+    if everybody:
+        return jax.vmap(of_seed)(seeds, data)
+    return jax.lax.map(lambda own: of_seed(*own), (seeds, data))
+
+
+def _at_once(model: models.Model, settings: Settings, memory: int, grid: int, data: Data) -> tuple[bool, int]:
+    """Whether all seeds are trained side by side, and how many objectives of each, as in a sweep; one always is."""
+    seeds = data.train.weight.shape[0]
+    train = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), data.train)
+    params = jax.eval_shape(lambda own: models.initial(model, jax.random.key(0), own), train)
+    whole = Game(model, dataclasses.replace(settings, batch=None, microbatch=None))  # looks see all of train
+    one = whole.footprint(params, train)
+    if not model.linear and jax.default_backend() == "cpu":
+        memory = min(memory, max(one, CACHE))
+    return seeds * grid * one <= memory, max(1, min(grid, memory // one))

@@ -1,0 +1,23 @@
+"""What training minimises: a loss of every choice, and an objective that makes one number of them.
+
+    base       Loss, and how a loss is named
+    logit      Logit, the conditional logit; Smoothed and Noisy, where labels are not to be trusted
+    pairwise   Pairwise: the chosen alternative against each of the others
+    objective  Objective; Mean, Reweighted, WorstGroup, CVaR, Penalised
+
+A loss of your own is a subclass of `Loss` with one method; a package declares it by an entry point of the group
+`faro.losses`, and it is known by name then. Numbers of losses and objectives are leaves: a grid over them is `vmap`.
+"""
+
+from .base import Loss as Loss
+from .logit import Logit as Logit
+from .logit import Noisy as Noisy
+from .logit import Smoothed as Smoothed
+from .objective import CVaR as CVaR
+from .objective import Mean as Mean
+from .objective import Objective as Objective
+from .objective import Penalised as Penalised
+from .objective import Reweighted as Reweighted
+from .objective import Sight as Sight
+from .objective import WorstGroup as WorstGroup
+from .pairwise import Pairwise as Pairwise

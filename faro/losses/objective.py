@@ -1,0 +1,223 @@
+"""An objective: one number of the losses of many choices, from sums that add up over minibatches and devices."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any, ClassVar, NamedTuple, dataclass_transform
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from constraints import Choices, Constraint, Grouping, Outcome, Statistics, record, static
+
+from .. import metrics
+from .base import Loss
+from .groups import belongs, labels, reweighting
+from .logit import Logit
+
+
+class Sight(NamedTuple):
+    """What an objective may look at: losses `[n]`, and the outcomes under the soft and the hard decision rule, where
+    it says so (`Objective.outcomes`)."""
+
+    losses: Array
+    soft: Outcome | None = None
+    hard: Outcome | None = None
+
+
+@dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(static, dataclasses.field))
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Objective(abc.ABC):
+    """What training minimises. Sums are additive over choices, `combine` makes a number of them, differentiable. Every
+    subclass becomes a frozen dataclass and a pytree by itself.
+
+    loss: of every choice
+    """
+
+    outcomes: ClassVar[bool] = False  # whether `sums` look at outcomes, not at losses alone
+
+    loss: Loss = Logit()
+
+    def __init_subclass__(cls) -> None:
+        record(cls)
+
+    @property
+    def logistic(self) -> bool:
+        """Whether it is the mean of the conditional logit, whose optimum and curvature are known of linear models."""
+        return False
+
+    def known(self, train: Choices) -> Any:
+        """What it must know of all of train, additive over choices: `prepare` is given it, of any part."""
+        return ()
+
+    def prepare(self, choices: Choices, known: Any) -> Any:
+        """What it needs of choices, computed once: arrays with leading axis n as a pytree."""
+        return ()
+
+    def masses(self, choices: Choices, rows: Any) -> Any:
+        """Additive statistics that no model moves; by default the weight."""
+        return jnp.sum(choices.weight)
+
+    @abc.abstractmethod
+    def sums(self, state: Any, sight: Sight, choices: Choices, rows: Any) -> Any:
+        """Additive statistics of the losses and outcomes."""
+
+    @abc.abstractmethod
+    def combine(self, state: Any, sums: Any, masses: Any) -> Array:
+        """The number to be minimised."""
+
+    def begin(self, choices: Choices) -> Any:
+        """What it keeps between steps (weights of groups, a threshold); only shapes of `choices` are read."""
+        return ()
+
+    def follow(self, state: Any, sums: Any, masses: Any) -> Any:
+        """What it keeps after a step that saw these sums."""
+        return state
+
+    def merit(self, state: Any, selection: Statistics, train: Statistics) -> Array:
+        """By what the best of the iterates within the bound is chosen, the lower the better."""
+        return self.combine(state, selection.sums, selection.masses)
+
+
+class Mean(Objective):
+    """The weighted mean of the losses: what everything else is compared with."""
+
+    @property
+    def logistic(self):
+        return self.loss.logistic
+
+    def sums(self, state, sight, choices, rows):
+        return metrics.weighted(sight.losses, choices)
+
+    def combine(self, state, sums, masses):
+        return sums / masses
+
+
+class Reweighted(Objective):
+    """The mean loss under weights that make label and group independent in train (Kamiran & Calders, Knowledge and
+    Information Systems 2012).
+
+    who: the groups
+    power: 1 for these weights, 0 for none, between for less of them
+    """
+
+    who: Grouping = static()
+    power: Any = 1.0
+
+    def known(self, train):
+        return labels(self.who, train)
+
+    def prepare(self, choices, known):
+        return reweighting(self.who, known, choices)
+
+    def sums(self, state, sight, choices, rows):
+        used = choices.weight * rows**self.power
+        return jnp.sum(used * sight.losses), jnp.sum(used)
+
+    def combine(self, state, sums, masses):
+        loss, used = sums
+        return loss / used
+
+
+class WorstGroup(Objective):
+    """sum_g q_g loss_g with weights that grow with the loss of a group: group DRO.
+
+        q_g <- q_g exp(ascent * loss_g) / sum
+
+    who: the groups; a choice belongs to those of its alternatives
+    ascent: step of the weights, > 0
+    Source: Sagawa et al. ICLR 2020, Algorithm 1.
+    """
+
+    who: Grouping = static()
+    ascent: Any = 0.01
+
+    def prepare(self, choices, known):
+        return belongs(self.who, choices)
+
+    def masses(self, choices, rows):
+        return choices.weight @ rows
+
+    def begin(self, choices):
+        return jnp.zeros(len(self.who.cells))
+
+    def sums(self, state, sight, choices, rows):
+        return (choices.weight * sight.losses) @ rows
+
+    def combine(self, state, sums, masses):
+        groups = sums / jnp.where(masses > 0, masses, 1)
+        return jnp.sum(jnp.where(masses > 0, jnp.exp(self.follow(state, sums, masses)) * groups, 0))
+
+    def follow(self, state, sums, masses):
+        groups = jax.lax.stop_gradient(sums) / jnp.where(masses > 0, masses, 1)
+        return jax.nn.log_softmax(jnp.where(masses > 0, state + self.ascent * groups, -jnp.inf))
+
+    def merit(self, state, selection, train):
+        groups = selection.sums / jnp.where(selection.masses > 0, selection.masses, 1)
+        return jnp.max(jnp.where(selection.masses > 0, groups, -jnp.inf))
+
+
+class CVaR(Objective):
+    """The mean of the worst share of the losses, whoever they belong to: conditional value at risk.
+
+        min over t of  t + mean of max(loss - t, 0) / share        t follows the gradient
+
+    share: in (0, 1]; 1 is the mean
+    rate: step of the threshold t, in units of the loss
+    Source: Rockafellar & Uryasev, Journal of Risk 2000, Theorem 1; Levy et al. NeurIPS 2020.
+    """
+
+    share: Any = 0.2
+    rate: Any = 0.05
+
+    def begin(self, choices):
+        return jnp.zeros(())
+
+    def sums(self, state, sight, choices, rows):
+        above = sight.losses - state
+        weight = jax.lax.stop_gradient(jnp.asarray(above > 0, choices.weight.dtype))
+        return metrics.weighted(jnp.maximum(above, 0), choices), metrics.weighted(weight, choices)
+
+    def combine(self, state, sums, masses):
+        excess, _ = sums
+        return state + excess / masses / self.share
+
+    def follow(self, state, sums, masses):
+        _, above = sums
+        return state - self.rate * (1 - jax.lax.stop_gradient(above) / masses / self.share)
+
+
+class Penalised(Objective):
+    """The mean loss plus a fixed price on the gap of a constraint: what a Lagrangian game replaces by multipliers.
+
+    constraint: whose gap, of soft decisions in training, of hard ones where iterates are compared
+    price: nats per unit of gap, >= 0
+    """
+
+    outcomes = True
+
+    constraint: Constraint
+    price: Any = 1.0
+
+    def prepare(self, choices, known):
+        return self.constraint.prepare(choices)
+
+    def masses(self, choices, rows):
+        return jnp.sum(choices.weight), self.constraint.masses(rows)
+
+    def sums(self, state, sight, choices, rows):
+        soft, hard = self.constraint.proxy_sums(sight.soft, rows), self.constraint.sums(sight.hard, rows)
+        return metrics.weighted(sight.losses, choices), soft, hard
+
+    def combine(self, state, sums, masses):
+        loss, soft, _ = sums
+        weight, own = masses
+        return loss / weight + self.price * jnp.sum(self.constraint.gap(Statistics(soft, own)))
+
+    def merit(self, state, selection, train):
+        loss, _, _ = selection.sums
+        _, _, hard = train.sums
+        gap = jnp.sum(self.constraint.gap(Statistics(hard, train.masses[1])))
+        return loss / selection.masses[0] + self.price * gap
