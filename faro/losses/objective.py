@@ -17,6 +17,8 @@ from .base import Loss
 from .groups import belongs, labels, reweighting
 from .logit import Logit
 
+LOGIT = Logit()
+
 
 class Sight(NamedTuple):
     """What an objective may look at: losses `[n]`, and the outcomes under the soft and the hard decision rule, where
@@ -38,7 +40,7 @@ class Objective(abc.ABC):
 
     outcomes: ClassVar[bool] = False  # whether `sums` look at outcomes, not at losses alone
 
-    loss: Loss = Logit()
+    loss: Loss = LOGIT
 
     def __init_subclass__(cls) -> None:
         record(cls)

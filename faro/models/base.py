@@ -55,14 +55,14 @@ class Prediction(NamedTuple):
     """What a model says of choices; `Model.apply` may return the rewards alone.
 
     rewards: `[n, J]` of the alternatives that have items
-    log_probs: `[n, K]` log of choice probabilities, the outside option included, where these are no conditional logit of
-        the rewards (mixtures, latent classes); then decisions and losses are of them
+    log_probs: `[n, K]` log of choice probabilities, the outside option included, where these are no conditional logit
+        of the rewards (mixtures, latent classes); then decisions and losses are of them
     extra: what losses of the model's own read, by name, leading axis n
     """
 
     rewards: Array
     log_probs: Array | None = None
-    extra: Mapping[str, Array] = {}  # noqa: RUF012  a default that nobody changes
+    extra: Mapping[str, Array] = {}
 
 
 class Seen(NamedTuple):
@@ -120,7 +120,7 @@ class Model(abc.ABC):
         return choices
 
     def penalty(self, params: Any, seen: Seen) -> Any:
-        """What is added to the loss, in its units: a scalar, the mean over the choices seen (the KL term of an ELBO)."""
+        """What is added to the loss, in its units: a scalar, the mean over the choices seen (of an ELBO the KL)."""
         return 0.0
 
     def trainable(self, params: Any) -> Any:

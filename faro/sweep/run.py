@@ -65,8 +65,8 @@ def frontier(
 
     `bounds` is a list, or how many to lay geometrically from 0.01 to the unconstrained train gap (mean over seeds).
     With `folder`, results and progress are kept there: a killed sweep goes on where it stopped, a finished one is read,
-    another one is a `UsageError` unless `overwrite`. All devices of all processes are used: see `faro.runtime.devices.mesh`;
-    `memory` bounds the bytes that steps may take on each, about.
+    another one is a `UsageError` unless `overwrite`. All devices of all processes are used, see
+    `faro.runtime.devices.mesh`; `memory` bounds the bytes that steps may take on each, about.
     `UsageError` also for a bound that is negative or NaN and for a constraint that no model can move; `DataError` for
     data that cannot carry it.
     """

@@ -1,8 +1,8 @@
 """Arrows between rooms point down only: imports are parsed, never run, so a lazy import counts as well.
 
-The rooms and their levels are the table of docs/design.md. Rooms of level `any` may be imported by all of faro and import
-the standard library alone; `alone` is imported by those who check certificates only; the package's `__init__` may import
-everything, while nothing below imports it back (but for `__version__`).
+The rooms and their levels are the table of docs/design.md. Rooms of level `any` may be imported by all of faro and
+import the standard library alone; `alone` is imported by those who check certificates only; the package's `__init__`
+may import everything, while nothing below imports it back (but for `__version__`).
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ def complaints(sources: dict[str, str]) -> list[str]:
 
 
 def _closure(reached: dict[str, set[str]]) -> set[str]:
-    """Everything that modules of the report import, directly or through modules of ours: those, and names of packages."""
+    """Everything that modules of the report import, directly or through modules of ours: these, and other packages."""
     seen: set[str] = set()
     waiting = {module for module in reached if module.split(".")[:2] == ["faro", "report"]}
     while waiting:
