@@ -24,7 +24,9 @@ if jax.__version_info__ < (0, 11) and QUICK not in os.environ.get("XLA_FLAGS", "
     os.environ["XLA_FLAGS"] = f"{QUICK} {os.environ.get('XLA_FLAGS', '')}".strip()
 
 DESELECTED = pytest.StashKey[list[str]]()
-OURS = "faro|constraints|benchmarks|tests"
+OURS = "|".join(
+    ["faro", "constraints", "benchmarks", "tests", *(path.stem for path in Path(__file__).parent.glob("*.py"))]
+)
 DEPRECATIONS = ("DeprecationWarning", "PendingDeprecationWarning", "FutureWarning",
                 "numpy.exceptions.VisibleDeprecationWarning")  # fmt: skip
 

@@ -157,8 +157,15 @@ def _trained(constraint, data, coded, parts, together, model, settings, grid: Gr
         choices = choices.replace(weight=weight * np.count_nonzero(weight) / weight.sum())
         return jax.tree.map(lambda leaf: leaf.astype(np.float32) if leaf.dtype == np.float64 else leaf, choices)
 
+    def single_people(people: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf.astype(np.float32) if leaf.dtype == np.float64 else leaf, people)
+
     seeds = list(coded)
-    members = [Data(*(single(parts[name].choices[seed]) for name in ("train", "selection"))) for seed in seeds]
+    members = []
+    for seed in seeds:
+        known = [(parts[name].choices[seed], parts[name].known[seed]) for name in ("train", "selection")]
+        own = [single(choices.replace(unit=people.code)) for choices, people in known]
+        members.append(Data(own[0], own[1], people=single_people(known[0][1].people)))
 
     plain = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), constraint)
     who: Any = grouping(constraint)
@@ -168,8 +175,8 @@ def _trained(constraint, data, coded, parts, together, model, settings, grid: Gr
         "penalty": lambda price: Penalised(constraint=plain, price=price),
         "group_dro": lambda step: WorstGroup(who=who, ascent=step),
     }
-    for name, own in itertools.groupby(grid, key=lambda point: point[0]):  # one program for each kind
-        several = [kinds[name](setting) for _, setting in own]
+    for name, points in itertools.groupby(grid, key=lambda point: point[0]):  # one program for each kind
+        several = [kinds[name](setting) for _, setting in points]
         objectives = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf, np.float32) for leaf in leaves]), *several)
         found.append(train(model, settings, plain, objectives, np.asarray(seeds), data_of, memory))
     params = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves], 1), *found)

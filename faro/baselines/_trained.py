@@ -71,10 +71,12 @@ def _train(
 def _at_once(model: models.Model, settings: Settings, memory: int, grid: int, data: Data) -> tuple[bool, int]:
     """Whether all seeds are trained side by side, and how many objectives of each, as in a sweep; one always is."""
     seeds = data.train.weight.shape[0]
-    train = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), data.train)
+    train, people = jax.tree.map(
+        lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (data.train, data.people)
+    )
     params = jax.eval_shape(lambda own: models.initial(model, jax.random.key(0), own), train)
     whole = Game(model, dataclasses.replace(settings, batch=None, microbatch=None))  # looks see all of train
-    one = whole.footprint(params, train)
+    one = whole.footprint(params, train, people=people)
     if not model.linear and jax.default_backend() == "cpu":
         memory = min(memory, max(one, CACHE))
     return seeds * grid * one <= memory, max(1, min(grid, memory // one))

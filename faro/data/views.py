@@ -8,6 +8,7 @@ import numpy as np
 
 from .coding import Coding
 from .dataset import Dataset
+from .support import is_support
 
 SEEN = ("train", "dual", "selection")  # the parts that a model has been fitted to or chosen by
 PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # by `Settings.dual_data`
@@ -23,13 +24,21 @@ ASKED = {"train": "train", "own": "dual"}  # the part whose gap is held against 
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """One seed's view of the data set: a coding of its own, and which rows are in which part."""
+    """One seed's view of the data set: a coding of its own, and which rows are in which part; rows that are given to
+    models as support of their person are in none."""
 
     seed: int
     coding: Coding
     rows: dict[str, np.ndarray]
 
     @classmethod
-    def of(cls, data: Dataset, seed: int, dual_data: str = "train") -> View:
-        rows = {part: data.rows(names, seed) for part, names in PARTS[dual_data].items()}
-        return cls(seed, data.fit_coding(rows["train"]), rows)
+    def of(cls, data: Dataset, seed: int, dual_data: str = "train", support: int = 0) -> View:
+        """The view of a seed, for models that read so many earlier choices of a person."""
+        parts = {part: data.rows(names, seed) for part, names in PARTS[dual_data].items()}
+        rows = {part: queries(data, own, support) for part, own in parts.items()}
+        return cls(seed, data.fit_coding(parts["train"]), rows)
+
+
+def queries(data: Dataset, rows: np.ndarray, support: int) -> np.ndarray:
+    """Those of the rows that are not support of their person."""
+    return rows[~is_support(data, support)[rows]] if support else rows

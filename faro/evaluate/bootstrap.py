@@ -32,12 +32,13 @@ import numpy as np
 import pandas as pd
 from jax import Array
 
-import constraints as ct
 from constraints import Choices, Constraint, Outcome, Statistics
 from constraints.alternatives import pieces, total
 
 from .. import models
 from ..data import Dataset
+from ..data.support import support_sets
+from ..data.views import queries
 from ..files import replacing
 from ..store.model import TrainedModel
 from ..store.run import Frontier
@@ -55,6 +56,13 @@ class Sums(NamedTuple):
     correct: Array  # [M, U] weight of what was chosen and decided
     weight: Array  # [U]
     statistics: Statistics  # sums with leaves [M, ..., U], masses [..., U]
+
+
+class Known(NamedTuple):
+    """What models know of the people of choices: their codes `[n]`; of every code its earlier choices, if at all."""
+
+    code: Any
+    people: Any = None
 
 
 class Draws(NamedTuple):
@@ -120,11 +128,12 @@ def first(run: Frontier) -> dict[int, TrainedModel]:
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
     """One part of the data for every seed, padded to one shape; `unit` counts the units of a seed's part, `codes` says
-    which units of the whole data set they are."""
+    which units of the whole data set they are, `known` what models know of the people."""
 
     constraint: Constraint
     choices: dict[int, Choices]
     codes: dict[int, np.ndarray]
+    known: dict[int, Known]
 
     @classmethod
     def of(
@@ -135,20 +144,23 @@ class Part:
         with jax.enable_x64(True):
             found = {}
             for seed, model in coded.items():
-                rows = data.rows(names, seed)
+                rows = queries(data, data.rows(names, seed), model.model.support)
                 found[seed] = data.choices(model.coding, rows, **constraint.needs(), dtype=np.float64)
             largest = max(each.shape[0] for each in found.values())
             own = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
-            choices, codes = {}, {}
+            choices, codes, known = {}, {}, {}
             for seed, each in found.items():
-                codes[seed], local = np.unique(np.asarray(each.unit), return_inverse=True)
-                choices[seed] = each.replace(unit=local.astype(np.int32)).pad(largest)
-        return cls(own, choices, codes)
+                padded = each.pad(largest)
+                codes[seed], local = np.unique(np.asarray(padded.unit), return_inverse=True)
+                choices[seed] = padded.replace(unit=local.astype(np.int32))
+                people = support_sets(data, coded[seed].coding, coded[seed].model.support, np.float64)
+                known[seed] = Known(np.asarray(padded.unit), people)
+        return cls(own, choices, codes, known)
 
     def together(self) -> Part:
         """The same part as one unit, where only its own figures are asked for."""
         choices = {seed: own.replace(unit=np.zeros_like(own.unit)) for seed, own in self.choices.items()}
-        return Part(self.constraint, choices, {seed: np.zeros(1, int) for seed in self.codes})
+        return Part(self.constraint, choices, {seed: np.zeros(1, int) for seed in self.codes}, self.known)
 
     @property
     def units(self) -> int:
@@ -171,7 +183,9 @@ class Part:
     def of_params(self, seed: int, model: models.Model, params: Any, weights: np.ndarray) -> Sums:
         """The same from parameters `[M, A, ...]` of atoms and their weights `[M, A]`."""
         with jax.enable_x64(True):
-            return _programs(model)(self.constraint, (params, weights), self.choices[seed], self.units)
+            return _programs(model)(
+                self.constraint, (params, weights), self.choices[seed], self.known[seed], self.units
+            )
 
     def of_decisions(self, seed: int, decisions: np.ndarray) -> Sums:
         """What units add where decisions `[M, n, K]` are given and not rewards; n may lack the padding."""
@@ -217,14 +231,20 @@ def figures(constraint: Constraint, sums: Sums) -> Draws:
 def _programs(model: models.Model) -> Any:
     return jax.jit(
         functools.partial(_of_params, model),
-        static_argnums=3,
+        static_argnums=4,
         compiler_options=models.options(model),
     )
 
 
-def _of_params(model: models.Model, constraint: Constraint, members: Any, choices: Choices, units: int) -> Sums:
+def _of_params(
+    model: models.Model, constraint: Constraint, members: Any, choices: Choices, known: Known, units: int
+) -> Sums:
+    def adds(seen, hard, own, local):
+        return _adds(constraint, hard, own.replace(unit=local), units)
+
     def of_atom(params):
-        return _adds(constraint, models.outcome(model, params, choices, ct.Hard(), constraint.twins()), choices, units)
+        own, given = choices.replace(unit=known.code), {"twins": constraint.twins(), "people": known.people}
+        return models.evaluate(model, params, own, sums=adds, rows=choices.unit, **given)[0]
 
     def of_member(pair):
         params, weights = pair

@@ -20,10 +20,12 @@ from jax import Array
 
 import constraints as ct
 from constraints import Choices, Constraint, RateConstraint
+from constraints.alternatives import joined
 
 from .. import metrics, models
 from ..data import Dataset, Seen
 from ..data.masses import audit_sizes
+from ..data.support import support_sets
 from ..data.views import ASKED, PARTS, SEEN, View
 from ..runtime import devices
 from ..store.model import Draw, TrainedModel
@@ -43,12 +45,14 @@ class Judge:
         self, data: Dataset, constraint: Constraint, model: models.Model, settings: Settings, views: list[View]
     ):
         self.data, self.constraint, self.model, self.settings, self.views = data, constraint, model, settings, views
-        population = None if data.population is None else data.population.dataset()
+        population = None if data.population is None or model.support else data.population.dataset()
         with jax.enable_x64(True):
             self.doubled = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
             seeds = [_everybody(data, view, population, constraint) for view in views]
         largest = max(choices.shape[0] for choices, _ in seeds)  # one shape, one compilation
         self.everybody = [(choices.pad(largest), of_part) for choices, of_part in seeds]
+        with jax.enable_x64(True):
+            self.people = [support_sets(data, view.coding, model.support, np.float64) for view in views]
         self.program = _program(model, seeds[0][0].shape[1])
 
     def ahead(self) -> None:
@@ -62,7 +66,7 @@ class Judge:
 
         with jax.enable_x64(True):
             atom = jax.eval_shape(member, choices)
-            self.program.ahead(self.doubled, atom, choices, np.zeros((len(of_part), choices.shape[0])))
+            self.program.ahead(self.doubled, atom, choices, np.zeros((len(of_part), choices.shape[0])), self.people[0])
 
     def figures(self, solution: Solution) -> dict[tuple[str, int], dict[str, np.ndarray]]:
         """By part and seed, figures of all members `[members, ...]`."""
@@ -70,7 +74,9 @@ class Judge:
         with jax.enable_x64(True):
             for s, (choices, of_part) in enumerate(self.everybody):
                 members = jax.tree.map(lambda leaf, s=s: np.asarray(leaf[s], np.float64), solution)
-                for part, own in _figures(self.program, self.doubled, members, choices, of_part).items():
+                for part, own in _figures(
+                    self.program, self.doubled, members, choices, of_part, self.people[s]
+                ).items():
                     found[part, s] = own
         return found
 
@@ -181,7 +187,12 @@ def _everybody(data: Dataset, view: View, population: Any, constraint: Constrain
 
 
 def _figures(
-    program: devices.Program, constraint: Constraint, members: Solution, choices: Choices, of_part: dict[str, slice]
+    program: devices.Program,
+    constraint: Constraint,
+    members: Solution,
+    choices: Choices,
+    of_part: dict[str, slice],
+    people: Any = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """By part, figures of all members of a seed `[members, ...]`, in expectation over the draw of an atom; one member
     at a time, so memory does not grow with the sweep."""
@@ -191,7 +202,7 @@ def _figures(
     weight, total = np.asarray(choices.weight), np.maximum(weights.sum(1), np.finfo(float).tiny)
     choices, weights = jax.device_put((choices, weights))
     judged = [
-        program(constraint, jax.tree.map(lambda leaf, m=m: leaf[m], members), choices, weights)
+        program(constraint, jax.tree.map(lambda leaf, m=m: leaf[m], members), choices, weights, people)
         for m in range(len(members.weights))
     ]
     found: list[list[dict[str, Any]]] = [[] for _ in of_part]
@@ -216,30 +227,39 @@ def _program(model: models.Model, alternatives: int) -> devices.Program:
     return devices.Program(jax.jit(functools.partial(_of_member, model), compiler_options=how))
 
 
-def _of_member(model: models.Model, constraint: Constraint, member: Solution, choices: Choices, weights: Array) -> Any:
+def _of_member(
+    model: models.Model, constraint: Constraint, member: Solution, choices: Choices, weights: Array, people: Any = None
+) -> Any:
     """Of one member, on parts with weights `[P, n]`: weighted sums `[P]`, gaps and rates `[P, ...]`, and of every atom
     what `ece` needs `[A, n]`."""
 
-    def of_atom(params):
-        hard = models.outcome(model, params, choices, ct.Hard(), constraint.twins())
-        each = {
-            "accuracy": jnp.sum(choices.chosen * hard.decisions, -1),
-            "nll": metrics.log_losses(hard.rewards, choices),
-            "ties": metrics.tied(hard.rewards, choices),
+    def sums(seen, hard, own, part_weights):
+        scores, of_parts = joined(seen.scores), part_weights.T
+        values = {
+            "accuracy": jnp.sum(own.chosen * hard.decisions, -1),
+            "nll": metrics.log_losses(scores, own),
+            "ties": metrics.tied(scores, own),
         }
-        sums = {name: weights @ jnp.asarray(value, weights.dtype) for name, value in each.items()}
-        statistics = jax.vmap(lambda own: constraint.statistics(hard, choices.replace(weight=own)))(weights)
-        return (sums, statistics), metrics.top_label(hard.rewards, choices)
+        added = {name: of_parts @ jnp.asarray(value, weights.dtype) for name, value in values.items()}
+        return added, jax.vmap(lambda weight: constraint.statistics(hard, own.replace(weight=weight)))(of_parts)
+
+    def top(seen, hard, own, part_weights):
+        return metrics.top_label(joined(seen.scores), own)
+
+    def of_atom(params):
+        return models.evaluate(
+            model, params, choices, sums=sums, each=top, rows=weights.T, twins=constraint.twins(), people=people
+        )
 
     seen, tops = jax.lax.map(of_atom, member.params)
-    sums, statistics = jax.tree.map(lambda leaf: jnp.tensordot(member.weights, leaf, 1), seen)
+    added, statistics = jax.tree.map(lambda leaf: jnp.tensordot(member.weights, leaf, 1), seen)
 
     def measured(own):
         pieces = zip(constraint.parts(), ct.pieces(constraint, own), strict=True)
         rates = [part.rates(piece) for part, piece in pieces if isinstance(part, RateConstraint)]
         return {"gap": constraint.gap(own), "rates": jnp.concatenate([jnp.zeros(0), *rates])}
 
-    return sums, jax.vmap(measured)(statistics), tops
+    return added, jax.vmap(measured)(statistics), tops
 
 
 def _manifest(data, constraint, cells, constraints, views, model, settings) -> dict[str, Any]:

@@ -22,6 +22,7 @@ from .base import reward_pieces as reward_pieces
 from .base import rewards as rewards
 from .base import twin_predictions as twin_predictions
 from .base import twin_rewards as twin_rewards
+from .evaluate import evaluate as evaluate
 from .linear import Linear as Linear
 from .linear import linear_features as linear_features
 from .networks import MLP as MLP

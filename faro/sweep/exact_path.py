@@ -21,14 +21,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import constraints as ct
 from constraints import Constraint
 
-from .. import exact, metrics, models
+from .. import exact, models
 from ..errors import UsageError
 from ..exact.newton import Solver, least_bound
 from ..lagrangian import KKT
 from ..training import Best, Data, Look, Settings
+from ..training.figures import figures
 from ..training.game import ROUNDING
 
 POINTS = 24  # of the path
@@ -178,13 +178,11 @@ class _Path:
 
 @jax.jit
 def _figures(constraint: Constraint, params: Any, data: Data) -> dict[str, Any]:
-    model = models.Linear()
-    hard = models.outcome(model, params, data.train, ct.Hard(), constraint.twins())
-    statistics = constraint.statistics(hard, data.train)
+    train = figures(models.Linear(), constraint, params, data.train)
     return {
-        "loss": metrics.nll(hard.rewards, data.train),
-        "selection_loss": metrics.nll(models.rewards(model, params, data.selection), data.selection),
-        "gap": constraint.gap(statistics),
-        "measure": constraint.combine(statistics),
-        "ties": metrics.ties(hard.rewards, data.train),
+        "loss": train.loss,
+        "selection_loss": figures(models.Linear(), None, params, data.selection).loss,
+        "gap": constraint.gap(train.statistics),
+        "measure": constraint.combine(train.statistics),
+        "ties": train.ties,
     }

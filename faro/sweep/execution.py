@@ -61,8 +61,10 @@ class Sweep:
         seeds, members = states.played.shape
         dealt = members // self.mesh.shape[devices.SWEEP]
         own = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), states.game.params)
-        train = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), data.train)
-        one = self.game.footprint(own, train, states.scale.shape[-1]) // self.mesh.shape[devices.DATA]
+        train, people = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (data.train, data.people)
+        )
+        one = self.game.footprint(own, train, states.scale.shape[-1], people) // self.mesh.shape[devices.DATA]
         room = self.memory
         if one > room:
             raise UsageError(

@@ -27,6 +27,7 @@ from constraints import Choices, Constraint
 
 from .. import models
 from ..data import Dataset
+from ..data.support import support_sets
 from ..data.views import ASKED, View
 from ..errors import DataError, UsageError
 from ..evaluate.trials import Judge
@@ -170,12 +171,11 @@ class _Run:
 
     def _computed(self, folder: Path | None, command: str, progress: Progress) -> Frontier:
         began = time.perf_counter()
-        views = [View.of(self.data, seed, self.settings.dual_data) for seed in self.seeds]
+        views = [View.of(self.data, seed, self.settings.dual_data, self.model.support) for seed in self.seeds]
         members, notes = [], {}
         for view in views:
             _somebody_counts(self.data, view)
-            parts = [part for part in Data._fields if part in view.rows]
-            members.append(Data(**{part: _choices(self.data, view, part, self.constraint) for part in parts}))
+            members.append(_data(self.data, view, self.constraint, self.model))
         rows = max(own.train.shape[0] for own in members)
         for view, own in zip(views, members, strict=True):  # padded: one shape, one compilation
             dev = _choices(self.data, view, "dev", self.constraint)
@@ -232,16 +232,7 @@ class _Run:
     def _exactly(self, views: list[View]) -> list[Data]:
         """What every seed trains on in float64, as it is judged."""
         with jax.enable_x64(True):
-            return [
-                Data(
-                    *(
-                        _choices(self.data, view, part, self.constraint, np.float64)
-                        for part in Data._fields
-                        if part in view.rows
-                    )
-                )
-                for view in views
-            ]
+            return [_data(self.data, view, self.constraint, self.model, np.float64) for view in views]
 
     def _play(
         self, sweep: Sweep, data: Data, keeper: Keeper, progress: Progress, court: Judge
@@ -281,6 +272,13 @@ class _Run:
         kept = 1 + len(constraints)
         best, trace = jax.tree.map(lambda a, b: np.concatenate([a, b], 1)[:, :kept], first, rest)
         return constraints, best, trace._replace(params=jax.tree.map(lambda leaf: leaf[:, : kept - 1], iterates))
+
+
+def _data(data: Dataset, view: View, constraint: Constraint, model: models.Model, dtype: Any = np.float32) -> Data:
+    """What a seed trains on, on the host."""
+    parts = [part for part in Data._fields if part in view.rows]
+    chosen = {part: _choices(data, view, part, constraint, dtype) for part in parts}
+    return Data(**chosen, people=support_sets(data, view.coding, model.support, dtype))
 
 
 def _choices(data: Dataset, view: View, part: str, constraint: Constraint, dtype: Any = np.float32) -> Choices:

@@ -384,9 +384,11 @@ class Game:
         make, what becomes of that, and as much again for the way back. Only shapes are read."""
         n = min(self.settings.microbatch or self.settings.batch or choices.shape[0], choices.shape[0])
         part = jax.eval_shape(lambda own: self.model.prepare(own).take(slice(0, n)), choices)
-        made = jax.make_jaxpr(lambda own, part: models.predict(self.model, own, part, people=people).rewards)(
-            params, part
-        )
+
+        def made_of(own, part, people):
+            return models.predict(self.model, own, part, people=people).rewards
+
+        made = jax.make_jaxpr(made_of)(params, part, people)
         slopes = rows if self.second_order else 0  # a way back for each of the sums, which are no more than rows
         return 2 * (2 * _made(made.jaxpr) + (DECISIONS + slopes) * n * choices.shape[1] * 4)
 

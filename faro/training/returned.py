@@ -17,11 +17,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-import constraints as ct
 from constraints import Constraint, Statistics
 
-from .. import metrics, models
+from .. import models
 from ..errors import UsageError
+from .figures import figures
 from .game import ROUNDING, Best, Data, Settings
 
 OTHERS = 2  # atoms before those that were kept: the best candidate, the unconstrained optimum
@@ -98,7 +98,7 @@ def _mixed(model, constraint, settings, data: Data, atoms: Any, finite: np.ndarr
     with jax.enable_x64(True):
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), atoms)
         asked = data.train if data.dual is None else data.dual
-        seen = jax.tree.map(np.asarray, _figures(rows, params, asked, data.selection, model))
+        seen = jax.tree.map(np.asarray, _figures(rows, params, asked, data.selection, data.people, model))
         fit = finite & (seen["ties"] <= settings.max_ties) & np.isfinite(seen["loss"])
         weights = np.zeros(len(fit))
         if not fit.any():
@@ -120,16 +120,14 @@ def _mixed(model, constraint, settings, data: Data, atoms: Any, finite: np.ndarr
     return weights
 
 
-def _figures_of(rows: Constraint, params: Any, asked: Any, selection: Any, model: models.Model) -> dict[str, Any]:
+def _figures_of(
+    rows: Constraint, params: Any, asked: Any, selection: Any, people: Any, model: models.Model
+) -> dict[str, Any]:
     def of_atom(own):
-        hard = models.outcome(model, own, asked, ct.Hard(), rows.twins())
-        statistics = rows.statistics(hard, asked)
-        return {
-            "loss": metrics.nll(models.rewards(model, own, selection), selection),
-            "ties": metrics.ties(hard.rewards, asked),
-            "measure": rows.combine(statistics),
-            "sums": statistics.sums,
-        }
+        found = figures(model, rows, own, asked, people)
+        loss = figures(model, None, own, selection, people).loss
+        measure = rows.combine(found.statistics)
+        return {"loss": loss, "ties": found.ties, "measure": measure, "sums": found.statistics.sums}
 
     return jax.lax.map(of_atom, params) | {"masses": rows.masses(rows.prepare(asked))}
 

@@ -20,6 +20,8 @@ from faro import api, sweep
 from faro.data import Dataset
 from faro.data import demo as demonstration
 from faro.errors import UsageError
+from faro.sweep import execution
+from faro.sweep import run as running
 from faro.training import Game, Settings
 
 SOURCE = Path(__file__).parents[2]
@@ -165,7 +167,7 @@ def test_a_sweep_is_one_program_and_another_like_it_none(bounds, seeds):
     def labels_turned(frame):  # of every second choice: other numbers, the same shapes
         return frame.assign(chosen=np.where(frame["choice"] % 2, frame["chosen"], 1 - frame["chosen"]))
 
-    sweep._kept.cache_clear()
+    execution._kept.cache_clear()
     run, other = (
         faro.frontier(data, bounds=bounds, seeds=seeds, settings=QUICK)
         for data in (small(), small(change=labels_turned))
@@ -276,7 +278,7 @@ def test_a_killed_sweep_goes_on_to_the_same_result(tmp_path, monkeypatch):
     def compute(*_):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(sweep, "Sweep", compute)
+    monkeypatch.setattr(running, "Sweep", compute)
     (out / ".progress").mkdir()  # killed between its last two steps
     again = faro.frontier(small(), **GRID, out=out)
     assert again.reused and not (out / ".progress").exists()
@@ -301,7 +303,7 @@ def test_a_sweep_interrupted_anywhere_goes_on_to_the_same_result(tmp_path):
 
         return progress
 
-    for step in (0, 3, 6, sweep.STRETCHES + 1):
+    for step in (0, 3, 6, execution.STRETCHES + 1):
         with pytest.raises(Stop):
             faro.frontier(small(), **ONE, out=out, progress=until(step))
         assert not (out / "manifest.json").exists()

@@ -22,6 +22,9 @@ from faro.data import demo as demonstration
 from faro.errors import UsageError
 from faro.registry import make_constraint
 from faro.runtime import devices
+from faro.store.run import Frontier
+from faro.sweep import execution
+from faro.sweep.run import Judge, _Run
 from faro.training import Settings
 
 SOURCE = Path(__file__).parents[2]
@@ -37,14 +40,14 @@ def small() -> tuple:
 
 def started(folder: Path, code: str, **environment: str) -> subprocess.Popen:
     """A process that runs `code` with everything of this file in reach."""
-    path = os.pathsep.join([str(SOURCE), str(SOURCE / "tests")])
+    path = str(SOURCE)
     own = {
         "PYTHONPATH": path,
         "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
         "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
     }
     own |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
-    command = [sys.executable, "-c", f"from test_devices import *\n{code}"]
+    command = [sys.executable, "-c", f"from tests.runtime.test_devices import *\n{code}"]
     with open(folder / f"log{environment.get(devices.PROCESS, '')}", "w") as log:
         return subprocess.Popen(
             command, cwd=folder, env=os.environ | own | environment, stdout=log, stderr=subprocess.STDOUT
@@ -57,7 +60,7 @@ def started(folder: Path, code: str, **environment: str) -> subprocess.Popen:
 def trained(mesh: jax.sharding.Mesh) -> list:
     """Parameters and all other figures of every member and look, unconstrained ones included."""
     data, constraint = small()
-    run = sweep._Run(data, constraint, lambda gap: [constraint.at(b) for b in BOUNDS], [4], None, SETTINGS, None)
+    run = _Run(data, constraint, lambda gap: [constraint.at(b) for b in BOUNDS], [4], None, SETTINGS, None)
     run.mesh = mesh
     found = []
 
@@ -67,9 +70,9 @@ def trained(mesh: jax.sharding.Mesh) -> list:
         raise StopIteration
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StopIteration):
-        patch.setattr(sweep.Judge, "frontier", keep)
+        patch.setattr(Judge, "frontier", keep)
         programs, one = [], sweep.Sweep
-        patch.setattr(sweep, "_kept", lambda *given: programs.append(one(*given)) or programs[-1])
+        patch.setattr(execution, "_kept", lambda *given: programs.append(one(*given)) or programs[-1])
         run.result(None, False, "", lambda done, total: None)
     assert programs[0].traced == {"start": 1, "advance": 1}
     return found[0]
@@ -144,7 +147,7 @@ def test_two_processes_give_the_frontier_of_one_also_after_a_kill(tmp_path, x64)
     both = pair(tmp_path)
     for i, process in enumerate(both):
         assert process.wait(120) == 0, (tmp_path / f"log{i}").read_text()
-    run = sweep.Frontier.load(out)
+    run = Frontier.load(out)
     assert run.manifest["resumed"][:4] == ["start", "stretch0", "stretch1", "stretch2"]
     assert {path.name for path in out.iterdir()} == {"frontier.csv", "traces.npz", "manifest.json", "models"}
     alone = sweep.frontier(*small(), bounds=[0.05, 0.2], seeds=1, settings=SETTINGS)

@@ -139,13 +139,13 @@ def stream(folder: Path) -> streaming.Streamed:
 
 def test_a_killed_stream_goes_on_to_the_same_bits(tmp_path):
     """Killed during the start, in the middle of a pass of steps and of a look, each time a little further."""
-    environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(SOURCE), str(SOURCE / "tests")])}
+    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
     environment |= {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
     environment |= {
         "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
         "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
     }
-    command = [sys.executable, "-c", "from test_streaming import *; stream(Path('out'))"]
+    command = [sys.executable, "-c", "from tests.training.test_streaming import *; stream(Path('out'))"]
     for name in ("start-8", "game-10"):
         with subprocess.Popen(command, cwd=tmp_path, env=environment) as process:
             while process.poll() is None and not (tmp_path / "out" / ".progress" / name).exists():

@@ -1,0 +1,84 @@
+"""The one place where a model is evaluated on choices: in slices of bounded memory, under any decision rule."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from constraints import Choices, Hard, Outcome, Reading
+
+from .base import Model, Seen, decided, predict, twin_predictions
+
+BLOCK = 2**25  # numbers of the items of a slice: 256 MiB in float64
+Reader = Callable[[Seen, Outcome, Choices, Any], Any]
+
+
+def evaluate(
+    model: Model,
+    params: Any,
+    choices: Choices,
+    *,
+    sums: Reader | None = None,
+    each: Reader | None = None,
+    rows: Any = None,
+    rule: Reading | None = None,
+    twins: Iterable[str] = (),
+    people: Any = None,
+    batch: int | None = None,
+) -> tuple[Any, Any]:
+    """What readers make of a model on choices: `sums` added up over slices, `each` side by side.
+
+    model, params: the model; in the precision of the params and choices that are given
+    choices: n choices, whatever dtype their items are stored in
+    sums: (seen, outcome, choices, rows) of a slice -> pytree that is additive over choices
+    each: the same -> pytree of arrays whose leading axis is that of the slice
+    rows: pytree of arrays `[n, ...]` that readers are given their part of
+    rule: from rewards to decisions; None: `constraints.Hard()`
+    twins: attributes whose twins the outcome has
+    people: of every unit its earlier choices, for models that read them
+    batch: choices of a slice; None: as many as keep items below 256 MiB in float64
+    """
+    names, rule = tuple(twins), rule or Hard()
+
+    def of_slice(own: Choices, given: Any) -> tuple[Any, Any]:
+        seen = predict(model, params, own, people=people)
+        outcome = decided(rule, seen, own, twin_predictions(model, params, own, names, people=people))
+        read = [None if reader is None else reader(seen, outcome, own, given) for reader in (sums, each)]
+        return read[0], read[1]
+
+    n = choices.shape[0]
+    size = batch or largest(choices)
+    if size >= n:
+        return of_slice(choices, rows)
+    whole, rest = divmod(n, size)
+    head, tail = (jax.tree.map(lambda leaf, own=own: leaf[own], (choices, rows)) for own in _cut(whole * size))
+    slices = jax.tree.map(lambda leaf: leaf.reshape(whole, size, *leaf.shape[1:]), head)
+    first = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), slices)
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_slice, *first)[0])
+
+    def add(total: Any, own: Any) -> tuple[Any, Any]:
+        added, apart = of_slice(*own)
+        return jax.tree.map(jnp.add, total, added), apart
+
+    total, apart = jax.lax.scan(add, empty, slices)
+    apart = jax.tree.map(lambda leaf: leaf.reshape(whole * size, *leaf.shape[2:]), apart)
+    if rest:
+        added, last = of_slice(*tail)
+        total = jax.tree.map(jnp.add, total, added)
+        apart = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), apart, last)
+    return total, apart
+
+
+def largest(choices: Choices) -> int:
+    """How many of these choices make a slice of at most `BLOCK` numbers, twins included."""
+    leaves = jax.tree.leaves((choices.items, choices.context, choices.twins))
+    one = sum(math.prod(leaf.shape[1:]) for leaf in leaves)
+    return max(1, BLOCK // max(one, 1))
+
+
+def _cut(at: int) -> tuple[slice, slice]:
+    return slice(None, at), slice(at, None)
