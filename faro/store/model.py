@@ -203,7 +203,7 @@ class TrainedModel:
 
     def _save(self, base: Path) -> Path:
         leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
-        arrays = {f"{CODING}{name}": np.ascontiguousarray(own) for name, own in self.coding.arrays().items()}
+        arrays = {f"{CODING}{name}": np.asarray(own, order="C") for name, own in self.coding.arrays().items()}
         tensors = safetensors.numpy.save({_name(keys): np.asarray(leaf) for keys, leaf in leaves} | arrays)
         kind = next((name for name, cls in models.BUILT_IN.items() if type(self.model) is cls), None)
         options = dataclasses.asdict(self.model) if kind else {}  # type: ignore[call-overload]
@@ -301,7 +301,8 @@ def _nested(tensors: Mapping[str, np.ndarray], model: models.Model, coding: Codi
 def _begun(model: models.Model, coding: Coding) -> Any:
     """Shapes of the parameters that the model begins with on this coding."""
     choices = ct.make_choices(coding.items.blank(2, 2), [0, 1], context=coding.context.blank(2))
-    return jax.eval_shape(model.init, jax.random.key(0), choices)
+    units = 0 if coding.units is None else coding.units.size
+    return jax.eval_shape(lambda key: models.initial(model, key, choices, units), jax.random.key(0))
 
 
 def _check_coded(coding: Coding, schema: Schema) -> None:
