@@ -84,13 +84,19 @@ class Choices:
     """n choices among up to K alternatives; a pytree, so it can be sliced, stacked, sharded and traced.
 
     items: pytree `[n, J, ...]`, J <= K: what alternatives have, but for the last if it is the outside option of every
-    choice; context: pytree `[n, ...]` or None; available `[n, K]` bool; chosen `[n, K]`: the label as a distribution
-    over the available alternatives (a tie or a split vote is a soft label); outside `[n, K]` bool: the option of
-    choosing nothing, reward 0 and no attribute; attributes: name -> int `[n, K]`, -1 = does not apply
-    (a chooser's attribute is the same in every column); weight `[n]` >= 0, 0 = padding; unit `[n]` int: the person,
-    annotator or prompt that makes rows dependent; log_ref `[n, K]`: log pi_ref of enumerated response sets, or None;
-    twins: attribute name -> `Twin`; columns: name -> `[n, K]`, numbers of the table in its own units, of those columns
-    that a constraint asks for (a chooser's number is the same in every column); 0 where `inside` is false.
+        choice; one matrix of coded features, or a dict of arrays of any dtype (tokens, a mask)
+    available: `[n, K]` bool
+    chosen: `[n, K]` the label as a distribution over the available alternatives: a tie or a split vote is a soft label
+    weight: `[n]` >= 0, 0 = padding
+    unit: `[n]` int: the person, annotator or prompt that makes rows dependent, numbered in this table alone
+    outside: `[n, K]` bool: the option of choosing nothing, reward 0 and no attribute
+    context: pytree `[n, ...]` or None: what the chooser or prompt has
+    attributes: name -> int `[n, K]`, -1 = does not apply (a chooser's attribute is the same in every column)
+    log_ref: `[n, K]` log pi_ref of enumerated response sets, or None
+    twins: attribute name -> `Twin`
+    columns: name -> `[n, K]`, numbers of the table in its own units, of those columns that a constraint asks for (a
+        chooser's number is the same in every column); 0 where `inside` is false
+    unit_index: `[n]` int or None: which unit of training the row is of, the same number in any table; -1 = none of them
     """
 
     items: Any
@@ -104,6 +110,7 @@ class Choices:
     log_ref: Array | None = None
     twins: dict[str, Twin] = dataclasses.field(default_factory=dict)
     columns: dict[str, Array] = dataclasses.field(default_factory=dict)
+    unit_index: Array | None = None
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -152,6 +159,7 @@ def make_choices(
     log_ref: Any = None,
     twins: Mapping[str, Twin] | None = None,
     columns: Mapping[str, Any] | None = None,
+    unit_index: Any = None,
 ) -> Choices:
     """`Choices` from arrays, with defaults filled in and every promise of the type checked.
 
@@ -184,6 +192,7 @@ def make_choices(
         log_ref=None if log_ref is None else jnp.asarray(log_ref, real),
         twins=dict(twins or {}),
         columns={name: jnp.asarray(values, real) for name, values in (columns or {}).items()},
+        unit_index=None if unit_index is None else jnp.asarray(unit_index, jnp.int32),
     )
     check_choices(choices)
     return choices
@@ -194,7 +203,8 @@ def check_choices(choices: Choices) -> None:
     n, k = choices.shape
     if n == 0:
         raise ValueError("choices: expected at least one choice, got none")
-    expected = {"chosen": (n, k), "outside": (n, k), "weight": (n,), "unit": (n,), "log_ref": (n, k)}
+    expected: dict[str, tuple[int, ...]] = dict.fromkeys(("chosen", "outside", "log_ref"), (n, k))
+    expected |= dict.fromkeys(("weight", "unit", "unit_index"), (n,))
     for name, shape in expected.items():
         value = getattr(choices, name)
         if value is not None and value.shape != shape:
@@ -231,11 +241,18 @@ def check_choices(choices: Choices) -> None:
             given = live[:, :width] if width and not live[:, width:].any() else live
             if leaf.shape[: given.ndim] != given.shape:
                 raise ValueError(f"{name}: expected leading shape {live.shape}, got {leaf.shape}")
-            if np.issubdtype(leaf.dtype, np.floating):
-                bad = ~np.isfinite(leaf).reshape(*given.shape, -1).all(-1)
-                refuse(bad & given, f"{name} must be finite, got NaN or infinity")
+            if jnp.issubdtype(leaf.dtype, jnp.floating):
+                refuse(~_finite(leaf, given.shape) & given, f"{name} must be finite, got NaN or infinity")
     for name, twin in choices.twins.items():
         if (twin.items is None) == (twin.context is None):
             raise ValueError(
                 f"twin of {name!r}: give items (an alternative's attribute) or context (a chooser's), not both"
             )
+
+
+def _finite(leaf: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:
+    """`lead`: whether all numbers behind these leading axes are finite; a few rows at a time, for features are wide."""
+    found, step = np.empty(lead, bool), max(1, 2**22 * len(leaf) // max(1, leaf.size))
+    for part in (slice(first, first + step) for first in range(0, len(leaf), step)):
+        found[part] = np.isfinite(leaf[part]).reshape(*found[part].shape, -1).all(-1)
+    return found

@@ -9,6 +9,8 @@ import numpy as np
 
 from faro.errors import UsageError
 
+from .mapped import Rows
+
 MISSING = "(missing)"  # the level that missing categorical cells make when `on_missing` is "level"
 
 
@@ -29,7 +31,8 @@ class Category:
 
 @dataclasses.dataclass(frozen=True)
 class Features:
-    """numeric name -> `[n, K]` (NaN = missing), categorical name -> `Category`, vectors name -> `[n, K, D]`.
+    """numeric name -> `[n, K]` (NaN = missing), categorical name -> `Category`, vectors name -> `[n, K, D]`, rows of a
+    stored array among them; raw name -> rows `[n, K, ...]` that are handed out as they are.
 
     `live` says which entries exist; the others are never read. `incomplete`: numerics with a missing cell in the table.
     """
@@ -37,8 +40,9 @@ class Features:
     live: np.ndarray
     numeric: dict[str, np.ndarray]
     categorical: dict[str, Category]
-    vectors: dict[str, np.ndarray]
+    vectors: dict[str, np.ndarray | Rows]
     incomplete: frozenset[str] = frozenset()
+    raw: dict[str, Rows] = dataclasses.field(default_factory=dict)
 
     def take(self, rows: Any) -> Features:
         """The features of these choices."""
@@ -48,11 +52,17 @@ class Features:
             {name: category.take(rows) for name, category in self.categorical.items()},
             {name: values[rows] for name, values in self.vectors.items()},
             self.incomplete,
+            {name: values[rows] for name, values in self.raw.items()},
         )
 
     @property
     def names(self) -> tuple[str, ...]:
-        return (*self.numeric, *self.categorical, *self.vectors)
+        return (*self.numeric, *self.categorical, *self.vectors, *self.raw)
+
+    @property
+    def stored(self) -> list[Rows]:
+        """The features that are rows of stored arrays."""
+        return [own for own in (*self.vectors.values(), *self.raw.values()) if isinstance(own, Rows)]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,18 +1,27 @@
-"""Features as numbers, learned from the training rows alone: means and spreads, levels, and what was never seen."""
+"""Features as numbers, learned from the training rows alone: means and spreads, levels, and what was never seen.
+
+A coding is stored in two pieces: `to_dict`, names and what is said once per feature, as JSON, and `arrays`, what grows
+with the width of a feature or the number of units, as named arrays.
+"""
 
 from __future__ import annotations
 
 import dataclasses
-import json
+import functools
 import math
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
+import jax.numpy as jnp
 import numpy as np
 
 from faro.errors import DataError
 
 from .arrays import Features
+from .mapped import BLOCK, Rows
+from .schema import FEATURES, Schema
+from .vocabulary import Vocabulary
 
 CODED = 2**28  # entries of levels in one array: 1 GiB in single precision
 
@@ -37,13 +46,37 @@ class Levels:
     seen: tuple[str, ...]
 
 
-@dataclasses.dataclass(frozen=True)
+@dataclasses.dataclass(frozen=True, eq=False)
 class Vector:
-    """(x - mean) / scale per dimension."""
+    """(x - mean) / scale of vectors of `width` numbers: `mean` and `scale` are `[width]`, or one number for all."""
 
     name: str
-    mean: tuple[float, ...]
-    scale: tuple[float, ...]
+    width: int
+    mean: np.ndarray
+    scale: np.ndarray
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Vector) or (self.name, self.width) != (other.name, other.width):
+            return False
+        return np.array_equal(self.mean, other.mean) and np.array_equal(self.scale, other.scale)
+
+    @classmethod
+    def fit(cls, name: str, values: np.ndarray | Rows, live: np.ndarray, scaling: str) -> Vector:
+        """Of the live entries of `values [..., D]`; `scaling` as in `faro.data.schema.ArraySpec`."""
+        width = values.shape[-1]
+        if scaling == "none":
+            return cls(name, width, np.zeros(()), np.ones(()))
+        mean, spread = _moments(values[live]) if isinstance(values, np.ndarray) else _moments_of_blocks(values, live)
+        return cls(name, width, mean, _apart_from_0(mean, spread) if scaling == "each" else _joint(mean, spread))
+
+
+@dataclasses.dataclass(frozen=True)
+class Raw:
+    """An array that is handed out as it is: rows of this shape and dtype."""
+
+    name: str
+    shape: tuple[int, ...]
+    dtype: str
 
 
 @dataclasses.dataclass(frozen=True)
@@ -53,8 +86,9 @@ class Block:
     numbers: tuple[Number, ...] = ()
     levels: tuple[Levels, ...] = ()
     vectors: tuple[Vector, ...] = ()
+    raw: tuple[Raw, ...] = ()
 
-    @property
+    @functools.cached_property
     def names(self) -> tuple[str, ...]:
         """Name of every column: "time", "time=(missing)", "colour=red", "text[0]"."""
         out = []
@@ -63,14 +97,21 @@ class Block:
         for part in self.levels:
             out += [f"{part.name}={level}" for level in part.levels]
         for vector in self.vectors:
-            out += [f"{vector.name}[{d}]" for d in range(len(vector.mean))]
+            out += [f"{vector.name}[{d}]" for d in range(vector.width)]
         return tuple(out)
 
     @property
+    def summary(self) -> list[str]:
+        """The same in few words: "text[0:384]"."""
+        wide = sum(vector.width for vector in self.vectors)
+        vectors = [f"{vector.name}[0:{vector.width}]" for vector in self.vectors]
+        return [*self.names[: len(self.names) - wide], *vectors, *(part.name for part in self.raw)]
+
+    @property
     def features(self) -> tuple[str, ...]:
-        """Columns of the table that are coded."""
-        names = [number.name for number in self.numbers] + [part.name for part in self.levels]
-        return (*names, *(vector.name for vector in self.vectors))
+        """Features that are coded or handed out."""
+        coded: tuple[Number | Levels | Vector | Raw, ...] = (*self.numbers, *self.levels, *self.vectors, *self.raw)
+        return tuple(part.name for part in coded)
 
     def columns(self, name: str) -> slice:
         """Where the levels of a categorical feature lie."""
@@ -82,23 +123,45 @@ class Block:
         raise KeyError(name)
 
     @classmethod
-    def fit(cls, features: Features) -> Block:
-        """Learned from the live entries of these features only."""
+    def fit(cls, features: Features, scaling: Mapping[str, str] = MappingProxyType({})) -> Block:
+        """Learned from the live entries of these features only; `scaling`: that of arrays, by name."""
         live = features.live
-        numbers, levels, arrays = [], [], []
+        numbers, levels = [], []
         for name, values in features.numeric.items():
             seen = values[live]
             absent = np.isnan(seen)
-            mean, scale = _moments(seen[~absent][:, None])
+            mean, spread = _moments(seen[~absent][:, None])
+            scale = _apart_from_0(mean, spread)
             numbers.append(Number(name, float(mean[0]), float(scale[0]), name in features.incomplete))
         for name, category in features.categorical.items():
             texts = np.asarray(category.texts, object)
             seen = {str(texts[code]) for code in np.unique(category.codes[live]) if code >= 0}
             levels.append(Levels(name, tuple(sorted(map(str, texts))), tuple(sorted(seen))))
-        for name, values in features.vectors.items():
-            mean, scale = _moments(values[live])
-            arrays.append(Vector(name, tuple(mean.tolist()), tuple(scale.tolist())))
-        return cls(tuple(numbers), tuple(levels), tuple(arrays))
+        vectors = [Vector.fit(name, own, live, scaling.get(name, "each")) for name, own in features.vectors.items()]
+        raw = [Raw(name, own.of.shape[1:], str(own.of.dtype)) for name, own in features.raw.items()]
+        return cls(tuple(numbers), tuple(levels), tuple(vectors), tuple(raw))
+
+    def tree(self, coded: np.ndarray, features: Features) -> Any:
+        """What a model reads: `coded`, the outcome of `transform` `[..., F]`; where arrays are raw, a dict of it (as
+        "features", if there are any) and of them, by name, in their own dtype, 0 where nothing is live."""
+        if not self.raw:
+            return coded
+        there = {FEATURES: coded} if coded.shape[-1] else {}
+        for part in self.raw:
+            own = features.raw[part.name]
+            if (own.of.shape[1:], str(own.of.dtype)) != (part.shape, part.dtype):
+                expected, got = f"{part.dtype} {list(part.shape)}", f"{own.of.dtype} {list(own.of.shape[1:])}"
+                raise DataError(f"{own.of.where}: expected rows of {expected}, as in training, got {got}")
+            there[part.name] = own.gather(features.live)
+        return there
+
+    def blank(self, *lead: int) -> Any:
+        """A `tree` of zeros with these leading axes: its structure, shapes and dtypes; None if it has nothing."""
+        coded = np.zeros((*lead, len(self.names)), np.float32)
+        if not self.raw:
+            return coded if coded.shape[-1] else None
+        raw = {part.name: np.zeros((*lead, *part.shape), jnp.dtype(part.dtype)) for part in self.raw}
+        return raw | ({FEATURES: coded} if coded.shape[-1] else {})
 
     def transform(self, features: Features, dtype: Any = np.float32) -> np.ndarray:
         """`[..., F]` the coded features; zeros where nothing is live."""
@@ -124,11 +187,15 @@ class Block:
             out[(*held, column + codes[held])] = 1
             column += width
         for vector in self.vectors:
-            values, width = features.vectors[vector.name], len(vector.mean)
-            if values.shape[-1] != width:
-                raise DataError(f"feature {vector.name!r}: expected vectors of length {width}, got {values.shape[-1]}")
-            coded = (values - np.asarray(vector.mean)) / np.asarray(vector.scale)
-            out[..., column : column + width] = np.where(live[..., None], coded, 0.0)
+            given, width = features.vectors[vector.name], vector.width
+            if given.shape[-1] != width:
+                raise DataError(f"feature {vector.name!r}: expected vectors of length {width}, got {given.shape[-1]}")
+            step = max(1, BLOCK * len(live) // max(1, live.size * width))
+            for rows in (slice(first, first + step) for first in range(0, len(live), step)):
+                own = given[rows]
+                plain = own.gather(live[rows]) if isinstance(own, Rows) else own
+                coded = (plain.astype(np.float64, copy=False) - vector.mean) / vector.scale
+                out[rows, ..., column : column + width] = np.where(live[rows][..., None], coded, 0.0)
             column += width
         return out
 
@@ -180,16 +247,18 @@ class Coding:
 
     items: Block
     context: Block
+    units: Vocabulary | None = None  # of the fit rows, where the schema asks for it
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Columns that are coded, items' first."""
+        """Features that are coded or handed out, items' first."""
         return (*self.items.features, *self.context.features)
 
     @classmethod
-    def fit(cls, items: Features, context: Features) -> Coding:
+    def fit(cls, items: Features, context: Features, schema: Schema, units: Vocabulary | None = None) -> Coding:
         """From the features of the train rows; nothing else can influence it."""
-        return cls(Block.fit(items), Block.fit(context))
+        scaling = {spec.name: spec.scaling for spec in schema.arrays}
+        return cls(Block.fit(items, scaling), Block.fit(context, scaling), units)
 
     def transform(self, items: Features, context: Features, dtype: Any = np.float32) -> tuple[np.ndarray, np.ndarray]:
         """(items `[n, K, F]`, context `[n, C]`)."""
@@ -205,48 +274,102 @@ class Coding:
         return {**self.items.unseen(items), **self.context.unseen(context)}
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain lists, dicts, numbers and strings."""
-        return dataclasses.asdict(self)
+        """All but `arrays`: plain lists, dicts, numbers and strings."""
+        sides = {"items": self.items, "context": self.context}
+        record: dict[str, Any] = {side: _record(block) for side, block in sides.items()}
+        return record if self.units is None else record | {"units": self.units.to_dict()}
 
-    def to_json(self) -> str:
-        """One line of JSON; floats round-trip exactly."""
-        return json.dumps(self.to_dict(), sort_keys=True, allow_nan=False)
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Name -> array: means and scales of vectors in float64, hashes of units."""
+        named = {} if self.units is None else {"units": self.units.hashes}
+        for side, block in (("items", self.items), ("context", self.context)):
+            for vector in block.vectors:
+                named |= {f"{side}/{vector.name}/mean": vector.mean, f"{side}/{vector.name}/scale": vector.scale}
+        return named
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Coding:
-        """The coding that `to_dict` described, also after a trip through JSON."""
-        return cls(_block(values["items"]), _block(values["context"]))
-
-    @classmethod
-    def from_json(cls, line: str) -> Coding:
-        """The coding that `to_json` wrote."""
-        return cls.from_dict(json.loads(line))
+    def from_dict(cls, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray] = MappingProxyType({})) -> Coding:
+        """The coding that `to_dict`, also after a trip through JSON, and `arrays` described; means and scales of
+        vectors may stand in the former, where all of it was before. `ValueError` for what they never wrote."""
+        items, context = (_block(side, values[side], arrays) for side in ("items", "context"))
+        units = values.get("units")
+        return cls(items, context, None if units is None else Vocabulary.from_dict(units, arrays["units"]))
 
 
-def _block(values: Mapping[str, Any]) -> Block:
-    """`ValueError` for values that `to_dict` never wrote."""
+def _record(block: Block) -> dict[str, Any]:
+    record: dict[str, Any] = {
+        "numbers": [dataclasses.asdict(number) for number in block.numbers],
+        "levels": [dataclasses.asdict(part) for part in block.levels],
+        "vectors": [{"name": vector.name, "width": vector.width} for vector in block.vectors],
+    }
+    return record | ({"raw": [dataclasses.asdict(part) for part in block.raw]} if block.raw else {})
+
+
+def _block(side: str, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Block:
+    """`ValueError` for values that `to_dict` and `arrays` never wrote."""
+
+    def vector(own: Mapping[str, Any]) -> Vector:
+        inline = "mean" in own
+        moments = [own[key] if inline else arrays[f"{side}/{own['name']}/{key}"] for key in ("mean", "scale")]
+        mean, scale = (np.asarray(moment) for moment in moments)
+        width = len(mean) if inline else own["width"]
+        fits = all(part.shape in ((), (width,)) and part.dtype.kind in "if" for part in (mean, scale))
+        if type(width) is not int or not fits or not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+            raise ValueError(f"coding: expected finite means and scales of {own['name']!r}, one or a number each")
+        return Vector(own["name"], width, mean.astype(np.float64), scale.astype(np.float64))
+
     block = Block(
         tuple(Number(**number) for number in values["numbers"]),
         tuple(Levels(part["name"], tuple(part["levels"]), tuple(part["seen"])) for part in values["levels"]),
-        tuple(Vector(v["name"], tuple(v["mean"]), tuple(v["scale"])) for v in values["vectors"]),
+        tuple(map(vector, values["vectors"])),
+        tuple(Raw(part["name"], tuple(part["shape"]), str(jnp.dtype(part["dtype"]))) for part in values.get("raw", ())),
     )
     texts = [*block.features, *(level for part in block.levels for level in (*part.levels, *part.seen))]
-    moments = [*((n.mean, n.scale) for n in block.numbers)]
-    moments += [pair for vector in block.vectors for pair in zip(vector.mean, vector.scale, strict=True)]
-    floats = [x for pair in moments for x in pair]
+    moments = [(n.mean, n.scale) for n in block.numbers]
+    sizes = [size for part in block.raw for size in part.shape]
     if not all(isinstance(text, str) for text in texts) or not all(type(n.indicator) is bool for n in block.numbers):
         raise ValueError("coding: expected texts as names and levels")
-    if not all(type(x) in (int, float) and math.isfinite(x) for x in floats) or any(scale <= 0 for _, scale in moments):
+    if not all(type(x) in (int, float) and math.isfinite(x) for pair in moments for x in pair):
         raise ValueError("coding: expected finite means and scales above 0")
+    if any(scale <= 0 for _, scale in moments) or any((vector.scale <= 0).any() for vector in block.vectors):
+        raise ValueError("coding: expected finite means and scales above 0")
+    if not all(type(size) is int and size >= 0 for size in sizes):
+        raise ValueError("coding: expected sizes of raw arrays as whole numbers")
     return block
 
 
 def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and spread `[D]` of rows `[N, D]`; a spread of nothing but rounding is 1."""
+    """Mean and spread `[D]` of rows `[N, D]`."""
     if not len(values):
         return np.zeros(values.shape[1]), np.ones(values.shape[1])
     with np.errstate(over="ignore", invalid="ignore"):
-        mean, scale = values.mean(0), values.std(0)
-    if not (np.isfinite(mean).all() and np.isfinite(scale).all()):
+        mean, spread = values.mean(0), values.std(0)
+    return _finite(mean, spread)
+
+
+def _moments_of_blocks(values: Rows, live: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """The same of the live rows of an array, in two passes that hold a block of it at a time."""
+    count = int(live.sum())
+    if not count:
+        return np.zeros(values.shape[-1]), np.ones(values.shape[-1])
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean = sum((often @ block for often, block in values.blocks(live)), np.zeros(values.shape[-1])) / count
+        square = (often @ (block - mean) ** 2 for often, block in values.blocks(live))
+        spread = np.sqrt(sum(square, np.zeros(values.shape[-1])) / count)
+    return _finite(mean, spread)
+
+
+def _finite(mean: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if not (np.isfinite(mean).all() and np.isfinite(spread).all()):
         raise DataError("a feature has values too large to standardise (beyond 1e150); rescale it")
-    return mean, np.where(scale <= 1e-12 * np.abs(mean), 1.0, scale)
+    return mean, spread
+
+
+def _apart_from_0(mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """The spreads, 1 where there is nothing but rounding."""
+    return np.where(spread <= 1e-12 * np.abs(mean), 1.0, spread)
+
+
+def _joint(mean: np.ndarray, spread: np.ndarray) -> np.ndarray:
+    """One spread of all columns: the root of their mean square."""
+    return _apart_from_0(np.sqrt(np.mean(mean**2)), np.sqrt(np.mean(spread**2)))

@@ -5,9 +5,12 @@ from __future__ import annotations
 import collections
 import dataclasses
 import functools
+import hashlib
+import json
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import jax
@@ -20,6 +23,7 @@ from faro.units import RULE, RULES, plain
 
 from .arrays import Parsed, select
 from .coding import Coding
+from .mapped import Stored, stored_arrays
 from .melt import used_columns
 from .parse import parse
 from .schema import Schema
@@ -27,14 +31,15 @@ from .split import assign, check_parts, part_codes
 from .table import content_digest, read_table, row_digests, unique_columns
 from .twins import build_twin
 from .values import quoted
+from .vocabulary import Vocabulary
 
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """Choices with their schema. `defaults`: the constraint and model to begin with; `info`: source, licence, traps;
     `population`: the known truth of generated data, or None; `unit_rule`: how units are spelled (`faro.units`);
-    `declared`: the schema as it was given, without what the table added. Make one with `Dataset.from_table` or
-    `load`."""
+    `declared`: the schema as it was given, without what the table added; `arrays`: those that it declares, by name.
+    Make one with `Dataset.from_table` or `load`."""
 
     name: str
     frame: pd.DataFrame
@@ -45,6 +50,7 @@ class Dataset:
     population: Any = None
     unit_rule: int = RULE
     declared: Schema | None = None
+    arrays: Mapping[str, Stored] = dataclasses.field(default_factory=dict)
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {self.n} choices among {self.k}, {len(set(self.units))} units)"
@@ -61,23 +67,29 @@ class Dataset:
         info: dict[str, Any] | None = None,
         population: Any = None,
         unit_rule: int = RULE,
+        arrays: Mapping[str, Any] = MappingProxyType({}),
+        folder: str | os.PathLike | None = None,
     ) -> Dataset:
         """The choices in a data frame or file. `labels = False` reads new data to score: label, weight, unit, shared
         and attribute columns may then be absent, and every available alternative has the same label. `unit_rule = 1`
-        reads cells and units as models did that carry no number."""
+        reads cells and units as models did that carry no number. `arrays`: name -> the array (or a path to it) that
+        takes the place of the file that the schema names; such files are looked for in `folder`, by default the
+        table's, of a data frame the working directory."""
         if unit_rule not in RULES:
             raise UsageError(f"unit_rule is one of {', '.join(map(str, RULES))}; got {unit_rule!r}")
         if isinstance(table, pd.DataFrame):
-            where = name or "table"
+            where, beside = name or "table", Path()
             frame = unique_columns(table.reset_index(drop=True), where)
         else:
-            where, frame = name or Path(table).name, read_table(table)
+            where, beside = name or Path(table).name, Path(table).parent
+            frame = read_table(table)
+        stored = stored_arrays(schema.arrays, arrays, beside if folder is None else Path(folder))
         try:
-            resolved, parsed = parse(schema, frame, where, labels, unit_rule)
+            resolved, parsed = parse(schema, frame, where, labels, unit_rule, stored)
         except DataError as error:
             raise error if str(error).startswith(where) else DataError(f"{where}: {error}") from error
         about = (dict(defaults or {}), dict(info or {}), population)
-        return cls(name or where, frame, resolved, parsed, *about, unit_rule, schema)
+        return cls(name or where, frame, resolved, parsed, *about, unit_rule, schema, stored)
 
     def read_by(self, schema: Schema, unit_rule: int) -> Dataset:
         """The same table, its cells by the types and label words of `schema` and its units by this rule; itself, if it
@@ -90,7 +102,9 @@ class Dataset:
         same = all(self.schema.types[name] == kind for name, kind in types.items() if name in self.schema.types)
         if same and unit_rule == self.unit_rule and (not words or words["negative"] == self.schema.negative):
             return self
-        again = Dataset.from_table(self.frame, asked, name=self.name, labels=self.labelled, unit_rule=unit_rule)
+        again = Dataset.from_table(
+            self.frame, asked, name=self.name, labels=self.labelled, unit_rule=unit_rule, arrays=self.arrays
+        )
         return dataclasses.replace(again, defaults=self.defaults, info=self.info, population=self.population)
 
     @property
@@ -154,8 +168,12 @@ class Dataset:
 
     @functools.cached_property
     def digest(self) -> str:
-        """sha256 of the canonical content of the schema's columns, whatever file they came in."""
-        return content_digest(self.frame, *self._used, self._quoted)
+        """sha256 of the canonical content of the schema's columns and arrays, whatever files they came in."""
+        table = content_digest(self.frame, *self._used, self._quoted)
+        if not self.arrays:
+            return table
+        arrays = sorted([name, stored.scan.sha256] for name, stored in self.arrays.items())
+        return hashlib.sha256(json.dumps(["faro table and arrays 1", table, arrays]).encode()).hexdigest()
 
     @functools.cached_property
     def placement(self) -> np.ndarray:
@@ -164,13 +182,22 @@ class Dataset:
             return self.parsed.units
         schema = self.schema
         names = {*schema.choice, schema.alternative, schema.weight, *schema.shared}
-        apart = names - {*schema.item_features, *schema.context_features}  # do not make equal rows differ
+        features = {*schema.item_features, *schema.context_features}
+        apart = names - features  # do not make equal rows differ
+        places = {*schema.indices(context=False), *schema.indices(context=True)} - features  # the array's numbers count
         columns, arrays = self._used
-        digests = row_digests(self.frame, [c for c in columns if c not in apart], arrays, self._quoted)
-        if self.schema.format != "long":
-            return np.array([digests[row].hex() for row in self.parsed.source[:, 0]], object)
-        joined = ["".join(sorted(digests[row].hex() for row in rows if row >= 0)) for rows in self.parsed.source]
-        return np.array(joined, object)
+        told = [column for column, name in columns.items() if column not in apart and name not in places]
+        digests = row_digests(self.frame, told, arrays, self._quoted)
+        own, shared = ([rows.contents() for rows in of.stored] for of in (self.parsed.items, self.parsed.context))
+        names_of = []
+        for choice, rows in enumerate(self.parsed.source):
+            arrays = ["".join(part[choice, slot].hex() for part in own) for slot in range(len(rows))]
+            if schema.format == "long":
+                cells = sorted(digests[row].hex() + array for row, array in zip(rows, arrays, strict=True) if row >= 0)
+            else:
+                cells = [digests[rows[0]].hex(), *arrays]
+            names_of.append("".join([*cells, *(part[choice].hex() for part in shared)]))
+        return np.array(names_of, object)
 
     @functools.cached_property
     def units(self) -> np.ndarray:
@@ -186,7 +213,8 @@ class Dataset:
 
     @functools.cached_property
     def unit_codes(self) -> np.ndarray:
-        """`[n]` int32: equal where the unit is equal, in every part of the data set."""
+        """`[n]` int32: equal where the unit is equal, in every part of the data set; in another table, or a part of
+        this one, a unit has another code. What a model may know of units is `Choices.unit_index`."""
         return np.unique(self.units, return_inverse=True)[1].astype(np.int32)
 
     def parts(self, seed: int = 0) -> np.ndarray:
@@ -209,10 +237,26 @@ class Dataset:
     def fit_coding(self, rows: Any = None) -> Coding:
         """The coding learned from these choices (the train part) and from nothing else."""
         part = self._select(rows)
-        coding = Coding.fit(part.items, part.context)
+        coding = Coding.fit(part.items, part.context, self.schema, self._vocabulary(rows))
         coding.items.check_size(self.parsed.items.live.size)  # all of it is coded at the end
         coding.context.check_size(self.parsed.context.live.size)
         return coding
+
+    def _vocabulary(self, rows: Any) -> Vocabulary | None:
+        """The units of these choices, where the schema asks for it and the table names units."""
+        if not self.schema.unit_index or self.unit_origin != "column":
+            return None
+        units = self.units if rows is None else self.units[np.asarray(rows)]
+        return Vocabulary.of(units, len(set(self.units)), f"faro units {self.digest[:16]}")
+
+    def _unit_index(self, coding: Coding, rows: Any) -> np.ndarray | None:
+        """`[n]` which unit of the coding each choice is of, -1 if of none."""
+        if coding.units is None:
+            return None
+        codes = np.full(self.n, -1, np.int32)
+        if self.unit_origin == "column":
+            codes = coding.units.codes(self.units)
+        return codes if rows is None else codes[np.asarray(rows)]
 
     def unseen(self, coding: Coding, rows: Any = None) -> dict[str, int]:
         """Feature -> entries whose level the coding never saw; worth a note to the user."""
@@ -229,8 +273,10 @@ class Dataset:
         dtype: Any = np.float32,
     ) -> Choices:
         """These choices, coded, as numpy arrays; with twins of the named attributes, and the named numeric columns in
-        the table's own units. Without labels, `chosen` is uniform. `UsageError` for a column that is not numeric in the
-        schema, `DataError` for one with a missing cell."""
+        the table's own units. Without labels, `chosen` is uniform. Where the schema has raw arrays, items (context) are
+        a dict of the coded features, "features", and of each array under its name, in its own shape and dtype whatever
+        `dtype` is. `UsageError` for a column that is not numeric in the schema, `DataError` for one with a missing
+        cell."""
         dtype = np.dtype(dtype)
         if dtype == np.float64 and not jax.config.read("jax_enable_x64"):
             raise UsageError(f"dtype {dtype} needs jax.config.update('jax_enable_x64', True)")
@@ -239,15 +285,17 @@ class Dataset:
             raise UsageError(f"the coding belongs to other features: {', '.join(coding.features)}")
         items, context = coding.transform(part.items, part.context, dtype)
         outsiders = np.all(self.parsed.outside[:, -1])  # then the last alternative has no items
-        items = items[:, :-1] if outsiders else items
+        items, context = coding.items.tree(items, part.items), coding.context.tree(context, part.context)
+        items = jax.tree.map(lambda leaf: leaf[:, :-1], items) if outsiders else items
         chosen = part.available / part.available.sum(1, keepdims=True) if part.chosen is None else part.chosen
         host: dict[str, Any] = {  # a device is given them once they are padded, stacked and dealt out
             "items": items,
-            "context": context if context.shape[1] else None,
+            "context": context if isinstance(context, dict) or context.shape[1] else None,
             "available": part.available,
             "chosen": np.asarray(chosen, dtype),
             "weight": np.asarray(part.weight, dtype),
             "unit": self.unit_codes if rows is None else self.unit_codes[rows],
+            "unit_index": self._unit_index(coding, rows),
             "outside": part.outside,
             "attributes": {name: np.asarray(codes, np.int32) for name, codes in part.attributes.items()},
             "log_ref": None if part.log_ref is None else np.asarray(part.log_ref, dtype),

@@ -27,8 +27,8 @@ def describe(data: str | Dataset, seed: int = 0, root: str | os.PathLike | None 
         "available": float(dataset.parsed.available.mean()),
         "parts": {name: _size(dataset, parts == code) for code, name in enumerate(PARTS)},
         "features": {
-            "items": list(schema.item_features),
-            "context": list(schema.context_features),
+            "items": [name for names in schema.kinds(context=False) for name in names],
+            "context": [name for names in schema.kinds(context=True) for name in names],
         },
         "attributes": [_attribute(dataset, spec, parts) for spec in schema.attributes],
         "twins": {twin.attribute: twin.origin for twin in schema.twins},

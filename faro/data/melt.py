@@ -33,15 +33,16 @@ def need(frame: pd.DataFrame, column: str, what: str, where: str) -> pd.Series:
 
 def side_columns(schema: Schema, frame: pd.DataFrame, side: str, where: str) -> dict[str, str]:
     """Feature -> its column for one side of a wide table; optional columns that are absent are left out."""
-    columns = {}
+    columns, needed = {}, (*schema.item_features, *schema.indices(context=False))
     for name in _own(schema):
         both = [column for column in (f"{side}_{name}", f"{name}_{side}") if column in frame.columns]
         if len(both) > 1:
             raise DataError(f"{where}: both {both[0]!r} and {both[1]!r} exist; keep one")
         if both:
             columns[name] = both[0]
-        elif name in schema.item_features:
-            raise DataError(f"{where}: no column '{side}_{name}' or '{name}_{side}' (needed as feature {name!r})")
+        elif name in needed:
+            what = "feature" if name in schema.item_features else "row of an array:"
+            raise DataError(f"{where}: no column '{side}_{name}' or '{name}_{side}' (needed as {what} {name!r})")
     return columns
 
 
@@ -49,12 +50,14 @@ def _shared(schema: Schema) -> list[str]:
     """Columns that both alternatives of a row share."""
     columns = [schema.weight, "" if schema.unit == "row" else schema.unit, *schema.shared, *schema.context_features]
     columns += [*schema.choice, *(spec.column for spec in schema.attributes if spec.chooser)]
+    columns += schema.indices(context=True)
     return list(dict.fromkeys(filter(None, columns)))
 
 
 def _own(schema: Schema) -> list[str]:
     """Columns that belong to one alternative."""
     columns = [*schema.item_features, *(spec.column for spec in schema.attributes if not spec.chooser), schema.log_ref]
+    columns += schema.indices(context=False)
     return list(dict.fromkeys(filter(None, columns)))
 
 

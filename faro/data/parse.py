@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -12,22 +14,29 @@ from faro.errors import DataError
 from faro.units import RULE, plain, unseen
 
 from .arrays import MISSING, Category, Features, Parsed
-from .melt import Long, choice_ids, melt, need, shares
-from .schema import AttributeSpec, Schema
+from .mapped import Rows, Stored
+from .melt import OUTSIDE, Long, choice_ids, melt, need, shares
+from .schema import ArraySpec, AttributeSpec, Schema
 from .values import Cells
 
 HEAVY = float(np.finfo(np.float32).max)  # what a sum of weights must stay below, in whatever order it is taken
 
 
 def parse(
-    schema: Schema, frame: pd.DataFrame, where: str, labels: bool = True, rule: int = RULE
+    schema: Schema,
+    frame: pd.DataFrame,
+    where: str,
+    labels: bool = True,
+    rule: int = RULE,
+    arrays: Mapping[str, Stored] = MappingProxyType({}),
 ) -> tuple[Schema, Parsed]:
     """(the schema with all types and label words, the choices in a table). `labels = False`: label, weight, unit,
-    shared and attribute columns may be absent. `rule`: how units are spelled (`faro.units`)."""
+    shared and attribute columns may be absent. `rule`: how units are spelled (`faro.units`). `arrays`: those that the
+    schema declares."""
     if labels and schema.label:
         need(frame, schema.label, "label", where)
     table, schema = melt(schema, frame, where, labels, rule)
-    parser = _Parser(table, labels)
+    parser = _Parser(table, labels, arrays)
     parsed = parser.run()
     if schema.format == "long":
         schema = parser.schema
@@ -48,7 +57,8 @@ class _Parser:
     dropped; then `self.kept` choices are held to what a choice promises.
     """
 
-    def __init__(self, table: Long, labels: bool):
+    def __init__(self, table: Long, labels: bool, arrays: Mapping[str, Stored]):
+        self.arrays = arrays
         self.table, self.schema, self.where, self.row, self.labels = table, table.schema, table.where, table.row, labels
         self.drop = self.schema.on_missing == "drop"
         self.gaps = np.zeros(len(table), bool)
@@ -124,8 +134,10 @@ class _Parser:
         self.available = self._flag(schema.available, "available", True)
         self.outside = self._flag(schema.outside, "outside", False)
         self.inside = self.available & ~self.outside
-        items = self._features(schema.numeric, schema.categorical, schema.vectors, self.inside)
-        context = self._features(schema.context_numeric, schema.context_categorical, schema.context_vectors, self.rows)
+        items = self._features(schema.numeric, schema.categorical, schema.vectors, self.inside, context=False)
+        context = self._features(
+            schema.context_numeric, schema.context_categorical, schema.context_vectors, self.rows, context=True
+        )
         levels = {spec.name: self._level(spec) for spec in schema.attributes}
         names, twice = self._alternative()
         weight, units, log_ref = self._weight(), self._units(), self._log_ref()
@@ -166,10 +178,11 @@ class _Parser:
         """Whether an optional column is read: without labels it may be absent."""
         return bool(column) and (self.labels or self.table.has(column))
 
-    def _features(self, numeric, categorical, vector_columns, read: np.ndarray) -> Features:
+    def _features(self, numeric, categorical, vector_columns, read: np.ndarray, context: bool) -> Features:
         """Features as columns `[R]` of the long table."""
         level = self.schema.on_missing == "level"
-        floats, categories, arrays = {}, {}, {}
+        floats, categories = {}, {}
+        arrays: dict[str, np.ndarray | Rows] = {}
         for name in numeric:
             floats[name] = self._numbers(name, "a numeric feature", read)
         for name in categorical:
@@ -187,23 +200,59 @@ class _Parser:
             position[used] = np.arange(len(used))
             categories[name] = Category(position[np.where(read, codes, -1)], known[used])
         for name in vector_columns:
-            arrays[name] = self.table.vectors(name, "a vector feature")
-            bad = read & ~np.isfinite(arrays[name]).all(1)
-            empty = bad & np.isnan(arrays[name]).all(1)
+            values = self.table.vectors(name, "a vector feature")
+            bad = read & ~np.isfinite(values).all(1)
+            empty = bad & np.isnan(values).all(1)
+            arrays[name] = values
             self._refuse(bad & ~(empty & self.drop), name, "expected a vector of finite numbers")
             self.gaps |= empty
         incomplete = frozenset(n for n, values in floats.items() if level and (read & np.isnan(values)).any())
-        return Features(read, floats, categories, arrays, incomplete)
+        specs = [spec for spec in self.schema.arrays if spec.context == context]
+        arrays |= {spec.name: self._rows_of(spec, read) for spec in specs if not spec.raw}
+        raw = {spec.name: self._rows_of(spec, read) for spec in specs if spec.raw}
+        return Features(read, floats, categories, arrays, incomplete, raw)
+
+    def _rows_of(self, spec: ArraySpec, read: np.ndarray) -> Rows:
+        """The row `[R]` of an array that each row of the long table has, where it is `read`."""
+        stored, column = self.arrays[spec.name], spec.index
+        count = stored.shape[0]
+        if column:
+            values, absent = self.table.numbers(column, f"row of array {spec.name!r}")
+            self._lacking(read & absent, column, f"the row of array {spec.name!r}")
+            whole = np.isfinite(values) & (values >= 0) & (values < count) & (values == np.floor(values))
+            expected = f"expected a row of {stored.where}, 0 to {count - 1}"
+            self._refuse(read & ~absent & ~whole, column, f"{expected}, got {{}}")
+            index = np.where(read & whole, values, -1).astype(np.int64)
+        else:
+            pairs = self.table.width > 1 and self.schema.outside != OUTSIDE and not spec.context
+            index = np.arange(len(self.table)) if pairs else self.row
+            if count != index.max() + 1:
+                rows = f"{index.max() + 1} rows" + (", two for each row of the table" if pairs else "")
+                raise DataError(f"{stored.where}: expected {rows}, got {count}; or name the column of the `index`")
+            index = np.where(read, index, -1)
+        endless = np.isin(index, stored.scan.endless)
+        if endless.any():
+            at = int(np.argmax(endless))
+            where = f"{self.where}: row {self.row[at] + 1}"
+            raise DataError(f"{where}: expected finite numbers, got others in row {index[at]} of {stored.where}")
+        return Rows(stored, index)
 
     @staticmethod
     def _spread(rows: Features, live: np.ndarray, spread) -> Features:
         """The same as arrays of choices."""
+
+        def placed(name: str, values: Any) -> Any:
+            if isinstance(values, Rows):
+                return Rows(values.of, spread(values.index, -1, name))
+            return spread(values, 0.0, name)
+
         return Features(
             live,
             {name: spread(values, np.nan, name) for name, values in rows.numeric.items()},
             {name: Category(spread(c.codes, -1, name), c.texts) for name, c in rows.categorical.items()},
-            {name: spread(values, 0.0, name) for name, values in rows.vectors.items()},
+            {name: placed(name, values) for name, values in rows.vectors.items()},
             rows.incomplete,
+            {name: placed(name, values) for name, values in rows.raw.items()},
         )
 
     def _of_choice(self, values: np.ndarray, fill: Any = None, name: str = "") -> np.ndarray:

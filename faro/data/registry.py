@@ -41,9 +41,11 @@ def load(
     data: str | os.PathLike | pd.DataFrame,
     schema: Schema | Mapping[str, Any] | str | os.PathLike | None = None,
     root: str | os.PathLike | None = None,
+    arrays: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """A data set by name, or a table (file or data frame) with its `schema` (a `Schema`, a dict, or a TOML file).
 
+    `arrays`: name -> an array, or a path to its file, in place of the file that the schema names beside the table.
     Never from the network: an absent data set is a `DataError` that says how to fetch it.
     """
     if schema is not None:
@@ -52,7 +54,7 @@ def load(
         schema = schema if isinstance(schema, Schema) else Schema.read(schema)
         if not isinstance(data, pd.DataFrame) and not Path(data).is_file() and str(data) in NAMES:
             raise UsageError(f"data set {str(data)!r} brings its own schema; leave out schema")
-        return Dataset.from_table(data, schema)
+        return Dataset.from_table(data, schema, arrays=arrays or {})
     if isinstance(data, pd.DataFrame):
         raise UsageError("a data frame needs a schema: say which columns are the choice, the label, the features")
     name = str(data)

@@ -17,6 +17,8 @@ from .values import TYPES, canonical, plain_text
 
 FORMATS = ("long", "wide", "accept")
 ON_MISSING = ("error", "level", "drop")
+SCALINGS = ("joint", "each", "none")
+FEATURES = "features"  # the name of the coded features beside raw arrays
 # columns of a scored table that are not attributes, and what its readers know besides
 RESERVED = ("unit", "choice", "alternative", "label", "reward", "decision", "weight", "part", "outside", "content")
 
@@ -74,6 +76,39 @@ class TwinSpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class ArraySpec:
+    """A feature whose values are rows of an array `[N, ...]` in a `.npy` or `.safetensors` file.
+
+    name: of the feature; file: where the array is, from the table's folder; key: the tensor's name in a `.safetensors`
+    file (default: `name`); index: column of whole numbers 0 to N-1 that says which row, of each side in a wide table
+    (default: row i of the table, in a wide one rows 2i and 2i+1); context: whether it is the chooser's or prompt's and
+    not an alternative's.
+
+    An array `[N, d]` becomes d columns beside the other features. scaling: "joint" takes off the mean vector of the
+    train rows and divides by one number, their spread over all d, which keeps angles and ratios of distances; "each"
+    standardises every column; "none" leaves the values as they are. raw: the array keeps its shape and dtype (at most
+    32 bits) and is handed out under its name, beside the coded features, to models that read it (tokens, masks).
+    """
+
+    name: str
+    file: str = ""
+    key: str = ""
+    index: str = ""
+    context: bool = False
+    raw: bool = False
+    scaling: str = "joint"
+
+    def __post_init__(self):
+        for field in ("name", "index"):
+            object.__setattr__(self, field, _text(getattr(self, field), "arrays"))
+        if not self.name or self.name == FEATURES:
+            raise UsageError(f"array {self.name!r}: expected another name ({FEATURES!r} is that of the coded features)")
+        _choose(f"the scaling of array {self.name!r}", self.scaling, SCALINGS)
+        if self.raw and self.scaling != SCALINGS[0]:
+            raise UsageError(f"array {self.name!r}: raw values are not scaled; leave out scaling, or raw")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Schema:
     """Which column of a table is what.
 
@@ -88,6 +123,9 @@ class Schema:
     different units belong together (prompt, item). Cells that are empty or listed in `missing` are missing, in every
     column, and `on_missing` says what then: an error, a level of its own (features; numbers: the mean and an
     indicator), or the whole choice is dropped and counted.
+
+    `arrays` are features in files beside the table (`ArraySpec`). With `unit_index`, models are told which unit of
+    training each choice is of (`Choices.unit_index`), and the coding holds hashes of those units.
 
     `types`: column -> "text", "number", "boolean" or "date" (`faro.data.values` says how each is written). A column
     that is not declared is a number where its role needs one, otherwise what a typed container says and text in a CSV
@@ -112,6 +150,8 @@ class Schema:
     context_numeric: tuple[str, ...] = ()
     context_categorical: tuple[str, ...] = ()
     context_vectors: tuple[str, ...] = ()
+    arrays: tuple[ArraySpec, ...] = ()
+    unit_index: bool = False
     attributes: tuple[AttributeSpec, ...] = ()
     twins: tuple[TwinSpec, ...] = ()
     shared: tuple[str, ...] = ()
@@ -139,14 +179,23 @@ class Schema:
         for field in ("available", "outside", "alternative"):
             if getattr(self, field) and self.format != "long":
                 raise UsageError(f"schema: `{field}` belongs to format 'long', not {self.format!r}")
-        features = self.item_features + self.context_features
-        if not self.item_features:
-            raise UsageError("schema: name at least one feature of the alternatives (numeric, categorical or vectors)")
+        features = (*self.item_features, *self.context_features, *(spec.name for spec in self.arrays))
+        if not self.item_features and all(spec.context for spec in self.arrays):
+            raise UsageError(
+                "schema: name at least one feature of the alternatives (numeric, categorical, vectors or arrays)"
+            )
         for column in features:
             if features.count(column) > 1:
                 raise UsageError(f"schema: feature {column!r} is declared twice")
         if self.label in features:
             raise UsageError(f"schema: {self.label!r} is the label and cannot be a feature too")
+        for spec in self.arrays:
+            if spec.context and not spec.index and self.format == "long":
+                raise UsageError(f"array {spec.name!r}: rows of a choice share it, so it needs an `index` column")
+        if both := set(self.indices(context=True)) & {*self.indices(context=False), *self.item_features}:
+            raise UsageError(f"schema: index {both.pop()!r} is of an alternative and of the context; use two columns")
+        if self.unit_index and self.unit == "row":
+            raise UsageError("schema: unit_index needs units that come again; name the column of the `unit`")
         self._check_types()
         self._spell()
         for twin in self.twins:
@@ -242,6 +291,21 @@ class Schema:
         """Columns that describe the chooser or prompt."""
         return self.context_numeric + self.context_categorical + self.context_vectors
 
+    def kinds(self, context: bool) -> tuple[tuple[str, ...], ...]:
+        """Features of the alternatives, or of the `context`, by how they are coded: numbers, levels, vectors (coded
+        arrays among them), and raw arrays."""
+        coded, raw = (
+            tuple(spec.name for spec in self.arrays if spec.context == context and spec.raw == as_is)
+            for as_is in (False, True)
+        )
+        if context:
+            return self.context_numeric, self.context_categorical, (*self.context_vectors, *coded), raw
+        return self.numeric, self.categorical, (*self.vectors, *coded), raw
+
+    def indices(self, context: bool) -> tuple[str, ...]:
+        """Columns that say which row of an array an alternative, or the `context`, has."""
+        return tuple(dict.fromkeys(spec.index for spec in self.arrays if spec.index and spec.context == context))
+
     @property
     def shared_columns(self) -> tuple[str, ...]:
         """Columns by which rows of different units belong together: `shared`, and the parts of a key of several
@@ -253,7 +317,8 @@ class Schema:
     def numbers(self) -> tuple[str, ...]:
         """Columns that are read as numbers."""
         label = "" if self.positive else self.label
-        named = (*self.numeric, *self.context_numeric, self.available, self.outside, self.weight, self.log_ref, label)
+        named = [*self.numeric, *self.context_numeric, self.available, self.outside, self.weight, self.log_ref, label]
+        named += [spec.index for spec in self.arrays]
         return tuple(dict.fromkeys(filter(None, named)))
 
     @property
@@ -300,7 +365,11 @@ class Schema:
 
     def to_json(self) -> str:
         """One line of JSON, for storing with a model."""
-        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+        values = dataclasses.asdict(self)
+        for field in ("arrays", "unit_index"):  # a schema without them is written as before there were any
+            if not values[field]:
+                del values[field]
+        return json.dumps(values, sort_keys=True)
 
     @classmethod
     def from_json(cls, line: str) -> Schema:
@@ -330,7 +399,7 @@ class Schema:
 _COLUMN: tuple[str, ...] = ("unit", "alternative", "label", "weight", "available", "outside", "log_ref")
 _COLUMNS: tuple[str, ...] = ("choice", "sides", "numeric", "categorical", "vectors", "shared")
 _COLUMNS += ("context_numeric", "context_categorical", "context_vectors")
-_RECORDS = {"attributes": AttributeSpec, "twins": TwinSpec, "only": Only}
+_RECORDS = {"attributes": AttributeSpec, "twins": TwinSpec, "only": Only, "arrays": ArraySpec}
 
 
 def _text(value: str, where: str) -> str:

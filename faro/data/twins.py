@@ -11,19 +11,23 @@ from faro.errors import DataError
 
 from .arrays import Parsed
 from .coding import Block, Coding
-from .schema import Schema
+from .schema import FEATURES, Schema
 
 
-def build_twin(
-    schema: Schema, coding: Coding, parsed: Parsed, items: np.ndarray, context: np.ndarray, name: str
-) -> Twin:
-    """The `Twin` of attribute `name`; `items [n, J, F]` and `context [n, C]` are the coded features."""
+def build_twin(schema: Schema, coding: Coding, parsed: Parsed, items: Any, context: Any, name: str) -> Twin:
+    """The `Twin` of attribute `name`; `items [n, J, ...]` and `context [n, ...]` are what models read, coded features
+    or a dict of them and of raw arrays, which stay as they are at every level."""
     spec = schema.attribute(name)
     schema.twin(name)
     valid: Any = supported(schema, parsed, name)
     block, base = (coding.context, context) if spec.chooser else (coding.items, items)
-    live = parsed.context.live if spec.chooser else parsed.items.live[:, : items.shape[1]]
-    tree = _set(block, base, live, spec.column, spec.levels)
+    tree = dict(base) if isinstance(base, dict) else {FEATURES: base}
+    coded = tree.pop(FEATURES)
+    live = parsed.context.live if spec.chooser else parsed.items.live[:, : coded.shape[1]]
+    count, axis = len(spec.levels), live.ndim
+    raw = {array: np.repeat(np.expand_dims(own, axis), count, axis) for array, own in tree.items()}
+    features = _set(block, coded, live, spec.column, spec.levels)
+    tree = raw | {FEATURES: features} if raw else features
     return Twin(valid=valid, context=tree) if spec.chooser else Twin(valid=valid, items=tree)
 
 

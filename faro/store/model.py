@@ -27,8 +27,10 @@ from ..errors import DAMAGE, DataError, FaroError, UsageError
 from ..runtime import locks
 from .spec import crossed, from_name, from_record, to_record
 
-FORMAT = "faro-model/2"
-FORMATS = ("faro-model/1", FORMAT)  # the first one stores a constraint by its display name
+FORMAT = "faro-model/3"
+# the first one stores a constraint by its display name, both the coding's vectors as lists in the JSON file
+FORMATS = ("faro-model/1", "faro-model/2", FORMAT)
+CODING = "coding/"  # what names of the coding's arrays begin with; those of parameters are JSON lists
 
 
 @dataclasses.dataclass(frozen=True)
@@ -95,10 +97,11 @@ class TrainedModel:
         if isinstance(data, Dataset):
             return data.read_by(self.schema, rule)
         table = data if isinstance(data, pd.DataFrame) else read_table(data)
+        folder = None if table is data else Path(data).parent  # of the schema's arrays
         if labels is None:
             labels = not self.schema.label or self.schema.label in [str(column).strip() for column in table.columns]
         name = None if table is data else Path(data).name
-        return Dataset.from_table(table, self.schema, name=name, labels=labels, unit_rule=rule)
+        return Dataset.from_table(table, self.schema, name=name, labels=labels, unit_rule=rule, folder=folder)
 
     def rewards(self, data: Any) -> np.ndarray:
         """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative; of the atom that is
@@ -200,7 +203,8 @@ class TrainedModel:
 
     def _save(self, base: Path) -> Path:
         leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
-        tensors = safetensors.numpy.save({_name(keys): np.asarray(leaf) for keys, leaf in leaves})
+        arrays = {f"{CODING}{name}": np.asarray(own, order="C") for name, own in self.coding.arrays().items()}
+        tensors = safetensors.numpy.save({_name(keys): np.asarray(leaf) for keys, leaf in leaves} | arrays)
         kind = next((name for name, cls in models.BUILT_IN.items() if type(self.model) is cls), None)
         options = dataclasses.asdict(self.model) if kind else {}  # type: ignore[call-overload]
         record = {
@@ -210,7 +214,7 @@ class TrainedModel:
             "constraint": self.specification,
             "about": self.about,
             "draw": None if self.draw is None else dataclasses.asdict(self.draw),
-            "features": {"items": list(self.coding.items.names), "context": list(self.coding.context.names)},
+            "features": {"items": self.coding.items.summary, "context": self.coding.context.summary},
             "coding": self.coding.to_dict(),
             "schema": self.schema.to_dict(),
         }
@@ -296,17 +300,15 @@ def _nested(tensors: Mapping[str, np.ndarray], model: models.Model, coding: Codi
 
 def _begun(model: models.Model, coding: Coding) -> Any:
     """Shapes of the parameters that the model begins with on this coding."""
-    items, context = len(coding.items.names), len(coding.context.names)
-    choices = ct.make_choices(np.zeros((2, 2, items)), [0, 1], context=np.zeros((2, context)) if context else None)
-    return jax.eval_shape(model.init, jax.random.key(0), choices)
+    choices = ct.make_choices(coding.items.blank(2, 2), [0, 1], context=coding.context.blank(2))
+    units = 0 if coding.units is None else coding.units.size
+    return jax.eval_shape(lambda key: models.initial(model, key, choices, units), jax.random.key(0))
 
 
 def _check_coded(coding: Coding, schema: Schema) -> None:
     """`ValueError` for a coding of features that the schema does not read so."""
-    own = (schema.numeric, schema.categorical, schema.vectors)
-    context = (schema.context_numeric, schema.context_categorical, schema.context_vectors)
-    for block, declared in ((coding.items, own), (coding.context, context)):
-        coded: tuple[Sequence[Any], ...] = (block.numbers, block.levels, block.vectors)
+    for block, declared in ((coding.items, schema.kinds(context=False)), (coding.context, schema.kinds(context=True))):
+        coded: tuple[Sequence[Any], ...] = (block.numbers, block.levels, block.vectors, block.raw)
         for parts, names in zip(coded, declared, strict=True):
             if strange := [part.name for part in parts if part.name not in names]:
                 raise ValueError(f"coding of {strange[0]!r}, which the schema does not read so")
@@ -336,7 +338,7 @@ def _check_about(about: Mapping[str, Any]) -> None:
 
 def _specification(record: Mapping[str, Any], schema: Schema) -> dict[str, Any] | None:
     """The stored constraint; of format 1 what its display name says."""
-    if record["format"] == FORMAT:
+    if record["format"] != FORMATS[0]:
         return record["constraint"]
     name, bounds = record["about"].get("constraint"), record["about"].get("bound", ())
     if not name:
@@ -362,7 +364,7 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
         stored = base.with_name(base.name + ".safetensors").read_bytes()
         if record.get("format") not in FORMATS:
             raise DataError(f"{base}.json: expected format {FORMAT}, got {record.get('format')!r}")
-        if record["format"] == FORMAT and record["parameters_sha256"] != hashlib.sha256(stored).hexdigest():
+        if record["format"] != FORMATS[0] and record["parameters_sha256"] != hashlib.sha256(stored).hexdigest():
             raise DataError(f"{base}.safetensors: damaged, or not the parameters that {base.name}.json is about")
         tensors = safetensors.numpy.load(stored)
         kind = record["model"]["kind"]
@@ -374,7 +376,9 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
                 )
             options = {k: tuple(v) if isinstance(v, list) else v for k, v in record["model"]["options"].items()}
             model = models.BUILT_IN[kind](**options)
-        coding, schema = Coding.from_dict(record["coding"]), Schema.from_dict(record["schema"])
+        arrays = {name: tensors.pop(name) for name in [*tensors] if name.startswith(CODING)}
+        arrays = {name.removeprefix(CODING): own for name, own in arrays.items()}
+        coding, schema = Coding.from_dict(record["coding"], arrays), Schema.from_dict(record["schema"])
         params, draw = _nested(tensors, model, coding), record.get("draw")
         draw = None if draw is None else _drawn(base, draw, params)
         _check_about(record["about"])

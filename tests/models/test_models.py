@@ -214,7 +214,7 @@ def test_damage_is_named(tmp_path):
     with pytest.raises(DataError, match="damaged"):
         load_model(path)
     weights.write_bytes(whole)
-    path.write_text(path.read_text().replace('"faro-model/2"', '"faro-model/9"'))
+    path.write_text(path.read_text().replace('"faro-model/3"', '"faro-model/9"'))
     with pytest.raises(DataError, match="faro-model/9"):
         load_model(path)
     path.write_text("{")
