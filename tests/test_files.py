@@ -31,8 +31,8 @@ from faro.evaluate import trials
 from faro.runtime import locks
 from faro.runtime.checkpoint import Keeper
 from faro.store.model import TrainedModel, load_model
+from tests.builders.claims import accepted, claim
 from tests.oracles import verify_by_hand as hand
-from tests.verify.test_verify import accepted, claim
 
 SOURCE = Path(__file__).parent.parent
 FULL = "No space left|File too large"

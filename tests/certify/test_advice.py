@@ -15,10 +15,15 @@ from faro.certify.policy import read_policy
 from faro.cli import outputs
 from faro.cli.commands.certificates import described
 from faro.errors import NoProofError, beside
-from tests.certify.test_certificate import CASES, make
-from tests.cli.test_outputs import PEOPLE, faro  # noqa: F401
+from tests.builders.certificates import make
+from tests.builders.claims import CASES, accepted, claim
+from tests.builders.outputs import Command
 from tests.oracles import verify_by_hand as hand
-from tests.verify.test_verify import accepted, claim
+
+
+@pytest.fixture
+def faro(tmp_path, capsys, monkeypatch):
+    return Command(tmp_path, capsys, monkeypatch)
 
 
 def fails(*args, **named):
@@ -44,7 +49,7 @@ def test_a_reason_is_given_and_a_file_that_cannot_be_written_is_no_advice():
         beside(lambda: (_ for _ in ()).throw(OSError("full")), str)
 
 
-def test_rates_whose_repair_found_no_proof_are_certified_and_advised(faro):  # noqa: F811
+def test_rates_whose_repair_found_no_proof_are_certified_and_advised(faro):
     code, files = faro("certify", rows=people({"A": (71, 36), "B": (287, 197)}), bound=0.05)
     assert code == 3
     assert "it: repair: A 0.507 -> " in " ".join(faro.shown.out.split())
@@ -60,7 +65,7 @@ PLANTED = [
 
 
 @pytest.mark.parametrize(("module", "name", "said"), PLANTED, ids=[name for _, name, _ in PLANTED])
-def test_no_advice_breaks_a_verdict(module, name, said, faro, monkeypatch):  # noqa: F811
+def test_no_advice_breaks_a_verdict(module, name, said, faro, monkeypatch):
     wide = (
         people({"A": (200, 100), "B": (200, 120)}) if module is repair else people({"A": (200, 100), "B": (200, 101)})
     )
@@ -74,7 +79,7 @@ def test_no_advice_breaks_a_verdict(module, name, said, faro, monkeypatch):  # n
 
 
 @pytest.mark.parametrize("planted", ["certificate_page", "junit_xml", "sarif", "markdown"])
-def test_a_page_that_cannot_be_made_leaves_the_verdict(planted, faro, tmp_path, monkeypatch):  # noqa: F811
+def test_a_page_that_cannot_be_made_leaves_the_verdict(planted, faro, tmp_path, monkeypatch):
     from faro.report.certificate import _write
 
     code, _ = faro("certify", bound=0.2)

@@ -20,13 +20,18 @@ from faro.certify.policy import read_policy
 from faro.cli import main
 from faro.data.seen import write_units
 from faro.units import plain
-from tests.certify.test_gate import FAIR, entries, gate, no_ledger, unfair  # noqa: F401 - gate is a fixture
+from tests.builders.claims import accepted, claim
+from tests.builders.gates import FAIR, Gate, entries, no_ledger, unfair
 from tests.oracles import verify_by_hand as hand
-from tests.verify.test_verify import accepted, claim
 
 ROOT = Path(__file__).parents[2]
 OPEN = ["iid-units", "group-labels-correct", "no-ledger", "train-overlap-unchecked"]
 PEOPLE = hand.applicants(400, {"A": 0.5, "B": 0.5}, seed=3)
+
+
+@pytest.fixture
+def gate(tmp_path, capsys):
+    return Gate(tmp_path, capsys)
 
 
 def run(folder, *words, **options):
@@ -36,7 +41,7 @@ def run(folder, *words, **options):
 
 
 @pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_an_answer_that_nobody_reads_is_no_pass(gate, unbuffered):  # noqa: F811
+def test_an_answer_that_nobody_reads_is_no_pass(gate, unbuffered):
     hand.write_csv(gate.folder / "unfair.csv", unfair())
     rules = accepted(claim(bound=0.4), assumptions=OPEN)
     checked = hand.store(gate.folder / "..", rules, PEOPLE, hand.certify(rules, PEOPLE))
@@ -53,7 +58,7 @@ def test_an_answer_that_nobody_reads_is_no_pass(gate, unbuffered):  # noqa: F811
 
 @pytest.mark.parametrize("option", ["--html", "--junit-xml", "--sarif", "--markdown", "--out"])
 @pytest.mark.parametrize("target", ["ledger.jsonl", "ledger.jsonl.head", "faro.toml", "audit.csv"])
-def test_no_output_replaces_what_is_read(gate, option, target):  # noqa: F811
+def test_no_output_replaces_what_is_read(gate, option, target):
     before = {path.name: path.read_bytes() for path in gate.folder.iterdir()}
     code, out, err = gate(FAIR, option, gate.folder / target)
     assert (code, out, err.count("\n")) == (2, "", 1)
@@ -63,7 +68,7 @@ def test_no_output_replaces_what_is_read(gate, option, target):  # noqa: F811
 
 
 @pytest.mark.parametrize("full", ["entry", "head"])
-def test_a_full_disk_leaves_the_ledger_as_it_was(gate, monkeypatch, full):  # noqa: F811
+def test_a_full_disk_leaves_the_ledger_as_it_was(gate, monkeypatch, full):
     before = (gate.folder / "ledger.jsonl").read_bytes()
 
     def no_space(*_):
@@ -79,7 +84,7 @@ def test_a_full_disk_leaves_the_ledger_as_it_was(gate, monkeypatch, full):  # no
     assert gate(unfair(1))[:2] == (1, "no pass\n")
 
 
-def test_half_an_entry_of_a_killed_writer_is_dropped_and_only_that(gate):  # noqa: F811
+def test_half_an_entry_of_a_killed_writer_is_dropped_and_only_that(gate):
     gate(unfair(1))
     path = gate.folder / "ledger.jsonl"
     whole = path.read_text()
@@ -92,7 +97,7 @@ def test_half_an_entry_of_a_killed_writer_is_dropped_and_only_that(gate):  # noq
         assert gate(unfair(2))[0] == 6
 
 
-def test_writers_killed_at_any_moment_lose_no_attempt(gate):  # noqa: F811
+def test_writers_killed_at_any_moment_lose_no_attempt(gate):
     program = """
 import os, random, sys
 from pathlib import Path
@@ -120,7 +125,7 @@ for _ in range(20):
     assert shown
 
 
-def test_a_deleted_ledger_is_not_made_again_beside_its_head(gate):  # noqa: F811
+def test_a_deleted_ledger_is_not_made_again_beside_its_head(gate):
     (gate.folder / "ledger.jsonl").unlink()
     assert gate.faro("ledger", "init", gate.folder / "first.csv")[0] == 6  # its people are listed
     for path in gate.folder.glob("faro-audit-*.txt"):
@@ -128,7 +133,7 @@ def test_a_deleted_ledger_is_not_made_again_beside_its_head(gate):  # noqa: F811
     assert gate.faro("ledger", "init", gate.folder / "first.csv")[0] == 2
 
 
-def test_a_head_of_other_bytes_is_no_head(gate):  # noqa: F811
+def test_a_head_of_other_bytes_is_no_head(gate):
     (gate.folder / "ledger.jsonl.head").write_bytes(b"\xff" * 64)
     code, out, err = gate(FAIR)
     assert (code, out, err.count("\n")) == (6, "", 1)
@@ -215,7 +220,7 @@ def test_rows_that_may_be_tuned_on_are_no_evidence(audit, parts):
     assert audit([row | {"part": "gate"} for row in PEOPLE])[:2] == (0, 0)
 
 
-def test_a_certificate_without_an_attempt_proves_nothing_to_a_gate(gate, capsys):  # noqa: F811
+def test_a_certificate_without_an_attempt_proves_nothing_to_a_gate(gate, capsys):
     dev = hand.applicants(1500, {"A": 0.5, "B": 0.5}, seed=7)
     dev = [row | {"unit": f"dev {row['unit']}"} for row in dev]  # not the people of the audit set
     hand.write_csv(gate.folder / "dev.csv", dev)
@@ -307,7 +312,7 @@ def test_a_baseline_is_sealed_and_its_answer_is_in_every_file(audit):
 # Too few people ------------------------------------------------------------------------------------------------------
 
 
-def test_what_no_scores_can_show_costs_no_attempt(gate):  # noqa: F811
+def test_what_no_scores_can_show_costs_no_attempt(gate):
     few = hand.applicants(110, {"A": 0.5, "B": 0.5})  # enough for min_group, not for a bound of 0.2 at the share
     text = (gate.folder / "faro.toml").read_text().replace("bound = 0.2", "bound = 0.02")
     (gate.folder / "faro.toml").write_text(text)
@@ -324,7 +329,7 @@ def test_what_no_scores_can_show_costs_no_attempt(gate):  # noqa: F811
     assert entries(gate.folder) == ["init"]
 
 
-def test_a_unit_above_the_cap_costs_no_attempt(gate):  # noqa: F811
+def test_a_unit_above_the_cap_costs_no_attempt(gate):
     text = (gate.folder / "faro.toml").read_text().replace('"exact2"', '"unit-ratio"').replace("cap = 1", "cap = 0.5")
     (gate.folder / "faro.toml").write_text(text)
     no_ledger(gate.folder)

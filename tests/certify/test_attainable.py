@@ -20,8 +20,8 @@ from faro.certify.bounds.binomial import clopper_pearson_lower, clopper_pearson_
 from faro.certify.bounds.shift import BALLS, two_point, worst
 from faro.certify.bounds.two_binomials import Counts
 from faro.certify.policy import Claim, read_policy
+from tests.builders.claims import accepted, claim
 from tests.oracles import verify_by_hand as hand
-from tests.verify.test_verify import accepted, claim
 
 
 def asked(method, bound, sizes, level, constraint="demographic_parity", masses=None, **given):

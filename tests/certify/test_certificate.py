@@ -18,39 +18,10 @@ from faro import verify
 from faro.certify import certificate, modes, optimum
 from faro.certify.policy import read_policy
 from faro.errors import DataError, FaroError, NotIndependentError, UsageError
+from tests.builders.certificates import make
+from tests.builders.claims import APPLICANTS, BOTH, CASES, CHOOSER, CHOOSERS, accepted, claim, names
 from tests.oracles import verify_by_hand as hand
-from tests.verify.test_verify import (
-    APPLICANTS,
-    BOTH,
-    CHOOSER,
-    CHOOSERS,
-    ONE_ROW,
-    SEVERAL_ROWS,
-    SHIFTS,
-    accepted,
-    claim,
-    names,
-)
-
-CODES = {"CERTIFIED": 0, "REFUTED": 1, "INCONCLUSIVE": 3}
-CASES = (
-    [(accepted(wanted), APPLICANTS) for wanted in ONE_ROW + SHIFTS]
-    + [(hand.policy(wanted, estimand=kind, attributes=BOTH, cap=9), CHOOSERS) for kind, wanted in SEVERAL_ROWS]
-    + [(hand.policy(claim(name, "unit-ratio"), estimand="unit", attributes=CHOOSER, outside="column"),
-        [row | {"g": "AB"[int(row["choice"].split("-")[0][1:]) % 2], "outside": i} for i in (0, 1)
-         for row in CHOOSERS if int(row["choice"][-1]) % 2 == i])
-       for name in ("counterfactual_parity", "counterfactual_flip", "demographic_parity")]
-)  # fmt: skip
-
-
-def make(folder, rules, rows, **given):
-    """The record, and the arguments with which the checker is called on it."""
-    (folder / "faro.toml").write_text(hand.toml(rules))
-    hand.write_csv(folder / "audit.csv", rows)
-    case = certificate.prepare(folder / "audit.csv", read_policy(folder / "faro.toml"), **given)
-    found = certificate.make(case)
-    (folder / "cert.json").write_text(json.dumps(found.record))
-    return found, [str(folder / "cert.json"), str(folder / "audit.csv"), "--policy", str(folder / "faro.toml")]
+from tests.oracles.verdicts import CODES
 
 
 @pytest.mark.parametrize(("rules", "rows"), CASES, ids=[names(rules["claim"][0]) for rules, _ in CASES])

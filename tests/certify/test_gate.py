@@ -23,10 +23,9 @@ from faro.certify.bounds.two_binomials import Counts
 from faro.certify.policy import read_policy
 from faro.cli import main
 from faro.errors import NoProofError, NotIndependentError, UsageError
+from tests.builders.claims import accepted, claim
+from tests.builders.gates import FAIR, Gate, entries, no_ledger, unfair
 from tests.oracles import verify_by_hand as hand
-from tests.verify.test_verify import accepted, claim
-
-FAIR = hand.applicants(1600, {"A": 0.5, "B": 0.5}, seed=1)
 
 
 def rescored(rows, seed):
@@ -36,50 +35,7 @@ def rescored(rows, seed):
 
 @pytest.fixture
 def gate(tmp_path, capsys):
-    """faro gate on rows: (exit code, stdout, stderr); the ledger is made on the first call."""
-    rules = accepted(
-        claim(bound=0.2), ledger="ledger.jsonl", escrow="escrow", min_group=50, passes=1,
-        assumptions=["iid-units", "group-labels-correct", "train-overlap-unchecked"],
-    )  # fmt: skip
-    (tmp_path / "faro.toml").write_text(hand.toml(rules))
-    hand.write_csv(tmp_path / "first.csv", FAIR)
-
-    def faro(*words):
-        code = main([*map(str, words), "--policy", str(tmp_path / "faro.toml")])
-        shown = capsys.readouterr()
-        assert "Traceback" not in shown.err
-        return code, shown.out, shown.err
-
-    notes, told = set(), ("faro: note: assumed: ", "faro: note: foreign table")
-
-    def ask(rows, *words):
-        hand.write_csv(tmp_path / "audit.csv", rows)
-        code, out, err = faro("gate", tmp_path / "audit.csv", *words)
-        lines = err.splitlines(keepends=True)
-        if code in (0, 1, 3):
-            notes.add("".join(line for line in lines if line.startswith(told)))
-        assert len(notes) <= 1  # what is noted of a foreign table is the same whatever the scores
-        return code, out, "".join(line for line in lines if not line.startswith(told))
-
-    ask.faro, ask.folder = faro, tmp_path
-    assert faro("ledger", "init", tmp_path / "first.csv")[0] == 0
-    return ask
-
-
-def no_ledger(folder):
-    """Away with the ledger, all that lies beside it, and the lists of its people."""
-    for path in (*folder.glob("ledger.jsonl*"), *folder.glob("faro-audit-*.txt")):
-        path.unlink()
-
-
-def unfair(seed=0):
-    """The same people, scored unfairly."""
-    rng = np.random.default_rng(seed)
-    return [row | {"reward": float(rng.normal() + (row["g"] == "A"))} for row in FAIR]
-
-
-def entries(folder):
-    return [json.loads(line)["kind"] for line in (folder / "ledger.jsonl").read_text().splitlines()]
+    return Gate(tmp_path, capsys)
 
 
 def test_one_bit_leaves_the_gate(gate):

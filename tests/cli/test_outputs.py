@@ -11,33 +11,15 @@ import pytest
 import yaml
 
 from faro import cli, verify
-from tests.oracles import verify_by_hand as hand
-from tests.repository.test_ci import ACTION, GITLAB
-from tests.verify.test_verify import accepted, claim
+from tests.builders.ci_files import ACTION, GITLAB
+from tests.builders.outputs import PEOPLE, Command
 
-KINDS = ("html", "junit-xml", "sarif", "markdown")
-PEOPLE = hand.applicants(1000, {"A": 0.5, "B": 0.5}, seed=1)
 ADMITTED = ["iid-units", "group-labels-correct", "train-overlap-unchecked"]
 
 
 @pytest.fixture
 def faro(tmp_path, capsys, monkeypatch):
-    """Runs a command on PEOPLE under a policy with this bound; (exit code, kind -> text of the file)."""
-    for name in ("GITHUB_ACTIONS", "GITHUB_STEP_SUMMARY"):
-        monkeypatch.delenv(name, raising=False)
-
-    def run(command, *words, bound=0.2, rows=PEOPLE, **changes):
-        (tmp_path / "faro.toml").write_text(hand.toml(accepted(claim(bound=bound), **changes)))
-        hand.write_csv(tmp_path / "audit.csv", rows)
-        monkeypatch.chdir(tmp_path)
-        if changes.get("ledger") and not (tmp_path / changes["ledger"]).exists():
-            assert cli.main(["ledger", "init", "audit.csv", "--policy", "faro.toml", "--quiet"]) == 0
-        files = [word for kind in KINDS for word in (f"--{kind}", f"out.{kind}")]
-        code = cli.main([command, "audit.csv", "--policy", "faro.toml", *files, *words])
-        run.shown = capsys.readouterr()
-        return code, {kind: (tmp_path / f"out.{kind}").read_text() for kind in KINDS}
-
-    return run
+    return Command(tmp_path, capsys, monkeypatch)
 
 
 def test_certify_writes_what_it_found(faro):

@@ -42,6 +42,11 @@ def residual(objective, inequalities, equalities, result):
     return max(part.max(initial=0) for part in parts)
 
 
+def run(method, start, **options):
+    """`solve` in one program: what it does before its loop is compiled with it, not operation by operation."""
+    return jax.jit(lambda x: solve(method, x, **options))(start)
+
+
 def rosenbrock(x):
     return 100 * (x[1] - x[0] ** 2) ** 2 + (1 - x[0]) ** 2
 
@@ -128,18 +133,18 @@ def test_quadratic_programs_equal_cvxpys_and_a_batch_equals_one_by_one(x64):
     """The same programs: by vmap, one by one, and by an interior-point solver; parameters and multipliers."""
     programs = [quadratic_program(seed) for seed in range(4)]
 
-    @jax.jit
-    def run(*program):
+    def optimum(*program):
         result = solve(MultiplierMethod(evaluate_program(*program)), jnp.zeros(6), tolerance=1e-7)
         return result.params, result.multipliers, result.status
 
-    together = jax.vmap(run)(*(jnp.stack(parts) for parts in zip(*programs, strict=True)))
+    one_by_one = jax.jit(optimum)
+    together = jax.jit(jax.vmap(optimum))(*(jnp.stack(parts) for parts in zip(*programs, strict=True)))
     for i, (p, q, a, b, c, d) in enumerate(programs):
         x = cp.Variable(6)
         rows = [a @ x <= b, c @ x == d]
         objective = cp.Minimize(cp.quad_form(x, cp.psd_wrap(p)) / 2 + q @ x)
         cp.Problem(objective, rows).solve(solver=cp.CLARABEL)
-        alone = params, multipliers, status = run(p, q, a, b, c, d)
+        alone = params, multipliers, status = one_by_one(p, q, a, b, c, d)
         assert status == Status.CONVERGED
         np.testing.assert_allclose(params, x.value, atol=1e-6)
         np.testing.assert_allclose(multipliers, np.concatenate([row.dual_value for row in rows]), atol=1e-5)
@@ -164,10 +169,10 @@ def test_games_converge_and_say_so_only_where_the_residuals_agree(name, x64):
     method = GAMES[name](problem(objective, inequalities, equalities))
 
     @jax.jit
-    def run(gradients):
+    def spent(gradients):
         return solve(method, jnp.asarray(start), gradients=gradients, tolerance=1e-5)
 
-    result = run(20_000)
+    result = spent(20_000)
     assert result.status == Status.CONVERGED
     assert residual(objective, inequalities, equalities, result) < 1.1e-5
     np.testing.assert_allclose(result.params, solution, atol=2e-5)
@@ -175,7 +180,7 @@ def test_games_converge_and_say_so_only_where_the_residuals_agree(name, x64):
     rows = 2
     looks, odd = divmod(int(result.gradients - result.steps), rows + 1)  # two before the first step, one at least after
     assert not odd and 3 <= looks <= 12
-    early = run(int(result.gradients) // 2)
+    early = spent(int(result.gradients) // 2)
     assert early.status == Status.LIMIT
     assert early.steps < result.steps
     assert residual(objective, inequalities, equalities, early) > 1e-5, "it could have stopped earlier"
@@ -183,7 +188,7 @@ def test_games_converge_and_say_so_only_where_the_residuals_agree(name, x64):
 
 def test_a_row_with_rate_zero_never_moves(x64):
     evaluate = problem(lambda x: (x - 2) ** 2, lambda x: jnp.stack([x - 1, x - 0.5]))
-    result = solve(Lagrangian(evaluate, optax.sgd(0.03), ascent(jnp.array([0.05, 0.0]))), jnp.zeros(()), gradients=2000)
+    result = run(Lagrangian(evaluate, optax.sgd(0.03), ascent(jnp.array([0.05, 0.0]))), jnp.zeros(()), gradients=2000)
     np.testing.assert_allclose(result.params, 1, atol=1e-4)
     np.testing.assert_allclose(result.multipliers, [2, 0], atol=1e-4)
 
@@ -202,14 +207,14 @@ def test_a_bilinear_game_needs_optimism(x64):
     """The linear program min -x - 2y in the unit box: (1, 1), multipliers 1 and 2. Plain players circle around it."""
     rows = problem(lambda x: -x[0] - 2 * x[1], lambda x: jnp.concatenate([x - 1, -x]))
 
-    def run(primal, dual):
-        return solve(Lagrangian(rows, primal, dual), jnp.zeros(2), gradients=20_000, tolerance=1e-5)
+    def played(primal, dual):
+        return run(Lagrangian(rows, primal, dual), jnp.zeros(2), gradients=20_000, tolerance=1e-5)
 
-    result = run(optax.optimistic_gradient_descent(0.05), optimistic(0.05))
+    result = played(optax.optimistic_gradient_descent(0.05), optimistic(0.05))
     assert result.status == Status.CONVERGED
     np.testing.assert_allclose(result.params, [1, 1], atol=1e-4)
     np.testing.assert_allclose(result.multipliers, [1, 2, 0, 0], atol=1e-4)
-    plain = run(optax.sgd(0.05), ascent(0.05))
+    plain = played(optax.sgd(0.05), ascent(0.05))
     assert plain.status == Status.LIMIT
     assert plain.kkt.worst > 0.1, "the control should fail"
 
@@ -240,7 +245,7 @@ INFEASIBLE = problem(
 )
 def test_an_infeasible_problem_is_reported_with_the_least_violation(method, x64):
     """x >= 1 and x <= -1: no point violates them by less than 1, and only x = 0 by that little."""
-    result = solve(method, jnp.array([2.0, 0.5]), tolerance=1e-5)
+    result = run(method, jnp.array([2.0, 0.5]), tolerance=1e-5)
     assert result.status == Status.INFEASIBLE
     np.testing.assert_allclose(result.least_violation, 1, atol=1e-2)
     np.testing.assert_allclose(result.least_params[0], 0, atol=1e-2)
@@ -252,7 +257,7 @@ def test_a_slow_but_feasible_problem_is_not_called_infeasible(x64):
     """The multiplier needed is above the cap at first sight only: patience sees that the violation still falls."""
     evaluate = problem(lambda x: (x - 2) ** 2, lambda x: x - 1)
     game = Lagrangian(evaluate, optax.sgd(1e-3), ascent(0.5, cap=2.5))
-    result = solve(game, jnp.asarray(30.0), patience=500, tolerance=1e-5)
+    result = run(game, jnp.asarray(30.0), patience=500, tolerance=1e-5)
     assert result.status == Status.CONVERGED
 
 
@@ -267,21 +272,21 @@ def test_a_slow_but_feasible_problem_is_not_called_infeasible(x64):
     ids=["slope 0 at the start", "steep", "small row", "small objective"],
 )
 def test_units_do_not_decide(evaluate, start, solution, x64):
-    result = jax.jit(lambda x: solve(MultiplierMethod(evaluate), x))(jnp.asarray(start))
+    result = run(MultiplierMethod(evaluate), jnp.asarray(start))
     assert result.status == Status.CONVERGED
     np.testing.assert_allclose(result.params, solution, atol=1e-3)
 
 
 def test_a_maximum_of_the_violation_is_not_called_infeasible(x64):
     """x^2 >= 1 from 0, which first derivatives cannot leave."""
-    result = solve(MultiplierMethod(problem(lambda x: x**2, lambda x: 1 - x**2)), jnp.zeros(()), gradients=2000)
+    result = run(MultiplierMethod(problem(lambda x: x**2, lambda x: 1 - x**2)), jnp.zeros(()), gradients=2000)
     assert result.status == Status.LIMIT
 
 
 def test_what_is_not_finite_ends_the_solve():
     evaluate = problem(lambda x: jnp.log(x), lambda x: x - 1)
     for method in (MultiplierMethod(evaluate), Lagrangian(evaluate, optax.sgd(1.0), ascent(0.1))):
-        result = solve(method, jnp.asarray(-1.0))
+        result = run(method, jnp.asarray(-1.0))
         assert result.status == Status.DIVERGED
         assert result.steps == 1
 
@@ -313,7 +318,7 @@ def test_gradients_are_counted_as_they_are_taken(x64):
 
     objective.defvjp(lambda x: (rosenbrock(x), x), backward)
     method = MultiplierMethod(problem(objective, lambda x: jnp.stack([x[0] - 0.5, -x[1]])))
-    result = jax.block_until_ready(solve(method, jnp.array([-1.2, 1.0])))
+    result = jax.block_until_ready(run(method, jnp.array([-1.2, 1.0])))
     jax.effects_barrier()
     assert result.status == Status.CONVERGED
     looks = 2 + 2 + 1  # the method's, to scale; those of sizes; the closer one
@@ -334,7 +339,7 @@ def test_batches_and_proxies(x64):
         proxies=lambda x, seen: jnp.mean(jax.nn.sigmoid(x - data)) - 0.2,
     )
     game = Lagrangian(evaluate, optax.sgd(optax.cosine_decay_schedule(0.05, 6000)), ascent(0.1))
-    result = solve(game, jnp.asarray(0.0), gradients=6000, tolerance=0.0, sample=batch)
+    result = run(game, jnp.asarray(0.0), gradients=6000, tolerance=0.0, sample=batch)
     assert result.status == Status.LIMIT
     np.testing.assert_allclose(result.params, np.quantile(data, 0.2), atol=0.02)
 
@@ -344,7 +349,7 @@ def test_rows_that_are_not_asked_for_have_no_say_and_the_truth_decides_not_the_p
         g = jnp.stack([x - 1, x + 100])
         return Evaluation((x - 2) ** 2, g - jnp.array([0.3, 0.0]), g.at[1].set(-jnp.inf))
 
-    result = solve(MultiplierMethod(evaluate), jnp.zeros(()), tolerance=1e-6)
+    result = run(MultiplierMethod(evaluate), jnp.zeros(()), tolerance=1e-6)
     assert result.status == Status.CONVERGED
     np.testing.assert_allclose(result.params, 1, atol=1e-5)
     np.testing.assert_allclose(result.multipliers, [2, 0], atol=1e-4)

@@ -661,6 +661,20 @@ def store(folder: Path, rules, rows, cert, description=None):
     return [*found, "--policy", str(folder / "faro.toml")]
 
 
+# ---------------------------------------------------------------- independence
+def entry(kind, previous, **fields):
+    """An entry of a ledger, sealed, behind the one with the digest `previous`."""
+    found = {"kind": kind, "previous": previous, **fields}
+    return found | {"sha256": H(found)}
+
+
+def units(salt, names):
+    """The text of a list of units that training has seen."""
+    return "".join(
+        [f"faro-units/1 {salt}\n", *(hashlib.sha256(C([salt, n]).encode()).hexdigest() + "\n" for n in names)]
+    )
+
+
 # ---------------------------------------------------------------- people
 def applicants(n, rates, seed=0, **extra):
     """Accept or reject, one row per unit: rewards uniform around 0, positive with the rate of the group."""

@@ -15,7 +15,7 @@ from faro.report import read_run, write_comparison, write_report
 from faro.report._page import page, training
 from faro.report._series import Panel, Point, Series, panel
 from tests.builders.browser import MISSING, Browser, chromium
-from tests.report.test_report import Invented, certify
+from tests.builders.invented import Invented, certify
 
 pytestmark = pytest.mark.browser
 DESKTOP, PHONE = 1280, 390

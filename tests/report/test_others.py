@@ -9,7 +9,7 @@ import pytest
 from faro.errors import DataError
 from faro.report import draw_frontier, read_run, verdicts, write_report
 from faro.report._others import panels, series
-from tests.report.test_report import Invented
+from tests.builders.invented import Invented
 
 
 def sure(bounds) -> pd.DataFrame:

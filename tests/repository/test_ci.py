@@ -11,12 +11,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
-import yaml
 
-ROOT = Path(__file__).parents[2]
-ACTION = yaml.safe_load((ROOT / "action.yml").read_text("utf-8"))
-GITLAB = yaml.safe_load((ROOT / "docs/ci/gitlab.yml").read_text("utf-8"))["faro-gate"]
-GITHUB = yaml.safe_load((ROOT / "docs/ci/github.yml").read_text("utf-8"))
+from tests.builders.ci_files import ACTION, GITHUB, GITLAB, ROOT
 
 FARO = """#!/usr/bin/env bash
 # A stand-in: notes how it was called, writes what faro gate would, and ends with the code it was given.

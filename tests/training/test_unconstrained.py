@@ -1,5 +1,7 @@
 """The unconstrained optimum of a linear model: where independent solvers end, wherever it begins."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -13,6 +15,16 @@ from faro.training import Data, Game, unconstrained
 from faro.training.settings import Settings
 
 DECAY = 1e-3
+
+
+@functools.cache
+def program(block):
+    """`unconstrained.optimum` as one program; of another size of blocks another one."""
+    return jax.jit(unconstrained.optimum, static_argnums=0)
+
+
+def optimum(model, start, choices, decay):
+    return program(unconstrained.BLOCK)(model, start, choices, decay)
 
 
 def choices(seed: int, n: int = 200, k: int = 3, d: int = 4, outside: bool = False, soft: bool = False):
@@ -52,7 +64,7 @@ def by_scipy(own, decay=DECAY):
 def test_it_is_where_an_independent_solver_ends(k, outside, soft):
     own = choices(k, k=k, outside=outside, soft=soft)
     start = {"intercept": jnp.asarray(3.0), "item": jnp.full(4, -2.0)}
-    params, gradient, _ = unconstrained.optimum(models.Linear(), start, own, DECAY)
+    params, gradient, _ = optimum(models.Linear(), start, own, DECAY)
     w, _ = by_scipy(own)
     np.testing.assert_allclose(params["item"], w[:4], atol=1e-6)
     np.testing.assert_allclose(params["intercept"], w[4] if outside else 0, atol=1e-6)
@@ -85,14 +97,14 @@ def test_a_sample_leads_the_way_but_everybody_decides(monkeypatch, rare):
         own = own.replace(items=own.items.at[:, 0, 2].set(jnp.where(unseen, 30.0, 0.0)))
     decay = 1e-6
     start = {"intercept": jnp.asarray(0.0), "item": jnp.zeros(4)}
-    params, gradient, inverse = unconstrained.optimum(models.Linear(), start, own, decay)
+    params, gradient, inverse = optimum(models.Linear(), start, own, decay)
     w, _ = by_scipy(own, decay)
     np.testing.assert_allclose(params["item"], w[:4], atol=2e-5)
     assert max(float(jnp.abs(leaf).max()) for leaf in jax.tree.leaves(gradient)) < 1e-6
-    sampled = unconstrained.optimum(models.Linear(), start, own.take(slice(None, None, 3)), decay)[0]
+    sampled = optimum(models.Linear(), start, own.take(slice(None, None, 3)), decay)[0]
     assert float(jnp.abs(sampled["item"] - params["item"]).max()) > 0.01  # the sample alone ends elsewhere
     nobody = jnp.where(jnp.arange(200) % 3 == 0, 0.0, own.weight)  # whom the sample knows
-    params_, gradient, _ = unconstrained.optimum(models.Linear(), start, own.replace(weight=nobody), decay)
+    params_, gradient, _ = optimum(models.Linear(), start, own.replace(weight=nobody), decay)
     np.testing.assert_allclose(params_["item"], by_scipy(own.replace(weight=nobody), decay)[0][:4], atol=2e-5)
     if rare:  # everybody's curvature was taken
         x = np.pad(np.asarray(own.items)[:, 0], ((0, 0), (1, 0)), constant_values=1.0)
@@ -110,7 +122,7 @@ def test_products_with_the_context_and_many_starts_end_in_one_point():
     prepared = models.Linear().prepare(own)
     assert unconstrained.suits(models.Linear(), prepared) and not unconstrained.suits(models.Linear(), own)
     starts = [models.Linear(scale=scale).init(jax.random.key(i), own) for i, scale in enumerate([0.01, 1.0, 30.0])]
-    found = [unconstrained.optimum(models.Linear(), start, prepared, DECAY)[0] for start in starts]
+    found = [optimum(models.Linear(), start, prepared, DECAY)[0] for start in starts]
     for one in found[1:]:
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-6), found[0], one)
 
@@ -125,7 +137,7 @@ def test_people_who_can_be_told_apart_are_found_in_float32_too():
     own = jax.tree.map(lambda leaf: leaf.astype(jnp.float32) if leaf.dtype.kind == "f" else leaf, own)
     for begin in (0.0, 40.0, -40.0):
         start = {"intercept": jnp.asarray(0.0), "item": jnp.full(1, begin)}
-        params, *_ = unconstrained.optimum(models.Linear(), start, own, 1e-4)
+        params, *_ = optimum(models.Linear(), start, own, 1e-4)
         w, _ = by_scipy(own, 1e-4)
         np.testing.assert_allclose(params["item"], w[:1], rtol=2e-3)
 
@@ -133,7 +145,7 @@ def test_people_who_can_be_told_apart_are_found_in_float32_too():
 def test_a_feature_that_nobody_has_stays_where_it_is_told_to():
     own = choices(3, outside=True)
     own = own.replace(items=own.items.at[..., 1].set(0))
-    params, *_ = unconstrained.optimum(models.Linear(), models.Linear(scale=0.0).init(jax.random.key(0), own), own, 0.0)
+    params, *_ = optimum(models.Linear(), models.Linear(scale=0.0).init(jax.random.key(0), own), own, 0.0)
     assert float(params["item"][1]) == 0 and np.isfinite(params["item"]).all()
 
 

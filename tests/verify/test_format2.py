@@ -16,9 +16,10 @@ import numpy as np
 import pytest
 
 from faro import verify
+from tests.builders.claims import BOTH, claim
 from tests.oracles import verify_by_hand as hand
-from tests.verify.test_mutants import SCHEMA, fits
-from tests.verify.test_verify import BOTH, check, claim, codes, entry, units
+from tests.oracles.schema import SCHEMA, fits
+from tests.oracles.verdicts import check, codes
 
 SEED = "5eed" * 16
 PROMPTS = {"prompt": lambda rng, i: f"q{i % 40}"}
@@ -513,7 +514,7 @@ def test_both_populations(tmp_path, capsys):
 def test_prompts_that_training_saw_are_counted(tmp_path, capsys):
     rows = rated()
     rules = hand.policy2(claim(method="unit-ratio", bound=0.99), cap=9)
-    text = units("salt", ["nobody"]) + "".join(hand.H(["salt", "prompt", f"q{i}"]) + "\n" for i in range(5))
+    text = hand.units("salt", ["nobody"]) + "".join(hand.H(["salt", "prompt", f"q{i}"]) + "\n" for i in range(5))
     (tmp_path / "train.txt").write_text(text)
     trained = ("salt", set(text.split("\n")[1:]))
     description = hand.describe(rows, rules, shared=["prompt"], train_units_sha256=sha(text.encode()))
@@ -541,8 +542,8 @@ def book(folder, rules, rows, people=None, **changes):
     init = {"schema": "faro-ledger/2", "policy_sha256": sha(hand.toml(rules).encode()), "frame_sha256": frame,
             "seed_sha256": sha(SEED.encode()), "units_sha256": sha(b"faro-audit/1 salt\n")}  # fmt: skip
     init = {k: v for k, v in (init | changes).items() if v is not None}
-    chain = [entry("init", "0" * 64, **init)]
-    chain.append(entry("attempt", chain[0]["sha256"], attempt=1, rows_sha256=full))
+    chain = [hand.entry("init", "0" * 64, **init)]
+    chain.append(hand.entry("attempt", chain[0]["sha256"], attempt=1, rows_sha256=full))
     (folder / "book.jsonl").write_text("".join(hand.C(e) + "\n" for e in chain))
     return 1, Fraction(1, 20) * Fraction(607927101854, 10**12), chain[1]["sha256"], SEED
 

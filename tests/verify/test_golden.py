@@ -1,6 +1,6 @@
 """Certificates that an earlier version of faro made, stored with their inputs: today's checker must still prove them.
 
-`python tests/test_golden.py` writes the folder `golden` again; do that only if the format has a new number.
+`python -m tests.verify.test_golden` writes the folder `golden` again; do that only if the format has a new number.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def test_a_stored_certificate_still_checks_and_a_changed_one_does_not(name, tmp_
 def write() -> None:
     from faro.certify import certificate
     from faro.certify.policy import read_policy
-    from tests.verify.test_verify import BOTH, accepted, claim
+    from tests.builders.claims import BOTH, accepted, claim
 
     many = [
         claim(method="exact2"), claim(method="block-pair"), claim("equalized_odds", "clopper-pearson"),

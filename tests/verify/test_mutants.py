@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
-import re
 from fractions import Fraction
 from pathlib import Path
 
@@ -18,6 +17,7 @@ import pytest
 
 from faro import verify
 from tests.oracles import verify_by_hand as hand
+from tests.oracles.schema import SCHEMA, fits
 
 CODES = {0, 1, 2, 3, 4, 5, 6, 7}
 PEOPLE = hand.applicants(120, {"A": 0.3, "B": 0.35})
@@ -462,42 +462,6 @@ def test_a_hundred_thousand_units(tmp_path, capsys):
 
 
 # ---------------------------------------------------------------- the published schema
-SCHEMA = json.loads(Path(verify.__file__).with_name("certificate.schema.json").read_text("utf-8"))
-KEYWORDS = {
-    "$schema", "title", "description", "$defs", "$ref", "anyOf", "const", "enum", "type", "pattern", "minimum",
-    "maximum", "minItems", "maxItems", "maxLength", "items", "properties", "required", "additionalProperties",
-}  # fmt: skip
-TYPES = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
-
-
-def fits(value, schema):
-    """Whether a value is of the shape: the part of JSON Schema that the published file uses, and no more."""
-    assert set(schema) <= KEYWORDS
-    if "$ref" in schema:
-        schema = SCHEMA["$defs"][schema["$ref"].removeprefix("#/$defs/")]
-    if "anyOf" in schema:
-        return any(fits(value, other) for other in schema["anyOf"])
-    if "const" in schema or "enum" in schema:
-        return value in schema.get("enum", [schema.get("const")])
-    if not isinstance(value, TYPES[schema["type"]]) or isinstance(value, bool):
-        return False
-    if isinstance(value, str):
-        return len(value) <= schema.get("maxLength", len(value)) and bool(re.search(schema.get("pattern", ""), value))
-    if isinstance(value, int):
-        return schema["minimum"] <= value <= schema["maximum"]
-    if isinstance(value, list):
-        size = schema.get("minItems", 0) <= len(value) <= schema.get("maxItems", len(value))
-        return size and all(fits(child, schema["items"]) for child in value)
-    if isinstance(value, dict):
-        known, rest = schema.get("properties", {}), schema.get("additionalProperties", {})
-        shapes = {key: known.get(key, rest) for key in value}
-        needed = set(schema.get("required", ())) <= set(value)
-        return needed and all(
-            shape is not False and (not shape or fits(value[key], shape)) for key, shape in shapes.items()
-        )
-    return True
-
-
 def test_the_published_schema_is_that_of_the_checker(case, capsys):
     """What the checker accepts has the shape; what has not the shape is refused."""
     assert fits(case.cert, SCHEMA)

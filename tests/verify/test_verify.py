@@ -18,84 +18,20 @@ from pathlib import Path
 import pytest
 
 from faro import verify
+from tests.builders.claims import (
+    APPLICANTS,
+    BOTH,
+    CHOOSER,
+    CHOOSERS,
+    ONE_ROW,
+    SEVERAL_ROWS,
+    SHIFTS,
+    accepted,
+    claim,
+    names,
+)
 from tests.oracles import verify_by_hand as hand
-
-APPLICANTS = hand.applicants(240, {"A": 0.3, "B": 0.32}, label=lambda rng, i: float(rng.random() < 0.5))
-CHOOSERS = hand.choosers(90)
-BOTH = {"g": {"levels": ["A", "B"]}, "s": {"levels": ["x", "y"]}}
-CHOOSER = {"g": {"levels": ["A", "B"], "chooser": True}, "s": {"levels": ["x", "y"]}}
-
-
-def claim(constraint="demographic_parity", method="exact2", bound=0.25, **fields):
-    return {"name": "it", "constraint": constraint, "attribute": "g", "bound": bound, "method": method, **fields}
-
-
-def accepted(*claims, **changes):
-    """A policy for the applicants."""
-    return hand.policy(*(claims or (claim(),)), outside="all", cap=1, **changes)
-
-
-def check(args, capsys):
-    """(exit code, text): a verdict on stdout or one line on stderr, never both."""
-    code = verify.main(args)
-    shown = capsys.readouterr()
-    if code in (0, 1, 3):
-        assert shown.out.strip().splitlines()[-1] == {0: "CERTIFIED", 1: "REFUTED", 3: "INCONCLUSIVE"}[code]
-        assert not shown.err
-    else:
-        assert not shown.out
-        assert shown.err.count("\n") == 1
-        assert shown.err.startswith(f"refused ({code}): ")
-        assert "Traceback" not in shown.err
-    return code, shown.out + shown.err
-
-
-def codes(cert):
-    return {"CERTIFIED": 0, "REFUTED": 1, "INCONCLUSIVE": 3}[cert["result"]["verdict"]]
-
-
-ONE_ROW = [
-    *(claim(method=method) for method in ("exact2", "clopper-pearson", "unit-ratio", "block-pair")),
-    *(claim("threshold_parity", method, thresholds=["0", 0.5])
-      for method in ("exact2", "clopper-pearson", "block-pair")),
-    claim("threshold_parity", "dkw", thresholds="all"),
-    *(claim("equalized_odds", method) for method in ("exact2", "clopper-pearson", "unit-ratio", "block-pair")),
-    claim("equal_opportunity"), claim("predictive_equality"),
-    *(claim("reward_parity", method, scale=2) for method in ("unit-ratio", "block-pair", "dkw")),
-    claim("reward_parity", "block-pair", score="clip", low=-1, high=0.75),
-    claim("rate_cap", "clopper-pearson", bound=0.4), claim("rate_floor", "unit-ratio"),
-    claim("group_error", "clopper-pearson", bound=0.9),
-    {k: x for k, x in claim("rate_cap", "clopper-pearson", bound=0.2).items() if k != "attribute"},
-]  # fmt: skip
-SEVERAL_ROWS = [
-    ("row", claim(method="unit-ratio")), ("row", claim("equalized_odds", "unit-ratio", within="s")),
-    ("row", claim("demographic_parity", "unit-ratio", of=["s", "y"])),
-    ("row", claim("demographic_parity", "unit-ratio", within="s", strata=["y"])),
-    ("row", claim("counterfactual_parity", "unit-ratio")), ("unit", claim("counterfactual_parity", "unit-ratio")),
-    ("row", claim("counterfactual_parity", "unit-ratio", bound=0.01)),
-    ("unit", claim("counterfactual_flip", "unit-ratio")), ("row", claim("counterfactual_flip", "unit-ratio")),
-    ("row", claim("counterfactual_oscillation", "unit-ratio", scale=0.9)),
-    ("unit", claim("counterfactual_oscillation", "unit-ratio", scale=0.2, tail=True)),
-    ("unit", claim("demographic_parity", "exact2")), ("unit", claim("equalized_odds", "clopper-pearson")),
-    ("unit", claim("demographic_parity", "block-pair", within="s")), ("unit", claim("reward_parity", "unit-ratio")),
-    ("unit", claim("threshold_parity", "dkw", thresholds="all")), ("unit", claim("group_error", "clopper-pearson")),
-]  # fmt: skip
-SHIFTS = [
-    *(claim(method="clopper-pearson", ball=ball, radius=radius, bound=0.35) for ball, radius in
-      (("tv", 0.01), ("label-noise", "0.02"), ("kl", 0.001), ("chi2", 0.001), ("lr", 1.1), ("cvar", 0.95))),
-    claim("reward_parity", "dkw", ball="kl", radius=0.001, bound=0.4),
-    claim("reward_parity", "dkw", ball="chi2", radius=0.001, bound=0.4),
-    claim("reward_parity", "dkw", ball="tv", radius=0.01),
-    claim("reward_parity", "dkw", ball="lr", radius=1.2, bound=0.4),
-    claim("reward_parity", "unit-ratio", ball="cvar", radius=0.9), claim(method="unit-ratio", ball="tv", radius=0),
-    claim("rate_cap", "clopper-pearson", ball="kl", radius=0.01, bound=0.6),
-    claim("threshold_parity", "dkw", thresholds=[0, "0.4"], ball="w1", radius=0.01, bound=0.6),
-]  # fmt: skip
-
-
-def names(entry):
-    wanted = entry[1] if isinstance(entry, tuple) else entry
-    return "-".join(str(x) for k, x in wanted.items() if k in ("constraint", "method", "ball", "within"))
+from tests.oracles.verdicts import check, codes
 
 
 def tight(folder, rules, rows, cert, capsys):
@@ -434,16 +370,11 @@ def test_columns_that_a_policy_asks_for(tmp_path, capsys):
 
 
 # ---------------------------------------------------------------- independence
-def entry(kind, previous, **fields):
-    found = {"kind": kind, "previous": previous, **fields}
-    return found | {"sha256": hand.H(found)}
-
-
 def ledger(*kinds, rules, rows):
     """A ledger with these entries after init; `attempt` stands for these rows, `other` for other scores."""
     full, frame = hand.digests(rows, rules)
     policy = hashlib.sha256(hand.toml(rules).encode()).hexdigest()
-    chain = [entry("init", "0" * 64, schema="faro-ledger/1", policy_sha256=policy, frame_sha256=frame)]
+    chain = [hand.entry("init", "0" * 64, schema="faro-ledger/1", policy_sha256=policy, frame_sha256=frame)]
     attempts = 0
     for kind in kinds:
         fields = {"reason": "shown in a talk"}
@@ -452,7 +383,7 @@ def ledger(*kinds, rules, rows):
             fields = {"attempt": attempts, "rows_sha256": full if kind == "attempt" else hand.H([attempts])}
         elif kind == "passed":
             fields = {"attempt": attempts}
-        chain.append(entry("attempt" if kind == "other" else kind, chain[-1]["sha256"], **fields))
+        chain.append(hand.entry("attempt" if kind == "other" else kind, chain[-1]["sha256"], **fields))
     return chain
 
 
@@ -512,7 +443,7 @@ def test_a_ledger_that_was_touched(tmp_path, capsys):
     fewer = ledger("other", "attempt", rules=rules, rows=APPLICANTS[:-1])
     late = [
         chain[0],
-        entry("init", chain[0]["sha256"], **{k: chain[0][k] for k in ("schema", "policy_sha256", "frame_sha256")}),
+        hand.entry("init", chain[0]["sha256"], **{k: chain[0][k] for k in ("schema", "policy_sha256", "frame_sha256")}),
     ]
     again = ledger("attempt", "attempt", rules=rules, rows=APPLICANTS)
     touched = [
@@ -529,23 +460,17 @@ def test_a_ledger_that_was_touched(tmp_path, capsys):
     assert check(args, capsys)[0] == 0
 
 
-def units(salt, names):
-    return "".join(
-        [f"faro-units/1 {salt}\n", *(hashlib.sha256(hand.C([salt, n]).encode()).hexdigest() + "\n" for n in names)]
-    )
-
-
 def test_units_of_training(tmp_path, capsys):
     path = tmp_path / "train.txt"
     rules = accepted()
     rules["assumptions"] = [a for a in rules["assumptions"] if a != "train-overlap-unchecked"]
-    for names, code in ((["t1", "t2"], 0), (["t1", "u17"], 6), ([], 5)):
-        path.write_text(units("salt 1", names))
+    for seen, code in ((["t1", "t2"], 0), (["t1", "u17"], 6), ([], 5)):
+        path.write_text(hand.units("salt 1", seen))
         cert = hand.certify(rules, APPLICANTS, train_units=hashlib.sha256(path.read_bytes()).hexdigest())
         args = hand.store(tmp_path, rules, APPLICANTS, cert)
         assert check([*args, "--train-units", str(path)], capsys)[0] == code
     assert check(args, capsys)[0] == 2  # the file that the certificate names is not given
-    path.write_text(units("salt 1", ["t1"]))
+    path.write_text(hand.units("salt 1", ["t1"]))
     assert check([*args, "--train-units", str(path)], capsys)[0] == 5
     for text in ("", "faro-units/1\n", "other 1\n", "faro-units/1 s\nxyz\n", "faro-units/1 s\n" + "A" * 64 + "\n"):
         path.write_text(text)
