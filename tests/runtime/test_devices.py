@@ -22,6 +22,7 @@ from faro.data import demo as demonstration
 from faro.errors import UsageError
 from faro.registry import make_constraint
 from faro.runtime import devices
+from faro.store.frontier import Frontier
 from faro.training import Settings
 
 SOURCE = Path(__file__).parents[2]
@@ -144,7 +145,7 @@ def test_two_processes_give_the_frontier_of_one_also_after_a_kill(tmp_path, x64)
     both = pair(tmp_path)
     for i, process in enumerate(both):
         assert process.wait(120) == 0, (tmp_path / f"log{i}").read_text()
-    run = sweep.Frontier.load(out)
+    run = Frontier.load(out)
     assert run.manifest["resumed"][:4] == ["start", "stretch0", "stretch1", "stretch2"]
     assert {path.name for path in out.iterdir()} == {"frontier.csv", "traces.npz", "manifest.json", "models"}
     alone = sweep.frontier(*small(), bounds=[0.05, 0.2], seeds=1, settings=SETTINGS)
