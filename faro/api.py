@@ -23,11 +23,12 @@ from .data import Dataset
 from .data import Schema as Schema
 from .errors import UsageError, beside
 from .evaluate import bootstrap
-from .registry import known, make_constraint
+from .registry import declared, make, make_constraint
 from .runtime import devices, locks
+from .store import run as store
+from .store.frontier import Frontier
 from .store.model import TrainedModel
 from .store.model import load_model as load_model
-from .store.run import Frontier
 from .sweep import Progress
 from .training import Settings as Settings
 from .training.bounds import check_bounds
@@ -110,13 +111,13 @@ def frontier(
         progress=progress,
     )
     folder = None if out is None else Path(out)
-    wanted = ["hypervolume.csv", *(["baselines.csv"] if baselines else []), "report.html"]
-    there = run.reused and folder is not None and all((folder / name).exists() for name in wanted)
+    wanted = ["hypervolume", *(["baselines"] if baselines else [])]
+    there = run.reused and folder is not None and store.has(folder, *wanted) and store.shown(folder)
     if there or not devices.first() or not (folder or baselines):
         return run
     notes: list[str] = []
     with contextlib.nullcontext() if folder is None else locks.alone(folder, folder=True):
-        if folder is not None and Frontier.fingerprint(folder) != run.manifest["fingerprint"]:
+        if folder is not None and store.fingerprint(folder) != run.manifest["fingerprint"]:
             raise UsageError(f"{folder}: another run took its place before the report was written")
         sure = beside(lambda: bootstrap.measure(run, data, own), lambda why: notes.append(f"no intervals: {why}"))
         if baselines and sure:
@@ -162,22 +163,27 @@ def tried_on(
 
 
 def make_model(model: str | models.Model) -> models.Model:
-    """A model by name: "linear", "mlp", or "mlp:64,32" with the widths of its layers."""
+    """A model by name: "linear", "mlp", "mlp:64,32" with the widths of its layers; any that a package declares, or its
+    place, with options as "mlp(widths=(64, 32))" has them."""
     if isinstance(model, models.Model):
         return model
     if not isinstance(model, str):
         raise UsageError(f"model: expected a name or a faro.models.Model (wrap a Flax module), got {model!r}")
     name, colon, widths = model.partition(":")
-    known("model", name, models.BUILT_IN)
-    if not colon:
-        return models.BUILT_IN[name]()
-    try:
-        sizes = tuple(int(width) for width in widths.split(","))
-        if name != "mlp" or min(sizes) < 1:
-            raise ValueError
-    except ValueError:
-        raise UsageError(f"model: expected linear, mlp or mlp:WIDTH,WIDTH with whole numbers, got {model!r}") from None
-    return models.MLP(sizes)
+    if colon and name in declared("model"):
+        try:
+            sizes = tuple(int(width) for width in widths.split(","))
+            if name != "mlp" or min(sizes) < 1:
+                raise ValueError
+        except ValueError:
+            raise UsageError(
+                f"model: expected linear, mlp or mlp:WIDTH,WIDTH with whole numbers, got {model!r}"
+            ) from None
+        model = f"mlp(widths={sizes})"
+    made = make("model", model)
+    if not isinstance(made, models.Model):
+        raise UsageError(f"model {model!r}: expected a faro.models.Model, got {type(made).__name__}")
+    return made
 
 
 def _settings(settings: Settings | Mapping[str, Any] | None) -> Settings:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import platform
+import re
 from importlib import metadata
 from typing import Any
 
@@ -28,10 +29,12 @@ from ..data.masses import audit_sizes
 from ..data.support import support_sets
 from ..data.views import ASKED, PARTS, SEEN, View
 from ..runtime import devices
+from ..store import columns
+from ..store.frontier import Frontier
 from ..store.model import Draw, TrainedModel
-from ..store.run import Frontier
-from ..store.spec import asked as typed
-from ..store.spec import to_record
+from ..store.run import FORMAT, model_name
+from ..store.spec import asked as asked_for
+from ..store.spec import to_record, typed
 from ..training import Best, Look, Settings
 from ..training.bounds import status_of
 from ..training.returned import Solution
@@ -104,7 +107,7 @@ def _frontier(
     names = [part.name() for part in constraint.parts()]
     knows = population is not None and data.population.constraint == constraint.name()
     cells = [
-        (f"{part.name()}: {cell}" if len(names) > 1 else cell)
+        columns.cell_of(names, part.name(), cell)
         for part in constraint.parts()
         if isinstance(part, RateConstraint)
         for cell in part.cells()
@@ -127,23 +130,21 @@ def _frontier(
                 "pareto": False,
             }
             for part in judged:
-                record |= {f"{part}_{key}": _scalar(judged[part][key]) for key in ("n", "accuracy", "nll", "ece")}
-                gaps = judged[part]["gap"]
-                keys = [f"{part}_gap"] if len(names) == 1 else [f"{part}_gap[{name}]" for name in names]
-                record |= dict(zip(keys, map(float, gaps), strict=True))
+                record |= {columns.figure(part, key): _scalar(judged[part][key]) for key in columns.FIGURES}
+                record |= dict(zip(columns.gaps(part, names), map(float, judged[part]["gap"]), strict=True))
             if knows:
-                record["population_frontier"] = float(data.population.frontier([max(asked)])[0])
+                record[columns.TRUTH] = float(data.population.frontier([max(asked)])[0])
             for part in judged:
                 record |= {
-                    f"{part}_rate[{cell}]": rate
+                    columns.rate(part, cell): rate
                     for cell, rate in zip(cells, judged[part]["rates"].tolist(), strict=True)
                 }
             multipliers = np.asarray(trace.multipliers)[s, b, -1].tolist()
             record |= {
-                f"multiplier[{label}]": value for label, value in zip(constraint.labels(), multipliers, strict=True)
+                columns.multiplier(label): value for label, value in zip(constraint.labels(), multipliers, strict=True)
             }
-            record["smallest_train_gap"] = float(np.max(best.smallest_gap[s, b]))
-            record["model"] = f"models/bound{b:02d}-seed{view.seed}.json"
+            record[columns.SMALLEST_GAP] = float(np.max(best.smallest_gap[s, b]))
+            record["model"] = model_name(b, view.seed)
             records.append(record)
             params, weights = solution.of(s, b)
             draw = Draw(tuple(weights.tolist()), view.seed) if len(weights) > 1 else None
@@ -158,7 +159,7 @@ def _frontier(
                 "bound": [_finite(bound) for bound in asked],
                 "status": status,
                 "temperature": settings.temperature,
-                "figures": {key: _finite(value) for key, value in record.items() if key.startswith(tuple(parts))},
+                "figures": {key: _finite(record[key]) for key in columns.figures_in(record, parts)},
                 "audit": sizes,
             }
             trained.append(TrainedModel(model, params, view.coding, data.schema, about, seen[s], draw, specification))
@@ -265,6 +266,7 @@ def _of_member(
 def _manifest(data, constraint, cells, constraints, views, model, settings) -> dict[str, Any]:
     names = ("faro-fairness", "jax", "jaxlib", "flax", "optax", "numpy", "pandas")
     manifest = {
+        "format": FORMAT,
         "faro": metadata.version("faro-fairness"),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in names}},
         "data": {
@@ -281,10 +283,12 @@ def _manifest(data, constraint, cells, constraints, views, model, settings) -> d
             "labels": list(constraint.labels()),
             "cells": cells,
             "record": to_record(constraint),
-            "asked": typed(constraint, data.attributes),
+            "asked": asked_for(constraint, data.attributes),
             "twins": list(constraint.twins()),
         },
-        "configuration": {"model": repr(model), **dataclasses.asdict(settings)},
+        "model": {"name": _said(model), "record": to_record(model), "asked": typed(model)},
+        "loss": None,
+        "configuration": {"model": _said(model), **dataclasses.asdict(settings)},
         "seeds": [view.seed for view in views],
         "bounds": [max(_finite(float(part.bound)) for part in own.parts()) for own in constraints[1:]],
         "device": jax.devices()[0].device_kind,
@@ -294,6 +298,11 @@ def _manifest(data, constraint, cells, constraints, views, model, settings) -> d
         fine = np.linspace(0, 1.1 * top, 60)
         manifest["truth"] = {"bounds": fine.tolist(), "accuracy": np.asarray(data.population.frontier(fine)).tolist()}
     return manifest
+
+
+def _said(model: models.Model) -> str:
+    """A model for readers; a function has no address there."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(model))
 
 
 def _scalar(value: Any) -> Any:

@@ -9,8 +9,6 @@ data per seed (split, coded on its own train part, padded to one shape)
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 import shutil
 import time
@@ -33,8 +31,10 @@ from ..errors import DataError, UsageError
 from ..evaluate.trials import Judge
 from ..runtime import devices
 from ..runtime.checkpoint import Keeper
+from ..store import run as store
+from ..store.fingerprint import fingerprint
+from ..store.frontier import Frontier
 from ..store.model import TrainedModel
-from ..store.run import Frontier
 from ..training import Data, Game, Settings
 from ..training.bounds import check_bounds
 from ..training.notes import fit_for, reason, together
@@ -137,8 +137,8 @@ class _Run:
         bounds = [[float(part.bound) for part in c.parts()] for c in self.grid(1.0)]
         versions = {name: metadata.version(name) for name in ("faro-fairness", "jax", "flax", "optax")}
         data = [self.data.name, self.data.digest, self.data.schema.to_dict(), self.data.unit_rule]
-        game = [repr(self.constraint), bounds, self.seeds, repr(self.model), dataclasses.asdict(self.settings)]
-        return hashlib.sha256(json.dumps([versions, data, game], sort_keys=True, default=str).encode()).hexdigest()
+        game = [self.constraint, bounds, self.seeds, self.model, dataclasses.asdict(self.settings)]
+        return fingerprint(versions, data, game)
 
     def result(self, folder: Path | None, overwrite: bool, command: str, progress: Progress) -> Frontier:
         """The run as `folder` holds it, or computed and saved there by one process, or several as one, at a time."""
@@ -157,9 +157,9 @@ class _Run:
 
     def _finished(self, folder: Path, overwrite: bool) -> Frontier | None:
         """This run, if the folder holds it finished; `UsageError` if it holds another one that is not to go."""
-        if not (folder / "manifest.json").exists():
+        if not store.finished(folder):
             return None
-        if Frontier.fingerprint(folder) == self.fingerprint:
+        if store.fingerprint(folder) == self.fingerprint:
             try:
                 return Frontier.load(folder, self.model)
             except DataError:
@@ -215,7 +215,7 @@ class _Run:
             seconds=round(time.perf_counter() - began, 2),
         )
         if folder is not None and devices.first():
-            Frontier.clear(folder)
+            store.clear(folder)
             run.save(folder)
         devices.together("saved")
         keeper.close()
