@@ -23,6 +23,7 @@ from .data import Dataset
 from .data import Schema as Schema
 from .errors import UsageError, beside
 from .evaluate import bootstrap
+from .losses import Loss, Mean, Objective
 from .registry import declared, make, make_constraint
 from .runtime import devices, locks
 from .store import run as store
@@ -49,6 +50,7 @@ def train(
     bound: float = 0.05,
     seed: int = 0,
     model: str | models.Model = "linear",
+    loss: str | Loss | Objective = "logit",
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     mesh: str | None = None,
@@ -63,8 +65,10 @@ def train(
     data, bound = _dataset(data, schema), _bound(bound)
     own = _constraint(data, constraint, attribute, of, within, bound)
     seed = _seeds([seed])[0]
-    own_model, own_settings = make_model(model), _settings(settings)
-    return sweep.train(data, own, seed=seed, model=own_model, settings=own_settings, mesh=mesh, progress=progress)
+    own_model, own_settings, objective = make_model(model), _settings(settings), make_objective(loss)
+    return sweep.train(
+        data, own, seed=seed, model=own_model, settings=own_settings, objective=objective, mesh=mesh, progress=progress
+    )
 
 
 def frontier(
@@ -77,6 +81,7 @@ def frontier(
     bounds: Sequence[float] | int = 20,
     seeds: Sequence[int] | int = 3,
     model: str | models.Model = "linear",
+    loss: str | Loss | Objective = "logit",
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     mesh: str | None = None,
@@ -103,6 +108,7 @@ def frontier(
         seeds=_seeds(seeds),
         model=make_model(model),
         settings=_settings(settings),
+        objective=make_objective(loss),
         mesh=mesh,
         memory=devices.parse_bytes(memory),
         folder=None if out is None else Path(out),
@@ -183,6 +189,17 @@ def make_model(model: str | models.Model) -> models.Model:
     made = make("model", model)
     if not isinstance(made, models.Model):
         raise UsageError(f"model {model!r}: expected a faro.models.Model, got {type(made).__name__}")
+    return made
+
+
+def make_objective(loss: str | Loss | Objective) -> Objective:
+    """What training minimises, by name ("logit", "smoothed(share=0.2)", any that a package declares, or its place), as a
+    `Loss`, whose mean it is then, or as an `Objective`."""
+    made = make("loss", loss) if isinstance(loss, str) else loss
+    if isinstance(made, Loss):
+        return Mean(loss=made)
+    if not isinstance(made, Objective):
+        raise UsageError(f"loss: expected a name, a faro.losses.Loss or an Objective, got {made!r}")
     return made
 
 

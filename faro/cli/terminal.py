@@ -145,9 +145,9 @@ def show_description(described: dict[str, Any]) -> None:
             console.print(escape(f"trap: {trap}"))
 
 
-def show_constraints(found: list[dict[str, Any]]) -> None:
-    """The constraints that can be named, where they come from, and what they say."""
-    table = _table("constraint", "what", fold=True)
+def show_installed(kind: str, found: list[dict[str, Any]]) -> None:
+    """What can be named of a kind, where it comes from, and what it is."""
+    table = _table(kind, "what", fold=True)
     table.columns[1].justify, table.columns[1].no_wrap = "left", False
     for row in found:
         source = "" if row["from"] == "faro-fairness" else f" (from {row['from']})"

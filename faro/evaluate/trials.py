@@ -28,6 +28,7 @@ from ..data import Dataset, Seen
 from ..data.masses import audit_sizes
 from ..data.support import support_sets
 from ..data.views import ASKED, PARTS, SEEN, View
+from ..losses import Objective
 from ..runtime import devices
 from ..store import columns
 from ..store.frontier import Frontier
@@ -37,6 +38,7 @@ from ..store.spec import asked as asked_for
 from ..store.spec import to_record, typed
 from ..training import Best, Look, Settings
 from ..training.bounds import status_of
+from ..training.game import DEFAULT
 from ..training.returned import Solution
 from .pareto import pareto
 
@@ -45,8 +47,15 @@ class Judge:
     """Every member's figures in float64 from its saved parameters, its status, and who is not dominated."""
 
     def __init__(
-        self, data: Dataset, constraint: Constraint, model: models.Model, settings: Settings, views: list[View]
+        self,
+        data: Dataset,
+        constraint: Constraint,
+        model: models.Model,
+        settings: Settings,
+        views: list[View],
+        objective: Objective = DEFAULT,
     ):
+        self.loss = None if objective == DEFAULT else to_record(objective)
         self.data, self.constraint, self.model, self.settings, self.views = data, constraint, model, settings, views
         population = None if data.population is None or model.support else data.population.dataset()
         with jax.enable_x64(True):
@@ -63,7 +72,7 @@ class Judge:
         choices, of_part = self.everybody[0]
 
         def member(choices):
-            params = models.initial(self.model, jax.random.key(0), choices)
+            params = models.initial(self.model, jax.random.key(0), choices, self.views[0].units)
             params = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), np.float64), params)
             return Solution(params, jnp.ones(1, np.float64))  # type: ignore[arg-type]
 
@@ -97,11 +106,12 @@ class Judge:
             solution,
             trace,
             figures,
+            self.loss,
         )
 
 
 def _frontier(
-    data, constraint, constraints, model, settings, views, best: Best, solution: Solution, trace: Look, figures
+    data, constraint, constraints, model, settings, views, best: Best, solution: Solution, trace: Look, figures, loss
 ) -> Frontier:
     parts, population = PARTS[settings.dual_data], data.population
     names = [part.name() for part in constraint.parts()]
@@ -162,7 +172,8 @@ def _frontier(
                 "figures": {key: _finite(record[key]) for key in columns.figures_in(record, parts)},
                 "audit": sizes,
             }
-            trained.append(TrainedModel(model, params, view.coding, data.schema, about, seen[s], draw, specification))
+            own_model = TrainedModel(model, params, view.coding, data.schema, about, seen[s], draw, specification, loss)
+            trained.append(own_model)
     table = pd.DataFrame(records)
     table["pareto"] = pareto(table)
     order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]
@@ -170,7 +181,7 @@ def _frontier(
     fields = {"loss": trace.loss, "gap": trace.gap, "violation": trace.violation, "multiplier": trace.multipliers}
     fields |= {**trace.kkt._asdict(), "capped": trace.capped}
     traces = {name: np.stack([np.asarray(values)[s, b] for s, b in order]) for name, values in fields.items()}
-    manifest = _manifest(data, constraint, cells, constraints, views, model, settings)
+    manifest = _manifest(data, constraint, cells, constraints, views, model, settings, loss)
     return Frontier(table, trained, {"step": step, **traces}, manifest)
 
 
@@ -263,7 +274,7 @@ def _of_member(
     return added, jax.vmap(measured)(statistics), tops
 
 
-def _manifest(data, constraint, cells, constraints, views, model, settings) -> dict[str, Any]:
+def _manifest(data, constraint, cells, constraints, views, model, settings, loss) -> dict[str, Any]:
     names = ("faro-fairness", "jax", "jaxlib", "flax", "optax", "numpy", "pandas")
     manifest = {
         "format": FORMAT,
@@ -287,7 +298,7 @@ def _manifest(data, constraint, cells, constraints, views, model, settings) -> d
             "twins": list(constraint.twins()),
         },
         "model": {"name": _said(model), "record": to_record(model), "asked": typed(model)},
-        "loss": None,
+        "loss": loss,
         "configuration": {"model": _said(model), **dataclasses.asdict(settings)},
         "seeds": [view.seed for view in views],
         "bounds": [max(_finite(float(part.bound)) for part in own.parts()) for own in constraints[1:]],

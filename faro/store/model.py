@@ -19,10 +19,12 @@ import pandas as pd
 import safetensors.numpy
 
 import constraints as ct
+from constraints.alternatives import joined
 
 from .. import files, models
 from ..data import PARTS, Coding, Dataset, Schema, Seen, assign, read_table, units_text
 from ..data.split import uniform
+from ..data.support import SUPPORT, is_support, support_sets
 from ..errors import DAMAGE, DataError, FaroError, UsageError
 from ..runtime import locks
 from .run import units_of
@@ -126,7 +128,8 @@ class TrainedModel:
             params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
             if self.draw is None:
                 params = jax.tree.map(lambda leaf: leaf[None], params)
-            rewards, moved = _rewards(self.model, params, choices, tuple(twins))
+            people = support_sets(data, self.coding, self.model.support, np.float64)
+            rewards, moved = _rewards(self.model, params, choices, people, tuple(twins))
             valid = {name: np.asarray(choices.twins[name].valid) for name in twins}
             found = np.where(np.asarray(choices.available), np.asarray(rewards), np.nan)
             twin_rewards = {name: np.where(valid[name], np.asarray(moved[name]), np.nan) for name in twins}
@@ -169,6 +172,8 @@ class TrainedModel:
         parts = np.full(n, "", object)
         if data.unit_origin != "none":
             parts = np.array(PARTS, object)[assign(data.placement, self.about.get("seed", 0))]
+        if self.model.support:
+            parts[is_support(data, self.model.support)] = SUPPORT
 
         def flat(values: Any) -> np.ndarray:
             return np.broadcast_to(np.asarray(values).reshape(n, -1), (n, k))[inside]
@@ -241,9 +246,17 @@ class TrainedModel:
 
 
 @functools.partial(jax.jit, static_argnames=("model", "twins"))
-def _rewards(model: models.Model, params: Any, choices: ct.Choices, twins: tuple[str, ...]) -> Any:
-    def of_atom(own):
-        return models.rewards(model, own, choices), models.twin_rewards(model, own, choices, twins)
+def _rewards(model: models.Model, params: Any, choices: ct.Choices, people: Any, twins: tuple[str, ...]) -> Any:
+    def each(seen: models.Seen, outcome: ct.Outcome, own: ct.Choices, rows: Any) -> Any:
+        if twins and seen.log_probs is not None:
+            raise UsageError(f"twins: {type(model).__name__} gives probabilities, so a twin has no reward of its own")
+        scores = joined(seen.scores)
+        out = jnp.sum(jnp.where(own.outside & own.available, scores, 0), -1, keepdims=True)  # 0 by convention
+        shifted = scores if seen.log_probs is None else jnp.where(own.outside, 0, scores - out)
+        return shifted, {name: twin.rewards for name, twin in outcome.twins.items()}
+
+    def of_atom(own: Any) -> Any:
+        return models.evaluate(model, own, choices, each=each, twins=twins, people=people)[1]
 
     return jax.lax.map(of_atom, params)
 
