@@ -144,6 +144,8 @@ def stack(members: list[Data], multiple: int = 1) -> Data:
     def largest(*parts):
         size = max(part.shape[0] for part in parts)
         padded = [part.pad(size + -size % multiple) for part in parts]
+        if len(padded) == 1:  # of one seed nothing is copied
+            return jax.tree.map(lambda leaf: np.asarray(leaf)[None], padded[0])
         return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *padded)
 
     return jax.tree.map(largest, *members, is_leaf=lambda node: isinstance(node, Choices))
