@@ -1,6 +1,6 @@
-"""A package of somebody else: models on tokens, on a person's earlier choices and with two outputs, a loss, an objective
-and a rate constraint. Installed, listed, trained, swept, killed, resumed, saved, loaded, scored, certified, verified; no
-line of faro knows of it."""
+"""A package of somebody else: models on tokens, on a person's earlier choices and with two outputs, a loss, an
+objective and a rate constraint. Installed, listed, trained, swept, killed, resumed, saved, loaded, scored, certified,
+verified; no line of faro knows of it."""
 
 from __future__ import annotations
 
