@@ -23,11 +23,13 @@ from .data import Dataset
 from .data import Schema as Schema
 from .errors import UsageError, beside
 from .evaluate import bootstrap
-from .registry import known, make_constraint
+from .losses import Loss, Mean, Objective
+from .registry import declared, make, make_constraint
 from .runtime import devices, locks
+from .store import run as store
+from .store.frontier import Frontier
 from .store.model import TrainedModel
 from .store.model import load_model as load_model
-from .store.run import Frontier
 from .sweep import Progress
 from .training import Settings as Settings
 from .training.bounds import check_bounds
@@ -48,6 +50,7 @@ def train(
     bound: float = 0.05,
     seed: int = 0,
     model: str | models.Model = "linear",
+    loss: str | Loss | Objective = "logit",
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     mesh: str | None = None,
@@ -62,8 +65,10 @@ def train(
     data, bound = _dataset(data, schema), _bound(bound)
     own = _constraint(data, constraint, attribute, of, within, bound)
     seed = _seeds([seed])[0]
-    own_model, own_settings = make_model(model), _settings(settings)
-    return sweep.train(data, own, seed=seed, model=own_model, settings=own_settings, mesh=mesh, progress=progress)
+    own_model, own_settings, objective = make_model(model), _settings(settings), make_objective(loss)
+    return sweep.train(
+        data, own, seed=seed, model=own_model, settings=own_settings, objective=objective, mesh=mesh, progress=progress
+    )
 
 
 def frontier(
@@ -76,6 +81,7 @@ def frontier(
     bounds: Sequence[float] | int = 20,
     seeds: Sequence[int] | int = 3,
     model: str | models.Model = "linear",
+    loss: str | Loss | Objective = "logit",
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     mesh: str | None = None,
@@ -102,6 +108,7 @@ def frontier(
         seeds=_seeds(seeds),
         model=make_model(model),
         settings=_settings(settings),
+        objective=make_objective(loss),
         mesh=mesh,
         memory=devices.parse_bytes(memory),
         folder=None if out is None else Path(out),
@@ -110,13 +117,13 @@ def frontier(
         progress=progress,
     )
     folder = None if out is None else Path(out)
-    wanted = ["hypervolume.csv", *(["baselines.csv"] if baselines else []), "report.html"]
-    there = run.reused and folder is not None and all((folder / name).exists() for name in wanted)
+    wanted = ["hypervolume", *(["baselines"] if baselines else [])]
+    there = run.reused and folder is not None and store.has(folder, *wanted) and store.shown(folder)
     if there or not devices.first() or not (folder or baselines):
         return run
     notes: list[str] = []
     with contextlib.nullcontext() if folder is None else locks.alone(folder, folder=True):
-        if folder is not None and Frontier.fingerprint(folder) != run.manifest["fingerprint"]:
+        if folder is not None and store.fingerprint(folder) != run.manifest["fingerprint"]:
             raise UsageError(f"{folder}: another run took its place before the report was written")
         sure = beside(lambda: bootstrap.measure(run, data, own), lambda why: notes.append(f"no intervals: {why}"))
         if baselines and sure:
@@ -162,22 +169,38 @@ def tried_on(
 
 
 def make_model(model: str | models.Model) -> models.Model:
-    """A model by name: "linear", "mlp", or "mlp:64,32" with the widths of its layers."""
+    """A model by name: "linear", "mlp", "mlp:64,32" with the widths of its layers; any that a package declares, or its
+    place, with options as "mlp(widths=(64, 32))" has them."""
     if isinstance(model, models.Model):
         return model
     if not isinstance(model, str):
         raise UsageError(f"model: expected a name or a faro.models.Model (wrap a Flax module), got {model!r}")
     name, colon, widths = model.partition(":")
-    known("model", name, models.BUILT_IN)
-    if not colon:
-        return models.BUILT_IN[name]()
-    try:
-        sizes = tuple(int(width) for width in widths.split(","))
-        if name != "mlp" or min(sizes) < 1:
-            raise ValueError
-    except ValueError:
-        raise UsageError(f"model: expected linear, mlp or mlp:WIDTH,WIDTH with whole numbers, got {model!r}") from None
-    return models.MLP(sizes)
+    if colon and name in declared("model"):
+        try:
+            sizes = tuple(int(width) for width in widths.split(","))
+            if name != "mlp" or min(sizes) < 1:
+                raise ValueError
+        except ValueError:
+            raise UsageError(
+                f"model: expected linear, mlp or mlp:WIDTH,WIDTH with whole numbers, got {model!r}"
+            ) from None
+        model = f"mlp(widths={sizes})"
+    made = make("model", model)
+    if not isinstance(made, models.Model):
+        raise UsageError(f"model {model!r}: expected a faro.models.Model, got {type(made).__name__}")
+    return made
+
+
+def make_objective(loss: str | Loss | Objective) -> Objective:
+    """What training minimises, by name ("logit", "smoothed(share=0.2)", any that a package declares, or its place), as a
+    `Loss`, whose mean it is then, or as an `Objective`."""
+    made = make("loss", loss) if isinstance(loss, str) else loss
+    if isinstance(made, Loss):
+        return Mean(loss=made)
+    if not isinstance(made, Objective):
+        raise UsageError(f"loss: expected a name, a faro.losses.Loss or an Objective, got {made!r}")
+    return made
 
 
 def _settings(settings: Settings | Mapping[str, Any] | None) -> Settings:

@@ -1,9 +1,13 @@
-"""From what a command line says ("demographic_parity", "sex", "mode=Swissmetro") to a `Constraint`.
+"""What packages declare, by name; and from what a command line says ("demographic_parity", "sex") to a `Constraint`.
 
-A notion is a function or class that returns a constraint. Those in the entry-point group `faro.constraints`, the
-built-in ones among them, are known by name; any other by its place, `package.module:Name`.
+Constraints, models and losses are made by functions or classes. Those in the entry-point groups `faro.constraints`,
+`faro.models` and `faro.losses`, the built-in ones among them, are known by name; any other by its place,
+`package.module:Name`. Options are Python literals in brackets behind the name.
 
     demographic_parity    calibration(bins=5)    rate_cap    mypkg.mine:WaitingTime    demographic_parity+group_error
+    linear    mlp(widths=(64, 32))    mypkg.nets:Tokens(depth=2)
+
+A notion is what makes a constraint.
 """
 
 from __future__ import annotations
@@ -23,7 +27,7 @@ from constraints import Attribute, Constraint
 
 from .errors import UsageError
 
-GROUP = "faro.constraints"
+GROUPS = {"constraint": "faro.constraints", "model": "faro.models", "loss": "faro.losses"}
 Notion = Callable[..., Constraint]
 
 
@@ -36,39 +40,63 @@ def known(kind: str, name: str, names: Mapping | tuple | list) -> None:
 
 
 @functools.cache
-def notions() -> dict[str, EntryPoint]:
-    """The notions that installed packages declare, by name; faro's own first."""
-    points = sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    own = [point for point in points if point.value.startswith("constraints:")]
+def declared(kind: str) -> dict[str, EntryPoint]:
+    """The makers of this kind ("constraint", "model", "loss") that installed packages declare, by name; faro's own
+    first."""
+    points = sorted(entry_points(group=GROUPS[kind]), key=lambda point: point.name)
+    own = [point for point in points if point.module.partition(".")[0] in ("constraints", "faro")]
     named = {point.name: point for point in own}  # nobody else's point takes a name of faro's
     return named | {point.name: point for point in points if point.name not in named}
 
 
-def find_notion(name: str) -> Notion:
-    """The notion of this name, or at this place (`package.module:Name`)."""
+def find(kind: str, name: str) -> Callable[..., Any]:
+    """The maker of this name, or at this place (`package.module:Name`); `UsageError` if there is none."""
     if ":" not in name:
-        known("constraint", name, notions())
-        notion = _imported(name, notions()[name].load)
+        known(kind, name, declared(kind))
+        maker = _imported(kind, name, declared(kind)[name].load)
     else:
         module, _, attribute = name.partition(":")
-        notion = _imported(
-            name, lambda: functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
+        maker = _imported(
+            kind, name, lambda: functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
         )
     try:
-        inspect.signature(notion)
+        inspect.signature(maker)
     except (TypeError, ValueError):
-        message = (
-            f"constraint {name!r}: expected a function or class that makes a constraints.Constraint, got {notion!r}"
-        )
+        what = "constraints.Constraint" if kind == "constraint" else kind
+        message = f"{kind} {name!r}: expected a function or class that makes a {what}, got {maker!r}"
         raise UsageError(message) from None
-    return notion
+    return maker
 
 
-def _imported(name: str, load: Callable[[], Any]) -> Any:
+def make(kind: str, text: str) -> Any:
+    """What "name", "name(option=value)" or a place with options makes; `UsageError` for what does not exist or fit."""
+    name, options = _options(text, kind)
+    maker = find(kind, name)
+    takes = inspect.signature(maker).parameters
+    if not any(own.kind is inspect.Parameter.VAR_KEYWORD for own in takes.values()):
+        for option in options:
+            known(f"option of {name}", option, takes)
+    try:
+        return maker(**options)
+    except (TypeError, ValueError, KeyError) as error:
+        raise UsageError(f"{kind} {text!r} cannot be made: {error}") from error
+
+
+def notions() -> dict[str, EntryPoint]:
+    """The notions that installed packages declare, by name; faro's own first."""
+    return declared("constraint")
+
+
+def find_notion(name: str) -> Notion:
+    """The notion of this name, or at this place (`package.module:Name`)."""
+    return find("constraint", name)
+
+
+def _imported(kind: str, name: str, load: Callable[[], Any]) -> Any:
     try:
         return load()
     except (ImportError, AttributeError, ValueError) as error:
-        raise UsageError(f"constraint {name!r} cannot be imported: {error}") from error
+        raise UsageError(f"{kind} {name!r} cannot be imported: {error}") from error
 
 
 def make_constraint(
@@ -152,7 +180,7 @@ def _split(text: str) -> list[str]:
     return parts
 
 
-def _options(text: str) -> tuple[str, dict[str, Any]]:
+def _options(text: str, kind: str = "constraint") -> tuple[str, dict[str, Any]]:
     """ "name(a=1, b=True)" -> the name and its options, which are Python literals."""
     name, bracket, rest = text.partition("(")
     if not bracket:
@@ -162,7 +190,7 @@ def _options(text: str) -> tuple[str, dict[str, Any]]:
         assert isinstance(call, ast.Call) and not call.args
         return name, {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
     except (SyntaxError, AssertionError, ValueError):
-        raise UsageError(f"constraint: expected NAME or NAME(option=value, ...), got {text!r}") from None
+        raise UsageError(f"{kind}: expected NAME or NAME(option=value, ...), got {text!r}") from None
 
 
 def _attribute(attributes: Mapping[str, Attribute], name: str) -> Attribute:

@@ -27,11 +27,11 @@ from constraints import Choices, Constraint
 from ..data import Dataset
 from ..data.views import PARTS
 from ..evaluate.bootstrap import MEAN, Draws, Part, Sums, Uncertainty, figures, first, interval, place_of, spread
-from ..files import replacing
 from ..losses import Objective, Penalised, Reweighted, WorstGroup
 from ..losses.groups import grouping
 from ..models import Model
-from ..store.run import Frontier
+from ..store.frontier import Frontier
+from ..store.run import write_table
 from ..sweep import stack
 from ..training import Data
 from ..training.settings import Settings
@@ -85,8 +85,7 @@ def measure(
 
 def save(table: pd.DataFrame, folder: str | Path) -> None:
     """Write baselines.csv."""
-    with replacing(Path(folder) / "baselines.csv") as temporary:
-        table.to_csv(temporary, index=False)
+    write_table(folder, "baselines", table)
 
 
 def undefined(constraint: Constraint, parts: Any) -> str:

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from constraints import Attribute, Constraint
+from constraints import Attribute, Constraint, Stack
 
 from ..data import Schema
 from ..errors import UsageError
+from ..registry import make_constraint
 from ..store.model import TrainedModel
 from ..store.spec import Record, to_record
 from .policy import CAPS, PAIRS, policy_of
@@ -39,19 +40,33 @@ class Claims(NamedTuple):
     attributes: dict[str, Attribute]
 
 
-def draft_policy(model: TrainedModel, bound: float | None = None) -> str:
-    """A policy for a model's own constraint, at its own bound or at this one. `UsageError` with the reason where no
-    claim says what was trained, or a policy cannot ask for it."""
-    constraint = model.constraint
+def draft_policy(model: TrainedModel, bound: float | None = None, asked: Mapping[str, Any] | None = None) -> str:
+    """A policy for a model's own constraint, at its own bound or at this one; `asked` names the constraint where the
+    file does not. `UsageError` with the reason where no claim says what was trained, or a policy cannot ask for it."""
+    constraint = constraint_of(model, asked)
     if constraint is None:
         raise UsageError("the model was trained under no constraint that is known: write the policy by hand")
     lines = head(model, constraint)
-    if assumed := (model.specification or {}).get("assumed"):
-        lines.insert(1, f"# Not known of this model, and taken to be the defaults: {assumed}.")
     found = claims_of(constraint, model.schema, bound, single=_sizes(model)["single"])
     text = "\n".join([*lines, *written(found)]) + "\n"
     policy_of(text.encode())  # what cannot be read, or has no method, is no draft
     return text
+
+
+def constraint_of(model: TrainedModel, asked: Mapping[str, Any] | None = None) -> Constraint | None:
+    """The constraint that a model was trained under, at its bounds. Where its file has the name alone, `asked` says it
+    as `make_constraint` is told; `UsageError` unless that is what the file calls it."""
+    if not asked:
+        try:
+            return model.constraint
+        except UsageError as error:
+            raise UsageError(f"{error}; name it with --constraint, and --attribute, --of, --within") from None
+    named = make_constraint({spec.name: spec.attribute for spec in model.schema.attributes}, **asked)
+    if named.name() != (own := model.about.get("constraint")):
+        raise UsageError(f"{named.name()}: not what the model was trained under, {own}")
+    parts, bounds = named.parts(), [float(bound) for bound in model.about["bound"]]
+    bounded = tuple(part.at(bound) for part, bound in zip(parts, bounds, strict=True))
+    return bounded[0] if len(bounded) == 1 else Stack(members=bounded)
 
 
 def head(model: TrainedModel, constraint: Constraint) -> list[str]:

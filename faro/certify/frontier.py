@@ -17,8 +17,10 @@ import pandas as pd
 
 from ..data import NAMES, load
 from ..errors import DataError, UsageError
-from ..files import replacing, write_json
+from ..files import write_json
 from ..runtime import locks
+from ..store import run as store
+from ..store.columns import SLACK, VERDICT
 from ..store.model import load_model, model_files, units_file
 from . import modes
 from .certificate import Case, Certificate, prepare
@@ -38,8 +40,8 @@ def certify_points(
 def _certified(
     folder: Path, policy: Policy, ledger: Path, info: dict[str, Any], source: Any, points: str
 ) -> pd.DataFrame:
-    table = _members(folder)
-    chosen = np.flatnonzero((table["pareto"] == "True") | (points == "all"))
+    table = store.texts(folder)
+    chosen = np.flatnonzero((table["pareto"] == "True") | (points == "all")).tolist()
     if not len(chosen):
         raise DataError(f"{folder}: no point of the frontier is FEASIBLE: there is nothing to certify")
     cases, places = [], []
@@ -50,12 +52,10 @@ def _certified(
     found = modes.disclose(cases, ledger, info)
     for certificate, place in zip(found, places, strict=True):
         write_json(place.with_suffix(".json"), certificate.record)
-    table["certified_slack"] = table["certified_verdict"] = ""
-    table.loc[chosen, "certified_slack"] = [_slack(each) for each in found]
-    table.loc[chosen, "certified_verdict"] = [each.verdict.value for each in found]
-    with replacing(folder / "frontier.csv") as temporary:
-        table.to_csv(temporary, index=False)
-    shown = table.loc[chosen, ["bound", "seed", "certified_slack", "certified_verdict"]]
+    slacks = {row: _slack(certificate) for row, certificate in zip(chosen, found, strict=True)}
+    verdicts = {row: certificate.verdict.value for row, certificate in zip(chosen, found, strict=True)}
+    table = store.write_certified(folder, slacks, verdicts)
+    shown = table.loc[chosen, ["bound", "seed", SLACK, VERDICT]]
     return shown.assign(spent=[float(Fraction(each.record["ledger"]["delta"])) for each in found])
 
 
@@ -70,7 +70,7 @@ def score_gate(folder: Path, name: str, policy: Policy, source: Any = None) -> P
     if data.digest != model.about["digest"]:
         raise DataError(f"{source or known}: other data than the run of {folder} was trained on")
     twins = sorted({claim.attribute for claim in policy.audited if claim.twins and claim.attribute})
-    place = folder / "certificates" / Path(name).with_suffix(".csv").name
+    place = folder / store.certificate_name(name, ".csv")
     place.parent.mkdir(exist_ok=True)
     write_scored(model, data, place, part="gate", twins=twins, files=model_files(folder / name))
     return place
@@ -81,14 +81,6 @@ def _case(folder: Path, name: str, policy: Policy, source: Any) -> tuple[Case, P
     return prepare(place, policy, train_units=units_file(folder / name), models=model_files(folder / name)), place
 
 
-def _members(folder: Path) -> pd.DataFrame:
-    """frontier.csv as texts."""
-    try:
-        return pd.read_csv(folder / "frontier.csv", dtype=str, keep_default_na=False)
-    except (OSError, ValueError) as error:
-        raise DataError(f"{folder}: not a finished run of faro frontier: {error}") from None
-
-
 def _slack(found: Certificate) -> str:
     """The largest upper bound of all claims, as text; 1 says nothing."""
     return str(max(float(each.ucb) for each in found.findings.values() if each.ucb is not None))
@@ -96,4 +88,4 @@ def _slack(found: Certificate) -> str:
 
 def first_model(folder: Path) -> str:
     """Name of a model of a finished run, relative to its folder."""
-    return _members(folder)["model"][0]
+    return store.texts(folder)["model"][0]

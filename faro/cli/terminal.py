@@ -12,6 +12,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from .. import report
+from ..store import columns
 
 WIDTH = 80  # a narrower terminal wraps lines; tables never lose digits
 
@@ -77,15 +78,16 @@ def show_model(about: dict[str, Any]) -> None:
     table = _table("part", "n", "accuracy", "nll", "ece", "gap")
     for part in ("train", "selection", "dev"):
         cells = [f"{float(figures[f'{part}_{column}']):.4f}" for column in ("accuracy", "nll", "ece")]
-        gaps = [(key, value) for key, value in figures.items() if key.startswith(f"{part}_gap")]
-        cells.append(f"{max(float(value) for _, value in gaps):.4f}")
+        gaps = [float(figures[key]) for key in columns.gaps_in(figures, part).values()]
+        cells.append(f"{max(gaps):.4f}")
         table.add_row(part, f"{figures[f'{part}_n']:,}", *cells)
     console.print(table)
     for said in about.get("dev_gap_over", []):
         console.print(escape(said))
-    for key, value in figures.items():
-        if "_gap[" in key:  # a stack: the gap of every part
-            console.print(escape(f"{key.replace('_gap[', ' gap of ')[:-1]}: {float(value):.4f}"))
+    for part in columns.PARTS:
+        for name, key in columns.gaps_in(figures, part).items():
+            if name:  # a stack: the gap of every part
+                console.print(escape(f"{part} gap of {name}: {float(figures[key]):.4f}"))
     if about.get("model"):
         console.print(escape(about["model"]), soft_wrap=True)
 
@@ -143,9 +145,9 @@ def show_description(described: dict[str, Any]) -> None:
             console.print(escape(f"trap: {trap}"))
 
 
-def show_constraints(found: list[dict[str, Any]]) -> None:
-    """The constraints that can be named, where they come from, and what they say."""
-    table = _table("constraint", "what", fold=True)
+def show_installed(kind: str, found: list[dict[str, Any]]) -> None:
+    """What can be named of a kind, where it comes from, and what it is."""
+    table = _table(kind, "what", fold=True)
     table.columns[1].justify, table.columns[1].no_wrap = "left", False
     for row in found:
         source = "" if row["from"] == "faro-fairness" else f" (from {row['from']})"

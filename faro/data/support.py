@@ -20,6 +20,7 @@ from .dataset import Dataset
 from .split import uniform
 
 SALT = "faro support 1"
+SUPPORT = "support"  # the part that a scored table says of such rows: no audit is of it
 
 
 def support_rows(data: Dataset, size: int) -> np.ndarray:

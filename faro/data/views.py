@@ -31,6 +31,11 @@ class View:
     coding: Coding
     rows: dict[str, np.ndarray]
 
+    @property
+    def units(self) -> int:
+        """How many people models may know by number: those of the coding's vocabulary."""
+        return 0 if self.coding.units is None else self.coding.units.size
+
     @classmethod
     def of(cls, data: Dataset, seed: int, dual_data: str = "train", support: int = 0) -> View:
         """The view of a seed, for models that read so many earlier choices of a person."""

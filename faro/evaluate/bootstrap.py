@@ -39,15 +39,16 @@ from .. import models
 from ..data import Dataset
 from ..data.support import support_sets
 from ..data.views import queries
-from ..files import replacing
+from ..store import columns
+from ..store.columns import MEAN as MEAN
+from ..store.frontier import Frontier
 from ..store.model import TrainedModel
-from ..store.run import Frontier
+from ..store.run import write_table
 from .pareto import WORST, hypervolume, non_dominated
 
 DRAWS = 1000
 LEVEL = 0.95
 ENTRIES = 1 << 23  # numbers of a block of multiplicities: 64 MiB
-MEAN = "mean"  # in the column of seeds: the mean over them
 
 
 class Sums(NamedTuple):
@@ -83,9 +84,8 @@ class Uncertainty:
 
     def save(self, folder: str | Path) -> None:
         """Write uncertainty.csv and hypervolume.csv."""
-        for name, table in (("uncertainty.csv", self.members), ("hypervolume.csv", self.hypervolume)):
-            with replacing(Path(folder) / name) as temporary:
-                table.to_csv(temporary, index=False)
+        write_table(folder, "uncertainty", self.members)
+        write_table(folder, "hypervolume", self.hypervolume)
 
 
 def measure(
@@ -318,7 +318,7 @@ def spread(draws: Sequence[Draws], member: int, level: float = LEVEL) -> dict[st
 
 def _members(table: pd.DataFrame, draws: dict[int, Draws], level: float) -> pd.DataFrame:
     feasible = (table["status"] == "FEASIBLE").to_numpy()
-    gap = table[[name for name in table if name.startswith("dev_gap")]].max(axis=1).to_numpy()
+    gap = table[list(columns.gaps_in(table, "dev").values())].max(axis=1).to_numpy()
     accuracy, rows, kept = table["dev_accuracy"].to_numpy(), {}, {}
     for seed, own in draws.items():
         at = np.flatnonzero(table["seed"] == seed)
@@ -361,7 +361,7 @@ def place_of(table: pd.DataFrame, bound: float) -> int:
 def _volumes(
     table: pd.DataFrame, draws: dict[int, Draws], level: float, reference: tuple[float, float]
 ) -> pd.DataFrame:
-    gap = table[[name for name in table if name.startswith("dev_gap")]].max(axis=1).to_numpy()
+    gap = table[list(columns.gaps_in(table, "dev").values())].max(axis=1).to_numpy()
     values, drawn, rows = {}, {}, []
     for seed, own in draws.items():
         at = np.flatnonzero(table["seed"] == seed)

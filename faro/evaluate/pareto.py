@@ -9,6 +9,8 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from ..store import columns
+
 WORST = (1.0, 0.0)  # gap and accuracy that no model of choices can do worse than: one reference for all runs
 
 
@@ -44,7 +46,7 @@ def hypervolume(accuracy: np.ndarray, gap: np.ndarray, reference: tuple[float, f
 def pareto(table: pd.DataFrame) -> np.ndarray:
     """Which members no feasible member of the same seed dominates: accuracy at least as high and gap at most as large,
     one of them strictly, on the selection part. With several parts the gap is the largest."""
-    gap = table[[column for column in table if column.startswith("selection_gap")]].max(axis=1).to_numpy()
+    gap = table[list(columns.gaps_in(table, "selection").values())].max(axis=1).to_numpy()
     accuracy, feasible = table["selection_accuracy"].to_numpy(), (table["status"] == "FEASIBLE").to_numpy()
     seed = table["seed"].to_numpy()
     rival = feasible[None, :] & (seed[None, :] == seed[:, None])

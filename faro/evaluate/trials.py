@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import platform
+import re
 from importlib import metadata
 from typing import Any
 
@@ -27,13 +28,17 @@ from ..data import Dataset, Seen
 from ..data.masses import audit_sizes
 from ..data.support import support_sets
 from ..data.views import ASKED, PARTS, SEEN, View
+from ..losses import Objective
 from ..runtime import devices
+from ..store import columns
+from ..store.frontier import Frontier
 from ..store.model import Draw, TrainedModel
-from ..store.run import Frontier
-from ..store.spec import asked as typed
-from ..store.spec import to_record
+from ..store.run import FORMAT, model_name
+from ..store.spec import asked as asked_for
+from ..store.spec import to_record, typed
 from ..training import Best, Look, Settings
 from ..training.bounds import status_of
+from ..training.game import DEFAULT
 from ..training.returned import Solution
 from .pareto import pareto
 
@@ -42,8 +47,15 @@ class Judge:
     """Every member's figures in float64 from its saved parameters, its status, and who is not dominated."""
 
     def __init__(
-        self, data: Dataset, constraint: Constraint, model: models.Model, settings: Settings, views: list[View]
+        self,
+        data: Dataset,
+        constraint: Constraint,
+        model: models.Model,
+        settings: Settings,
+        views: list[View],
+        objective: Objective = DEFAULT,
     ):
+        self.loss = None if objective == DEFAULT else to_record(objective)
         self.data, self.constraint, self.model, self.settings, self.views = data, constraint, model, settings, views
         population = None if data.population is None or model.support else data.population.dataset()
         with jax.enable_x64(True):
@@ -60,7 +72,7 @@ class Judge:
         choices, of_part = self.everybody[0]
 
         def member(choices):
-            params = models.initial(self.model, jax.random.key(0), choices)
+            params = models.initial(self.model, jax.random.key(0), choices, self.views[0].units)
             params = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), np.float64), params)
             return Solution(params, jnp.ones(1, np.float64))  # type: ignore[arg-type]
 
@@ -94,17 +106,18 @@ class Judge:
             solution,
             trace,
             figures,
+            self.loss,
         )
 
 
 def _frontier(
-    data, constraint, constraints, model, settings, views, best: Best, solution: Solution, trace: Look, figures
+    data, constraint, constraints, model, settings, views, best: Best, solution: Solution, trace: Look, figures, loss
 ) -> Frontier:
     parts, population = PARTS[settings.dual_data], data.population
     names = [part.name() for part in constraint.parts()]
     knows = population is not None and data.population.constraint == constraint.name()
     cells = [
-        (f"{part.name()}: {cell}" if len(names) > 1 else cell)
+        columns.cell_of(names, part.name(), cell)
         for part in constraint.parts()
         if isinstance(part, RateConstraint)
         for cell in part.cells()
@@ -127,23 +140,21 @@ def _frontier(
                 "pareto": False,
             }
             for part in judged:
-                record |= {f"{part}_{key}": _scalar(judged[part][key]) for key in ("n", "accuracy", "nll", "ece")}
-                gaps = judged[part]["gap"]
-                keys = [f"{part}_gap"] if len(names) == 1 else [f"{part}_gap[{name}]" for name in names]
-                record |= dict(zip(keys, map(float, gaps), strict=True))
+                record |= {columns.figure(part, key): _scalar(judged[part][key]) for key in columns.FIGURES}
+                record |= dict(zip(columns.gaps(part, names), map(float, judged[part]["gap"]), strict=True))
             if knows:
-                record["population_frontier"] = float(data.population.frontier([max(asked)])[0])
+                record[columns.TRUTH] = float(data.population.frontier([max(asked)])[0])
             for part in judged:
                 record |= {
-                    f"{part}_rate[{cell}]": rate
+                    columns.rate(part, cell): rate
                     for cell, rate in zip(cells, judged[part]["rates"].tolist(), strict=True)
                 }
             multipliers = np.asarray(trace.multipliers)[s, b, -1].tolist()
             record |= {
-                f"multiplier[{label}]": value for label, value in zip(constraint.labels(), multipliers, strict=True)
+                columns.multiplier(label): value for label, value in zip(constraint.labels(), multipliers, strict=True)
             }
-            record["smallest_train_gap"] = float(np.max(best.smallest_gap[s, b]))
-            record["model"] = f"models/bound{b:02d}-seed{view.seed}.json"
+            record[columns.SMALLEST_GAP] = float(np.max(best.smallest_gap[s, b]))
+            record["model"] = model_name(b, view.seed)
             records.append(record)
             params, weights = solution.of(s, b)
             draw = Draw(tuple(weights.tolist()), view.seed) if len(weights) > 1 else None
@@ -158,10 +169,11 @@ def _frontier(
                 "bound": [_finite(bound) for bound in asked],
                 "status": status,
                 "temperature": settings.temperature,
-                "figures": {key: _finite(value) for key, value in record.items() if key.startswith(tuple(parts))},
+                "figures": {key: _finite(record[key]) for key in columns.figures_in(record, parts)},
                 "audit": sizes,
             }
-            trained.append(TrainedModel(model, params, view.coding, data.schema, about, seen[s], draw, specification))
+            own_model = TrainedModel(model, params, view.coding, data.schema, about, seen[s], draw, specification, loss)
+            trained.append(own_model)
     table = pd.DataFrame(records)
     table["pareto"] = pareto(table)
     order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]
@@ -169,7 +181,7 @@ def _frontier(
     fields = {"loss": trace.loss, "gap": trace.gap, "violation": trace.violation, "multiplier": trace.multipliers}
     fields |= {**trace.kkt._asdict(), "capped": trace.capped}
     traces = {name: np.stack([np.asarray(values)[s, b] for s, b in order]) for name, values in fields.items()}
-    manifest = _manifest(data, constraint, cells, constraints, views, model, settings)
+    manifest = _manifest(data, constraint, cells, constraints, views, model, settings, loss)
     return Frontier(table, trained, {"step": step, **traces}, manifest)
 
 
@@ -262,9 +274,10 @@ def _of_member(
     return added, jax.vmap(measured)(statistics), tops
 
 
-def _manifest(data, constraint, cells, constraints, views, model, settings) -> dict[str, Any]:
+def _manifest(data, constraint, cells, constraints, views, model, settings, loss) -> dict[str, Any]:
     names = ("faro-fairness", "jax", "jaxlib", "flax", "optax", "numpy", "pandas")
     manifest = {
+        "format": FORMAT,
         "faro": metadata.version("faro-fairness"),
         "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in names}},
         "data": {
@@ -281,10 +294,12 @@ def _manifest(data, constraint, cells, constraints, views, model, settings) -> d
             "labels": list(constraint.labels()),
             "cells": cells,
             "record": to_record(constraint),
-            "asked": typed(constraint, data.attributes),
+            "asked": asked_for(constraint, data.attributes),
             "twins": list(constraint.twins()),
         },
-        "configuration": {"model": repr(model), **dataclasses.asdict(settings)},
+        "model": {"name": _said(model), "record": to_record(model), "asked": typed(model)},
+        "loss": loss,
+        "configuration": {"model": _said(model), **dataclasses.asdict(settings)},
         "seeds": [view.seed for view in views],
         "bounds": [max(_finite(float(part.bound)) for part in own.parts()) for own in constraints[1:]],
         "device": jax.devices()[0].device_kind,
@@ -294,6 +309,11 @@ def _manifest(data, constraint, cells, constraints, views, model, settings) -> d
         fine = np.linspace(0, 1.1 * top, 60)
         manifest["truth"] = {"bounds": fine.tolist(), "accuracy": np.asarray(data.population.frontier(fine)).tolist()}
     return manifest
+
+
+def _said(model: models.Model) -> str:
+    """A model for readers; a function has no address there."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(model))
 
 
 def _scalar(value: Any) -> Any:

@@ -26,9 +26,10 @@ from ..data.views import PARTS, View
 from ..errors import DataError, UsageError
 from ..files import replacing, write_json
 from ..registry import known, make_constraint
-from ..store.model import TrainedModel
-from ..store.run import Frontier
-from ..store.spec import from_name, from_record
+from ..store.envelopes import envelope_file
+from ..store.frontier import Frontier
+from ..store.model import ITS_NAME_ALONE, TrainedModel
+from ..store.spec import from_record
 from .newton import least_bound
 
 Progress = Callable[[int, int], None]  # (done, total)
@@ -61,7 +62,7 @@ def write_envelopes(
     run = Frontier.load(folder)
     seeds = _seeds(run, folder, member)
     data = read_data(run, folder, source)
-    constraint = make_constraint(data.attributes, **asked) if asked else stored_constraint(run, data)
+    constraint = make_constraint(data.attributes, **asked) if asked else stored_constraint(run)
     labels = (constraint.labels(), exact.linear(constraint).labels())
     if tuple(run.manifest["constraint"]["labels"]) not in labels:
         raise UsageError(f"{constraint.name()}: not the constraint of {folder}, {run.manifest['constraint']['name']}")
@@ -81,7 +82,7 @@ def write_envelopes(
         rows = exact.rows_of(constraint, head)
         envelope = sample(head, rows, width, most)
         members = place(run, constraint, head, rows, params)
-        target = folder / f"envelope-{f'seed{seed}' if member is None else Path(member).stem}.json"
+        target = envelope_file(folder, seed, member)
         sha256 = _table(head, rows, target.with_suffix(".jsonl") if features else None)
         about = {
             "data": data.name,
@@ -110,13 +111,14 @@ def read_data(run: Frontier, folder: Path, source: Any = None) -> Dataset:
     return data
 
 
-def stored_constraint(run: Frontier, data: Dataset) -> Constraint:
-    """The constraint that the manifest has as data, or in format 1 by its name; `UsageError` if it is not enough."""
+def stored_constraint(run: Frontier) -> Constraint:
+    """The constraint that the manifest has as data; `UsageError` where it has none, as in runs of format 1."""
     stored = run.manifest["constraint"]
+    record = stored.get("record", {"type": stored["name"], "opaque": ITS_NAME_ALONE})
     try:
-        return from_record(stored["record"]) if "record" in stored else from_name(stored["name"], data.attributes)
+        return from_record(record)
     except UsageError as error:
-        raise UsageError(f"{error}; give it with --constraint and --attribute") from None
+        raise UsageError(f"{error}; name it with --constraint, and --attribute, --of, --within") from None
 
 
 def _seeds(run: Frontier, folder: Path, member: str | None) -> list[int]:

@@ -30,7 +30,6 @@ from .networks import FlaxModel as FlaxModel
 from .networks import features as features
 
 FEW = 2**15  # alternatives over which a program that runs once is not worth optimising
-BUILT_IN: dict[str, type[Model]] = {"linear": Linear, "mlp": MLP}
 
 
 def options(model: Model, alternatives: int = 2, once: int | None = None) -> dict[str, Any]:

@@ -25,7 +25,7 @@ class InputSpec:
 
     items: `jax.ShapeDtypeStruct` of `[n, J, d]`, or a dict of such (`{"tokens": [n, J, T], ...}`)
     context: that of `[n, c]`, or None
-    units: how many people are known by their code, `choices.unit` in 0..units-1; 0 if models know none
+    units: how many people are known, `choices.unit_index` in 0..units-1; 0 if the schema asks for no `unit_index`
     """
 
     items: Any
@@ -107,7 +107,8 @@ class Model(abc.ABC):
         """Rewards `[n, J]` of the alternatives that have items, or a `Prediction`; pure.
 
         params: what `init` gave, trained
-        choices: n choices; `items [n, J, d]` (or a dict), `context [n, c]`, `unit [n]`
+        choices: n choices; `items [n, J, d]` (or a dict), `context [n, c]`, `unit [n]` into `people`, and `unit_index
+            [n]` of known people, -1 for others
 
         A model that declares them is also given, by keyword:
         key: a jax random key in training steps, else None

@@ -236,26 +236,24 @@ def _certificate(run: Run, row: int) -> list[str]:
     """What was certified, at which confidence, by which file; or that nothing was."""
     if not run.verdicts[row]:
         return ["None: nobody has shown anything of people outside the data above for this model."]
-    name = Path(str(run.members["model"].iloc[row])).name
-    file = Path(run.folder, "certificates", name)
+    name, record = run.certificate(row)
+    file = Path(run.folder, name)
     said = f"{run.verdicts[row]}; the largest upper bound of its claims is {run.certified[row]:g}."
-    if not file.is_file():
-        return [plain(said), plain(f"The certificate itself (certificates/{name}) is not beside this run.")]
+    if record is None:
+        return [plain(said), plain(f"The certificate itself ({name}) is not beside this run.")]
     try:
-        record = json.loads(file.read_text(encoding="utf-8"))
         verdict, units, digest = record["result"]["verdict"], record["data"]["units"], record["sha256"]
         slack = max(float(claim["ucb"]) for claim in record["claims"].values() if claim["ucb"] is not None)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError) as error:
         raise DataError(f"{file}: not a certificate ({type(error).__name__}: {error})") from error
     if (verdict, slack) != (run.verdicts[row], run.certified[row]):
         raise DataError(
             f"{file} says {verdict}, at most {slack:g}; frontier.csv says {run.verdicts[row]}, at most "
             f"{run.certified[row]:g}: files of different runs"
         )
-    policy = Path(run.folder, "faro.toml")
-    outcome = _outcome(record, verdict, policy.read_bytes().decode(errors="replace") if policy.is_file() else "")
+    outcome = _outcome(record, verdict, run.policy() or "")
     facts = {
-        "Certificate": f"certificates/{name}, sha256 {digest}",
+        "Certificate": f"{name}, sha256 {digest}",
         "Policy sha256": record.get("policy_sha256"),
         "Model sha256": record.get("model_sha256"),
         "Audited units": f"{units:,}",

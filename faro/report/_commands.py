@@ -9,12 +9,13 @@ import shlex
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from ..store.titles import read_title
+from ..store.run import CERTIFICATES, MODELS, POLICY, units_name
 from ._run import Run, bound_text
 
 OUTPUT, GRID = ("--out",), ("--bounds", "--seeds", "--memory")  # options that another run, or one point, does not take
 BLANKS = ("bound", "seed", "model", "slack")  # what differs between the points of a run
 BOUND, SEED, MODEL, SLACK = (f"\0{name}\0" for name in BLANKS)  # no command line holds a zero byte
+REMARK = "  # "
 BARE = ("--overwrite", "--json", "--quiet", "--baselines")  # options without a value, which change no model
 
 
@@ -31,7 +32,7 @@ class Command(NamedTuple):
 def commands(run: Run) -> list[Command]:
     """The commands that every point of a run shares."""
     folder = Path(run.folder).as_posix()
-    model = shlex.quote(f"{folder}/models/") + f"{MODEL}.json"
+    model = shlex.quote(f"{folder}/{MODELS}/") + f"{MODEL}.json"
     return [*_again(run), _score(run, model), *_certify(run, folder, model)]
 
 
@@ -62,7 +63,7 @@ def fill(text: str, values: dict[str, str]) -> str:
 
 def _again(run: Run) -> list[Command]:
     """Training: the sweep that the point is of, which is exact; and the point alone, which is faster."""
-    model = f"again/models/{MODEL}.json"
+    model = f"again/{MODELS}/{MODEL}.json"
     exact = f"The sweep it is of: the same numbers to the last digit, on the same machine and versions. Gives {model}."
     words = _asked(run.manifest.get("command"), OUTPUT)
     alone = _asked(run.manifest.get("command"), (*OUTPUT, *GRID))
@@ -102,48 +103,48 @@ def _asked(command: Any, drop: tuple[str, ...] = ()) -> list[str] | None:
 def _python(run: Run) -> str:
     """The call that repeats a sweep, from what the manifest holds."""
     settings = dict(run.manifest.get("configuration", {}))
-    model = settings.pop("model", "Linear()")
+    said = settings.pop("model", "a model")
     seeds = sorted(int(seed) for seed in run.members["seed"].unique())
     asked = [f"{run.data['name']!r}", *_notion(run), f"bounds={run.bounds!r}", f"seeds={seeds!r}"]
-    asked += [f"model=models.{model}", f"settings={settings!r}", "out='again'"]
-    lines = "".join(f"    {each},\n" for each in asked)
-    modules = "models, specification" if "specification" in lines else "models"
-    return f"import faro\nfrom faro import {modules}\n\nrun = faro.frontier(\n{lines})"
+    asked += [_thing(run, "model", said), f"settings={settings!r}", "out='again'"]
+    if run.manifest.get("loss"):
+        asked.insert(-1, _thing(run, "loss", "the loss"))
+    lines = "".join(f"    {argument}{remark}\n" for argument, remark in map(_comma, asked))
+    modules = "import faro\nfrom faro.store import spec\n" if "spec.from_record" in lines else "import faro\n"
+    return f"{modules}\nrun = faro.frontier(\n{lines})"
+
+
+def _comma(argument: str) -> tuple[str, str]:
+    """An argument with its comma, before a remark if it has one."""
+    text, mark, remark = argument.partition(REMARK)
+    return f"{text},", mark + remark
 
 
 def _notion(run: Run) -> list[str]:
     """The arguments that say which constraint it is: its names, or where they cannot tell the constraint as data."""
     stored = run.manifest["constraint"]
-    record = stored.get("record", {})
-    named = stored.get("asked") if record else _named(run)
+    record, named = stored.get("record", {}), stored.get("asked")
     if named:
         return [repr(named["constraint"]), *(f"{key}={value!r}" for key, value in named.items() if key != "constraint")]
     if "options" in record and not _opaque(record):
-        return [f"specification.from_record({record!r})"]
-    return [f"constraint  # {' '.join(stored['name'].split())}, as it was given"]
+        return [f"spec.from_record({record!r})"]
+    return [f"constraint{REMARK}{' '.join(stored['name'].split())}, as it was given"]
 
 
-def _named(run: Run) -> dict[str, Any] | None:
-    """What the names of a run of format 1 say, if that is one attribute for all parts."""
-    parts = [own for part in run.parts for own in read_title(part)]
-    notions = [part.pop("constraint") for part in parts]
-    same = all(part == parts[0] for part in parts)
-    return {"constraint": "+".join(notions), **parts[0]} if parts[0] and same else None
+def _thing(run: Run, kind: str, said: str) -> str:
+    """The argument that says which model or loss it is; a name and a remark where the run does not have it as data."""
+    stored = run.manifest.get(kind) or {}
+    if stored.get("asked"):
+        return f"{kind}={stored['asked']!r}"
+    if "record" in stored and not _opaque(stored["record"]):
+        return f"{kind}=spec.from_record({stored['record']!r}, {kind!r})"
+    return f"{kind}={kind}{REMARK}{' '.join(said.split())}, as it was given"
 
 
 def _opaque(record: Any) -> bool:
     """Whether a part of a stored constraint is not stored as data."""
     each = record.values() if isinstance(record, dict) else record if isinstance(record, list) else ()
     return (isinstance(record, dict) and "opaque" in record) or any(map(_opaque, each))
-
-
-def _twins(run: Run) -> set[str]:
-    """The attributes whose twins the constraint looks at."""
-    stored = run.manifest["constraint"]
-    if "twins" in stored:
-        return set(stored["twins"])
-    parts = [own for part in run.parts for own in read_title(part)]
-    return {own["attribute"] for own in parts if own["constraint"].startswith("counterfactual_") and "attribute" in own}
 
 
 def _source(run: Run) -> str:
@@ -164,17 +165,20 @@ def _score(run: Run, model: str) -> Command:
 
 def _certify(run: Run, folder: str, model: str) -> list[Command]:
     """Checking the certificate that a point has, or the way to one."""
-    place, units = shlex.quote(f"{folder}/certificates/"), shlex.quote(f"{folder}/models/") + f"seed{SEED}.units.txt"
+    place = shlex.quote(f"{folder}/{CERTIFICATES}/")
+    units = shlex.quote(f"{folder}/{MODELS}/") + units_name(SEED).removeprefix(f"{MODELS}/")
     weights = model.removesuffix(".json") + ".safetensors"
     files = f"--model {model} --model {weights} --train-units {units}"
-    policy = shlex.quote(f"{folder}/faro.toml")
+    policy = shlex.quote(f"{folder}/{POLICY}")
     check = f"faro verify {place}{MODEL}.json {place}{MODEL}.csv --policy {policy} \\\n  {files}"
     found = [
         Command("Check its certificate", "With the policy it was made under, here faro.toml of the run.", check, True)
     ]
-    shown = "".join(f" --twins {shlex.quote(name)}" for name in sorted(_twins(run)))
+    twins = run.manifest["constraint"].get("twins")
+    shown = "".join(f" --twins {shlex.quote(name)}" for name in sorted(twins or ()))
+    named = "" if "record" in run.manifest["constraint"] else " --constraint NAME"
     way = [
-        f"faro policy {model} --bound {SLACK} --out faro.toml",
+        f"faro policy {model} --bound {SLACK}{named} --out faro.toml",
         f"faro score {model} {_source(run)} --part gate{shown} --out gate.csv",
         "faro ledger init gate.csv --policy faro.toml",
         f"faro certify gate.csv --policy faro.toml --disclose --out certificate.json \\\n  {files}",
@@ -183,6 +187,11 @@ def _certify(run: Run, folder: str, model: str) -> list[Command]:
         "On people held back from everything else. Edit the drafted policy first: which bound to show, of which "
         "groups. Showing the numbers uses this audit set up: do it once, last."
     )
+    if named:
+        note += (
+            " This run stores its constraint's name alone: say it after --constraint, with --attribute, --of and "
+            "--within, and to faro score --twins NAME for one of twins."
+        )
     return [*found, Command("Certify it", note, "\n".join(way), False)]
 
 

@@ -6,70 +6,19 @@ drawn over each other. What the line says, and of what it says nothing, is its s
 
 from __future__ import annotations
 
-import dataclasses
-import json
 import math
-import re
 from decimal import ROUND_CEILING, Context
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from ..errors import DataError
+from ..store.envelopes import Envelope, envelopes
 from ._run import Run, bound_text, number
 from ._series import Panel, Point, Series
 from ._tables import scrolled, table
 
 FINE = 200  # points of the drawn line
 UP = Context(prec=2, rounding=ROUND_CEILING)
-
-
-@dataclasses.dataclass(frozen=True)
-class Envelope:
-    """What the file of a seed claims: lower lines, how far apart they and losses are, and the members by row."""
-
-    seed: int
-    scope: str
-    width: float
-    lines: np.ndarray  # [points, 3]: slack, constant, price
-    members: dict[int, dict[str, float]]  # slack, loss, gap, own_gap
-
-    def lower(self, slack: Any) -> np.ndarray:
-        """No model has a lower loss at this slack."""
-        _, constant, price = self.lines.T
-        return np.max(constant[:, None] - price[:, None] * np.atleast_1d(slack), axis=0)
-
-
-def envelopes(run: Run) -> list[Envelope]:
-    """Those of the folder, in the order of their seeds; `DataError` if one is damaged or of another run."""
-    named = [
-        (re.fullmatch(r"envelope-seed(\d+)", path.stem), path) for path in Path(run.folder).glob("envelope-*.json")
-    ]
-    return [_read(run, int(match[1]), path) for match, path in sorted(named, key=lambda each: str(each[1])) if match]
-
-
-def _read(run: Run, seed: int, path: Path) -> Envelope:
-    rows = {name: row for row, name in enumerate(run.members["model"])}
-    try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["about"]["digest"] != run.data.get("digest"):
-            raise DataError(f"{path}: about other data than this run; write it again with faro envelope")
-        lines = [[float(point[name]) for name in ("slack", "constant", "price")] for point in found["points"]]
-        members = {
-            rows[each["name"]]: {name: float(each[name]) for name in ("slack", "loss", "gap", "own_gap")}
-            for each in found["members"]
-        }
-        scope, width, array = str(found["scope"]), float(found["width"]), np.array(lines, float).reshape(-1, 3)
-        numbers = [width, *array.ravel(), *(value for each in members.values() for value in each.values())]
-        if not (len(array) and np.isfinite(numbers).all()):
-            raise ValueError("no points, or numbers that are not finite")
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-        if isinstance(error, DataError):
-            raise
-        problem = f"{type(error).__name__}: {error}"
-        raise DataError(f"{path}: not an envelope of this run ({problem}); write it again with faro envelope") from None
-    return Envelope(seed, scope, width, array, members)
 
 
 def envelope_panel(run: Run) -> Panel | None:

@@ -19,16 +19,20 @@ import pandas as pd
 import safetensors.numpy
 
 import constraints as ct
+from constraints.alternatives import joined
 
 from .. import files, models
 from ..data import PARTS, Coding, Dataset, Schema, Seen, assign, read_table, units_text
 from ..data.split import uniform
+from ..data.support import SUPPORT, is_support, support_sets
 from ..errors import DAMAGE, DataError, FaroError, UsageError
 from ..runtime import locks
-from .spec import crossed, from_name, from_record, to_record
+from .run import units_of
+from .spec import crossed, from_record, to_record
 
 FORMAT = "faro-model/3"
-# the first one stores a constraint by its display name, both the coding's vectors as lists in the JSON file
+ITS_NAME_ALONE = "files of this older format have its name alone"
+# the first has a constraint's name alone, both a model's kind and the coding's vectors as lists in the JSON file
 FORMATS = ("faro-model/1", "faro-model/2", FORMAT)
 CODING = "coding/"  # what names of the coding's arrays begin with; those of parameters are JSON lists
 
@@ -58,9 +62,9 @@ class Draw:
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedModel:
     """`model` with its `params`; `coding` and `schema` turn a table into what it reads; `about` says how it was made
-    (data set, seed, constraint, bound, status, figures), `specification` what it was trained under, as data
-    (`faro.store.spec`). With a `draw` it is a randomised choice among atoms, and leaves of `params` have a leading
-    axis of them."""
+    (data set, seed, constraint, bound, status, figures), `specification` what it was trained under, and `loss` what it
+    was trained to have little of, as data (`faro.store.spec`). With a `draw` it is a randomised choice among atoms, and
+    leaves of `params` have a leading axis of them."""
 
     model: models.Model
     params: Any
@@ -70,6 +74,7 @@ class TrainedModel:
     seen: Seen | None = None  # units of train, dual and selection, where the model comes from training
     draw: Draw | None = None
     specification: dict[str, Any] | None = None
+    loss: dict[str, Any] | None = None  # of an objective; None: the mean of the conditional logit
 
     @functools.cached_property
     def constraint(self) -> ct.Constraint | None:
@@ -123,7 +128,8 @@ class TrainedModel:
             params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
             if self.draw is None:
                 params = jax.tree.map(lambda leaf: leaf[None], params)
-            rewards, moved = _rewards(self.model, params, choices, tuple(twins))
+            people = support_sets(data, self.coding, self.model.support, np.float64)
+            rewards, moved = _rewards(self.model, params, choices, people, tuple(twins))
             valid = {name: np.asarray(choices.twins[name].valid) for name in twins}
             found = np.where(np.asarray(choices.available), np.asarray(rewards), np.nan)
             twin_rewards = {name: np.where(valid[name], np.asarray(moved[name]), np.nan) for name in twins}
@@ -166,6 +172,8 @@ class TrainedModel:
         parts = np.full(n, "", object)
         if data.unit_origin != "none":
             parts = np.array(PARTS, object)[assign(data.placement, self.about.get("seed", 0))]
+        if self.model.support:
+            parts[is_support(data, self.model.support)] = SUPPORT
 
         def flat(values: Any) -> np.ndarray:
             return np.broadcast_to(np.asarray(values).reshape(n, -1), (n, k))[inside]
@@ -205,13 +213,12 @@ class TrainedModel:
         leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
         arrays = {f"{CODING}{name}": np.asarray(own, order="C") for name, own in self.coding.arrays().items()}
         tensors = safetensors.numpy.save({_name(keys): np.asarray(leaf) for keys, leaf in leaves} | arrays)
-        kind = next((name for name, cls in models.BUILT_IN.items() if type(self.model) is cls), None)
-        options = dataclasses.asdict(self.model) if kind else {}  # type: ignore[call-overload]
         record = {
             "format": FORMAT,
-            "model": {"kind": kind, "options": options, "class": type(self.model).__name__},
+            "model": to_record(self.model),
             "parameters_sha256": hashlib.sha256(tensors).hexdigest(),
             "constraint": self.specification,
+            "loss": self.loss,
             "about": self.about,
             "draw": None if self.draw is None else dataclasses.asdict(self.draw),
             "features": {"items": self.coding.items.summary, "context": self.coding.context.summary},
@@ -239,9 +246,17 @@ class TrainedModel:
 
 
 @functools.partial(jax.jit, static_argnames=("model", "twins"))
-def _rewards(model: models.Model, params: Any, choices: ct.Choices, twins: tuple[str, ...]) -> Any:
-    def of_atom(own):
-        return models.rewards(model, own, choices), models.twin_rewards(model, own, choices, twins)
+def _rewards(model: models.Model, params: Any, choices: ct.Choices, people: Any, twins: tuple[str, ...]) -> Any:
+    def each(seen: models.Seen, outcome: ct.Outcome, own: ct.Choices, rows: Any) -> Any:
+        if twins and seen.log_probs is not None:
+            raise UsageError(f"twins: {type(model).__name__} gives probabilities, so a twin has no reward of its own")
+        scores = joined(seen.scores)
+        out = jnp.sum(jnp.where(own.outside & own.available, scores, 0), -1, keepdims=True)  # 0 by convention
+        shifted = scores if seen.log_probs is None else jnp.where(own.outside, 0, scores - out)
+        return shifted, {name: twin.rewards for name, twin in outcome.twins.items()}
+
+    def of_atom(own: Any) -> Any:
+        return models.evaluate(model, own, choices, each=each, twins=twins, people=people)[1]
 
     return jax.lax.map(of_atom, params)
 
@@ -265,8 +280,7 @@ def model_files(path: str | os.PathLike) -> list[Path]:
 def units_file(path: str | os.PathLike) -> Path | None:
     """The hashed units that a saved model was trained on: PATH.units.txt, or that of all models of a run's seed."""
     base = base_of(path)
-    names = (f"{base.name}.units.txt", f"{base.name.rpartition('-')[2]}.units.txt")
-    return next((found for name in names if (found := base.with_name(name)).exists()), None)
+    return next((file for file in (base.with_name(f"{base.name}.units.txt"), units_of(base)) if file.exists()), None)
 
 
 def _parts(attribute: ct.Attribute) -> list[ct.Attribute]:
@@ -286,7 +300,7 @@ def _name(path: Sequence[Any]) -> str:
 def _nested(tensors: Mapping[str, np.ndarray], model: models.Model, coding: Coding) -> Any:
     """Parameters of named tensors; where they are more than dicts, in the structure that the model begins with."""
     ways = {name: json.loads(name) for name in tensors}
-    if all(isinstance(step, str) for way in ways.values() for step in way):
+    if all(way and all(isinstance(step, str) for step in way) for way in ways.values()):
         params: dict = {}
         for name, way in ways.items():
             node = params
@@ -294,15 +308,26 @@ def _nested(tensors: Mapping[str, np.ndarray], model: models.Model, coding: Codi
                 node = node.setdefault(step, {})
             node[way[-1]] = tensors[name]
         return params
-    leaves, structure = jax.tree_util.tree_flatten_with_path(_begun(model, coding))
-    return jax.tree.unflatten(structure, [tensors[_name(path)] for path, _ in leaves])
+    begun = _begun(model, coding)
+    if begun is None:
+        raise DataError(
+            f"parameters that are not dicts of dicts, and {type(model).__name__} does not begin on such data"
+        )
+    leaves, structure = jax.tree_util.tree_flatten_with_path(begun)
+    names = [_name(path) for path, _ in leaves]
+    if sorted(names) != sorted(tensors):
+        raise ValueError("parameters of other names than the model begins with")
+    return jax.tree.unflatten(structure, [tensors[name] for name in names])
 
 
 def _begun(model: models.Model, coding: Coding) -> Any:
-    """Shapes of the parameters that the model begins with on this coding."""
+    """Shapes of the parameters that the model begins with on this coding; None for a model that does not."""
     choices = ct.make_choices(coding.items.blank(2, 2), [0, 1], context=coding.context.blank(2))
     units = 0 if coding.units is None else coding.units.size
-    return jax.eval_shape(lambda key: models.initial(model, key, choices, units), jax.random.key(0))
+    try:
+        return jax.eval_shape(lambda key: models.initial(model, key, choices, units), jax.random.key(0))
+    except Exception:  # whatever a class of somebody's own raises
+        return None
 
 
 def _check_coded(coding: Coding, schema: Schema) -> None:
@@ -336,18 +361,24 @@ def _check_about(about: Mapping[str, Any]) -> None:
         raise ValueError("about: expected notes as a list of texts")
 
 
-def _specification(record: Mapping[str, Any], schema: Schema) -> dict[str, Any] | None:
-    """The stored constraint; of format 1 what its display name says."""
+def _specification(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """The stored constraint; of format 1 its name, which is no data."""
     if record["format"] != FORMATS[0]:
         return record["constraint"]
-    name, bounds = record["about"].get("constraint"), record["about"].get("bound", ())
-    if not name:
-        return None
+    name = record["about"].get("constraint")
+    return {"type": name, "opaque": ITS_NAME_ALONE} if name else None
+
+
+def _stored_model(record: Mapping[str, Any], base: Path) -> models.Model:
+    """The model that a file has as data; `UsageError` if it has none, or may not import it."""
+    own = record["model"]
+    if record["format"] != FORMAT:
+        kind = own["kind"]
+        own = {"type": kind, "options": own["options"]} if kind else {"type": own["class"], "opaque": ITS_NAME_ALONE}
     try:
-        own = from_name(name, {spec.name: spec.attribute for spec in schema.attributes}, bounds)
+        return from_record(own, "model")
     except UsageError as error:
-        return {"type": name, "opaque": str(error)}
-    return to_record(own) | {"assumed": "its options: format 1 stored the constraint's name alone"}
+        raise UsageError(f"{base}: {error}: call load_model(path, model=...) with it") from None
 
 
 def base_of(path: str | os.PathLike) -> Path:
@@ -357,7 +388,13 @@ def base_of(path: str | os.PathLike) -> Path:
 
 
 def load_model(path: str | os.PathLike, model: models.Model | None = None) -> TrainedModel:
-    """The model that `save` wrote; `model` must be given for a class that is not built in. `DataError` if damaged."""
+    """The model that `save` wrote.
+
+    path: of the model's JSON or safetensors file, or what both begin with
+    model: the model itself, where the file does not have it as data or its module is not known (`faro.store.spec`)
+
+    `DataError` for files that are damaged or of another model, `UsageError` for a model that must be given.
+    """
     base = base_of(path)
     try:
         record = json.loads(base.with_name(base.name + ".json").read_text(encoding="utf-8"))
@@ -367,15 +404,7 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
         if record["format"] != FORMATS[0] and record["parameters_sha256"] != hashlib.sha256(stored).hexdigest():
             raise DataError(f"{base}.safetensors: damaged, or not the parameters that {base.name}.json is about")
         tensors = safetensors.numpy.load(stored)
-        kind = record["model"]["kind"]
-        if model is None:
-            if kind not in models.BUILT_IN:
-                name = record["model"]["class"]
-                raise UsageError(
-                    f"{base}: model class {name} is not built in; call load_model(path, model=...) with it"
-                )
-            options = {k: tuple(v) if isinstance(v, list) else v for k, v in record["model"]["options"].items()}
-            model = models.BUILT_IN[kind](**options)
+        model = _stored_model(record, base) if model is None else model
         arrays = {name: tensors.pop(name) for name in [*tensors] if name.startswith(CODING)}
         arrays = {name.removeprefix(CODING): own for name, own in arrays.items()}
         coding, schema = Coding.from_dict(record["coding"], arrays), Schema.from_dict(record["schema"])
@@ -383,10 +412,10 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
         draw = None if draw is None else _drawn(base, draw, params)
         _check_about(record["about"])
         _check_coded(coding, schema)
-        if kind in models.BUILT_IN:
-            _check_shapes(params, _begun(model, coding), atoms=draw is not None)
-        own = _specification(record, schema)
-        return TrainedModel(model, params, coding, schema, record["about"], draw=draw, specification=own)
+        if (begun := _begun(model, coding)) is not None:
+            _check_shapes(params, begun, atoms=draw is not None)
+        own = {"specification": _specification(record), "loss": record.get("loss")}
+        return TrainedModel(model, params, coding, schema, record["about"], draw=draw, **own)
     except FaroError:
         raise
     except FileNotFoundError as error:

@@ -1,13 +1,15 @@
-"""A constraint as data: type and options in plain JSON values, read back to an equal constraint.
+"""A constraint, a model or a loss as data: type and options in plain JSON values, read back to an equal object.
 
     {"type": "reward_parity", "options": {"attribute": {"is": "attribute", "name": "sex", "levels": ["F", "M"], ...},
                                           "bound": 0.05, "scale": 2.0, "form": "centred"}}
 
-`type` is the name of a notion, or the place of a class, `package.module:Name`. Options are arguments of the notion, and
-fields of what it makes. A constraint that is no record of plain values is stored as {"type": ..., "opaque": reason}.
+`type` is the name that a package declares in the kind's entry-point group, or the place of a class,
+`package.module:Name`. Options are, of a constraint, arguments of the notion and fields of what it makes; of a model its
+`config()`; of a loss or an objective its fields. What is no record of plain values is stored as {"type": ..., "opaque":
+reason}.
 
-A file decides over no import: read are the notions that installed packages declare, and classes of constraints in
-modules that the program has imported itself.
+A file decides over no import: read are what installed packages declare, and classes in modules that they declare or
+that the program has imported itself.
 """
 
 from __future__ import annotations
@@ -15,11 +17,13 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import itertools
 import math
 import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -28,11 +32,14 @@ import constraints as ct
 from constraints import Attribute, Constraint, Grouping
 
 from ..errors import DAMAGE, DataError, UsageError
-from ..registry import find_notion, make_constraint, notions
-from .titles import read_title
+from ..losses import Loss, Objective
+from ..models import Model
+from ..registry import GROUPS, declared, find, find_notion, make, make_constraint, notions
 
 Record = dict[str, Any]
 PLACED = ("attribute", "of", "within")  # arguments of a notion that are fields of its grouping
+BASES: dict[str, tuple[type, ...]] = {"constraint": (Constraint,), "model": (Model,), "loss": (Loss, Objective)}
+OBJECT = "object"  # what is of no kind: a frozen dataclass, such as a Flax module
 
 
 def same(first: Any, second: Any) -> bool:
@@ -44,35 +51,88 @@ def same(first: Any, second: Any) -> bool:
     return all(np.shape(a) == np.shape(b) and np.array_equal(a, b) for a, b in pairs)
 
 
-# Constraint -> record -------------------------------------------------------------------------------------------------
+# Object -> record -----------------------------------------------------------------------------------------------------
 
 
 class _Opaque(Exception):
     """Why something is no plain data."""
 
 
-def to_record(constraint: Constraint) -> Record:
-    """Type and options of a constraint as JSON values; where that cannot be, its type and the reason."""
-    kind, place = type(constraint), _place(type(constraint))
+def to_record(thing: Any) -> Record:
+    """Type and options of a constraint, model, loss or objective as JSON values; where that cannot be, its type and the
+    reason."""
+    place = _place(type(thing))
     try:
-        if "<locals>" in place:
-            raise _Opaque("its class is defined inside a function, where no other program finds it")
-        options = {field.name: getattr(constraint, field.name) for field in dataclasses.fields(constraint)}
-        if kind.__module__.partition(".")[0] == "constraints" and not place.startswith("constraints:"):
-            place, options = _notion(constraint, options)
-        record = {"type": place, "options": {name: _plain(value, name) for name, value in options.items()}}
-        if not any(_opaque(record)) and not same(_made(record, type(constraint)), constraint):
-            raise _Opaque("what its fields make is another constraint")
+        return _stored(thing)
     except (_Opaque, UsageError, DataError, *DAMAGE) as reason:
         return {"type": place, "opaque": " ".join(str(reason).split()) or type(reason).__name__}
+
+
+def _stored(thing: Any) -> Record:
+    kind, place = kind_of(thing), _place(type(thing))
+    if "<locals>" in place:
+        raise _Opaque("its class is defined inside a function, where no other program finds it")
+    options = _options(thing, kind)
+    if kind == "constraint" and _is_faros(type(thing)) and not place.startswith("constraints:"):
+        place, options = _notion(thing, options)
+    record = {"type": place, "options": _plain_options(thing, options)}
+    if not any(_opaque(record)) and not _equal(_made(record, kind, type(thing)), thing, kind):
+        raise _Opaque("what its options make is another one")
     return record
 
 
+def kind_of(thing: Any) -> str:
+    """ "constraint", "model" or "loss"; "object" for anything else."""
+    return next((kind for kind, bases in BASES.items() if isinstance(thing, bases)), OBJECT)
+
+
+def _options(thing: Any, kind: str) -> dict[str, Any]:
+    """What makes it again, by name."""
+    if kind == "model":
+        if not dataclasses.is_dataclass(thing) and not thing.config() and vars(thing):
+            raise _Opaque("its class says no config(): make it a frozen dataclass, or give it config and from_config")
+        return thing.config()
+    if not dataclasses.is_dataclass(thing):
+        raise _Opaque(f"a {type(thing).__name__} is no dataclass")
+    return {field.name: getattr(thing, field.name) for field in dataclasses.fields(thing) if field.init}
+
+
+def _plain_options(thing: Any, options: Mapping[str, Any]) -> Record:
+    """Options as JSON values, without those that are no plain data and the very default of their field."""
+    defaults = (
+        {field.name: field.default for field in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else {}
+    )
+    found = {}
+    for name, value in options.items():
+        try:
+            found[name] = _plain(value, name)
+        except _Opaque:
+            if defaults.get(name, dataclasses.MISSING) is not value:
+                raise
+    return found
+
+
+def _equal(made: Any, thing: Any, kind: str) -> bool:
+    if kind in ("constraint", "loss"):
+        return same(made, thing)
+    pair = [_plain_options(own, _options(own, kind)) for own in (made, thing)]
+    return type(made) is type(thing) and pair[0] == pair[1]
+
+
+def _is_faros(kind: type) -> bool:
+    return kind.__module__.partition(".")[0] == "constraints"
+
+
 def _place(kind: type) -> str:
-    """The name under which a class is found: of an entry point, of the package `constraints`, or its module's."""
-    place = f"{kind.__module__}:{kind.__qualname__}"
-    declared = [name for name, point in notions().items() if point.value == place]
-    return declared[0] if declared else f"constraints:{kind.__name__}" if hasattr(ct, kind.__name__) else place
+    """The name under which a class is found: of an entry point, or of the package that shows it, else its module's."""
+    group = next((name for name, bases in BASES.items() if issubclass(kind, bases)), None)
+    for name, point in declared(group).items() if group else ():
+        within = f"{kind.__module__}.".startswith(f"{point.module}.")  # so it is imported already
+        if within and point.attr.rpartition(".")[2] == kind.__name__ and point.load() is kind:
+            return name
+    packages = itertools.accumulate(kind.__module__.split("."), "{}.{}".format)
+    shown = (name for name in packages if getattr(sys.modules.get(name), kind.__name__, None) is kind)
+    return f"{next(shown, kind.__module__)}:{kind.__qualname__}"
 
 
 def _notion(constraint: Constraint, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
@@ -128,7 +188,17 @@ def _plain(value: Any, where: str) -> Any:
         return {"is": "list", "value": [_plain(each, where) for each in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
         return {"is": "dict", "value": {key: _plain(each, where) for key, each in value.items()}}
+    if kind_of(value) != OBJECT or _is_constant(value):
+        return {"is": kind_of(value), **_stored(value)}
     raise _Opaque(f"its field {where!r} is a {type(value).__name__}, which is no plain data")
+
+
+def _is_constant(value: Any) -> bool:
+    """Whether its fields are all there is to know: those of a frozen dataclass, or of a Linen module."""
+    parameters: Any = getattr(value, "__dataclass_params__", None)
+    return (
+        not isinstance(value, type) and parameters is not None and (parameters.frozen or isinstance(value, nn.Module))
+    )
 
 
 def _number(value: float) -> Any:
@@ -142,58 +212,79 @@ def _nested(value: Any) -> Any:
     return _number(value) if isinstance(value, float) else value
 
 
-# Record -> constraint -------------------------------------------------------------------------------------------------
+# Record -> object -----------------------------------------------------------------------------------------------------
 
 
-def from_record(record: Any) -> Constraint:
-    """The constraint that `to_record` wrote. `UsageError` for one that is not stored as data, or whose module the
-    program has not imported; `DataError` for what is no such record."""
+def from_record(record: Any, kind: str = "constraint") -> Any:
+    """What `to_record` wrote of a thing of this kind ("constraint", "model", "loss"). `UsageError` for one that is not
+    stored as data, or whose module the program has not imported; `DataError` for what is no such record."""
     for reason in _opaque(record):
-        raise UsageError(f"the constraint is not stored as data: {reason}")
-    return _made(record)
+        raise UsageError(f"the {kind} is not stored as data: {reason}")
+    return _made(record, kind)
 
 
-def _made(record: Any, kind: type | None = None) -> Constraint:
+def _made(record: Any, kind: str, own: type | None = None) -> Any:
+    """What a record says; of the class `own`, where that is known."""
     if not (isinstance(record, Mapping) and isinstance(record.get("type"), str)):
-        raise DataError(f"constraint: expected a record with a type, got {str(record)[:60]!r}")
+        raise DataError(f"{kind}: expected a record with a type, got {str(record)[:60]!r}")
     name = record["type"]
-    maker = find_notion(name) if ":" not in name else kind or _class(name)
+    maker = find(kind, name) if ":" not in name and kind in GROUPS else own or _class(name, kind)
     try:
         options = {own: _value(value) for own, value in record["options"].items()}
-        takes = _arguments(maker)
-        made = maker(**{own: value for own, value in options.items() if own in takes})
-        fields = {field.name for field in dataclasses.fields(made)} if isinstance(made, Constraint) else set()
-        if unknown := sorted(options.keys() - {*takes} - fields):
-            raise ValueError(f"unknown option {unknown[0]!r}")
-        made = dataclasses.replace(made, **{own: value for own, value in options.items() if own in fields})
-        bound: Any = getattr(made, "bound", None)
-        if bound is not None and (isinstance(bound, str | bool) or np.ndim(bound) or math.isnan(bound)):
-            raise ValueError(f"bound: expected a number, got {str(bound)[:40]!r}")
-        made.labels()  # a damaged attribute or grouping has none
+        made = _from_options(maker, options, kind)
     except DAMAGE as error:
-        raise DataError(f"constraint {name!r}: its options cannot be read ({type(error).__name__}: {error})") from error
+        raise DataError(f"{kind} {name!r}: its options cannot be read ({type(error).__name__}: {error})") from error
+    if not isinstance(made, BASES.get(kind, object)):
+        raise DataError(f"{kind} {name!r}: it makes a {type(made).__name__}")
     return made
 
 
-def _class(place: str) -> type[Constraint]:
-    """The class of constraints at this place, if its module is imported already."""
-    module = place.partition(":")[0]
-    if module != "constraints" and module not in sys.modules:
+def _from_options(maker: Any, options: Record, kind: str) -> Any:
+    if kind == "model":
+        return maker.from_config(options)
+    if kind != "constraint":
+        return maker(**options)
+    takes = _arguments(maker)
+    made = maker(**{own: value for own, value in options.items() if own in takes})
+    fields = {field.name for field in dataclasses.fields(made)} if isinstance(made, Constraint) else set()
+    if unknown := sorted(options.keys() - {*takes} - fields):
+        raise ValueError(f"unknown option {unknown[0]!r}")
+    made = dataclasses.replace(made, **{own: value for own, value in options.items() if own in fields})
+    bound: Any = getattr(made, "bound", None)
+    if bound is not None and (isinstance(bound, str | bool) or np.ndim(bound) or math.isnan(bound)):
+        raise ValueError(f"bound: expected a number, got {str(bound)[:40]!r}")
+    made.labels()  # a damaged attribute or grouping has none
+    return made
+
+
+def _class(place: str, kind: str) -> type:
+    """The class at this place, if its module is imported already or a package declares it."""
+    module, _, path = place.partition(":")
+    if module not in sys.modules and module not in _declared_modules():
         raise UsageError(
-            f"the constraint is {place}, and no file may decide what is imported: import {module} first, or name the "
-            "constraint yourself"
+            f"the {kind} is {place}, and no file may decide what is imported: import {module} first, declare it by an "
+            f"entry point of its package, or name the {kind} yourself"
         )
-    found: Any = find_notion(place)
-    if not (isinstance(found, type) and issubclass(found, Constraint)):
-        raise DataError(f"constraint {place!r}: expected a class of constraints")
+    found: Any = find(kind, place) if path else None
+    suits = isinstance(found, type) and issubclass(found, BASES.get(kind, object))
+    if not (suits and (kind in BASES or dataclasses.is_dataclass(found))):
+        raise DataError(f"{kind} {place!r}: expected a class of {kind}s")
     return found
+
+
+@functools.cache
+def _declared_modules() -> frozenset[str]:
+    """Modules of what installed packages declare."""
+    return frozenset(point.module for kind in GROUPS for point in declared(kind).values())
 
 
 def _value(value: Any) -> Any:
     if isinstance(value, Mapping):
         kind = value.get("is")
         if kind is None:
-            return _made(value)
+            return _made(value, "constraint")
+        if kind in BASES or kind == OBJECT:
+            return _made(value, kind)
         if kind == "attribute":
             parts = tuple(_value(part) for part in value.get("parts", ()))
             name, levels = value["name"], tuple(value["levels"])
@@ -258,21 +349,19 @@ def _attributes(record: Any) -> Iterator[Mapping]:
 # Names ----------------------------------------------------------------------------------------------------------------
 
 
-def from_name(name: str, attributes: Mapping[str, Attribute], bounds: Sequence[Any] = ()) -> Constraint:
-    """The constraint that a file of format 1 calls by its display name, with default options; `bounds` of its parts.
-    `UsageError` where the name is not enough."""
-    made = []
-    for number, part in enumerate(read_title(name)):
-        bound = float(bounds[number]) if number < len(bounds) else 0.05
-        of = part.get("of")
-        if of is not None:  # a name may have "=" in it
-            cuts = [i for i, letter in enumerate(of) if letter == "=" and of[:i] in attributes]
-            of = (of[: cuts[0]], of[cuts[0] + 1 :]) if cuts else of
-        try:
-            made.append(make_constraint(attributes, **part | ({"of": of} if of else {}), bound=bound))
-        except UsageError as error:
-            raise UsageError(f"{name}: cannot be made again from its name ({error})") from None
-    return made[0] if len(made) == 1 else ct.Stack(members=tuple(made))
+def typed(thing: Any) -> str | None:
+    """The text by which `faro.registry.make` makes this model or loss; None where no text can name it."""
+    record = to_record(thing)
+    if any(_opaque(record)):
+        return None
+    try:
+        usual = {field.name: field.default for field in dataclasses.fields(thing)}
+        options = {name: _value(value) for name, value in record["options"].items()}
+        said = [f"{name}={_literal(value)}" for name, value in options.items() if usual[name] != value]
+        text = record["type"] + (f"({', '.join(said)})" if said else "")
+        return text if _equal(make(kind_of(thing), text), thing, kind_of(thing)) else None
+    except (UsageError, *DAMAGE):
+        return None
 
 
 def asked(constraint: Constraint, attributes: Mapping[str, Attribute]) -> dict[str, str] | None:
@@ -308,4 +397,6 @@ def _text(record: Record) -> tuple[str, dict[str, str]]:
 def _literal(value: Any) -> str:
     if isinstance(value, np.ndarray | jax.Array):
         value = np.asarray(value).tolist()
-    return f"({''.join(f'{_literal(each)}, ' for each in value)})" if isinstance(value, list | tuple) else repr(value)
+    if not isinstance(value, list | tuple):
+        return repr(value)
+    return f"({', '.join(map(_literal, value))}{',' * (len(value) == 1)})"

@@ -9,8 +9,6 @@ data per seed (split, coded on its own train part, padded to one shape)
 from __future__ import annotations
 
 import dataclasses
-import hashlib
-import json
 import math
 import shutil
 import time
@@ -31,12 +29,16 @@ from ..data.support import support_sets
 from ..data.views import ASKED, View
 from ..errors import DataError, UsageError
 from ..evaluate.trials import Judge
+from ..losses import Objective
 from ..runtime import devices
 from ..runtime.checkpoint import Keeper
+from ..store import run as store
+from ..store.fingerprint import fingerprint
+from ..store.frontier import Frontier
 from ..store.model import TrainedModel
-from ..store.run import Frontier
 from ..training import Data, Game, Settings
 from ..training.bounds import check_bounds
+from ..training.game import DEFAULT
 from ..training.notes import fit_for, reason, together
 from ..training.returned import choose
 from .execution import STRETCHES, Sweep, stack
@@ -55,6 +57,7 @@ def frontier(
     seeds: Sequence[int] | int = 3,
     model: models.Model | None = None,
     settings: Settings | None = None,
+    objective: Objective = DEFAULT,
     mesh: str | None = None,
     memory: int | None = None,
     folder: str | Path | None = None,
@@ -84,7 +87,7 @@ def frontier(
             return [constraint.at(b) for b in asked]
 
     lowest = LOWEST_BOUND if isinstance(bounds, int) else min(asked)
-    run = _Run(data, constraint.at(lowest), grid, seeds, model, settings, mesh, memory)
+    run = _Run(data, constraint.at(lowest), grid, seeds, model, settings, mesh, memory, objective)
     return run.result(None if folder is None else Path(folder), overwrite, command, progress)
 
 
@@ -95,15 +98,15 @@ def train(
     seed: int = 0,
     model: models.Model | None = None,
     settings: Settings | None = None,
+    objective: Objective = DEFAULT,
     mesh: str | None = None,
     progress: Progress = lambda done, total: None,
 ) -> TrainedModel:
     """One model under one constraint, at the constraint's own bound: a sweep of one. `about` has its figures."""
     check_bounds([float(part.bound) for part in constraint.parts()])
     data = dataclasses.replace(data, population=None)  # one model is judged on the data it comes from
-    members = _Run(data, constraint, lambda gap: [constraint], [seed], model, settings, mesh).result(
-        None, False, "", progress
-    )
+    run = _Run(data, constraint, lambda gap: [constraint], [seed], model, settings, mesh, objective=objective)
+    members = run.result(None, False, "", progress)
     unconstrained = all(part.bound == UNCONSTRAINED for part in constraint.parts())
     return members.models[0 if unconstrained else -1]
 
@@ -116,16 +119,19 @@ class _Run:
 
     def __init__(
         self, data: Dataset, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any, mesh: Any,
-        memory: int | None = None,
+        memory: int | None = None, objective: Objective = DEFAULT,
     ):  # fmt: skip
         self.data, self.constraint, self.grid = data, constraint, grid
         self.model, self.settings, self.memory = model or models.Linear(), settings or Settings(), memory
+        self.objective = objective
         self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UsageError(f"expected one or more different seeds, none negative, got {self.seeds}")
         if self.settings.solver == "exact":
             from . import exact_path  # cvxpy takes long to import, and the game needs none
 
+            if not objective.logistic:
+                raise UsageError("solver exact minimises the loss logit; leave out the loss, or the solver")
             self.constraint = exact_path.check(self.model, constraint)
             self.grid = lambda gap: [exact_path.check(self.model, own) for own in grid(gap)]
         if not data.labelled:
@@ -137,8 +143,9 @@ class _Run:
         bounds = [[float(part.bound) for part in c.parts()] for c in self.grid(1.0)]
         versions = {name: metadata.version(name) for name in ("faro-fairness", "jax", "flax", "optax")}
         data = [self.data.name, self.data.digest, self.data.schema.to_dict(), self.data.unit_rule]
-        game = [repr(self.constraint), bounds, self.seeds, repr(self.model), dataclasses.asdict(self.settings)]
-        return hashlib.sha256(json.dumps([versions, data, game], sort_keys=True, default=str).encode()).hexdigest()
+        game = [self.constraint, bounds, self.seeds, self.model, dataclasses.asdict(self.settings)]
+        game += [] if self.objective == DEFAULT else [self.objective]
+        return fingerprint(versions, data, game)
 
     def result(self, folder: Path | None, overwrite: bool, command: str, progress: Progress) -> Frontier:
         """The run as `folder` holds it, or computed and saved there by one process, or several as one, at a time."""
@@ -157,9 +164,9 @@ class _Run:
 
     def _finished(self, folder: Path, overwrite: bool) -> Frontier | None:
         """This run, if the folder holds it finished; `UsageError` if it holds another one that is not to go."""
-        if not (folder / "manifest.json").exists():
+        if not store.finished(folder):
             return None
-        if Frontier.fingerprint(folder) == self.fingerprint:
+        if store.fingerprint(folder) == self.fingerprint:
             try:
                 return Frontier.load(folder, self.model)
             except DataError:
@@ -183,11 +190,13 @@ class _Run:
             notes[view.seed] = fit_for(self.constraint, own.train.pad(rows), where, dev.pad(rows))
         keeper = Keeper(None if folder is None else folder / PROGRESS, f"{self.fingerprint} {self.mesh.shape}")
         if self.settings.solver == "game":
-            self.settings = Game.suited(self.model, self.settings, self.constraint, members[0])
-        game, alternatives = Game(self.model, self.settings, rows), members[0].train.shape[1]
+            known = self.objective, views[0].units
+            self.settings = Game.suited(self.model, self.settings, self.constraint, members[0], *known)
+        alternatives = members[0].train.shape[1]
+        game = Game(self.model, self.settings, rows, objective=self.objective, units=views[0].units)
         sweep = Sweep.of(game, self.mesh, self.memory, alternatives)
         before = dict(sweep.traced)
-        court = Judge(self.data, self.constraint, self.model, self.settings, views)
+        court = Judge(self.data, self.constraint, self.model, self.settings, views, self.objective)
         if self.settings.solver == "exact":
             constraints, best, trace = self._solve(views, progress)
         else:
@@ -215,7 +224,7 @@ class _Run:
             seconds=round(time.perf_counter() - began, 2),
         )
         if folder is not None and devices.first():
-            Frontier.clear(folder)
+            store.clear(folder)
             run.save(folder)
         devices.together("saved")
         keeper.close()

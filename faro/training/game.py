@@ -171,7 +171,7 @@ class Game:
     rows: int | None = None
     shards: int = 1
     objective: Objective = DEFAULT
-    units: int = 0  # how many people the model may know by their code
+    units: int = 0  # how many people the model may know, see `InputSpec`
 
     def __post_init__(self):
         object.__setattr__(self, "settings", self.settings.filled())

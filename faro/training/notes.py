@@ -23,6 +23,7 @@ import constraints as ct
 from constraints import Choices, Constraint
 
 from ..errors import DataError, UsageError
+from ..store import columns
 
 MOST = 8  # names in one note
 
@@ -123,8 +124,7 @@ def reason(constraint: Constraint, about: Mapping[str, Any], notes: Notes, part:
     if status == "DIVERGED":
         return "training ended in numbers that are not finite"
     names, bounds = [own.name() for own in constraint.parts()], about["bound"]
-    keys = [f"{part}_gap"] if len(names) == 1 else [f"{part}_gap[{name}]" for name in names]
-    gaps = [float(figures[key]) for key in keys]
+    gaps = [float(figures[key]) for key in columns.gaps(part, names)]
     over = [
         f"{name} is {gap:.4g} on {part}, over the bound {float(bound):.4g}"
         + _unknown(name, names, figures, notes, part)
@@ -138,7 +138,6 @@ def _unknown(name: str, names: Sequence[str], figures: Mapping[str, Any], notes:
     """The cells with train data whose rate is not defined."""
     if part != "train":
         return ""
-    head = f"{part}_rate[" + (f"{name}: " if len(names) > 1 else "")
-    rates = {key[len(head) : -1]: float(rate) for key, rate in figures.items() if key.startswith(head)}
+    rates = {cell: float(figures[key]) for cell, key in columns.rates_in(figures, part, names, name).items()}
     cells = [cell for cell, rate in rates.items() if np.isnan(rate) and cell not in notes.empty.get(name, ())]
     return f", since the model chooses nothing of {_listed(cells)}, whose rate is then not known" if cells else ""

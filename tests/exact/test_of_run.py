@@ -27,6 +27,7 @@ from faro.exact import rows as exact_rows
 from faro.report import read_run
 from faro.report._envelope import envelope_panel
 from faro.report._series import panel
+from faro.store.run import clear
 
 PAIRS = ct.Attribute("g", ("a", "b"))
 
@@ -447,7 +448,7 @@ def test_a_damaged_envelope_is_not_drawn(by, placed, faro, tmp_path):
 
 def test_a_new_sweep_takes_the_old_envelope_away(placed, tmp_path):
     folder = shutil.copytree(placed, tmp_path / "out")
-    of_run.Frontier.clear(folder)
+    clear(folder)
     assert not list(folder.glob("envelope*"))
     assert not list((folder / "models").glob("*"))
 

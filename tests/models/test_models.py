@@ -16,16 +16,18 @@ import constraints as ct
 import faro
 from constraints.testing import example_choices
 from faro import models
+from faro.certify.drafts import constraint_of, draft_policy
 from faro.errors import DataError, UsageError
 from faro.store.model import TrainedModel, load_model
-from faro.store.run import Frontier
 from faro.store.spec import to_record
 
 
 class Tiny(nn.Module):
+    width: int = 5
+
     @nn.compact
     def __call__(self, x):
-        return nn.Dense(1)(nn.tanh(nn.Dense(5)(x)))
+        return nn.Dense(1)(nn.tanh(nn.Dense(self.width)(x)))
 
 
 class TinyNNX(nnx.Module):
@@ -158,13 +160,22 @@ def test_a_saved_model_scores_exactly_as_before(model, tmp_path):
     assert record["features"]["items"][:3] == ["quality", "clarity", "brevity"]
 
 
-def test_models_of_your_own_are_loaded_with_their_class(tmp_path):
-    for own in (models.FlaxModel(Tiny()), models.FlaxModel(lambda rngs: TinyNNXOnDemo(rngs))):
-        before = trained(own)
-        path = before.save(tmp_path / "own")
-        with pytest.raises(UsageError, match="not built in"):
-            load_model(path)
-        np.testing.assert_array_equal(load_model(path, own).rewards(DEMO), before.rewards(DEMO))
+def test_models_of_your_own_are_loaded_as_data_or_given(tmp_path):
+    """A Linen module of plain fields is data; a function is none, so the model is given."""
+    net = trained(models.FlaxModel(Tiny()))
+    again = load_model(net.save(tmp_path / "net"))
+    assert again.model == net.model
+    np.testing.assert_array_equal(again.rewards(DEMO), net.rewards(DEMO))
+    own = models.FlaxModel(lambda rngs: TinyNNXOnDemo(rngs))
+    before = trained(own)
+    path = before.save(tmp_path / "own")
+    with pytest.raises(UsageError, match=r"'module' is a function.*call load_model\(path, model=...\)"):
+        load_model(path)
+    np.testing.assert_array_equal(load_model(path, own).rewards(DEMO), before.rewards(DEMO))
+    with pytest.raises(DataError, match="other names"):
+        load_model(path, models.MLP((9,)))
+    with pytest.raises(DataError, match="other shapes"):
+        load_model(net.save(tmp_path / "net"), models.FlaxModel(Tiny(4)))
 
 
 class TinyNNXOnDemo(nnx.Module):
@@ -235,6 +246,7 @@ class Layer(NamedTuple):
     bias: Any
 
 
+@dataclasses.dataclass(frozen=True)
 class Layers(models.Model):
     """Parameters in a tuple of a named tuple, a list and a dict."""
 
@@ -247,9 +259,25 @@ class Layers(models.Model):
         return (choices.items @ first.weight + first.bias) * second["scale"] + last
 
 
+class Bare(models.Model):
+    """One array, in nothing."""
+
+    def init(self, key, spec):
+        return jnp.ones(spec.items.shape[-1])
+
+    def apply(self, params, choices):
+        return choices.items @ params
+
+
+def test_parameters_may_be_one_array(tmp_path):
+    before = trained(Bare())
+    np.testing.assert_array_equal(load_model(before.save(tmp_path / "model")).params, before.params)
+
+
 def test_parameters_may_be_any_pytree(tmp_path):
     before = trained(Layers())
-    after = load_model(before.save(tmp_path / "model"), Layers())
+    after = load_model(before.save(tmp_path / "model"))
+    assert after.model == Layers()
     assert jax.tree.structure(after.params) == jax.tree.structure(before.params)
     np.testing.assert_array_equal(after.rewards(DEMO), before.rewards(DEMO))
     with pytest.raises(DataError, match="damaged"):
@@ -303,38 +331,46 @@ def test_crossed_columns_belong_to_the_schema():
         under(ct.demographic_parity(other)).score(DEMO)
 
 
-def test_models_of_format_1_are_read_by_their_constraints_name(tmp_path):
+def test_models_of_format_1_have_their_constraints_name_alone(tmp_path):
+    """They open and score; what needs the constraint is told how to name it, and takes no other."""
     dialect = DEMO.attributes["dialect"]
-    model = under(ct.demographic_parity(dialect, 0.1, of=None))
-    for name, bound, expected in (
-        ("demographic_parity(dialect)", [0.1], ct.demographic_parity(dialect, 0.1)),
-        ("rate_cap(dialect&community)", ["inf"], ct.rate_cap(ct.cross(dialect, DEMO.attributes["community"]), np.inf)),
-        ("Mine", [0.1], None),
-        (None, [0.1], None),
-    ):
-        about = {"seed": 0, "bound": bound} | ({"constraint": name} if name else {})
-        path = dataclasses.replace(model, about=about).save(tmp_path / "old")
-        record = json.loads(path.read_text()) | {"format": "faro-model/1"}
-        del record["constraint"], record["parameters_sha256"]
-        path.write_text(json.dumps(record))
-        after = load_model(path)
-        np.testing.assert_array_equal(after.rewards(DEMO), model.rewards(DEMO))
-        if name == "Mine":
-            with pytest.raises(UsageError, match="cannot be made again from its name"):
-                _ = after.constraint
-        else:
-            assert after.constraint == expected
-            again = load_model(after.save(tmp_path / "again"))  # in format 2
-            assert again.constraint == expected and again.specification == after.specification
+    both = ct.Stack(members=(ct.demographic_parity(dialect, 0.1), ct.reward_parity(dialect, 0.2)))
+    model = under(both)
+    old = {"format": "faro-model/1", "model": {"kind": "linear", "options": {"scale": 0.01}, "class": "Linear"}}
+    path = dataclasses.replace(model, about={"seed": 0, "bound": [0.1, 0.2], "constraint": both.name()}).save(
+        tmp_path / "old"
+    )
+    record = json.loads(path.read_text()) | old
+    del record["constraint"], record["parameters_sha256"], record["loss"]
+    path.write_text(json.dumps(record))
+    after = load_model(path)
+    np.testing.assert_array_equal(after.rewards(DEMO), model.rewards(DEMO))
+    assert after.model == models.Linear() and after.loss is None
+    assert load_model(after.save(tmp_path / "again")).specification == after.specification
+    with pytest.raises(UsageError, match="have its name alone"):
+        _ = after.constraint
+    with pytest.raises(UsageError, match="name it with --constraint"):
+        draft_policy(after)
+    with pytest.raises(UsageError, match=r"equalized_odds\(dialect\): not what the model was trained under"):
+        constraint_of(after, {"constraint": "equalized_odds", "attribute": "dialect"})
+    named = {"constraint": "demographic_parity+reward_parity(scale=1.0)", "attribute": "dialect"}
+    assert constraint_of(after, named) == both
+    assert draft_policy(after, asked=named) == draft_policy(model)
+    del record["about"]["constraint"]
+    path.write_text(json.dumps(record))
+    assert load_model(path).constraint is None
 
 
-def test_a_run_of_models_of_your_own_is_opened_with_their_class(tmp_path):
-    before = trained(models.FlaxModel(Tiny()))
-    before.save(tmp_path / "models" / "own")
-    (tmp_path / "frontier.csv").write_text("model\nmodels/own.json\n")
-    (tmp_path / "manifest.json").write_text("{}")
-    np.savez(tmp_path / "traces.npz", step=np.arange(1))
-    with pytest.raises(UsageError, match="not built in"):
-        Frontier.load(tmp_path)
-    (again,) = Frontier.load(tmp_path, models.FlaxModel(Tiny())).models
-    np.testing.assert_array_equal(again.rewards(DEMO), before.rewards(DEMO))
+def test_models_of_format_2_are_read_by_their_kind(tmp_path):
+    before = trained(models.MLP((8, 4)))
+    path = before.save(tmp_path / "old")
+    old = {"model": {"kind": "mlp", "options": {"widths": [8, 4]}, "class": "MLP"}, "format": "faro-model/2"}
+    record = json.loads(path.read_text()) | old
+    path.write_text(json.dumps(record))
+    after = load_model(path)
+    assert after.model == before.model
+    np.testing.assert_array_equal(after.rewards(DEMO), before.rewards(DEMO))
+    path.write_text(json.dumps(record | {"model": {"kind": None, "options": {}, "class": "Mine"}}))
+    with pytest.raises(UsageError, match=r"not stored as data: Mine.*model=\.\.\."):
+        load_model(path)
+    assert load_model(path, before.model).model == before.model

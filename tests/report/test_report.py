@@ -308,17 +308,30 @@ def test_the_commands_of_a_point_keep_what_was_asked(command, again, alone, fold
 
 def test_a_run_from_python_is_repeated_in_python(tmp_path):
     parts = ("demographic_parity(sex, of=side=left, within=age)", "equalized_odds(sex, of=side=left, within=age)")
+    folder = Invented(parts=parts).write(tmp_path)
+    constraint = json.loads((folder / "manifest.json").read_text())["constraint"]
+    asked = {"constraint": "demographic_parity+equalized_odds", "attribute": "sex", "of": "side=left", "within": "age"}
     run = recorded(
-        Invented(parts=parts).write(tmp_path), command="", configuration={"model": "Linear(scale=0.01)", "steps": 9}
+        folder,
+        command="",
+        configuration={"model": "Linear(scale=0.5)", "steps": 9},
+        constraint=constraint | {"asked": asked},
+        model={"asked": "linear(scale=0.5)", "record": {}},
     )
     text = of_member(run, 4)[0].text
     compile(text, "again", "exec")
     for part in ("'demographic_parity+equalized_odds'", "attribute='sex'", "of='side=left'", "within='age'"):
         assert part in text
-    for part in ("bounds=[0.02, 0.05, 0.1, 0.2]", "seeds=[0, 1, 2]", "model=models.Linear(scale=0.01)", "{'steps': 9}"):
+    for part in ("bounds=[0.02, 0.05, 0.1, 0.2]", "seeds=[0, 1, 2]", "model='linear(scale=0.5)'", "{'steps': 9}"):
         assert part in text
     own = recorded(Invented(parts=("Mine()",)).write(tmp_path / "own"), command="")
-    assert "constraint  # Mine(), as it was given" in of_member(own, 4)[0].text
+    text = of_member(own, 4)[0].text  # names are not read
+    compile(text, "again", "exec")
+    assert "constraint,  # Mine(), as it was given" in text and "model=model,  # a model, as it was given" in text
+    record = {"type": "mine.nets:Net", "options": {"depth": 2}}
+    own = recorded(tmp_path / "own", model={"asked": None, "record": record})
+    assert f"model=spec.from_record({record!r}, 'model')" in of_member(own, 4)[0].text
+    assert "--constraint NAME" in of_member(own, 4)[-1].text and "name alone" in of_member(own, 4)[-1].note
 
 
 def test_what_is_typed_again_trains_the_same_constraint(tmp_path, monkeypatch):
@@ -328,14 +341,14 @@ def test_what_is_typed_again_trains_the_same_constraint(tmp_path, monkeypatch):
     monkeypatch.setattr(faro, "frontier", lambda *given, **named: seen.append((given, named)))
     for what, constraint in EVERY:
         run.manifest["constraint"] |= {"record": to_record(constraint), "asked": asked(constraint, ATTRIBUTES)}
-        exec(of_member(run, 4)[0].text, {})
+        exec(of_member(run, 4)[0].text, {"model": None})
         (_, own), named = seen.pop()
         made = api._constraint(data, own, *(named.get(key) for key in ("attribute", "of", "within")), 0.05)
         assert same(made.at(0.05), constraint.at(0.05)), what
     own = ct.Stack(members=(ct.rate_cap(None), ct.calibration(ATTRIBUTES["group"], bins=3)))
     record = to_record(own) | {"members": [{"type": "mine:Mine", "opaque": "a function"}]}
     run.manifest["constraint"] |= {"record": record, "asked": None, "name": "mine"}
-    assert "constraint  # mine, as it was given" in of_member(run, 4)[0].text
+    assert "constraint,  # mine, as it was given" in of_member(run, 4)[0].text
 
 
 def test_names_cannot_leave_their_place_in_a_command(tmp_path):

@@ -22,7 +22,7 @@ from faro.data import demo as demonstration
 from faro.errors import UsageError
 from faro.registry import make_constraint
 from faro.runtime import devices
-from faro.store.run import Frontier
+from faro.store.frontier import Frontier
 from faro.sweep import execution
 from faro.sweep.run import Judge, _Run
 from faro.training import Settings

@@ -1,10 +1,12 @@
-"""Constraints as data: the whole catalogue is read back equal, named on a command line, and nothing else is read."""
+"""Constraints, models and losses as data: all are read back equal, named on a command line; nothing else is read."""
 
 import dataclasses
 import json
 import sys
+from collections.abc import Callable
 from typing import Any
 
+import flax.linen as nn
 import numpy as np
 import pytest
 from hypothesis import given
@@ -12,9 +14,11 @@ from hypothesis import strategies as st
 
 import constraints as ct
 from constraints.testing import GROUP, KIND
+from faro import losses, models
+from faro.api import make_model
 from faro.errors import DataError, UsageError
 from faro.registry import make_constraint, notions
-from faro.store.spec import asked, crossed, from_name, from_record, same, to_record
+from faro.store.spec import asked, crossed, from_record, same, to_record, typed
 from tests.builders.catalogue import ATTRIBUTES, CROSSED, EVERY
 
 
@@ -61,6 +65,13 @@ class Setting:
     depth: int
 
 
+@dataclasses.dataclass
+class Open:
+    """No constant: it may change after it was stored."""
+
+    depth: int
+
+
 class Waiting(ct.RateConstraint):
     """A stranger's constraint, with fields of every plain kind."""
 
@@ -83,6 +94,7 @@ PLAIN = [
     {"table": np.arange(6.0).reshape(2, 3) / 7},
     {"table": np.array([0.1, np.inf], np.float32)},
     {"table": {"a": [1.5, 2], "b": (True,)}},
+    {"other": Setting(3)},
 ]
 
 
@@ -100,7 +112,7 @@ def test_what_is_no_plain_data_is_said_in_words():
         pass
 
     for own, said in (
-        (Waiting(bound=0.3, other=Setting(3)), "'other' is a Setting"),
+        (Waiting(bound=0.3, other=Open(3)), "'other' is a Open"),
         (Waiting(bound=0.3, other=len), "'other' is a builtin_function"),
         (Local(bound=0.3), "inside a function"),
         (ct.Stack(members=(ct.rate_cap(GROUP), Local(bound=0.3))), "inside a function"),
@@ -123,7 +135,102 @@ def test_a_file_imports_nothing(tmp_path, monkeypatch):
                         ("constraints:make_choices", DataError), ("builtins:print", DataError)):  # fmt: skip
         with pytest.raises(kind, match=place):
             from_record({"type": place, "options": {"bound": 0.1, "command": "false"}})
+        with pytest.raises(kind, match=place):
+            from_record({"type": place, "options": {}}, "model")
+        inside = {"is": "object", "type": place, "options": {"args": "false"}}
+        with pytest.raises((kind, DataError), match=place):
+            from_record({"type": "faro.models:FlaxModel", "options": {"module": inside}}, "model")
     assert "trap" not in sys.modules
+
+
+# Models and losses ---------------------------------------------------------------------------------------------------
+
+
+class Net(nn.Module):
+    inner: nn.Module | None = None
+    width: int = 3
+    activation: Callable = nn.gelu
+
+    @nn.compact
+    def __call__(self, x):
+        return (self.inner or nn.Dense(1))(self.activation(x))
+
+
+@dataclasses.dataclass(frozen=True)
+class Own(models.Model):
+    sizes: tuple = (2, (3,))
+    inside: models.Model | None = None
+    table: Any = None
+
+    def init(self, key, spec):
+        return {}
+
+    def apply(self, params, choices):
+        return choices.items[..., 0]
+
+
+class Plain(Own.__base__):  # no dataclass
+    def __init__(self, depth=2):
+        self.depth = depth
+
+    init, apply = Own.init, Own.apply
+
+
+class Configured(Plain):
+    def config(self):
+        return {"depth": self.depth}
+
+
+THINGS = [
+    models.Linear(),
+    models.Linear(0.5),
+    models.MLP((3, 4)),
+    models.FlaxModel(Net()),
+    models.FlaxModel(Net(inner=Net(width=5))),
+    Own((1, 2), models.MLP((7,))),
+    losses.Mean(),
+    losses.CVaR(loss=losses.Noisy(rate=np.float32(0.2))),
+    losses.Reweighted(who=ct.Grouping(GROUP, within=KIND)),
+    losses.Penalised(constraint=ct.Stack(members=(ct.rate_cap(GROUP), ct.reward_parity(GROUP, scale=2.0)))),
+    losses.Pairwise(),
+]
+
+
+@pytest.mark.parametrize("thing", THINGS, ids=lambda thing: type(thing).__name__)
+def test_models_and_losses_are_read_back_equal(thing):
+    kind = "model" if isinstance(thing, models.Model) else "loss"
+    again = from_record(stored(thing), kind)
+    assert type(again) is type(thing) and to_record(again) == to_record(thing)
+    assert again == thing if kind == "model" else same(again, thing)
+    with pytest.raises((UsageError, DataError)):  # the control: a model is no constraint
+        from_record(stored(thing))
+
+
+def test_what_models_are_called():
+    assert [stored(models.Linear()), stored(models.MLP())["type"]] == [
+        {"type": "linear", "options": {"scale": 0.01}},
+        "mlp",
+    ]
+    assert stored(models.FlaxModel(Net()))["type"] == "faro.models:FlaxModel"
+    texts = {typed(thing): thing for thing in THINGS}
+    assert {"linear", "linear(scale=0.5)", "mlp(widths=(3, 4))", "faro.losses:Mean"} < set(texts)
+    for text, thing in texts.items():
+        if isinstance(thing, models.Model) and text:
+            assert make_model(text) == thing
+    assert make_model("mlp:3,4") == models.MLP((3, 4)) and typed(models.FlaxModel(Net())) is None
+
+
+def test_a_model_that_is_no_data_says_why():
+    for own, said in (
+        (models.FlaxModel(lambda rngs: None), "'module' is a function"),
+        (models.FlaxModel(Net(activation=nn.relu)), "'activation' is a"),
+        (Plain(3), "says no config"),
+        (Own(table=Open(3)), "'table' is a Open"),
+    ):
+        with pytest.raises(UsageError, match=f"not stored as data.*{said}"):
+            from_record(stored(own), "model")
+    again = from_record(stored(Configured(3)), "model")
+    assert type(again) is Configured and again.depth == 3
 
 
 @pytest.mark.parametrize(
@@ -174,32 +281,6 @@ def test_what_can_be_typed():
     }
     assert asked(ct.demographic_parity(ct.Attribute("group", ("a", "b"))), ATTRIBUTES) is None  # other levels
     assert asked(dataclasses.replace(ct.exposure_parity(GROUP), softness=0.5), ATTRIBUTES) is None
-
-
-ODD = ct.Attribute("sex, of=birth=x + y(", ("F", "M"))
-OLD = [
-    (ct.demographic_parity(GROUP, 0.2), 0.2),
-    (ct.demographic_parity(ATTRIBUTES["community"], 0.05, of=(KIND, "x"), within=GROUP), 0.05),
-    (ct.rate_cap(None, 0.3, of=(KIND, "x")), 0.3),
-    (ct.rate_cap(None, 0.3), 0.3),
-    (ct.counterfactual_oscillation(GROUP, 0.1, tail=True), 0.1),
-    (ct.equalized_odds(CROSSED, float("inf")), "inf"),
-    (ct.demographic_parity(ct.Attribute("a=b", ("x", "y")), 0.1, of=(ct.Attribute("k=l", ("m", "n")), "m")), 0.1),
-]
-
-
-@pytest.mark.parametrize(("constraint", "bound"), OLD, ids=lambda own: getattr(own, "name", lambda: own)())
-def test_old_files_are_read_by_their_names(constraint, bound):
-    odd = {"a=b": ct.Attribute("a=b", ("x", "y")), "k=l": ct.Attribute("k=l", ("m", "n"))}
-    assert same(from_name(constraint.name(), ATTRIBUTES | odd, [bound]), constraint)
-
-
-def test_old_names_of_stacks_and_those_that_say_too_little():
-    both = ct.Stack(members=(ct.demographic_parity(GROUP, 0.1), ct.rate_cap(KIND, 0.6)))
-    assert same(from_name(both.name(), ATTRIBUTES, [0.1, 0.6]), both)
-    for name in ("WaitingTime", "demographic_parity(sex)", "Waiting + demographic_parity(group)", ""):
-        with pytest.raises(UsageError, match="cannot be made again from its name"):
-            from_name(name, ATTRIBUTES)
 
 
 # Crossed levels -------------------------------------------------------------------------------------------------------

@@ -106,6 +106,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         type=float,
         help=f"slack to show (default: that of training; {USUAL} for a run, or a model without one)",
     )
+    _named(policy, "of a model whose file has the constraint's name alone")
     policy.add_argument("--out", metavar="FILE", help="where to write (default: stdout)")
 
     envelope = command(
@@ -125,9 +126,22 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--member", metavar="FILE", help="of a network, as models/bound03-seed0.json: its last layer, the rest frozen"
     )
     envelope.add_argument("--features", action="store_true", help="write the tables that faro verify proves it from")
-    for name in ("constraint", "attribute", "of", "within"):
-        envelope.add_argument(f"--{name}", metavar="NAME", help="of the run, if the constraint's name is not enough")
+    _named(envelope, "of a run that has the constraint's name alone")
     _output(envelope)
+
+
+NAMED = ("constraint", "attribute", "of", "within")
+
+
+def _named(sub: argparse.ArgumentParser, whose: str) -> None:
+    for name in NAMED:
+        sub.add_argument(f"--{name}", metavar="NAME", help=whose)
+
+
+def _constraint_named(options: argparse.Namespace) -> dict[str, str]:
+    """What was said of the constraint, as `make_constraint` is told."""
+    given = {name: getattr(options, name) for name in NAMED}
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _judged(sub: argparse.ArgumentParser) -> None:
@@ -398,18 +412,20 @@ def _ledger(options: argparse.Namespace) -> int:
 
 def _policy(options: argparse.Namespace) -> int:
     from ...api import load_model
-    from ...certify.drafts import draft_policy
+    from ...certify.drafts import constraint_of, draft_policy
     from ...certify.frontier import first_model
     from ...files import write_text
 
     place, bound = Path(options.model), options.bound
     model = load_model(place / first_model(place) if place.is_dir() else place)
-    own = [float(part.bound) for part in model.constraint.parts()] if model.constraint is not None else []
+    asked = _constraint_named(options)
+    constraint = constraint_of(model, asked)
+    own = [float(part.bound) for part in constraint.parts()] if constraint is not None else []
     if bound is None and (place.is_dir() or float("inf") in own):
         bound = USUAL
         why = "a run has models of many bounds" if place.is_dir() else "it was trained without a bound"
         print(f"faro: note: {why}: the draft asks for {USUAL}; say another with --bound", file=sys.stderr)
-    text = draft_policy(model, bound)
+    text = draft_policy(model, bound, asked)
     write_text(options.out, text) if options.out else print(text, end="")
     return 0
 
@@ -549,8 +565,7 @@ def _enveloped(options: argparse.Namespace) -> int:
     from ... import report
     from ...exact import of_run
 
-    asked = {name: getattr(options, name) for name in ("constraint", "attribute", "of", "within")}
-    asked = {name: value for name, value in asked.items() if value is not None}
+    asked = _constraint_named(options)
     limits = {"width": options.width, "most": options.points}
     found = of_run.write_envelopes(
         options.folder, source=options.data, asked=asked, features=options.features, member=options.member,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import sys
 from collections.abc import Callable, Iterator
@@ -14,7 +15,20 @@ from ...errors import DataError, UsageError, beside
 from ...files import parse_toml
 from .. import outputs
 
-SHARED = ("data", "schema", "constraint", "attribute", "of", "within", "model", "solver", "temperature", "mesh", "out")
+SHARED = (
+    "data",
+    "schema",
+    "constraint",
+    "attribute",
+    "of",
+    "within",
+    "model",
+    "loss",
+    "solver",
+    "temperature",
+    "mesh",
+    "out",
+)
 
 # what a configuration file may give, where that is not text alone
 KINDS: dict[str, tuple[type, ...]] = {
@@ -116,6 +130,16 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     _measured(constraints)
     _output(constraints)
 
+    for kind, kinds in (("model", "models"), ("loss", "losses")):
+        listed = command(
+            kinds,
+            functools.partial(_list, kind),
+            f"List the {kinds} that are installed, by the names that --{kind} takes.",
+            f"  faro {kinds} list",
+        )
+        listed.add_argument("action", choices=("list",))
+        _output(listed)
+
     report = command(
         "report",
         _report,
@@ -153,7 +177,10 @@ def _asked(sub: argparse.ArgumentParser) -> None:
         "--constraint", metavar="NAME", help="for example demographic_parity; joined by +: several at once"
     )
     _measured(sub)
-    sub.add_argument("--model", metavar="NAME", help="linear (default), mlp, or mlp:64,32")
+    sub.add_argument("--model", metavar="NAME", help="linear (default), mlp, mlp:64,32, or any of faro models list")
+    sub.add_argument(
+        "--loss", metavar="NAME", help="logit (default), or any of faro losses list, as smoothed(share=.2)"
+    )
     sub.add_argument("--solver", metavar="NAME", help="game (default), or exact: linear models, parity and the like")
     sub.add_argument("--temperature", type=float, metavar="T", help="of the soft decisions used for gradients, > 0")
     sub.add_argument("--mesh", metavar="AXES", help="how several devices share the work, as data=4,sweep=2")
@@ -379,25 +406,33 @@ def _scored(options: argparse.Namespace) -> int:
     return 0
 
 
-def _constraints(options: argparse.Namespace) -> int:
+def _list(kind: str, options: argparse.Namespace) -> int:
+    """What is installed of a kind: "constraint", "model" or "loss"."""
     import inspect
 
+    from ... import registry
+    from ..terminal import show_installed
+
+    found = [
+        {
+            "name": name,
+            "from": point.dist.name if point.dist else "",
+            "what": (inspect.getdoc(registry.find(kind, name)) or "").split("\n\n")[0].replace("\n", " "),
+        }
+        for name, point in registry.declared(kind).items()
+    ]
+    print(json.dumps(found, indent=1)) if options.json else show_installed(kind, found)
+    return 0
+
+
+def _constraints(options: argparse.Namespace) -> int:
     from constraints import testing
 
     from ... import api, registry
-    from ..terminal import show_clauses, show_constraints
+    from ..terminal import show_clauses
 
     if options.action == "list":
-        found = [
-            {
-                "name": name,
-                "from": point.dist.name if point.dist else "",
-                "what": (inspect.getdoc(registry.find_notion(name)) or "").split("\n\n")[0].replace("\n", " "),
-            }
-            for name, point in registry.notions().items()
-        ]
-        print(json.dumps(found, indent=1)) if options.json else show_constraints(found)
-        return 0
+        return _list("constraint", options)
     if not options.name:
         raise UsageError("faro constraints check needs a name (see: faro constraints list) or package.module:Name")
     given = {name: getattr(options, name) for name in ("schema", "attribute", "of", "within")}

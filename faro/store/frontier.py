@@ -1,0 +1,57 @@
+"""A finished sweep with its models, which train, score and certify; `run` has its files."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ..data import write_units
+from ..errors import UsageError
+from ..models import Model
+from . import run
+from .model import TrainedModel, load_model
+from .run import Run
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Frontier:
+    """A finished sweep. `table` has a row per member (`bound` inf: the unconstrained one of its seed), `models` one
+    `TrainedModel` per row, `traces` arrays with the members first, `manifest` what was run; `baselines` what other
+    methods reach, where that was asked for."""
+
+    table: pd.DataFrame
+    models: list[TrainedModel]
+    traces: dict[str, np.ndarray]
+    manifest: dict[str, Any]
+    reused: bool = False  # read from a folder that held the finished run
+    baselines: pd.DataFrame | None = None
+
+    def save(self, folder: str | Path) -> None:
+        """Write models/, frontier.csv, traces.npz and, last, manifest.json, each in one piece."""
+        folder = Path(folder)
+        for name, model in zip(self.table["model"], self.models, strict=True):
+            dataclasses.replace(model, seen=None).save(folder / name)
+            units = folder / run.units_name(model.about["seed"])
+            if model.seen is not None and not units.exists():  # the same for all models of a seed
+                write_units(units, model.seen.units, model.salt, model.seen.shared)
+        run.write(folder, self.table, self.traces, self.manifest)
+
+    @classmethod
+    def load(cls, folder: str | Path, model: Model | None = None) -> Frontier:
+        """The run that `save` wrote.
+
+        folder: of the run
+        model: what was trained, where the run does not have it as data or its module is not known
+
+        `DataError` if a file is missing or damaged, `UsageError` for a model that must be given.
+        """
+        found = Run.read(folder)
+        try:
+            models = [load_model(found.folder / name, model) for name in found.members["model"]]
+        except UsageError as error:
+            raise UsageError(f"{error}, or Frontier.load(folder, model=...) for the run") from None
+        return cls(found.members, models, found.traces, found.manifest, reused=True, baselines=found.baselines)
