@@ -1,6 +1,23 @@
 """Fairness constraints for choice models, on JAX alone.
 
 choices  -> rewards -> reading (soft, hard, policy) -> Outcome -> measure(outcome, choices) <= bound
+
+    _choices         `Choices`, the data: n sets of up to K alternatives, one of which was chosen
+    _outcome         the decision rules `Soft`, `Hard` and `Policy`, and the `Outcome` that a constraint may look at
+    _constraint      `Constraint`: m inequalities measure <= bound; `Stack` of several
+    _grouping        whose numbers are compared: groups of an attribute, in strata, among alternatives of a kind
+    _rate            rates by cell, and the constraints that are linear in them
+    _parity          demographic parity, equalised odds, and others that bound max minus min
+    _caps            caps, floors, errors: one group at a time
+    _ratio           ratio rules: four fifths
+    _precision       predictive parity, precision floors
+    _calibration     calibration within groups
+    _scores          parity of rewards and of every threshold on them
+    _exposure        exposure of groups in rankings
+    _counterfactual  twins: what one attribute, set to another level, changes
+    _reach           what any model at all could make a constraint measure
+    alternatives     sums and maxima over the K alternatives, fast when K is small
+    testing          `check_constraint`: the contract, to be run on your own
 """
 
 from ._calibration import calibration as calibration

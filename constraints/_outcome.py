@@ -45,7 +45,7 @@ class Outcome:
 
 
 class Reading(abc.ABC):
-    """Turns rewards into decisions. Subclasses are frozen pytrees."""
+    """A decision rule: turns rewards into decisions. Subclasses are frozen pytrees."""
 
     @abc.abstractmethod
     def decide(self, rewards: Array, available: Array, log_ref: Array) -> Array:

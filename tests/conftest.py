@@ -23,6 +23,13 @@ QUICK = "--xla_cpu_use_fusion_emitters=false"
 if jax.__version_info__ < (0, 11) and QUICK not in os.environ.get("XLA_FLAGS", ""):
     os.environ["XLA_FLAGS"] = f"{QUICK} {os.environ.get('XLA_FLAGS', '')}".strip()
 
+# Files that take longest, longest first: they begin first, so that no worker is left alone with one at the end.
+LONGEST = (
+    "end_to_end/test_bars.py", "lagrangian/test_solve.py", "training/test_game.py", "exact/test_of_run.py",
+    "cli/test_cli.py", "end_to_end/test_projects.py", "exact/test_exact.py", "sweep/test_exact_path.py",
+    "end_to_end/test_plugin.py", "evaluate/test_bootstrap.py",
+)  # fmt: skip
+
 DESELECTED = pytest.StashKey[list[str]]()
 OURS = "|".join(
     ["faro", "constraints", "benchmarks", "tests", *(path.stem for path in Path(__file__).parent.glob("*.py"))]
@@ -80,6 +87,8 @@ def pytest_terminal_summary(terminalreporter, config: pytest.Config) -> None:
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    place = {Path(__file__).parent / name: rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: place.get(item.path, len(place)))
     unavailable = missing(config)
     out = [item for item in items if any(item.get_closest_marker(marker) for marker in unavailable)]
     if out:
@@ -96,7 +105,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log):
-    """A file stays on one worker: what its tests share is compiled once. In the order of the files: long ones first."""
+    """A file stays on one worker: what its tests share is compiled once. In the order of the files, see LONGEST."""
     from xdist.scheduler import LoadFileScheduling
 
     config.option.loadscopereorder = False

@@ -1,13 +1,16 @@
 """What other methods reach on the same data, model and settings: the baselines of a frontier.
 
-    thresholds     optimal post-processing of the unconstrained model, for every bound of the run; looks at the group
-                   of a person when it decides, which none of the others does beyond its features
-    reweighting    weights that make label and group independent, then unconstrained training
-    penalty        a fixed price on the soft gap in place of the dual player, over a grid of prices
-    group_dro      the mean of group losses under weights that grow with them, over a grid of steps
+    - thresholds: optimal post-processing of the unconstrained model, for every bound of the run; looks at the group
+      of a person when it decides, which none of the others does beyond its features
+    - reweighting: weights that make label and group independent, then unconstrained training
+    - penalty: a fixed price on the soft gap in place of the dual player, over a grid of prices
+    - group_dro: the mean of group losses under weights that grow with them, over a grid of steps
 
 Each gives accuracy and gap on train, selection and dev for every seed, intervals over people, and whether it is ahead
 of the run: its accuracy minus that of the run's best point whose dev gap is no larger, on equal draws of people.
+
+    _thresholds  post-processing, by a linear program
+    _trained     those that train: other objectives for the one trainer
 """
 
 from __future__ import annotations

@@ -1,32 +1,34 @@
-"""Finite-sample bounds on disparities, for certificates: what may be claimed of people who were held back.
+"""Certificates: what may be claimed of people who were held back, and who may look at them.
 
-    outward     decimals rounded away from the truth, so that a checker with exact arithmetic agrees
-    order       orders and choices of rows that are fixed before any score is seen
+    bounds           finite-sample bounds: pure functions of plain arrays
+    rounding         decimals rounded away from the truth, so that a checker with exact arithmetic agrees
+    committed_order  orders and choices of rows that are fixed before any score is seen
 
-    binomial    Clopper-Pearson ends; tails of differences of two binomials
-    exact2      rates: how much larger one group's can be, from counts of independent units
-    betting     rates and means when units give several rows; scores; counterfactuals
-    thresholds  all thresholds at once
+    policy           what must be shown, from faro.toml
+    drafts           what a model was trained under, as a policy
+    columns          the cells of a scored table
+    scored           a scored table on disk, and beside it what it is
+    description      what a scored table says of itself, so that it travels to the certificate
+    audit            the audit table, checked, digested and decided
+    cells            who is counted where, with what mass
+    claims           bounds of one claim about people, by its method
+    combine          many comparisons, one verdict
+    certificate      all claims of a policy, sealed
 
-    gate        many comparisons, one verdict
-    needed      how many units a verdict would need
+    attainable       whether any scores of these people could be certified
+    sample_size      how many units a verdict would need
+    repair           what parity would cost, with shadow prices; dev-audit only
+    statements       what every output says of the audited table, in words
 
-    shift       the worst law in a ball: dual points; breakdown radius
-    primal      a law that attains it, by cvxpy: how tight the dual is
-    mixture     exact check of a mixture of iterates
-    repair      what parity would cost, with shadow prices; dev-audit only
+    ledger           who looked at an audit set, and what each look may spend
+    access           a look is recognised by its people, not by its file
+    modes            tune, gate, disclose: what each may show
+    overlap          whether training saw an audited unit
+    rescore          whether a scored table came from the model
+    frontier         certificates of all points of a run, disclosed at once
 
-    policy      what must be shown, from faro.toml
-    columns     the cells of a scored table
-    audit       the audit table, checked and digested
-    cells       who is counted where, with what mass
-    claims      bounds of one claim about people, by its method
-    optimum     claims about tables of models: mixtures, linear heads
-    overlap     whether training saw an audited unit
-    certificate all claims of a policy, sealed
-    ledger      who looked at an audit set, and what each look may spend
-    looks       tune, gate, disclose: what each may show
+    mixture          exact check of a mixture of iterates
+    optimum          claims about tables of models: mixtures, linear heads
 
-The functions above the policy are pure and take plain arrays. Formulas and proofs: docs/statistics.md; the files:
-docs/certificate-format.md.
+Formulas and proofs: docs/statistics.md; the files: docs/certificate-format.md.
 """

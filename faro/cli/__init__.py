@@ -1,7 +1,8 @@
 """The `faro` command: flags to one call of a function, results on stdout, everything else on stderr.
 
-    training      faro data, train, frontier, score, constraints, report, card
-    certificates  faro certify, gate, verify, ledger, policy, envelope
+    commands  the commands, by what they are about
+    terminal  tables for people
+    outputs   what a command gives beside its answer: notes, and files for people and CI
 
 Exit codes: 0 done, 1 refuted, 2 wrong usage, 3 no model is FEASIBLE (or inconclusive), 4 a certificate does not check,
 5 bad data, 6 the audit is not independent, 7 no valid dual, 70 internal error or every model DIVERGED, 130 interrupted.

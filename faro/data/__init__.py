@@ -1,4 +1,27 @@
-"""Tables as choices: declare columns in a `Schema`, read, split by people, code, build `Choices`."""
+"""Tables as choices: declare columns in a `Schema`, read, split by people, code, build `Choices`.
+
+table       files to data frames, and cells as text
+values      one canonical form of a cell
+schema      `Schema`: how a table is read as choices
+melt        wide and accept tables as long ones
+parse       a table and its schema into dense arrays
+arrays      those arrays
+mapped      arrays in files, read by rows
+dataset     `Dataset`: read once, then split, coded and handed out
+split       who is in which part, by salted hash of the unit
+views       what each seed sees of a data set
+coding      features as numbers, learned from train alone
+vocabulary  which units training knew: a number each
+support     earlier choices of a person, which a model may read
+twins       the same choices with one attribute set to each level
+masses      how much a unit weighs in the cells of a constraint
+seen        salted hashes of the units that training saw
+registry    data sets by name
+sets        the real ones
+demo        one with a known truth
+fetch       real ones from their public source, if every cell is the published one
+describe    what a data set holds, as a plain record
+"""
 
 from .coding import Coding as Coding
 from .dataset import Dataset as Dataset

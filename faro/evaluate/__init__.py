@@ -1,1 +1,6 @@
-"""Figures of models on data: of every trial in float64, how sure they are, and which are not dominated."""
+"""Figures of models on data: of every trial in float64, how sure they are, and which are not dominated.
+
+trials     the figures of every trial from its saved parameters, and its status
+bootstrap  how sure they are: intervals over people and seeds, written as uncertainty.csv and hypervolume.csv
+pareto     who is not dominated, and how much a set of points dominates
+"""

@@ -5,6 +5,8 @@
     newton    the optimum and its multipliers                     solve, path, priced
     dual      (w, multipliers) -> loss, lower bound, gap          certify, Point, SCOPE
     envelope  one certified sandwich of the whole frontier        frontier, Envelope
+    of_run    the envelope of a finished run                      of_run.sample
+    solver    cvxpy as a guesser
     stored    the files that a stranger proves it from            record, table
     mixture   the best randomised choice among stored models      mix, Mixture, Unattainable
 

@@ -1,10 +1,12 @@
 """A constrained optimiser on pytrees: minimise f(x) subject to g(x) <= 0 and h(x) = 0. Knows nothing of choices.
 
-    problem            f, g, h (and proxies) to one function, `evaluate`
-    MultiplierMethod   deterministic smooth problems: augmented Lagrangian, quasi-Newton inside; the one to try first
-    Lagrangian         the game of two first-order players: batches, noise, proxies, large models
-    Quadratic          the game with a second-order primal player, which is brought a curvature; few steps
-    solve              the driver loop: KKT residuals, infeasibility, a typed result; inside jit and vmap
+    _problem      `problem`: f, g, h (and proxies) to one function, `evaluate`
+    _multipliers  `MultiplierMethod`, the one to try first: deterministic smooth problems, quasi-Newton inside
+    _game         `Lagrangian`, the game of two first-order players: batches, noise, proxies, large models
+    _quadratic    `Quadratic`, the game with a second-order primal player, which is brought a curvature; few steps
+    _duals        how multipliers follow the violation: ascent, nupi, optimistic, exponentiated
+    _solve        `solve`, the driver loop: KKT residuals, infeasibility, a typed result; inside jit and vmap
+    _verdict      what may be said of a point, whatever the units of the problem
 
 `init` and `step` of both methods are pure, in the manner of optax, for a loop of one's own.
 """

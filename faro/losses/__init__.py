@@ -1,9 +1,10 @@
 """What training minimises: a loss of every choice, and an objective that makes one number of them.
 
-    base       Loss, and how a loss is named
+    base       Loss: the loss of every choice, and its name
     logit      Logit, the conditional logit; Smoothed and Noisy, where labels are not to be trusted
     pairwise   Pairwise: the chosen alternative against each of the others
     objective  Objective; Mean, Reweighted, WorstGroup, CVaR, Penalised
+    groups     who is in which group, for objectives that know groups
 
 A loss of your own is a subclass of `Loss` with one method; a package declares it by an entry point of the group
 `faro.losses`, and it is known by name then. Numbers of losses and objectives are leaves: a grid over them is `vmap`.

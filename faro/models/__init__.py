@@ -1,5 +1,10 @@
 """Reward models: `Linear`, `MLP` and `FlaxModel` (any Flax Linen module, or NNX module by its constructor) score one
 alternative at a time from its features and the context; a model of your own only needs two methods of `Model`.
+
+    base      `Model` and what it may read and say: InputSpec, Prediction, LinearHead
+    linear    `Linear`: rewards linear in features and context
+    networks  `FlaxModel`, `MLP`
+    evaluate  the one place where a model is evaluated on choices, under any decision rule
 """
 
 from __future__ import annotations

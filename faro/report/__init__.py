@@ -2,6 +2,22 @@
 the model card of a point.
 
 A report reads plain records and imports neither jax nor cvxpy: `read_run` is the only way in.
+
+    _run          `Run`, `read_run`: what a finished sweep left in its folder
+    _ending       how the training of a member ended
+    _others       how sure the points are, and what other methods reach
+    _envelope     the certified envelope of a run
+    _series       what a picture shows, before anything draws it
+    _plots        pictures
+    _tables       tables of a page
+    _records      what the script of a page is given
+    _commands     what to type for a point of a run
+    _page         report.html
+    _compare      two runs on one page
+    _card         the model card of a point
+    _shown        all that shows a run, at once
+    _markdown     any text as Markdown that does nothing else
+    certificate   what a certificate or a gate says, for people and for CI
 """
 
 from ._card import point as point

@@ -1,1 +1,10 @@
-"""What lies on disk: models, constraints as data, runs. The only reader and writer of a run folder."""
+"""What lies on disk: models, constraints as data, runs. The only reader and writer of a run folder.
+
+spec         a constraint as data, read back to an equal constraint
+model        a trained model: parameters, coding and schema, so that it can score a table
+run          the folder of a finished sweep as plain records: all of its files
+frontier     a finished sweep with its models
+columns      the names of the columns of its tables
+envelopes    its certified envelopes
+fingerprint  what an object is, by which a killed sweep knows itself again
+"""

@@ -3,7 +3,6 @@
 Gaps are computed again with pandas alone, from the table that a saved model's `score` gives.
 """
 
-import os
 import signal
 import subprocess
 import sys
@@ -23,8 +22,8 @@ from faro.errors import UsageError
 from faro.sweep import execution
 from faro.sweep import run as running
 from faro.training import Game, Settings
+from tests.builders.processes import environment
 
-SOURCE = Path(__file__).parents[2]
 FILES = {
     "uncertainty.csv",
     "hypervolume.csv",
@@ -245,13 +244,8 @@ faro.frontier(data, bounds=[0.05, 0.2], seeds=2, settings=Settings(steps=60, bat
 
 def killed_when(path: Path, folder: Path) -> bool:
     """Run the sweep and kill -9 it as soon as `path` is there; whether it was still running."""
-    environment = os.environ | {"PYTHONPATH": str(SOURCE), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}  # as this process
-    environment |= {  # the second process finds what the first has compiled
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
-    with subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=folder, env=environment) as process:
+    variables = environment(folder / "programs")  # the second process finds what the first has compiled
+    with subprocess.Popen([sys.executable, "-c", SCRIPT], cwd=folder, env=variables) as process:
         while process.poll() is None and not path.exists():
             time.sleep(0.001)
         running = process.poll() is None

@@ -1,6 +1,5 @@
 """A stranger's constraint in a package of its own: installed, listed, checked, swept and scored like a built-in."""
 
-import os
 import subprocess
 import sys
 import zipfile
@@ -12,6 +11,7 @@ from constraints.testing import COMMUNITY, GROUP, KIND
 from faro.cli import main
 from faro.errors import UsageError
 from faro.registry import find_notion, make_constraint, notions
+from tests.builders.processes import environment
 
 MINE = '''
 import constraints as ct
@@ -50,9 +50,9 @@ def installed(tmp_path_factory):
     subprocess.run([*pip, "--target", place, wheel], check=True)
 
     def run(*words):
-        environment = os.environ | {"PYTHONPATH": str(place), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
         command = [sys.executable, "-m", "faro.cli", *map(str, words)]
-        return subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True, check=False)
+        variables = environment(folder / "programs", (place,))  # later commands find what earlier ones compiled
+        return subprocess.run(command, env=variables, cwd=folder, capture_output=True, text=True, check=False)
 
     return run
 

@@ -26,8 +26,8 @@ from faro.store.frontier import Frontier
 from faro.sweep import execution
 from faro.sweep.run import Judge, _Run
 from faro.training import Settings
+from tests.builders.processes import environment
 
-SOURCE = Path(__file__).parents[2]
 SETTINGS = Settings(steps=10, every=1, batch=64)
 BOUNDS = [0.05, 0.1, 0.2]
 
@@ -38,20 +38,12 @@ def small() -> tuple:
     return data, make_constraint(data.attributes, **defaults)
 
 
-def started(folder: Path, code: str, **environment: str) -> subprocess.Popen:
+def started(folder: Path, code: str, **more: str) -> subprocess.Popen:
     """A process that runs `code` with everything of this file in reach."""
-    path = str(SOURCE)
-    own = {
-        "PYTHONPATH": path,
-        "JAX_DISABLE_MOST_OPTIMIZATIONS": "1",
-        "JAX_COMPILATION_CACHE_DIR": str(folder / "cache"),
-    }
-    own |= {"JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0", "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1"}
     command = [sys.executable, "-c", f"from tests.runtime.test_devices import *\n{code}"]
-    with open(folder / f"log{environment.get(devices.PROCESS, '')}", "w") as log:
-        return subprocess.Popen(
-            command, cwd=folder, env=os.environ | own | environment, stdout=log, stderr=subprocess.STDOUT
-        )
+    with open(folder / f"log{more.get(devices.PROCESS, '')}", "w") as log:
+        variables = environment(folder / "programs", **more)
+        return subprocess.Popen(command, cwd=folder, env=variables, stdout=log, stderr=subprocess.STDOUT)
 
 
 # One process, eight devices -------------------------------------------------------------------------------------------

@@ -1,7 +1,6 @@
 """Streamed training: what training in memory gives, in the memory of a few shards, also after a kill at any moment."""
 
 import gc
-import os
 import signal
 import subprocess
 import sys
@@ -17,8 +16,8 @@ import constraints as ct
 from faro import metrics, models
 from faro.errors import UsageError
 from faro.training import Data, Game, Settings, streaming
+from tests.builders.processes import environment
 
-SOURCE = Path(__file__).parents[2]
 GROUP = ct.Attribute("g", ("a", "b"))
 CONSTRAINT = ct.demographic_parity(GROUP, 0.1)
 MINI = Settings(steps=24, every=2, batch=32)
@@ -139,15 +138,9 @@ def stream(folder: Path) -> streaming.Streamed:
 
 def test_a_killed_stream_goes_on_to_the_same_bits(tmp_path):
     """Killed during the start, in the middle of a pass of steps and of a look, each time a little further."""
-    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
-    environment |= {"JAX_COMPILATION_CACHE_DIR": str(tmp_path / "cache")}
-    environment |= {
-        "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
-        "JAX_PERSISTENT_CACHE_MIN_ENTRY_SIZE_BYTES": "-1",
-    }
     command = [sys.executable, "-c", "from tests.training.test_streaming import *; stream(Path('out'))"]
     for name in ("start-8", "game-10"):
-        with subprocess.Popen(command, cwd=tmp_path, env=environment) as process:
+        with subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path / "programs")) as process:
             while process.poll() is None and not (tmp_path / "out" / ".progress" / name).exists():
                 time.sleep(0.001)
             assert process.poll() is None

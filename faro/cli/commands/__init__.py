@@ -1,1 +1,5 @@
-"""The commands of `faro`, by what they are about."""
+"""The commands of `faro`, by what they are about.
+
+training      faro data, train, frontier, score, constraints, report, card
+certificates  faro certify, gate, verify, ledger, policy, envelope
+"""
