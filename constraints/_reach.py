@@ -230,7 +230,11 @@ class _Tally:
     def _box(self, empty: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, Any]:
         """The same of a measurement of somebody's own, where it is affine in the rates: each rate takes the end that
         suits it. Of another one nothing is known."""
-        part, masses, (offset, slope) = self.part, jnp.asarray(np.where(empty, 0, self.mass[:-1])), self.affine
+        part, masses, (offset, slope) = (
+            self.part,
+            jnp.asarray(np.where(empty, 0, self.mass[:-1])),
+            self.affine or (0.0, 1.0),
+        )
 
         def measured(rates: Any) -> Any:
             return part.combine(Statistics(masses * (offset + slope * rates), masses))

@@ -100,9 +100,8 @@ def test_the_correction_undoes_the_noise_on_average_and_another_rate_does_not():
 
 def objectives():
     who, parity = ct.Grouping(GROUP), ct.demographic_parity(GROUP, bound=0.1)
-    return [
-        Mean(), Reweighted(who=who), WorstGroup(who=who, ascent=0.3), CVaR(share=0.3), Penalised(constraint=parity, price=2.0)
-    ]  # fmt: skip
+    priced = Penalised(constraint=parity, price=2.0)
+    return [Mean(), Reweighted(who=who), WorstGroup(who=who, ascent=0.3), CVaR(share=0.3), priced]
 
 
 @pytest.mark.parametrize("objective", objectives(), ids=lambda own: type(own).__name__)
