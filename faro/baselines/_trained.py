@@ -37,7 +37,8 @@ def train(
     data: of every seed, leaves `[S, ...]`
     memory: bytes that the steps of what is trained side by side may take, about
     """
-    return _program(model, settings.filled(), memory or devices.memory())(constraint, objectives, seeds, data)
+    settings = settings.filled(rows=data.train.weight.shape[1])
+    return _program(model, settings, memory or devices.memory())(constraint, objectives, seeds, data)
 
 
 @functools.lru_cache(maxsize=16)

@@ -43,6 +43,7 @@ from ..store import columns
 from ..store.columns import MEAN as MEAN
 from ..store.frontier import Frontier
 from ..store.model import TrainedModel
+from ..store.on_disk import OnDisk
 from ..store.run import write_table
 from .pareto import WORST, hypervolume, non_dominated
 
@@ -104,10 +105,20 @@ def measure(
     dev = Part.of(data, constraint, first(run))
     sums = {}
     for seed in dev.choices:
-        own = [run.models[row] for row in np.flatnonzero(table["seed"] == seed)]
-        sums[seed] = dev.of_models(seed, own)
+        rows = np.flatnonzero(table["seed"] == seed).tolist()
+        if isinstance(run.models, OnDisk):  # one in memory at a time
+            sums[seed] = _joined([dev.of_models(seed, [run.models[row]]) for row in rows])
+        else:
+            sums[seed] = dev.of_models(seed, [run.models[row] for row in rows])
     found = dev.bootstrap(sums, draws, key)
     return Uncertainty(_members(table, found, level), _volumes(table, found, level, reference), found)
+
+
+def _joined(parts: Sequence[Sums]) -> Sums:
+    """The sums of members that were taken on their own."""
+    correct = np.concatenate([np.asarray(own.correct) for own in parts])
+    sums = jax.tree.map(lambda *leaves: np.concatenate(leaves), *[own.statistics.sums for own in parts])
+    return Sums(correct, parts[0].weight, Statistics(sums, parts[0].statistics.masses))  # type: ignore[arg-type]
 
 
 def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
@@ -118,7 +129,7 @@ def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
 
 def first(run: Frontier) -> dict[int, TrainedModel]:
     """The unconstrained member of every seed."""
-    free = np.flatnonzero(np.isinf(run.table["bound"]))
+    free = np.flatnonzero(np.isinf(run.table["bound"])).tolist()
     return {int(run.table["seed"][row]): run.models[row] for row in free}
 
 

@@ -10,6 +10,7 @@ import dataclasses
 import functools
 import platform
 import re
+from collections.abc import Sequence
 from importlib import metadata
 from typing import Any
 
@@ -32,9 +33,11 @@ from ..data.views import ASKED, PARTS, SEEN, View
 from ..losses import Mean, Objective
 from ..models.evaluate import BLOCK
 from ..runtime import devices
+from ..runtime.checkpoint import Keeper
 from ..store import columns
 from ..store.frontier import Frontier
 from ..store.model import Draw, TrainedModel
+from ..store.on_disk import OnDisk
 from ..store.run import FORMAT, model_name
 from ..store.spec import asked as asked_for
 from ..store.spec import to_record, typed
@@ -83,19 +86,29 @@ class Judge:
             atom = jax.eval_shape(member, choices)
             self.program.ahead(self.doubled, atom, choices, np.zeros((len(of_part), choices.shape[0])), self.people[0])
 
-    def figures(self, solution: Solution) -> dict[tuple[str, int], dict[str, np.ndarray]]:
-        """By part and seed, figures of all members `[members, ...]`."""
-        found = {}
+    def figures(self, solution: Any, keeper: Keeper | None = None) -> dict[tuple[str, int], dict[str, np.ndarray]]:
+        """By part and seed, figures of all members `[members, ...]`; `solution` is read one member at a time. What a
+        `keeper` keeps of a killed run is not judged again."""
+        kept, found = keeper or Keeper(None), {}
+        here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         with jax.enable_x64(True):
             for s, (slices, of_part) in enumerate(self.everybody):
-                members = jax.tree.map(lambda leaf, s=s: np.asarray(leaf[s], np.float64), solution)
-                for part, own in _figures(self.program, self.doubled, members, slices, of_part, self.people[s]).items():
+                weights = np.asarray(solution.weights[s], np.float64)
+
+                def judge(m: int, block: int, *given: Any, s: int = s, weights: np.ndarray = weights) -> Any:
+                    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), solution.atoms(s, m))
+                    args = (self.doubled, Solution(params, weights[m]), *given)
+                    return kept.once(f"seed{self.views[s].seed}.judged{m}.{block}", self.program, args, here)
+
+                for part, own in _figures(judge, weights, slices, of_part, self.people[s]).items():
                     found[part, s] = own
         return found
 
-    def frontier(self, constraints: list[Constraint], best: Best, solution: Solution, trace: Look) -> Frontier:
+    def frontier(
+        self, constraints: list[Constraint], best: Best, solution: Any, trace: Look, keeper: Keeper | None = None
+    ) -> Frontier:
         """The finished sweep; `constraints` are those of its members."""
-        figures = self.figures(solution)
+        figures = self.figures(solution, keeper)
         return _frontier(
             self.data,
             self.constraint,
@@ -119,7 +132,7 @@ def _frontier(
     settings,
     views,
     best: Best,
-    solution: Solution,
+    solution: Any,
     trace: Look,
     figures,
     objective,
@@ -168,10 +181,9 @@ def _frontier(
             record[columns.SMALLEST_GAP] = float(np.max(best.smallest_gap[s, b]))
             record["model"] = model_name(b, view.seed)
             records.append(record)
-            params, weights = solution.of(s, b)
+            weights = solution.weights[s, b]
+            weights = weights[weights != 0]
             draw = Draw(tuple(weights.tolist()), view.seed) if len(weights) > 1 else None
-            if draw is None:
-                params = jax.tree.map(lambda leaf: leaf[0], params)
             about = {
                 "data": data.name,
                 "digest": data.digest,
@@ -184,8 +196,17 @@ def _frontier(
                 "figures": {key: _finite(record[key]) for key in columns.figures_in(record, parts)},
                 "audit": sizes,
             }
-            own_model = TrainedModel(model, params, view.coding, data.schema, about, seen[s], draw, specification, loss)
+            own_model = TrainedModel(model, None, view.coding, data.schema, about, seen[s], draw, specification, loss)
             trained.append(own_model)
+
+    def params_of(row: int) -> Any:
+        b, s = divmod(row, len(views))
+        there = np.flatnonzero(solution.weights[s, b])
+        own = jax.tree.map(lambda leaf: leaf[there], solution.atoms(s, b))
+        return own if len(there) > 1 else jax.tree.map(lambda leaf: leaf[0], own)
+
+    held: Sequence[TrainedModel] = OnDisk(trained, params_of)
+    held = list(held) if isinstance(solution, Solution) else held
     table = pd.DataFrame(records)
     table["pareto"] = pareto(table)
     order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]
@@ -194,7 +215,7 @@ def _frontier(
     fields |= {**trace.kkt._asdict(), "capped": trace.capped}
     traces = {name: np.stack([np.asarray(values)[s, b] for s, b in order]) for name, values in fields.items()}
     manifest = _manifest(data, constraint, cells, constraints, views, model, settings, objective)
-    return Frontier(table, trained, {"step": step, **traces}, manifest)
+    return Frontier(table, held, {"step": step, **traces}, manifest)
 
 
 def _everybody(data: Dataset, view: View, population: Any, constraint: Constraint) -> tuple[Slices, dict[str, slice]]:
@@ -210,21 +231,16 @@ def _everybody(data: Dataset, view: View, population: Any, constraint: Constrain
 
 
 def _figures(
-    program: devices.Program,
-    constraint: Constraint,
-    members: Solution,
-    slices: Slices,
-    of_part: dict[str, slice],
-    people: Any = None,
+    judge: Any, member_weights: np.ndarray, slices: Slices, of_part: dict[str, slice], people: Any = None
 ) -> dict[str, dict[str, np.ndarray]]:
     """By part, figures of all members of a seed `[members, ...]`, in expectation over the draw of an atom; one member
-    and one slice at a time, so memory grows neither with the sweep nor with the choices."""
-    every, first = range(len(members.weights)), 0
-    of_member = [jax.tree.map(lambda leaf, m=m: leaf[m], members) for m in every]
-    totals: list[Any] = [()] * len(of_member)  # what the program is given of the slices before: nothing at first
+    and one slice at a time, so memory grows neither with the sweep nor with the choices. `judge(member, slice, ...)`
+    runs the program for one."""
+    every, first = range(len(member_weights)), 0
+    totals: list[Any] = [()] * len(member_weights)  # what the program is given of the slices before: nothing at first
     judged: list[list[Any]] = [[] for _ in every]
     shares = []
-    for choices in slices:
+    for block, choices in enumerate(slices):
         weights = np.zeros((len(of_part), slices.size))
         for row, own in zip(weights, of_part.values(), strict=True):
             mine = slice(max(0, own.start - first), max(0, own.stop - first))
@@ -232,9 +248,11 @@ def _figures(
         shares.append((np.asarray(choices.weight), weights))
         on_device = jax.device_put((choices, weights))
         for m in every:
-            added, measured, top = program(constraint, of_member[m], *on_device, people, *totals[m])
+            added, measured, top = judge(m, block, *on_device, people, *totals[m])
             totals[m] = (added,)
             judged[m].append((measured, top))
+            if m:  # no more than two at a time
+                jax.block_until_ready(judged[m - 1][-1])
         first += slices.size
     weight, weights = np.concatenate([own for own, _ in shares]), np.concatenate([own for _, own in shares], 1)
     total = np.maximum(weights.sum(1), np.finfo(float).tiny)
@@ -243,7 +261,7 @@ def _figures(
         sums, measured = jax.tree.map(np.asarray, (totals[m][0][0], judged[m][-1][0]))
         confidence, label = jax.tree.map(lambda *leaves: np.concatenate(leaves, 1), *[top for _, top in judged[m]])
         for p, own in enumerate(of_part.values()):
-            atoms = zip(members.weights[m], confidence, label, strict=True)
+            atoms = zip(member_weights[m], confidence, label, strict=True)
             errors = [share * metrics.ece(sure[own], said[own], weight[own]) for share, sure, said in atoms if share]
             found[p].append(
                 {name: value[p] / total[p] for name, value in sums.items()}

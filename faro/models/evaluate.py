@@ -8,12 +8,14 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
+from jax.extend.core import jaxprs_in_params
 
 from constraints import Choices, Hard, Outcome, Reading
 
 from .base import Model, Seen, decided, predict, twin_predictions
 
 BLOCK = 2**25  # numbers of the items of a slice: 256 MiB in float64
+MADE = 2**28  # bytes that a model may make of a slice
 Reader = Callable[[Seen, Outcome, Choices, Any], Any]
 
 
@@ -40,7 +42,7 @@ def evaluate(
     rule: from rewards to decisions; None: `constraints.Hard()`
     twins: attributes whose twins the outcome has
     people: of every unit its earlier choices, for models that read them
-    batch: choices of a slice; None: as many as keep items below 256 MiB in float64
+    batch: choices of a slice; None: as many as keep items, and what the model makes of them, below 256 MiB
     """
     names, rule = tuple(twins), rule or Hard()
 
@@ -52,6 +54,9 @@ def evaluate(
 
     n = choices.shape[0]
     size = batch or largest(choices)
+    if batch is None:
+        worlds = 1 + sum(choices.twins[name].valid.shape[-1] for name in names)
+        size = max(1, min(size, MADE * n // max(1, worlds * made(model, params, choices, people))))
     if size >= n:
         return of_slice(choices, rows)
     whole, rest = divmod(n, size)
@@ -71,6 +76,22 @@ def evaluate(
         total = jax.tree.map(jnp.add, total, added)
         apart = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), apart, last)
     return total, apart
+
+
+def made(model: Model, params: Any, choices: Choices, people: Any = None) -> int:
+    """About how many bytes a model makes of these choices: of its matrix products, and of what becomes of them. Only
+    shapes are read."""
+    shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (params, choices, people))
+    program = jax.make_jaxpr(lambda own, part, people: predict(model, own, part, people=people).rewards)(*shapes)
+    return 2 * _products(program.jaxpr)
+
+
+def _products(jaxpr: Any) -> int:
+    """Bytes of all matrix products and convolutions of a program."""
+    inner = [sub for eqn in jaxpr.eqns for sub in jaxprs_in_params(eqn.params)]
+    products = [eqn for eqn in jaxpr.eqns if eqn.primitive.name in ("dot_general", "conv_general_dilated")]
+    sizes = [var.aval.size * var.aval.dtype.itemsize for eqn in products for var in eqn.outvars]
+    return sum(sizes) + sum(map(_products, inner))
 
 
 def largest(choices: Choices) -> int:

@@ -53,9 +53,9 @@ class Keeper:
             return program(*args)
         if self.stored(name):  # orbax writes elsewhere and renames: what exists is whole
             self.resumed.append(name)
-            return self._read(name, program.eval_shape(*args), sharding)
+            return self.read(name, program.eval_shape(*args), sharding)
         result = program(*args)
-        self._write(name, result)
+        self.write(name, result)
         return result
 
     def newest(self, name: str, state: Any, sharding: Any = None) -> tuple[int, Any]:
@@ -64,23 +64,29 @@ class Keeper:
         if not found:
             return 0, state
         self.resumed.append(f"{name}-{found[-1]}")
-        return found[-1], self._read(f"{name}-{found[-1]}", jax.eval_shape(lambda: state), sharding)
+        return found[-1], self.read(f"{name}-{found[-1]}", jax.eval_shape(lambda: state), sharding)
 
     def keep(self, name: str, position: int, state: Any) -> None:
         """Store the state of a computation at this position, in place of earlier ones under this name."""
         if self.folder is None:
             return
         earlier = self._kept(name)
-        self._write(f"{name}-{position}", state)
+        self.write(f"{name}-{position}", state)
         for other in earlier if devices.first() else ():
             shutil.rmtree(self.folder / f"{name}-{other}")
+
+    def drop(self, name: str) -> None:
+        """Remove what `keep` stored under this name."""
+        for position in self._kept(name) if devices.first() else ():
+            shutil.rmtree(self.folder / f"{name}-{position}")  # type: ignore[operator]
 
     def _kept(self, name: str) -> list[int]:
         paths = [] if self.folder is None else self.folder.glob(f"{name}-*")
         positions = [path.name.removeprefix(f"{name}-") for path in paths]
         return [int(position) for position in positions if position.isdecimal()]  # others are half-written
 
-    def _write(self, name: str, tree: Any) -> None:
+    def write(self, name: str, tree: Any) -> None:
+        """Store this pytree."""
         import orbax.checkpoint as ocp  # here: a second of import that unstored runs do not need
 
         assert self.folder is not None
@@ -88,7 +94,8 @@ class Keeper:
         with _quiet(), _told_by_the_system(self.folder / name), ocp.StandardCheckpointer() as store:
             store.save(self.folder / name, plain)
 
-    def _read(self, name: str, shapes: Any, sharding: Any) -> Any:
+    def read(self, name: str, shapes: Any, sharding: Any) -> Any:
+        """What `write` stored, on devices; of these shapes."""
         import orbax.checkpoint as ocp
 
         assert self.folder is not None

@@ -68,6 +68,27 @@ def memory() -> int:
     return limit // 2 if limit else 2**63
 
 
+def room() -> int:
+    """Bytes that a program and all that it holds may take on a device by default: half of what it has, where it says
+    so; of a CPU half of what the machine has."""
+    if jax.default_backend() != "cpu":
+        return memory()
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2
+    except (AttributeError, ValueError, OSError):
+        return memory()
+
+
+def spelled(count: int) -> str:
+    """So many bytes as `parse_bytes` reads them: 2 GB."""
+    size, unit = float(count), "bytes"
+    for larger in ("kB", "MB", "GB", "TB"):
+        if size < 1024:
+            break
+        size, unit = size / 1024, larger
+    return f"{size:.3g} {unit}"
+
+
 def keep_programs() -> None:
     """Compiled programs are kept in the user's cache for later runs, unless jax was told of another place.
 
@@ -150,9 +171,11 @@ def compiled(
     inputs: Sequence[tuple],
     output: tuple | list[tuple],
     options: dict[str, Any] | None = None,
+    consumed: tuple[int, ...] = (),
 ) -> Program:
     """`function`, compiled for the mesh: the leading axes of every input and of the output are placed as in `on`; a
-    list of outputs is placed one by one."""
+    list of outputs is placed one by one. The inputs at the positions `consumed` are gone afterwards, and their memory
+    is that of the output."""
 
     @functools.wraps(function)
     def partitioned(*args):
@@ -161,7 +184,8 @@ def compiled(
 
     places = tuple(on(mesh, *axes) for axes in inputs)
     returned: Any = tuple(on(mesh, *axes) for axes in output) if isinstance(output, list) else on(mesh, *output)
-    return Program(jax.jit(partitioned, in_shardings=places, out_shardings=returned, compiler_options=options))
+    how: Any = {"in_shardings": places, "out_shardings": returned, "donate_argnums": consumed}
+    return Program(jax.jit(partitioned, **how, compiler_options=options))
 
 
 @functools.cache

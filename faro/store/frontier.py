@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ class Frontier:
     methods reach, where that was asked for."""
 
     table: pd.DataFrame
-    models: list[TrainedModel]
+    models: Sequence[TrainedModel]
     traces: dict[str, np.ndarray]
     manifest: dict[str, Any]
     reused: bool = False  # read from a folder that held the finished run

@@ -1,14 +1,18 @@
-"""The frontier: bounds x seeds in one compiled program, then every member judged again from its saved parameters.
+"""The frontier: bounds x seeds by compiled programs, then every member judged again from its saved parameters.
 
 run         `frontier` and `train`: a run from its data to its folder, resumed where it was killed
 grid        the bounds
-execution   programs, and how trials share the devices
+execution   what an execution is, and which one a sweep gets
+batched     all trials at once
+sequential  one trial after another, from disk
 exact_path  trials of exact paths, without a game
 """
 
-from .execution import CACHE as CACHE
-from .execution import Sweep as Sweep
+from .batched import CACHE as CACHE
+from .batched import Batched as Batched
+from .batched import Batched as Sweep  # noqa: F401  the name of one release before
+from .execution import Progress as Progress
 from .execution import stack as stack
-from .run import Progress as Progress
 from .run import frontier as frontier
 from .run import train as train
+from .sequential import Sequential as Sequential

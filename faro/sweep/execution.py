@@ -1,140 +1,138 @@
-"""The programs of a sweep: how its members share the devices."""
+"""How the trials of a sweep share the devices, and which way they can: what they take against what there is.
+
+    Batched     the states of all trials at once, played side by side as far as memory and cache allow
+    Sequential  one trial at a time on all devices; what is kept of it lies on disk
+
+What a trial takes on a device, beside the data:
+
+    state   what is kept of it between steps: parameters, moments of the optimiser, best iterate, multipliers, rates
+    step    what a step makes: activations on the way there and back, and a gradient
+"""
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, Protocol
 
 import jax
 import numpy as np
-from jax import Array
 from jax.sharding import Mesh
 
 from constraints import Choices, Constraint
 
-from .. import models
-from ..errors import UsageError
 from ..runtime import devices
-from ..training import Best, Data, Game, Look, Member
+from ..runtime.checkpoint import Keeper
+from ..training import Best, Data, Game, Look
 
-STRETCHES = 10  # calls of the compiled program, and checkpoints, per sweep
-CACHE = 20 * 2**20  # bytes of a network's step on a CPU that stay close to its cores
+STRETCHES = 10  # calls of the compiled program, and checkpoints, at most: of a sweep, or of a trial on its own
 KEPT = 5  # iterates of each that a mixture may draw on, of every member
 
+Progress = Callable[[int, int], None]  # (done, total)
+Grid = Callable[[float], list[Constraint]]  # of the unconstrained gap: the constraints of a seed's trials
 
-class Sweep:
-    """The compiled programs of a sweep, partitioned on a mesh: bounds on one axis, choices on the other.
 
-    They serve every sweep of the same game and shapes in this process (`Sweep.of`). `traced` counts how often each was
-    traced: once, whatever the grid, the mesh and the data set. Members are played side by side as far as `memory` bytes
-    a device and, for a network on a CPU, its cache allow.
+class Played(NamedTuple):
+    """What the trials came to, as numpy with leaves `[seeds, 1 + bounds, ...]`, the unconstrained ones first.
+
+    constraints: of the grid
+    best: of every trial; without parameters where these are on disk
+    looks: `[seeds, 1 + bounds, looks, ...]`; `params` are the iterates kept of the others, `[seeds, bounds, kept, ...]`
+    solution: what is returned, where that is not left to be chosen
     """
 
-    def __init__(self, game: Game, mesh: Mesh, memory: int | None = None, alternatives: int = 0):
-        steps = models.options(game.model, alternatives)
-        once = models.options(game.model, alternatives, 0 if game.second_order else game.rows)  # there: a few products
-        self.game = game
-        self.mesh = mesh
-        self.memory = memory or devices.memory()
-        self.rounds = -(-game.settings.rounds // STRETCHES)  # per call of `advance`
-        self.keep = game.settings.solution != "best"
-        self.traced = {"start": 0, "advance": 0}
-        lanes, members, choices = (devices.SWEEP,), (None, devices.SWEEP), (None, devices.DATA)
-        self.start = devices.compiled(mesh, self._start, [(), (), lanes, choices], [(), (), members], once)
-        self.advance = devices.compiled(mesh, self._advance, [members, lanes, choices], members, steps)
+    constraints: list[Constraint]
+    best: Best
+    looks: Look
+    solution: Any = None
+
+
+class Execution(Protocol):
+    """How a sweep is played. `traced` counts how often each of its programs was traced: once, whatever the grid."""
+
+    traced: dict[str, int]
+    mesh: Mesh
+
+    def total(self, seeds: int, bounds: int) -> int:
+        """Of how many stretches `progress` is told, the preparation and the judgement included."""
+
+    def play(
+        self,
+        seeds: Sequence[int],
+        data: list[Data],
+        constraint: Constraint,
+        grid: Grid,
+        keeper: Keeper,
+        progress: Progress = ...,
+        meanwhile: Callable[[], None] = ...,
+    ) -> Played:
+        """Train every trial.
+
+        seeds: one or more
+        data: of every seed, on the host
+        constraint: at its lowest bound
+        grid: lists the constraints, given the unconstrained gap (mean over seeds)
+        keeper: keeps what a killed run goes on with
+        progress: told `(done, total)` after every stretch
+        meanwhile: called once, while programs compile
+        """
+
+
+class Rounds(NamedTuple):
+    """The rounds of a training, cut into calls of a compiled program, and the looks there are in all."""
+
+    each: int  # rounds of a call
+    calls: int
+    looks: int
 
     @classmethod
-    def of(cls, game: Game, mesh: Mesh, memory: int | None = None, alternatives: int = 0) -> Sweep:
-        """The programs of this game, compiled before if there was a sweep like it; for choices among so many
-        `alternatives`, if that is known."""
-        try:
-            return _kept(game, mesh, memory, alternatives)
-        except TypeError:  # a model that cannot be hashed is not known again
-            return cls(game, mesh, memory, alternatives)
+    def of(cls, game: Game) -> Rounds:
+        each = -(-game.settings.rounds // STRETCHES)
+        calls = -(-game.settings.rounds // each)
+        return cls(each, calls, each * calls + game.closes)
 
-    def at_once(self, states: Member, data: Data) -> tuple[bool, int]:
-        """Whether all seeds are played side by side, and how many bounds of each on a device.
 
-        `UsageError` if a single member does not fit the memory that was asked for.
-        """
-        seeds, members = states.played.shape
-        dealt = members // self.mesh.shape[devices.SWEEP]
-        own = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), states.game.params)
-        train, people = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (data.train, data.people)
+class Need(NamedTuple):
+    """Bytes on a device, about, of the trials of a sweep beside the data; only shapes are read."""
+
+    trials: int  # on a device, all seeds together
+    state: int  # of one trial
+    step: int  # of one trial
+    kept: int  # iterates of one trial that a call returns
+
+    @classmethod
+    def of(cls, game: Game, data: Data, constraint: Constraint, trials: int, mesh: Mesh) -> Need:
+        """Of so many trials, dealt out on the sweep axis of the mesh; `data` is that of one seed."""
+        state = game.state(constraint, data)
+        params = size(state.game.params)
+        activations = game.footprint(state.game.params, data.train, len(constraint.labels()), data.people)
+        kept = params * Rounds.of(game).each if game.settings.solution != "best" else 0
+        dealt = -(-trials // mesh.shape[devices.SWEEP])
+        return cls(dealt, size(state), activations // mesh.shape[devices.DATA] + params, kept)
+
+    @property
+    def together(self) -> int:
+        """All trials at once: every state before and after a call, and a step of one."""
+        return self.trials * (2 * self.state + self.kept) + self.step
+
+    @property
+    def alone(self) -> int:
+        """One trial: its state, the state that trials begin in, and a step."""
+        return 2 * self.state + self.step
+
+    def said(self, room: int) -> str:
+        """Which execution that leaves in so many bytes, and why."""
+        fits = self.together <= room
+        return (
+            f"{'batched' if fits else 'sequential'}, because {self.trials} trials at once need about "
+            f"{devices.spelled(self.together)} on a device (state {devices.spelled(self.state)} each, step "
+            f"{devices.spelled(self.step)}), which {'fits into' if fits else 'is more than'} {devices.spelled(room)}"
         )
-        one = self.game.footprint(own, train, states.scale.shape[-1], people) // self.mesh.shape[devices.DATA]
-        room = self.memory
-        if one > room:
-            raise UsageError(
-                f"memory: one member needs about {one:,} bytes a step, got {room:,}; give more, or set microbatch"
-            )
-        if not self.game.model.linear and jax.default_backend() == "cpu":
-            room = min(room, max(one, CACHE))
-        fits = [size for size in range(1, dealt + 1) if dealt % size == 0 and size * one <= room]
-        return seeds * dealt * one <= room, max(fits)
-
-    def _start(self, seeds: Array, constraint: Constraint, lanes: Array, data: Data) -> tuple[Best, Look, Member]:
-        """Of every seed: what its unconstrained member returns, its looks, and the members that begin the game, one for
-        each of the lanes."""
-        self.traced["start"] += 1
-
-        def of_seed(seed, own):
-            pilot, looks = self.game.start(jax.random.key(seed), constraint, own, self.rounds * STRETCHES)
-            entered = self.game.enter(pilot, constraint, own)
-            return pilot.best, looks, jax.vmap(lambda _: entered)(lanes)
-
-        return self._each_seed(of_seed, (seeds, data), jax.default_backend() != "cpu")
-
-    def ahead(self, seeds: Any, constraint: Constraint, lanes: Any, data: Data) -> None:
-        """Begin to compile both programs for arguments of these shapes."""
-        *_, states = self.start.ahead(seeds, constraint, lanes, data)
-        members = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*lanes.shape, *leaf.shape), leaf.dtype), constraint)
-        self.advance.ahead(states, members, data)
-
-    @staticmethod
-    def _each_seed(of_seed: Callable[..., Any], own: Any, side_by_side: bool) -> Any:
-        """`of_seed` of every seed, one after another or side by side."""
-        if side_by_side:
-            return jax.vmap(of_seed)(*own)
-        if len(jax.tree.leaves(own)[0]) > 1:
-            return jax.lax.map(lambda one: of_seed(*one), own)
-        alone = of_seed(*jax.tree.map(lambda leaf: leaf[0], own))  # a loop would copy all data
-        return jax.tree.map(lambda leaf: leaf[None], alone)
-
-    def _advance(self, states: Member, members: Constraint, data: Data) -> tuple[Member, Look]:
-        self.traced["advance"] += 1
-
-        def of_seed(own_states, own):
-            def play(pair):
-                state, constraint = pair
-                return self.game.advance(state, constraint, own, self.rounds, self.keep)
-
-            pairs, lanes = (own_states, members), self.mesh.shape[devices.SWEEP]
-            if side_by_side == own_states.played.shape[0] // lanes:
-                return jax.vmap(play)(pairs)
-
-            def in_turn(own):  # what a device plays
-                cut = jax.tree.map(lambda leaf: leaf.reshape(-1, side_by_side, *leaf.shape[1:]), own)
-                played = jax.lax.map(jax.vmap(play), cut)
-                return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), played)
-
-            if lanes == 1:  # an axis of one more would slow down every product
-                return in_turn(pairs)
-            dealt = jax.tree.map(lambda leaf: leaf.reshape(lanes, -1, *leaf.shape[1:]), pairs)
-            return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.vmap(in_turn)(dealt))
-
-        seeds_too, side_by_side = self.at_once(states, data)
-        seeds_too &= jax.default_backend() != "cpu" or len(states.played) == 1  # slower products with more of them
-        states, look = self._each_seed(of_seed, (states, data), seeds_too)
-        spaced = np.unique(np.linspace(0, self.rounds, KEPT + 1)[1:].astype(int) - 1)
-        return states, look._replace(params=jax.tree.map(lambda leaf: leaf[:, :, spaced], look.params))
 
 
-@functools.lru_cache(maxsize=16)
-def _kept(game: Game, mesh: Mesh, memory: int | None, alternatives: int) -> Sweep:
-    return Sweep(game, mesh, memory, alternatives)
+def size(tree: Any) -> int:
+    """Bytes of all arrays, or shapes of them, in a pytree."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
 def stack(members: list[Data], multiple: int = 1) -> Data:
@@ -157,3 +155,14 @@ def stack(members: list[Data], multiple: int = 1) -> Data:
     rows = [own._replace(people=None) for own in members]
     data = jax.tree.map(largest, *rows, is_leaf=lambda node: isinstance(node, Choices))
     return data._replace(people=stacked(tuple(jax.tree.map(whole, own.people) for own in members)))
+
+
+def real(constraint: Constraint) -> Constraint:
+    """The constraint with its numbers as arrays of the precision that programs are in."""
+    kind = jax.numpy.result_type(float)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, kind), constraint)
+
+
+def padding(mesh: Mesh, game: Game) -> int:
+    """Choices are padded to a multiple of this many."""
+    return math.lcm(mesh.shape[devices.DATA], game.settings.microbatch or 1)

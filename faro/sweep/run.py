@@ -1,24 +1,23 @@
-"""The frontier: bounds x seeds in one compiled program, then every member judged again from its saved parameters.
+"""The frontier: bounds x seeds by compiled programs, then every member judged again from its saved parameters.
 
 data per seed (split, coded on its own train part, padded to one shape)
   -> start     the unconstrained member of every seed, which also fixes the grid of bounds
-  -> advance   all members at once, a stretch of rounds per call; a checkpoint after every stretch
+  -> advance   all members at once or one after another (`execution`), a stretch of rounds per call; a checkpoint after
+               every stretch
   -> judge     gaps, accuracy, calibration in float64 from the parameters that are saved
 """
 
 from __future__ import annotations
 
 import dataclasses
-import math
 import shutil
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from constraints import Choices, Constraint
@@ -35,16 +34,18 @@ from ..runtime.checkpoint import Keeper
 from ..store import run as store
 from ..store.fingerprint import fingerprint
 from ..store.frontier import Frontier
-from ..store.model import TrainedModel
+from ..store.model import TrainedModel, load_model
+from ..store.on_disk import OnDisk
 from ..training import Data, Game, Settings
 from ..training.bounds import check_bounds
 from ..training.game import DEFAULT
 from ..training.notes import fit_for, reason, together
 from ..training.returned import choose
-from .execution import STRETCHES, Sweep, stack
+from .batched import Batched
+from .execution import STRETCHES, Execution, Need, Played, Progress
 from .grid import LOWEST_BOUND, default_bounds
+from .sequential import Sequential
 
-Progress = Callable[[int, int], None]  # (done, total)
 PROGRESS = ".progress"  # below the folder of a run: its checkpoints
 UNCONSTRAINED = float("inf")  # the bound of the members that are not constrained
 
@@ -136,7 +137,7 @@ class _Run:
             self.grid = lambda gap: [exact_path.check(self.model, own) for own in grid(gap)]
         if not data.labelled:
             raise DataError(f"{data.name}: training needs labels; name the label column in the schema")
-        self.mesh = devices.mesh(len(self.grid(1.0)), mesh)
+        self.mesh, self.asked_mesh = devices.mesh(len(self.grid(1.0)), mesh), mesh
         self.fingerprint = self._fingerprint()
 
     def _fingerprint(self) -> str:
@@ -188,37 +189,41 @@ class _Run:
             dev = _choices(self.data, view, "dev", self.constraint)
             where = f"{self.data.name}, seed {view.seed}"
             notes[view.seed] = fit_for(self.constraint, own.train.pad(rows), where, dev.pad(rows))
-        keeper = Keeper(None if folder is None else folder / PROGRESS, f"{self.fingerprint} {self.mesh.shape}")
         if self.settings.solver == "game":
             known = self.objective, views[0].units
             self.settings = Game.suited(self.model, self.settings, self.constraint, members[0], *known)
         alternatives = members[0].train.shape[1]
         game = Game(self.model, self.settings, rows, objective=self.objective, units=views[0].units)
-        sweep = Sweep.of(game, self.mesh, self.memory, alternatives)
+        sweep, why = self._execution(game, alternatives, members[0])
         before = dict(sweep.traced)
+        kind = type(sweep).__name__
+        keeper = Keeper(None if folder is None else folder / PROGRESS, f"{self.fingerprint} {kind} {sweep.mesh.shape}")
         court = Judge(self.data, self.constraint, self.model, self.settings, views, self.objective)
         if self.settings.solver == "exact":
-            constraints, best, trace = self._solve(views, progress)
+            constraints, best, trace, solution = self._solve(views, progress)
         else:
-            stacked = stack(members, math.lcm(self.mesh.shape[devices.DATA], self.settings.microbatch or 1))
-            constraints, best, trace = self._play(sweep, stacked, keeper, progress, court)
+            constraints, best, trace, solution = sweep.play(
+                self.seeds, members, self.constraint, self.grid, keeper, progress, court.ahead
+            )
         everyone = [self.constraint.at(UNCONSTRAINED), *constraints]
         mixes = self.settings.solution == "mixture"
-        solution = choose(
-            self.model, constraints, self.settings, self._exactly(views) if mixes else [], best, trace.params
-        )
-        run = court.frontier(everyone, best, solution, trace)
+        if solution is None:
+            solution = choose(
+                self.model, constraints, self.settings, self._exactly(views) if mixes else [], best, trace.params
+            )
+        run = court.frontier(everyone, best, solution, trace, keeper if isinstance(sweep, Sequential) else None)
         asked = ASKED[self.settings.dual_data]
-        for model in run.models:
-            own_notes = notes[model.about["seed"]]
-            model.about.update(notes=own_notes.all, dev_gap_over=list(own_notes.dev))
-            if why := reason(self.constraint, model.about, own_notes, asked):
-                model.about["reason"] = why
+        for about in run.models.about() if isinstance(run.models, OnDisk) else (own.about for own in run.models):
+            own_notes = notes[about["seed"]]
+            about.update(notes=own_notes.all, dev_gap_over=list(own_notes.dev))
+            if because := reason(self.constraint, about, own_notes, asked):
+                about["reason"] = because
         run.manifest.update(
             notes=together({seed: own.all for seed, own in notes.items()}),
             dev_gap_over=together({seed: own.dev for seed, own in notes.items()}),
             command=command,
             fingerprint=self.fingerprint,
+            execution=why,
             resumed=keeper.resumed,
             traced={program: count - before[program] for program, count in sweep.traced.items()},
             seconds=round(time.perf_counter() - began, 2),
@@ -227,60 +232,45 @@ class _Run:
             store.clear(folder)
             run.save(folder)
         devices.together("saved")
+        if folder is not None and isinstance(run.models, OnDisk):  # what they were read from goes
+            names = run.table["model"]
+            saved = OnDisk(run.models.models, lambda row: load_model(folder / names[row], self.model).params)
+            run = dataclasses.replace(run, models=saved)
         keeper.close()
-        progress(STRETCHES + 2, STRETCHES + 2)
+        total = sweep.total(len(self.seeds), len(constraints))
+        progress(total, total)
         return run
 
-    def _solve(self, views: list[View], progress: Progress) -> tuple[list[Constraint], Any, Any]:
-        """What `_play` gives, by exact solves."""
+    def _execution(self, game: Game, alternatives: int, data: Data) -> tuple[Execution, str]:
+        """How the trials are played, and why so, as the manifest says it."""
+        trials = len(self.seeds) * len(self.grid(1.0))
+        if self.settings.solver == "exact":
+            return Batched.of(game, self.mesh, self.memory, alternatives), "exact solves, one after another"
+        need, room = Need.of(game, data, self.constraint, trials, self.mesh), self.memory or devices.room()
+        if need.together <= room:
+            return Batched.of(game, self.mesh, self.memory, alternatives), need.said(room)
+        mesh = devices.mesh(1)
+        alone = Need.of(game, data, self.constraint, 1, mesh).alone
+        if alone > room:
+            raise UsageError(
+                f"memory: one member needs about {alone:,} bytes a step, got {room:,}; give more, or set batch or "
+                "microbatch"
+            )
+        if self.asked_mesh and self.mesh.shape[devices.SWEEP] > 1:
+            raise UsageError(f"mesh {self.asked_mesh}: deals out trials, but {need.said(room)}; leave mesh out")
+        return Sequential.of(game, mesh, alternatives), need.said(room)
+
+    def _solve(self, views: list[View], progress: Progress) -> Played:
+        """What an execution gives, by exact solves."""
         from . import exact_path
 
         progress(0, STRETCHES + 2)
-        return exact_path.solve(self._exactly(views), self.grid, self.constraint, self.settings)
+        return Played(*exact_path.solve(self._exactly(views), self.grid, self.constraint, self.settings))
 
     def _exactly(self, views: list[View]) -> list[Data]:
         """What every seed trains on in float64, as it is judged."""
         with jax.enable_x64(True):
             return [_data(self.data, view, self.constraint, self.model, np.float64) for view in views]
-
-    def _play(
-        self, sweep: Sweep, data: Data, keeper: Keeper, progress: Progress, court: Judge
-    ) -> tuple[list[Constraint], Any, Any]:
-        """Train everybody: the constraints of the grid, and `Best` and `Look` as numpy, `[seeds, 1 + bounds, ...]`, the
-        unconstrained members first."""
-        progress(0, STRETCHES + 2)
-        whole, members = devices.on(self.mesh), devices.on(self.mesh, None, devices.SWEEP)
-        data = devices.place(data, devices.on(self.mesh, None, devices.DATA))
-        seeds = devices.place(np.asarray(self.seeds), whole)
-        real = jnp.result_type(float)
-        lowest = jax.tree.map(lambda leaf: np.asarray(leaf, real), self.constraint)
-        asked = len(self.grid(1.0))
-        spare = -asked % self.mesh.shape[devices.SWEEP]  # every device has the same number of members
-        blank = devices.place(np.zeros(asked + spare, real), devices.on(self.mesh, devices.SWEEP))
-        begin = (seeds, lowest, blank, data)
-        if not keeper.stored("start"):
-            sweep.ahead(*begin)
-        court.ahead()
-        *pilots, states = keeper.once("start", sweep.start, begin, [whole, whole, members])
-        pilot_best, pilot_looks = devices.fetch(pilots)
-        constraints = self.grid(float(np.max(pilot_best.gap, -1).mean()))
-        padded = [*constraints, *[constraints[-1]] * spare]
-        lanes = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf, real) for leaf in leaves]), *padded)
-        lanes = devices.place(lanes, devices.on(self.mesh, devices.SWEEP))
-        looks = []
-        for stretch in range(STRETCHES):
-            progress(stretch + 1, STRETCHES + 2)
-            stretched = keeper.once(f"stretch{stretch}", sweep.advance, (states, lanes, data), members)
-            states, look = jax.block_until_ready(stretched)
-            looks.append(devices.fetch(look))
-        iterates = jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *[look.params for look in looks])
-        looks = [look._replace(params=None) for look in looks]
-        progress(STRETCHES + 1, STRETCHES + 2)
-        first = jax.tree.map(lambda leaf: leaf[:, None], (pilot_best, pilot_looks))
-        rest = (devices.fetch(states.best), jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *looks))
-        kept = 1 + len(constraints)
-        best, trace = jax.tree.map(lambda a, b: np.concatenate([a, b], 1)[:, :kept], first, rest)
-        return constraints, best, trace._replace(params=jax.tree.map(lambda leaf: leaf[:, : kept - 1], iterates))
 
 
 def _data(data: Dataset, view: View, constraint: Constraint, model: models.Model, dtype: Any = np.float32) -> Data:

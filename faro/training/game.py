@@ -18,7 +18,6 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
-from jax.extend.core import jaxprs_in_params
 
 from constraints import Choices, Constraint, Hard, Soft, Statistics, record
 
@@ -26,14 +25,17 @@ from .. import lagrangian, metrics, models
 from ..errors import UsageError
 from ..lagrangian import KKT
 from ..losses import Mean, Objective, Sight
+from ..models.evaluate import made
 from ..runtime import devices
 from .settings import Settings as Settings
 from .unconstrained import WIDEST, optimum, suits
 
 DEFAULT = Mean()  # the mean of the conditional logit
 PROBES = 16  # random signs that estimate the norm of a constraint's gradients
+SAMPLE = 2**11  # choices among which that is estimated, where a step sees a batch: each sign costs a pass over them
 USUAL = 0.6  # a norm at which the dual rates are what the settings say
 STEEPEST = 30.0  # no row's multiplier is scaled by more than this
+LOOK = 2**26  # bytes that a look may take at once, where a step sees a batch
 DECISIONS = 6  # arrays `[n, K]` between rewards and sums
 SETTLED = 0.7  # of second-order steps after which the temperature falls no more
 LENGTH = 0.5  # of the first second-order step, as a share of what it solves for; falls to 0.3 of that by a cosine
@@ -174,7 +176,7 @@ class Game:
     units: int = 0  # how many people the model may know, see `InputSpec`
 
     def __post_init__(self):
-        object.__setattr__(self, "settings", self.settings.filled())
+        object.__setattr__(self, "settings", self.settings.filled(rows=self.rows or 0, shards=self.shards))
 
     @classmethod
     def suited(
@@ -207,10 +209,10 @@ class Game:
                 "neither batch nor microbatch; leave primal out, or say adam"
             )
         if not fits or settings.primal == "adam":
-            return settings.filled("adam")
+            return settings.filled("adam", n)
         count = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(sums, data.train)))
         crowd = count * CROWD <= n
-        own = settings.filled("newton" if crowd or count <= FEW_SUMS else "adam")
+        own = settings.filled("newton" if crowd or count <= FEW_SUMS else "adam", n)
         halved = crowd and own.primal == "newton" and settings.steps is None
         return dataclasses.replace(own, steps=max(own.every, own.steps // 2)) if halved else own
 
@@ -224,7 +226,7 @@ class Game:
         is there at once, and every look is the same."""
         unconstrained = constraint.at(jnp.inf)
         train, ones = self.prepared(unconstrained, data.train, data), jnp.ones(len(constraint.labels()))
-        if not (self.objective.logistic and suits(self.model, train.choices) and self._sees_all(train)):
+        if not self.direct(data):
             init_key, key = jax.random.split(key)
             begun = models.initial(self.model, init_key, data.train, self.units)
             return self.advance(self.member(key, begun, unconstrained, data, ones), unconstrained, data, rounds)
@@ -243,12 +245,20 @@ class Game:
         looks = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rounds, *leaf.shape)), look)
         return member._replace(best=best), looks
 
+    def direct(self, data: Data) -> bool:
+        """Whether the unconstrained optimum is found at once, without steps; only shapes are read."""
+        if not self.objective.logistic or self._draws(data.train) or not self._sees_all(data.train):
+            return False
+        return suits(self.model, jax.eval_shape(self.model.prepare, data.train))
+
     def enter(self, pilot: Member, constraint: Constraint, data: Data) -> Member:
         """A member that begins the constrained game where `pilot`, the unconstrained member, ended."""
         params = pilot.best.params
         if self.second_order:
             return self.member(pilot.key, params, constraint, data, pilot.scale, pilot.game.primal.inverse)
-        member = self.member(pilot.key, params, constraint, data, self.scale(params, constraint, data))
+        stride = -(-data.train.shape[0] // SAMPLE) if self._draws(data.train) else 1
+        some = data if stride == 1 else data._replace(train=data.train.take(slice(None, None, stride)))
+        member = self.member(pilot.key, params, constraint, data, self.scale(params, constraint, some))
         return member._replace(aim=pilot.aim)
 
     def member(
@@ -280,7 +290,7 @@ class Game:
         def round_(member: Member, _):
             after, step = self.play(member, constraint, train, dual)
             tally, hard = step.seen, step.held
-            if not self._sees_all(train):
+            if not self._sees_all(train.choices):
                 tally = self.tally(params_of(member), constraint, train, member.aim)
                 hard = tally.hard if dual is None else self.tally(params_of(member), constraint, dual, member.aim).hard
             held = Statistics(hard, asked.totals.masses)
@@ -288,6 +298,27 @@ class Game:
             return after._replace(best=best), look._replace(params=params_of(member)) if keep else look
 
         return jax.lax.scan(round_, member, length=rounds)
+
+    @property
+    def closes(self) -> bool:
+        """Whether a training ends with a look, at where its last steps led."""
+        return self.settings.every > 1
+
+    def close(self, member: Member, constraint: Constraint, data: Data, keep: bool = False) -> tuple[Member, Look]:
+        """The look at where the steps have led, as `advance` returns it; one more step tells its residuals."""
+        one = dataclasses.replace(self, settings=dataclasses.replace(self.settings, every=1))
+        return one.advance(member, constraint, data, 1, keep)
+
+    def state(self, constraint: Constraint, data: Data) -> Member:
+        """The shapes of the state of one member, which is all that is kept of it between steps."""
+
+        def begun(key: Array, constraint: Constraint, data: Data) -> Member:
+            params = models.initial(self.model, key, data.train, self.units)
+            size = sum(leaf.size for leaf in jax.tree.leaves(params))
+            inverse = jnp.zeros((size, size)) if self.second_order else None
+            return self.member(key, params, constraint, data, jnp.ones(len(constraint.labels())), inverse)
+
+        return jax.eval_shape(begun, jax.random.key(0), constraint, data)
 
     def prepared(self, constraint: Constraint, choices: Choices, data: Data, known: Any = None) -> Prepared:
         """What steps and looks need of these choices of the data; `known` is what the objective knows of train, if that
@@ -300,7 +331,7 @@ class Game:
         self, member: Member, constraint: Constraint, train: Prepared, dual: Prepared | None
     ) -> tuple[Member, Step]:
         """`every` steps of both players, and what the first of them saw."""
-        steps_key, key = jax.random.split(member.key) if self._draws(train) else (member.key, member.key)
+        steps_key, key = jax.random.split(member.key) if self._draws(train.choices) else (member.key, member.key)
         game, moments, aim, first = self._steps(steps_key, member, constraint, train, dual)
         played = member.played + self.settings.every
         return member._replace(game=game, moments=moments, key=key, played=played, aim=aim), first
@@ -337,13 +368,18 @@ class Game:
 
     def _aimed(self, params: Any, constraint: Constraint, own: Prepared, aim: Any) -> Statistics:
         """What the objective is on these choices, outside of steps."""
-        seen = models.predict(self.model, params, own.choices, people=own.people)
-        losses = self.objective.loss.per_choice(seen, own.choices)
-        sight = Sight(losses)
-        if self.objective.outcomes:
-            twins = self._twins(params, own.choices, constraint, people=own.people)
-            sight = Sight(losses, *(models.decided(rule, seen, own.choices, twins) for rule in (Soft(), Hard())))
-        return Statistics(self.objective.sums(aim, sight, own.choices, own.aims), own.totals.aim)
+
+        def of_slice(choices, aims, index=0):
+            seen = models.predict(self.model, params, choices, people=own.people)
+            losses = self.objective.loss.per_choice(seen, choices)
+            sight = Sight(losses)
+            if self.objective.outcomes:
+                twins = self._twins(params, choices, constraint, people=own.people)
+                sight = Sight(losses, *(models.decided(rule, seen, choices, twins) for rule in (Soft(), Hard())))
+            return self.objective.sums(aim, sight, choices, aims)
+
+        size = own.choices.shape[0] if self.settings.microbatch else self._at_once(params, own)
+        return Statistics(_summed(of_slice, (own.choices, own.aims), size), own.totals.aim)
 
     def _twins(self, params: Any, choices: Choices, constraint: Constraint, **given: Any) -> Any:
         return models.twin_predictions(self.model, params, choices, constraint.twins(), **given)
@@ -384,13 +420,18 @@ class Game:
         make, what becomes of that, and as much again for the way back. Only shapes are read."""
         n = min(self.settings.microbatch or self.settings.batch or choices.shape[0], choices.shape[0])
         part = jax.eval_shape(lambda own: self.model.prepare(own).take(slice(0, n)), choices)
-
-        def made_of(own, part, people):
-            return models.predict(self.model, own, part, people=people).rewards
-
-        made = jax.make_jaxpr(made_of)(params, part, people)
         slopes = rows if self.second_order else 0  # a way back for each of the sums, which are no more than rows
-        return 2 * (2 * _made(made.jaxpr) + (DECISIONS + slopes) * n * choices.shape[1] * 4)
+        return 2 * (made(self.model, params, part, people) + (DECISIONS + slopes) * n * choices.shape[1] * 4)
+
+    def _at_once(self, params: Any, own: Prepared) -> int:
+        """How many of these choices are worked on at once: all that a step sees; in looks of many batches no more than
+        two of them, which take as much as the way there and back of one, unless they are small."""
+        n, batch = own.choices.shape[0], self.settings.batch or own.choices.shape[0]
+        if self.settings.microbatch or n <= batch:
+            return self.settings.microbatch or n
+        few = jax.eval_shape(lambda choices: choices.take(slice(0, batch)), own.choices)
+        one = made(self.model, params, few, own.people)
+        return -(-n // -(-n // max(2 * batch, LOOK * batch // max(one, 1))))  # in equal parts
 
     def temperature(self, played: Any) -> Any:
         """Of the soft decisions after this many steps: geometric from `temperature_start` to `temperature`; of second
@@ -414,19 +455,19 @@ class Game:
         dual = lagrangian.nupi(s.dual_rate * scale**2, proportional * scale**2, cap=s.cap * scale)
         return lagrangian.Lagrangian(lambda params, *args: finish(look(params, *args), *args), rate, dual)
 
-    def _draws(self, train: Prepared) -> bool:
+    def _draws(self, train: Choices) -> bool:
         """Whether a step sees a batch that is drawn, not all of what it is given."""
-        n = self.rows or train.choices.shape[0]
+        n = self.rows or train.shape[0]
         return (self.settings.batch or n) < n
 
-    def _sees_all(self, train: Prepared) -> bool:
+    def _sees_all(self, train: Choices) -> bool:
         """Whether every step sees all of train as a look would."""
         return not self._draws(train) and self.shards == 1 and self.settings.compute == "float32"
 
     def _steps(self, key, member, constraint, train, dual):
         """`every` steps of both players. Rates come from fixed population masses, so minibatch rates are unbiased."""
         s, n = self.settings, self.rows or train.choices.shape[0]
-        batch, one_batch = s.batch or n, not self._draws(train)
+        batch, one_batch = s.batch or n, not self._draws(train.choices)
         remembers = dual is None and (not one_batch or self.shards > 1)  # else each step sees all that is held
 
         def look(params, moments, temperature, own, scale, aim, noise):
@@ -513,32 +554,32 @@ class Game:
                 penalty=() if isinstance(penalty, float) else penalty * jnp.sum(choices.weight),
             )
 
-        size, n = self.settings.microbatch or own.choices.shape[0], own.choices.shape[0]
-        if size >= n:
-            return of_slice(own.choices, own.rows, own.aims)
-        slices = devices.slices((own.choices, own.rows, own.aims), size)
-        if noise is not None:
-            slices = (*slices, jnp.arange(n // size))
-        first = jax.tree.map(lambda leaf: leaf[0], slices)
-        empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_slice, *first))
+        return _summed(of_slice, (own.choices, own.rows, own.aims), self._at_once(params, own))
 
-        def add(sums, part):
-            return jax.tree.map(jnp.add, sums, jax.checkpoint(of_slice)(*part)), None
 
-        return jax.lax.scan(add, empty, slices)[0]
+def _summed(of_slice: Any, parts: tuple, size: int) -> Any:
+    """The sums over choices `of_slice(*parts, index)`, so many choices at a time; the last slice may be smaller."""
+    n = parts[0].shape[0]
+    if size >= n:
+        return of_slice(*parts)
+    even = n - n % size
+    body = parts if even == n else jax.tree.map(lambda leaf: leaf[:even], parts)
+    slices = (*devices.slices(body, size), jnp.arange(even // size))
+    first = jax.tree.map(lambda leaf: leaf[0], slices)
+    empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_slice, *first))
+
+    def add(sums, part):
+        return jax.tree.map(jnp.add, sums, jax.checkpoint(of_slice)(*part)), None
+
+    sums = jax.lax.scan(add, empty, slices)[0]
+    if even == n:
+        return sums
+    return add(sums, (*jax.tree.map(lambda leaf: leaf[even:], parts), jnp.asarray(even // size)))[0]
 
 
 def _square(tree: Any) -> Array:
     """Sum of squares; optax's norm also makes the imaginary parts, which take a fifth of the tracing."""
     return optax.tree.vdot(tree, tree)
-
-
-def _made(jaxpr: Any) -> int:
-    """Bytes of all matrix products and convolutions of a program."""
-    inner = [sub for eqn in jaxpr.eqns for sub in jaxprs_in_params(eqn.params)]
-    made = [eqn for eqn in jaxpr.eqns if eqn.primitive.name in ("dot_general", "conv_general_dilated")]
-    sizes = [var.aval.size * var.aval.dtype.itemsize for eqn in made for var in eqn.outvars]
-    return sum(sizes) + sum(map(_made, inner))
 
 
 def _cast(tree: Any, real: Any) -> Any:

@@ -34,11 +34,9 @@ class Solution(NamedTuple):
     params: Any
     weights: np.ndarray
 
-    def of(self, seed: int, member: int) -> tuple[Any, np.ndarray]:
-        """The atoms that are there, `[A, ...]`, and their weights."""
-        there = np.flatnonzero(self.weights[seed, member])
-        params = jax.tree.map(lambda leaf: np.asarray(leaf[seed, member])[there], self.params)
-        return params, self.weights[seed, member][there]
+    def atoms(self, seed: int, member: int) -> Any:
+        """Parameters of all atoms of a member, `[A, ...]`, also of those that are not there."""
+        return jax.tree.map(lambda leaf: np.asarray(leaf[seed, member]), self.params)
 
 
 def choose(

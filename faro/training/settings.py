@@ -21,8 +21,11 @@ CHOICES = {
     "dual_data": ("train", "own"),
     "compute": ("float32", "bfloat16"),
 }
-WHOLE = ("steps", "batch", "microbatch")
+WHOLE = ("steps", "every", "batch", "microbatch")
 POSITIVE = ("temperature_start", "temperature", "learning_rate", "cap")
+
+
+ROUNDS = 2  # of a training, at least: a look at where each begins, and one at where the last of them leads
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +36,8 @@ class Settings:
     solution: str = "best"  # what is returned, see faro/solutions.py; "average" and "mixture" are randomised models
     primal: str | None = None  # "newton" or "adam"; None: newton for a narrow linear model that sees all of train
     steps: Any = None  # int, of each stage; None: 100 of newton (50 of a crowd), 600 of adam
-    every: int = 1  # steps between two looks at the whole train and selection parts
+    every: Any = None  # int, steps between two looks at the whole train and selection parts; None: 1 where a step sees
+    # all of train; of batches about as many as it takes to see them all, so that looks cost less than steps
     batch: int | None = None  # choices per step; None: all of them
     microbatch: int | None = None  # choices worked on at once; None: the batch. Same result, less memory
     compute: str = "float32"  # or "bfloat16": of rewards during steps; parameters, looks and judgement stay exact
@@ -52,16 +56,24 @@ class Settings:
 
     @property
     def rounds(self) -> int:
-        """Looks per stage, of settings that are `filled`."""
-        return self.steps // self.every
+        """Rounds per stage, of settings that are `filled`: at least as many steps as were asked for."""
+        return -(-self.steps // (self.every or 1))
 
-    def filled(self, primal: str = "adam") -> Settings:
+    def filled(self, primal: str = "adam", rows: int | None = None, shards: int = 1) -> Settings:
         """With this primal player, unless one is named, and what is left open as suits it; `UsageError` for fewer steps
-        than there are between two looks."""
+        than there are between two looks.
+
+        rows: train choices that a step draws from, of each of so many `shards`; None: not known yet, and `every` stays
+            open
+        """
         own = self.primal or primal
         open_ = {name: value for name, value in PRIMAL[own].items() if getattr(self, name) is None}
         filled = dataclasses.replace(self, primal=own, **open_)
-        if filled.every > filled.steps:
+        if filled.every is None and rows is not None:
+            seen_by = rows // (filled.batch or rows or 1)  # so many steps
+            most = filled.steps // (ROUNDS * shards)
+            filled = dataclasses.replace(filled, every=max(1, min(seen_by, most)))
+        if filled.every is not None and filled.every > filled.steps:
             raise UsageError(f"every ({filled.every}) must not exceed steps ({filled.steps})")
         return filled
 

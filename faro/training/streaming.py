@@ -121,10 +121,11 @@ class _Stream:
     """The programs of one streamed training, each compiled once, and the passes that call them."""
 
     def __init__(self, shards: Shards, selection: Choices, constraint: Constraint, seed, model, settings):
-        self.shards, self.constraint, self.seed, self.settings = shards, constraint, seed, settings
+        self.shards, self.constraint, self.seed = shards, constraint, seed
         mesh = devices.mesh(1)
         rows = shards[0].shape[0]
         self.game = Game(model, settings, rows, len(shards))
+        self.settings = settings = self.game.settings
         self.multiple = math.lcm(mesh.shape[devices.DATA], settings.microbatch or 1)
         self.passes = max(1, math.ceil(settings.steps / (settings.every * len(shards))))
         self.whole, choices = devices.on(mesh), (devices.DATA,)

@@ -92,7 +92,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         help="also thresholds per group, reweighting, penalties and group DRO, on the same plot; baselines.csv",
     )
     many.add_argument(
-        "--memory", metavar="SIZE", help="what steps may take on each device, about, as 2GB: fewer members at a time"
+        "--memory", metavar="SIZE", help="what members may take on each device, about, as 2GB: fewer at a time, or one"
     )
     many.add_argument("--overwrite", action="store_true", help="replace another finished run in --out")
     _output(many)
@@ -340,7 +340,7 @@ def _frontier(options: argparse.Namespace) -> int:
             command=options.command,
             progress=progress,
         )
-    outputs.noted(options, run.manifest.get("notes", []))
+    outputs.noted(options, [*run.manifest.get("notes", []), *_execution(run.manifest)])
     if options.json:
         summary = {"out": str(asked["out"]), "manifest": run.manifest}
         print(json.dumps(summary | {"members": json.loads(run.table.to_json(orient="records"))}, indent=1))
@@ -350,6 +350,12 @@ def _frontier(options: argparse.Namespace) -> int:
             lambda why: print(f"faro: note: {asked['out']} is whole but cannot be shown: {why}", file=sys.stderr),
         )
     return _outcome(run.table)
+
+
+def _execution(manifest: dict[str, Any]) -> list[str]:
+    """How trials were played, where that is not all at once."""
+    said = manifest.get("execution", "")
+    return [f"execution: {said}"] if said.startswith("sequential") else []
 
 
 def _outcome(table: Any) -> int:
