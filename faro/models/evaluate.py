@@ -8,7 +8,6 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-
 from jax.extend.core import jaxprs_in_params
 
 from constraints import Choices, Hard, Outcome, Reading
