@@ -112,8 +112,8 @@ class Batched:
     def _advance(self, states: Member, members: Constraint, data: Data) -> tuple[Member, Look]:
         self.traced["advance"] += 1
 
-        def play(*trial: Any) -> tuple[Member, Look]:
-            return self.game.advance(*trial, rounds=self.rounds, keep=self.keep)
+        def play(state: Member, constraint: Constraint, own: Data) -> tuple[Member, Look]:
+            return self.game.advance(state, constraint, own, self.rounds, self.keep)
 
         states, look = self._of_all(play, states, members, data)
         spaced = np.unique(np.linspace(0, self.rounds, KEPT + 1)[1:].astype(int) - 1)
@@ -121,7 +121,11 @@ class Batched:
 
     def _close(self, states: Member, members: Constraint, data: Data) -> tuple[Member, Look]:
         self.traced["close"] += 1
-        return self._of_all(lambda *trial: self.game.close(*trial, keep=self.keep), states, members, data)
+
+        def play(state: Member, constraint: Constraint, own: Data) -> tuple[Member, Look]:
+            return self.game.close(state, constraint, own, self.keep)
+
+        return self._of_all(play, states, members, data)
 
     def _of_all(self, playing: Any, states: Member, members: Constraint, data: Data) -> tuple[Member, Look]:
         """`playing(state, constraint, data)` of every member of every seed."""

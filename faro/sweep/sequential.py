@@ -125,7 +125,7 @@ class Sequential:
         figures: dict[tuple[int, int], Any] = {}
         gaps = []
         for s, seed in enumerate(seeds):
-            own = self._placed(padded, s)
+            own: Any = self._placed(padded, s)
             begin = (devices.place(np.asarray(seed), self.whole), lowest, own)
             state_shapes, _ = self.begin.ahead(*begin)
             looks = self.advance.ahead(state_shapes, free, own)[1]
@@ -134,22 +134,21 @@ class Sequential:
                 jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((self.looks, *leaf.shape[1:]), leaf.dtype), looks),
             )
             at_once = self.game.direct(own)
-            figures[s, 0] = self._trial(
-                f"seed{seed}.start", lambda begin=begin: self.begin(*begin), free, own, keeper, shapes, at_once, stretch
-            )
+            starting = functools.partial(self.begin, *begin)
+            figures[s, 0] = self._trial(f"seed{seed}.start", starting, free, own, keeper, shapes, at_once, stretch)
             gaps.append(float(np.max(figures[s, 0][0].gap, -1)))
         constraints = grid(float(np.mean(gaps)))
         for s, seed in enumerate(seeds):
             names = [f"seed{seed}.trial{b + 1}" for b in range(len(constraints))]
             entered: Any = None
-            own: Any = None
+            own = None
             for b, (name, asked) in enumerate(zip(names, map(real, constraints), strict=True), 1):
                 if entered is None and not keeper.stored(name):
                     own = self._placed(padded, s)
                     pilot = keeper.read(f"seed{seed}.start.state", shapes[0], self.whole)
                     entered = self.enter(pilot, lowest, own)
                     del pilot
-                copied = lambda entered=entered: (jax.tree.map(lambda leaf: leaf.copy(), entered), None)  # noqa: E731
+                copied = functools.partial(_copied, entered)
                 figures[s, b] = self._trial(name, copied, asked, own, keeper, shapes, False, stretch)
             del entered, own
         progress(total - 1, total)
@@ -222,6 +221,11 @@ class Sequential:
 @functools.lru_cache(maxsize=4)
 def _kept(game: Game, mesh: Mesh, alternatives: int) -> Sequential:
     return Sequential(game, mesh, alternatives)
+
+
+def _copied(state: Member) -> tuple[Member, None]:
+    """A state of its own, which may be consumed."""
+    return jax.tree.map(lambda leaf: leaf.copy(), state), None
 
 
 def _put(all_: Look, some: Look, position: int) -> None:

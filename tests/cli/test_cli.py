@@ -381,7 +381,7 @@ def test_a_sweep_writes_everything_and_says_so(finished):
 
 def test_a_finished_sweep_is_read_and_another_one_is_not_overwritten(run, faro, monkeypatch):
     before = {path: path.stat().st_mtime_ns for path in run.rglob("*")}
-    monkeypatch.setattr("faro.sweep.Sweep.__init__", lambda *_: pytest.fail("computed again"))
+    monkeypatch.setattr("faro.sweep.Batched.__init__", lambda *_: pytest.fail("computed again"))
     code, out, err = faro(*SWEEP)
     assert code == 0
     assert "nothing was computed again" in " ".join(out.split())

@@ -19,7 +19,7 @@ from faro import api, sweep
 from faro.data import Dataset
 from faro.data import demo as demonstration
 from faro.errors import UsageError
-from faro.sweep import execution
+from faro.sweep import batched
 from faro.sweep import run as running
 from faro.training import Game, Settings
 from tests.builders.processes import environment
@@ -166,13 +166,13 @@ def test_a_sweep_is_one_program_and_another_like_it_none(bounds, seeds):
     def labels_turned(frame):  # of every second choice: other numbers, the same shapes
         return frame.assign(chosen=np.where(frame["choice"] % 2, frame["chosen"], 1 - frame["chosen"]))
 
-    execution._kept.cache_clear()
+    batched._kept.cache_clear()
     run, other = (
         faro.frontier(data, bounds=bounds, seeds=seeds, settings=QUICK)
         for data in (small(), small(change=labels_turned))
     )
-    assert run.manifest["traced"] == {"start": 1, "advance": 1}
-    assert other.manifest["traced"] == {"start": 0, "advance": 0}
+    assert run.manifest["traced"] == {"start": 1, "advance": 1, "close": 1}
+    assert other.manifest["traced"] == {"start": 0, "advance": 0, "close": 0}
     assert len(run.table) == len(other.table) == (2 if seeds == 1 else 16)
     assert not np.allclose(run.table["train_nll"], other.table["train_nll"], atol=1e-3)
 
@@ -180,8 +180,8 @@ def test_a_sweep_is_one_program_and_another_like_it_none(bounds, seeds):
 @pytest.mark.parametrize("model", ["linear", "mlp:4"])
 def test_less_memory_is_fewer_members_at_a_time_and_the_same_result(model, monkeypatch):
     sides, footprints = [], []
-    decide, measure = sweep.Sweep.at_once, Game.footprint
-    monkeypatch.setattr(sweep.Sweep, "at_once", lambda *given: sides.append(decide(*given)) or sides[-1])
+    decide, measure = sweep.Batched.at_once, Game.footprint
+    monkeypatch.setattr(sweep.Batched, "at_once", lambda *given: sides.append(decide(*given)) or sides[-1])
     monkeypatch.setattr(Game, "footprint", lambda *given: footprints.append(measure(*given)) or footprints[-1])
     grid: dict[str, Any] = {"bounds": [0.05, 0.1, 0.2, 0.3], "seeds": 2, "settings": {"steps": 20}, "model": model}
     with pytest.raises(UsageError, match=r"one member needs about [\d,]+ bytes a step, got 1,024; give more"):
@@ -297,7 +297,7 @@ def test_a_sweep_interrupted_anywhere_goes_on_to_the_same_result(tmp_path):
 
         return progress
 
-    for step in (0, 3, 6, execution.STRETCHES + 1):
+    for step in (0, 3, 6, 7):  # of 6 stretches, and one before the judgement
         with pytest.raises(Stop):
             faro.frontier(small(), **ONE, out=out, progress=until(step))
         assert not (out / "manifest.json").exists()

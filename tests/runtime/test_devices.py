@@ -23,7 +23,7 @@ from faro.errors import UsageError
 from faro.registry import make_constraint
 from faro.runtime import devices
 from faro.store.frontier import Frontier
-from faro.sweep import execution
+from faro.sweep import batched
 from faro.sweep.run import Judge, _Run
 from faro.training import Settings
 from tests.builders.processes import environment
@@ -56,15 +56,15 @@ def trained(mesh: jax.sharding.Mesh) -> list:
     run.mesh = mesh
     found = []
 
-    def keep(court, everyone, best, solution, trace):
+    def keep(court, everyone, best, solution, trace, keeper):
         assert jax.tree.leaves(best.params)[0].shape[:2] == (1, 4)  # padding is dropped
         found.append(jax.tree.leaves((best, trace)))
         raise StopIteration
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StopIteration):
         patch.setattr(Judge, "frontier", keep)
-        programs, one = [], sweep.Sweep
-        patch.setattr(execution, "_kept", lambda *given: programs.append(one(*given)) or programs[-1])
+        programs, one = [], sweep.Batched
+        patch.setattr(batched, "_kept", lambda *given: programs.append(one(*given)) or programs[-1])
         run.result(None, False, "", lambda done, total: None)
     assert programs[0].traced == {"start": 1, "advance": 1}
     return found[0]
