@@ -15,6 +15,7 @@ import safetensors.numpy
 from faro import models
 from faro.data import Dataset, Schema
 from faro.errors import DataError
+from faro.store import model as store_model
 from faro.store.model import TrainedModel, load_model
 
 WIDE = 4096
@@ -68,6 +69,13 @@ def test_json_stays_small_and_scores_stay_to_the_last_bit(model, tmp_path):
         after.score(table())  # a data frame's place is the working directory
 
 
+def test_a_table_is_scored_in_slices(model, monkeypatch):
+    where = f"{model.about['folder']}/table.jsonl"
+    whole = model.rewards(where)
+    monkeypatch.setattr(store_model, "BLOCK", 7 * 2 * WIDE * 4)
+    np.testing.assert_allclose(model.rewards(where), whole, rtol=1e-12, atol=1e-12)
+
+
 def test_vectors_in_the_json_file_are_read_as_before(model, tmp_path):
     """Formats 1 and 2, in which the coding's means and scales were lists."""
     plain = SCHEMA.replace(arrays=(), unit_index=False)
@@ -81,8 +89,7 @@ def test_vectors_in_the_json_file_are_read_as_before(model, tmp_path):
     record["coding"]["items"]["vectors"] = [
         {"name": "own", "mean": vector.mean.tolist(), "scale": vector.scale.tolist()}
     ]
-    record["format"] = "faro-model/2"
-    record["model"] = {"kind": "linear", "options": {"scale": 0.01}, "class": "Linear"}
+    record |= {"format": "faro-model/2", "model": {"kind": "linear", "options": {"scale": 0.01}, "class": "Linear"}}
     path.write_text(json.dumps(record))
     assert load_model(path).coding == coding
     np.testing.assert_array_equal(load_model(path).rewards(data), own.rewards(data))
