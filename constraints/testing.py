@@ -256,7 +256,7 @@ def miscounted(part: RateConstraint, outcome: Outcome, choices: Choices) -> str:
     counted = cell >= 0
     if np.any((value[counted] < -1e-6) | (value[counted] > 1 + 1e-6)):
         return "decided: expected values in [0, 1]"
-    if (affine := part.affine()) is not None:
+    if (affine := part.affine()) is not None and not part.twins():  # of twins it is of their decisions
         expected = affine[0] + affine[1] * np.asarray(outcome.decisions, float)[..., None]
         if np.any(np.abs(value - expected)[counted] > 1e-5):
             return "affine: `decided` is another function of the decision"

@@ -11,6 +11,7 @@
     description      what a scored table says of itself, so that it travels to the certificate
     audit            the audit table, checked, digested and decided
     cells            who is counted where, with what mass
+    plugins          cells that a constraint of anybody's makes: in a scored table, and computed again
     claims           bounds of one claim about people, by its method
     combine          many comparisons, one verdict
     certificate      all claims of a policy, sealed
