@@ -59,6 +59,8 @@ from ._parity import equalized_odds as equalized_odds
 from ._parity import predictive_equality as predictive_equality
 from ._precision import precision_floor as precision_floor
 from ._precision import predictive_parity as predictive_parity
+from ._rate import Compared as Compared
+from ._rate import Counts as Counts
 from ._rate import Members as Members
 from ._rate import RateConstraint as RateConstraint
 from ._ratio import rate_ratio as rate_ratio

@@ -19,7 +19,7 @@ from ._choices import Attribute, Choices, static
 from ._constraint import Constraint
 from ._grouping import Grouping
 from ._parity import shares
-from ._rate import Members, RateConstraint
+from ._rate import Compared, Members, RateConstraint
 
 
 class RateCap(RateConstraint):
@@ -43,6 +43,10 @@ class RateCap(RateConstraint):
     def combine(self, statistics):
         empty = statistics.masses <= 0
         return jnp.where(empty, 0, jnp.nan_to_num(self.rates(statistics)) - jnp.asarray(self.reference))
+
+    def compared(self):
+        plain = type(self).combine is RateCap.combine and not np.any(np.asarray(self.reference))
+        return Compared(self.who.strata, self.who.groups, False) if plain else None
 
     def members(self, choices: Choices) -> Members:
         return Members(self.who.cell(choices)[..., None], shares(choices, self.event)[..., None])

@@ -110,7 +110,7 @@ class Constraint(abc.ABC):
 
     def evidence(self) -> str:
         """What a certificate on held-out units could rest on: "counts" of hard decisions in cells or bounded "scores",
-        both per unit (`RateConstraint.counts`), or the reason why there is none."""
+        both of `RateConstraint.counts`, or the reason why there is none."""
         return "no certificate: the measurement is not known to be a rate of decisions"
 
     def name(self) -> str:

@@ -16,7 +16,7 @@ from jax import Array
 from ._choices import Attribute, Choices, static
 from ._constraint import Constraint
 from ._grouping import Grouping
-from ._rate import Members, RateConstraint
+from ._rate import Compared, Members, RateConstraint
 
 FORMS = ("centred", "anchored", "pairwise")
 
@@ -74,6 +74,10 @@ class Parity(RateConstraint):
     def gap(self, statistics):
         _, _, low, high = self._tables(statistics)
         return jnp.max(high - low, keepdims=True)
+
+    def compared(self):
+        plain = type(self).combine is Parity.combine and type(self).gap is Parity.gap
+        return Compared(self.blocks(), self.groups(), True) if plain else None
 
 
 def shares(choices: Choices, event: str) -> Array:

@@ -40,6 +40,24 @@ class Members(NamedTuple):
     by_pair: Any = None
 
 
+class Counts(NamedTuple):
+    """What a certificate counts: of every alternative and slot the cell `[n, K, E]` (-1: in none), the share with
+    which it counts there, > 0, and the value in [0, 1] of which the cell's rate is the mean."""
+
+    cell: Array
+    share: Array
+    value: Array
+
+
+class Compared(NamedTuple):
+    """Which rates a bound bounds, cell = block * G + group: of two groups of a block the difference (`paired`), or
+    every rate alone. Names of groups are different and not empty, those of blocks different."""
+
+    blocks: tuple[str, ...]
+    groups: tuple[str, ...]
+    paired: bool
+
+
 class RateConstraint(Constraint):
     """Inequalities on the rates of cells. A subclass gives `cells` and `members`, and `combine` unless the rates
     themselves are to be bounded."""
@@ -114,17 +132,20 @@ class RateConstraint(Constraint):
     def evidence(self):
         return "scores" if self.affine() is None else "counts"
 
-    def counts(self, outcome: Outcome, choices: Choices, units: int) -> Statistics:
-        """Sums and masses of every unit, `[units, C]`; `choices.unit` is in 0..units-1. They add up to `statistics`."""
+    def counts(self, outcome: Outcome, choices: Choices) -> Counts:
+        """Who counts in which cell, with what share and value; sums of share * value by cell are the `statistics`."""
         rows = self.prepare(choices)
-        spare = len(self.cells()) + 1
-        index = (choices.unit[:, None, None] * spare + rows.cell).ravel()
+        counted = (rows.cell < len(self.cells())) & (rows.share > 0)
+        value = jnp.broadcast_to(self.decided(outcome), rows.share.shape)
+        pairs = ((rows.cell, -1), (rows.share, 0), (value, 0))
+        return Counts(*(jnp.where(counted, own, empty) for own, empty in pairs))
 
-        def total(values: Array) -> Array:
-            found = jax.ops.segment_sum((rows.share * values).ravel(), index, units * spare)
-            return found.reshape(units, spare)[:, :-1]
-
-        return Statistics(total(self.decided(outcome)), total(jnp.ones_like(rows.share)))
+    def compared(self) -> Compared | None:
+        """Which rates or differences of rates the bound bounds, so that a certificate can; None where `combine` or
+        `gap` is a subclass's own, which may say here what it bounds."""
+        own = type(self)
+        plain = own.combine is RateConstraint.combine and own.gap is Constraint.gap
+        return Compared(("",), self.cells(), False) if plain else None
 
     def rates(self, statistics: Statistics) -> Array:
         """Rate of each cell, `[C]`; NaN where the cell is empty."""

@@ -192,6 +192,8 @@ class _Tally:
         low, high = (end[:-1] / np.where(empty, 1, mass) for end in (self.low, self.high))
         tiny = 1e-9
         stuck = ~empty & (high - low <= tiny)
+        if not isinstance(part, Parity) and not _monotone(part):
+            return self._box(empty, low, high)
         if not isinstance(part, Parity):
             masses = jnp.asarray(mass)
             ends = [
@@ -224,6 +226,40 @@ class _Tally:
             "lowest": abs(slope) * float(least.max(initial=0)),
             "highest": abs(slope) * float(most.max(initial=-np.inf)),
         }
+
+    def _box(self, empty: np.ndarray, low: np.ndarray, high: np.ndarray) -> dict[str, Any]:
+        """The same of a measurement of somebody's own, where it is affine in the rates: each rate takes the end that
+        suits it. Of another one nothing is known."""
+        part, masses, (offset, slope) = (
+            self.part,
+            jnp.asarray(np.where(empty, 0, self.mass[:-1])),
+            self.affine or (0.0, 1.0),
+        )
+
+        def measured(rates: Any) -> Any:
+            return part.combine(Statistics(masses * (offset + slope * rates), masses))
+
+        middle = jnp.asarray((low + high) / 2)
+        slopes = [np.asarray(jax.jacfwd(measured)(middle * at + (1 - at) * jnp.asarray(low))) for at in (0.0, 0.4, 1.0)]
+        if not all(np.allclose(own, slopes[0], atol=1e-5) for own in slopes):
+            return {"highest": np.inf}
+        steps = np.where(empty, 0, slopes[0])
+        base = np.asarray(measured(jnp.asarray(low))) - steps @ low
+        ends = [
+            base + np.minimum(steps * low, steps * high).sum(1),
+            base + np.maximum(steps * low, steps * high).sum(1),
+        ]
+        moved = np.abs(steps).sum(1) > 0
+        stuck = moved & (ends[1] - ends[0] <= 1e-6)
+        fixed = tuple(label for label, one in zip(part.labels(), stuck, strict=True) if one)
+        lowest, highest = (float(end[moved].max(initial=-np.inf)) for end in ends)
+        return {"immovable": fixed, "lowest": max(lowest, 0.0), "highest": highest}
+
+
+def _monotone(part: Any) -> bool:
+    """Whether every measurement is a monotone function of one rate: rates themselves, and ours that are no parities."""
+    combine = type(part).combine
+    return combine is RateConstraint.combine or combine.__module__.partition(".")[0] == __package__
 
 
 def _add_world(low, high, own, value, available):

@@ -239,6 +239,47 @@ def the_bound_bounds_the_gap(probe: Probe) -> None:
     _require(worst > 0, "gap: over the bound although every inequality holds")
 
 
+def certificates_count_what_is_measured(probe: Probe) -> None:
+    """Where a certificate is possible: values are in [0, 1], `affine` is right, and the gap is that of the rates that
+    `compared` names, counted one by one (`RateConstraint.counts`)."""
+    outcome = probe._read(Hard(), probe.rewards, probe.choices)
+    for part in probe.constraint.parts():
+        if isinstance(part, RateConstraint) and part.evidence() in ("counts", "scores"):
+            wrong = miscounted(part, outcome, probe.choices)
+            _require(not wrong, f"{part.name()}: {wrong}")
+
+
+def miscounted(part: RateConstraint, outcome: Outcome, choices: Choices) -> str:
+    """How `counts` and `compared` say something else than the gap that is measured; "" where they do not."""
+    counts = part.counts(outcome, choices)
+    cell, share, value = (np.asarray(array, float) for array in counts)
+    counted = cell >= 0
+    if np.any((value[counted] < -1e-6) | (value[counted] > 1 + 1e-6)):
+        return "decided: expected values in [0, 1]"
+    if (affine := part.affine()) is not None:
+        expected = affine[0] + affine[1] * np.asarray(outcome.decisions, float)[..., None]
+        if np.any(np.abs(value - expected)[counted] > 1e-5):
+            return "affine: `decided` is another function of the decision"
+    if (compared := part.compared()) is None:
+        return ""
+    blocks, groups, paired = compared
+    if len(blocks) * len(groups) != len(part.cells()):
+        return f"compared: {len(blocks)} blocks of {len(groups)} groups, but {len(part.cells())} cells"
+    index, size = cell[counted].astype(int), len(part.cells())
+    masses = np.bincount(index, share[counted], size)
+    sums = np.bincount(index, (share * value)[counted], size)
+    rates = np.divide(sums, masses, out=np.full(size, np.nan), where=masses > 0).reshape(len(blocks), len(groups))
+    if paired:
+        high, low = np.fmax.reduce(rates, 1), np.fmin.reduce(rates, 1)
+        counted_gap = np.nanmax(high - low, initial=0)
+    else:
+        counted_gap = np.nanmax(rates, initial=0)
+    gap = float(part.gap(part.statistics(outcome, choices))[0])
+    if abs(gap - counted_gap) > 2e-5 * max(1, abs(gap)):
+        return f"compared: the gap is {gap:.6g}, that of the rates it names {counted_gap:.6g}"
+    return ""
+
+
 CLAUSES = (
     labels_are_unique_and_numbers_finite,
     configuration_is_static,
@@ -248,6 +289,7 @@ CLAUSES = (
     statistics_add_up,
     unavailable_alternatives_are_invisible,
     the_bound_bounds_the_gap,
+    certificates_count_what_is_measured,
 )
 
 

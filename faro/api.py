@@ -193,8 +193,11 @@ def make_model(model: str | models.Model) -> models.Model:
 
 
 def make_objective(loss: str | Loss | Objective) -> Objective:
-    """What training minimises, by name ("logit", "smoothed(share=0.2)", any that a package declares, or its place), as a
-    `Loss`, whose mean it is then, or as an `Objective`."""
+    """What training minimises.
+
+    loss: a name ("logit", "smoothed(share=0.2)", any that a package declares, or its place), a `Loss`, whose mean it is
+        then, or an `Objective`
+    """
     made = make("loss", loss) if isinstance(loss, str) else loss
     if isinstance(made, Loss):
         return Mean(loss=made)

@@ -18,7 +18,7 @@ import functools
 import importlib
 import inspect
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
 from typing import Any
 
@@ -90,6 +90,12 @@ def notions() -> dict[str, EntryPoint]:
 def find_notion(name: str) -> Notion:
     """The notion of this name, or at this place (`package.module:Name`)."""
     return find("constraint", name)
+
+
+def import_constraints(names: Iterable[str]) -> None:
+    """Import the modules of these constraints, so that what is stored of them can be read."""
+    for name in names:
+        find_notion(name)
 
 
 def _imported(kind: str, name: str, load: Callable[[], Any]) -> Any:

@@ -63,6 +63,8 @@ RATIO = re.compile(r"-?[0-9]+/[0-9]*[1-9][0-9]*").fullmatch
 CELL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?").fullmatch
 HEX = re.compile(r"[0-9a-f]{64}").fullmatch
 WHOLE = re.compile(r"[+]?0*([0-9]+)(\.0*)?").fullmatch
+CELL_NUMBER = re.compile("0|[1-9][0-9]{0,8}").fullmatch
+CELLS_BY = re.compile(r"cells by .+ at [0-9a-f]{64}").fullmatch
 
 
 def number(value: Any, where: str, code: int = MALFORMED) -> Fraction:
@@ -223,6 +225,7 @@ def hexadecimal(value: Any, where: str) -> str:
 PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_equality", "threshold_parity",
          "reward_parity", "counterfactual_parity")  # fmt: skip
 CAPS = ("counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error")
+PLUGINS = ("plugin_parity", "plugin_cap")  # of cells that somebody's constraint made
 TABLES = ("mixture", "head_optimum")
 EVENTS = {"equalized_odds": ("chosen", "rejected"), "equal_opportunity": ("chosen",),
           "predictive_equality": ("rejected",), "group_error": ("chosen",)}  # fmt: skip
@@ -269,6 +272,15 @@ class Claim:
     tolerance: Fraction = ZERO
     mu: Fraction = ONE
     slack: Fraction = ZERO
+    plugin: str | None = None  # who made the cells
+    plugin_sha256: str = ""
+    named_blocks: tuple[str, ...] = ("",)  # of these cells
+    scores: bool = False  # of these cells: z is what the table says, not the decision
+
+    @property
+    def cells_by(self) -> str:
+        """The assumption that somebody's cells are what he says."""
+        return f"cells by {self.plugin} at {self.plugin_sha256}"
 
     @property
     def twins(self) -> bool:
@@ -283,7 +295,7 @@ class Claim:
     @property
     def decides(self) -> bool:
         """Whether z is a decision, in claims of pairs."""
-        return self.paired and self.constraint not in ("threshold_parity", "reward_parity")
+        return self.paired and not self.scores and self.constraint not in ("threshold_parity", "reward_parity")
 
     @property
     def everywhere(self) -> bool:
@@ -292,11 +304,13 @@ class Claim:
 
     @property
     def paired(self) -> bool:
-        return self.constraint in PAIRS
+        return self.constraint in PAIRS or self.constraint == "plugin_parity"
 
     @property
     def blocks(self) -> list[tuple[str, str, str, str]]:
         """(name, event, threshold, stratum) of every block."""
+        if self.plugin:
+            return [(name, "", "", "") for name in self.named_blocks]
         found = []
         for event in EVENTS.get(self.constraint, ("",)):
             for threshold in self.thresholds or ("",):
@@ -317,14 +331,16 @@ class Claim:
 
     def problem(self, policy: Policy) -> str | None:
         """Why the method or the ball does not suit this claim, or None."""
-        counted = self.paired and not self.twins and self.constraint != "reward_parity" and not self.everywhere
+        bounded = self.scores or self.constraint == "reward_parity"
+        counted = self.paired and not self.twins and not bounded and not self.everywhere
+        caps = not self.paired and not self.twins and not bounded
         wasserstein = self.ball == "w1"
         suits = {
             "exact2": counted and not self.ball,
-            "clopper-pearson": (counted or (not self.paired and not self.twins)) and not wasserstein,
+            "clopper-pearson": (counted or caps) and not wasserstein,
             "unit-ratio": not self.everywhere and not wasserstein
             and not (self.ball and self.constraint == "counterfactual_parity"),
-            "block-pair": (counted or self.constraint == "reward_parity") and not self.ball,
+            "block-pair": (counted or (bounded and self.paired)) and not self.ball,
             "dkw": (self.everywhere and not self.ball) or (self.constraint == "reward_parity" and not wasserstein)
             or (self.constraint == "threshold_parity" and not self.everywhere and wasserstein),
         }  # fmt: skip
@@ -471,7 +487,7 @@ def read_policy(path: str | Path) -> Policy:
     )
     table.end()
     for name in policy.assumptions:
-        known = name in ASSUMPTIONS and (second or name not in FORMAT_2)
+        known = (name in ASSUMPTIONS and (second or name not in FORMAT_2)) or (second and CELLS_BY(name))
         need(known, USAGE, f"policy: unknown assumption {name!r}")
     need(len({claim.name for claim in policy.claims}) == len(policy.claims), USAGE, "policy: two claims share a name")
     for claim in policy.claims:
@@ -495,7 +511,8 @@ def _some(value: Any) -> list:
 
 
 def _claim(keys: Keys, attributes: dict[str, Attribute], form: int) -> Claim:
-    name, constraint = keys.text("name"), keys.text("constraint", known=PAIRS + CAPS + TABLES)
+    kinds = PAIRS + CAPS + TABLES + (PLUGINS if form == 2 else ())
+    name, constraint = keys.text("name"), keys.text("constraint", known=kinds)
     keys.where = f"claim {name!r}"
     found: dict[str, Any] = {"bound": keys.real("bound", lambda x: 0 <= x < 1, "a number in [0, 1)")}
     positive = (lambda x: x > 0, "a number > 0")
@@ -505,7 +522,7 @@ def _claim(keys: Keys, attributes: dict[str, Attribute], form: int) -> Claim:
         found["mu"] = keys.real("mu", *positive)
         found["slack"] = keys.real("slack", lambda x: x >= 0, "a number >= 0")
     else:
-        found |= _people(keys, constraint, attributes)
+        found |= _cells_by(keys, constraint) if constraint in PLUGINS else _people(keys, constraint, attributes)
         if form == 2:
             found["per"], found["cap"] = keys.text("per", None), keys.real("cap", *positive, None)
             shared = found["per"] not in MEANT and not str(found["per"]).startswith("reward:")
@@ -550,6 +567,23 @@ def _people(keys: Keys, constraint: str, attributes: dict[str, Attribute]) -> di
     return found
 
 
+def _cells_by(keys: Keys, constraint: str) -> dict[str, Any]:
+    """Whose cells a claim compares, and which of them."""
+
+    def blocks(value: Any) -> tuple[str, ...]:
+        need(isinstance(value, list) and value and all(isinstance(v, str) for v in value), USAGE, "")
+        need(len(set(value)) == len(value), USAGE, "")
+        return tuple(value)
+
+    return {
+        "plugin": keys.text("plugin"),
+        "plugin_sha256": keys.take("plugin_sha256", lambda value: hexadecimal(value, ""), "a sha256"),
+        "named_blocks": keys.take("blocks", blocks, "a list of different texts", ("",)),
+        "groups": keys.texts("groups", least=2 if constraint == "plugin_parity" else 1),
+        "scores": keys.take("scores", _bool, "true or false", False),
+    }
+
+
 def _thresholds(value: Any) -> tuple[str, ...] | None:
     if value == "all":
         return None
@@ -579,6 +613,7 @@ class Audit:
     rows_sha256: str
     frame_sha256: str
     parts: list[str]  # of the split that rows are from, where a column `part` says so
+    made: dict[str, list[list[tuple[str, str, float, float | None]]]]  # digest of a plug-in -> per row its cells
 
     def decide(self, rewards: list[float], threshold: float) -> list[float]:
         """Share of the choice that every row gets: the best reward, ties shared equally."""
@@ -658,9 +693,18 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
         for name in sorted({claim.attribute or "" for claim in read if claim.twins})
     }
 
+    claimed = {(claim.plugin or "", claim.plugin_sha256) for claim in read if claim.plugin}
+    known = {own.sha256: own for own in (described.plugins if described else ())}
+    cells, made = [], {}
+    for plugin, sha in sorted(claimed):
+        need(sha in known, MALFORMED, f"{path}: nothing says that it has cells by {plugin} at {sha}")
+        cells.append(_slots(known[sha], column, reals))
+        made[sha] = _memberships(known[sha], cells[-1], path)
     frame = [unit, choice, alternative, _texts(weight), _texts(label) if label else empty]
     frame += [_texts(outside) if outside else empty, content, *level.values(), *(shared[name] for name in sorted(per))]
+    frame += [texts for own in cells for slot in own for texts in (slot.cell, _texts(slot.share))]
     rewards = [_texts(reward), *(_texts(column) for columns in twin.values() for column in columns)]
+    rewards += [_texts(slot.value) for own in cells for slot in own if slot.value is not None]
     frame_rows = [",".join(map(_quote, row)) for row in zip(*frame, strict=True)]
     row_rows = [f"{f},{','.join(map(_quote, r))}" for f, r in zip(frame_rows, zip(*rewards, strict=True), strict=True)]
 
@@ -686,7 +730,43 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
         unit, choice, alternative, weight, label, reward, level, twin,
         [bool(flag) for flag in outside] if outside else [policy.outside == "all"] * n, decision, shared, described,
         list(choices.values()), _rows_digest(row_rows), _rows_digest(frame_rows), sorted(set(table.get("part", []))),
+        made,
     )  # fmt: skip
+
+
+class Slot(NamedTuple):
+    """Columns of a plug-in's cells: the number of the cell, the share, the value; "" and None where there is none."""
+
+    cell: list[str]
+    share: list[float | None]
+    value: list[float | None] | None
+
+
+def _slots(plugin: PlugIn, column: Callable[..., list[str]], reals: Callable[..., list[Any]]) -> list[Slot]:
+    read = []
+    for name in plugin.slots:
+        value = reals(f"value:{name}", filled=False) if plugin.values == "column" else None
+        read.append(Slot(column(f"cell:{name}", filled=False), reals(f"share:{name}", filled=False), value))
+    return read
+
+
+def _memberships(plugin: PlugIn, slots: list[Slot], path: str) -> list[list[tuple[str, str, float, float | None]]]:
+    """(block, group, share, value) of every row, once a slot in which it has a cell."""
+    width = len(plugin.groups)
+    found: list[list[tuple[str, str, float, float | None]]] = [[] for _ in slots[0].cell]
+    for name, slot in zip(plugin.slots, slots, strict=True):
+        for row, (cell, share) in enumerate(zip(slot.cell, slot.share, strict=True)):
+            value = slot.value[row] if slot.value is not None else None
+            if cell == "":
+                need(share is None and value is None, MALFORMED, f"{path}: slot {name!r}: a share or value of no cell")
+                continue
+            block, group = divmod(int(cell) if CELL_NUMBER(cell) else len(plugin.blocks) * width, width)
+            need(block < len(plugin.blocks), MALFORMED, f"{path}: column 'cell:{name}': {cell[:20]!r} is no cell")
+            good = share is not None and share > 0
+            good = good and (slot.value is None or (value is not None and 0 <= value <= 1))
+            need(good, MALFORMED, f"{path}: slot {name!r}: a share must be > 0, a value in [0, 1]")
+            found[row].append((plugin.blocks[block], plugin.groups[group], share or 0.0, value))
+    return found
 
 
 def plain(name: str) -> str:
@@ -752,6 +832,26 @@ def _columns(path: str) -> dict[str, list[str]]:
 # ---------------------------------------------------------------- description of the table
 DESCRIBED = ("schema table_sha256 outside rule threshold estimand weights units shared attributes constraint "
              "model_sha256 train_units_sha256 data_sha256 sha256")  # fmt: skip
+MADE = "plugin options source_sha256 blocks groups compared values columns slots"
+
+
+class PlugIn(NamedTuple):
+    """Whose cells a table has, and what they mean."""
+
+    plugin: str
+    sha256: str  # of all below, and of what it was made with
+    blocks: tuple[str, ...]
+    groups: tuple[str, ...]
+    compared: str
+    values: str
+    columns: tuple[str, ...]
+    slots: tuple[str, ...]
+
+    def suits(self, claim: Claim) -> bool:
+        """Whether a claim asks of these cells what they are."""
+        kind = "plugin_parity" if self.compared == "pairs" else "plugin_cap"
+        same = claim.constraint == kind and claim.scores == (self.values == "column") and claim.plugin == self.plugin
+        return same and set(claim.named_blocks) <= set(self.blocks) and set(claim.groups) <= set(self.groups)
 
 
 class Description(NamedTuple):
@@ -770,6 +870,7 @@ class Description(NamedTuple):
     constraint: str
     model_sha256: tuple[str, ...]
     train_units_sha256: str | None
+    plugins: tuple[PlugIn, ...]
 
     def check(self, policy: Policy, models: list[str], train_units: str | None) -> None:
         """Nothing that is given may contradict it."""
@@ -788,6 +889,11 @@ class Description(NamedTuple):
             agree(ours.chooser == attribute.chooser, f"attribute {name!r}: chooser is {ours.chooser}".lower())
         named = (self.origin == "content") == (policy.units == "row") and self.column == policy.units
         agree(policy.units is None or named, f"units come from {self.column!r}, the policy says {policy.units!r}")
+        made = {own.sha256: own for own in self.plugins}
+        for claim in policy.claims:
+            if claim.plugin:
+                asked = claim.plugin_sha256 in made and made[claim.plugin_sha256].suits(claim)
+                agree(asked, f"claim {claim.name!r} asks for other cells than it has")
         agree(set(models) <= set(self.model_sha256), "the table was scored by another model")
         trained = train_units is None or self.train_units_sha256 in (None, train_units)
         agree(trained, "the model was trained on other units than --train-units names")
@@ -798,7 +904,9 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
     path = f"{table}-metadata.json"
     if not os.path.lexists(path):
         return None
-    found = fields(parse_json(text_of(read_bytes(path), path), path), DESCRIBED, path)
+    found = parse_json(text_of(read_bytes(path), path), path)
+    more = " plugins" if isinstance(found, dict) and found.get("plugins") else ""  # never an empty list
+    fields(found, DESCRIBED + more, path)
 
     def valid(name: str, condition: Any, expected: str) -> None:
         need(condition, MALFORMED, f"{path}: {name}: expected {expected}")
@@ -834,13 +942,46 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
     several = len(set(columns.get("weight", []))) > 1
     agrees = "weight" in columns if found["weights"] == "column" else not several
     need(agrees, MALFORMED, f"{path}: weights is {found['weights']!r}, which the table contradicts")
+    plugins = _plugins(found.get("plugins", []), path)
     known = {*MEANT, "content", *shared, *attributes}
+    for own in plugins:
+        kinds = ("cell", "share", "value") if own.values == "column" else ("cell", "share")
+        known |= {f"{kind}:{slot}" for slot in own.slots for kind in kinds} | {f"column:{name}" for name in own.columns}
     for strange in sorted(name for name in columns if name not in known and not name.startswith("reward:")):
         raise Refused(MALFORMED, f"{path}: says nothing of the column {strange!r}")
     return Description(
         path, found["sha256"], found["outside"], threshold, origin, column, rule, found["estimand"], tuple(shared),
-        attributes, found["constraint"], tuple(files), found["train_units_sha256"],
+        attributes, found["constraint"], tuple(files), found["train_units_sha256"], plugins,
     )  # fmt: skip
+
+
+def _plugins(values: Any, path: str) -> tuple[PlugIn, ...]:
+    """Whose cells a description says that its table has."""
+    need(isinstance(values, list), MALFORMED, f"{path}: plugins: expected a list")
+    read = []
+    for value in values:
+        where = f"{path}: plugins"
+        fields(value, MADE, where)
+        named = all(isinstance(value[name], str) and value[name] for name in ("plugin", "options"))
+        lists = all(_names(value[name]) for name in ("groups", "columns", "slots"))
+        need(named and lists and value["groups"] and value["slots"], MALFORMED, f"{where}: expected different texts")
+        blocks = value["blocks"]
+        listed = isinstance(blocks, list) and blocks and all(isinstance(v, str) for v in blocks)
+        need(listed and len(set(blocks)) == len(blocks), MALFORMED, f"{where}: blocks: expected different texts")
+        need(value["compared"] in ("pairs", "rates"), MALFORMED, f"{where}: compared: pairs or rates")
+        need(value["values"] in ("decision", "1 - decision", "column"), MALFORMED, f"{where}: unknown values")
+        hexadecimal(value["source_sha256"], f"{where}: source_sha256")
+        sha = digest({name: own for name, own in value.items() if name != "slots"})
+        read.append(
+            PlugIn(
+                value["plugin"], sha, tuple(blocks), tuple(value["groups"]), value["compared"], value["values"],
+                tuple(value["columns"]), tuple(value["slots"]),
+            )
+        )  # fmt: skip
+    slots = [slot for own in read for slot in own.slots]
+    different = len(set(slots)) == len(slots) and len({own.sha256 for own in read}) == len(read)
+    need(different, MALFORMED, f"{path}: plugins: expected different ones, of different slots")
+    return tuple(read)
 
 
 def _names(value: Any) -> bool:
@@ -938,7 +1079,8 @@ class People:
     def cells(self, claim: Claim) -> dict[str, dict[str, Cell]]:
         """The cells of a claim, by block and group; counted once for all claims that measure the same."""
         if claim.measured not in self._cells:
-            self._cells[claim.measured] = dict(self._count(claim))
+            counted = self._count_made(claim) if claim.plugin else self._count(claim)
+            self._cells[claim.measured] = dict(counted)
         return self._cells[claim.measured]
 
     def _count(self, claim: Claim) -> Iterator[tuple[str, dict[str, Cell]]]:
@@ -962,6 +1104,41 @@ class People:
                         masses.append(mass)
                         z.append(values[index][row])
             yield name, cells
+
+    def _count_made(self, claim: Claim) -> Iterator[tuple[str, dict[str, Cell]]]:
+        """Of cells that a plug-in made: a row is in as many as it has slots there."""
+        audit, ranks = self.audit, self.units(claim).rank
+        made = audit.made[claim.plugin_sha256]
+        plugins = audit.described.plugins if audit.described else ()
+        values = next(own.values for own in plugins if own.sha256 == claim.plugin_sha256)
+        decided = self.decisions if values == "decision" else [1 - z for z in self.decisions]
+        for name, _, _, _ in claim.blocks:
+            cells = {group: Cell([], [], []) for group in claim.groups}
+            mine = [[own for own in row if own[0] == name and own[1] in cells] for row in made]
+            if values != "column":
+                self._check_comparable(claim, name, mine)
+            masses: dict[int, float] = {}
+            for row, own in enumerate(mine):
+                if own:
+                    masses[ranks[row]] = masses.get(ranks[row], 0.0) + math.fsum(share for _, _, share, _ in own)
+            for row, own in enumerate(mine):
+                for _, group, share, value in own:
+                    cells[group].rows.append(row)
+                    cells[group].mass.append(share / masses[ranks[row]] if self.policy.estimand == "unit" else share)
+                    cells[group].z.append(decided[row] if value is None else value)
+            yield name, cells
+
+    def _check_comparable(self, claim: Claim, name: str, members: list[list[tuple]]) -> None:
+        """Some choice must let a model choose between cells: an outside option, or rows of different masses in them."""
+
+        def by_cell(row: int) -> list[float]:
+            return [math.fsum(share for _, own, share, _ in members[row] if own == group) for group in claim.groups]
+
+        here = [rows for rows in self.audit.choices if any(members[row] for row in rows)]
+        for rows in here:
+            if self.audit.outside[rows[0]] or any(by_cell(row) != by_cell(rows[0]) for row in rows[1:]):
+                return
+        need(not here, USAGE, f"claim {claim.name!r}, block {name!r}: no model can move these rates")
 
     def _valid(self, claim: Claim) -> list[bool]:
         """Rows whose twins are valid, for claims about twins; else all."""
@@ -1072,6 +1249,8 @@ class People:
         masses: dict[int, float] = {}
         by_unit = self.policy.estimand == "unit"
         need(by_unit or not several, USAGE, f"{where}: one row per unit is needed; use unit-ratio, or estimand 'unit'")
+        rows = [row for cell in cells.values() for row in cell.rows]
+        need(len(set(rows)) == len(rows), USAGE, f"{where}: a row is in several cells of a block; use unit-ratio")
         for cell in cells.values():
             for row, mass in zip(cell.rows, cell.mass, strict=True):
                 if masses.setdefault(ranks[row] if by_unit else 0, mass) != mass:
@@ -1982,7 +2161,9 @@ def assumptions(policy: Policy, checked_overlap: bool, audited: Audited | None) 
     columns = set(audit.described.shared if audit and audit.described else ()) - {claim.per for claim in people}
     needed = {
         "iid-units": bool(people),
-        "group-labels-correct": any(claim.attribute and claim.ball != "label-noise" for claim in people),
+        "group-labels-correct": any(
+            (claim.attribute or claim.plugin) and claim.ball != "label-noise" for claim in people
+        ),
         "label-noise-bounded": any(claim.ball == "label-noise" for claim in people),
         "twins-as-declared": any(claim.twins for claim in people),
         "undescribed-table": audit is not None and audit.described is None,
@@ -1991,6 +2172,7 @@ def assumptions(policy: Policy, checked_overlap: bool, audited: Audited | None) 
         "train-overlap-unchecked": bool(people) and not checked_overlap,
         "no-ledger": bool(people) and policy.ledger is None,
     }
+    needed |= {claim.cells_by: True for claim in people if claim.plugin}
     return sorted(name for name, is_needed in needed.items() if is_needed)
 
 
@@ -2054,7 +2236,7 @@ def verify(
     need(cert["assumptions"] == assumed, UNPROVED, f"assumptions: expected {', '.join(assumed) or 'none'}")
     for name in assumed:
         admitted = name in rules.assumptions or (name in FORMAT_2 and rules.form == 1)
-        need(admitted, ASSUMPTIONS[name], f"the policy does not admit the assumption {name!r}")
+        need(admitted, ASSUMPTIONS.get(name, USAGE), f"the policy does not admit the assumption {name!r}")
     given = tables or {}
     wanted = {claim.name for claim in rules.claims if claim.constraint in TABLES}
     need(set(given) == wanted, USAGE, f"--table: expected NAME=FILE for exactly {sorted(wanted)}")

@@ -13,8 +13,9 @@ import hashlib
 import math
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,12 +25,30 @@ from .bounds.binomial import Floats
 from .columns import read_columns
 from .committed_order import quote
 from .overlap import check_spellings
-from .policy import Policy
+from .policy import Claim, Policy
+
+if TYPE_CHECKING:
+    from .description import PlugIn
 
 CLOSE = 1e-9  # of a decision to the one that the rewards give
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+CELL = re.compile("0|[1-9][0-9]{0,8}")
 HEAVY = float(np.finfo(np.float64).max)  # what a sum of weights must stay below, in whatever order it is taken
 Codes = NDArray[np.intp]
+
+
+class Counted(NamedTuple):
+    """Whose cells a plug-in made: `cell [rows, slots]` (-1: in none), the share with which a row counts there, and the
+    value of which the cell's rate is the mean; None: it is made of the decision."""
+
+    made: PlugIn
+    cell: Codes
+    share: Floats
+    value: Floats | None
+
+    def place(self, block: str, group: str) -> int:
+        """The number of a cell."""
+        return self.made.blocks.index(block) * len(self.made.groups) + self.made.groups.index(group)
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -49,6 +68,7 @@ class Audit:
     twins: dict[str, Floats]  # attribute -> [levels, rows] rewards, NaN: no such twin
     rows_sha256: str
     frame_sha256: str
+    plugins: dict[str, Counted] = dataclasses.field(default_factory=dict)  # by the digest that a claim names
 
     @functools.cached_property
     def units(self) -> int:
@@ -122,9 +142,17 @@ def read_audit(path: str | Path, policy: Policy) -> Audit:
 
 
 def audit_of(
-    columns: dict[str, list[str]], policy: Policy, where: str = "table", shared: Collection[str] = ()
+    columns: dict[str, list[str]],
+    policy: Policy,
+    where: str = "table",
+    shared: Collection[str] = (),
+    plugins: Sequence[PlugIn] = (),
 ) -> Audit:
-    """The same, of columns of texts; `shared` are columns to be read beside those that claims name in `per`."""
+    """The same, of columns of texts.
+
+    shared   columns to be read beside those that claims name in `per`
+    plugins  whose cells the table has
+    """
     source = _Columns(columns, where)
     claims = policy.audited
     unit, choice = source.texts("unit"), source.texts("choice")
@@ -159,6 +187,9 @@ def audit_of(
         )
         for name in sorted({claim.attribute or "" for claim in claims if claim.twins})
     }
+    made = {own.sha256: own for own in plugins}
+    wanted = sorted({(claim.plugin, claim.plugin_sha256): claim for claim in claims if claim.plugin}.items())
+    cells = {claim.plugin_sha256: source.cells(claim, made) for _, claim in wanted}
     numbering = {name: number for number, name in enumerate(dict.fromkeys(choice))}
     member_of = np.fromiter(map(numbering.__getitem__, choice), np.intp, source.rows)
     if len(numbering) < source.rows:
@@ -172,14 +203,19 @@ def audit_of(
 
     frame = [unit, choice, alternative, _texts(weight), _texts(label), _texts(outside), content]
     frame += [source.columns[name] for name, _ in declared] + [together[name] for name in policy.shared]
+    for own in cells.values():
+        frame += [
+            text for pair in zip(own.cell.T, own.share.T, strict=True) for text in (_codes(pair[0]), _texts(pair[1]))
+        ]
     frame = [column or [""] * source.rows for column in frame]
     rewards = [_texts(reward), *(_texts(row) for own in twins.values() for row in own)]
+    rewards += [_texts(value) for own in cells.values() if own.value is not None for value in own.value.T]
     frames = [",".join(map(quote, row)) for row in zip(*frame, strict=True)]
     rows = [f"{f},{','.join(map(quote, r))}" for f, r in zip(frames, zip(*rewards, strict=True), strict=True)]
     audit = Audit(
         unit, choice, alternative, member_of, weight, label, reward,
         outside == 1 if outside is not None else np.full(source.rows, policy.outside == "all"),
-        levels, together, twins, _digest(rows), _digest(frames),
+        levels, together, twins, _digest(rows), _digest(frames), cells,
     )  # fmt: skip
     if "decision" in source.columns:
         _same_decisions(source, audit, policy)
@@ -240,6 +276,39 @@ class _Columns:
                 f"{', '.join(known)}"
             )
         return np.fromiter(map(codes.__getitem__, column), np.intp, self.rows)
+
+    def cells(self, claim: Claim, made: dict[str, PlugIn]) -> Counted:
+        """The cells that a claim is about; every row in all of a slot's columns, or in none."""
+        if claim.plugin_sha256 not in made:
+            raise DataError(
+                f"{self.where}: nothing says that it has cells by {claim.plugin}: no description, or one without them; "
+                "score with faro score, where the plug-in is installed"
+            )
+        own = made[claim.plugin_sha256]
+        size = len(own.blocks) * len(own.groups)
+        cells, shares, values = [], [], []
+        for slot in own.slots:
+            column = self.column(f"cell:{slot}")
+            known = {text: int(text) for text in set(column) if CELL.fullmatch(text) and int(text) < size} | {"": -1}
+            if strange := sorted(set(column) - set(known)):
+                raise DataError(f"{self.where}: column 'cell:{slot}': {strange[0][:40]!r} is no cell of {size}")
+            cells.append(np.fromiter(map(known.__getitem__, column), np.intp, self.rows))
+            inside = cells[-1] >= 0
+            shares.append(self.numbers(f"share:{slot}", empty=True))
+            good = np.where(inside, shares[-1] > 0, np.isnan(shares[-1]))
+            if own.values == "column":
+                values.append(self.numbers(f"value:{slot}", empty=True))
+                good &= np.where(inside, (values[-1] >= 0) & (values[-1] <= 1), np.isnan(values[-1]))
+            if not good.all():
+                raise DataError(
+                    f"{self.where}: slot {slot!r} of cells: expected a share > 0, and a value in [0, 1], of every row "
+                    "in a cell, and neither of the others"
+                )
+        return Counted(own, np.stack(cells, 1), np.stack(shares, 1), np.stack(values, 1) if values else None)
+
+
+def _codes(values: Codes) -> list[str]:
+    return ["" if value < 0 else str(value) for value in values.tolist()]
 
 
 def _texts(values: Floats | None) -> list[str]:

@@ -78,7 +78,8 @@ class People:
         if not len(values):
             return None
         if values.min() == values.max():
-            what = "reward is the same" if claim.of_rewards else f"decision is {values[0]:g}"
+            seen = "value" if claim.scores else "reward"
+            what = f"{seen} is the same" if claim.of_rewards else f"decision is {values[0]:g}"
             return f"every {what}: that cannot tell groups apart"
         if claim.of_rewards:
             return None
@@ -91,6 +92,8 @@ class People:
     def cells(self, claim: Claim) -> Blocks:
         """The cells of a claim by block and group; `UsageError` if no model can move its rates."""
         found: Blocks = {}
+        if claim.plugin:
+            return {block.name: self._made(claim, block) for block in claim.blocks}
         for block in claim.blocks:
             mass, own = self._members(claim, block)
             self._check_movable(claim, block, mass, own)
@@ -109,6 +112,37 @@ class People:
                 rows = np.flatnonzero(inside)
                 found[block.name][group] = Cell(rows, mass[rows], self._values(claim, block, level)[rows])
         return found
+
+    def _made(self, claim: Claim, block: Block) -> dict[str, Cell]:
+        """The cells of a block that a plug-in made: a row is in as many as it has slots there."""
+        counted = self.audit.plugins[claim.plugin_sha256]
+        value = counted.value
+        if value is None:
+            decided = self.decisions if counted.made.values == "decision" else 1 - self.decisions
+            value = np.broadcast_to(decided[:, None], counted.cell.shape)
+        member = {group: counted.cell == counted.place(block.name, group) for group in claim.groups}
+        shares = np.stack([np.where(own, counted.share, 0).sum(1) for own in member.values()], 1)
+        if counted.value is None:
+            self._check_comparable(claim, block, shares)
+        whole = np.ones(len(shares))
+        if self.policy.estimand == "unit":
+            rank = self.rank(claim)
+            whole = np.bincount(rank, shares.sum(1)).astype(float)[rank]
+        found: dict[str, Cell] = {}
+        for group, own in member.items():
+            at, slot = np.nonzero(own)
+            found[group] = Cell(at, counted.share[at, slot] / whole[at], value[at, slot])
+        return found
+
+    def _check_comparable(self, claim: Claim, block: Block, shares: Floats) -> None:
+        """As `_check_movable`, of rows by their mass in each cell of the block, `[rows, groups]`."""
+        choice, counts = self.audit.member_of, shares.any(1)
+        first = np.full(int(choice.max()) + 1, len(shares))
+        np.minimum.at(first, choice, np.arange(len(shares)))
+        differ = (shares != shares[first[choice]]).any(1)
+        here = np.bincount(choice, counts) > 0
+        if counts.any() and not ((self.audit.outside | differ) & here[choice]).any():
+            self._refuse_immovable(claim, block)
 
     def _level(self, claim: Claim, group: str) -> int:
         return self.policy.attributes[claim.attribute].levels.index(group) if claim.attribute else 0
@@ -173,10 +207,13 @@ class People:
             differ |= (own != own[head]) & ((mass > 0) | (mass[head] > 0))
         counts = np.bincount(choice, mass > 0) > 0
         if not ((self.audit.outside | differ) & counts[choice]).any():
-            raise UsageError(
-                f"claim {claim.name!r}, block {block.name!r}: no model can move these rates, since the decisions in "
-                "every choice sum to 1; compare alternatives `of` one kind"
-            )
+            self._refuse_immovable(claim, block)
+
+    def _refuse_immovable(self, claim: Claim, block: Block) -> None:
+        raise UsageError(
+            f"claim {claim.name!r}, block {block.name!r}: no model can move these rates, since the decisions in "
+            "every choice sum to 1; compare alternatives `of` one kind"
+        )
 
     def sample(self, claim: Claim, rows: Codes, mass: Floats, z: Floats) -> Sample:
         """Sums per unit; `UsageError` for a unit above the cap."""
@@ -216,6 +253,11 @@ class People:
         np.minimum.at(least, rank if by_unit else rank * 0, mass)
         if (largest > least).any():
             raise UsageError(f"claim {claim.name!r}: {claim.method} needs equal weights; use unit-ratio")
+        if len(np.unique(rows)) < len(rows):
+            raise UsageError(
+                f"claim {claim.name!r}: a row is in several cells of a block: {claim.method} counts a row once; use "
+                "unit-ratio"
+            )
         keep = np.ones(len(self.audit.weight), bool)
         crowd = rows[several]
         keep[crowd] = False

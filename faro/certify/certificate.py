@@ -206,7 +206,8 @@ def read_described(
             f"{where}: nothing says that this table is of the model: no description ({where}-metadata.json); score "
             "with faro score, or leave out --model"
         )
-    return columns, description, audit_of(columns, policy, where, description.shared if description else ())
+    known = (description.shared, description.plugins) if description else ((), ())
+    return columns, description, audit_of(columns, policy, where, *known)
 
 
 def _of_table(policy: Policy, audit: Audit, description: Description | None) -> list[str]:

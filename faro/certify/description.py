@@ -21,13 +21,15 @@ from .columns import once
 from .committed_order import quote
 from .ledger import digest
 from .overlap import HEX
-from .policy import OWN_COLUMNS, Policy, exact
+from .policy import OWN_COLUMNS, Claim, Policy, exact
 
 SCHEMA = "faro-scored/1"
 PARQUET_KEY = b"faro"
 LARGEST = 4 << 20
 ORIGINS = ("column", "content", "none")
 OUTSIDE = ("none", "all", "column")
+COMPARED = ("pairs", "rates")
+VALUES = ("decision", "1 - decision", "column")
 
 
 class Units(NamedTuple):
@@ -44,6 +46,48 @@ class Levels(NamedTuple):
 
     levels: tuple[str, ...]
     chooser: bool
+
+
+class PlugIn(NamedTuple):
+    """Whose cells a table has: a constraint, its options, its source, and what its cells mean.
+
+    plugin         name of the constraint, or place of its class
+    options        what it was made with, but for the bound: canonical JSON, as text
+    source_sha256  of the source files of its packages
+    blocks, groups names; cell = position of the block * number of groups + position of the group
+    compared       "pairs": rates of groups in each block; "rates": every rate with the bound
+    values         of which the rates are means: "decision", "1 - decision", or the "column" of values
+    columns        numeric columns that it reads, `column:NAME` of the table
+    slots          S for columns `cell:S`, `share:S` and, of values, `value:S`
+    """
+
+    plugin: str
+    options: str
+    source_sha256: str
+    blocks: tuple[str, ...]
+    groups: tuple[str, ...]
+    compared: str
+    values: str
+    columns: tuple[str, ...]
+    slots: tuple[str, ...] = ()
+
+    @property
+    def sha256(self) -> str:
+        """Of all that makes the cells and says what they mean, wherever in a table they stand."""
+        return digest({name: value for name, value in self.record().items() if name != "slots"})
+
+    def record(self) -> dict[str, Any]:
+        """As a description has it."""
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in self._asdict().items()}
+
+    @property
+    def table_columns(self) -> tuple[str, ...]:
+        """The columns of the table that it fills."""
+        kinds = ("cell", "share", "value") if self.values == "column" else ("cell", "share")
+        return (
+            *(f"{kind}:{slot}" for slot in self.slots for kind in kinds),
+            *(f"column:{name}" for name in self.columns),
+        )
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -63,13 +107,16 @@ class Description:
     model_sha256: tuple[str, ...] = ()
     train_units_sha256: str | None = None
     data_sha256: str | None = None
+    plugins: tuple[PlugIn, ...] = ()  # whose cells it has; a field only where there are any
 
     def body(self) -> dict[str, Any]:
         """All fields but the seal, as plain values."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        plugins = [own.record() for own in fields.pop("plugins")]
         return {
             "schema": SCHEMA,
             **fields,
+            **({"plugins": plugins} if plugins else {}),
             "units": self.units._asdict(),
             "shared": list(self.shared),
             "attributes": {
@@ -146,7 +193,11 @@ class Description:
                     f"declares others: {', '.join(attribute.levels)}"
                     + (", a chooser's" if attribute.chooser else ", an alternative's")
                 )
+        for claim in policy.audited:
+            if claim.plugin:
+                _same_cells(self.cells_of(claim.plugin, claim.plugin_sha256, where), claim, where)
         meant = {*OWN_COLUMNS, "content", *self.shared, *self.attributes}
+        meant |= {name for own in self.plugins for name in own.table_columns}
         for name in columns:
             if name not in meant and not name.startswith("reward:"):
                 raise DataError(f"{where}: the description says nothing of the column {name!r}: score again")
@@ -155,6 +206,30 @@ class Description:
                 raise DataError(f"{where}: was not scored by {name}: another model, or changed since")
         if train_units_sha256 is not None and self.train_units_sha256 not in (None, train_units_sha256):
             raise DataError(f"{where}: the model that scored it was trained on other units than --train-units names")
+
+    def cells_of(self, plugin: str, sha256: str, where: str = "table") -> PlugIn:
+        """The cells that this plug-in made at this digest; `DataError` if the table has none."""
+        made = {(own.plugin, own.sha256): own for own in self.plugins}
+        if (plugin, sha256) not in made:
+            others = ", ".join(f"{name} at {found[:12]}..." for name, found in made) or "none"
+            raise DataError(
+                f"{where}: has no cells by {plugin} at {sha256[:12]}...; it has {others}: another plug-in, or its "
+                "source or options changed since: score again, or let the policy name this digest"
+            )
+        return made[plugin, sha256]
+
+
+def _same_cells(made: PlugIn, claim: Claim, where: str) -> None:
+    """`DataError` where a claim asks of these cells what they are not."""
+    kind = {"pairs": "plugin_parity", "rates": "plugin_cap"}[made.compared]
+    for what, asked, found in (
+        ("constraint", claim.constraint, kind),
+        ("scores", claim.scores, made.values == "column"),
+        ("blocks", sorted(set(claim.named_blocks) - set(made.blocks)), []),
+        ("groups", sorted(set(claim.groups) - set(made.groups)), []),
+    ):
+        if asked != found:
+            raise DataError(f"{where}: claim {claim.name!r}: {what}: {asked!r}, but {made.plugin} made other cells")
 
 
 def table_digest(columns: Mapping[str, list[str]]) -> str:
@@ -213,7 +288,7 @@ def _described(found: dict[str, Any]) -> Description:
         raise ValueError(f"expected schema {SCHEMA}, got {str(found.get('schema'))[:40]!r}")
     values = {key: value for key, value in found.items() if key not in ("schema", "sha256")}
     names = {field.name for field in dataclasses.fields(Description)}
-    if set(values) != names:
+    if set(values) | {"plugins"} != names or values.get("plugins", ...) == []:
         raise ValueError(f"expected exactly the fields {', '.join(sorted(names))}")
     if set(values["units"]) != set(Units._fields) or values["units"]["origin"] not in ORIGINS:
         raise ValueError("units: expected origin, column and rule")
@@ -237,6 +312,7 @@ def _described(found: dict[str, Any]) -> Description:
         | {
             "units": units, "attributes": attributes, "shared": _texts(values["shared"]),
             "model_sha256": _texts(values["model_sha256"]),
+            "plugins": tuple(_plugin(own) for own in values.get("plugins", [])),
         }
     )  # fmt: skip
     digests = [made.table_sha256, *made.model_sha256, *optional]
@@ -244,8 +320,26 @@ def _described(found: dict[str, Any]) -> Description:
         raise ValueError("expected every sha256 in lower-case hex, those of the model sorted and each once")
     if list(made.shared) != sorted(set(made.shared)) or "" in made.shared:
         raise ValueError("shared: expected different names, sorted")
+    slots = [slot for own in made.plugins for slot in own.slots]
+    if len({*slots}) < len(slots) or len({own.sha256 for own in made.plugins}) < len(made.plugins):
+        raise ValueError("plugins: expected different ones, of different slots")
     if found.get("sha256") != made.sha256:
         raise ValueError("it was changed after it was written")
+    return made
+
+
+def _plugin(value: Any) -> PlugIn:
+    if not isinstance(value, dict) or set(value) != set(PlugIn._fields):
+        raise ValueError(f"plugins: expected exactly the fields {', '.join(PlugIn._fields)}")
+    lists = {name: _texts(value[name]) for name in ("blocks", "groups", "columns", "slots")}
+    made = PlugIn(**value | lists)
+    texts = (made.plugin, made.options, *made.groups, *made.columns, *made.slots)
+    if not all(isinstance(text, str) and text for text in texts):
+        raise ValueError("plugins: expected texts that are not empty")
+    if made.compared not in COMPARED or made.values not in VALUES or not HEX.fullmatch(made.source_sha256):
+        raise ValueError("plugins: compared, values or source_sha256 is none of what it may be")
+    if not (made.blocks and made.groups and made.slots) or any(len(set(own)) < len(own) for own in lists.values()):
+        raise ValueError("plugins: expected one block, group and slot or more, and names that differ")
     return made
 
 

@@ -22,15 +22,13 @@ from ..errors import UsageError
 from ..registry import make_constraint
 from ..store.model import TrainedModel
 from ..store.spec import Record, to_record
-from .policy import CAPS, PAIRS, policy_of
-from .scored import outside_of
+from .plugins import attributes_of, counted_by_rows, describe, made_up, named, outside_of, uncounted
+from .policy import policy_of
 
 METHODS = {"reward_parity": "block-pair", "counterfactual_parity": "unit-ratio", "counterfactual_flip": "unit-ratio",
            "counterfactual_oscillation": "unit-ratio", "rate_cap": "clopper-pearson", "rate_floor": "clopper-pearson",
            "group_error": "clopper-pearson"}  # fmt: skip
-SCALES = {"thresholds", "scale", "tail", "reference"}  # options that say what is measured
 LONGEST = 60  # characters of a number
-TRAINING = {"form", "softness"}  # options that say how
 
 
 class Claims(NamedTuple):
@@ -46,8 +44,8 @@ def draft_policy(model: TrainedModel, bound: float | None = None, asked: Mapping
     constraint = constraint_of(model, asked)
     if constraint is None:
         raise UsageError("the model was trained under no constraint that is known: write the policy by hand")
-    lines = head(model, constraint)
     found = claims_of(constraint, model.schema, bound, single=_sizes(model)["single"])
+    lines = head(model, constraint, found)
     text = "\n".join([*lines, *written(found)]) + "\n"
     policy_of(text.encode())  # what cannot be read, or has no method, is no draft
     return text
@@ -69,7 +67,7 @@ def constraint_of(model: TrainedModel, asked: Mapping[str, Any] | None = None) -
     return bounded[0] if len(bounded) == 1 else Stack(members=bounded)
 
 
-def head(model: TrainedModel, constraint: Constraint) -> list[str]:
+def head(model: TrainedModel, constraint: Constraint, found: Claims | None = None) -> list[str]:
     """What a policy says before its attributes and claims: the question that training asked; for people to edit."""
     schema, sizes = model.schema, _sizes(model)
     by_row = sizes["cap"] is not None
@@ -98,7 +96,13 @@ def head(model: TrainedModel, constraint: Constraint) -> list[str]:
     ]
     if shared:
         lines.append(f"# Units share {shared}: shown for new units and these. A claim with `per` is about new ones.")
-    lines.append(f"assumptions = {toml(_assumptions(constraint, bool(shared), not by_row and bool(schema.weight)))}")
+    assumed = _assumptions(constraint, bool(shared), not by_row and bool(schema.weight))
+    if made := [own for own in (found.claims if found else ()) if "plugin" in own]:
+        lines.append(
+            "# Cells by a plug-in are what its author says: read it, and admit it at the digest that you read."
+        )
+        assumed += dict.fromkeys(f"cells by {own['plugin']} at {own['plugin_sha256']}" for own in made)
+    lines.append(f"assumptions = {toml(assumed)}")
     return lines
 
 
@@ -136,13 +140,13 @@ def claims_of(constraint: Constraint, schema: Schema, bound: float | None = None
     found: list[dict[str, Any]] = []
     attributes: dict[str, Attribute] = {}
     for part in constraint.parts():
-        record = to_record(part)
-        _check(part, record, schema)
-        for attribute in _attributes(part):
+        record, asked = to_record(part), float(part.bound) if bound is None else float(bound)
+        looked_at = _check(part, record, schema)
+        for attribute in looked_at:
             _declared(attribute, schema)
             if attributes.setdefault(attribute.name, attribute) != attribute:
                 raise UsageError(f"two attributes of the constraint are called {attribute.name!r}; rename one")
-        found += _claims(part, record, float(part.bound) if bound is None else float(bound), single)
+        found += _claims(part, record, asked, single) if named(record) else [_of_cells(part, asked, single, schema)]
     _name(found)
     order = [spec.name for spec in schema.attributes]
     attributes = dict(sorted(attributes.items(), key=lambda own: (*order, own[0]).index(own[0])))
@@ -155,21 +159,18 @@ def _attributes(part: Any) -> list[Attribute]:
     return [attribute for attribute in own if attribute is not None]
 
 
-def _check(part: Constraint, record: Record, schema: Schema) -> None:
-    """`UsageError` if no claim measures what the part does."""
+def _check(part: Any, record: Record, schema: Schema) -> list[Attribute]:
+    """The attributes that a claim of a part names; `UsageError` if no claim measures what the part does."""
 
     def refuse(reason: str) -> None:
         raise UsageError(f"no draft for the constraint {part.name()}: {reason}")
 
-    kind, options = record["type"], record.get("options", {})
-    if "opaque" in record:
-        refuse(record["opaque"])
-    if kind not in PAIRS + CAPS:
-        evidence = part.evidence().removeprefix("no certificate: ")
-        refuse(evidence if evidence not in ("counts", "scores") else "no claim of a policy measures it")
-    strange = options.keys() - {"attribute", "of", "within", "bound"} - SCALES - TRAINING
-    if strange:
-        refuse(f"its {sorted(strange)[0]} has no place in a claim")
+    if not named(record):
+        if reason := uncounted(part, made_up(part, schema)):
+            refuse(reason)
+        for attribute in attributes_of(record):
+            _declared(attribute, schema)
+        return []
     for name in part.twins():
         if name not in [twin.attribute for twin in schema.twins]:
             refuse(f"{name!r} has no twins; declare them under [[twins]]")
@@ -179,6 +180,22 @@ def _check(part: Constraint, record: Record, schema: Schema) -> None:
                 f"twins of {spec.name!r} are excluded by an alternative's {schema.twin(spec.name).only[0].column!r}; a "
                 "claim counts a chooser's twins for whole choices only"
             )
+    return _attributes(part)
+
+
+def _of_cells(part: Any, bound: float, single: bool, schema: Schema) -> dict[str, Any]:
+    """The claim about the cells that a part counts itself."""
+    made = describe(part)
+    scores, paired = made.values == "column", made.compared == "pairs"
+    claim: dict[str, Any] = {
+        "name": part.name(), "constraint": "plugin_parity" if paired else "plugin_cap", "plugin": made.plugin,
+        "plugin_sha256": made.sha256, "bound": _bound(part, bound),
+    }  # fmt: skip
+    claim |= {} if made.blocks == ("",) else {"blocks": list(made.blocks)}
+    claim |= {"groups": list(made.groups)} | ({"scores": True} if scores else {})
+    by_rows = single and (paired or not scores) and counted_by_rows(part, made_up(part, schema))
+    rows = "block-pair" if scores else "exact2" if paired else "clopper-pearson"
+    return claim | {"method": rows if by_rows else "unit-ratio"}
 
 
 def _declared(attribute: Attribute, schema: Schema) -> None:

@@ -17,10 +17,12 @@ from typing import Any, NamedTuple
 from ..errors import UsageError
 from ..files import parse_toml
 from .bounds.shift import BALLS
+from .overlap import HEX
 
 PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_equality", "threshold_parity",
          "reward_parity", "counterfactual_parity")  # fmt: skip
 CAPS = ("counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error")
+PLUGINS = ("plugin_parity", "plugin_cap")  # of cells that a constraint of anybody's made
 TABLES = ("mixture", "head_optimum")
 METHODS = ("exact2", "clopper-pearson", "unit-ratio", "block-pair", "dkw")
 EVENTS = {"equalized_odds": ("chosen", "rejected"), "equal_opportunity": ("chosen",),
@@ -32,6 +34,7 @@ SCHEMAS = ("faro-policy/1", "faro-policy/2")
 # columns of a scored table that have a meaning of their own
 OWN_COLUMNS = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
+CELLS_BY = re.compile(r"cells by .+ at [0-9a-f]{64}")  # an assumption that names who made the cells
 LARGEST_FILE = 4 << 20
 
 
@@ -85,6 +88,10 @@ class Claim:
     tolerance: Decimal = Decimal(0)
     mu: Decimal = Decimal(1)
     slack: Decimal = Decimal(0)
+    plugin: str | None = None  # who made the cells
+    plugin_sha256: str = ""  # of all that makes them
+    named_blocks: tuple[str, ...] = ("",)  # of these cells
+    scores: bool = False  # of these cells: z is what the table says, not the decision
 
     @property
     def of_people(self) -> bool:
@@ -92,7 +99,12 @@ class Claim:
 
     @property
     def paired(self) -> bool:
-        return self.constraint in PAIRS
+        return self.constraint in (*PAIRS, "plugin_parity")
+
+    @property
+    def cells_by(self) -> str:
+        """The assumption that somebody's cells are what he says; "" where all is counted from the table itself."""
+        return f"cells by {self.plugin} at {self.plugin_sha256}" if self.plugin else ""
 
     @property
     def twins(self) -> bool:
@@ -101,7 +113,7 @@ class Claim:
     @property
     def of_rewards(self) -> bool:
         """Whether rewards are compared, and not decisions."""
-        return self.constraint in ("reward_parity", "threshold_parity", "counterfactual_oscillation")
+        return self.scores or self.constraint in ("reward_parity", "threshold_parity", "counterfactual_oscillation")
 
     @property
     def everywhere(self) -> bool:
@@ -110,6 +122,8 @@ class Claim:
 
     @property
     def blocks(self) -> list[Block]:
+        if self.plugin:
+            return [Block(name, "", "", "") for name in self.named_blocks]
         found = []
         for event in EVENTS.get(self.constraint, ("",)):
             for threshold in self.thresholds or ("",):
@@ -131,14 +145,15 @@ class Claim:
 
     def unsuitable(self) -> str | None:
         """Why the method cannot show this claim, or None."""
-        rates = self.paired and not self.twins and self.constraint != "reward_parity" and not self.everywhere
+        bounded = self.scores or self.constraint == "reward_parity"  # z is any number in [0, 1]
+        rates = self.paired and not self.twins and not bounded and not self.everywhere
         moved = self.ball == "w1"
         can = {
             "exact2": rates and not self.ball,
-            "clopper-pearson": (rates or (not self.paired and not self.twins)) and not moved,
+            "clopper-pearson": (rates or (not self.paired and not self.twins and not bounded)) and not moved,
             "unit-ratio": not self.everywhere and not moved
             and not (self.ball and self.constraint == "counterfactual_parity"),
-            "block-pair": (rates or self.constraint == "reward_parity") and not self.ball,
+            "block-pair": (rates or (self.paired and bounded)) and not self.ball,
             "dkw": (self.everywhere and not self.ball) or (self.constraint == "reward_parity" and not moved)
             or (self.constraint == "threshold_parity" and not self.everywhere and moved),
         }  # fmt: skip
@@ -196,12 +211,15 @@ class Policy:
         people = self.audited
         needed = {
             "iid-units": bool(people),
-            "group-labels-correct": any(claim.attribute and claim.ball != "label-noise" for claim in people),
+            "group-labels-correct": any(
+                (claim.attribute or claim.plugin) and claim.ball != "label-noise" for claim in people
+            ),
             "label-noise-bounded": any(claim.ball == "label-noise" for claim in people),
             "twins-as-declared": any(claim.twins for claim in people),
             "train-overlap-unchecked": bool(people) and not overlap_checked,
             "no-ledger": bool(people) and self.ledger is None,
             **{name: name in of_table for name in OF_TABLES},
+            **{claim.cells_by: True for claim in people if claim.plugin},
         }
         return sorted(name for name, is_needed in needed.items() if is_needed)
 
@@ -244,6 +262,13 @@ class _Table:
 
     def flag(self, key: str) -> bool:
         return self.take(key, "true or false", lambda v: isinstance(v, bool), False)
+
+    def blocks(self, key: str) -> tuple[str, ...]:
+        def good(value: Any) -> bool:
+            texts = isinstance(value, list) and all(isinstance(v, str) for v in value)
+            return texts and len(value) >= 1 and len(set(value)) == len(value)
+
+        return tuple(self.take(key, "a list of different texts", good, [""]))
 
     def done(self) -> None:
         for key in self.values:
@@ -310,7 +335,8 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
         folder=folder,
     )
     table.done()
-    if unknown := [name for name in policy.assumptions if name not in ASSUMPTIONS]:
+    known = {name for name in policy.assumptions if name in ASSUMPTIONS or (not old and CELLS_BY.fullmatch(name))}
+    if unknown := [name for name in policy.assumptions if name not in known]:
         raise UsageError(f"assumptions: unknown {unknown[0]!r}; there are {', '.join(ASSUMPTIONS)}")
     if len({claim.name for claim in policy.claims}) < len(policy.claims):
         raise UsageError("two claims have the same name")
@@ -326,7 +352,8 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
 
 
 def _claim(table: _Table, attributes: dict[str, Attribute], old: bool) -> Claim:
-    name, constraint = table.text("name"), table.text("constraint", among=PAIRS + CAPS + TABLES)
+    kinds = PAIRS + CAPS + TABLES + (() if old else PLUGINS)
+    name, constraint = table.text("name"), table.text("constraint", among=kinds)
     table.where = f"claim {name!r}"
     positive, any_number = ("a number > 0", lambda x: x > 0), ("a number", lambda x: True)
     not_negative = ("a number >= 0", lambda x: x >= 0)
@@ -336,7 +363,8 @@ def _claim(table: _Table, attributes: dict[str, Attribute], old: bool) -> Claim:
     elif constraint == "head_optimum":
         values |= {"mu": table.number("mu", *positive), "slack": table.number("slack", *not_negative)}
     else:
-        values |= _compared(table, constraint, attributes)
+        named = constraint in PLUGINS
+        values |= _cells(table, constraint) if named else _compared(table, constraint, attributes)
         values["method"] = table.text("method", among=METHODS)
         if not old:
             values["per"] = per = table.text("per", None)
@@ -388,6 +416,18 @@ def _compared(table: _Table, constraint: str, attributes: dict[str, Attribute]) 
             raise UsageError(f"{table.where}: of: expected [attribute, level], both declared, got {list(of)}")
         values["of"] = of
     return values
+
+
+def _cells(table: _Table, constraint: str) -> dict[str, Any]:
+    """Whose cells are counted: who makes them, at which digest, and which of them."""
+    digest = ("a sha256 in lower-case hex", lambda v: isinstance(v, str) and bool(HEX.fullmatch(v)))
+    return {
+        "plugin": table.text("plugin"),
+        "plugin_sha256": table.take("plugin_sha256", *digest),
+        "named_blocks": table.blocks("blocks"),
+        "groups": table.texts("groups", 2 if constraint == "plugin_parity" else 1),
+        "scores": table.flag("scores"),
+    }
 
 
 def _thresholds(table: _Table) -> tuple[str, ...] | None:

@@ -19,12 +19,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ..data import NAMES, load, write_table
-from ..errors import DataError, UnprovedError
+from ..errors import DataError, UnprovedError, UsageError
 from ..store.model import load_model
 from .audit import Audit, audit_of
 from .cells import People
 from .columns import read_columns
 from .description import Description, read_description
+from .plugins import with_cells
 from .policy import Policy
 
 NAMED = ("unit", "choice", "alternative")
@@ -55,9 +56,9 @@ def rescore(table: str | Path, policy: Policy, model: str | Path, source: str, t
             f"{table}: nothing says that it is of the model; only a table with a description is scored again"
         )
     columns = read_columns(table)
-    shared = described.shared
-    stored = audit_of(columns, policy, str(table), shared)
-    again = audit_of(_scored(columns, policy, model, source, described), policy, source, shared)
+    known = (described.shared, described.plugins)
+    stored = audit_of(columns, policy, str(table), *known)
+    again = audit_of(_scored(columns, policy, model, source, described), policy, source, *known)
     if stored.frame_sha256 != again.frame_sha256:
         raise UnprovedError(f"{table}: other people, labels, weights or groups than {source} has")
     largest = _apart(f"{table}: rewards", stored.reward, again.reward, tolerance * _spread(again.reward))
@@ -84,7 +85,10 @@ def _scored(
     if described.data_sha256 not in (None, data.digest):
         raise UnprovedError(f"{source}: other data than the table was scored from")
     with tempfile.TemporaryDirectory() as folder:
-        write_table(trained.score(data, twins), Path(folder, "scored.csv"))
+        scored = trained.score(data, twins)
+        if described.plugins:
+            scored, _ = with_cells(trained, data, scored, scored, _refused)
+        write_table(scored, Path(folder, "scored.csv"))
         scored = read_columns(Path(folder, "scored.csv"))
     part = set(columns.get("part", [])) - {""}
     keep = [i for i, own in enumerate(scored["part"]) if not part or own in part]
@@ -95,6 +99,10 @@ def _scored(
         if wrong:
             raise UnprovedError(f"{sum(wrong.values())} rows of the table {words} {what}, by this model's split")
     return {name: [cells[i] for i in keep] for name, cells in scored.items()}
+
+
+def _refused(reason: str) -> None:
+    raise UsageError(reason)
 
 
 def _spread(rewards: NDArray) -> float:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,8 @@ from ..errors import DataError
 from ..files import sha256_of
 from ..store.model import TrainedModel, units_file
 from .columns import read_columns
-from .description import Description, Levels, Units, table_digest, write_description
+from .description import Description, Levels, PlugIn, Units, table_digest, write_description
+from .plugins import outside_of, with_cells
 
 
 def write_scored(
@@ -25,6 +26,7 @@ def write_scored(
     twins: Sequence[str] = (),
     expected: bool = False,
     files: Sequence[str | Path] = (),
+    note: Callable[[str], None] = lambda line: None,
 ) -> pd.DataFrame:
     """Score `data`, write the table to `path` with its description, and return it.
 
@@ -35,16 +37,20 @@ def write_scored(
     twins     attributes whose twin rewards are wanted as well
     expected  of a randomised model: decisions as means over its draw; such a table cannot be audited
     files     files of the saved model, whose digests the description names
+    note      is told in words of cells that the model's constraint should have and the table has not
 
     `DataError` if a part is asked for and the data do not say whose the rows are.
     """
     read = model.read(data)
     scored = model.score(read, twins, expected=expected)
-    if part is not None:
-        scored = in_part(scored, read, part)
-    write_table(scored, path)
-    write_description(path, describe(model, read, path, files, expected and model.draw is not None))
-    return scored
+    kept = scored if part is None else in_part(scored, read, part)
+    plugins: tuple[PlugIn, ...] = ()
+    mean = expected and model.draw is not None
+    if not mean:
+        kept, plugins = with_cells(model, read, scored, kept, note)
+    write_table(kept, path)
+    write_description(path, describe(model, read, path, files, mean, plugins))
+    return kept
 
 
 def in_part(scored: pd.DataFrame, data: Dataset, part: str) -> pd.DataFrame:
@@ -62,7 +68,12 @@ def in_part(scored: pd.DataFrame, data: Dataset, part: str) -> pd.DataFrame:
 
 
 def describe(
-    model: TrainedModel, data: Dataset, table: str | Path, files: Sequence[str | Path] = (), expected: bool = False
+    model: TrainedModel,
+    data: Dataset,
+    table: str | Path,
+    files: Sequence[str | Path] = (),
+    expected: bool = False,
+    plugins: Sequence[PlugIn] = (),
 ) -> Description:
     """What the table is that `model` made of `data`."""
     schema = model.schema
@@ -82,10 +93,5 @@ def describe(
         model_sha256=tuple(sorted(map(sha256_of, files))),
         train_units_sha256=None if units is None else sha256_of(units),
         data_sha256=data.digest,
+        plugins=tuple(plugins),
     )
-
-
-def outside_of(schema: Any) -> str:
-    """Which choices have an outside option: "all" in accept tables, those that the column `outside` of a scored table
-    names where a long table declares one, else "none"."""
-    return "all" if schema.format == "accept" else "column" if schema.outside else "none"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -155,14 +156,16 @@ def show_installed(kind: str, found: list[dict[str, Any]]) -> None:
     _console().print(table)
 
 
-def show_clauses(name: str, where: str, results: dict[str, str]) -> None:
-    """Which clauses of the contract a constraint keeps, on which choices."""
+def show_clauses(name: str, where: str, results: dict[str, str], rests: Sequence[tuple[str, str]] = ()) -> None:
+    """Which clauses of the contract a constraint keeps, on which choices; what a certificate of each part rests on."""
     console = _console()
     console.print(f"[bold]{escape(name)}[/bold] on {escape(where)}")
     for clause, broken in results.items():
         console.print(
             f"  [red]fails[/red]  {escape(clause)}: {escape(broken)}" if broken else f"  holds  {escape(clause)}"
         )
+    for part, words in rests:
+        console.print(escape(words if len(rests) == 1 else f"{part}: {words}"), soft_wrap=True)
 
 
 def show_certificate(rows: list[dict[str, Any]], notes: list[str], verdict: str) -> None:

@@ -26,9 +26,11 @@ from constraints.alternatives import joined
 from .. import metrics, models
 from ..data import Dataset, Seen
 from ..data.masses import audit_sizes
+from ..data.slices import Slices
 from ..data.support import support_sets
 from ..data.views import ASKED, PARTS, SEEN, View
 from ..losses import Objective
+from ..models.evaluate import BLOCK
 from ..runtime import devices
 from ..store import columns
 from ..store.frontier import Frontier
@@ -61,15 +63,16 @@ class Judge:
         with jax.enable_x64(True):
             self.doubled = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
             seeds = [_everybody(data, view, population, constraint) for view in views]
-        largest = max(choices.shape[0] for choices, _ in seeds)  # one shape, one compilation
-        self.everybody = [(choices.pad(largest), of_part) for choices, of_part in seeds]
-        with jax.enable_x64(True):
+            largest = max(slices.length for slices, _ in seeds)  # one shape, one compilation
+            most = max(len(slices) for slices, _ in seeds)
+            self.everybody = [(slices.padded(largest, most), of_part) for slices, of_part in seeds]
+            self.shape = self.everybody[0][0].shape
             self.people = [support_sets(data, view.coding, model.support, np.float64) for view in views]
-        self.program = _program(model, seeds[0][0].shape[1])
+        self.program = _program(model, data.k)
 
     def ahead(self) -> None:
         """Begin to compile what judges a member of one atom."""
-        choices, of_part = self.everybody[0]
+        choices, of_part = self.shape, self.everybody[0][1]
 
         def member(choices):
             params = models.initial(self.model, jax.random.key(0), choices, self.views[0].units)
@@ -84,11 +87,9 @@ class Judge:
         """By part and seed, figures of all members `[members, ...]`."""
         found = {}
         with jax.enable_x64(True):
-            for s, (choices, of_part) in enumerate(self.everybody):
+            for s, (slices, of_part) in enumerate(self.everybody):
                 members = jax.tree.map(lambda leaf, s=s: np.asarray(leaf[s], np.float64), solution)
-                for part, own in _figures(
-                    self.program, self.doubled, members, choices, of_part, self.people[s]
-                ).items():
+                for part, own in _figures(self.program, self.doubled, members, slices, of_part, self.people[s]).items():
                     found[part, s] = own
         return found
 
@@ -185,41 +186,51 @@ def _frontier(
     return Frontier(table, trained, {"step": step, **traces}, manifest)
 
 
-def _everybody(data: Dataset, view: View, population: Any, constraint: Constraint) -> tuple[Choices, dict[str, slice]]:
+def _everybody(data: Dataset, view: View, population: Any, constraint: Constraint) -> tuple[Slices, dict[str, slice]]:
     """The choices of all parts of a seed one after another, and where each part is among them."""
-    needs = constraint.needs()
-    coded = data.choices(view.coding, np.concatenate(list(view.rows.values())), **needs, dtype=np.float64)
+    sources = [(data, np.concatenate(list(view.rows.values())))]
     sizes = {part: len(rows) for part, rows in view.rows.items()}
     if population is not None:
-        whole = population.choices(view.coding, None, **needs, dtype=np.float64)
-        coded = jax.tree.map(lambda *leaves: np.concatenate(leaves), coded, whole)
-        sizes["population"] = whole.shape[0]
+        sources.append((population, np.arange(population.n)))
+        sizes["population"] = population.n
     ends = np.cumsum(list(sizes.values())).tolist()
-    return coded, {part: slice(end - size, end) for (part, size), end in zip(sizes.items(), ends, strict=True)}
+    of_part = {part: slice(end - size, end) for (part, size), end in zip(sizes.items(), ends, strict=True)}
+    return Slices.of(sources, view.coding, {**constraint.needs(), "dtype": np.float64}, BLOCK), of_part
 
 
 def _figures(
     program: devices.Program,
     constraint: Constraint,
     members: Solution,
-    choices: Choices,
+    slices: Slices,
     of_part: dict[str, slice],
     people: Any = None,
 ) -> dict[str, dict[str, np.ndarray]]:
     """By part, figures of all members of a seed `[members, ...]`, in expectation over the draw of an atom; one member
-    at a time, so memory does not grow with the sweep."""
-    weights = np.zeros((len(of_part), choices.shape[0]))
-    for row, own in zip(weights, of_part.values(), strict=True):
-        row[own] = choices.weight[own]
-    weight, total = np.asarray(choices.weight), np.maximum(weights.sum(1), np.finfo(float).tiny)
-    choices, weights = jax.device_put((choices, weights))
-    judged = [
-        program(constraint, jax.tree.map(lambda leaf, m=m: leaf[m], members), choices, weights, people)
-        for m in range(len(members.weights))
-    ]
+    and one slice at a time, so memory grows neither with the sweep nor with the choices."""
+    every, first = range(len(members.weights)), 0
+    of_member = [jax.tree.map(lambda leaf, m=m: leaf[m], members) for m in every]
+    totals: list[Any] = [()] * len(of_member)  # what the program is given of the slices before: nothing at first
+    judged: list[list[Any]] = [[] for _ in every]
+    shares = []
+    for choices in slices:
+        weights = np.zeros((len(of_part), slices.size))
+        for row, own in zip(weights, of_part.values(), strict=True):
+            mine = slice(max(0, own.start - first), max(0, own.stop - first))
+            row[mine] = choices.weight[mine]
+        shares.append((np.asarray(choices.weight), weights))
+        on_device = jax.device_put((choices, weights))
+        for m in every:
+            added, measured, top = program(constraint, of_member[m], *on_device, people, *totals[m])
+            totals[m] = (added,)
+            judged[m].append((measured, top))
+        first += slices.size
+    weight, weights = np.concatenate([own for own, _ in shares]), np.concatenate([own for _, own in shares], 1)
+    total = np.maximum(weights.sum(1), np.finfo(float).tiny)
     found: list[list[dict[str, Any]]] = [[] for _ in of_part]
-    for m, seen in enumerate(jax.tree.map(np.asarray, own) for own in judged):
-        sums, measured, (confidence, label) = seen
+    for m in every:
+        sums, measured = jax.tree.map(np.asarray, (totals[m][0][0], judged[m][-1][0]))
+        confidence, label = jax.tree.map(lambda *leaves: np.concatenate(leaves, 1), *[top for _, top in judged[m]])
         for p, own in enumerate(of_part.values()):
             atoms = zip(members.weights[m], confidence, label, strict=True)
             errors = [share * metrics.ece(sure[own], said[own], weight[own]) for share, sure, said in atoms if share]
@@ -240,10 +251,16 @@ def _program(model: models.Model, alternatives: int) -> devices.Program:
 
 
 def _of_member(
-    model: models.Model, constraint: Constraint, member: Solution, choices: Choices, weights: Array, people: Any = None
+    model: models.Model,
+    constraint: Constraint,
+    member: Solution,
+    choices: Choices,
+    weights: Array,
+    people: Any = None,
+    before: Any = None,
 ) -> Any:
-    """Of one member, on parts with weights `[P, n]`: weighted sums `[P]`, gaps and rates `[P, ...]`, and of every atom
-    what `ece` needs `[A, n]`."""
+    """Of one member, on parts with weights `[P, n]`: (weighted sums `[P]` and the constraint's, added to those `before`
+    of other choices), gaps and rates `[P, ...]` by all of these, and of every atom what `ece` needs `[A, n]`."""
 
     def sums(seen, hard, own, part_weights):
         scores, of_parts = joined(seen.scores), part_weights.T
@@ -265,13 +282,15 @@ def _of_member(
 
     seen, tops = jax.lax.map(of_atom, member.params)
     added, statistics = jax.tree.map(lambda leaf: jnp.tensordot(member.weights, leaf, 1), seen)
+    if before is not None:
+        added, statistics = jax.tree.map(jnp.add, before, (added, statistics))
 
     def measured(own):
         pieces = zip(constraint.parts(), ct.pieces(constraint, own), strict=True)
         rates = [part.rates(piece) for part, piece in pieces if isinstance(part, RateConstraint)]
         return {"gap": constraint.gap(own), "rates": jnp.concatenate([jnp.zeros(0), *rates])}
 
-    return added, jax.vmap(measured)(statistics), tops
+    return (added, statistics), jax.vmap(measured)(statistics), tops
 
 
 def _manifest(data, constraint, cells, constraints, views, model, settings, loss) -> dict[str, Any]:

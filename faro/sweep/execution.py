@@ -141,9 +141,19 @@ def stack(members: list[Data], multiple: int = 1) -> Data:
     """One `Data` on the host with a leading axis of seeds; parts are padded to the largest seed's, and to a multiple of
     this many choices."""
 
+    def stacked(own: tuple) -> Any:
+        if len(own) == 1:  # of one seed nothing is copied
+            return jax.tree.map(lambda leaf: np.asarray(leaf)[None], own[0])
+        return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *own)
+
     def largest(*parts):
         size = max(part.shape[0] for part in parts)
-        padded = [part.pad(size + -size % multiple) for part in parts]
-        return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *padded)
+        return stacked(tuple(part.pad(size + -size % multiple) for part in parts))
 
-    return jax.tree.map(largest, *members, is_leaf=lambda node: isinstance(node, Choices))
+    def whole(leaf: Any) -> np.ndarray:  # as many people for every seed
+        spare = np.arange(len(leaf) + -len(leaf) % multiple) % max(len(leaf), 1)
+        return np.asarray(leaf)[spare]
+
+    rows = [own._replace(people=None) for own in members]
+    data = jax.tree.map(largest, *rows, is_leaf=lambda node: isinstance(node, Choices))
+    return data._replace(people=stacked(tuple(jax.tree.map(whole, own.people) for own in members)))

@@ -165,19 +165,21 @@ def test_thinning_keeps_one_row_of_every_unit_whatever_the_order():
 
 
 def test_counts_of_a_constraint_are_what_the_bound_takes():
-    """Where `evidence` says counts, sums and masses per unit go in as they are, and the bounds enclose the rates."""
+    """Shares and values per unit add up to what the bounds take, and the bounds enclose the rates."""
     choices = example_choices(n=200, seed=1)
     choices = choices.replace(unit=jnp.arange(200) // 4, weight=jnp.ones(200))
     constraint = ct.equalized_odds(GROUP, 0.1)
     outcome = ct.read(ct.Hard(), jnp.asarray(RNG(1).normal(size=choices.shape)), choices)
     assert constraint.evidence() == "counts"
-    counts = constraint.counts(outcome, choices, 50)
+    cells, share, value = (np.asarray(array, float) for array in constraint.counts(outcome, choices))
+    unit = np.broadcast_to(np.asarray(choices.unit)[:, None, None], cells.shape)
     rates = constraint.rates(constraint.statistics(outcome, choices))
-    cap = float(counts.masses.max())
-    some = np.flatnonzero(np.asarray(counts.masses.sum(0)) > 0)
+    some = [cell for cell in range(len(constraint.cells())) if (cells == cell).any()]
     assert len(some) >= 4
     for cell, rate in ((cell, rates[cell]) for cell in some):
-        sums, masses = np.asarray(counts.sums[:, cell], float), np.asarray(counts.masses[:, cell], float)
+        mine = cells == cell
+        sums, masses = np.bincount(unit[mine], (share * value)[mine], 50), np.bincount(unit[mine], share[mine], 50)
+        cap = masses.max()
         assert betting.lower(sums, masses, cap, 0.05) < float(rate) < betting.upper(sums, masses, cap, 0.05)
 
 

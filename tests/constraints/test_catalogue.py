@@ -106,29 +106,49 @@ def test_calibration_forbids_parity():
         assert abs(soft[g] - soft[h]) >= abs(base[g] - base[h]) - large[g] - large[h] - 1e-6
 
 
-def test_counts_of_units_add_up_to_the_statistics():
-    units = int(CHOICES.unit.max()) + 1
+def test_what_is_counted_adds_up_to_the_statistics():
     outcome = ct.read(ct.Hard(), REWARDS, CHOICES)
 
     @jax.jit
     def both(constraint, choices):
-        return constraint.counts(outcome, choices, units), constraint.statistics(outcome, choices)
+        return constraint.counts(outcome, choices), constraint.statistics(outcome, choices)
 
-    mine = CHOICES.replace(weight=CHOICES.weight * (CHOICES.unit == 2))
     for constraint in (ct.demographic_parity(GROUP), ct.equalized_odds(COMMUNITY), ct.rate_floor(GROUP)):
         assert constraint.evidence() == "counts"
         counts, whole = both(constraint, CHOICES)
-        assert counts.sums.shape == (units, len(constraint.cells()))
-        np.testing.assert_allclose(counts.sums.sum(0), whole.sums, rtol=1e-5)
-        np.testing.assert_allclose(counts.masses.sum(0), whole.masses, rtol=1e-5)
-        np.testing.assert_allclose(counts.sums[2], both(constraint, mine)[1].sums, rtol=1e-5)
+        for cell in range(len(constraint.cells())):
+            mine = counts.cell == cell
+            np.testing.assert_allclose((counts.share * counts.value)[mine].sum(), whole.sums[cell], rtol=1e-5)
+            np.testing.assert_allclose(counts.share[mine].sum(), whole.masses[cell], rtol=1e-5)
+        assert not np.any((counts.share > 0) != (counts.cell >= 0))
     for name in ("reward parity", "threshold parity", "exposure parity", "oscillation"):
         assert CATALOGUE[name].evidence() == "scores"
-        if not CATALOGUE[name].twins():  # scores are bounded: every unit's sum lies between 0 and its mass
-            counts, _ = both(CATALOGUE[name], CHOICES)
-            assert np.all(counts.sums >= -1e-6) and np.all(counts.sums <= counts.masses + 1e-5)
+        if not CATALOGUE[name].twins():
+            value = both(CATALOGUE[name], CHOICES)[0].value
+            assert np.all((value >= 0) & (value <= 1))
     for name in ("group loss", "rate ratio", "calibration", "predictive parity", "precision floor"):
         assert CATALOGUE[name].evidence().startswith("no certificate")
+
+
+def test_what_a_bound_compares_is_said_where_it_is_known():
+    parity = ct.equalized_odds(GROUP)
+    assert parity.compared() == ct.Compared(("chosen", "rejected"), parity.groups(), True)
+    cap = ct.rate_cap(GROUP, within=KIND)
+    assert cap.compared() == ct.Compared(("kind=x", "kind=y"), cap.who.groups, False)
+    assert ct.group_error(GROUP, reference=0.1).compared() is None  # bounded is an excess
+
+    class Own(ct.RateConstraint):
+        def cells(self):
+            return ("a", "b")
+
+        def combine(self, statistics):
+            return 2 * super().combine(statistics)
+
+    class Plain(ct.RateConstraint):
+        def cells(self):
+            return ("a", "b")
+
+    assert Own(bound=0.1).compared() is None and Plain(bound=0.1).compared() == ct.Compared(("",), ("a", "b"), False)
 
 
 def test_crossed_attributes():

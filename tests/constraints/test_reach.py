@@ -378,3 +378,46 @@ def test_the_command_refuses(north, west, words, code, said, faro):
     got, error = faro(*words.split(), "--bounds", "0.3", "--out", "out")
     assert got == code and said in error and error.count("\n") == 1, error
     assert not Path("out").exists()
+
+
+class Apart(ct.RateConstraint):
+    """Of somebody's own: how much more often long alternatives are chosen than short ones."""
+
+    def cells(self):
+        return ("short", "long")
+
+    def columns(self):
+        return ("length",)
+
+    def members(self, choices):
+        long = jnp.asarray(choices.columns["length"] > 0, int)[..., None]
+        return ct.Members(long, jnp.broadcast_to(choices.weight[:, None, None], long.shape))
+
+    def labels(self):
+        return ("long - short", "short - long")
+
+    def combine(self, statistics):
+        short, long = self.rates(statistics)
+        return jnp.stack([long - short, short - long])
+
+
+class Product(Apart):
+    """No sum of rates, so nobody knows its range."""
+
+    def combine(self, statistics):
+        short, long = self.rates(statistics)
+        return jnp.stack([short * long, long])
+
+
+def test_a_measurement_of_ones_own_is_bounded_by_its_rates_or_unknown():
+    """All decisions there are, on few choices: none exceeds what is said, and of a product nothing is said."""
+    rng = np.random.default_rng(3)
+    length = rng.normal(size=(7, 2))
+    choices = ct.make_choices(rng.normal(size=(7, 2, 1)), rng.integers(0, 2, 7), columns={"length": length})
+    (own,) = ct.reach(Apart(bound=0.1), choices)
+    gaps = []
+    for picks in itertools.product((0, 1), repeat=7):
+        rewards = jnp.eye(2)[jnp.array(picks)]
+        gaps.append(float(Apart(bound=0.1).measure(ct.read(ct.Hard(), rewards, choices), choices).max()))
+    assert min(gaps) >= own.lowest - 1e-6 and max(gaps) <= own.highest + 1e-6 <= max(gaps) + 0.5
+    assert own.verdict(0.1) == "ok" and ct.reach(Product(bound=0.1), choices)[0].verdict(0.1) == "unknown"

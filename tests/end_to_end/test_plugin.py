@@ -1,4 +1,4 @@
-"""A stranger's constraint in a package of its own: installed, listed, checked, swept and scored like a built-in."""
+"""A stranger's constraint in a package of its own: installed, listed, checked, swept, certified like a built-in."""
 
 import subprocess
 import sys
@@ -15,6 +15,28 @@ from tests.builders.processes import environment
 
 MINE = '''
 import constraints as ct
+import jax.numpy as jnp
+
+
+class Mixed(ct.Parity):
+    """Equal rates among choices that hold at least two groups, differing by at most `bound`."""
+
+    who: ct.Grouping = ct.static()
+
+    def groups(self):
+        return self.who.groups
+
+    def members(self, choices):
+        cell = self.who.cell(choices)
+        some = jnp.where(cell < 0, cell.max(1, keepdims=True), cell)
+        mixed = (some != some[:, :1]).any(1)
+        share = jnp.broadcast_to((choices.weight * mixed)[:, None], cell.shape)
+        return ct.Members(cell[..., None], share[..., None])
+
+
+def mixed(attribute, bound=0.05):
+    """|P(chosen | g) - P(chosen | h)| <= bound, among choices that hold at least two groups."""
+    return Mixed(bound=bound, who=ct.Grouping(attribute))
 
 
 class WaitingTime(ct.RateConstraint):
@@ -31,7 +53,10 @@ WHEEL = {
     "mine.py": MINE,
     "stranger-1.0.dist-info/METADATA": "Metadata-Version: 2.1\nName: stranger\nVersion: 1.0\n",
     "stranger-1.0.dist-info/WHEEL": "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n",
-    "stranger-1.0.dist-info/entry_points.txt": "[faro.constraints]\nwaiting_time = mine:WaitingTime\n",
+    "stranger-1.0.dist-info/entry_points.txt": """[faro.constraints]
+waiting_time = mine:WaitingTime
+mixed = mine:mixed
+""",
     "stranger-1.0.dist-info/RECORD": "",
 }
 ATTRIBUTES = {own.name: own for own in (GROUP, KIND, COMMUNITY)}
@@ -61,14 +86,29 @@ def test_a_strangers_constraint_is_one_of_us(installed, tmp_path):
     listed = installed("constraints", "list")
     assert "waiting_time (from stranger)" in " ".join(listed.stdout.split())
     checked = installed("constraints", "check", "mine:WaitingTime")
-    assert checked.returncode == 0 and checked.stdout.count("holds") == 8, checked.stdout
+    assert checked.returncode == 0 and checked.stdout.count("holds") == 9, checked.stdout
+    assert "no certificate: its cells cannot be computed again" in checked.stdout  # it reads features
     (tmp_path / "quick.toml").write_text("bounds = [0.4, 0.6]\nseeds = 1\n[settings]\nsteps = 30\n")
     out = tmp_path / "out"
-    swept = installed("frontier", "--constraint", "waiting_time", "--config", tmp_path / "quick.toml", "--out", out)
+    swept = installed("frontier", "--constraint", "mixed", "--config", tmp_path / "quick.toml", "--out", out)
     assert swept.returncode in (0, 3), swept.stderr
-    assert list(pd.read_csv(out / "frontier.csv")["constraint"].unique()) == ["WaitingTime"]
-    scored = installed("score", out / "models" / "bound01-seed0.json", "demo", "--part", "dev")
-    assert scored.returncode == 0 and scored.stdout.startswith("unit,choice,alternative")
+    assert list(pd.read_csv(out / "frontier.csv")["constraint"].unique()) == ["Mixed"]
+    model, policy, place = out / "models" / "bound01-seed0.json", tmp_path / "faro.toml", ["--plugin", "mine:Mixed"]
+    drafted = installed("policy", model, *place, "--bound", "0.5", "--out", policy)
+    assert drafted.returncode == 0, drafted.stderr
+    asked = (
+        policy.read_text()
+        .replace('ledger = "ledger.jsonl"', "")
+        .replace("assumptions = [", 'assumptions = ["no-ledger", ')
+    )
+    policy.write_text(asked)
+    scored = installed("score", model, "demo", "--part", "gate", *place, "--out", tmp_path / "gate.csv")
+    assert scored.returncode == 0 and not scored.stderr, scored.stderr
+    given = [tmp_path / "gate.csv", "--policy", policy, "--train-units", out / "models" / "seed0.units.txt"]
+    certified = installed("certify", *given, "--out", tmp_path / "certificate.json")
+    assert certified.returncode == 0, certified.stdout + certified.stderr
+    verified = installed("verify", tmp_path / "certificate.json", *given, *place)
+    assert verified.returncode == 0 and "computed again: the cells of" in verified.stdout, verified.stderr
 
 
 def test_built_ins_use_the_same_mechanism():

@@ -563,5 +563,14 @@ def test_the_page_shows_what_is_read(tmp_path):
     assert verify.read_policy(tmp_path / "faro.toml").claims[0].method == "exact2"
     shown = json.loads(page.split("```json\n")[1].split("```")[0])
     assert set(shown) == set(verify.TOP.split())
-    for word in (*verify.PAIRS, *verify.CAPS, *verify.TABLES, *verify.BALLS, *verify.ASSUMPTIONS, *verify.ENTRIES):
+    for word in (
+        *verify.PAIRS,
+        *verify.CAPS,
+        *verify.PLUGINS,
+        *verify.MADE.split(),
+        *verify.TABLES,
+        *verify.BALLS,
+        *verify.ASSUMPTIONS,
+        *verify.ENTRIES,
+    ):
         assert f"`{word}`" in page or f"**{word}**" in page, word

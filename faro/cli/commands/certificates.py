@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError, RefusedError, UnprovedError, UsageError, beside
+from ...registry import import_constraints
 from .. import outputs
 
 if TYPE_CHECKING:
@@ -43,6 +44,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--baseline", metavar="CERT", help="0 if no bound is worse than in CERT, made of the same people"
     )
     certify.add_argument("--data", metavar="NAME|FILE", help="data of a frontier run, if it is not a known data set")
+    _imported(certify, "of a frontier run: import its constraint")
     certify.add_argument("--report-only", action="store_true", help="end with 0 whatever the verdict")
 
     gate = command(
@@ -69,6 +71,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--rescore", metavar="NAME|FILE", help="score AUDIT's people again with --model MODEL.json, and compare"
     )
     verify.add_argument("--tolerance", type=float, default=1e-5, help="how far scores may differ (default 1e-5)")
+    _imported(verify, "compute the cells again that this constraint made")
     outputs.add(verify)
     _inputs(verify)
 
@@ -83,6 +86,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "table", nargs="?", metavar="TABLE", help="init: the gate part scored by any model, or a run's folder"
     )
     ledger.add_argument("--data", metavar="NAME|FILE", help="data of a frontier run, if it is not a known data set")
+    _imported(ledger, "of a frontier run: import its constraint")
     ledger.add_argument("--policy", required=True, metavar="FILE", help="the policy (TOML)")
     ledger.add_argument("--ledger", metavar="FILE", help="the ledger, if it is not where the policy says")
     ledger.add_argument(
@@ -107,6 +111,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         help=f"slack to show (default: that of training; {USUAL} for a run, or a model without one)",
     )
     _named(policy, "of a model whose file has the constraint's name alone")
+    _imported(policy, "import the model's constraint")
     policy.add_argument("--out", metavar="FILE", help="where to write (default: stdout)")
 
     envelope = command(
@@ -162,6 +167,13 @@ def _inputs(sub: argparse.ArgumentParser) -> None:
     )
 
 
+def _imported(sub: argparse.ArgumentParser, what: str) -> None:
+    sub.add_argument(
+        "--plugin", action="append", default=[], metavar="NAME",
+        help=f"{what}: a name, or package.module:Name (repeatable); no file decides what is imported",
+    )  # fmt: skip
+
+
 def _output(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--json", action="store_true", help="print results as JSON")
     sub.add_argument("--quiet", action="store_true", help="no notes")
@@ -202,6 +214,7 @@ def _certify(options: argparse.Namespace) -> int:
     if options.disclose and options.scored and Path(options.scored).is_dir():
         if outputs.wanted(options):
             raise UsageError("--html, --junit-xml, --sarif and --markdown are for one certificate, not for a run")
+        import_constraints(options.plugin)
         return _disclose_run(options, policy)
     case = _case(options, policy)
     options.found = _of_case(case)
@@ -316,7 +329,7 @@ def _verify(options: argparse.Namespace) -> int:
         return outputs.reported("certificate", _verify_certificate)(options)
     from ... import verify
 
-    others = (options.ledger, options.train_units, options.table, options.model, options.rescore)
+    others = (options.ledger, options.train_units, options.table, options.model, options.rescore, options.plugin)
     if not options.audit or any(others) or outputs.wanted(options):
         raise UsageError("a certificate needs --policy FILE, an envelope its table and no options")
     try:
@@ -336,6 +349,11 @@ def _verify_certificate(options: argparse.Namespace) -> int:
         )  # fmt: skip
     except verify.Refused as refused:
         raise RefusedError(refused.code, refused) from None
+    if options.plugin:
+        from ...certify.plugins import recomputed
+        from ...certify.policy import read_policy
+
+        print("\n".join(recomputed(options.audit or "", read_policy(options.policy), options.plugin)))
     if options.rescore:
         print(_rescored(options))
     print(verify.report(result))
@@ -382,6 +400,7 @@ def _ledger(options: argparse.Namespace) -> int:
             raise UsageError("faro ledger init needs TABLE: the gate part scored by any model, or a run's folder")
         table = Path(options.table)
         if table.is_dir():
+            import_constraints(options.plugin)
             from ...certify.frontier import first_model, score_gate
 
             table = score_gate(table, first_model(table), policy, options.data)
@@ -416,6 +435,7 @@ def _policy(options: argparse.Namespace) -> int:
     from ...certify.frontier import first_model
     from ...files import write_text
 
+    import_constraints(options.plugin)
     place, bound = Path(options.model), options.bound
     model = load_model(place / first_model(place) if place.is_dir() else place)
     asked = _constraint_named(options)

@@ -110,6 +110,10 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     score.add_argument("--part", help="only units that the model's seed puts in train, dual, selection, dev or gate")
     score.add_argument("--twins", action="append", default=[], metavar="NAME", help="add rewards of twins (repeatable)")
     score.add_argument(
+        "--plugin", action="append", default=[], metavar="NAME",
+        help="import the model's constraint, whose cells the table is to hold: package.module:Name (repeatable)",
+    )  # fmt: skip
+    score.add_argument(
         "--out", metavar="FILE", help="write CSV, Parquet or JSONL by extension (default: CSV on stdout)"
     )
     _output(score)
@@ -372,9 +376,10 @@ def _scored(options: argparse.Namespace) -> int:
     from ... import data
     from ...api import load_model
     from ...certify.scored import in_part, write_scored
-    from ...registry import known
+    from ...registry import import_constraints, known
     from ...store.model import model_files
 
+    import_constraints(options.plugin)
     if options.part is not None:
         known("part", options.part, data.PARTS)
     model = load_model(options.model)
@@ -382,17 +387,18 @@ def _scored(options: argparse.Namespace) -> int:
     if not isinstance(source, data.Dataset) and not Path(source).is_file():
         raise DataError(f"no data set and no file {options.data!r}; data sets: {', '.join(data.NAMES)}")
     read = model.read(source)
+    missing: list[str] = []
     if options.out:
         scored = write_scored(
             model, read, options.out, part=options.part, twins=options.twins, expected=options.expected,
-            files=model_files(options.model),
+            files=model_files(options.model), note=missing.append,
         )  # fmt: skip
     else:
         scored = model.score(read, options.twins, expected=options.expected)
         scored = scored if options.part is None else in_part(scored, read, options.part)
     unseen = read.unseen(model.coding).items()
     said = [f"{count} entries of {name!r} have a level the model never saw; coded as zeros" for name, count in unseen]
-    outputs.noted(options, [*model.about.get("notes", []), *said])
+    outputs.noted(options, [*model.about.get("notes", []), *said, *missing])
     if options.out:
         print(
             json.dumps({"rows": len(scored), "out": options.out})
@@ -429,6 +435,7 @@ def _constraints(options: argparse.Namespace) -> int:
     from constraints import testing
 
     from ... import api, registry
+    from ...certify import plugins
     from ..terminal import show_clauses
 
     if options.action == "list":
@@ -446,12 +453,15 @@ def _constraints(options: argparse.Namespace) -> int:
         attributes = {own.name: own for own in (testing.GROUP, testing.KIND, testing.COMMUNITY)}
         made = registry.make_constraint(attributes, options.name, testing.GROUP.name, unless=("attribute",))
     results = testing.try_clauses(made, choices)
-    notes = [] if any(results.values()) else list(filter(None, [testing.reads_coding(made, choices)]))
+    kept = not any(results.values())
+    notes = list(filter(None, [testing.reads_coding(made, choices)])) if kept else []
+    tried = testing.with_columns(made, testing.example_choices()) if choices is None else choices
+    rests = plugins.evidence(made, tried) if kept else []
     if options.json:
         checked = {"name": made.name(), "labels": made.labels(), "on": where, "clauses": results, "notes": notes}
-        print(json.dumps(checked, indent=1))
+        print(json.dumps(checked | {"certificate": dict(rests)}, indent=1))
     else:
-        show_clauses(made.name(), where, results)
+        show_clauses(made.name(), where, results, rests)
         outputs.noted(options, notes)
     return 1 if any(results.values()) else 0
 

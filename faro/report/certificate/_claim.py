@@ -13,7 +13,9 @@ EVENTS = {
     "predictive_equality": ("rejected",),
     "group_error": ("chosen",),
 }
-CAPS = ("counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error")
+CAPS = (
+    "counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error", "plugin_cap",
+)  # fmt: skip
 TABLES = ("mixture", "head_optimum")
 
 
@@ -88,6 +90,8 @@ def _groups(spec: Mapping[str, Any], rules: Mapping[str, Any]) -> tuple[str, ...
 
 
 def _blocks(spec: Mapping[str, Any], rules: Mapping[str, Any]) -> list[str]:
+    if "plugin" in spec:
+        return [str(block) for block in spec.get("blocks", [""])]
     thresholds = spec.get("thresholds")
     within = spec.get("within")
     found = []

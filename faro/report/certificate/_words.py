@@ -26,6 +26,8 @@ CLAIMS = {
     "rate_cap": "the model chooses {who} at a rate of at most {bound} in each of {groups}",
     "rate_floor": "the model passes over {who} at a rate of at most {bound} in each of {groups}",
     "group_error": "of {plural} that people chose, the model passes over at most {bound} in each of {groups}",
+    "plugin_parity": "the rate that {plugin} counts differs by at most {bound} between any two of {groups}",
+    "plugin_cap": "the rate that {plugin} counts is at most {bound} in each of {groups}",
     "mixture": "a mixture of the listed models that meets the constraints loses at most {bound} against the best such "
     "mixture",
     "head_optimum": "no linear head on these features, on this sample, with this constraint, has a regularised loss "
@@ -68,6 +70,11 @@ ASSUMPTIONS = {
     "ledger.",
 }
 
+MADE = (
+    "Whoever wrote this constraint says who is counted in which group, with which share, and what the score is where "
+    "one is counted. This was NOT checked here: faro verify --plugin computes it again."
+)
+
 LIMITS = (
     "It says nothing of groups that are not named, of smaller groups within these, or of single persons.",
     "It speaks of this model file, and of the population that the audited units come from. Other people, other times "
@@ -80,6 +87,8 @@ LIMITS = (
 def groups(claim: Claim) -> str:
     """The groups of a claim, as words."""
     attribute = claim.spec.get("attribute")
+    if "plugin" in claim.spec:
+        return f"the groups {', '.join(claim.groups)}"
     return f"the {attribute} groups {', '.join(claim.groups)}" if attribute else "all"
 
 
@@ -95,6 +104,7 @@ def sentence(claim: Claim) -> str:
         groups=groups(claim),
         bound=claim.bound,
         attribute=spec.get("attribute", "the attribute"),
+        plugin=spec.get("plugin", "the plug-in"),
         scale=spec.get("scale", "1"),
         thresholds=" or ".join(map(str, thresholds)) if isinstance(thresholds, list) else "every threshold at once",
     )
@@ -147,7 +157,7 @@ def compared(outcome: Outcome) -> str:
 
 def assumptions(outcome: Outcome) -> list[tuple[str, str]]:
     """(id, words) of everything the certificate rests on."""
-    return [(name, ASSUMPTIONS.get(name, name)) for name in outcome.assumed]
+    return [(name, MADE if name.startswith("cells by ") else ASSUMPTIONS.get(name, name)) for name in outcome.assumed]
 
 
 def admitted(outcome: Outcome) -> list[str]:
