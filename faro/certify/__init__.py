@@ -12,6 +12,7 @@
     audit            the audit table, checked, digested and decided
     cells            who is counted where, with what mass
     claims           bounds of one claim about people, by its method
+    plugins          cells of a constraint of anybody's, counted from a scored table
     combine          many comparisons, one verdict
     certificate      all claims of a policy, sealed
 
