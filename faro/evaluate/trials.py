@@ -29,7 +29,7 @@ from ..data.masses import audit_sizes
 from ..data.slices import Slices
 from ..data.support import support_sets
 from ..data.views import ASKED, PARTS, SEEN, View
-from ..losses import Objective
+from ..losses import Mean, Objective
 from ..models.evaluate import BLOCK
 from ..runtime import devices
 from ..store import columns
@@ -57,7 +57,7 @@ class Judge:
         views: list[View],
         objective: Objective = DEFAULT,
     ):
-        self.loss = None if objective == DEFAULT else to_record(objective)
+        self.objective = None if objective == DEFAULT else objective
         self.data, self.constraint, self.model, self.settings, self.views = data, constraint, model, settings, views
         population = None if data.population is None or model.support else data.population.dataset()
         with jax.enable_x64(True):
@@ -107,13 +107,24 @@ class Judge:
             solution,
             trace,
             figures,
-            self.loss,
+            self.objective,
         )
 
 
 def _frontier(
-    data, constraint, constraints, model, settings, views, best: Best, solution: Solution, trace: Look, figures, loss
+    data,
+    constraint,
+    constraints,
+    model,
+    settings,
+    views,
+    best: Best,
+    solution: Solution,
+    trace: Look,
+    figures,
+    objective,
 ) -> Frontier:
+    loss = None if objective is None else to_record(objective)
     parts, population = PARTS[settings.dual_data], data.population
     names = [part.name() for part in constraint.parts()]
     knows = population is not None and data.population.constraint == constraint.name()
@@ -182,7 +193,7 @@ def _frontier(
     fields = {"loss": trace.loss, "gap": trace.gap, "violation": trace.violation, "multiplier": trace.multipliers}
     fields |= {**trace.kkt._asdict(), "capped": trace.capped}
     traces = {name: np.stack([np.asarray(values)[s, b] for s, b in order]) for name, values in fields.items()}
-    manifest = _manifest(data, constraint, cells, constraints, views, model, settings, loss)
+    manifest = _manifest(data, constraint, cells, constraints, views, model, settings, objective)
     return Frontier(table, trained, {"step": step, **traces}, manifest)
 
 
@@ -293,7 +304,7 @@ def _of_member(
     return (added, statistics), jax.vmap(measured)(statistics), tops
 
 
-def _manifest(data, constraint, cells, constraints, views, model, settings, loss) -> dict[str, Any]:
+def _manifest(data, constraint, cells, constraints, views, model, settings, objective) -> dict[str, Any]:
     names = ("faro-fairness", "jax", "jaxlib", "flax", "optax", "numpy", "pandas")
     manifest = {
         "format": FORMAT,
@@ -317,7 +328,7 @@ def _manifest(data, constraint, cells, constraints, views, model, settings, loss
             "twins": list(constraint.twins()),
         },
         "model": {"name": _said(model), "record": to_record(model), "asked": typed(model)},
-        "loss": loss,
+        "loss": None if objective is None else _loss(objective),
         "configuration": {"model": _said(model), **dataclasses.asdict(settings)},
         "seeds": [view.seed for view in views],
         "bounds": [max(_finite(float(part.bound)) for part in own.parts()) for own in constraints[1:]],
@@ -330,9 +341,15 @@ def _manifest(data, constraint, cells, constraints, views, model, settings, loss
     return manifest
 
 
-def _said(model: models.Model) -> str:
-    """A model for readers; a function has no address there."""
-    return re.sub(" at 0x[0-9a-f]+", "", repr(model))
+def _said(thing: models.Model | Objective) -> str:
+    """A model or an objective for readers; a function has no address there."""
+    return re.sub(" at 0x[0-9a-f]+", "", repr(thing))
+
+
+def _loss(objective: Objective) -> dict[str, Any]:
+    """An objective as data, and the text that `faro.api.make_objective` makes it of."""
+    asked = typed(objective.loss if objective == Mean(loss=objective.loss) else objective)
+    return {"name": _said(objective), "record": to_record(objective), "asked": asked}
 
 
 def _scalar(value: Any) -> Any:

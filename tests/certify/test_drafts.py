@@ -25,9 +25,9 @@ from faro.certify.plugins import named, with_cells
 from faro.certify.policy import CAPS, PAIRS, policy_of
 from faro.data import Dataset, Schema, write_table
 from faro.errors import UsageError
+from faro.models import outcome
 from faro.store.model import TrainedModel
 from faro.store.spec import to_record
-from faro.training import outcome
 from tests.builders.catalogue import ATTRIBUTES, CROSSED, EVERY
 
 N, K = 80, 3
@@ -360,12 +360,6 @@ def test_twins_that_one_alternative_excludes():
     with pytest.raises(UsageError, match="excluded by an alternative's 'group'"):
         claims_of(ct.counterfactual_parity(COMMUNITY, of=(KIND, "x")), schema)
     assert claims_of(ct.counterfactual_parity(COMMUNITY, of=(KIND, "x")), data.schema).claims
-
-
-def test_old_models_say_that_options_are_not_known():
-    model = trained(long(0), ct.reward_parity(GROUP))
-    old = dataclasses.replace(model, specification=model.specification | {"assumed": "its options"})
-    assert "taken to be the defaults: its options" in draft_policy(old).splitlines()[1]
 
 
 # Odd names ------------------------------------------------------------------------------------------------------------

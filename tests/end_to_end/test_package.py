@@ -5,7 +5,6 @@ verified; no line of faro knows of it."""
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -16,6 +15,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+
+from tests.builders.processes import environment
 
 HOUSE = '''
 """Plug-ins of every kind."""
@@ -190,11 +191,11 @@ class Place:
         subprocess.run([*pip, "--target", folder / "site", wheel], check=True)
 
     def started(self, *words: object) -> subprocess.Popen:
-        path = os.pathsep.join([str(self.folder / "site"), *os.environ.get("PYTHONPATH", "").split(os.pathsep)])
-        environment = os.environ | {"PYTHONPATH": path, "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
         command = [sys.executable, "-m", "faro.cli", *map(str, words)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(command, env=environment, cwd=self.folder, **pipes)
+        return subprocess.Popen(
+            command, env=environment(self.folder / "programs", (self.folder / "site",)), cwd=self.folder, **pipes
+        )
 
     def run(self, *words: object, expected: tuple[int, ...] = (0,)) -> str:
         with self.started(*words) as process:
@@ -218,14 +219,12 @@ def test_everything_is_listed(place):
         assert all(f"{name} (from house)" in listed for name in names.split()), listed
 
 
-@pytest.mark.parametrize(
-    ("model", "loss"), [("neighbour", "hard(power=1.2)"), ("doubt", "heard"), ("neighbour(support=0)", "logit")][:2]
-)
+@pytest.mark.parametrize(("model", "loss"), [("neighbour", "hard(power=1.2)"), ("doubt", "heard")])
 def test_models_that_read_people_or_say_more_are_swept(place, model, loss):
     place.run(*place.sweep(model, loss, model), expected=(0, 3))
     table = pd.read_csv(place.folder / model / "frontier.csv")
     assert len(table) == 10 and np.isfinite(table["dev_nll"]).all()
-    assert (table["dev_accuracy"] > 0.55).all()
+    assert (table["dev_accuracy"][np.isinf(table["bound"])] > 0.55).all()
     stored = json.loads((place.folder / model / "models" / "bound01-seed0.json").read_text())
     assert stored["model"]["type"].endswith(model) and stored["loss"] is not None
     scored = place.run("score", f"{model}/models/bound04-seed1.json", place.table)

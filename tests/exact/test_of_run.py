@@ -348,7 +348,7 @@ def test_a_frozen_network_is_a_linear_model(x64):
     model = models.MLP((4, 3))
     choices = example_choices(n=20, k=3, seed=0)
     params = jax.tree.map(np.float64, model.init(jax.random.key(0), choices))
-    outputs, linear = model.frozen(params, choices)
+    outputs, linear = model.linear_head(params, choices)
     assert outputs.items.shape[-1] == 3
     names = tuple(choices.twins)
     assert names

@@ -317,12 +317,14 @@ def test_a_run_from_python_is_repeated_in_python(tmp_path):
         configuration={"model": "Linear(scale=0.5)", "steps": 9},
         constraint=constraint | {"asked": asked},
         model={"asked": "linear(scale=0.5)", "record": {}},
+        loss={"asked": "cvar(share=0.5)", "record": {}},
     )
     text = of_member(run, 4)[0].text
     compile(text, "again", "exec")
     for part in ("'demographic_parity+equalized_odds'", "attribute='sex'", "of='side=left'", "within='age'"):
         assert part in text
-    for part in ("bounds=[0.02, 0.05, 0.1, 0.2]", "seeds=[0, 1, 2]", "model='linear(scale=0.5)'", "{'steps': 9}"):
+    own = ("model='linear(scale=0.5)'", "loss='cvar(share=0.5)'", "settings={'steps': 9}")
+    for part in ("bounds=[0.02, 0.05, 0.1, 0.2]", "seeds=[0, 1, 2]", *own):
         assert part in text
     own = recorded(Invented(parts=("Mine()",)).write(tmp_path / "own"), command="")
     text = of_member(own, 4)[0].text  # names are not read

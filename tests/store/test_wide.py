@@ -82,6 +82,7 @@ def test_vectors_in_the_json_file_are_read_as_before(model, tmp_path):
         {"name": "own", "mean": vector.mean.tolist(), "scale": vector.scale.tolist()}
     ]
     record["format"] = "faro-model/2"
+    record["model"] = {"kind": "linear", "options": {"scale": 0.01}, "class": "Linear"}
     path.write_text(json.dumps(record))
     assert load_model(path).coding == coding
     np.testing.assert_array_equal(load_model(path).rewards(data), own.rewards(data))
