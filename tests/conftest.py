@@ -25,8 +25,9 @@ if jax.__version_info__ < (0, 11) and QUICK not in os.environ.get("XLA_FLAGS", "
 
 # Files that take longest, longest first: they begin first, so that no worker is left alone with one at the end.
 LONGEST = (
-    "end_to_end/test_bars.py", "lagrangian/test_solve.py", "training/test_game.py", "exact/test_of_run.py",
-    "cli/test_cli.py", "end_to_end/test_projects.py", "exact/test_exact.py", "sweep/test_exact_path.py",
+    "end_to_end/test_bars.py", "constraints/test_catalogue.py", "cli/test_cli.py", "lagrangian/test_solve.py",
+    "training/test_game.py", "exact/test_of_run.py",
+    "end_to_end/test_projects.py", "exact/test_exact.py", "sweep/test_exact_path.py",
     "end_to_end/test_plugin.py", "evaluate/test_bootstrap.py",
 )  # fmt: skip
 

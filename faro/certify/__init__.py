@@ -13,6 +13,7 @@
     cells            who is counted where, with what mass
     plugins          cells that a constraint of anybody's makes: in a scored table, and computed again
     claims           bounds of one claim about people, by its method
+    plugins          cells of a constraint of anybody's, counted from a scored table
     combine          many comparisons, one verdict
     certificate      all claims of a policy, sealed
 

@@ -8,6 +8,7 @@ parse       a table and its schema into dense arrays
 arrays      those arrays
 mapped      arrays in files, read by rows
 dataset     `Dataset`: read once, then split, coded and handed out
+slices      choices of several data sets, a slice at a time
 split       who is in which part, by salted hash of the unit
 views       what each seed sees of a data set
 coding      features as numbers, learned from train alone

@@ -2,7 +2,6 @@
 
 import dataclasses
 import json
-import os
 import re
 import shlex
 import shutil
@@ -22,6 +21,7 @@ from faro.cli import main
 from faro.errors import UnprovedError
 from faro.report import read_run
 from faro.report._commands import of_member
+from tests.builders.processes import environment
 
 LONG = """
 unit = "person"
@@ -71,7 +71,6 @@ name = "group"
 levels = ["a", "b"]
 """
 QUICK = "[settings]\nsteps = 30\nevery = 3\n"
-SOURCE = Path(__file__).parents[2]
 
 
 def choices(people=150, each=2, seed=0):
@@ -131,13 +130,13 @@ def finished(tmp_path_factory):
     TABLE.to_csv(folder / "t.csv", index=False)
     (folder / "t.toml").write_text(LONG)
     (folder / "quick.toml").write_text(QUICK)
-    return folder, process(*SWEEP, cwd=folder, env={"NO_COLOR": "1"})
+    return folder, process(*SWEEP, cwd=folder, programs=folder / "programs", NO_COLOR="1")
 
 
-def process(*arguments, cwd=None, env=None):
+def process(*arguments, cwd=None, programs=None, **variables):
     command = [sys.executable, "-m", "faro.cli", *map(str, arguments)]
-    environment = os.environ | {"PYTHONPATH": str(SOURCE), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"} | (env or {})
-    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=environment, timeout=300)
+    own = environment(programs, **variables)
+    return subprocess.run(command, capture_output=True, text=True, cwd=cwd, env=own, timeout=300)
 
 
 @pytest.fixture
@@ -587,8 +586,7 @@ def test_a_closed_pipe_is_no_error(finished):
     folder, _ = finished
     command = f"{sys.executable} -m faro.cli score out/models/bound01-seed0.json t.csv"
     command = f"set -o pipefail; {command} | head -n 1"
-    environment = os.environ | {"PYTHONPATH": str(SOURCE)}
-    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=folder, env=environment)
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=folder, env=environment())
     assert done.returncode == 0
     assert done.stdout.startswith("unit,choice,")
     assert done.stderr == ""
@@ -616,13 +614,14 @@ def test_a_finished_sweep_stays_finished_whatever_shows_it(owner, name, word, fi
     assert (run / "frontier.csv").read_bytes() == table
 
 
-def test_the_commands_of_a_point_give_the_point(run, faro):
+def test_the_commands_of_a_point_give_the_point(run, finished, faro):
     """What the report says to type is typed: the sweep comes out the same to the byte, the point alone nearly so."""
     members = pd.read_csv(run / "frontier.csv")
     Path("quick.toml").write_text("bounds = [0.3]\nseeds = 2\n" + QUICK)  # one file for both commands: flags win
     again, train, score, certify = of_member(read_run(run), 2)
     assert members["bound"][2] == 0.2
-    assert process(*shlex.split(again.text)[1:], "--quiet").returncode == 0
+    programs = finished[0] / "programs"  # the same sweep in another process: as it was compiled there
+    assert process(*shlex.split(again.text)[1:], "--quiet", programs=programs).returncode == 0
     assert Path("again/frontier.csv").read_bytes() == (run / "frontier.csv").read_bytes()
     assert "Gives again/models/bound02-seed0.json" in again.note and Path("again/models/bound02-seed0.json").exists()
     code, out, err = faro(*shlex.split(train.text)[1:], "--json")

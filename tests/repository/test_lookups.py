@@ -59,7 +59,7 @@ def test_a_listing_is_read_as_people_read_it():
 
 # Look-ups -------------------------------------------------------------------------------------------------------------
 
-ROWS = re.findall(r"^\| ([^|]+) \| ([^|]+) \| (`[^|]+`) \|$", section("Where is ...?"), re.M)
+ROWS = re.findall(r"^\| ([^|]+) \| ([^|]+) \| (`[^|]+`) \|$", section("Where to look"), re.M)
 LOOKUPS = {where: (words, re.findall(r"`([\w.]+)`", hops)) for where, words, hops in ROWS}
 
 

@@ -54,11 +54,17 @@ def play(constraint, pilot, settings, data=DATA):
     return program(settings)(pilot, constraint, data)
 
 
-def figures(model, params, constraint, choices):
+@functools.partial(jax.jit, static_argnums=0)
+def measured(model, params, constraint, choices):
     rewards = models.rewards(model, params, choices)
     hard = ct.read(ct.Hard(), rewards, choices)
     gap = constraint.gap(constraint.statistics(hard, choices))
-    return float(gap[0]), float(metrics.accuracy(rewards, choices)), float(metrics.nll(rewards, choices))
+    return gap[0], metrics.accuracy(rewards, choices), metrics.nll(rewards, choices)
+
+
+def figures(model, params, constraint, choices):
+    """Gap, accuracy and loss."""
+    return tuple(map(float, measured(model, params, constraint, choices)))
 
 
 def test_the_pilot_is_the_unconstrained_optimum(pilot):
