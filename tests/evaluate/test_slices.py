@@ -39,12 +39,12 @@ def test_slices_hold_every_choice_once(data, most):
 
 def test_figures_do_not_depend_on_slices(data, monkeypatch):
     constraint, model = ct.demographic_parity(data.attributes["dialect"]), models.Linear()
-    views = [View.of(data, seed) for seed in range(2)]
+    views = [View.of(data, seed) for seed in range(1)]
     params = jax.tree.map(
-        lambda leaf: np.random.default_rng(1).normal(size=(2, 3, 2, *leaf.shape)),
+        lambda leaf: np.random.default_rng(1).normal(size=(1, 2, 2, *leaf.shape)),
         models.initial(model, jax.random.key(0), data.choices(views[0].coding)),
     )
-    weights = np.array([[[1.0, 0.0], [0.25, 0.75], [0.5, 0.5]]] * 2)
+    weights = np.array([[[1.0, 0.0], [0.25, 0.75]]])
     found = []
     for block in (trials.BLOCK, 1000):
         monkeypatch.setattr(trials, "BLOCK", block)
