@@ -23,9 +23,11 @@ from constraints.alternatives import joined
 
 from .. import files, models
 from ..data import PARTS, Coding, Dataset, Schema, Seen, assign, read_table, units_text
+from ..data.slices import Slices
 from ..data.split import uniform
 from ..data.support import SUPPORT, is_support, support_sets
 from ..errors import DAMAGE, DataError, FaroError, UsageError
+from ..models.evaluate import BLOCK
 from ..runtime import locks
 from .run import units_of
 from .spec import crossed, from_record, to_record
@@ -124,16 +126,22 @@ class TrainedModel:
         """Rewards of every atom, `[A, n, K]`, and of twins, `[A, n, K, L]`; NaN where the design supports none."""
         self.coding.check_known(data.parsed.items, data.parsed.context)
         with jax.enable_x64(True):
-            choices = data.choices(self.coding, twins=twins, dtype=np.float64)
             params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
             if self.draw is None:
                 params = jax.tree.map(lambda leaf: leaf[None], params)
             people = support_sets(data, self.coding, self.model.support, np.float64)
-            rewards, moved = _rewards(self.model, params, choices, people, tuple(twins))
-            valid = {name: np.asarray(choices.twins[name].valid) for name in twins}
-            found = np.where(np.asarray(choices.available), np.asarray(rewards), np.nan)
-            twin_rewards = {name: np.where(valid[name], np.asarray(moved[name]), np.nan) for name in twins}
-        endless = [~np.isfinite(found) & np.asarray(choices.available)]
+            options = {"twins": tuple(twins), "dtype": np.float64}
+            slices = []
+            for choices in Slices.of([(data, np.arange(data.n))], self.coding, options, BLOCK):
+                valid_here = {name: choices.twins[name].valid for name in twins}
+                said = _rewards(self.model, params, choices, people, tuple(twins))
+                slices.append((jax.tree.map(np.asarray, said), valid_here))
+        rewards, moved = jax.tree.map(lambda *own: np.concatenate(own, 1)[:, : data.n], *[said for said, _ in slices])
+        valid = jax.tree.map(lambda *own: np.concatenate(own)[: data.n], *[own for _, own in slices])
+        available = data.parsed.available
+        found = np.where(available, rewards, np.nan)
+        twin_rewards = {name: np.where(valid[name], moved[name], np.nan) for name in twins}
+        endless = [~np.isfinite(found) & available]
         endless += [(~np.isfinite(own) & valid[name]).any(-1) for name, own in twin_rewards.items()]
         if any(map(np.any, endless)):
             choice = data.choice_ids[int(np.argmax(np.logical_or.reduce(endless).any((0, 2))))]

@@ -15,6 +15,7 @@ import safetensors.numpy
 from faro import models
 from faro.data import Dataset, Schema
 from faro.errors import DataError
+from faro.store import model as store_model
 from faro.store.model import TrainedModel, load_model
 
 WIDE = 4096
@@ -66,6 +67,13 @@ def test_json_stays_small_and_scores_stay_to_the_last_bit(model, tmp_path):
     assert np.isfinite(after.score(where)["reward"]).all()
     with pytest.raises(DataError, match="no such file; its place is beside the table"):
         after.score(table())  # a data frame's place is the working directory
+
+
+def test_a_table_is_scored_in_slices(model, monkeypatch):
+    where = f"{model.about['folder']}/table.jsonl"
+    whole = model.rewards(where)
+    monkeypatch.setattr(store_model, "BLOCK", 7 * 2 * WIDE * 4)
+    np.testing.assert_allclose(model.rewards(where), whole, rtol=1e-12, atol=1e-12)
 
 
 def test_vectors_in_the_json_file_are_read_as_before(model, tmp_path):
