@@ -23,6 +23,7 @@ from faro import models, sweep
 from faro.data.views import ASKED, View
 from faro.evaluate.trials import Judge
 from faro.runtime import devices
+from faro.sweep.grid import default_bounds
 from faro.training import Data, Game
 from faro.training.returned import choose
 from faro.training.settings import CHOICES, Settings
@@ -41,10 +42,10 @@ def play(data, constraint, views, count, settings):
     settings = Game.suited(models.Linear(), settings, constraint, parts(views[0], np.float32))
     program = sweep.Sweep.of(Game(models.Linear(), settings), devices.mesh(count))
     best, looks, states = program.start(jnp.asarray([view.seed for view in views]), constraint, jnp.zeros(count), own)
-    grid = [constraint.at(bound) for bound in sweep.default_bounds(float(np.mean(best.gap)), count)]
+    grid = [constraint.at(bound) for bound in default_bounds(float(np.mean(best.gap)), count)]
     lanes = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf, float) for leaf in leaves]), *grid)
     seen = []
-    for _ in range(sweep.STRETCHES):
+    for _ in range(program.calls):
         states, look = program.advance(states, lanes, own)
         seen.append(look)
     look = jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *seen)

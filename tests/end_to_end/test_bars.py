@@ -272,7 +272,7 @@ def test_a_killed_sweep_goes_on_to_the_same_result(tmp_path, monkeypatch):
     def compute(*_):
         raise AssertionError("computed again")
 
-    monkeypatch.setattr(running, "Sweep", compute)
+    monkeypatch.setattr(running, "Batched", compute)
     (out / ".progress").mkdir()  # killed between its last two steps
     again = faro.frontier(small(), **GRID, out=out)
     assert again.reused and not (out / ".progress").exists()
