@@ -1,12 +1,8 @@
 """Wide array features: what a model of them weighs in JSON, and what time and memory `faro frontier` takes.
 
 Pairs of alternatives whose features are rows of a memory-mapped `.npy` file in half precision; demographic parity of an
-<<<<<<< HEAD
 attribute that the features tell. Bars: JSON beside a saved model under 20 kB; 5 bounds x 1 seed under 3 GB and 5
 minutes.
-=======
-attribute that the features tell. Bars: JSON beside a saved model under 20 kB; 5 bounds x 1 seed in 3 GB and 5 minutes.
->>>>>>> arrays
 
     python -m benchmarks wide_features              d = 4,096, 20,000 choices
     python -m benchmarks wide_features -- --quick   d = 256, 1,000 choices

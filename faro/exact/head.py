@@ -21,7 +21,7 @@ from jax import Array
 from constraints import Choices
 
 from ..errors import DataError, UsageError
-from ..models import Linear
+from ..models import Linear, numeric
 
 CHUNK = 2**18  # numbers of a chunk of features: 2 MiB in float64, about a core's cache
 
@@ -68,6 +68,7 @@ class Head:
         """
         if not (np.isfinite(ridge) and ridge > 0):
             raise UsageError(f"ridge: expected a number above 0, got {ridge}; without one there is no lower bound")
+        choices = numeric(choices)
         if np.ndim(choices.items) != 3:
             raise UsageError("items: expected one array of features [n, K, d]; take the last features of the network")
         context = choices.context

@@ -20,6 +20,7 @@ from .base import Seen as Seen
 from .base import decided as decided
 from .base import declared as declared
 from .base import initial as initial
+from .base import numeric as numeric
 from .base import outcome as outcome
 from .base import overrides as overrides
 from .base import predict as predict

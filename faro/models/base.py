@@ -18,6 +18,8 @@ from jax.flatten_util import ravel_pytree
 from constraints import Choices, Outcome, Reading, read
 from constraints.alternatives import joined, pieces
 
+from ..errors import UsageError
+
 
 @dataclasses.dataclass(frozen=True)
 class InputSpec:
@@ -76,6 +78,34 @@ class Seen(NamedTuple):
     def scores(self) -> list[Array]:
         """What decisions and losses are made of: log-probabilities where the model has them, else rewards."""
         return self.rewards if self.log_probs is None else self.log_probs
+
+
+FEATURES = "features"  # the name of the coded features where items or context are a dict
+
+
+def numeric(given: Any) -> Any:
+    """`Choices` or an `InputSpec` with the coded features alone, for models that read one matrix: of a dict (a schema
+    with raw arrays) its "features". `UsageError` where there are none."""
+    if not isinstance(given.items, dict) and not isinstance(given.context, dict):
+        return given
+
+    def matrix(own: Any) -> Any:
+        return own.get(FEATURES) if isinstance(own, dict) else own
+
+    if matrix(given.items) is None:
+        raise UsageError(
+            f"this model reads coded features, the schema has raw arrays alone ({', '.join(given.items)}); name a "
+            "numeric feature, or choose a model that reads arrays"
+        )
+    changed = {"items": matrix(given.items), "context": matrix(given.context)}
+    if isinstance(given, Choices):
+        twins = given.twins.items()
+        moved = {
+            name: dataclasses.replace(twin, items=matrix(twin.items), context=matrix(twin.context))
+            for name, twin in twins
+        }
+        return given.replace(**changed, twins=moved)
+    return dataclasses.replace(given, **changed)
 
 
 class LinearHead(NamedTuple):

@@ -13,7 +13,7 @@ from jax import Array
 from constraints import Choices, Twin
 from constraints.alternatives import pieces
 
-from .base import LinearHead, Model
+from .base import LinearHead, Model, numeric
 
 WEIGHTS = ("item", "context", "cross")  # parameters of `Linear` in the order of the features that it prepares
 CROSSED = 1024  # products of features and context that `Linear` multiplies out before training
@@ -33,6 +33,7 @@ class Linear(Model):
     scale: float = 0.01  # standard deviation of the initial taste: small, so that seeds differ but none starts decided
 
     def init(self, key, spec):
+        spec = numeric(spec)
         d = spec.items.shape[-1]
         params = {"intercept": jnp.zeros(()), "item": self.scale * jax.random.normal(key, (d,))}
         if spec.context is not None:
@@ -41,6 +42,7 @@ class Linear(Model):
         return params
 
     def apply(self, params, choices):
+        choices = numeric(choices)
         if choices.context is None:
             weights = jnp.concatenate([params[part].ravel() for part in WEIGHTS if part in params])
             items = choices.items.reshape(-1, choices.items.shape[-1])  # a matrix: XLA copies what has more axes
@@ -57,6 +59,7 @@ class Linear(Model):
         """Products of features and context become features, unless they are too many: one matrix product serves all
         members of a sweep, which is many times faster than a taste per chooser and member. Members come first in that
         product: with the choices last, no step transposes."""
+        choices = numeric(choices)
         if choices.context is None or choices.items.shape[-1] * choices.context.shape[-1] > CROSSED:
             return choices
         twins = {}
@@ -67,7 +70,7 @@ class Linear(Model):
         return choices.replace(items=_crossed(choices.items, choices.context[:, None]), context=None, twins=twins)
 
     def linear_features(self, params, choices):
-        return linear_features(params, choices)
+        return linear_features(params, numeric(choices))
 
     def linear_head(self, params, choices):
         choices = self.prepare(choices)

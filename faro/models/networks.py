@@ -16,11 +16,12 @@ from jax import Array
 
 from constraints import Choices, Twin
 
-from .base import InputSpec, LinearHead, Model
+from .base import InputSpec, LinearHead, Model, numeric
 
 
 def features(choices: Choices | InputSpec) -> Array:
     """What a network sees of each alternative: its features and the context, side by side, `[n, J, d + c]`."""
+    choices = numeric(choices)
     if choices.context is None:
         return choices.items
     context = jnp.broadcast_to(choices.context[:, None], (*choices.items.shape[:2], choices.context.shape[-1]))
@@ -63,11 +64,11 @@ class FlaxModel(Model):
         if isinstance(self.module, nn.Module):
             rngs = None if key is None else {"dropout": key}
             output: Any = self._told(self.module.apply, {"params": params}, features(choices), train=train, rngs=rngs)
-            return _score(output, choices.items.shape[:2])
+            return _score(output, numeric(choices).items.shape[:2])
         make: Any = self.module
         skeleton, state = nnx.split(nnx.eval_shape(lambda: make(nnx.Rngs(0))))
         nnx.replace_by_pure_dict(state, params)
-        return _score(nnx.merge(skeleton, state)(features(choices)), choices.items.shape[:2])
+        return _score(nnx.merge(skeleton, state)(features(choices)), numeric(choices).items.shape[:2])
 
     def _told(self, call: Callable[..., Any], *args: Any, train: bool = False, **named: Any) -> Any:
         """A call of the Linen module, told whether it is training if it asks; `ValueError` for noise without end."""
@@ -124,6 +125,7 @@ class MLP(Model):
                 x = nn.gelu(x @ layer["kernel"] + layer["bias"])
             return x
 
+        choices = numeric(choices)
         plain, twins = choices.replace(twins={}), {}
         for name, twin in choices.twins.items():
             field, axis = ("context", 1) if twin.items is None else ("items", 2)

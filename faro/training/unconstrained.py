@@ -52,7 +52,9 @@ class _State(NamedTuple):
 
 def suits(model: models.Model, choices: Choices) -> bool:
     """Whether the model is linear on these choices, as it prepares them, and narrow."""
-    return model.linear and choices.context is None and jax.tree.leaves(choices.items)[0].shape[-1] <= WIDEST
+    if not model.linear or choices.context is not None:
+        return False
+    return sum(leaf.shape[-1] for leaf in jax.tree.leaves(choices.items)) <= WIDEST
 
 
 def optimum(model: models.Model, params: Any, choices: Choices, decay: float) -> tuple[Any, Any, Array]:
