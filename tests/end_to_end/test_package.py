@@ -122,6 +122,9 @@ class Styles(ct.RateConstraint):
     def combine(self, statistics):
         short, long = self.rates(statistics)
         return jnp.stack([long - short, short - long])
+
+    def compared(self):
+        return ct.Compared(("",), self.cells(), True)
 '''
 WHEEL = {
     "house.py": HOUSE,
@@ -244,3 +247,27 @@ def test_a_sweep_that_was_killed_gives_the_same_bytes_and_is_certified(place):
     names = ["frontier.csv", *(f"models/bound{b:02d}-seed{s}.safetensors" for b in range(5) for s in range(2))]
     for name in names:
         assert (place.folder / "whole" / name).read_bytes() == (place.folder / "killed" / name).read_bytes(), name
+    certified_and_verified(place, "killed/models/bound02-seed0")
+
+
+def certified_and_verified(place: Place, model: str) -> None:
+    """What was trained under a rate constraint of the package, in new processes; changed cells are refused."""
+    place.run("policy", f"{model}.json", "--plugin", "styles", "--bound", "0.6", "--out", "faro.toml")
+    policy, changed = place.folder / "faro.toml", {"min_group = 30": "min_group = 20", 'ledger = "ledger.jsonl"\n': ""}
+    text = policy.read_text().replace("assumptions = [", 'assumptions = ["no-ledger", ')
+    for old, new in changed.items():
+        assert old in text
+        text = text.replace(old, new)
+    policy.write_text(text)
+    place.run("score", f"{model}.json", place.table, "--part", "gate", "--plugin", "styles", "--out", "gate.csv")
+    given = ["--policy", "faro.toml", "--train-units", "killed/models/seed0.units.txt"]
+    place.run("certify", "gate.csv", *given, "--out", "cert.json")
+    again = place.run("verify", "cert.json", "gate.csv", *given, "--plugin", "styles")
+    assert "computed again: the cells of" in again and "cells by styles at" in again
+    scored = pd.read_csv(place.folder / "gate.csv", dtype=str, keep_default_na=False)
+    (cell,) = [column for column in scored if column.startswith("cell:")]
+    scored.loc[0, cell] = str(1 - int(scored.loc[0, cell]))
+    scored.to_csv(place.folder / "moved.csv", index=False)
+    described = (place.folder / "gate.csv-metadata.json").read_text()
+    (place.folder / "moved.csv-metadata.json").write_text(described)
+    place.run("verify", "cert.json", "moved.csv", *given, "--plugin", "styles", expected=(4, 5))
