@@ -28,8 +28,8 @@ from ..errors import UsageError
 from ..exact.newton import Solver, least_bound
 from ..lagrangian import KKT
 from ..training import Best, Data, Look, Settings
+from ..training.bounds import decides, within
 from ..training.figures import figures
-from ..training.game import ROUNDING
 
 POINTS = 24  # of the path
 ANCHORS = 10  # steps beyond it
@@ -140,14 +140,14 @@ class _Path:
         """The best point for this constraint; the point nearest to its bounds if none is within them."""
         bounds = np.array([float(part.bound) for part in constraint.parts()])
 
-        def within(seen: Seen) -> bool:
-            few_ties = seen.look.ties <= self.settings.max_ties
+        def candidate(seen: Seen) -> bool:
+            few_ties = decides(seen.look.ties, self.settings)
             free = np.isinf(bounds).all() and seen is not self.points[0]  # without a bound: the optimum itself
-            return bool(few_ties and not free and np.all(seen.look.gap <= bounds * (1 - ROUNDING)))
+            return bool(few_ties and not free and within(seen.look.gap, bounds, candidate=True))
 
         for _ in range(HALVINGS):
-            chosen = self._best(within)
-            if chosen is None or chosen == 0 or within(self.points[chosen - 1]):
+            chosen = self._best(candidate)
+            if chosen is None or chosen == 0 or candidate(self.points[chosen - 1]):
                 break
             here, last = self.points[chosen], self.points[chosen - 1]
             middle = (here.before + here.bound) / 2
@@ -155,8 +155,8 @@ class _Path:
                 break
             self.points.insert(chosen, self._solved(here.rows, middle, here.before, last.w))
             here.before = middle
-        chosen = self._best(within)
-        few_ties = [seen for seen in self.points if seen.look.ties <= self.settings.max_ties]
+        chosen = self._best(candidate)
+        few_ties = [seen for seen in self.points if decides(seen.look.ties, self.settings)]
         near = min(few_ties or self.points, key=lambda seen: np.max(seen.look.gap - bounds))
         seen = near if chosen is None else self.points[chosen]
         look = seen.look._replace(violation=seen.look.violation - np.asarray(constraint.bounds(), np.float64))
@@ -171,8 +171,8 @@ class _Path:
         )
         return best, look
 
-    def _best(self, within: Callable[[Seen], bool]) -> int | None:
-        held = [index for index, seen in enumerate(self.points) if within(seen)]
+    def _best(self, candidate: Callable[[Seen], bool]) -> int | None:
+        held = [index for index, seen in enumerate(self.points) if candidate(seen)]
         return min(held, key=lambda index: float(self.points[index].look.selection_loss), default=None)
 
 

@@ -27,6 +27,7 @@ from ..lagrangian import KKT
 from ..losses import Mean, Objective, Sight
 from ..models.evaluate import made
 from ..runtime import devices
+from .bounds import decides, within
 from .settings import Settings as Settings
 from .unconstrained import WIDEST, optimum, suits
 
@@ -41,7 +42,6 @@ SETTLED = 0.7  # of second-order steps after which the temperature falls no more
 LENGTH = 0.5  # of the first second-order step, as a share of what it solves for; falls to 0.3 of that by a cosine
 FEW_SUMS = 3  # numbers that a constraint sums up; with more of them first-order steps carry over better to new people,
 CROWD = 50_000  # unless there are so many choices for each of them; then rates are smooth, and half the steps do
-ROUNDING = 1e-4  # a candidate is within the bound by this share of it, so that float64 agrees with float32
 
 
 class Data(NamedTuple):
@@ -364,7 +364,7 @@ class Game:
             kkt=step.kkt,
             capped=step.capped,
         )
-        return _better(member.best, params, look, constraint, self.settings.max_ties), look
+        return _better(member.best, params, look, constraint, self.settings), look
 
     def _aimed(self, params: Any, constraint: Constraint, own: Prepared, aim: Any) -> Statistics:
         """What the objective is on these choices, outside of steps."""
@@ -601,12 +601,12 @@ def _shuffled(key: Array, n: int, steps: int, batch: int) -> Array:
     return order[: steps * batch].reshape(steps, batch)
 
 
-def _better(best: Best, params: Any, look: Look, constraint: Constraint, max_ties: float) -> Best:
+def _better(best: Best, params: Any, look: Look, constraint: Constraint, settings: Settings) -> Best:
     """The better of the best so far and this look: candidates before others, then by merit."""
     finite = jnp.isfinite(look.loss) & jnp.isfinite(look.selection_loss)
-    few_ties = finite & (look.ties <= max_ties)
+    few_ties = finite & decides(look.ties, settings)
     bounds = jnp.stack([jnp.asarray(part.bound) for part in constraint.parts()])
-    candidate = few_ties & jnp.all(look.gap <= bounds * (1 - ROUNDING))
+    candidate = few_ties & within(look.gap, bounds, candidate=True)
     excess = jnp.where(few_ties, jnp.max(look.gap - bounds), jnp.inf)
     merit = jnp.where(candidate, look.selection_loss, excess)
     wins = (candidate & ~best.candidate) | ((candidate == best.candidate) & (merit < best.merit))

@@ -24,6 +24,7 @@ from constraints import Choices, Constraint
 
 from ..errors import DataError, UsageError
 from ..store import columns
+from .bounds import within
 
 MOST = 8  # names in one note
 
@@ -129,7 +130,7 @@ def reason(constraint: Constraint, about: Mapping[str, Any], notes: Notes, part:
         f"{name} is {gap:.4g} on {part}, over the bound {float(bound):.4g}"
         + _unknown(name, names, figures, notes, part)
         for name, gap, bound in zip(names, gaps, bounds, strict=True)
-        if not gap <= float(bound)
+        if not within(np.asarray(gap), np.asarray(float(bound)))
     ]
     return "; ".join(over) or "ties decide too many choices"
 

@@ -21,8 +21,9 @@ from constraints import Constraint, Statistics
 
 from .. import models
 from ..errors import UsageError
+from .bounds import ROUNDING, decides
 from .figures import figures
-from .game import ROUNDING, Best, Data, Settings
+from .game import Best, Data, Settings
 
 OTHERS = 2  # atoms before those that were kept: the best candidate, the unconstrained optimum
 
@@ -97,7 +98,7 @@ def _mixed(model, constraint, settings, data: Data, atoms: Any, finite: np.ndarr
         params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), atoms)
         asked = data.train if data.dual is None else data.dual
         seen = jax.tree.map(np.asarray, _figures(rows, params, asked, data.selection, data.people, model))
-        fit = finite & (seen["ties"] <= settings.max_ties) & np.isfinite(seen["loss"])
+        fit = finite & decides(seen["ties"], settings) & np.isfinite(seen["loss"])
         weights = np.zeros(len(fit))
         if not fit.any():
             weights[0] = 1
