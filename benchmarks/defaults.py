@@ -30,7 +30,7 @@ from faro.data import Dataset
 from faro.data.views import View
 from faro.registry import make_constraint
 from faro.store.model import TrainedModel
-from faro.training import Settings
+from faro.training.settings import Settings, assigned
 
 TRAIN = ("train", "dual")
 PERMUTATIONS = 200
@@ -230,7 +230,7 @@ def main() -> int:
     parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings other than the defaults")
     parser.add_argument("--fairlearn", type=float, nargs="*", default=[0.02, 0.05, 0.1], metavar="BOUND")
     options = parser.parse_args()
-    options.settings = Settings.of({name: _value(text) for name, text in (pair.split("=", 1) for pair in options.set)})
+    options.settings = Settings.of(assigned(options.set))
     bad, infeasible, beside = False, [], []
     print(f"{options.bounds} bounds x {options.seeds} seeds")
     print("| data | constraint | members | feasible | over | apart | chance | nan | seconds |")
@@ -268,15 +268,6 @@ def main() -> int:
             bad |= own["difference"].mean() < -0.01
     print("bars:", "MISSED" if bad else "met")
     return int(bad)
-
-
-def _value(text: str):
-    for kind in (int, float):
-        try:
-            return kind(text)
-        except ValueError:
-            pass
-    return text
 
 
 if __name__ == "__main__":

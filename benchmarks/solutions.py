@@ -26,7 +26,7 @@ from faro.runtime import devices
 from faro.sweep.grid import default_bounds
 from faro.training import Data, Game
 from faro.training.returned import choose
-from faro.training.settings import CHOICES, Settings
+from faro.training.settings import CHOICES, Settings, assigned
 
 
 def play(data, constraint, views, count, settings):
@@ -61,11 +61,9 @@ def main() -> None:
     parser.add_argument("--dual-data", nargs="+", default=list(CHOICES["dual_data"]), choices=CHOICES["dual_data"])
     parser.add_argument("--bounds", type=int, default=6)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=NUMBER", help="settings other than the defaults")
+    parser.add_argument("--set", nargs="*", default=[], metavar="NAME=VALUE", help="settings other than the defaults")
     options = parser.parse_args()
-    changed = {
-        name: float(text) if "." in text else int(text) for name, text in (own.split("=") for own in options.set)
-    }
+    changed = assigned(options.set)
     print(f"{options.bounds} bounds x {options.seeds} seeds")
     print("| data | dual player's data | solution | feasible | loss | filled | dev accuracy | dev gap |")
     print("|---|---|---|---|---|---|---|---|")

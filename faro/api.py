@@ -113,6 +113,7 @@ def frontier(
         memory=devices.parse_bytes(memory),
         folder=None if out is None else Path(out),
         overwrite=overwrite,
+        baselines=baselines,
         command=command,
         progress=progress,
     )

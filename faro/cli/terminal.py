@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Sequence
 from typing import Any
@@ -153,6 +154,20 @@ def show_installed(kind: str, found: list[dict[str, Any]]) -> None:
     for row in found:
         source = "" if row["from"] == "faro-fairness" else f" (from {row['from']})"
         table.add_row(f"{row['name']}{escape(source)}", escape(row["what"]))
+    _console().print(table)
+
+
+def show_settings(found: list[dict[str, Any]]) -> None:
+    """Every setting by its group: default, when it matters, what it means."""
+    table = _table("setting", "default", "matters under", "what", fold=True)
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "left", False
+    for group, rows in itertools.groupby(found, lambda row: row["group"]):
+        table.add_row(f"[bold]{group}[/bold]")
+        for row in rows:
+            default, matters = row["default"], row["matters"].replace("`", "")
+            shown = "" if default is None else f"{default:g}" if isinstance(default, float) else str(default)
+            table.add_row(f" {row['name']}", shown, escape(matters), escape(row["means"]))
     _console().print(table)
 
 

@@ -28,6 +28,7 @@ from ..registry import make_constraint
 from ..training import Best, Data, Game, Settings
 from ..training.bounds import check_bounds
 from ..training.notes import fit_for
+from ..training.settings import Use
 
 GROUP = "sensitive_features"
 
@@ -89,6 +90,7 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
             self.notes_ = fit_for(constraint, choices, "X").all
         model = make_model(self.model)
         game = Game(model, Game.suited(model, settings, constraint, Data(choices, choices)))
+        settings.check_effect(Use(game.settings, choices.shape[0]))
         seed = (
             np.random.RandomState(self.random_state) if not hasattr(self.random_state, "randint") else self.random_state
         )

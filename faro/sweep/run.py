@@ -41,6 +41,7 @@ from ..training.bounds import check_bounds
 from ..training.game import DEFAULT
 from ..training.notes import fit_for, reason, together
 from ..training.returned import choose
+from ..training.settings import Use
 from .batched import Batched
 from .execution import STRETCHES, Execution, Need, Played, Progress
 from .grid import LOWEST_BOUND, default_bounds
@@ -63,6 +64,7 @@ def frontier(
     memory: int | None = None,
     folder: str | Path | None = None,
     overwrite: bool = False,
+    baselines: bool = False,
     command: str = "",
     progress: Progress = lambda done, total: None,
 ) -> Frontier:
@@ -72,8 +74,9 @@ def frontier(
     With `folder`, results and progress are kept there: a killed sweep goes on where it stopped, a finished one is read,
     another one is a `UsageError` unless `overwrite`. All devices of all processes are used, see
     `faro.runtime.devices.mesh`; `memory` bounds the bytes that steps may take on each, about.
-    `UsageError` also for a bound that is negative or NaN and for a constraint that no model can move; `DataError` for
-    data that cannot carry it.
+    `UsageError` also for a bound that is negative or NaN, for a constraint that no model can move, and for a setting
+    without effect on the sweep, and on `baselines` if they will be trained beside it; `DataError` for data that cannot
+    carry it.
     """
     if isinstance(bounds, int):
         if bounds < 1:
@@ -88,7 +91,7 @@ def frontier(
             return [constraint.at(b) for b in asked]
 
     lowest = LOWEST_BOUND if isinstance(bounds, int) else min(asked)
-    run = _Run(data, constraint.at(lowest), grid, seeds, model, settings, mesh, memory, objective)
+    run = _Run(data, constraint.at(lowest), grid, seeds, model, settings, mesh, memory, objective, baselines)
     return run.result(None if folder is None else Path(folder), overwrite, command, progress)
 
 
@@ -120,11 +123,11 @@ class _Run:
 
     def __init__(
         self, data: Dataset, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any, mesh: Any,
-        memory: int | None = None, objective: Objective = DEFAULT,
+        memory: int | None = None, objective: Objective = DEFAULT, baselines: bool = False,
     ):  # fmt: skip
         self.data, self.constraint, self.grid = data, constraint, grid
         self.model, self.settings, self.memory = model or models.Linear(), settings or Settings(), memory
-        self.objective = objective
+        self.objective, self.baselines = objective, baselines
         self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UsageError(f"expected one or more different seeds, none negative, got {self.seeds}")
@@ -189,9 +192,11 @@ class _Run:
             dev = _choices(self.data, view, "dev", self.constraint)
             where = f"{self.data.name}, seed {view.seed}"
             notes[view.seed] = fit_for(self.constraint, own.train.pad(rows), where, dev.pad(rows))
-        if self.settings.solver == "game":
+        asked = self.settings
+        if asked.solver == "game":
             known = self.objective, views[0].units
-            self.settings = Game.suited(self.model, self.settings, self.constraint, members[0], *known)
+            self.settings = Game.suited(self.model, asked, self.constraint, members[0], *known)
+        asked.check_effect(Use(self.settings, rows, baselines=self.baselines))
         alternatives = members[0].train.shape[1]
         game = Game(self.model, self.settings, rows, objective=self.objective, units=views[0].units)
         sweep, why = self._execution(game, alternatives, members[0])
@@ -212,11 +217,11 @@ class _Run:
                 self.model, constraints, self.settings, self._exactly(views) if mixes else [], best, trace.params
             )
         run = court.frontier(everyone, best, solution, trace, keeper if isinstance(sweep, Sequential) else None)
-        asked = ASKED[self.settings.dual_data]
+        judged = ASKED[self.settings.dual_data]
         for about in run.models.about() if isinstance(run.models, OnDisk) else (own.about for own in run.models):
             own_notes = notes[about["seed"]]
             about.update(notes=own_notes.all, dev_gap_over=list(own_notes.dev))
-            if because := reason(self.constraint, about, own_notes, asked):
+            if because := reason(self.constraint, about, own_notes, judged):
                 about["reason"] = because
         run.manifest.update(
             notes=together({seed: own.all for seed, own in notes.items()}),

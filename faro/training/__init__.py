@@ -1,6 +1,6 @@
 """Training one member of a sweep: the two-player game on choices, and which of its iterates is returned.
 
-settings       `Settings`: names, defaults, which values can be
+settings       `Settings`: names, defaults, which values can be, when each has an effect
 bounds         which bounds may be asked for, and which status a model has against them
 notes          what a user should know of the data before any number
 unconstrained  the optimum without constraints, from which every bound begins

@@ -1,13 +1,24 @@
-"""How a member is trained: names, defaults that are meant for every data set, and which values can be."""
+"""How a member is trained, in four groups: names, defaults that are meant for every data set, which values can be, and
+when each of them has an effect.
+
+    Optimiser     who steps, how often and how far
+    Multipliers   the dual player
+    Batching      what a step sees at once
+    Selection     when iterates are looked at, and what is returned
+
+`Settings` is all of them in one flat record. A setting is declared once, with what it means and what it needs to have
+an effect: `Settings.check_effect`, `faro settings list` and the tables of docs/training.md say that and nothing else.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from ..errors import UsageError
+from ..files import parse_toml
 
 PRIMAL: dict[str, dict[str, Any]] = {  # defaults that depend on the primal player
     "newton": {"steps": 100, "temperature": 0.7},
@@ -28,31 +39,128 @@ POSITIVE = ("temperature_start", "temperature", "learning_rate", "cap")
 ROUNDS = 2  # of a training, at least: a look at where each begins, and one at where the last of them leads
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """How a member is trained; the defaults are meant for every data set."""
+# When a setting has an effect -----------------------------------------------------------------------------------------
 
-    solver: str = "game"  # or "exact": the path of a linear model, see docs/exact.md; then only weight_decay matters
-    solution: str = "best"  # what is returned, see faro/solutions.py; "average" and "mixture" are randomised models
-    primal: str | None = None  # "newton" or "adam"; None: newton for a narrow linear model that sees all of train
-    steps: Any = None  # int, of each stage; None: 100 of newton (50 of a crowd), 600 of adam
-    every: Any = None  # int, steps between two looks at the whole train and selection parts; None: 1 where a step sees
-    # all of train; of batches about as many as it takes to see them all, so that looks cost less than steps
-    batch: int | None = None  # choices per step; None: all of them
-    microbatch: int | None = None  # choices worked on at once; None: the batch. Same result, less memory
-    compute: str = "float32"  # or "bfloat16": of rewards during steps; parameters, looks and judgement stay exact
-    learning_rate: float = 0.03  # Adam, decayed to a tenth by a cosine
-    weight_decay: float = 1e-4  # on parameters, in units of the loss: weight_decay / 2 * |params|^2
-    temperature_start: float = 1.0  # of the soft decisions that the primal player differentiates, at the first step
-    temperature: Any = None  # float, and at the last, geometric in between; None: .7 of newton, .05 of adam
-    dual: str = "nupi"  # or "ascent"
-    dual_data: str = "train"  # or "own": the dual player looks at the dual part, which then does not join train
-    dual_rate: float = 0.03
-    dual_proportional: float = 0.5
-    cap: float = 100.0  # multipliers stay in [0, cap]
-    memory: float = 0.9  # minibatch only: how much of the running moments the dual player keeps each step
-    margin: float = 0.01  # the dual player aims at (1 - margin) * bound: at the bound itself it would rest a hair above
-    max_ties: float = 0.01
+
+class Use(NamedTuple):
+    """What settings are used for.
+
+    settings: filled, as the training plays them
+    rows: train choices that a step draws from, of each shard
+    shards: into which the train choices are cut
+    baselines: whether baselines are trained by the same settings, which play no game
+    """
+
+    settings: Settings
+    rows: int
+    shards: int = 1
+    baselines: bool = False
+
+
+class Need(NamedTuple):
+    """Something without which a setting has no effect.
+
+    words: as tables say it
+    holds: whether it is there
+    lacking: what is there instead, and what to do then
+    """
+
+    words: str
+    holds: Callable[[Use], bool]
+    lacking: Callable[[Use], tuple[str, str]]
+
+
+def _batches(use: Use) -> bool:
+    return use.shards > 1 or (use.settings.batch or use.rows) < use.rows
+
+
+NO_GAME = ("solver = exact plays no game", "leave it out, or the solver")
+NO_RATES = ("second-order steps need no rate", "leave it out, or set primal = adam")
+GAME = Need("`game`", lambda use: use.settings.solver == "game", lambda use: NO_GAME)
+STEPS = Need("`game` or baselines", lambda use: use.baselines or GAME.holds(use), lambda use: NO_GAME)
+ADAM = Need("`adam`", lambda use: use.settings.primal == "adam", lambda use: NO_RATES)
+RATES = Need("`adam` or baselines", lambda use: use.baselines or ADAM.holds(use), lambda use: NO_RATES)
+NUPI = Need(
+    "`dual = nupi`",
+    lambda use: use.settings.dual == "nupi",
+    lambda use: (f"dual = {use.settings.dual} has no proportional term", "leave out one of the two"),
+)
+BATCHES = Need(
+    "batches",
+    _batches,
+    lambda use: (f"every step sees all {use.rows} train choices", "leave it out, or set batch below that"),
+)
+SHARED = Need(
+    "`dual_data = train`",
+    lambda use: use.settings.dual_data == "train",
+    lambda use: ("the dual player sees all of its own part at every step", "leave out one of the two"),
+)
+
+
+def _setting(default: Any, means: str, *needs: Need) -> Any:
+    """A field with its default, what it means, and what it needs to have an effect: nothing, or each of these."""
+    return dataclasses.field(default=default, metadata={"means": means, "needs": needs})
+
+
+# The groups -----------------------------------------------------------------------------------------------------------
+
+
+@dataclasses.dataclass(frozen=True)
+class Optimiser:
+    """Who steps, how often and how far."""
+
+    solver: str = _setting("game", "or exact: the path of a linear model, without a game")
+    primal: str | None = _setting(None, "newton or adam; left out: newton for a narrow linear model of few sums", GAME)
+    steps: Any = _setting(None, "of each stage; left out: 100 of newton (50 of a crowd), 600 of adam", STEPS)  # noqa: RUF009
+    learning_rate: float = _setting(0.03, "of Adam; falls to a tenth by a cosine", STEPS, RATES)
+    weight_decay: float = _setting(1e-4, "L2 penalty in units of the loss: weight_decay / 2 * |params|^2")
+    temperature_start: float = _setting(1.0, "of the soft decisions that are differentiated, at the first step", STEPS)
+    temperature: Any = _setting(None, "and at the last; left out: 0.7 of newton, 0.05 of adam", STEPS)  # noqa: RUF009
+
+
+@dataclasses.dataclass(frozen=True)
+class Multipliers:
+    """The dual player."""
+
+    dual: str = _setting("nupi", "or ascent", GAME, ADAM)
+    dual_data: str = _setting("train", "or own: it looks at the dual part, which then does not join train", GAME)
+    dual_rate: float = _setting(0.03, "how fast multipliers follow a violation", GAME, ADAM)
+    dual_proportional: float = _setting(0.5, "nuPI's proportional term", GAME, ADAM, NUPI)
+    cap: float = _setting(100.0, "largest multiplier", GAME)
+    memory: float = _setting(0.9, "how much of the running rates is kept a step", GAME, ADAM, SHARED, BATCHES)
+    margin: float = _setting(
+        0.01, "multipliers aim at (1 - margin) * bound, so as not to rest a hair above the bound", GAME
+    )
+
+
+@dataclasses.dataclass(frozen=True)
+class Batching:
+    """What a step sees at once."""
+
+    batch: int | None = _setting(None, "choices per step; left out: all of them", STEPS, BATCHES)
+    microbatch: int | None = _setting(None, "choices worked on at once, for less memory; left out: the batch", STEPS)
+    compute: str = _setting("float32", "or bfloat16: of rewards during steps; looks and judgement stay exact", STEPS)
+
+
+@dataclasses.dataclass(frozen=True)
+class Selection:
+    """When iterates are looked at, and what is returned."""
+
+    every: Any = _setting(  # noqa: RUF009
+        None, "steps between two looks; left out: 1, of batches as many as see all choices", STEPS
+    )
+    solution: str = _setting(
+        "best", "or last, average, mixture: what is returned, one iterate or a draw of several", GAME
+    )
+    max_ties: float = _setting(0.01, "share of choices that a candidate may decide by a tie")
+
+
+GROUPS: dict[str, type] = {group.__name__.lower(): group for group in (Optimiser, Multipliers, Batching, Selection)}
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings(Selection, Batching, Multipliers, Optimiser):  # fields come from the last to the first
+    """How a member is trained; the defaults are meant for every data set. `faro settings list` says what each means."""
 
     @property
     def rounds(self) -> int:
@@ -79,11 +187,12 @@ class Settings:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Settings:
-        """Settings from plain values; `UsageError` for an unknown name or a value that cannot be."""
-        fields = {field.name: field for field in dataclasses.fields(cls)}
+        """Settings from plain values; `UsageError` for an unknown name or a value that cannot be.
+
+        values: by name, or by group and name, as {"steps": 300, "batching": {"batch": 256}}
+        """
+        values, fields = flat(values), {field.name: field for field in dataclasses.fields(cls)}
         for name, value in values.items():
-            if name not in fields:
-                raise UsageError(f"unknown setting {name!r} (known: {', '.join(fields)})")
             _check(name, value, fields[name].default)
         settings = cls(**values)
         if settings.steps is not None:
@@ -92,11 +201,88 @@ class Settings:
             raise UsageError(
                 f"batch ({settings.batch}) must be a multiple of microbatch ({settings.microbatch}), or be left out"
             )
-        if settings.solver == "exact" and settings.dual_data == "own":
-            raise UsageError("dual_data = own: solver exact has no dual player; leave out one of the two")
-        if settings.solver == "exact" and settings.solution != "best":
-            raise UsageError(f"solution = {settings.solution}: solver exact has no iterates; leave out one of the two")
         return settings
+
+    def check_effect(self, use: Use) -> None:
+        """`UsageError` for a value other than the default that can have no effect in this use: why, and what to do."""
+        for field in dataclasses.fields(self):
+            value, need = getattr(self, field.name), lacking(field, use)
+            if need is not None and value != field.default:
+                why, instead = need.lacking(use)
+                raise UsageError(f"{field.name} = {value}: can have no effect, for {why}; {instead}")
+
+
+def lacking(field: dataclasses.Field, use: Use) -> Need | None:
+    """The first thing that this setting needs and the use lacks; None if it has an effect."""
+    return next((need for need in field.metadata["needs"] if not need.holds(use)), None)
+
+
+def listing() -> list[dict[str, Any]]:
+    """Every setting: group, name, default, when it matters, what it means."""
+    return [
+        {
+            "group": name,
+            "name": field.name,
+            "default": field.default,
+            "matters": ", ".join(need.words for need in _said(field.metadata["needs"])) or "always",
+            "means": field.metadata["means"],
+        }
+        for name, group in GROUPS.items()
+        for field in dataclasses.fields(group)
+    ]
+
+
+def _said(needs: tuple[Need, ...]) -> list[Need]:
+    """Those that a reader is told: with Adam there is a game."""
+    weaker = {GAME} if ADAM in needs else {STEPS} if RATES in needs else set()
+    return [need for need in needs if need not in weaker]
+
+
+# From what people write -----------------------------------------------------------------------------------------------
+
+
+def flat(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Values by name, from values by name or by group and name; `UsageError` for an unknown name or one given twice."""
+    groups = {field.name: name for name, group in GROUPS.items() for field in dataclasses.fields(group)}
+    found: dict[str, Any] = {}
+    for outer, value in values.items():
+        if outer in GROUPS and not isinstance(value, Mapping):
+            raise UsageError(f"{outer}: expected a table of settings, got {value!r}")
+        for name, own in value.items() if outer in GROUPS else [(outer, value)]:
+            if name not in groups:
+                raise UsageError(f"unknown setting {name!r} (known: {', '.join(groups)})")
+            if outer in GROUPS and groups[name] != outer:
+                raise UsageError(f"unknown setting {name!r} of {outer}; it is one of {groups[name]}")
+            if name in found:
+                raise UsageError(f"setting {name!r} is given twice; leave one out")
+            found[name] = own
+    return found
+
+
+def assigned(texts: Iterable[str]) -> dict[str, Any]:
+    """Values by name, from "NAME=VALUE" or "GROUP.NAME=VALUE" with the values of TOML, or a bare word."""
+    found: dict[str, Any] = {}
+    for text in texts:
+        place, equals, value = text.partition("=")
+        if not equals:
+            raise UsageError(f"{text}: expected NAME=VALUE, as batch=256")
+        group, dot, name = place.strip().rpartition(".")
+        if dot and group not in GROUPS:
+            raise UsageError(f"{text}: unknown group {group!r} of settings (known: {', '.join(GROUPS)})")
+        own = flat({group: {name: _value(value)}} if dot else {name: _value(value)})
+        if twice := own.keys() & found.keys():
+            raise UsageError(f"setting {twice.pop()!r} is given twice; leave one out")
+        found |= own
+    return found
+
+
+def _value(text: str) -> Any:
+    """A value as TOML writes it; else the text."""
+    try:
+        read = parse_toml(f"value = {text}".encode())
+    except ValueError:
+        return text.strip()
+    return read["value"] if read.keys() == {"value"} else text
 
 
 def _check(name: str, value: Any, default: Any) -> None:

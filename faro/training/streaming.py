@@ -35,6 +35,7 @@ from ..runtime.checkpoint import Keeper
 from .bounds import check_bounds, status_of
 from .game import DEFAULT, Data, Game, Look, Member, Prepared, Settings, Step, Tally, Totals
 from .notes import fit_for
+from .settings import Use
 
 AHEAD = 2  # shards that are read while the device works
 
@@ -98,13 +99,15 @@ def train(
     stream cannot have.
     """
     check_bounds([float(part.bound) for part in constraint.parts()])
-    settings = (settings or Settings()).filled()
+    asked = settings or Settings()
+    settings = asked.filled()
     if settings.dual_data != "train":
         raise UsageError(f"dual_data: a stream has train shards only, got {settings.dual_data!r}; leave it out")
     if settings.primal != "adam":
         raise UsageError(f"primal: a stream never sees all of train in one step, got {settings.primal!r}; leave it out")
     if not len(shards):
         raise UsageError("expected at least one shard, got none")
+    asked.check_effect(Use(settings, shards[0].shape[0], len(shards)))
     lacking = [name for name in constraint.columns() if name not in shards[0].columns]
     if lacking:
         raise UsageError(f"{constraint.name()} reads column {lacking[0]!r}, shard 0 has none; give it to make_choices")

@@ -53,8 +53,8 @@ def test_what_is_not_linear_is_refused(capsys):
         faro.train("demo", model="mlp", settings={"solver": "exact"})
     with pytest.raises(UsageError, match="not linear in rewards"):
         faro.train("demo", "rate_ratio", settings={"solver": "exact"})
-    with pytest.raises(UsageError, match="no dual player"):
-        Settings.of({"solver": "exact", "dual_data": "own"})
+    with pytest.raises(UsageError, match="dual_data = own: can have no effect, for solver = exact plays no game"):
+        faro.train("demo", settings={"solver": "exact", "dual_data": "own"})
     assert main(["train", "--data", "demo", "--solver", "simplex"]) == 2
     assert "expected one of game, exact" in capsys.readouterr().err
 

@@ -1,4 +1,4 @@
-"""Commands around models: data, train, frontier, score, constraints, report, card."""
+"""Commands around models: data, train, frontier, score, settings, constraints, models, losses, report, card."""
 
 from __future__ import annotations
 
@@ -134,6 +134,15 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     _measured(constraints)
     _output(constraints)
 
+    settings = command(
+        "settings",
+        _settings,
+        "List the settings of training by group: default, when each has an effect, what it means.",
+        "  faro settings list\n  faro train --data demo --set steps=300 --set batching.batch=256",
+    )
+    settings.add_argument("action", choices=("list",))
+    _output(settings)
+
     for kind, kinds in (("model", "models"), ("loss", "losses")):
         listed = command(
             kinds,
@@ -188,6 +197,10 @@ def _asked(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--solver", metavar="NAME", help="game (default), or exact: linear models, parity and the like")
     sub.add_argument("--temperature", type=float, metavar="T", help="of the soft decisions used for gradients, > 0")
     sub.add_argument("--mesh", metavar="AXES", help="how several devices share the work, as data=4,sweep=2")
+    sub.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="a setting, as steps=300 or batching.batch=256 (repeatable; see: faro settings list)",
+    )  # fmt: skip
     sub.add_argument("--config", metavar="FILE", help="TOML with the same names as the flags, and [settings], [schema]")
     sub.add_argument("--out", metavar="PATH", help="where to write")
 
@@ -212,7 +225,7 @@ def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, 
     """The arguments of `faro.api` that flags and the configuration file give; flags win."""
     from ...data import Schema
     from ...registry import known
-    from ...training.settings import Settings
+    from ...training.settings import Settings, assigned, flat
 
     names = (*SHARED, *own)
     grid = ("bound", "seed", "bounds", "seeds")  # one file serves both commands; each reads its own
@@ -231,10 +244,13 @@ def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, 
             if not isinstance(value, kinds) or isinstance(value, bool):
                 expected = " or ".join(dict.fromkeys(WORDS[kind] for kind in kinds))
                 raise UsageError(f"{options.config}: {name}: expected {expected}, got {value!r}")
-    settings = dict(values.pop("settings", {}))
+    settings, changed = flat(values.pop("settings", {})), assigned(options.set)
+    for name in ("solver", "temperature"):
+        if name in changed and getattr(options, name) is not None:
+            raise UsageError(f"setting {name!r} is given twice, by --{name} and by --set; leave one out")
     values = {name: value for name, value in values.items() if name in names}
     values |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    settings |= {name: values.pop(name) for name in ("solver", "temperature") if name in values}
+    settings |= {name: values.pop(name) for name in ("solver", "temperature") if name in values} | changed
     values.setdefault("data", "demo")
     if isinstance(values.get("schema"), dict):
         values["schema"] = Schema.from_dict(values["schema"])
@@ -434,6 +450,14 @@ def _list(kind: str, options: argparse.Namespace) -> int:
         for name, point in registry.declared(kind).items()
     ]
     print(json.dumps(found, indent=1)) if options.json else show_installed(kind, found)
+    return 0
+
+
+def _settings(options: argparse.Namespace) -> int:
+    from ...training.settings import listing
+    from ..terminal import show_settings
+
+    print(json.dumps(listing(), indent=1)) if options.json else show_settings(listing())
     return 0
 
 
