@@ -2,7 +2,7 @@
 
     measure[g] = sum over bins b of |sum_(i in g, p_i in b) w_i (p_i - y_i)| / sum_(i in g) w_i      each <= bound
 
-p are the choice probabilities of the rewards, whatever the reading; bins are of equal width in p. One bin is
+p are the choice probabilities of the rewards, whatever the rule; bins are of equal width in p. One bin is
 calibration in the large, E_g. Source: Chouldechova 2017; Pleiss et al. NeurIPS 2017. The demographic-parity gap of p is
 at least the gap of base rates - E_g - E_h: calibrated and at parity is impossible where base rates differ.
 """

@@ -75,7 +75,7 @@ class Constraint(abc.ABC):
         """Statistics -> measurements `[m]`; a row that has no data measures 0."""
 
     def proxy_sums(self, outcome: Outcome, rows: Any) -> Any:
-        """What the primal player differentiates in place of `sums`; `outcome` is a soft reading.
+        """What the primal player differentiates in place of `sums`; `outcome` is of soft decisions.
 
         The one documented override point: replace it where softened decisions are a poor stand-in.
         """

@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from constraints import Choices, Outcome, Reading, read
+from constraints import Choices, DecisionRule, Outcome, decide
 from constraints.alternatives import joined, pieces
 
 from ..errors import UsageError
@@ -297,16 +297,16 @@ def _alone(said: Any, plain: Choices, twin_items: Any) -> Array:
 
 
 def outcome(
-    model: Model, params: Any, choices: Choices, rule: Reading, twins: Iterable[str], people: Any = None
+    model: Model, params: Any, choices: Choices, rule: DecisionRule, twins: Iterable[str], people: Any = None
 ) -> Outcome:
     """The `Outcome` of a model on choices under a decision rule, with the twins that a constraint asks for."""
     seen = predict(model, params, choices, people=people)
     return decided(rule, seen, choices, twin_predictions(model, params, choices, twins, people=people))
 
 
-def decided(rule: Reading, seen: Seen, choices: Choices, twins: Mapping[str, TwinPrediction]) -> Outcome:
+def decided(rule: DecisionRule, seen: Seen, choices: Choices, twins: Mapping[str, TwinPrediction]) -> Outcome:
     """The `Outcome` of what a model says, and says of twins, under a decision rule."""
-    return read(
+    return decide(
         rule,
         seen.rewards,
         choices,

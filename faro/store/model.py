@@ -173,7 +173,8 @@ class TrainedModel:
         with jax.enable_x64(True):
             available = jnp.asarray(parsed.available)
             atoms = rewards[None] if draw is None else self._atoms(data, ())[0]
-            decided = [np.asarray(ct.Hard().decide(jnp.asarray(np.nan_to_num(own)), available, None)) for own in atoms]
+            rule = ct.Argmax()
+            decided = [np.asarray(rule.decide(jnp.asarray(np.nan_to_num(own)), available, None)) for own in atoms]
         hard = decided[0] if draw is None else np.tensordot(np.asarray(draw.weights), np.stack(decided), 1)
         n, k = parsed.available.shape
         inside = parsed.inside
