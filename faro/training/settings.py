@@ -30,28 +30,50 @@ ROUNDS = 2  # of a training, at least: a look at where each begins, and one at w
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """How a member is trained; the defaults are meant for every data set."""
+    """How a member is trained; the defaults are meant for every data set. docs/training.md says when each matters.
 
-    solver: str = "game"  # or "exact": the path of a linear model, see docs/exact.md; then only weight_decay matters
-    solution: str = "best"  # what is returned, see faro/solutions.py; "average" and "mixture" are randomised models
-    primal: str | None = None  # "newton" or "adam"; None: newton for a narrow linear model that sees all of train
-    steps: Any = None  # int, of each stage; None: 100 of newton (50 of a crowd), 600 of adam
-    every: Any = None  # int, steps between two looks at the whole train and selection parts; None: 1 where a step sees
-    # all of train; of batches about as many as it takes to see them all, so that looks cost less than steps
-    batch: int | None = None  # choices per step; None: all of them
-    microbatch: int | None = None  # choices worked on at once; None: the batch. Same result, less memory
-    compute: str = "float32"  # or "bfloat16": of rewards during steps; parameters, looks and judgement stay exact
-    learning_rate: float = 0.03  # Adam, decayed to a tenth by a cosine
-    weight_decay: float = 1e-4  # on parameters, in units of the loss: weight_decay / 2 * |params|^2
-    temperature_start: float = 1.0  # of the soft decisions that the primal player differentiates, at the first step
-    temperature: Any = None  # float, and at the last, geometric in between; None: .7 of newton, .05 of adam
-    dual: str = "nupi"  # or "ascent"
-    dual_data: str = "train"  # or "own": the dual player looks at the dual part, which then does not join train
+    solver: "game", or "exact": the path of a linear model (docs/exact.md), where only weight_decay matters
+    solution: what is returned: "best", "last", or a randomised model: "average", "mixture" (`faro.training.returned`)
+    primal: "newton" or "adam"; None: newton for a narrow linear model that sees all of train
+    steps: whole number of each stage; None: 100 of newton (50 of a crowd), 600 of adam
+    every: steps between two looks at all of train and selection; None: 1 where a step sees all of train, of batches
+        about as many as it takes to see them all, so that looks cost less than steps
+    batch: choices per step; None: all of them
+    microbatch: choices worked on at once, a divisor of batch; None: the batch. Same result, less memory
+    compute: "float32" or "bfloat16", of rewards during steps; parameters, looks and judgement stay exact
+    learning_rate: of Adam, > 0, decayed to a tenth by a cosine
+    weight_decay: >= 0 on parameters, in units of the loss: weight_decay / 2 * |params|^2
+    temperature_start: > 0, of the soft decisions that the primal player differentiates, at the first step
+    temperature: > 0, and at the last, geometric in between; None: .7 of newton, .05 of adam
+    dual: "nupi" or "ascent"
+    dual_data: "train", or "own": the dual player looks at the dual part, which then does not join train
+    dual_rate: >= 0, how fast multipliers follow a violation
+    dual_proportional: >= 0, of nuPI's proportional term
+    cap: > 0; multipliers stay in [0, cap]
+    memory: of minibatches: how much of the running moments the dual player keeps each step
+    margin: >= 0; the dual player aims at (1 - margin) * bound: at the bound itself it would rest a hair above
+    max_ties: in [0, 1]: share of choices decided by a tie up to which an iterate is a candidate
+    """
+
+    solver: str = "game"
+    solution: str = "best"
+    primal: str | None = None
+    steps: Any = None
+    every: Any = None
+    batch: int | None = None
+    microbatch: int | None = None
+    compute: str = "float32"
+    learning_rate: float = 0.03
+    weight_decay: float = 1e-4
+    temperature_start: float = 1.0
+    temperature: Any = None
+    dual: str = "nupi"
+    dual_data: str = "train"
     dual_rate: float = 0.03
     dual_proportional: float = 0.5
-    cap: float = 100.0  # multipliers stay in [0, cap]
-    memory: float = 0.9  # minibatch only: how much of the running moments the dual player keeps each step
-    margin: float = 0.01  # the dual player aims at (1 - margin) * bound: at the bound itself it would rest a hair above
+    cap: float = 100.0
+    memory: float = 0.9
+    margin: float = 0.01
     max_ties: float = 0.01
 
     @property
@@ -63,8 +85,9 @@ class Settings:
         """With this primal player, unless one is named, and what is left open as suits it; `UsageError` for fewer steps
         than there are between two looks.
 
-        rows: train choices that a step draws from, of each of so many `shards`; None: not known yet, and `every` stays
-            open
+        primal: "newton" or "adam", of settings that name none
+        rows: train choices that a step draws from, of each shard; None: not known yet, and `every` stays open
+        shards: into which the train choices are cut
         """
         own = self.primal or primal
         open_ = {name: value for name, value in PRIMAL[own].items() if getattr(self, name) is None}
@@ -79,7 +102,12 @@ class Settings:
 
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Settings:
-        """Settings from plain values; `UsageError` for an unknown name or a value that cannot be."""
+        """Settings from plain values.
+
+        values: name -> value, of those that differ from the defaults
+
+        `UsageError` for an unknown name or a value that cannot be.
+        """
         fields = {field.name: field for field in dataclasses.fields(cls)}
         for name, value in values.items():
             if name not in fields:
