@@ -185,8 +185,8 @@ def decide(
     choices: n choices among K alternatives
     twins: rewards with an attribute set to each of its levels, name -> `[n, K, L]`
     scores: `[n, K]` what decisions are made of, where that is not the rewards (log-probabilities of a mixture)
-    twin_scores: what decisions on twins are made of, likewise: of a chooser's attribute `[n, K, L]`, of an alternative's `[n, K, K, L]`, where the
-        first of the two axes says who alone is set
+    twin_scores: what decisions on twins are made of, likewise: of a chooser's attribute `[n, K, L]`, of an
+        alternative's `[n, K, K, L]`, where the first of the two axes says who alone is set
     """
     given: Any = rewards if scores is None else scores
     rewards = joined(rewards)

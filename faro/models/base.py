@@ -97,7 +97,12 @@ FEATURES = "features"  # the name of the coded features where items or context a
 
 def numeric(given: Any) -> Any:
     """`Choices` or an `InputSpec` with the coded features alone, for models that read one matrix: of a dict (a schema
-    with raw arrays) its "features". `UsageError` where there are none."""
+    with raw arrays) its "features".
+
+    given: whose items `[n, J, d]` and context `[n, c]` are asked for, twins likewise
+
+    `UsageError` where there are none.
+    """
     if not isinstance(given.items, dict) and not isinstance(given.context, dict):
         return given
 
