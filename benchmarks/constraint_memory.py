@@ -39,11 +39,11 @@ def main() -> None:
         rewards = jnp.asarray(rng.normal(size=(n, k)), jnp.float32)
 
         def proxy(rewards, choices, rows, masses):
-            outcome = ct.read(ct.Soft(temperature=1.0), rewards, choices)
+            outcome = ct.decide(ct.Softmax(temperature=1.0), rewards, choices)
             return constraint.combine(ct.Statistics(constraint.sums(outcome, rows), masses)).max()
 
         def one_hot(rewards, choices, rows, masses):
-            decisions = ct.read(ct.Soft(temperature=1.0), rewards, choices).decisions
+            decisions = ct.decide(ct.Softmax(temperature=1.0), rewards, choices).decisions
             table = jax.nn.one_hot(rows.cell[..., 0], cells) * rows.share
             return constraint.combine(ct.Statistics(jnp.einsum("nkc,nk->c", table, decisions), masses)).max()
 

@@ -1,9 +1,9 @@
 """Fairness constraints for choice models, on JAX alone.
 
-choices  -> rewards -> reading (soft, hard, policy) -> Outcome -> measure(outcome, choices) <= bound
+choices  -> rewards -> rule (softmax, argmax, KL-tilted) -> Outcome -> measure(outcome, choices) <= bound
 
     _choices         `Choices`, the data: n sets of up to K alternatives, one of which was chosen
-    _outcome         the decision rules `Soft`, `Hard` and `Policy`, and the `Outcome` that a constraint may look at
+    _outcome         the decision rules `Softmax`, `Argmax`, `KLTilted`, and the `Outcome` that a constraint looks at
     _constraint      `Constraint`: m inequalities measure <= bound; `Stack` of several
     _grouping        whose numbers are compared: groups of an attribute, in strata, among alternatives of a kind
     _rate            rates by cell, and the constraints that are linear in them
@@ -15,11 +15,15 @@ choices  -> rewards -> reading (soft, hard, policy) -> Outcome -> measure(outcom
     _scores          parity of rewards and of every threshold on them
     _exposure        exposure of groups in rankings
     _counterfactual  twins: what one attribute, set to another level, changes
+    _renamed         names of the release before, for one release
     _reach           what any model at all could make a constraint measure
     alternatives     sums and maxima over the K alternatives, fast when K is small
     testing          `check_constraint`: the contract, to be run on your own
 """
 
+from typing import TYPE_CHECKING
+
+from . import _renamed
 from ._calibration import calibration as calibration
 from ._caps import group_error as group_error
 from ._caps import group_loss as group_loss
@@ -43,15 +47,15 @@ from ._counterfactual import counterfactual_oscillation as counterfactual_oscill
 from ._counterfactual import counterfactual_parity as counterfactual_parity
 from ._exposure import exposure_parity as exposure_parity
 from ._grouping import Grouping as Grouping
-from ._outcome import Hard as Hard
+from ._outcome import Argmax as Argmax
+from ._outcome import DecisionRule as DecisionRule
+from ._outcome import KLTilted as KLTilted
 from ._outcome import Outcome as Outcome
-from ._outcome import Policy as Policy
-from ._outcome import Reading as Reading
-from ._outcome import Soft as Soft
+from ._outcome import Softmax as Softmax
 from ._outcome import TwinOutcome as TwinOutcome
+from ._outcome import decide as decide
 from ._outcome import log_softmax as log_softmax
 from ._outcome import log_softmax_pieces as log_softmax_pieces
-from ._outcome import read as read
 from ._parity import Parity as Parity
 from ._parity import demographic_parity as demographic_parity
 from ._parity import equal_opportunity as equal_opportunity
@@ -69,3 +73,8 @@ from ._reach import Reach as Reach
 from ._reach import reach as reach
 from ._scores import reward_parity as reward_parity
 from ._scores import threshold_parity as threshold_parity
+
+if not TYPE_CHECKING:  # a checker of types knows the new names alone
+
+    def __getattr__(name: str):
+        return _renamed.old_name(name)

@@ -2,7 +2,7 @@
 
     measure[g] = sum over bins b of |sum_(i in g, p_i in b) w_i (p_i - y_i)| / sum_(i in g) w_i      each <= bound
 
-p are the choice probabilities of the rewards, whatever the reading; bins are of equal width in p. One bin is
+p are the choice probabilities of the rewards, whatever the rule; bins are of equal width in p. One bin is
 calibration in the large, E_g. Source: Chouldechova 2017; Pleiss et al. NeurIPS 2017. The demographic-parity gap of p is
 at least the gap of base rates - E_g - E_h: calibrated and at parity is impossible where base rates differ.
 """
@@ -28,7 +28,11 @@ class _Rows(NamedTuple):
 
 
 class Calibration(Constraint):
-    """Expected calibration error of every group, with bins of equal width, each at most `bound`."""
+    """Expected calibration error of every group, with bins of equal width, each at most `bound`.
+
+    who: the groups
+    bins: how many, of equal width in the probability
+    """
 
     who: Grouping = static()
     bins: int = static(default=10)
@@ -68,5 +72,15 @@ class Calibration(Constraint):
 
 
 def calibration(attribute: Attribute, bound=0.05, *, bins: int = 10, of=None, within=None) -> Constraint:
-    """Expected calibration error within every group <= bound; `bins` of equal width, 1 for calibration in the large."""
+    """Expected calibration error within every group is at most `bound`:
+
+        sum over bins b of |sum_(i in g, p_i in b) w_i (p_i - y_i)| / sum_(i in g) w_i <= bound
+
+    attribute: declared `Attribute`, of the alternatives or of the chooser, whose groups are looked at
+    bound: in [0, 1]
+    bins: of equal width in the choice probability p; 1 for calibration in the large
+    of: (attribute, level): only alternatives of this kind count
+    within: an attribute, inside each level of which groups are looked at; None: everywhere at once
+    Source: Pleiss et al. NeurIPS 2017; Chouldechova, Big Data 2017.
+    """
     return Calibration(bound=bound, who=Grouping(attribute, of, within), bins=bins)

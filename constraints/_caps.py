@@ -23,13 +23,20 @@ from ._rate import Compared, Members, RateConstraint
 
 
 class RateCap(RateConstraint):
-    """Every group's rate of being chosen in `event`, or with `complement` of not being chosen, is at most `bound`."""
+    """Every group's rate of being chosen in `event`, or with `complement` of not being chosen, is at most `bound`.
+
+    who: the groups
+    event: which alternatives count: "all", those "chosen" or "rejected" by people
+    complement: whether the rate is that of not being chosen
+    title: what it is called in tables
+    reference: scalar or `[C]` in [0, 1], taken off the rates; 0: the rates themselves are bounded
+    """
 
     who: Grouping = static()
     event: str = static(default="all")
     complement: bool = static(default=False)
     title: str = static(default="rate_cap")
-    reference: Any = 0.0  # scalar or [C]
+    reference: Any = 0.0
 
     def name(self):
         return self.who.title(self.title)
@@ -57,23 +64,39 @@ class RateCap(RateConstraint):
 
 
 def rate_cap(attribute: Attribute | None = None, bound=0.5, *, of=None, within=None) -> Constraint:
-    """P(chosen | g) <= bound for every group; without an attribute, a budget: at most that share of the alternatives
-    (of a kind, with `of`) is chosen."""
+    """No group's alternatives are chosen more often than `bound`: P(chosen | g) <= bound.
+
+    attribute: declared `Attribute` whose groups are looked at; None: everyone, which makes it a budget
+    bound: in [0, 1]
+    of: (attribute, level): only alternatives of this kind count
+    within: an attribute, inside each level of which groups are looked at; None: everywhere at once
+    """
     return RateCap(bound=bound, who=Grouping(attribute, of, within))
 
 
 def rate_floor(attribute: Attribute | None = None, bound=0.5, *, of=None, within=None) -> Constraint:
-    """P(not chosen | g) <= bound for every group: every group's rate of being chosen is at least 1 - bound."""
+    """Every group's alternatives are chosen at a rate of at least 1 - bound: P(not chosen | g) <= bound.
+
+    attribute: declared `Attribute` whose groups are looked at; None: everyone
+    bound: in [0, 1]; the smaller, the more is asked
+    of: (attribute, level): only alternatives of this kind count
+    within: an attribute, inside each level of which groups are looked at; None: everywhere at once
+    """
     return RateCap(bound=bound, who=Grouping(attribute, of, within), complement=True, title="rate_floor")
 
 
 def group_error(attribute: Attribute, bound=0.4, *, reference=0.0, of=None, within=None) -> Constraint:
     """P(the model does not choose what people chose | g) <= bound: no group's accuracy is below 1 - bound.
 
-    For a chooser's attribute this is the error rate of the group's own choices: minimising the bound is minimax
-    fairness (Martinez et al. ICML 2020; Diana et al. AIES 2021). For an alternative's attribute it is a floor on the
-    group's true positive rate. `reference` `[cells]`, the errors of another model: no group's error exceeds them by
-    more than the bound.
+    For a chooser's attribute this is the error rate of the group's own choices, and minimising the bound is minimax
+    fairness. For an alternative's attribute it is a floor on the group's true positive rate.
+
+    attribute: declared `Attribute`, of the alternatives or of the chooser, whose groups are looked at
+    bound: in [0, 1]
+    reference: scalar or `[cells]` in [0, 1]: errors of another model, which are not to be exceeded by more than `bound`
+    of: (attribute, level): only alternatives of this kind count
+    within: an attribute, inside each level of which groups are looked at; None: everywhere at once
+    Source: Martinez et al. ICML 2020; Diana et al. AIES 2021.
     """
     who, title = Grouping(attribute, of, within), "group_error"
     reference = tuple(np.atleast_1d(reference).tolist())
@@ -97,8 +120,14 @@ class GroupLoss(RateCap):
 
 
 def group_loss(attribute: Attribute, bound=0.7, *, reference=0.0, of=None, within=None) -> Constraint:
-    """Mean -log p(chosen | g) <= bound nats for every group: a floor on each group's likelihood. With `reference`
-    `[cells]`, the losses of another model, at most `bound` above them."""
+    """Mean of -log p(what was chosen | g) is at most `bound` nats for every group: a floor on each group's likelihood.
+
+    attribute: declared `Attribute`, of the alternatives or of the chooser, whose groups are looked at
+    bound: in nats, >= 0; with a reference, how far above it
+    reference: scalar or `[cells]` in nats: losses of another model
+    of: (attribute, level): only alternatives of this kind count
+    within: an attribute, inside each level of which groups are looked at; None: everywhere at once
+    """
     who = Grouping(attribute, of, within)
     reference = jnp.asarray(tuple(np.atleast_1d(reference).tolist()))
     return GroupLoss(bound=bound, who=who, event="chosen", title="group_loss", reference=reference)

@@ -15,13 +15,19 @@ T = TypeVar("T")
 
 
 def static(**kwargs: Any) -> Any:
-    """A field that is configuration: part of the jit cache key, never traced."""
+    """A field of a `record` that is configuration: part of the jit cache key, never traced.
+
+    kwargs: as for `dataclasses.field`, as `default=`
+    """
     return dataclasses.field(metadata={"static": True}, **kwargs)
 
 
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(static, dataclasses.field))
 def record(cls: type[T]) -> type[T]:
-    """Class decorator: a frozen dataclass that is a pytree; `static()` fields are configuration."""
+    """Class decorator: a frozen dataclass that is a pytree; `static()` fields are configuration.
+
+    cls: a class with annotated fields; they are given by keyword
+    """
     return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, kw_only=True)(cls))
 
 
@@ -29,8 +35,12 @@ def record(cls: type[T]) -> type[T]:
 class Attribute:
     """A declared attribute: its name, its ordered levels, and whether it is the chooser's or an alternative's.
 
-    Declared with the data set and never inferred from a batch, so an absent group keeps its row. `parts` are the
-    attributes that a crossed one is made of (`cross`).
+    Declared with the data set and never inferred from a batch, so an absent group keeps its row.
+
+    name: as tables call it
+    levels: the groups, in the order of their codes 0..L-1
+    chooser: whether it describes who chooses; else it describes an alternative
+    parts: the two attributes that a crossed one is made of (`cross`)
     """
 
     name: str
@@ -39,13 +49,19 @@ class Attribute:
     parts: tuple[Attribute, ...] = ()
 
     def code(self, level: str) -> int:
-        """Index of `level`; `KeyError` with the known levels if it is not declared."""
+        """Index of a level.
+
+        level: a declared one; else `KeyError` with those that are
+        """
         if level not in self.levels:
             raise KeyError(f"attribute {self.name!r} has no level {level!r}; declared: {', '.join(self.levels)}")
         return self.levels.index(level)
 
     def codes(self, choices: Choices) -> Array:
-        """Index of the level of every alternative, `[n, K]`; -1 where the attribute or a part of it does not apply."""
+        """Index of the level of every alternative, `[n, K]`; -1 where the attribute or a part of it does not apply.
+
+        choices: n choices whose `attributes` have this one, or its parts
+        """
         if not self.parts:
             return choices.attributes[self.name]
         first, second = (part.codes(choices) for part in self.parts)
@@ -56,6 +72,9 @@ def cross(first: Attribute, second: Attribute) -> Attribute:
     """The attribute whose levels are all pairs of levels: intersectional groups, as "F & black".
 
     An "&" in a name or a level is doubled, so that no two pairs of levels are called the same.
+
+    first: of whose levels the pairs are in the order
+    second: the other attribute; the crossed one is a chooser's if both are
     """
 
     def part(of: Attribute, name: str) -> str:
@@ -70,8 +89,9 @@ def cross(first: Attribute, second: Attribute) -> Attribute:
 class Twin:
     """The same data with one attribute set to each of its L levels, all else as it was.
 
-    Exactly one of `items` (pytree `[n, J, L, ...]`, an alternative's attribute) and `context` (pytree
-    `[n, L, ...]`, a chooser's) is given. `valid [n, K, L]` says which twins the design supports.
+    valid: `[n, K, L]` bool: which twins the design supports
+    items: pytree `[n, J, L, ...]`, of an alternative's attribute; None for a chooser's
+    context: pytree `[n, L, ...]`, of a chooser's attribute; None for an alternative's
     """
 
     valid: Array
@@ -87,7 +107,7 @@ class Choices:
         choice; one matrix of coded features, or a dict of arrays of any dtype (tokens, a mask)
     available: `[n, K]` bool
     chosen: `[n, K]` the label as a distribution over the available alternatives: a tie or a split vote is a soft label
-    weight: `[n]` >= 0, 0 = padding
+    weight: `[n]` >= 0, finite; 0 = padding
     unit: `[n]` int: the person, annotator or prompt that makes rows dependent, numbered in this table alone
     outside: `[n, K]` bool: the option of choosing nothing, reward 0 and no attribute
     context: pytree `[n, ...]` or None: what the chooser or prompt has
@@ -124,15 +144,24 @@ class Choices:
         return self.available & ~self.outside
 
     def replace(self, **changes: Any) -> Choices:
-        """A copy with some fields exchanged."""
+        """A copy with some fields exchanged.
+
+        changes: by field name; nothing is checked (`check_choices`)
+        """
         return dataclasses.replace(self, **changes)
 
     def take(self, rows: Any) -> Choices:
-        """The choices at these row indices (or this slice), in this order."""
+        """The choices at these rows, in this order.
+
+        rows: indices `[m]`, or a slice
+        """
         return jax.tree.map(lambda leaf: leaf[rows], self)
 
     def pad(self, n: int) -> Choices:
-        """At least n rows: copies of the first row with weight 0 are appended, which no statistic sees."""
+        """At least n rows: copies of the first row with weight 0 are appended, which no statistic sees.
+
+        n: rows; no more than there are: itself
+        """
         extra = n - self.shape[0]
         if extra <= 0:
             return self
@@ -163,8 +192,21 @@ def make_choices(
 ) -> Choices:
     """`Choices` from arrays, with defaults filled in and every promise of the type checked.
 
-    `chosen` is `[n, K]` (a distribution) or `[n]` (the index of the chosen alternative, with `available` or `items`
-    giving K). Raises `ValueError` that names the first row which breaks a promise. Not for use under jit.
+    items: array `[n, J, d]`, or a dict of arrays `[n, J, ...]`; J = K, or K - 1 where the last is the outside option
+    chosen: `[n, K]` (a distribution) or `[n]` int (the index of the chosen alternative; `available`, or else `items`,
+        then says what K is)
+    context: pytree `[n, ...]` of the chooser or prompt, or None
+    available: `[n, K]` bool; None: all
+    outside: `[n, K]` bool: the option of choosing nothing; None: there is none
+    attributes: name -> int codes `[n, K]`, -1 = does not apply
+    weight: `[n]` >= 0; None: 1
+    unit: `[n]` int, equal where the person or prompt is; None: every row is one
+    log_ref: `[n, K]` log pi_ref of enumerated response sets, or None
+    twins: attribute name -> `Twin`
+    columns: name -> `[n, K]` numbers in the table's own units, which constraints read
+    unit_index: `[n]` int, the unit that training knew, -1 = none; or None
+
+    `ValueError` that names the first row which breaks a promise. Not for use under jit.
     """
     leaves = jax.tree.leaves(items)
     if not leaves or any(np.ndim(leaf) < 2 for leaf in leaves):
@@ -199,7 +241,12 @@ def make_choices(
 
 
 def check_choices(choices: Choices) -> None:
-    """Raise `ValueError` naming the first broken promise of `Choices`: shapes, finite numbers, labels, availability."""
+    """Hold choices against what `Choices` promises: shapes, finite numbers, labels that sum to 1, availability.
+
+    choices: arrays, not tracers
+
+    `ValueError` naming the first broken promise, with its row.
+    """
     n, k = choices.shape
     if n == 0:
         raise ValueError("choices: expected at least one choice, got none")

@@ -24,9 +24,13 @@ from ._outcome import Outcome
 
 
 class Statistics(NamedTuple):
-    """What a constraint needs of the data, additive over choices. `masses` do not depend on the outcome."""
+    """What a constraint needs of the data, additive over choices.
 
-    sums: Any  # [J] or a pytree of such
+    sums: `[J]`, or a pytree of such: of the decisions
+    masses: `[J]`, or a pytree of such: weights and denominators, which no outcome moves
+    """
+
+    sums: Any
     masses: Any
 
 
@@ -35,10 +39,20 @@ class Statistics(NamedTuple):
 class Constraint(abc.ABC):
     """m inequalities `measure <= bound`. A subclass gives `labels`, `sums`, `masses` and `combine`, nothing else.
 
-    Every subclass becomes a frozen dataclass and a pytree by itself.
+        measure = combine(sums(outcome, rows), masses(rows))  [m]        rows = prepare(choices)
+
+    Every subclass becomes a frozen dataclass and a pytree by itself. Never validate values in a constructor.
+
+    bound: scalar, a leaf; of rates in [0, 1]
+
+    What methods are given:
+    outcome: an `Outcome` `[n, K]` under some decision rule
+    choices: the n `Choices` that it is of
+    rows: what `prepare` gave of them
+    statistics: `Statistics`, of these choices or added up over many
     """
 
-    bound: Any  # scalar leaf; rates are in [0, 1]
+    bound: Any
 
     def __init_subclass__(cls) -> None:
         record(cls)
@@ -75,7 +89,7 @@ class Constraint(abc.ABC):
         """Statistics -> measurements `[m]`; a row that has no data measures 0."""
 
     def proxy_sums(self, outcome: Outcome, rows: Any) -> Any:
-        """What the primal player differentiates in place of `sums`; `outcome` is a soft reading.
+        """What the primal player differentiates in place of `sums`; `outcome` is of soft decisions.
 
         The one documented override point: replace it where softened decisions are a poor stand-in.
         """
@@ -126,14 +140,21 @@ class Constraint(abc.ABC):
         return jnp.all(self.gap(statistics) <= jnp.stack([jnp.asarray(part.bound) for part in self.parts()]))
 
     def at(self, bound: Any) -> Constraint:
-        """The same constraint with another bound (a `Stack`: with every part at it)."""
+        """The same constraint with another bound (a `Stack`: with every part at it).
+
+        bound: scalar; inf is none
+        """
         return dataclasses.replace(self, bound=bound)
 
 
 class Stack(Constraint):
-    """Several constraints at once; itself a constraint, with the parts' inequalities one after another."""
+    """Several constraints at once; itself a constraint, with the parts' inequalities one after another.
 
-    bound: Any = None  # unused: every part keeps its own
+    members: the parts, each with its own bound
+    bound: unused
+    """
+
+    bound: Any = None
     members: tuple[Constraint, ...]
 
     def labels(self):
@@ -185,12 +206,20 @@ class Stack(Constraint):
 
 
 def pieces(constraint: Constraint, statistics: Statistics) -> tuple[Statistics, ...]:
-    """The statistics of each of `constraint.parts()`, in their order."""
+    """The statistics of each part of a constraint, in the order of `constraint.parts()`.
+
+    constraint: a `Stack`, or one that is its only part
+    statistics: of the whole constraint
+    """
     if not isinstance(constraint, Stack):
         return (statistics,)
     return tuple(piece for part, own in constraint._each(statistics) for piece in pieces(part, own))
 
 
 def add(first: Statistics, second: Statistics) -> Statistics:
-    """Statistics of two data sets together."""
+    """Statistics of two data sets together: their sum, leaf by leaf.
+
+    first: of one data set
+    second: of another, of the same constraint
+    """
     return jax.tree.map(jnp.add, first, second)

@@ -132,21 +132,50 @@ class CounterfactualOscillation(AbstractTwinDifference):
 
 
 def counterfactual_parity(attribute: Attribute, bound=0.05, *, of=None, within=None, form="centred") -> Constraint:
-    """|P(chosen when set to l) - P(chosen when set to l')| <= bound for all levels, over alternatives valid at all."""
+    """Alternatives are chosen at the same rate whatever level they are set to, all else as it was:
+
+        |P(chosen when set to l) - P(chosen when set to l')| <= bound        over alternatives whose twins are all valid
+
+    attribute: declared `Attribute` that the data have twins of
+    bound: in [0, 1]
+    of: (attribute, level): only alternatives of this kind count
+    within: an attribute, inside each level of which levels are compared; None: everywhere at once
+    form: how the rows say it: "centred" (exact), "anchored" (stricter, at most by a factor 2), "pairwise" (exact,
+        quadratic in the levels)
+    Source: Kusner et al. NeurIPS 2017.
+    """
     return CounterfactualParity(bound=bound, who=Grouping(attribute, of, within), form=form)
 
 
 def counterfactual_flip(attribute: Attribute, bound=0.05, *, of=None, within=None) -> Constraint:
-    """P(the decision on an alternative flips when it is set to l) <= bound for every level l."""
+    """The decision on an alternative seldom changes when its attribute alone does:
+
+        mean |decision - decision when set to l| <= bound        for every level l, over alternatives not at it
+
+    attribute: declared `Attribute` that the data have twins of
+    bound: in [0, 1]
+    of: (attribute, level): only alternatives of this kind count
+    within: an attribute, inside each level of which levels are looked at; None: everywhere at once
+    Source: Garg et al. AIES 2019.
+    """
     return CounterfactualFlip(bound=bound, who=Grouping(attribute, of, within))
 
 
 def counterfactual_oscillation(
     attribute: Attribute, bound=0.05, *, scale: float = 1.0, tail: bool = False, of=None, within=None
 ) -> Constraint:
-    """Mean of min(1, |reward - reward set to l| / scale) <= bound for every l; with `tail`, P(difference > scale).
+    """The reward of an alternative moves little when its attribute alone is changed:
 
-    `scale` is in units of reward, > 0; the bound is in [0, 1].
+        mean min(1, |reward - reward when set to l| / scale) <= bound        for every level l
+        P(|reward - reward when set to l| > scale) <= bound                  with `tail`
+
+    attribute: declared `Attribute` that the data have twins of
+    bound: in [0, 1]
+    scale: in units of the reward, > 0
+    tail: whether it is about how often the difference exceeds `scale`
+    of: (attribute, level): only alternatives of this kind count
+    within: an attribute, inside each level of which levels are looked at; None: everywhere at once
+    Source: Garg et al. AIES 2019.
     """
     who = Grouping(attribute, of, within)
     title = "counterfactual_oscillation" + ("_tail" if tail else "")

@@ -57,6 +57,17 @@ def _share(value: Array, available: Array) -> Array:
 
 
 def exposure_parity(attribute: Attribute, bound=0.05, *, of=None, within=None, form="centred") -> Constraint:
-    """|mean share of exposure of alternatives of g - of h| <= bound, when every choice is shown ranked by reward."""
+    """Alternatives of every group get the same share of attention when each choice is shown ranked by reward:
+
+        |mean share in g - mean share in h| <= bound        share = v(rank) / sum of v,  v(rank) = 1 / log2(1 + rank)
+
+    attribute: declared `Attribute`, of the alternatives or of the chooser, whose groups are compared
+    bound: in [0, 1]
+    of: (attribute, level): only alternatives of this kind count; needed for a chooser's attribute
+    within: an attribute, inside each level of which groups are compared; None: everywhere at once
+    form: how the rows say it: "centred" (exact), "anchored" (stricter, at most by a factor 2), "pairwise" (exact,
+        quadratic in the groups)
+    Source: Singh & Joachims KDD 2018.
+    """
     who = Grouping(attribute, of, within)
     return ExposureParity(bound=bound, who=who, form=form, title="exposure_parity")

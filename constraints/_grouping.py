@@ -15,10 +15,12 @@ from ._choices import Attribute, Choices
 
 @dataclasses.dataclass(frozen=True)
 class Grouping:
-    """Groups of `attribute`; `within`: inside each level of this attribute only; `of`: only alternatives of this kind,
-    (attribute, level), needed where `attribute` is the chooser's and rates of being chosen are compared.
+    """Groups in strata among alternatives of a kind: cell = stratum * G + group.
 
-    Without an attribute everyone is one group.
+    attribute: its levels are the groups; None: everyone is one
+    of: (attribute, level): only alternatives of this kind count; needed where `attribute` is the chooser's and rates
+        of being chosen are compared
+    within: an attribute whose levels are the strata; None: one stratum
     """
 
     attribute: Attribute | None = None
@@ -43,20 +45,29 @@ class Grouping:
         return tuple(joined(group, stratum) for stratum in self.strata for group in self.groups)
 
     def stratum(self, choices: Choices) -> Array:
-        """`[n, K]` stratum of every alternative that counts, -1 for the others."""
+        """`[n, K]` stratum of every alternative that counts, -1 for the others.
+
+        choices: n choices with the attributes
+        """
         stratum = self.within.codes(choices) if self.within else jnp.zeros(choices.shape, jnp.int32)
         if self.of:
             stratum = jnp.where(self.of[0].codes(choices) == self.of[0].code(self.of[1]), stratum, -1)
         return jnp.where(choices.inside, stratum, -1)
 
     def cell(self, choices: Choices) -> Array:
-        """`[n, K]` cell of every alternative, -1 for none."""
+        """`[n, K]` cell of every alternative, -1 for none.
+
+        choices: n choices with the attributes
+        """
         stratum = self.stratum(choices)
         group = self.attribute.codes(choices) if self.attribute else jnp.zeros(choices.shape, jnp.int32)
         return jnp.where((stratum < 0) | (group < 0), -1, stratum * len(self.groups) + group)
 
     def title(self, notion: str) -> str:
-        """notion(attribute, of=kind=level, within=stratum), as tables call it."""
+        """notion(attribute, of=kind=level, within=stratum), as tables call it.
+
+        notion: the name of the constraint
+        """
         words = [self.attribute.name] if self.attribute else []
         words += [f"of={self.of[0].name}={self.of[1]}"] if self.of else []
         words += [f"within={self.within.name}"] if self.within else []

@@ -1,6 +1,6 @@
-"""What rewards lead to: the readings (soft, hard, policy) and the `Outcome` that a constraint may look at.
+"""What rewards lead to: the decision rules (softmax, argmax, KL-tilted) and the `Outcome` that a constraint looks at.
 
-The reader chooses the reading, never the constraint: one definition of a gap serves the loss, the metric, the
+Whoever measures chooses the rule, never the constraint: one definition of a gap serves the loss, the metric, the
 certificate and the policy tuned on the reward.
 """
 
@@ -22,8 +22,12 @@ LOW = -1e30  # stands for "unavailable" in float32 logits; finite, so rows of pa
 
 @record
 class TwinOutcome:
-    """`rewards [n, K, L]` of the twins and `decisions [n, K, L]`: on alternative k when k alone is set to level l
-    (a chooser's attribute: when the chooser is)."""
+    """What is decided where one attribute is set to each of its L levels.
+
+    rewards: `[n, K, L]` of alternative k when set to level l
+    decisions: `[n, K, L]` in [0, 1], on alternative k when k alone is set to level l (of a chooser's attribute: when
+        the chooser is)
+    """
 
     rewards: Array
     decisions: Array
@@ -31,25 +35,36 @@ class TwinOutcome:
 
 @record
 class Outcome:
-    """`rewards [n, K]`, `decisions [n, K]` (rows sum to 1 over `available [n, K]`), a `TwinOutcome` per twin."""
+    """All that a constraint may look at: what a model's rewards lead to under a decision rule.
+
+    rewards: `[n, K]`, 0 for an outside option; in units of the logit, so only differences within a choice count
+    decisions: `[n, K]` in [0, 1]; rows sum to 1 over the available alternatives
+    twins: attribute name -> `TwinOutcome`
+    available: `[n, K]` bool; None: all
+    """
 
     rewards: Array
     decisions: Array
     twins: dict[str, TwinOutcome]
-    available: Array | None = None  # None: all
+    available: Array | None = None
 
     def log_probabilities(self) -> Array:
-        """log of the choice probabilities of the rewards, `[n, K]`, whatever the reading: the conditional logit."""
+        """log of the choice probabilities of the rewards, `[n, K]`, whatever the rule: the conditional logit."""
         everything = jnp.ones_like(self.rewards, bool) if self.available is None else self.available
         return log_softmax(self.rewards, everything)
 
 
-class Reading(abc.ABC):
-    """A decision rule: turns rewards into decisions. Subclasses are frozen pytrees."""
+class DecisionRule(abc.ABC):
+    """A decision rule: turns rewards into decisions. Subclasses are frozen pytrees (`record`) with one method."""
 
     @abc.abstractmethod
     def decide(self, rewards: Array, available: Array, log_ref: Array) -> Array:
-        """Decisions `[..., K]` in [0, 1] that sum to 1 over available alternatives; 0 elsewhere."""
+        """Decisions `[..., K]` in [0, 1] that sum to 1 over available alternatives; 0 elsewhere.
+
+        rewards: `[..., K]`; built-in rules take `alternatives.pieces` of them as well
+        available: `[..., K]` bool
+        log_ref: `[..., K]` log of the reference policy, 0 where there is none
+        """
 
 
 def _softmax(logits: Array | list[Array], available: Array) -> Array:
@@ -69,12 +84,21 @@ def _masked(logits: Array | list[Array], available: Array, low: float = LOW) -> 
 
 
 def log_softmax(logits: Array, available: Array) -> Array:
-    """log of the softmax over available alternatives, `[..., K]`; very negative where unavailable."""
+    """log of the softmax over available alternatives, `[..., K]`; very negative (about -1e30) where unavailable.
+
+    logits: `[..., K]`
+    available: `[..., K]` bool
+    """
     return joined(log_softmax_pieces(logits, available))
 
 
 def log_softmax_pieces(logits: Array | list[Array], available: Array) -> list[Array]:
-    """`log_softmax` as `pieces`: a sum over alternatives need not put them side by side first."""
+    """log of the softmax over available alternatives, in pieces `[k, ...]` of `constraints.alternatives`: a sum over
+    alternatives need not put them side by side first.
+
+    logits: `[..., K]`, or pieces of it
+    available: `[..., K]` bool
+    """
     parts = _masked(logits, available)
     if len(parts) == 2:
         return list(_log_softmax_pair(parts[0] - parts[1]))
@@ -97,9 +121,12 @@ def _log_softmax_pair_jvp(at: Any, along: Any) -> Any:
 
 
 @record
-class Soft(Reading):
+class Softmax(DecisionRule):
     """softmax(rewards / temperature): differentiable; what the primal player sees. At temperature 1 these are the
-    choice probabilities of the conditional logit."""
+    choice probabilities of the conditional logit.
+
+    temperature: > 0, in units of the rewards; towards 0 it becomes `Argmax`
+    """
 
     temperature: Any = 1.0
 
@@ -108,7 +135,7 @@ class Soft(Reading):
 
 
 @record
-class Hard(Reading):
+class Argmax(DecisionRule):
     """One-hot of the best available alternative, ties shared equally; no gradient. What the dual player, reports and
     certificates see."""
 
@@ -125,10 +152,14 @@ class Hard(Reading):
 
 
 @record
-class Policy(Reading):
-    """softmax(log_ref + rewards / beta): the KL-regularised optimal policy over enumerated responses, beta > 0.
+class KLTilted(DecisionRule):
+    """The KL-regularised optimal policy over enumerated responses:
 
-    `log_ref` is 0 for candidates drawn from pi_ref, log pi_ref for enumerated response sets.
+        pi(k) = softmax_k(log_ref_k + rewards_k / beta)  maximises  E_pi[reward] - beta KL(pi || pi_ref)
+
+    beta: > 0, in units of the rewards. `Choices.log_ref` is 0 for candidates drawn from pi_ref, log pi_ref for
+        enumerated response sets
+    Source: Rafailov et al. NeurIPS 2023, equation 4.
     """
 
     beta: Any = 1.0
@@ -138,8 +169,8 @@ class Policy(Reading):
         return _softmax([ref + part / self.beta for ref, part in parts], available)
 
 
-def read(
-    reading: Reading,
+def decide(
+    rule: DecisionRule,
     rewards: Array | list[Array],
     choices: Choices,
     twins: Mapping[str, Array] | None = None,
@@ -147,64 +178,65 @@ def read(
     scores: Array | list[Array] | None = None,
     twin_scores: Mapping[str, Array] | None = None,
 ) -> Outcome:
-    """The `Outcome` of rewards under a reading.
+    """The `Outcome` of rewards under a decision rule.
 
-    rewards: `[n, K]`, for a built-in reading also as `alternatives.pieces`
+    rule: from rewards to decisions
+    rewards: `[n, K]`, for a built-in rule also as `alternatives.pieces`
     choices: n choices among K alternatives
     twins: rewards with an attribute set to each of its levels, name -> `[n, K, L]`
     scores: `[n, K]` what decisions are made of, where that is not the rewards (log-probabilities of a mixture)
-    twin_scores: the same of twins: of a chooser's attribute `[n, K, L]`, of an alternative's `[n, K, K, L]`, where the
-        first of the two axes says who alone is set
+    twin_scores: what decisions on twins are made of, likewise: of a chooser's attribute `[n, K, L]`, of an
+        alternative's `[n, K, K, L]`, where the first of the two axes says who alone is set
     """
     given: Any = rewards if scores is None else scores
     rewards = joined(rewards)
     log_ref = jnp.zeros_like(rewards) if choices.log_ref is None else choices.log_ref
-    decisions = reading.decide(given, choices.available, log_ref)
-    read_twins = {}
+    decisions = rule.decide(given, choices.available, log_ref)
+    decided_twins = {}
     for name, twin_rewards in (twins or {}).items():
         chooser, moved = choices.twins[name].context is not None, (twin_scores or {}).get(name)
         if chooser:
-            own = _chooser_set(reading, twin_rewards if moved is None else moved, choices.available, log_ref)
+            own = _chooser_set(rule, twin_rewards if moved is None else moved, choices.available, log_ref)
         elif moved is None:
-            own = _alone_set(reading, rewards, twin_rewards, choices.available, log_ref)
+            own = _alone_set(rule, rewards, twin_rewards, choices.available, log_ref)
         else:
-            own = _alone_decided(reading, moved, choices.available, log_ref)
-        read_twins[name] = TwinOutcome(rewards=twin_rewards, decisions=own)
-    return Outcome(rewards=rewards, decisions=decisions, twins=read_twins, available=choices.available)
+            own = _alone_decided(rule, moved, choices.available, log_ref)
+        decided_twins[name] = TwinOutcome(rewards=twin_rewards, decisions=own)
+    return Outcome(rewards=rewards, decisions=decisions, twins=decided_twins, available=choices.available)
 
 
-def _chooser_set(reading, twin_rewards, available, log_ref):
+def _chooser_set(rule, twin_rewards, available, log_ref):
     """The chooser is set to level l, so every alternative's reward is that of level l."""
-    decide = jax.vmap(reading.decide, in_axes=(-1, None, None), out_axes=-1)
+    decide = jax.vmap(rule.decide, in_axes=(-1, None, None), out_axes=-1)
     return decide(twin_rewards, available, log_ref)
 
 
-def _alone_set(reading, rewards, twin_rewards, available, log_ref):
+def _alone_set(rule, rewards, twin_rewards, available, log_ref):
     """Alternative k alone is set to level l, the others stay factual; its own decision is kept."""
     if rewards.shape[-1] == 2:  # against the one other
         other = [own[..., ::-1, None] for own in (rewards, available, log_ref)]
-        return _against(reading, twin_rewards, available[..., None], log_ref[..., None], *other)
+        return _against(rule, twin_rewards, available[..., None], log_ref[..., None], *other)
     own = jnp.eye(rewards.shape[-1], dtype=bool)
 
     def at_level(level_rewards: Array) -> Array:  # [n, K] -> [n, K]
         worlds = jnp.where(own, level_rewards[..., None], rewards[..., None, :])  # [n, K (who is set), K]
-        decided = reading.decide(worlds, available[..., None, :], log_ref[..., None, :])
+        decided = rule.decide(worlds, available[..., None, :], log_ref[..., None, :])
         return jnp.sum(decided * own, -1)
 
     return jax.vmap(at_level, in_axes=-1, out_axes=-1)(twin_rewards)
 
 
-def _alone_decided(reading, worlds, available, log_ref):
+def _alone_decided(rule, worlds, available, log_ref):
     """The same from what decisions are made of in every world, `[n, K (who is set), K, L]`."""
     own = jnp.eye(worlds.shape[1], dtype=bool)
 
     def at_level(world: Array) -> Array:
-        return jnp.sum(reading.decide(world, available[..., None, :], log_ref[..., None, :]) * own, -1)
+        return jnp.sum(rule.decide(world, available[..., None, :], log_ref[..., None, :]) * own, -1)
 
     return jax.vmap(at_level, in_axes=-1, out_axes=-1)(worlds)
 
 
-def _against(reading, rewards, available, log_ref, other_rewards, other_available, other_log_ref):
+def _against(rule, rewards, available, log_ref, other_rewards, other_available, other_log_ref):
     """The decision on each alternative of `rewards [..., L]` in a pair with another; the others broadcast."""
 
     def pair(first: Array, second: Array) -> Array:
@@ -212,4 +244,4 @@ def _against(reading, rewards, available, log_ref, other_rewards, other_availabl
 
     shape = jnp.broadcast_to(available, rewards.shape)
     there, ref = pair(shape, other_available), pair(jnp.broadcast_to(log_ref, rewards.shape), other_log_ref)
-    return pieces(reading.decide(pair(rewards, other_rewards), there, ref))[0][0]
+    return pieces(rule.decide(pair(rewards, other_rewards), there, ref))[0][0]

@@ -22,8 +22,12 @@ FORMS = ("centred", "anchored", "pairwise")
 
 
 class Parity(RateConstraint):
-    """Equal rates over the groups of each block. A subclass gives `blocks`, `groups` and `members`, whose cell index
-    is block * G + group."""
+    """Equal rates over the groups of each block: gap = max over blocks of (largest rate - smallest rate). A subclass
+    gives `blocks`, `groups` and `members`, whose cell index is block * G + group.
+
+    form: how the rows say it: "centred" (exact), "anchored" (stricter, at most by a factor 2), "pairwise" (exact,
+        quadratic in the groups)
+    """
 
     form: str = static(default="centred")
 
@@ -119,16 +123,32 @@ class GroupParity(Parity):
 def demographic_parity(attribute: Attribute, bound=0.05, *, of=None, within=None, form: str = "centred") -> Constraint:
     """Alternatives of every group are chosen at the same rate: |P(chosen | g) - P(chosen | h)| <= bound.
 
-    For a chooser's attribute `of = (attribute, level)` names the kind of alternative whose rate is compared. With
-    `within` it is conditional demographic parity. Rates and bound are in [0, 1]. Pairs within one group count too.
-    Source: Dwork et al. 2012; as a constraint Agarwal et al. ICML 2018; conditional: Kamiran et al. 2013.
+    With `within` it is conditional demographic parity. Pairs within one group count too.
+
+    attribute: declared `Attribute`, of the alternatives or of the chooser, whose groups are compared
+    bound: in [0, 1]
+    of: (attribute, level): only alternatives of this kind count; needed for a chooser's attribute
+    within: an attribute, inside each level of which groups are compared; None: everywhere at once
+    form: how the rows say it: "centred" (exact), "anchored" (stricter, at most by a factor 2), "pairwise" (exact,
+        quadratic in the groups)
+    Source: Dwork et al. ITCS 2012; as a constraint Agarwal et al. ICML 2018; conditional: Kamiran et al. 2013.
     """
     return GroupParity(bound=bound, who=Grouping(attribute, of, within), form=form)
 
 
 def equalized_odds(attribute: Attribute, bound=0.05, *, of=None, within=None, form: str = "centred") -> Constraint:
-    """Parity within the alternatives that people chose and within those they rejected: |P(chosen by the model | g, y) -
-    P(. | h, y)| <= bound for both y. With a chooser's attribute this is equal accuracy.
+    """Equal true and false positive rates, within what people chose (y = 1) and within what they rejected (y = 0):
+
+        |P(chosen by the model | g, y) - P(chosen by the model | h, y)| <= bound        for both y
+
+    With a chooser's attribute this is equal accuracy.
+
+    attribute: declared `Attribute`, of the alternatives or of the chooser, whose groups are compared
+    bound: in [0, 1]
+    of: (attribute, level): only alternatives of this kind count; needed for a chooser's attribute
+    within: an attribute, inside each level of which groups are compared; None: everywhere at once
+    form: how the rows say it: "centred" (exact), "anchored" (stricter, at most by a factor 2), "pairwise" (exact,
+        quadratic in the groups)
     Source: Hardt et al. NeurIPS 2016.
     """
     events = ("chosen", "rejected")
@@ -138,13 +158,34 @@ def equalized_odds(attribute: Attribute, bound=0.05, *, of=None, within=None, fo
 
 
 def equal_opportunity(attribute: Attribute, bound=0.05, *, of=None, within=None, form: str = "centred") -> Constraint:
-    """Parity within what people chose: equal true positive rates. Source: Hardt et al. NeurIPS 2016."""
+    """Equal true positive rates, within what people chose:
+
+        |P(chosen by the model | g, chosen by people) - P(chosen by the model | h, chosen by people)| <= bound
+
+    attribute: declared `Attribute`, of the alternatives or of the chooser, whose groups are compared
+    bound: in [0, 1]
+    of: (attribute, level): only alternatives of this kind count; needed for a chooser's attribute
+    within: an attribute, inside each level of which groups are compared; None: everywhere at once
+    form: how the rows say it: "centred" (exact), "anchored" (stricter, at most by a factor 2), "pairwise" (exact,
+        quadratic in the groups)
+    Source: Hardt et al. NeurIPS 2016.
+    """
     who = Grouping(attribute, of, within)
     return GroupParity(bound=bound, who=who, form=form, events=("chosen",), title="equal_opportunity")
 
 
 def predictive_equality(attribute: Attribute, bound=0.05, *, of=None, within=None, form: str = "centred") -> Constraint:
-    """Parity within the alternatives that people rejected: equal false positive rates. Source: Corbett-Davies et al.
-    KDD 2017."""
+    """Equal false positive rates, within what people rejected:
+
+        |P(chosen by the model | g, rejected by people) - P(chosen by the model | h, rejected by people)| <= bound
+
+    attribute: declared `Attribute`, of the alternatives or of the chooser, whose groups are compared
+    bound: in [0, 1]
+    of: (attribute, level): only alternatives of this kind count; needed for a chooser's attribute
+    within: an attribute, inside each level of which groups are compared; None: everywhere at once
+    form: how the rows say it: "centred" (exact), "anchored" (stricter, at most by a factor 2), "pairwise" (exact,
+        quadratic in the groups)
+    Source: Corbett-Davies et al. KDD 2017.
+    """
     who = Grouping(attribute, of, within)
     return GroupParity(bound=bound, who=who, form=form, events=("rejected",), title="predictive_equality")

@@ -107,17 +107,28 @@ class PredictiveParity(AbstractPrecision, Parity):
 
 
 def precision_floor(attribute: Attribute, bound=0.5, *, of=None, within=None) -> Constraint:
-    """1 - precision <= bound for every group: at least 1 - bound of what the model chooses was chosen by people.
+    """Of what the model chooses, at least 1 - bound was chosen by people, in every group: 1 - precision[g] <= bound.
 
     It holds for a group of which the model chooses nobody; join a `rate_floor` where that must not be.
+
+    attribute: declared `Attribute`, of the alternatives or of the chooser, whose groups are looked at
+    bound: in [0, 1]; the smaller, the more is asked
+    of: (attribute, level): only alternatives of this kind count
+    within: an attribute, inside each level of which groups are looked at; None: everywhere at once
     """
     return PrecisionFloor(bound=bound, who=Grouping(attribute, of, within))
 
 
 def predictive_parity(attribute: Attribute, bound=0.05, *, of=None, within=None) -> Constraint:
-    """|precision in g - precision in h| <= bound. No row is linear in the decisions.
+    """What the model chooses is as often right in every group: |precision in g - precision in h| <= bound.
 
-    The gap is 1 where the model chooses nobody of a group: its precision is not defined, and nothing says that it is
-    near another's. Source: Chouldechova 2017.
+    No row is linear in the decisions. The gap is 1 where the model chooses nobody of a group: its precision is not
+    defined, and nothing says that it is near another's.
+
+    attribute: declared `Attribute`, of the alternatives or of the chooser, whose groups are compared
+    bound: in [0, 1]
+    of: (attribute, level): only alternatives of this kind count; needed for a chooser's attribute
+    within: an attribute, inside each level of which groups are compared; None: everywhere at once
+    Source: Chouldechova, Big Data 2017.
     """
     return PredictiveParity(bound=bound, who=Grouping(attribute, of, within))

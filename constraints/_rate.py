@@ -29,10 +29,12 @@ FEW = 40  # pairs of a cell and a slot up to which shares are laid out by pair
 
 
 class Members(NamedTuple):
-    """Who is in which cell: `cell [n, K, E]` int (-1: in none) and `share [n, K, E]` >= 0, the row's weight in it.
+    """Who is in which cell, once per slot.
 
-    `by_pair [n, J, S]` is the same laid out by pairs of a slot and a cell for the alternatives that have items, or None
-    for many pairs; `prepare` fills it in.
+    cell: `[n, K, E]` int, -1: in none
+    share: `[n, K, E]` >= 0, the row's weight in the cell
+    by_pair: `[n, J, S]`, the shares laid out by pairs of a slot and a cell for the alternatives that have items, or
+        None for many pairs; `prepare` fills it in
     """
 
     cell: Array
@@ -41,8 +43,12 @@ class Members(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What a certificate counts: of every alternative and slot the cell `[n, K, E]` (-1: in none), the share with
-    which it counts there, > 0, and the value in [0, 1] of which the cell's rate is the mean."""
+    """What a certificate counts, of every alternative and slot.
+
+    cell: `[n, K, E]` int, -1: in none
+    share: `[n, K, E]` with which it counts there, > 0 in a cell
+    value: `[n, K, E]` in [0, 1], of which the cell's rate is the mean
+    """
 
     cell: Array
     share: Array
@@ -50,8 +56,12 @@ class Counts(NamedTuple):
 
 
 class Compared(NamedTuple):
-    """Which rates a bound bounds, cell = block * G + group: of two groups of a block the difference (`paired`), or
-    every rate alone. Names of groups are different and not empty, those of blocks different."""
+    """Which rates a bound bounds, cell = block * G + group.
+
+    blocks: `[B]` different names
+    groups: `[G]` different names, none empty
+    paired: whether it bounds the differences of two groups of a block, and not every rate alone
+    """
 
     blocks: tuple[str, ...]
     groups: tuple[str, ...]
@@ -59,8 +69,8 @@ class Compared(NamedTuple):
 
 
 class RateConstraint(Constraint):
-    """Inequalities on the rates of cells. A subclass gives `cells` and `members`, and `combine` unless the rates
-    themselves are to be bounded."""
+    """Inequalities on the rates of cells: rates[c] = sum of share * decision / sum of share, over the members of c. A
+    subclass gives `cells` and `members`, and `combine` unless the rates themselves are to be bounded."""
 
     def cells(self) -> tuple[str, ...]:
         """One unique name per cell, `[C]`. Known without data."""
@@ -111,7 +121,11 @@ class RateConstraint(Constraint):
         return self.total(jnp.ones_like(rows.share), rows)
 
     def total(self, values: Array, rows: Members) -> Array:
-        """Sum of `share * values` over the members of every cell, `[C]`; `values` `[n, K, E]` or `[n, K, 1]`."""
+        """Sum of `share * values` over the members of every cell, `[C]`.
+
+        values: `[n, K, E]` or `[n, K, 1]`
+        rows: what `prepare` gave
+        """
         if rows.by_pair is not None:
             slots = rows.share.shape[-1]
             slot, _ = self._pairs(slots)

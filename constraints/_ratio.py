@@ -56,5 +56,12 @@ class RateRatio(RateConstraint):
 
 
 def rate_ratio(attribute: Attribute, bound=0.2, *, of=None, within=None) -> Constraint:
-    """P(chosen | g) >= (1 - bound) P(chosen | h) for all groups g, h: bound 0.2 is the four-fifths rule."""
+    """No group is chosen much less often than the best, as a share of it: P(chosen | g) >= (1 - bound) P(chosen | h).
+
+    attribute: declared `Attribute`, of the alternatives or of the chooser, whose groups are compared
+    bound: in [0, 1]; 0.2 is the four-fifths rule
+    of: (attribute, level): only alternatives of this kind count; needed for a chooser's attribute
+    within: an attribute, inside each level of which groups are compared; None: everywhere at once
+    Source: US Uniform Guidelines on Employee Selection Procedures (1978), section 4D.
+    """
     return RateRatio(bound=bound, who=Grouping(attribute, of, within))

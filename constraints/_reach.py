@@ -37,11 +37,16 @@ SMALL = 30  # a rate of fewer units than this says little; it is reported, never
 class Reach:
     """What a constraint can measure on these choices, over all decisions.
 
-    live: cells with data; empty: cells without (inactive); small: cells of fewer than `SMALL` units (active), with how
-    many; alone: blocks with data for one group only (inactive); unchosen: cells of a precision in which people chose
-    nothing; immovable: what no model can move; lowest, highest: the gap lies in between whatever the model (inner ends
-    may be unattainable together: lowest is a lower and highest an upper bound). Where nothing can be compared, highest
-    is -inf; where nobody knows, it is inf.
+    name: of the part
+    live: cells with data
+    empty: cells without, which are inactive
+    small: cells of fewer than `SMALL` units, which are active, with how many
+    alone: blocks with data for one group only, which are inactive
+    unchosen: cells of a precision in which people chose nothing
+    immovable: what no model can move
+    lowest: the gap is not below it, whatever the model
+    highest: nor above it (the ends may be unattainable together); -inf where nothing can be compared, inf where nobody
+        knows
     """
 
     name: str
@@ -56,7 +61,10 @@ class Reach:
 
     def verdict(self, bound: float) -> str:
         """ "immovable", "inactive" (nothing to compare), "cannot bind", "infeasible", "ok" at this bound, or "unknown"
-        (not a rate of decisions, so its range is not known)."""
+        (not a rate of decisions, so its range is not known).
+
+        bound: in the units of the gap
+        """
         if self.immovable:
             return "immovable"
         if self.highest == -np.inf:
@@ -68,7 +76,10 @@ class Reach:
         return "cannot bind" if self.highest <= bound else "ok"
 
     def explain(self, bound: float) -> str:
-        """The verdict at this bound in one sentence, with what to do."""
+        """The verdict at this bound in one sentence, with what to do.
+
+        bound: in the units of the gap
+        """
         what = self.verdict(bound)
         listed = "; ".join(self.immovable[:3]) + (
             f"; and {len(self.immovable) - 3} more" if len(self.immovable) > 3 else ""
@@ -85,7 +96,13 @@ class Reach:
 
 
 def reach(constraint: Constraint, choices: Choices | Iterable[Choices]) -> tuple[Reach, ...]:
-    """`Reach` of every part of a constraint, in their order, on these choices or on all of these shards together."""
+    """What any model at all could make each part of a constraint measure on these choices, in the order of the parts.
+
+        sum_i min_k A_ik <= rate <= sum_i max_k A_ik        A = share * weight / mass, over available alternatives k
+
+    constraint: whose twins and columns the choices have; `ValueError` for a twin that they lack
+    choices: n choices, or shards of them that are looked at one after another and counted together
+    """
     parts = constraint.parts()
     tallies = [_Tally(part) if _cells(part) else None for part in parts]
     for own in [choices] if isinstance(choices, Choices) else choices:

@@ -84,7 +84,18 @@ class ThresholdParity(Parity):
 def reward_parity(
     attribute: Attribute, bound=0.05, *, scale: float = 1.0, of=None, within=None, form="centred"
 ) -> Constraint:
-    """|mean of sigma(reward / scale) in g - in h| <= bound; bounded, because no finite sample bounds a raw mean."""
+    """Rewards are as high in every group: |mean of sigma(reward / scale) in g - in h| <= bound. The score is bounded,
+    because no finite sample bounds a raw mean.
+
+    attribute: declared `Attribute`, of the alternatives or of the chooser, whose groups are compared
+    bound: in [0, 1]
+    scale: in units of the reward, > 0
+    of: (attribute, level): only alternatives of this kind count; needed for a chooser's attribute
+    within: an attribute, inside each level of which groups are compared; None: everywhere at once
+    form: how the rows say it: "centred" (exact), "anchored" (stricter, at most by a factor 2), "pairwise" (exact,
+        quadratic in the groups)
+    Source: Faro (arXiv 2602.07799).
+    """
     who = Grouping(attribute, of, within)
     return RewardParity(bound=bound, who=who, scale=scale, form=form, title="reward_parity")
 
@@ -92,6 +103,16 @@ def reward_parity(
 def threshold_parity(
     attribute: Attribute, bound=0.05, *, thresholds=(-2.0, -1.0, 0.0, 1.0, 2.0), of=None, within=None, form="centred"
 ) -> Constraint:
-    """|P(reward > t | g) - P(reward > t | h)| <= bound at every threshold t of the list."""
+    """Every threshold on rewards passes the same share of each group: |P(reward > t | g) - P(reward > t | h)| <= bound.
+
+    attribute: declared `Attribute`, of the alternatives or of the chooser, whose groups are compared
+    bound: in [0, 1]
+    thresholds: the t, in units of the reward
+    of: (attribute, level): only alternatives of this kind count; needed for a chooser's attribute
+    within: an attribute, inside each level of which groups are compared; None: everywhere at once
+    form: how the rows say it: "centred" (exact), "anchored" (stricter, at most by a factor 2), "pairwise" (exact,
+        quadratic in the groups)
+    Source: Jiang et al. UAI 2020 (strong demographic parity).
+    """
     who = Grouping(attribute, of, within)
     return ThresholdParity(bound=bound, who=who, thresholds=tuple(map(float, thresholds)), form=form)

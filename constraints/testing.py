@@ -17,7 +17,7 @@ from jax import Array
 
 from ._choices import Attribute, Choices, Twin, make_choices
 from ._constraint import Constraint, Statistics, add
-from ._outcome import Hard, Outcome, Reading, Soft, read
+from ._outcome import Argmax, DecisionRule, Outcome, Softmax, decide
 from ._rate import RateConstraint
 
 GROUP = Attribute("group", ("a", "b", "c", "empty"))
@@ -79,7 +79,7 @@ class Probe:
         for name in constraint.twins():
             _require(name in choices.twins, f"twins: the constraint needs twins of {name!r}, the choices have none")
             self.rewards[1][name] = self._draw(choices.twins[name].valid.shape)
-        shape = jax.eval_shape(lambda: constraint.measure(self._read(Hard(), self.rewards, choices), choices)).shape
+        shape = jax.eval_shape(lambda: constraint.measure(self._decide(Argmax(), self.rewards, choices), choices)).shape
         m = len(constraint.labels())
         _require(shape == (m,), f"labels: {m} labels for measurements of shape {shape}; give one label per number")
         self.look = jax.jit(self._look)
@@ -89,14 +89,14 @@ class Probe:
         return jnp.asarray(np.round(self.rng.normal(size=shape), 1))  # rounded: ties occur
 
     @staticmethod
-    def _read(reading: Reading, rewards: tuple[Array, dict[str, Array]], choices: Choices) -> Outcome:
-        return read(reading, jnp.where(choices.outside, 0, rewards[0]), choices, rewards[1])
+    def _decide(rule: DecisionRule, rewards: tuple[Array, dict[str, Array]], choices: Choices) -> Outcome:
+        return decide(rule, jnp.where(choices.outside, 0, rewards[0]), choices, rewards[1])
 
     def _look(self, constraint: Constraint, rewards: Any, choices: Choices) -> tuple[Array, Array, Statistics]:
         rows = constraint.prepare(choices)
         masses = constraint.masses(rows)
-        soft = Statistics(constraint.proxy_sums(self._read(Soft(), rewards, choices), rows), masses)
-        hard = Statistics(constraint.sums(self._read(Hard(), rewards, choices), rows), masses)
+        soft = Statistics(constraint.proxy_sums(self._decide(Softmax(), rewards, choices), rows), masses)
+        hard = Statistics(constraint.sums(self._decide(Argmax(), rewards, choices), rows), masses)
         bounds = constraint.bounds()
         return constraint.combine(hard) - bounds, constraint.combine(soft) - bounds, hard
 
@@ -142,7 +142,7 @@ def configuration_is_static(probe: Probe) -> None:
         traces.append(1)
         return probe.look(c, probe.rewards, probe.choices)[0]
 
-    outcome = probe._read(Hard(), probe.rewards, probe.choices)
+    outcome = probe._decide(Argmax(), probe.rewards, probe.choices)
     _same("jit: differs from eager", constraint.violation(outcome, probe.choices), traced(constraint))
     _same("pickle: the copy differs", traced(pickle.loads(pickle.dumps(constraint))), probe.violation)
     _require(len(traces) == 1, "static fields: an equal copy retraced; configuration must compare by value")
@@ -242,7 +242,7 @@ def the_bound_bounds_the_gap(probe: Probe) -> None:
 def certificates_count_what_is_measured(probe: Probe) -> None:
     """Where a certificate is possible: values are in [0, 1], `affine` is right, and the gap is that of the rates that
     `compared` names, counted one by one (`RateConstraint.counts`)."""
-    outcome = probe._read(Hard(), probe.rewards, probe.choices)
+    outcome = probe._decide(Argmax(), probe.rewards, probe.choices)
     for part in probe.constraint.parts():
         if isinstance(part, RateConstraint) and part.evidence() in ("counts", "scores"):
             wrong = miscounted(part, outcome, probe.choices)

@@ -58,9 +58,26 @@ def train(
 ) -> TrainedModel:
     """Train one model whose gap on the train part is at most `bound`; `model.about["status"]` says whether it is.
 
-    `data` is a data set's name, a file or frame with a `schema`, or a `Dataset`. `constraint` is a name (default: the
-    data set's own) or a `Constraint`, which then brings its own bound. `bound = inf` trains without a constraint.
-    `mesh` deals the work out to several devices in another way than by default, as "data=4,sweep=2".
+        minimise loss  subject to  gap <= bound
+
+    data: a data set's name, the path of a table or a data frame with a `schema`, or a `Dataset`
+    constraint: a name (`faro constraints list`; several joined by +), or a `Constraint`, which brings its own bound;
+        None: the data set's own
+    attribute: a declared attribute, by name, crossed ("sex&race") or several ("sex,race", a constraint for each); None:
+        the data set's own, or its only one
+    of: kind of alternative that counts, (attribute, level) or "attribute=level"; needed for a chooser's attribute
+    within: a declared attribute, inside each level of which groups are compared; None: everywhere at once
+    bound: of the gap, in its units (rates: [0, 1]); inf trains without a constraint
+    seed: of split, initial parameters and minibatches, 0 to 2**31 - 1
+    model: a name ("linear", "mlp", "mlp:64,32", any that a package declares) or a `faro.models.Model`
+    loss: what is minimised: a name ("logit", `faro losses list`), a `faro.losses.Loss` or an `Objective`
+    settings: `Settings`, or a dictionary of those that differ from the defaults
+    schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; else None
+    mesh: how several devices share the work, as "data=4,sweep=2"; None: by default
+    progress: called with (done, total) as the training goes on
+
+    `UsageError` for a wrong argument, or a constraint that no model can move; `DataError` for a table that cannot be
+    read, or parts without data.
     """
     data, bound = _dataset(data, schema), _bound(bound)
     own = _constraint(data, constraint, attribute, of, within, bound)
@@ -94,10 +111,31 @@ def frontier(
 ) -> Frontier:
     """Train and judge a model for every bound and seed; with `out`, write table, models, pictures and report there.
 
-    With `baselines`, what other methods reach on the same data is measured too: `run.baselines`, see `faro.baselines`.
-    A run that `out` already holds is read, not repeated; one that was killed goes on; another one is a `UsageError`
-    unless `overwrite`. Arguments as for `train`; `bounds` and `seeds` are lists, or how many. `memory` bounds, about,
-    what the steps of members may take on each device beside the data, as "2GB".
+    A run that `out` already holds is read, not repeated; one that was killed goes on.
+
+    data: a data set's name, the path of a table or a data frame with a `schema`, or a `Dataset`
+    constraint: a name (`faro constraints list`; several joined by +), or a `Constraint`; None: the data set's own
+    attribute: a declared attribute, by name, crossed ("sex&race") or several ("sex,race", a constraint for each); None:
+        the data set's own, or its only one
+    of: kind of alternative that counts, (attribute, level) or "attribute=level"; needed for a chooser's attribute
+    within: a declared attribute, inside each level of which groups are compared; None: everywhere at once
+    bounds: of the gap, in its units (rates: [0, 1]), as a list; or how many, geometric from 0.01 to
+        the unconstrained train gap
+    seeds: whole numbers as a list, or how many, from 0
+    model: a name ("linear", "mlp", "mlp:64,32", any that a package declares) or a `faro.models.Model`
+    loss: what is minimised: a name ("logit", `faro losses list`), a `faro.losses.Loss` or an `Objective`
+    settings: `Settings`, or a dictionary of those that differ from the defaults
+    schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; else None
+    mesh: how several devices share the work, as "data=4,sweep=2"; None: by default
+    baselines: whether what other methods reach on the same data is measured too (`Frontier.baselines`)
+    memory: about what members may take on each device beside the data, in bytes or as "2GB"; None: half of the device
+    out: folder of the run; None: nothing is written
+    overwrite: whether another run in `out` is replaced; else it is a `UsageError`
+    command: how the run was started, which the manifest keeps
+    progress: called with (done, total) as the training goes on
+
+    `UsageError` for a wrong argument, or a constraint that no model can move; `DataError` for a table that cannot be
+    read, or parts without data.
     """
     data = _dataset(data, schema)
     own = _constraint(data, constraint, attribute, of, within, 0.05)
@@ -157,9 +195,18 @@ def tried_on(
     schema: Any = None,
     rows: int = TRIED,
 ) -> tuple[Constraint, Choices, str]:
-    """A constraint, at most so many choices of the train part to hold it against the contract, and what to call them.
+    """A constraint, some choices of the train part to hold it against the contract, and what to call them.
 
-    The choices have the twins and columns that the constraint reads: `UsageError` if there is no such column.
+    data: a data set's name, the path of a table or a data frame with a `schema`, or a `Dataset`
+    constraint: a name, or a `Constraint`
+    attribute: a declared attribute, by name, crossed ("sex&race") or several ("sex,race", a constraint for each); None:
+        the data set's own, or its only one
+    of: kind of alternative that counts, (attribute, level) or "attribute=level"; needed for a chooser's attribute
+    within: a declared attribute, inside each level of which groups are compared; None: everywhere at once
+    schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; else None
+    rows: choices at most; they have the twins and columns that the constraint reads
+
+    `UsageError` if there is no such column or attribute.
     """
     data = _dataset(data, schema)
     own = _constraint(data, constraint, attribute, of, within, 0.05)
@@ -170,8 +217,14 @@ def tried_on(
 
 
 def make_model(model: str | models.Model) -> models.Model:
-    """A model by name: "linear", "mlp", "mlp:64,32" with the widths of its layers; any that a package declares, or its
-    place, with options as "mlp(widths=(64, 32))" has them."""
+    """A model by its name.
+
+    model: "linear", "mlp", "mlp:64,32" with the widths of its layers; any that a package declares in the entry-point
+        group `faro.models`, or its place "package.module:Name", with options as "mlp(widths=(64, 32))" has them; a
+        `faro.models.Model` is itself
+
+    `UsageError` for an unknown name, and for what is no model.
+    """
     if isinstance(model, models.Model):
         return model
     if not isinstance(model, str):
@@ -198,6 +251,8 @@ def make_objective(loss: str | Loss | Objective) -> Objective:
 
     loss: a name ("logit", "smoothed(share=0.2)", any that a package declares, or its place), a `Loss`, whose mean it is
         then, or an `Objective`
+
+    `UsageError` for an unknown name, and for what is neither.
     """
     made = make("loss", loss) if isinstance(loss, str) else loss
     if isinstance(made, Loss):

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from constraints import Choices, Hard, log_softmax, log_softmax_pieces, read
+from constraints import Argmax, Choices, decide, log_softmax, log_softmax_pieces
 from constraints.alternatives import highest, pieces, total
 
 ECE_BINS = 15
@@ -37,7 +37,7 @@ def accuracy(rewards: Array, choices: Choices) -> Array:
 
     Ties count their share; with soft labels that are known choice probabilities it is the expected accuracy.
     """
-    return _mean(total(pieces(choices.chosen * read(Hard(), rewards, choices).decisions)), choices)
+    return _mean(total(pieces(choices.chosen * decide(Argmax(), rewards, choices).decisions)), choices)
 
 
 def tied(rewards: Array | list[Array], choices: Choices) -> Array:

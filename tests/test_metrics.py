@@ -76,8 +76,8 @@ def test_many_alternatives_take_the_other_path_to_the_same_numbers():
     )
     rewards = jnp.asarray(np.round(np.random.default_rng(0).normal(size=few.shape), 1))
     padded = jnp.concatenate([rewards, wide + 5], 1)
-    for reading in (ct.Hard(), ct.Soft(temperature=0.5), ct.Policy(beta=2.0)):
-        ours, theirs = ct.read(reading, rewards, few).decisions, ct.read(reading, padded, many).decisions
+    for rule in (ct.Argmax(), ct.Softmax(temperature=0.5), ct.KLTilted(beta=2.0)):
+        ours, theirs = ct.decide(rule, rewards, few).decisions, ct.decide(rule, padded, many).decisions
         np.testing.assert_allclose(theirs[:, :4], ours, atol=1e-6)
         assert not np.any(theirs[:, 4:])
     for metric in (metrics.nll, metrics.accuracy, metrics.ties, metrics.spread, ece):

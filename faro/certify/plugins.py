@@ -101,10 +101,10 @@ def _tried(part: RateConstraint, choices: Choices) -> str:
     rewards = jnp.where(choices.outside, 0, rewards)
     turned = bare(choices)
     turned = jax.tree.map(lambda leaf: leaf[:, ::-1] if np.shape(leaf)[:2] == choices.shape else leaf, turned)
-    outcome = ct.read(ct.Hard(), rewards, choices, {})
+    outcome = ct.decide(ct.Argmax(), rewards, choices, {})
     counts = part.counts(outcome, choices)
     try:
-        again = part.counts(ct.read(ct.Hard(), rewards[:, ::-1], turned, {}), turned)
+        again = part.counts(ct.decide(ct.Argmax(), rewards[:, ::-1], turned, {}), turned)
         same = all(
             np.shape(a) == np.shape(b) and np.allclose(a, np.asarray(b)[:, ::-1], atol=1e-5)
             for a, b in zip(counts, again, strict=True)
@@ -163,7 +163,7 @@ def counted_by_rows(part: RateConstraint, choices: Choices) -> bool:
     then methods that count rows suit."""
     votes = jax.nn.one_hot(jnp.argmax(choices.chosen, 1), choices.shape[1])
     choices = choices.replace(weight=jnp.ones(choices.shape[0]), chosen=votes)
-    cell, share, _ = map(np.asarray, part.counts(ct.read(ct.Hard(), choices.chosen, choices, {}), choices))
+    cell, share, _ = map(np.asarray, part.counts(ct.decide(ct.Argmax(), choices.chosen, choices, {}), choices))
     compared = part.compared()
     assert compared is not None
     block = np.where(cell >= 0, cell // len(compared.groups), -1)
@@ -298,7 +298,7 @@ def _counts_of(part: RateConstraint, data: Dataset, model: TrainedModel, scored:
     with jax.enable_x64(True):
         choices = data.choices(model.coding, columns=part.columns(), dtype=np.float64)
         choices = jax.tree.map(jnp.asarray, choices)
-        counts = part.counts(ct.read(ct.Hard(), jnp.asarray(rewards), choices, {}), choices)
+        counts = part.counts(ct.decide(ct.Argmax(), jnp.asarray(rewards), choices, {}), choices)
         return jax.tree.map(lambda array: np.asarray(array)[inside], counts)
 
 
@@ -349,7 +349,7 @@ def counts_of_table(
             columns={own: jnp.asarray(laid(_floats(columns, f"column:{own}"), 0.0)) for own in part.columns()},
         )  # fmt: skip
         rewards = jnp.asarray(laid(_floats(columns, "reward"), 0.0))
-        counts = part.counts(ct.read(ct.Hard(), rewards, choices, {}), choices)
+        counts = part.counts(ct.decide(ct.Argmax(), rewards, choices, {}), choices)
         return jax.tree.map(lambda array: np.asarray(array)[at], counts)
 
 

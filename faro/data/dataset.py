@@ -36,10 +36,19 @@ from .vocabulary import Vocabulary
 
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
-    """Choices with their schema. `defaults`: the constraint and model to begin with; `info`: source, licence, traps;
-    `population`: the known truth of generated data, or None; `unit_rule`: how units are spelled (`faro.units`);
-    `declared`: the schema as it was given, without what the table added; `arrays`: those that it declares, by name.
-    Make one with `Dataset.from_table` or `load`."""
+    """n choices among K alternatives with their schema; make one with `Dataset.from_table` or `faro.load`.
+
+    name: what outputs call it
+    frame: the table as it was read
+    schema: with the type of every column
+    parsed: the table as dense arrays `[n, K]`
+    defaults: the constraint, attribute and model to begin with, by name
+    info: source, licence, traps, as texts
+    population: the known truth of generated data, or None
+    unit_rule: how units are spelled (`faro.units`)
+    declared: the schema as it was given, without what the table added
+    arrays: those that the schema declares, by name
+    """
 
     name: str
     frame: pd.DataFrame
@@ -70,11 +79,22 @@ class Dataset:
         arrays: Mapping[str, Any] = MappingProxyType({}),
         folder: str | os.PathLike | None = None,
     ) -> Dataset:
-        """The choices in a data frame or file. `labels = False` reads new data to score: label, weight, unit, shared
-        and attribute columns may then be absent, and every available alternative has the same label. `unit_rule = 1`
-        reads cells and units as models did that carry no number. `arrays`: name -> the array (or a path to it) that
-        takes the place of the file that the schema names; such files are looked for in `folder`, by default the
-        table's, of a data frame the working directory."""
+        """The choices in a data frame or file.
+
+        table: a data frame, or the path of a CSV, Parquet or JSON-lines file
+        schema: which column is what
+        name: what outputs call it; None: the file's name
+        labels: False reads new data to score: label, weight, unit, shared and attribute columns may then be absent, and
+            every available alternative has the same label
+        defaults: the constraint, attribute and model to begin with, by name
+        info: source, licence, traps, as texts
+        population: the known truth of generated data
+        unit_rule: 1 reads cells and units as models did that carry no number
+        arrays: name -> the array, or a path to it, in place of the file that the schema names
+        folder: where such files are looked for; None: the table's, of a data frame the working directory
+
+        `DataError` naming the first row or cell that the schema does not allow.
+        """
         if unit_rule not in RULES:
             raise UsageError(f"unit_rule is one of {', '.join(map(str, RULES))}; got {unit_rule!r}")
         if isinstance(table, pd.DataFrame):
@@ -92,8 +112,11 @@ class Dataset:
         return cls(name or where, frame, resolved, parsed, *about, unit_rule, schema, stored)
 
     def read_by(self, schema: Schema, unit_rule: int) -> Dataset:
-        """The same table, its cells by the types and label words of `schema` and its units by this rule; itself, if it
-        was read so."""
+        """The same table, its cells and units read as a model reads them; itself, if it was read so.
+
+        schema: whose types and label words cells are read by
+        unit_rule: how units are spelled
+        """
         given = self.declared or self.schema
         types = {name: kind for name, kind in schema.types.items() if name in self.schema.types}
         types = types if unit_rule < RULE else {**given.types, **types}
@@ -218,7 +241,12 @@ class Dataset:
         return np.unique(self.units, return_inverse=True)[1].astype(np.int32)
 
     def parts(self, seed: int = 0) -> np.ndarray:
-        """`[n]` int8 codes into `PARTS`, not to be written to; the gate part is the same for every seed."""
+        """`[n]` int8 codes into `PARTS`, not to be written to; the gate part is the same for every seed.
+
+        seed: of the split, >= 0
+
+        `DataError` where a part would be empty.
+        """
         if seed not in self._parts:
             parts = assign(self.placement, seed)
             check_parts(parts, len(set(self.placement)))
@@ -231,11 +259,18 @@ class Dataset:
         return {}
 
     def rows(self, part_names: str | Sequence[str], seed: int = 0) -> np.ndarray:
-        """Indices of the choices in these parts."""
+        """Indices of the choices in these parts.
+
+        part_names: one of "train", "dual", "selection", "dev", "gate", or several
+        seed: of the split, >= 0
+        """
         return np.flatnonzero(np.isin(self.parts(seed), part_codes(part_names)))
 
     def fit_coding(self, rows: Any = None) -> Coding:
-        """The coding learned from these choices (the train part) and from nothing else."""
+        """The coding learned from these choices and from nothing else: means, spreads, levels, known units.
+
+        rows: indices of choices, as of the train part; None: all
+        """
         part = self._select(rows)
         coding = Coding.fit(part.items, part.context, self.schema, self._vocabulary(rows))
         coding.items.check_size(self.parsed.items.live.size)  # all of it is coded at the end
@@ -259,7 +294,11 @@ class Dataset:
         return codes if rows is None else codes[np.asarray(rows)]
 
     def unseen(self, coding: Coding, rows: Any = None) -> dict[str, int]:
-        """Feature -> entries whose level the coding never saw; worth a note to the user."""
+        """Feature -> how many entries have a level that the coding never saw; worth a note to the user.
+
+        coding: learned from train
+        rows: indices of choices; None: all
+        """
         part = self._select(rows)
         return coding.unseen(part.items, part.context)
 
@@ -272,11 +311,19 @@ class Dataset:
         columns: Sequence[str] = (),
         dtype: Any = np.float32,
     ) -> Choices:
-        """These choices, coded, as numpy arrays; with twins of the named attributes, and the named numeric columns in
-        the table's own units. Without labels, `chosen` is uniform. Where the schema has raw arrays, items (context) are
-        a dict of the coded features, "features", and of each array under its name, in its own shape and dtype whatever
-        `dtype` is. `UsageError` for a column that is not numeric in the schema, `DataError` for one with a missing
-        cell."""
+        """These choices, coded, as numpy arrays.
+
+        coding: learned from train
+        rows: indices of choices; None: all
+        twins: attributes whose twins are built
+        columns: numeric columns that are handed out in the table's own units
+        dtype: of coded features and weights: float32, or float64 under `jax_enable_x64`
+
+        Without labels, `chosen` is uniform. Where the schema has raw arrays, items (context) are a dict of the coded
+        features, "features", and of each array under its name, in its own shape and dtype whatever `dtype` is.
+
+        `UsageError` for a column that is not numeric in the schema, `DataError` for one with a missing cell.
+        """
         dtype = np.dtype(dtype)
         if dtype == np.float64 and not jax.config.read("jax_enable_x64"):
             raise UsageError(f"dtype {dtype} needs jax.config.update('jax_enable_x64', True)")
@@ -307,7 +354,13 @@ class Dataset:
         return choices
 
     def column(self, part: Parsed, name: str) -> np.ndarray:
-        """`[n, K]` the numbers of a numeric column of these choices, as the table has them; 0 where nothing is."""
+        """`[n, K]` the numbers of a numeric column, as the table has them; 0 where nothing is.
+
+        part: the parsed choices that it is read of
+        name: of the column
+
+        `UsageError` for a column that is not numeric in the schema, `DataError` for one with a missing cell.
+        """
         numeric = {**part.items.numeric, **part.context.numeric}
         if name not in numeric:
             names = ", ".join(numeric) or "none"

@@ -43,10 +43,15 @@ def load(
     root: str | os.PathLike | None = None,
     arrays: Mapping[str, Any] | None = None,
 ) -> Dataset:
-    """A data set by name, or a table (file or data frame) with its `schema` (a `Schema`, a dict, or a TOML file).
+    """A data set by name, or a table with its schema, as a `Dataset`; never from the network.
 
-    `arrays`: name -> an array, or a path to its file, in place of the file that the schema names beside the table.
-    Never from the network: an absent data set is a `DataError` that says how to fetch it.
+    data: a name that `faro data list` shows, the path of a table, or a data frame
+    schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; of a name None
+    root: folder in which registered data sets are looked for; None: $FARO_DATA and the cache
+    arrays: name -> an array, or a path to its file, in place of the file that the schema names beside the table
+
+    `DataError` for an absent data set, which says how to fetch it, and for a table that its schema does not read;
+    `UsageError` for an unknown name or a schema that is missing or wrong.
     """
     if schema is not None:
         if isinstance(schema, Mapping):

@@ -112,24 +112,43 @@ class ArraySpec:
 class Schema:
     """Which column of a table is what.
 
-    format "long": a row is an alternative, rows with equal `choice` are one choice, `label` is 1/0 or a share.
-    "wide": a row is a pair; the feature f of each side is in the columns `{side}_{f}` or `{f}_{side}`; `label` is the
-    share that preferred the first side (default 1). "accept": a row is an applicant, `label` says whether it was
-    accepted, and the other alternative is the outside option. `positive` is the cell that means 1, if labels are words,
-    and `negative` the one that means 0 (default: the one other word of the table).
+    Cells that are empty or listed in `missing` are missing, in every column. A column without a declared type is a
+    number where its role needs one, otherwise what a typed container says and text in a CSV file; the schema of a
+    `Dataset`, which models store, has the type of every column.
 
-    `unit` is the column of the person, annotator or prompt that makes rows dependent, or "row". numeric, categorical,
-    vectors describe an alternative; context_* the chooser or prompt. `shared` names further columns by which rows of
-    different units belong together (prompt, item). Cells that are empty or listed in `missing` are missing, in every
-    column, and `on_missing` says what then: an error, a level of its own (features; numbers: the mean and an
-    indicator), or the whole choice is dropped and counted.
+    unit: column of the person, annotator or prompt that makes rows dependent, or "row"
+    format: "long": a row is an alternative, rows with equal `choice` are one choice. "wide": a row is a pair; the
+        feature f of each side is in the columns `{side}_{f}` or `{f}_{side}`. "accept": a row is an applicant, and the
+        other alternative is the outside option
+    choice: column, or columns, of the choice's id (long)
+    alternative: column of the alternative's name (long)
+    label: column that says what was chosen: 1/0 or a share (long), the share that preferred the first side (wide,
+        default 1), whether the applicant was accepted (accept)
+    positive: the cell that means 1, if labels are words
+    negative: the cell that means 0; default: the one other word of the table
+    weight: column of weights >= 0 of choices; default 1
+    available: column that says which alternatives were there (long)
+    outside: column that marks the option of choosing nothing (long)
+    log_ref: column of log pi_ref of enumerated response sets
+    sides: names of the two sides (wide), the first of which the label is about
+    numeric: columns of numbers that describe an alternative
+    categorical: columns of levels, likewise
+    vectors: columns of lists of numbers of one length, likewise
+    context_numeric: columns of numbers that describe the chooser or prompt
+    context_categorical: columns of levels, likewise
+    context_vectors: columns of lists of numbers, likewise
+    arrays: features in files beside the table (`ArraySpec`)
+    unit_index: whether models are told which unit of training each choice is of (`Choices.unit_index`); the coding then
+        holds hashes of those units
+    attributes: whose groups constraints compare (`AttributeSpec`)
+    twins: attributes that can be set to another level (`TwinSpec`)
+    shared: further columns by which rows of different units belong together (prompt, item)
+    missing: texts of cells that count as empty
+    on_missing: what a missing cell is: an "error", a "level" of its own (features; numbers: the mean and an indicator),
+        or "drop": the whole choice is dropped and counted
+    types: column -> "text", "number", "boolean" or "date" (`faro.data.values` says how each is written)
 
-    `arrays` are features in files beside the table (`ArraySpec`). With `unit_index`, models are told which unit of
-    training each choice is of (`Choices.unit_index`), and the coding holds hashes of those units.
-
-    `types`: column -> "text", "number", "boolean" or "date" (`faro.data.values` says how each is written). A column
-    that is not declared is a number where its role needs one, otherwise what a typed container says and text in a CSV
-    file; the schema of a `Dataset`, which models store, has the type of every column.
+    `UsageError` for a schema that contradicts itself.
     """
 
     unit: str
@@ -292,8 +311,11 @@ class Schema:
         return self.context_numeric + self.context_categorical + self.context_vectors
 
     def kinds(self, context: bool) -> tuple[tuple[str, ...], ...]:
-        """Features of the alternatives, or of the `context`, by how they are coded: numbers, levels, vectors (coded
-        arrays among them), and raw arrays."""
+        """Features of one kind of thing by how they are coded: numbers, levels, vectors (coded arrays among them), and
+        raw arrays.
+
+        context: whether of the chooser or prompt, else of the alternatives
+        """
         coded, raw = (
             tuple(spec.name for spec in self.arrays if spec.context == context and spec.raw == as_is)
             for as_is in (False, True)
@@ -303,7 +325,10 @@ class Schema:
         return self.numeric, self.categorical, (*self.vectors, *coded), raw
 
     def indices(self, context: bool) -> tuple[str, ...]:
-        """Columns that say which row of an array an alternative, or the `context`, has."""
+        """Columns that say which row of an array an alternative, or the chooser or prompt, has.
+
+        context: whether of the chooser or prompt
+        """
         return tuple(dict.fromkeys(spec.index for spec in self.arrays if spec.index and spec.context == context))
 
     @property
@@ -329,17 +354,26 @@ class Schema:
         return tuple(dict.fromkeys(filter(None, [*named, self.label if self.positive else ""])))
 
     def kind(self, column: str) -> str:
-        """The type of a column: declared, or that of its role."""
+        """The type of a column: declared, or that of its role.
+
+        column: its name
+        """
         return self.types.get(column, "number" if column in self.numbers else "text")
 
     def words_of(self, column: str) -> tuple[str, ...]:
-        """The levels and words that the schema declares of a column."""
+        """The levels and words that the schema declares of a column.
+
+        column: its name
+        """
         found = [level for spec in self.attributes if spec.column == column for level in spec.levels]
         found += [only.equals for twin in self.twins for only in twin.only if only.column == column]
         return (*found, *((self.positive, self.negative) if column == self.label else ()))
 
     def attribute(self, name: str) -> AttributeSpec:
-        """The declared attribute of this name; `UsageError` naming those that are."""
+        """A declared attribute.
+
+        name: of one; else `UsageError` naming those that are
+        """
         for spec in self.attributes:
             if spec.name == name:
                 return spec
@@ -347,7 +381,10 @@ class Schema:
         raise UsageError(f"no attribute {name!r}; declared: {declared}")
 
     def twin(self, name: str) -> TwinSpec:
-        """How twins of this attribute arise; `UsageError` if the data set has none."""
+        """How twins of an attribute arise.
+
+        name: of the attribute; `UsageError` if the data set has no twins of it
+        """
         self.attribute(name)
         for twin in self.twins:
             if twin.attribute == name:
@@ -356,7 +393,10 @@ class Schema:
         raise UsageError(f"attribute {name!r} has no twins; declare them under [[twins]] (twins exist for: {declared})")
 
     def replace(self, **changes: Any) -> Schema:
-        """A copy with some fields exchanged."""
+        """A copy with some fields exchanged.
+
+        changes: by field name
+        """
         return dataclasses.replace(self, **changes)
 
     def to_dict(self) -> dict[str, Any]:
@@ -373,17 +413,30 @@ class Schema:
 
     @classmethod
     def from_json(cls, line: str) -> Schema:
-        """The schema that `to_json` wrote."""
+        """The schema that `to_json` wrote.
+
+        line: of JSON
+        """
         return cls.from_dict(json.loads(line))
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Schema:
-        """From plain values; an unknown key or a wrong type is a `UsageError`."""
+        """A schema from plain values.
+
+        values: key -> value, as TOML has them
+
+        `UsageError` for an unknown key or a wrong type.
+        """
         return _build(cls, values, "schema")
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> Schema:
-        """The schema in a TOML file."""
+        """The schema in a TOML file.
+
+        path: of the file
+
+        `UsageError` if it cannot be read, or is no schema.
+        """
         try:
             values = parse_toml(Path(path).read_bytes())
         except OSError as error:

@@ -1,13 +1,13 @@
 """Affine proxies: a constraint as inequalities A w <= b on the parameters of a linear head.
 
 The constraint itself says what its proxy is: it is measured with decisions replaced by their first-order expansion at
-equal rewards, the reading
+equal rewards, the rule
 
     Affine     decision_k = (1 + (r_k - mean of r over the available) / temperature) / (number of available)
 
-which is the tangent of `Soft(temperature)`. Such decisions sum to 1 and do not see a constant added to all rewards of a
-choice. Column j of A is the measurement of feature j read as if it were the reward. So cells, strata, events and twins
-need no code of their own, and a measurement that is not linear in decisions is refused.
+which is the tangent of `Softmax(temperature)`. Such decisions sum to 1 and do not see a constant added to all rewards
+of a choice. Column j of A is the measurement of feature j read as if it were the reward. So cells, strata, events and
+twins need no code of their own, and a measurement that is not linear in decisions is refused.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from constraints import Choices, Constraint, Parity, Reading, Stack, Statistics, Twin, read, record
+from constraints import Choices, Constraint, DecisionRule, Parity, Stack, Statistics, Twin, decide, record
 
 from ..errors import UsageError
 from .head import Head
@@ -86,8 +86,8 @@ class Rows:
 
 
 @record
-class Affine(Reading):
-    """The tangent of `Soft(temperature)` at equal rewards: affine in the rewards, sums to 1, may leave [0, 1]."""
+class Affine(DecisionRule):
+    """The tangent of `Softmax(temperature)` at equal rewards: affine in the rewards, sums to 1, may leave [0, 1]."""
 
     temperature: Any = 1.0
 
@@ -184,16 +184,16 @@ def _measurement(constraint: Constraint, head: Head, temperature: float) -> Call
 
     def at(w: np.ndarray, constraint: Constraint) -> np.ndarray:
         seen = {name: rewards(items, w) for name, items in twins.items()}
-        reading, doubled = Affine(temperature=temperature), jax.tree.map(_double, constraint)
-        return np.asarray(_measure(reading, rewards(head.features, w), seen, doubled, choices), np.float64)
+        rule, doubled = Affine(temperature=temperature), jax.tree.map(_double, constraint)
+        return np.asarray(_measure(rule, rewards(head.features, w), seen, doubled, choices), np.float64)
 
     return at
 
 
 @jax.jit
-def _measure(reading: Affine, rewards: Array, twins: Any, constraint: Constraint, choices: Choices) -> Array:
+def _measure(rule: Affine, rewards: Array, twins: Any, constraint: Constraint, choices: Choices) -> Array:
     rows = constraint.prepare(choices)
-    outcome = read(reading, rewards, choices, twins)
+    outcome = decide(rule, rewards, choices, twins)
     return constraint.combine(Statistics(constraint.proxy_sums(outcome, rows), constraint.masses(rows)))
 
 

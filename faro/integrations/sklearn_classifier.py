@@ -45,10 +45,13 @@ def _fit(key: Any, constraint: Constraint, data: Data, game: Game, constrained: 
 class ChoiceClassifier(ClassifierMixin, BaseEstimator):
     """Binary classifier whose gap between groups is at most `bound` on the training sample.
 
-    constraint: "demographic_parity", "equalized_odds" or "equal_opportunity" (joined by + for several); bound: largest
-    gap of rates, in [0, 1]; model: "linear", "mlp", "mlp:64,32" or a `faro.models.Model`; settings: a
-    `faro.training.Settings` or None; random_state: int, seeds the initial parameters. Groups are only
-    needed by `fit`; without them the fit is unconstrained.
+    constraint: "demographic_parity", "equalized_odds" or "equal_opportunity" (joined by + for several)
+    bound: largest gap of rates, in [0, 1]
+    model: "linear", "mlp", "mlp:64,32" or a `faro.models.Model`
+    settings: a `faro.training.Settings` that plays the game and returns its best candidate, or None
+    random_state: int, or a `numpy.random.RandomState`: seeds the initial parameters
+
+    Groups are only needed by `fit`; without them the fit is unconstrained.
 
     Fitted: `classes_`, `n_features_in_`, `status_` (FEASIBLE, INFEASIBLE or DIVERGED on the training sample), `gap_`
     (its hard gaps, one per constraint; None if unconstrained), `notes_` (on the sample: few or no data of a group, a
@@ -63,7 +66,14 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     def fit(self, X, y, *, sensitive_features=None):
-        """Fit on features `[n, d]`, labels of two classes `[n]` and groups: a column, or several that are crossed."""
+        """Fit under the constraint; returns itself, and warns (`ConvergenceWarning`) unless it is FEASIBLE.
+
+        X: features `[n, d]`, array or data frame
+        y: labels `[n]` of two classes; the one that sorts last is accepted
+        sensitive_features: groups `[n]`, or several columns `[n, a]`, which are crossed; None: unconstrained
+
+        `ValueError` for other than two classes or settings that do not apply, `DataError` for missing or single groups.
+        """
         X, y = validate_data(self, X, y, dtype=np.float64)
         check_classification_targets(y)
         self.classes_, label = np.unique(y, return_inverse=True)
@@ -106,19 +116,28 @@ class ChoiceClassifier(ClassifierMixin, BaseEstimator):
         return self
 
     def decision_function(self, X):
-        """Rewards `[n]`: the log-odds of `classes_[1]`; positive is accepted."""
+        """Rewards `[n]`: the log-odds of `classes_[1]`; positive is accepted.
+
+        X: features `[n, d]`
+        """
         check_is_fitted(self)
         X = validate_data(self, X, dtype=np.float64, reset=False)
         choices = self._choices(X, np.zeros(len(X), int), None)
         return np.asarray(_rewards(make_model(self.model), self.params_, choices), float)[: len(X), 0]
 
     def predict_proba(self, X):
-        """Probabilities `[n, 2]`, in the order of `classes_`."""
+        """Probabilities `[n, 2]`, in the order of `classes_`.
+
+        X: features `[n, d]`
+        """
         accepted = 1 / (1 + np.exp(-self.decision_function(X)))
         return np.stack([1 - accepted, accepted], 1)
 
     def predict(self, X):
-        """`classes_[1]` where the reward is positive, else `classes_[0]`; deterministic, without the groups."""
+        """`classes_[1]` where the reward is positive, else `classes_[0]`; deterministic, without the groups.
+
+        X: features `[n, d]`
+        """
         accepted = self.decision_function(X) > 0
         return self.classes_[accepted.astype(int)]
 

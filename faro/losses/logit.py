@@ -14,7 +14,12 @@ from .base import Loss
 
 
 class Logit(Loss):
-    """-sum_k chosen_k log softmax(scores)_k: the conditional logit (McFadden 1974), Bradley-Terry at K = 2."""
+    """The conditional logit, in nats; Bradley-Terry at K = 2:
+
+        -sum_k chosen_k log softmax(scores)_k
+
+    Source: McFadden 1974.
+    """
 
     logistic = True
 
@@ -25,7 +30,8 @@ class Logit(Loss):
 class Smoothed(Loss):
     """The conditional logit of smoothed labels: (1 - share) chosen + share / K over the alternatives there are.
 
-    share: in [0, 1); 0 is `Logit`. Source: Szegedy et al. CVPR 2016, section 7.
+    share: in [0, 1); 0 is `Logit`
+    Source: Szegedy et al. CVPR 2016, section 7.
     """
 
     share: Any = 0.1

@@ -21,8 +21,12 @@ LOGIT = Logit()
 
 
 class Sight(NamedTuple):
-    """What an objective may look at: losses `[n]`, and the outcomes under the soft and the hard decision rule, where
-    it says so (`Objective.outcomes`)."""
+    """What an objective may look at.
+
+    losses: `[n]`, of its `loss`
+    soft: the `Outcome` under `Softmax`, at the temperature of the step, where it says `outcomes`; else None
+    hard: the `Outcome` under `Argmax`, likewise
+    """
 
     losses: Array
     soft: Outcome | None = None
@@ -32,10 +36,20 @@ class Sight(NamedTuple):
 @dataclass_transform(frozen_default=True, kw_only_default=True, field_specifiers=(static, dataclasses.field))
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Objective(abc.ABC):
-    """What training minimises. Sums are additive over choices, `combine` makes a number of them, differentiable. Every
-    subclass becomes a frozen dataclass and a pytree by itself.
+    """What training minimises: combine(state, sums of all choices, masses of all choices), differentiable.
+
+    A subclass gives `sums` and `combine`, and becomes a frozen dataclass and a pytree by itself.
 
     loss: of every choice
+
+    What methods are given:
+    state: what it keeps between steps, `begin` at first and `follow` after a step; () by default
+    sight: losses and outcomes of some choices, a `Sight`
+    choices: those n choices; of `begin` only their shapes
+    rows: what `prepare` gave of them
+    known: what `known` said of all of train, added up
+    sums: what `sums` gave, added up over all that a step sees
+    masses: what `masses` gave, likewise
     """
 
     outcomes: ClassVar[bool] = False  # whether `sums` look at outcomes, not at losses alone
@@ -51,7 +65,10 @@ class Objective(abc.ABC):
         return False
 
     def known(self, train: Choices) -> Any:
-        """What it must know of all of train, additive over choices: `prepare` is given it, of any part."""
+        """What it must know of all of train, additive over choices: `prepare` is given it, of any part.
+
+        train: the train choices, or a shard of them
+        """
         return ()
 
     def prepare(self, choices: Choices, known: Any) -> Any:
@@ -79,7 +96,11 @@ class Objective(abc.ABC):
         return state
 
     def merit(self, state: Any, selection: Statistics, train: Statistics) -> Array:
-        """By what the best of the iterates within the bound is chosen, the lower the better."""
+        """By what the best of the iterates within the bound is chosen, the lower the better.
+
+        selection: `Statistics` of the selection part
+        train: of the train part
+        """
         return self.combine(state, selection.sums, selection.masses)
 
 
@@ -98,11 +119,13 @@ class Mean(Objective):
 
 
 class Reweighted(Objective):
-    """The mean loss under weights that make label and group independent in train (Kamiran & Calders, Knowledge and
-    Information Systems 2012).
+    """The mean loss under weights that make label and group independent in train:
 
-    who: the groups
-    power: 1 for these weights, 0 for none, between for less of them
+        W(g, y) = P(g) P(y) / P(g, y)        y: whether people chose the alternative; inside each stratum
+
+    who: the groups, a `constraints.Grouping`
+    power: of the weights, in [0, 1]: 1 for these, 0 for none
+    Source: Kamiran & Calders, Knowledge and Information Systems 2012.
     """
 
     who: Grouping = static()
@@ -124,12 +147,12 @@ class Reweighted(Objective):
 
 
 class WorstGroup(Objective):
-    """sum_g q_g loss_g with weights that grow with the loss of a group: group DRO.
+    """The losses of groups, under weights that grow with a group's loss: group DRO.
 
-        q_g <- q_g exp(ascent * loss_g) / sum
+        sum_g q_g loss_g        q_g <- q_g exp(ascent * loss_g) / sum
 
-    who: the groups; a choice belongs to those of its alternatives
-    ascent: step of the weights, > 0
+    who: the groups, a `constraints.Grouping`; a choice belongs to those of its alternatives
+    ascent: step of the weights, > 0, per unit of the loss
     Source: Sagawa et al. ICLR 2020, Algorithm 1.
     """
 
@@ -192,7 +215,9 @@ class CVaR(Objective):
 
 
 class Penalised(Objective):
-    """The mean loss plus a fixed price on the gap of a constraint: what a Lagrangian game replaces by multipliers.
+    """A fixed price on the gap of a constraint, which a Lagrangian game replaces by multipliers:
+
+        mean loss + price * gap
 
     constraint: whose gap, of soft decisions in training, of hard ones where iterates are compared
     price: nats per unit of gap, >= 0

@@ -39,7 +39,11 @@ FEW = 2**15  # alternatives over which a program that runs once is not worth opt
 
 
 def options(model: Model, alternatives: int = 2, once: int | None = None) -> dict[str, Any]:
-    """How programs of this model are compiled, for choices among so many `alternatives`; `once` is over how many
-    choices the program runs, if it runs about once: then less is worth while (`faro.runtime.devices.options`)."""
+    """How programs of this model are compiled: options of `jax.jit` (`faro.runtime.devices.options`).
+
+    model: that the program is of
+    alternatives: K of the choices
+    once: over how many choices the program runs, if it runs about once, as then less is worth while; else None
+    """
     quick = model.linear and alternatives == 2
     return devices.options(quick, None if once is None else int(once * alternatives > FEW))

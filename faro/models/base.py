@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from constraints import Choices, Outcome, Reading, read
+from constraints import Choices, DecisionRule, Outcome, decide
 from constraints.alternatives import joined, pieces
 
 from ..errors import UsageError
@@ -36,7 +36,11 @@ class InputSpec:
 
     @classmethod
     def of(cls, choices: Choices, units: int = 0) -> InputSpec:
-        """The shapes of these choices, which may be shapes themselves."""
+        """The shapes of these choices.
+
+        choices: n choices, of arrays or of shapes
+        units: how many people are known
+        """
 
         def shape(leaf: Any) -> jax.ShapeDtypeStruct:
             return jax.ShapeDtypeStruct(np.shape(leaf), jnp.result_type(leaf))
@@ -45,7 +49,10 @@ class InputSpec:
         return cls(jax.tree.map(shape, choices.items), context, units)
 
     def example(self, n: int = 1) -> InputSpec:
-        """Items and context of `n` choices, all 0: what a network may be initialised on."""
+        """Items and context of a few choices, all 0: what a network may be initialised on.
+
+        n: how many choices
+        """
 
         def zeros(leaf: Any) -> Array:
             return jnp.zeros((n, *leaf.shape[1:]), leaf.dtype)
@@ -68,9 +75,14 @@ class Prediction(NamedTuple):
 
 
 class Seen(NamedTuple):
-    """A `Prediction` with the outside option in its place: pieces `[k, n]` of `constraints.alternatives`."""
+    """A `Prediction` with the outside option in its place, as pieces `[k, n]` of `constraints.alternatives`.
 
-    rewards: list[Array]  # 0 for the outside option
+    rewards: 0 for the outside option
+    log_probs: log of choice probabilities, or None where these are the conditional logit of the rewards
+    extra: name -> array with leading axis n, what the model says besides
+    """
+
+    rewards: list[Array]
     log_probs: list[Array] | None
     extra: Mapping[str, Array]
 
@@ -85,7 +97,12 @@ FEATURES = "features"  # the name of the coded features where items or context a
 
 def numeric(given: Any) -> Any:
     """`Choices` or an `InputSpec` with the coded features alone, for models that read one matrix: of a dict (a schema
-    with raw arrays) its "features". `UsageError` where there are none."""
+    with raw arrays) its "features".
+
+    given: whose items `[n, J, d]` and context `[n, c]` are asked for, twins likewise
+
+    `UsageError` where there are none.
+    """
     if not isinstance(given.items, dict) and not isinstance(given.context, dict):
         return given
 
@@ -109,7 +126,11 @@ def numeric(given: Any) -> Any:
 
 
 class LinearHead(NamedTuple):
-    """The rewards of a model as those of `faro.models.Linear`: features for items and no context, and parameters."""
+    """The rewards of a model as those of `faro.models.Linear`.
+
+    choices: the same choices with features of the head `[n, J, d]` for items, and no context
+    params: of `Linear` on them: {"item": `[d]`, "intercept": scalar, ...}
+    """
 
     choices: Choices
     params: Any
@@ -147,31 +168,53 @@ class Model(abc.ABC):
         """
 
     def prepare(self, choices: Choices) -> Choices:
-        """The same choices with what can be computed once, before training: `apply` gives the same rewards on them."""
+        """The same choices with what can be computed once, before training: `apply` gives the same rewards on them.
+
+        choices: n choices
+        """
         return choices
 
     def penalty(self, params: Any, seen: Seen) -> Any:
-        """What is added to the loss, in its units: a scalar, the mean over the choices seen (of an ELBO the KL)."""
+        """What is added to the loss, in its units: a scalar, the mean over the choices seen (of an ELBO the KL).
+
+        params: as `init` gave them
+        seen: what the model said of the choices of a step, with its `extra`
+        """
         return 0.0
 
     def trainable(self, params: Any) -> Any:
-        """Which parameters training moves: a pytree of bools like `params`, or a prefix of it; all by default."""
+        """Which parameters training moves: a pytree of bools like `params`, or a prefix of it; all by default.
+
+        params: as `init` gave them
+        """
         return True
 
     def linear_features(self, params: Any, choices: Choices) -> list[Array]:
         """Pieces `[k, n, D]` of what the rewards of a `linear` model are the product of with its D parameters in one
-        vector (`ravel_pytree`); 0 for the outside option. By default of one parameter after another."""
+        vector (`ravel_pytree`); 0 for the outside option. By default of one parameter after another.
+
+        params: of a `linear` model; their values do not matter
+        choices: n choices
+        """
         flat, unravel = ravel_pytree(params)
         each = jax.vmap(lambda unit: reward_pieces(self, unravel(unit), choices), out_axes=-1)
         return each(jnp.eye(flat.size, dtype=flat.dtype))
 
     def linear_head(self, params: Any, choices: Choices) -> LinearHead | None:
         """The model as a linear one on features (of a network: the outputs of its last hidden layer), twins likewise;
-        None if it has no such head. What is known of linear models (exact optima, envelopes) is then known of it."""
+        None if it has no such head. What is known of linear models (exact optima, envelopes) is then known of it.
+
+        params: whose head it is
+        choices: n choices
+        """
         return None
 
     def with_head(self, params: Any, head: Any) -> Any:
-        """`params` with these parameters of `linear_head` in their place."""
+        """Parameters with another head.
+
+        params: of the model
+        head: parameters as those of `linear_head`, which take their place
+        """
         raise NotImplementedError(f"{type(self).__name__} has no linear head")
 
     def config(self) -> dict[str, Any]:
@@ -182,7 +225,10 @@ class Model(abc.ABC):
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Model:
-        """The model of this configuration: lists are tuples again."""
+        """The model of this configuration: lists are tuples again.
+
+        config: what `config` gave, perhaps read from JSON
+        """
         return cls(**{name: _tuples(value) for name, value in config.items()})
 
 
@@ -192,7 +238,10 @@ def _tuples(value: Any) -> Any:
 
 @functools.cache
 def declared(kind: type[Model]) -> frozenset[str]:
-    """Which of `key`, `train` and `people` the class's `apply` takes."""
+    """Which of `key`, `train` and `people` a model's `apply` takes.
+
+    kind: the class
+    """
     parameters = inspect.signature(kind.apply).parameters
     if any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in parameters.values()):
         return frozenset({"key", "train", "people"})
@@ -200,19 +249,37 @@ def declared(kind: type[Model]) -> frozenset[str]:
 
 
 def overrides(model: Model, method: str) -> bool:
-    """Whether the model's class says something else than `Model` does."""
+    """Whether a model's class says something else than `Model` does.
+
+    model: of that class
+    method: its name
+    """
     return getattr(type(model), method) is not getattr(Model, method)
 
 
 def initial(model: Model, key: Array, choices: Choices, units: int = 0) -> Any:
-    """Parameters that the model begins with, on data of the shape of these choices."""
+    """Parameters that the model begins with, on data of the shape of these choices.
+
+    model: whose `init` is called
+    key: a jax random key
+    choices: of which only shapes are read
+    units: how many people are known
+    """
     return model.init(key, InputSpec.of(choices, units))
 
 
 def predict(
     model: Model, params: Any, choices: Choices, *, key: Array | None = None, train: bool = False, people: Any = None
 ) -> Seen:
-    """What the model says of choices, with the outside option in its place."""
+    """What the model says of choices, with the outside option in its place.
+
+    model: whose `apply` is called with what it declares
+    params: its parameters
+    choices: n choices
+    key: a jax random key in training steps, else None
+    train: whether this is a training step
+    people: a pytree of the earlier choices of every person in `choices.unit`, where the model has `support`
+    """
     given = {"key": key, "train": train, "people": people}
     said = model.apply(params, choices, **{name: given[name] for name in declared(type(model))})
     prediction = said if isinstance(said, Prediction) else Prediction(said)
@@ -224,17 +291,34 @@ def predict(
 
 
 def reward_pieces(model: Model, params: Any, choices: Choices) -> list[Array]:
-    """`rewards` as `constraints.alternatives.pieces`, which steps work on without putting them side by side."""
+    """Rewards as pieces `[k, n]` of `constraints.alternatives`, which steps work on without putting them side by side;
+    0 for the outside option.
+
+    model: without `support`
+    params: its parameters
+    choices: n choices
+    """
     return predict(model, params, choices).rewards
 
 
 def rewards(model: Model, params: Any, choices: Choices) -> Array:
-    """Rewards `[n, K]` of the model, 0 for the outside option."""
+    """Rewards `[n, K]` of a model, 0 for the outside option.
+
+    model: without `support`
+    params: its parameters
+    choices: n choices
+    """
     return joined(reward_pieces(model, params, choices))
 
 
 def twin_rewards(model: Model, params: Any, choices: Choices, names: Iterable[str]) -> dict[str, Array]:
-    """Rewards `[n, K, L]` with the attribute set to each level, for each named attribute."""
+    """Rewards `[n, K, L]` with an attribute set to each of its L levels, by attribute.
+
+    model: without `support`
+    params: its parameters
+    choices: n choices with these twins
+    names: of the attributes
+    """
     return {name: twin.rewards for name, twin in twin_predictions(model, params, choices, names).items()}
 
 
@@ -253,7 +337,14 @@ class TwinPrediction(NamedTuple):
 def twin_predictions(
     model: Model, params: Any, choices: Choices, names: Iterable[str], **given: Any
 ) -> dict[str, TwinPrediction]:
-    """What the model says with the attribute set to each level, for each named attribute; `given` as for `predict`."""
+    """What the model says with an attribute set to each of its levels, by attribute.
+
+    model: whose `apply` is called
+    params: its parameters
+    choices: n choices with these twins
+    names: of the attributes
+    given: `key`, `train` and `people`, as `predict` takes them
+    """
     plain = choices.replace(twins={})
 
     def said(own: Choices) -> tuple[Array, Array | None]:
@@ -297,16 +388,30 @@ def _alone(said: Any, plain: Choices, twin_items: Any) -> Array:
 
 
 def outcome(
-    model: Model, params: Any, choices: Choices, rule: Reading, twins: Iterable[str], people: Any = None
+    model: Model, params: Any, choices: Choices, rule: DecisionRule, twins: Iterable[str], people: Any = None
 ) -> Outcome:
-    """The `Outcome` of a model on choices under a decision rule, with the twins that a constraint asks for."""
+    """The `Outcome` of a model on choices under a decision rule, with the twins that a constraint asks for.
+
+    model: whose `apply` is called
+    params: its parameters
+    choices: n choices
+    rule: from rewards to decisions
+    twins: names of the attributes whose twins the outcome has
+    people: a pytree of the earlier choices of every person in `choices.unit`, where the model has `support`
+    """
     seen = predict(model, params, choices, people=people)
     return decided(rule, seen, choices, twin_predictions(model, params, choices, twins, people=people))
 
 
-def decided(rule: Reading, seen: Seen, choices: Choices, twins: Mapping[str, TwinPrediction]) -> Outcome:
-    """The `Outcome` of what a model says, and says of twins, under a decision rule."""
-    return read(
+def decided(rule: DecisionRule, seen: Seen, choices: Choices, twins: Mapping[str, TwinPrediction]) -> Outcome:
+    """The `Outcome` of what a model says, and says of twins, under a decision rule.
+
+    rule: from rewards, or the model's own log-probabilities, to decisions
+    seen: what the model says of the choices
+    choices: those n choices
+    twins: attribute name -> what it says of its twins
+    """
+    return decide(
         rule,
         seen.rewards,
         choices,

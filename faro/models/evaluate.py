@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax.extend.core import jaxprs_in_params
 
-from constraints import Choices, Hard, Outcome, Reading
+from constraints import Argmax, Choices, DecisionRule, Outcome
 
 from .base import Model, Seen, decided, predict, twin_predictions
 
@@ -27,24 +27,25 @@ def evaluate(
     sums: Reader | None = None,
     each: Reader | None = None,
     rows: Any = None,
-    rule: Reading | None = None,
+    rule: DecisionRule | None = None,
     twins: Iterable[str] = (),
     people: Any = None,
     batch: int | None = None,
 ) -> tuple[Any, Any]:
     """What readers make of a model on choices: `sums` added up over slices, `each` side by side.
 
-    model, params: the model; in the precision of the params and choices that are given
+    model: any
+    params: its parameters; figures are in their precision and that of the choices
     choices: n choices, whatever dtype their items are stored in
     sums: (seen, outcome, choices, rows) of a slice -> pytree that is additive over choices
     each: the same -> pytree of arrays whose leading axis is that of the slice
     rows: pytree of arrays `[n, ...]` that readers are given their part of
-    rule: from rewards to decisions; None: `constraints.Hard()`
+    rule: from rewards to decisions; None: `constraints.Argmax()`
     twins: attributes whose twins the outcome has
-    people: of every unit its earlier choices, for models that read them
+    people: a pytree of the earlier choices of every person in `choices.unit`, where the model has `support`
     batch: choices of a slice; None: as many as keep items, and what the model makes of them, below 256 MiB
     """
-    names, rule = tuple(twins), rule or Hard()
+    names, rule = tuple(twins), rule or Argmax()
 
     def of_slice(own: Choices, given: Any) -> tuple[Any, Any]:
         seen = predict(model, params, own, people=people)

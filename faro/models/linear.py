@@ -26,11 +26,13 @@ class Linear(Model):
     The taste w + B z depends on the chooser: with constants of the alternatives among x these are the usual
     alternative-specific effects. b and z.u matter only against an outside option (then this is logistic regression);
     without one they cancel in every choice.
+
+    scale: standard deviation of the initial taste: small, so that seeds differ but none starts decided
     """
 
     linear: ClassVar[bool] = True
 
-    scale: float = 0.01  # standard deviation of the initial taste: small, so that seeds differ but none starts decided
+    scale: float = 0.01
 
     def init(self, key, spec):
         spec = numeric(spec)
@@ -90,7 +92,11 @@ def _crossed(items: Array, context: Array) -> Array:
 
 def linear_features(params: Any, choices: Choices) -> list[Array]:
     """Pieces `[k, n, D]` of what the rewards of `Linear`, without context, are the product of with its D parameters in
-    one vector (`ravel_pytree`): 1 for the intercept, and the features; 0 for the outside option."""
+    one vector (`ravel_pytree`): 1 for the intercept, and the features; 0 for the outside option.
+
+    params: of `Linear` on these choices; only shapes are read
+    choices: n choices that `Linear.prepare` gave: items `[n, J, d]`, no context
+    """
     ends = np.cumsum([params[part].size for part in WEIGHTS if part in params])[:-1]
     parts = dict(zip(WEIGHTS, jnp.split(choices.items, ends, -1), strict=False))
     parts["intercept"] = jnp.ones_like(choices.items[..., :1])

@@ -20,7 +20,10 @@ from .base import InputSpec, LinearHead, Model, numeric
 
 
 def features(choices: Choices | InputSpec) -> Array:
-    """What a network sees of each alternative: its features and the context, side by side, `[n, J, d + c]`."""
+    """What a network sees of each alternative: its features and the context, side by side, `[n, J, d + c]`.
+
+    choices: n choices, or an `InputSpec` with arrays (`InputSpec.example`)
+    """
     choices = numeric(choices)
     if choices.context is None:
         return choices.items
@@ -40,10 +43,11 @@ def _score(output: Array, shape: tuple[int, int]) -> Array:
 class FlaxModel(Model):
     """Any Flax module that maps features `[n, K, d + c]` to rewards `[n, K]` or `[n, K, 1]`.
 
-    `module` is a Linen module, or a function of `nnx.Rngs` that makes an NNX module, as
-    `lambda rngs: MyModule(8, rngs=rngs)`. A Linen module whose call takes `train` or `deterministic` is told which it
-    is, and has a key for dropout in training steps; evaluations are without.
-    Only parameters are kept: a module with other state (batch statistics, dropout of NNX) is refused.
+    module: a Linen module, or a function of `nnx.Rngs` that makes an NNX module, as `lambda rngs: MyModule(8,
+        rngs=rngs)`. A Linen module whose call takes `train` or `deterministic` is told which it is, and has a key for
+        dropout in training steps; evaluations are without
+
+    Only parameters are kept: `ValueError` for a module with other state (batch statistics, dropout of NNX).
     """
 
     module: nn.Module | Callable[[nnx.Rngs], nnx.Module]
@@ -102,7 +106,10 @@ class _Perceptron(nn.Module):
 
 @dataclasses.dataclass(frozen=True)
 class MLP(Model):
-    """A multilayer perceptron on the features and the context of one alternative; GELU units, one reward out."""
+    """A multilayer perceptron on the features and the context of one alternative; GELU units, one reward out.
+
+    widths: units of each hidden layer, >= 1
+    """
 
     widths: tuple[int, ...] = (64,)
 

@@ -20,19 +20,28 @@ from .run import Run
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frontier:
-    """A finished sweep. `table` has a row per member (`bound` inf: the unconstrained one of its seed), `models` one
-    `TrainedModel` per row, `traces` arrays with the members first, `manifest` what was run; `baselines` what other
-    methods reach, where that was asked for."""
+    """A finished sweep: bounds x seeds, and the unconstrained member of each seed.
+
+    table: a row per member, as frontier.csv has it; `bound` is inf for the unconstrained one of a seed
+    models: a `TrainedModel` per row
+    traces: name -> array `[members, looks, ...]` of the training
+    manifest: what was run, as plain values
+    reused: whether it was read from a folder that held the finished run
+    baselines: what other methods reach on the same data, where that was asked for; else None
+    """
 
     table: pd.DataFrame
     models: Sequence[TrainedModel]
     traces: dict[str, np.ndarray]
     manifest: dict[str, Any]
-    reused: bool = False  # read from a folder that held the finished run
+    reused: bool = False
     baselines: pd.DataFrame | None = None
 
     def save(self, folder: str | Path) -> None:
-        """Write models/, frontier.csv, traces.npz and, last, manifest.json, each in one piece."""
+        """Write models/, frontier.csv, traces.npz and, last, manifest.json, each in one piece.
+
+        folder: of the run; made if it is not there
+        """
         folder = Path(folder)
         for name, model in zip(self.table["model"], self.models, strict=True):
             dataclasses.replace(model, seen=None).save(folder / name)

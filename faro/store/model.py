@@ -63,20 +63,28 @@ class Draw:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class TrainedModel:
-    """`model` with its `params`; `coding` and `schema` turn a table into what it reads; `about` says how it was made
-    (data set, seed, constraint, bound, status, figures), `specification` what it was trained under, and `loss` what it
-    was trained to have little of, as data (`faro.store.spec`). With a `draw` it is a randomised choice among atoms, and
-    leaves of `params` have a leading axis of them."""
+    """A model with its parameters and all that turns a table into what it reads, so that it can score one.
+
+    model: the configuration, a `faro.models.Model`
+    params: its parameters; with a `draw` their leaves have a leading axis of atoms
+    coding: features as numbers, learned from train
+    schema: which column of a table is what
+    about: how it was made, as plain values: data set, digest, seed, constraint, bound, status, figures
+    seen: hashes of the units of train, dual and selection, where the model comes from training; else None
+    draw: how a randomised model picks one of its atoms; None for one that is not
+    specification: the constraint that it was trained under, as data (`faro.store.spec`); None after no training
+    loss: the objective that it was trained to minimise, as data; None: the mean of the conditional logit
+    """
 
     model: models.Model
     params: Any
     coding: Coding
     schema: Schema
     about: dict[str, Any] = dataclasses.field(default_factory=dict)
-    seen: Seen | None = None  # units of train, dual and selection, where the model comes from training
+    seen: Seen | None = None
     draw: Draw | None = None
     specification: dict[str, Any] | None = None
-    loss: dict[str, Any] | None = None  # of an objective; None: the mean of the conditional logit
+    loss: dict[str, Any] | None = None
 
     @functools.cached_property
     def constraint(self) -> ct.Constraint | None:
@@ -98,8 +106,13 @@ class TrainedModel:
         return own
 
     def read(self, data: Any, labels: bool | None = None) -> Dataset:
-        """`data` (a `Dataset`, DataFrame or path) as this model's schema reads it, by the types of its columns and the
-        rule of its units; labels are optional."""
+        """A table as this model's schema reads it, by the types of its columns and the rule of its units.
+
+        data: a `Dataset`, a data frame, or the path of a table, beside which the schema's arrays are
+        labels: whether the table says what was chosen; None: if it has the label's column
+
+        `DataError` for a table that cannot be read so.
+        """
         rule = self.about.get("unit_rule", 1)  # models that carry no number were trained under rule 1
         if isinstance(data, Dataset):
             return data.read_by(self.schema, rule)
@@ -112,7 +125,12 @@ class TrainedModel:
 
     def rewards(self, data: Any) -> np.ndarray:
         """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative; of the atom that is
-        drawn for each choice, if the model is randomised."""
+        drawn for each choice, if the model is randomised.
+
+        data: a `Dataset`, a data frame, or the path of a table
+
+        `DataError` for a table that cannot be read, and for a reward that is no finite number.
+        """
         return self._rewards(self.read(data), ())[0]
 
     def _rewards(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
@@ -154,13 +172,19 @@ class TrainedModel:
     def score(self, data: Any, twins: Sequence[str] = (), *, expected: bool = False) -> pd.DataFrame:
         """The scored table: a row per alternative that is not the outside option, in the order of the data.
 
+        data: a `Dataset`, a data frame, or the path of a table
+        twins: attributes, for each of which a column `reward:NAME=LEVEL` per level has the reward when it is set so
+        expected: decisions of a randomised model as means over its draw; then there is no one `reward` (NaN), so no
+            twins either. For any other model nothing changes
+
         Columns `unit, choice, alternative`, one per attribute, also a crossed one of the model's own constraint (its
         level; empty = does not apply) and per shared column, `outside` where the schema declares one (whether the
         choice has the outside option), `label` (share of the choice; NaN without labels), `reward`, `decision` (hard,
         ties shared, in [0, 1]), `weight`, and `part`, where this model's seed puts the unit (empty where the table
-        lacks what places units: `Dataset.unit_origin`); for each attribute in `twins` a column `reward:NAME=LEVEL` per
-        level, the reward when it is set to that level. With `expected`, the decisions of a randomised model are means
-        over its draw and there is no one `reward` (NaN), so no twins either; for any other model nothing changes.
+        lacks what places units: `Dataset.unit_origin`), or "support" for a choice that the model reads as an earlier
+        one of its person, which no audit is of.
+
+        `DataError` for a table that cannot be read, `UsageError` for an attribute that has no twins.
         """
         data = self.read(data)
         for name in twins:
@@ -173,7 +197,8 @@ class TrainedModel:
         with jax.enable_x64(True):
             available = jnp.asarray(parsed.available)
             atoms = rewards[None] if draw is None else self._atoms(data, ())[0]
-            decided = [np.asarray(ct.Hard().decide(jnp.asarray(np.nan_to_num(own)), available, None)) for own in atoms]
+            rule = ct.Argmax()
+            decided = [np.asarray(rule.decide(jnp.asarray(np.nan_to_num(own)), available, None)) for own in atoms]
         hard = decided[0] if draw is None else np.tensordot(np.asarray(draw.weights), np.stack(decided), 1)
         n, k = parsed.available.shape
         inside = parsed.inside
@@ -205,11 +230,16 @@ class TrainedModel:
         return pd.DataFrame(columns)
 
     def attributes(self, data: Dataset) -> dict[str, ct.Attribute]:
-        """The attributes that the scored table of `data` has columns of."""
+        """The attributes that a scored table has columns of: name -> `Attribute`.
+
+        data: that would be scored
+        """
         return data.attributes | self.crossed
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write PATH.safetensors, PATH.json and, after training, PATH.units.txt; returns the path of the JSON file.
+
+        path: what the files begin with; an ending .json or .safetensors is left out
 
         Where there is a JSON file, what it names is of one model. `UsageError` if another process writes there.
         """

@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from constraints import Choices, Constraint, Hard, Soft, Statistics, record
+from constraints import Argmax, Choices, Constraint, Softmax, Statistics, record
 
 from .. import lagrangian, metrics, models
 from ..errors import UsageError
@@ -197,7 +197,7 @@ class Game:
 
         def sums(choices):
             own, params = model.prepare(choices), models.initial(model, jax.random.key(0), choices, units)
-            hard = models.outcome(model, params, own, Hard(), constraint.twins(), data.people)
+            hard = models.outcome(model, params, own, Argmax(), constraint.twins(), data.people)
             return constraint.proxy_sums(hard, constraint.prepare(own))
 
         n = data.train.shape[0]
@@ -375,7 +375,7 @@ class Game:
             sight = Sight(losses)
             if self.objective.outcomes:
                 twins = self._twins(params, choices, constraint, people=own.people)
-                sight = Sight(losses, *(models.decided(rule, seen, choices, twins) for rule in (Soft(), Hard())))
+                sight = Sight(losses, *(models.decided(rule, seen, choices, twins) for rule in (Softmax(), Argmax())))
             return self.objective.sums(aim, sight, choices, aims)
 
         size = own.choices.shape[0] if self.settings.microbatch else self._at_once(params, own)
@@ -541,7 +541,7 @@ class Game:
             said = _cast(models.predict(self.model, mine, shown, **given), real)
             twins = _cast(self._twins(mine, shown, constraint, **given), real)
             unit = jax.lax.stop_gradient(metrics.spread(said.scores, choices)) if self.second_order else 1.0
-            rules = Soft(temperature=unit * temperature), Hard()
+            rules = Softmax(temperature=unit * temperature), Argmax()
             soft, hard = (models.decided(rule, said, choices, twins) for rule in rules)
             losses = self.objective.loss.per_choice(said, choices)
             sight = Sight(losses, soft, hard) if self.objective.outcomes else Sight(losses)

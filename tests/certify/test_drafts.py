@@ -105,7 +105,7 @@ class World:
         with jax.enable_x64(True):
             self.choices = data.choices(self.model.coding, twins=twins, dtype=np.float64)
             params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), self.model.params)
-            self.hard = outcome(self.model.model, params, self.choices, ct.Hard(), twins)
+            self.hard = outcome(self.model.model, params, self.choices, ct.Argmax(), twins)
 
     def gap(self, part):
         """Of a part of a constraint, as training is judged by it: hard decisions, float64."""

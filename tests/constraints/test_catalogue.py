@@ -61,7 +61,7 @@ def test_the_contract_is_kept_by_the_whole_catalogue():
 @jax.jit
 def look(constraint, rewards, choices, how):
     """Rates, rows by label, the gap, and whether the bound is kept."""
-    statistics = constraint.statistics(ct.read(how, rewards, choices), choices)
+    statistics = constraint.statistics(ct.decide(how, rewards, choices), choices)
     return (
         constraint.rates(statistics),
         dict(zip(constraint.labels(), constraint.combine(statistics), strict=True)),
@@ -81,16 +81,16 @@ def test_choosing_nobody_of_a_group_is_no_predictive_parity():
     parity, floor, chosen = ct.predictive_parity(where, 0.3), ct.precision_floor(where, 0.9), ct.rate_floor(where, 0.99)
     for favourite, unknown in ((1, {0, 2}), (0, {2}), (2, {0})):  # who is chosen wherever there is a choice
         rewards = jnp.asarray(np.where(group == favourite, 1.0, np.where(group == 1, 0.5, 0.0)))
-        rates, rows, gap, kept = look(parity, rewards, choices, ct.Hard())
+        rates, rows, gap, kept = look(parity, rewards, choices, ct.Argmax())
         assert set(np.flatnonzero(np.isnan(rates))) == unknown
         for g, name in enumerate("abc"):
             far = {abs(float(rows[f"{side} group={name}"])) for side in ("high", "low")}
             assert far == {1.0} if g in unknown else max(far) < 0.5
         assert float(gap) == 1 and not kept
-        assert look(floor, rewards, choices, ct.Hard())[-1] and not look(chosen, rewards, choices, ct.Hard())[-1]
-    assert look(parity, rewards, choices, ct.Soft(temperature=0.1))[2] < 1  # the proxy has a precision, and a slope
+        assert look(floor, rewards, choices, ct.Argmax())[-1] and not look(chosen, rewards, choices, ct.Argmax())[-1]
+    assert look(parity, rewards, choices, ct.Softmax(temperature=0.1))[2] < 1  # the proxy has a precision, and a slope
     alone = choices.replace(weight=choices.weight.at[10:].set(0), available=jnp.asarray(group == 0))
-    assert float(look(parity, rewards, alone, ct.Hard())[2]) == 0  # one group: nothing to compare
+    assert float(look(parity, rewards, alone, ct.Argmax())[2]) == 0  # one group: nothing to compare
 
 
 CHOICES = example_choices(n=40, seed=3)
@@ -99,15 +99,15 @@ REWARDS = np.where(CHOICES.outside, 0, np.round(np.random.default_rng(0).normal(
 
 def test_calibration_forbids_parity():
     """Gap of p >= gap of base rates - E_g - E_h, E calibration in the large, for every pair of groups."""
-    large = list(jax.jit(ct.calibration(GROUP, bins=1).measure)(ct.read(ct.Hard(), REWARDS, CHOICES), CHOICES))
+    large = list(jax.jit(ct.calibration(GROUP, bins=1).measure)(ct.decide(ct.Argmax(), REWARDS, CHOICES), CHOICES))
     parity = ct.demographic_parity(GROUP)
-    soft, base = (look(parity, r, CHOICES, ct.Soft())[0] for r in (REWARDS, jnp.log(CHOICES.chosen + 1e-30)))
+    soft, base = (look(parity, r, CHOICES, ct.Softmax())[0] for r in (REWARDS, jnp.log(CHOICES.chosen + 1e-30)))
     for g, h in itertools.permutations(range(3), 2):
         assert abs(soft[g] - soft[h]) >= abs(base[g] - base[h]) - large[g] - large[h] - 1e-6
 
 
 def test_what_is_counted_adds_up_to_the_statistics():
-    outcome = ct.read(ct.Hard(), REWARDS, CHOICES)
+    outcome = ct.decide(ct.Argmax(), REWARDS, CHOICES)
 
     @jax.jit
     def both(constraint, choices):
@@ -154,8 +154,8 @@ def test_what_a_bound_compares_is_said_where_it_is_known():
 def test_crossed_attributes():
     both = ct.cross(GROUP, KIND)
     assert both.levels[:2] == ("a & x", "a & y") and len(both.levels) == 8 and not both.chooser
-    rates = look(ct.demographic_parity(both), REWARDS, CHOICES, ct.Hard())[0]
-    inside = look(ct.demographic_parity(GROUP, within=KIND), REWARDS, CHOICES, ct.Hard())[0]
+    rates = look(ct.demographic_parity(both), REWARDS, CHOICES, ct.Argmax())[0]
+    inside = look(ct.demographic_parity(GROUP, within=KIND), REWARDS, CHOICES, ct.Argmax())[0]
     np.testing.assert_array_equal(np.reshape(rates, (4, 2)), np.reshape(inside, (2, 4)).T)
     three = ct.cross(both, COMMUNITY)
     assert len(three.levels) == 16
@@ -183,7 +183,7 @@ def seen(choices, rewards, twins):
     """Truth, proxy and gaps of every notion."""
     rows = EVERYTHING.prepare(choices)
     masses = EVERYTHING.masses(rows)
-    hard, soft = (ct.read(how, rewards, choices, twins) for how in (ct.Hard(), ct.Soft()))
+    hard, soft = (ct.decide(how, rewards, choices, twins) for how in (ct.Argmax(), ct.Softmax()))
     truth, proxy = (
         ct.Statistics(EVERYTHING.sums(hard, rows), masses),
         ct.Statistics(EVERYTHING.proxy_sums(soft, rows), masses),
@@ -381,7 +381,7 @@ def test_one_group_measures_nothing_and_is_refused_for_training():
     data = crowd(1)
     constraint = ct.demographic_parity(data.attributes["group"], within=data.attributes["camp"])
     choices = data.choices(data.fit_coding())
-    outcome = ct.read(ct.Hard(), choices.items[..., 0], choices)
+    outcome = ct.decide(ct.Argmax(), choices.items[..., 0], choices)
     assert float(constraint.gap(constraint.statistics(outcome, choices))[0]) == 0
     with pytest.raises(DataError, match="only one group has data") as refused:
         faro.frontier(data, constraint, bounds=[0.1], seeds=1)

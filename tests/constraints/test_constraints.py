@@ -102,7 +102,7 @@ def test_a_mutant_is_caught(mutant):
 @jax.jit
 def look(constraint, rewards, choices):
     """Rates, measurements and the gap of hard decisions."""
-    statistics = constraint.statistics(ct.read(ct.Hard(), rewards, choices), choices)
+    statistics = constraint.statistics(ct.decide(ct.Argmax(), rewards, choices), choices)
     return constraint.rates(statistics), constraint.combine(statistics), constraint.gap(statistics)[0]
 
 
@@ -200,7 +200,7 @@ def test_of_and_within_select_what_they_say():
     choices = example_choices(n=40)
     rewards = jnp.asarray(np.random.default_rng(1).normal(size=choices.shape))
     rates = look(ct.demographic_parity(COMMUNITY, of=(KIND, "x"), within=GROUP), rewards, choices)[0]
-    decided = np.asarray(jax.jit(ct.read)(ct.Hard(), rewards, choices).decisions)
+    decided = np.asarray(jax.jit(ct.decide)(ct.Argmax(), rewards, choices).decisions)
     codes = {name: np.asarray(value) for name, value in choices.attributes.items()}
     weight = np.repeat(np.asarray(choices.weight)[:, None], choices.shape[1], 1)
     for g, c in itertools.product(range(4), range(2)):
@@ -235,7 +235,7 @@ def test_any_number_of_groups(groups):
 def test_a_sweep_is_vmap_over_the_constraint():
     choices = example_choices(n=20)
     rewards = jnp.asarray(np.random.default_rng(0).normal(size=choices.shape))
-    outcome = jax.jit(ct.read)(ct.Hard(), rewards, choices)
+    outcome = jax.jit(ct.decide)(ct.Argmax(), rewards, choices)
     constraint, bounds = ct.demographic_parity(GROUP), jnp.array([0.01, 0.1, 0.5])
     violation = jax.jit(lambda c: c.violation(outcome, choices))
     swept = jax.vmap(violation)(jax.vmap(constraint.at)(bounds))
@@ -245,27 +245,27 @@ def test_a_sweep_is_vmap_over_the_constraint():
 # Readings -----------------------------------------------------------------------------------------------------------
 
 
-def test_readings_by_hand():
+def test_rules_by_hand():
     available = jnp.array([[True, True, False], [True, True, True]])
     rewards, none = jnp.array([[1.0, 1.0, 9.0], [0.0, 2.0, 1.0]]), jnp.zeros((2, 3))
-    np.testing.assert_allclose(ct.Hard().decide(rewards, available, none), [[0.5, 0.5, 0], [0, 1, 0]])
+    np.testing.assert_allclose(ct.Argmax().decide(rewards, available, none), [[0.5, 0.5, 0], [0, 1, 0]])
     soft = np.exp([0, 4, 2]) / np.exp([0, 4, 2]).sum()
-    np.testing.assert_allclose(ct.Soft(temperature=0.5).decide(rewards, available, none)[1], soft, rtol=1e-5)
+    np.testing.assert_allclose(ct.Softmax(temperature=0.5).decide(rewards, available, none)[1], soft, rtol=1e-5)
     log_ref = jnp.log(jnp.array([[0.2, 0.8, 1.0], [0.5, 0.25, 0.25]]))
     tilted = np.array([0.5, 0.25 * np.e**4, 0.25 * np.e**2])
-    decided = ct.Policy(beta=0.5).decide(rewards, available, log_ref)
+    decided = ct.KLTilted(beta=0.5).decide(rewards, available, log_ref)
     np.testing.assert_allclose(decided, [[0.2, 0.8, 0], tilted / tilted.sum()], rtol=1e-5)
 
 
 def test_a_twin_is_set_alone_and_a_chooser_for_all():
-    """Alternative k set to level l while the others stay, for every reading, by brute force."""
+    """Alternative k set to level l while the others stay, for every rule, by brute force."""
     rng = np.random.default_rng(0)
     choices = example_choices(n=12)
     rewards = jnp.asarray(np.round(rng.normal(size=choices.shape), 1))
     twins = {name: jnp.asarray(np.round(rng.normal(size=choices.twins[name].valid.shape), 1)) for name in choices.twins}
-    for reading in (ct.Hard(), ct.Soft(temperature=0.7), ct.Policy(beta=0.3)):
-        seen = jax.jit(ct.read)(reading, rewards, choices, twins)
-        decide = jax.jit(reading.decide)
+    for rule in (ct.Argmax(), ct.Softmax(temperature=0.7), ct.KLTilted(beta=0.3)):
+        seen = jax.jit(ct.decide)(rule, rewards, choices, twins)
+        decide = jax.jit(rule.decide)
         zeros = jnp.zeros_like(rewards)
         for k, level in itertools.product(range(4), range(4)):
             world = rewards.at[:, k].set(twins["group"][:, k, level])
@@ -282,7 +282,7 @@ def test_rows_of_padding_never_make_nan():
     blank = choices.replace(available=jnp.asarray(choices.available).at[10:].set(False))
 
     def loss(rewards):
-        outcome = ct.read(ct.Soft(temperature=1.0), rewards, blank)
+        outcome = ct.decide(ct.Softmax(temperature=1.0), rewards, blank)
         return ct.demographic_parity(GROUP).measure(outcome, blank).sum()
 
     assert np.isfinite(np.asarray(jax.jit(jax.grad(loss))(jnp.zeros(choices.shape)))).all()
@@ -311,3 +311,17 @@ def test_broken_promises_are_named(change, message):
     ct.make_choices(**good)
     with pytest.raises(ValueError, match=message):
         ct.make_choices(**good | change)
+
+
+def test_names_of_the_release_before_are_known_and_say_the_new_ones():
+    choices = example_choices(n=8)
+    rewards = jnp.asarray(np.random.default_rng(0).normal(size=choices.shape))
+    with pytest.warns(FutureWarning, match="constraints.Argmax now"):
+        assert ct.Hard is ct.Argmax
+    with pytest.warns(FutureWarning, match="constraints.decide now"):
+        before = ct.read(reading=ct.Argmax(), rewards=rewards, choices=choices)
+    np.testing.assert_array_equal(before.decisions, ct.decide(ct.Argmax(), rewards, choices).decisions)
+    with pytest.warns(FutureWarning):
+        assert (ct.Soft, ct.Policy, ct.Reading) == (ct.Softmax, ct.KLTilted, ct.DecisionRule)
+    with pytest.raises(AttributeError, match="no attribute 'Firm'"):
+        assert ct.Firm

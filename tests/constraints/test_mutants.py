@@ -22,7 +22,7 @@ from tests.oracles import reference
 from tests.oracles.reference import NOTIONS
 
 LEVELS = {own.name: own.levels for own in (GROUP, KIND, COMMUNITY)}
-HARD = ct.Hard()
+HARD = ct.Argmax()
 
 # The data: everything that can be forgotten matters somewhere ---------------------------------------------------------
 
@@ -88,7 +88,7 @@ def see(world):
 
 def reading(choices, world, how=HARD):
     moved = {name: jnp.asarray(twin.rewards) for name, twin in world.twins.items()}
-    return ct.read(how, jnp.asarray(world.rewards), choices, moved)
+    return ct.decide(how, jnp.asarray(world.rewards), choices, moved)
 
 
 # The mutants: name -> (what it touches, the changed view) -------------------------------------------------------------
@@ -139,7 +139,7 @@ def revalid(name):
     return forgets(twins=all_valid)
 
 
-class First(ct.Hard):
+class First(ct.Argmax):
     """The first of the best takes all."""
 
     def decide(self, rewards, available, log_ref):
@@ -147,7 +147,7 @@ class First(ct.Hard):
         return (jnp.arange(rewards.shape[-1]) == index[..., None]).astype(rewards.dtype)
 
 
-class Twice(ct.Hard):
+class Twice(ct.Argmax):
     """Everybody among the best is chosen."""
 
     def decide(self, rewards, available, log_ref):
@@ -184,7 +184,7 @@ MUTANTS = {
     "chosen and rejected swapped": ("votes", forgets(chosen=lambda c: 1 - c.chosen)),
     "first of ties takes all": ("decisions", reread(First())),
     "ties count twice": ("decisions", reread(Twice())),
-    "soft for hard": ("decisions", reread(ct.Soft())),
+    "soft for hard": ("decisions", reread(ct.Softmax())),
     "first of ties is shown first": ("ranks", first_of_ties),
     "what is not there is chosen": ("decisions", unmasked),
     "what is not there has a share": ("rivals", everybody_shown),

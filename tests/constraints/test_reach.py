@@ -418,6 +418,6 @@ def test_a_measurement_of_ones_own_is_bounded_by_its_rates_or_unknown():
     gaps = []
     for picks in itertools.product((0, 1), repeat=7):
         rewards = jnp.eye(2)[jnp.array(picks)]
-        gaps.append(float(Apart(bound=0.1).measure(ct.read(ct.Hard(), rewards, choices), choices).max()))
+        gaps.append(float(Apart(bound=0.1).measure(ct.decide(ct.Argmax(), rewards, choices), choices).max()))
     assert min(gaps) >= own.lowest - 1e-6 and max(gaps) <= own.highest + 1e-6 <= max(gaps) + 0.5
     assert own.verdict(0.1) == "ok" and ct.reach(Product(bound=0.1), choices)[0].verdict(0.1) == "unknown"

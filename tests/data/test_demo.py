@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from constraints import Hard, demographic_parity, read
+from constraints import Argmax, decide, demographic_parity
 from faro.data import demo, describe, listing, load
 from faro.errors import DataError, UsageError
 
@@ -172,7 +172,7 @@ def test_the_library_measures_the_same_gap():
     utility = np.log(np.clip(truth, 1e-300, 1))
     for bound in (1.0, 0.1, 0.02):
         rewards = utility + population.shift(bound) * sample.parsed.attributes["dialect"]
-        outcome = read(Hard(), jnp.asarray(rewards, jnp.float32), choices)
+        outcome = decide(Argmax(), jnp.asarray(rewards, jnp.float32), choices)
         constraint = demographic_parity(sample.attributes["dialect"], bound)
         gap = float(constraint.gap(constraint.statistics(outcome, choices))[0])
         assert gap == pytest.approx(min(bound, population.gap()), abs=0.006)

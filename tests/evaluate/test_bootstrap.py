@@ -63,7 +63,7 @@ def test_draws_are_those_of_a_plain_bootstrap(name, x64):
         drawn = choices.replace(weight=choices.weight * times[choices.unit])
         for member in range(2):
             own = jax.tree.map(lambda leaf, m=member: leaf[m, 0], params)
-            seen = ct.read(ct.Hard(), models.rewards(models.Linear(), own, drawn), drawn)
+            seen = ct.decide(ct.Argmax(), models.rewards(models.Linear(), own, drawn), drawn)
             right = float((drawn.weight * (drawn.chosen * seen.decisions).sum(1)).sum() / drawn.weight.sum())
             assert found.accuracy[member, b] == pytest.approx(right, abs=1e-12)
             gap = float(constraint.gap(constraint.statistics(seen, drawn)).max())

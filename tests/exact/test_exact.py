@@ -177,7 +177,7 @@ def test_the_proxy_is_the_tangent_of_the_soft_reading(x64):
         params = {"item": w[:d], "context": w[d : d + c], "cross": cross, "intercept": w[-1]}
         rewards = models.rewards(LINEAR, params, choices)
         twins = models.twin_rewards(LINEAR, params, choices, constraint.twins())
-        measured = constraint.measure(ct.read(ct.Soft(temperature=temperature), rewards, choices, twins), choices)
+        measured = constraint.measure(ct.decide(ct.Softmax(temperature=temperature), rewards, choices, twins), choices)
         return measured, measured
 
     slope, value = jax.jit(jax.jacobian(measure, has_aux=True))(jnp.zeros(head.d))
@@ -197,7 +197,7 @@ def test_rows_of_parity_hold_exactly_when_the_gap_is_within_the_bound(form):
         constraint = ct.demographic_parity(PAIRS)
         for w in np.random.default_rng(0).normal(size=(5, head.d)):
             rewards = head.features.astype(float) @ w
-            outcome = ct.read(exact.Affine(), rewards + 5, choices)  # a constant added to a choice is not seen
+            outcome = ct.decide(exact.Affine(), rewards + 5, choices)  # a constant added to a choice is not seen
             gap = float(constraint.gap(constraint.statistics(outcome, choices))[0])
             np.testing.assert_allclose(rows.violation(w, 0), gap, rtol=1e-6)
 

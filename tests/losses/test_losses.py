@@ -112,7 +112,7 @@ def test_sums_of_two_halves_are_those_of_the_whole(objective):
 
     def of(own, said):
         rows = objective.prepare(own, known)
-        outcomes = [decided(rule, said, own, twins) for rule in (ct.Soft(), ct.Hard())]
+        outcomes = [decided(rule, said, own, twins) for rule in (ct.Softmax(), ct.Argmax())]
         sight = Sight(objective.loss.per_choice(said, own), *outcomes)
         return objective.sums(objective.begin(own), sight, own, rows), objective.masses(own, rows)
 

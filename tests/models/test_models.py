@@ -110,7 +110,7 @@ def test_prepared_choices_have_the_same_rewards(model):
     for name in names:
         np.testing.assert_allclose(ours[name], theirs[name], atol=1e-5)
     for own, twins in ((prepared, ours), (choices, theirs)):
-        outcomes.append(ct.read(ct.Soft(), models.rewards(model, params, own), own, twins))
+        outcomes.append(ct.decide(ct.Softmax(), models.rewards(model, params, own), own, twins))
     for a, b in zip(jax.tree.leaves(outcomes[0]), jax.tree.leaves(outcomes[1]), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 

@@ -112,7 +112,7 @@ def test_decisions_and_losses_are_of_probabilities_where_a_model_has_them(outsid
         by_hand += share * np.exp(score) / np.exp(score).sum(1, keepdims=True)
     probability = np.exp(np.moveaxis(np.concatenate(seen.scores), 0, -1))
     np.testing.assert_allclose(probability, by_hand, rtol=1e-6)
-    soft = models.outcome(model, params, own, ct.Soft(), ())
+    soft = models.outcome(model, params, own, ct.Softmax(), ())
     np.testing.assert_allclose(soft.decisions, by_hand, rtol=1e-6)
     loss = Mean().loss.per_choice(seen, own)
     np.testing.assert_allclose(loss, -np.log((by_hand * np.asarray(own.chosen)).sum(1)), rtol=1e-6)
@@ -123,11 +123,11 @@ def test_a_twin_of_a_mixture_is_a_world_of_its_own():
     """Alternative k alone is set; the probabilities of that world are counted one world after another."""
     own, model = choices(n=12), Classes()
     params = models.initial(model, KEY, own)
-    decided = models.outcome(model, params, own, ct.Soft(), ["g"]).twins["g"].decisions
+    decided = models.outcome(model, params, own, ct.Softmax(), ["g"]).twins["g"].decisions
     for k in range(own.shape[1]):
         for level in range(2):
             items = own.items.at[:, k].set(own.twins["g"].items[:, k, level])
-            world = models.outcome(model, params, own.replace(items=items, twins={}), ct.Soft(), ())
+            world = models.outcome(model, params, own.replace(items=items, twins={}), ct.Softmax(), ())
             np.testing.assert_allclose(decided[:, k, level], world.decisions[:, k], rtol=1e-6)
 
 

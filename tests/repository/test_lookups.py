@@ -107,12 +107,12 @@ def test_a_loss_of_ones_own_is_minimised():
 
 
 def test_a_decision_rule_of_ones_own_decides():
-    class First(ct.Reading):
+    class First(ct.DecisionRule):
         def decide(self, rewards, available, log_ref):
             return jnp.zeros(available.shape).at[..., 0].set(1)
 
     choices = example_choices(n=20)
-    assert ct.read(First(), jnp.zeros(choices.shape), choices).decisions[:, 0].min() == 1
+    assert ct.decide(First(), jnp.zeros(choices.shape), choices).decisions[:, 0].min() == 1
 
 
 def test_uncertainty_is_written_there(tmp_path):

@@ -57,7 +57,7 @@ def play(constraint, pilot, settings, data=DATA):
 @functools.partial(jax.jit, static_argnums=0)
 def measured(model, params, constraint, choices):
     rewards = models.rewards(model, params, choices)
-    hard = ct.read(ct.Hard(), rewards, choices)
+    hard = ct.decide(ct.Argmax(), rewards, choices)
     gap = constraint.gap(constraint.statistics(hard, choices))
     return gap[0], metrics.accuracy(rewards, choices), metrics.nll(rewards, choices)
 
@@ -109,7 +109,7 @@ def second_order(settings):
 @pytest.mark.parametrize("form", ["centred", "anchored", "pairwise"])
 @pytest.mark.parametrize("bound", [0.02, 0.1])
 def test_second_order_steps_meet_bounds_in_a_sixth_of_the_steps(pilot, form, bound):
-    """The loss is that of six times as many first-order steps, whose soft reading is sharper, within 5e-3 nats."""
+    """The loss is that of six times as many first-order steps, whose soft decisions are sharper, within 5e-3 nats."""
     constraint = ct.demographic_parity(GROUP, bound, form=form)
     member, looks = second_order(NEWTON)(constraint, DATA)
     gap, _, loss = figures(models.Linear(), member.best.params, constraint, DATA.train)
@@ -241,7 +241,7 @@ def test_minibatch_rates_are_unbiased_where_batch_ratios_are_not():
     choices = ct.make_choices(np.zeros((n, 2, 1)), rng.integers(0, 2, n), attributes={"g": group})
     rewards = jnp.asarray(rng.normal(size=(n, 2)) - 0.6 * group)
     constraint = ct.demographic_parity(GROUP, form="pairwise")
-    outcome = ct.read(ct.Hard(), rewards, choices)
+    outcome = ct.decide(ct.Argmax(), rewards, choices)
     truth = constraint.statistics(outcome, choices)
     rows = constraint.prepare(choices)
     order = rng.permutation(n).reshape(100, 64)

@@ -177,7 +177,7 @@ def test_slopes_are_numbers_however_few_are_chosen(name):
         rows = constraint.prepare(choices)
 
         def rows_of(rewards):
-            soft = ct.read(ct.Soft(), rewards, choices)
+            soft = ct.decide(ct.Softmax(), rewards, choices)
             return constraint.combine(ct.Statistics(constraint.proxy_sums(soft, rows), constraint.masses(rows)))
 
         return rows_of(jnp.where(hidden, -low, 0.0)), jax.jacrev(rows_of)(jnp.where(hidden, -low, 0.0))

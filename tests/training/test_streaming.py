@@ -73,7 +73,7 @@ def test_several_shards_reach_what_training_in_memory_reaches():
 
     def figures(params):
         rewards = models.rewards(models.Linear(), params, whole)
-        hard = ct.read(ct.Hard(), rewards, whole)
+        hard = ct.decide(ct.Argmax(), rewards, whole)
         gap = CONSTRAINT.gap(CONSTRAINT.statistics(hard, whole))
         return float(metrics.nll(rewards, whole)), float(gap[0]), float(metrics.accuracy(rewards, whole))
 
