@@ -168,11 +168,11 @@ class Settings(Selection, Batching, Multipliers, Optimiser):  # fields come from
         return -(-self.steps // (self.every or 1))
 
     def filled(self, primal: str = "adam", rows: int | None = None, shards: int = 1) -> Settings:
-        """With this primal player, unless one is named, and what is left open as suits it; `UsageError` for fewer steps
-        than there are between two looks.
+        """What is left open filled as suits it; `UsageError` for fewer steps than there are between two looks.
 
-        rows: train choices that a step draws from, of each of so many `shards`; None: not known yet, and `every` stays
-            open
+        primal: the primal player, unless one is named
+        rows: train choices that a step draws from, of each shard; None: not known yet, and `every` stays open
+        shards: into which the train choices are cut
         """
         own = self.primal or primal
         open_ = {name: value for name, value in PRIMAL[own].items() if getattr(self, name) is None}
@@ -204,7 +204,10 @@ class Settings(Selection, Batching, Multipliers, Optimiser):  # fields come from
         return settings
 
     def check_effect(self, use: Use) -> None:
-        """`UsageError` for a value other than the default that can have no effect in this use: why, and what to do."""
+        """`UsageError` for a value other than the default that can have no effect: why, and what to do.
+
+        use: what these settings are used for
+        """
         for field in dataclasses.fields(self):
             value, need = getattr(self, field.name), lacking(field, use)
             if need is not None and value != field.default:
