@@ -91,10 +91,10 @@ def peak(size: int, repeats: int = 5) -> float:
 
 def begun(game: Game, constraint, own: Data, members: int):
     """States of so many members before their first step, `[1, members, ...]`, as `Sweep.enter` gives them."""
-    params = game.model.init(jax.random.key(0), own.train)
+    params = models.initial(game.model, jax.random.key(0), own.train)
     d = sum(leaf.size for leaf in jax.tree.leaves(params))  # second-order steps need a curvature: any will do
     ones = jnp.ones(len(constraint.labels()))
-    state = game.member(jax.random.key(0), params, constraint, own.train, ones, jnp.eye(d))
+    state = game.member(jax.random.key(0), params, constraint, own, ones, jnp.eye(d))
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (1, members, *leaf.shape)), state)
 
 

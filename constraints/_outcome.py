@@ -196,7 +196,7 @@ def decide(
     for name, twin_rewards in (twins or {}).items():
         chooser, moved = choices.twins[name].context is not None, (twin_scores or {}).get(name)
         if chooser:
-            own = _chooser_set(rule, twin_rewards if moved is None else moved, choices.available, log_ref)
+            own = _chooser_set(rule, rewards, twin_rewards if moved is None else moved, choices.available, log_ref)
         elif moved is None:
             own = _alone_set(rule, rewards, twin_rewards, choices.available, log_ref)
         else:
@@ -205,7 +205,7 @@ def decide(
     return Outcome(rewards=rewards, decisions=decisions, twins=decided_twins, available=choices.available)
 
 
-def _chooser_set(rule, twin_rewards, available, log_ref):
+def _chooser_set(rule, rewards, twin_rewards, available, log_ref):
     """The chooser is set to level l, so every alternative's reward is that of level l."""
     decide = jax.vmap(rule.decide, in_axes=(-1, None, None), out_axes=-1)
     return decide(twin_rewards, available, log_ref)

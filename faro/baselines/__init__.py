@@ -165,7 +165,7 @@ def _trained(constraint, data, coded, parts, together, model, settings, grid: Gr
     seeds = list(coded)
     members = []
     for seed in seeds:
-        known = [(parts[name].choices[seed], parts[name].known[seed]) for name in ("train", "selection")]
+        known = [(parts[name].choices[seed], parts[name].known_of(seed)) for name in ("train", "selection")]
         own = [single(choices.replace(unit=people.code)) for choices, people in known]
         members.append(Data(own[0], own[1], people=single_people(known[0][1].people)))
 

@@ -144,7 +144,11 @@ class Part:
     constraint: Constraint
     choices: dict[int, Choices]
     codes: dict[int, np.ndarray]
-    known: dict[int, Known]
+    known: dict[int, Known] | None = None  # None: nothing
+
+    def known_of(self, seed: int) -> Known:
+        """What models know of the people of a seed's choices."""
+        return Known(self.choices[seed].unit) if self.known is None else self.known[seed]
 
     @classmethod
     def of(
@@ -195,7 +199,7 @@ class Part:
         """The same from parameters `[M, A, ...]` of atoms and their weights `[M, A]`."""
         with jax.enable_x64(True):
             return _programs(model)(
-                self.constraint, (params, weights), self.choices[seed], self.known[seed], self.units
+                self.constraint, (params, weights), self.choices[seed], self.known_of(seed), self.units
             )
 
     def of_decisions(self, seed: int, decisions: np.ndarray) -> Sums:

@@ -35,6 +35,13 @@ def planted():
     )
 
 
+def atoms_of(solution, member):
+    """The atoms that are there, `[A, ...]`, and their weights."""
+    there = np.flatnonzero(solution.weights[0, member])
+    params = jax.tree.map(lambda leaf: leaf[there], solution.atoms(0, member))
+    return params, solution.weights[0, member][there]
+
+
 def chosen(solution, bound=0.1, constraint=None):
     choices = planted()
     iterates = {"intercept": np.zeros((1, 1, 3)), "item": 5 * np.eye(3)[None, None]}
@@ -50,12 +57,12 @@ def chosen(solution, bound=0.1, constraint=None):
 
 def test_a_mixture_is_within_the_bound_where_no_iterate_is(x64):
     """Signed gaps .6, -.2 and .3 have no iterate within .1, but mixtures; at most m + 1 = 3 atoms, gap exactly .1."""
-    params, weights = chosen("mixture").of(0, 1)
+    params, weights = atoms_of(chosen("mixture"), 1)
     gaps = {0: 0.6, 1: -0.2, 2: 0.3}
     signed = sum(w * gaps[int(np.argmax(item))] for w, item in zip(weights, params["item"], strict=True))
     assert weights.sum() == pytest.approx(1, abs=1e-12) and 2 <= len(weights) <= 3
     assert abs(signed) <= 0.1 and abs(signed) == pytest.approx(0.1, abs=1e-3)
-    assert len(chosen("mixture").of(0, 0)[1]) == 1  # the unconstrained member is one model
+    assert len(atoms_of(chosen("mixture"), 0)[1]) == 1  # the unconstrained member is one model
 
 
 def test_a_bound_that_no_mixture_meets_gets_the_nearest(x64):
@@ -67,14 +74,14 @@ def test_a_bound_that_no_mixture_meets_gets_the_nearest(x64):
     found = choose(
         models.Linear(), [constraint], Settings(solution="mixture"), [Data(choices, choices)], best, iterates
     )
-    params, weights = found.of(0, 1)
+    params, weights = atoms_of(found, 1)
     assert all(np.argmax(item) == 2 for item in params["item"]) and weights.sum() == pytest.approx(1)
 
 
 def test_last_and_average(x64):
-    params, weights = chosen("last").of(0, 1)
+    params, weights = atoms_of(chosen("last"), 1)
     assert np.argmax(params["item"][0]) == 2 and weights.tolist() == [1]
-    params, weights = chosen("average").of(0, 1)
+    params, weights = atoms_of(chosen("average"), 1)
     assert len(weights) == 3 and weights == pytest.approx(np.full(3, 1 / 3))
 
 
