@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import tempfile
+import weakref
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -30,7 +32,8 @@ class CodedShards:
     def __init__(
         self, data: Dataset | Sharded, coding: Coding, cuts: Iterable[np.ndarray], options: dict[str, Any], unit: float
     ):
-        self._folder = tempfile.TemporaryDirectory(prefix="faro-shards-")
+        self._folder = tempfile.mkdtemp(prefix="faro-shards-")
+        weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         cuts = list(cuts)
         self.size, somebody = max(map(len, cuts)), next(own for own in cuts if len(own))[:1]
         for index, own in enumerate(cuts):
@@ -43,7 +46,7 @@ class CodedShards:
         self._count, self._kinds = len(cuts), [leaf.dtype for leaf in leaves]
 
     def _file(self, index: int, number: int) -> Path:
-        return Path(self._folder.name, f"{index}-{number}.npy")
+        return Path(self._folder, f"{index}-{number}.npy")
 
     def __len__(self) -> int:
         return self._count
