@@ -19,7 +19,7 @@ from constraints import Choices, Constraint
 
 from . import data as _data
 from . import models, report, sweep
-from .data import Dataset
+from .data import Dataset, Sharded
 from .data import Schema as Schema
 from .errors import UsageError, beside
 from .evaluate import bootstrap
@@ -38,10 +38,11 @@ TRIED = 200  # choices that a constraint is tried on
 
 load = _data.load
 Source: TypeAlias = str | os.PathLike | pd.DataFrame | Dataset
+Many: TypeAlias = Sequence[str | os.PathLike] | Sharded  # a table in several files
 
 
 def train(
-    data: Source,
+    data: Source | Many,
     constraint: str | Constraint | None = None,
     *,
     attribute: str | None = None,
@@ -54,6 +55,7 @@ def train(
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     mesh: str | None = None,
+    stream: bool | int = False,
     progress: Progress = lambda done, total: None,
 ) -> TrainedModel:
     """Train one model whose gap on the train part is at most `bound`; `model.about["status"]` says whether it is.
@@ -74,17 +76,29 @@ def train(
     settings: `Settings`, or a dictionary of those that differ from the defaults
     schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; else None
     mesh: how several devices share the work, as "data=4,sweep=2"; None: by default
+    stream: train on shards that are read one after another: True for those that `data` names, a folder or a list of
+        files (of one `schema`, whole choices in each), or for some of data in memory; a number for so many
     progress: called with (done, total) as the training goes on
 
     `UsageError` for a wrong argument, or a constraint that no model can move; `DataError` for a table that cannot be
     read, or parts without data.
     """
-    data, bound = _dataset(data, schema), _bound(bound)
+    if isinstance(stream, numbers.Integral) and not isinstance(stream, bool) and stream < 1:
+        raise UsageError(f"stream: expected True, or how many shards, got {stream!r}")
+    data, bound = _streamed(data, schema, stream) if stream else _dataset(data, schema), _bound(bound)
     own = _constraint(data, constraint, attribute, of, within, bound)
     seed = _seeds([seed])[0]
     own_model, own_settings, objective = make_model(model), _settings(settings), make_objective(loss)
     return sweep.train(
-        data, own, seed=seed, model=own_model, settings=own_settings, objective=objective, mesh=mesh, progress=progress
+        data,
+        own,
+        seed=seed,
+        model=own_model,
+        settings=own_settings,
+        objective=objective,
+        mesh=mesh,
+        stream=stream,
+        progress=progress,
     )
 
 
@@ -295,13 +309,31 @@ def _seeds(seeds: Any) -> Any:
     return values
 
 
-def _dataset(data: Source, schema: Any) -> Dataset:
+def _streamed(data: Any, schema: Any, stream: bool | int) -> Dataset | Sharded:
+    """A table in several files, or one in memory that is to be cut."""
+    several = isinstance(data, Sequence) and not isinstance(data, str)
+    folder = isinstance(data, str | os.PathLike) and Path(data).is_dir() and str(data) not in _data.NAMES
+    if not (several or folder or isinstance(data, Sharded)):
+        return _dataset(data, schema)
+    if stream is not True:
+        raise UsageError("shards: a table in several files has a shard for each; leave the number out")
+    if isinstance(data, Sharded):
+        return data
+    if schema is None:
+        raise UsageError("files need a schema: say which columns are the choice, the label, the features")
+    schema = _data.schema_of(schema)
+    return Sharded.of_folder(data, schema) if folder else Sharded(data, schema)
+
+
+def _dataset(data: Any, schema: Any) -> Dataset:
+    if isinstance(data, Sharded) or (isinstance(data, Sequence) and not isinstance(data, str)):
+        raise UsageError("data: a table in several files is streamed; faro.train(stream=True), faro train --stream")
     if isinstance(data, Dataset) and schema is not None:
         raise UsageError("schema: a Dataset has one already; leave it out")
     return data if isinstance(data, Dataset) else load(data, schema)
 
 
-def _constraint(data: Dataset, constraint, attribute, of, within, bound) -> Constraint:
+def _constraint(data: Dataset | Sharded, constraint, attribute, of, within, bound) -> Constraint:
     if constraint is not None and not isinstance(constraint, str | Constraint):
         raise UsageError(f"constraint: expected a name or a Constraint, got {constraint!r}")
     if isinstance(constraint, Constraint):

@@ -8,10 +8,13 @@ parse       a table and its schema into dense arrays
 arrays      those arrays
 mapped      arrays in files, read by rows
 dataset     `Dataset`: read once, then split, coded and handed out
+sharded     `Sharded`: a table in several files, one of which is read at a time
+coded       coded choices in shards on disk
 slices      choices of several data sets, a slice at a time
 split       who is in which part, by salted hash of the unit
 views       what each seed sees of a data set
 coding      features as numbers, learned from train alone
+tally       what a coding is learned from: counts, means, levels
 vocabulary  which units training knew: a number each
 support     earlier choices of a person, which a model may read
 twins       the same choices with one attribute set to each level
@@ -31,6 +34,7 @@ from .fetch import fetch as fetch
 from .registry import NAMES as NAMES
 from .registry import listing as listing
 from .registry import load as load
+from .registry import schema_of as schema_of
 from .schema import AttributeSpec as AttributeSpec
 from .schema import Only as Only
 from .schema import Schema as Schema
@@ -38,6 +42,7 @@ from .schema import TwinSpec as TwinSpec
 from .seen import Seen as Seen
 from .seen import units_text as units_text
 from .seen import write_units as write_units
+from .sharded import Sharded as Sharded
 from .split import PARTS as PARTS
 from .split import assign as assign
 from .table import read_table as read_table

@@ -106,3 +106,38 @@ def select(parsed: Parsed, rows: Any) -> Parsed:
         elif isinstance(value, dict):
             changes[field.name] = {name: codes[rows] for name, codes in value.items()}
     return dataclasses.replace(parsed, **changes)
+
+
+def widened(parsed: Parsed, k: int) -> Parsed:
+    """The same among k alternatives: those beyond its own are not there."""
+    n, own = parsed.available.shape
+    if own == k:
+        return parsed
+
+    def grown(values: np.ndarray, fill: Any) -> np.ndarray:
+        return np.concatenate([values, np.full((n, k - own, *values.shape[2:]), fill, values.dtype)], 1)
+
+    def placed(values: np.ndarray | Rows) -> np.ndarray | Rows:
+        return Rows(values.of, grown(values.index, -1)) if isinstance(values, Rows) else grown(values, 0)
+
+    of = parsed.items
+    items = Features(
+        grown(of.live, False),
+        {name: grown(values, np.nan) for name, values in of.numeric.items()},
+        {name: Category(grown(own.codes, -1), own.texts) for name, own in of.categorical.items()},
+        {name: placed(values) for name, values in of.vectors.items()},
+        of.incomplete,
+        {name: Rows(own.of, grown(own.index, -1)) for name, own in of.raw.items()},
+    )
+    return dataclasses.replace(
+        parsed,
+        alternatives=grown(parsed.alternatives, ""),
+        available=grown(parsed.available, False),
+        outside=grown(parsed.outside, False),
+        chosen=None if parsed.chosen is None else grown(parsed.chosen, 0),
+        log_ref=None if parsed.log_ref is None else grown(parsed.log_ref, 0),
+        attributes={name: grown(codes, -1) for name, codes in parsed.attributes.items()},
+        shared={name: grown(texts, "") for name, texts in parsed.shared.items()},
+        items=items,
+        source=grown(parsed.source, -1),
+    )

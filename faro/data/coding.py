@@ -9,7 +9,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Any
 
@@ -21,6 +21,7 @@ from faro.errors import DataError
 from .arrays import Features
 from .mapped import BLOCK, Rows
 from .schema import FEATURES, Schema
+from .tally import Moments, Tally
 from .vocabulary import Vocabulary
 
 CODED = 2**28  # entries of levels in one array: 1 GiB in single precision
@@ -61,13 +62,12 @@ class Vector:
         return np.array_equal(self.mean, other.mean) and np.array_equal(self.scale, other.scale)
 
     @classmethod
-    def fit(cls, name: str, values: np.ndarray | Rows, live: np.ndarray, scaling: str) -> Vector:
-        """Of the live entries of `values [..., D]`; `scaling` as in `faro.data.schema.ArraySpec`."""
-        width = values.shape[-1]
+    def fit(cls, name: str, moments: Moments, scaling: str) -> Vector:
+        """Of the moments of its columns; `scaling` as in `faro.data.schema.ArraySpec`."""
+        _, mean, spread = moments
         if scaling == "none":
-            return cls(name, width, np.zeros(()), np.ones(()))
-        mean, spread = _moments(values[live]) if isinstance(values, np.ndarray) else _moments_of_blocks(values, live)
-        return cls(name, width, mean, _apart_from_0(mean, spread) if scaling == "each" else _joint(mean, spread))
+            return cls(name, len(mean), np.zeros(()), np.ones(()))
+        return cls(name, len(mean), mean, _apart_from_0(mean, spread) if scaling == "each" else _joint(mean, spread))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,22 +123,18 @@ class Block:
         raise KeyError(name)
 
     @classmethod
-    def fit(cls, features: Features, scaling: Mapping[str, str] = MappingProxyType({})) -> Block:
-        """Learned from the live entries of these features only; `scaling`: that of arrays, by name."""
-        live = features.live
-        numbers, levels = [], []
-        for name, values in features.numeric.items():
-            seen = values[live]
-            absent = np.isnan(seen)
-            mean, spread = _moments(seen[~absent][:, None])
+    def fit(cls, tally: Tally, scaling: Mapping[str, str] = MappingProxyType({})) -> Block:
+        """Learned from a tally of the live entries of features, and from nothing else; `scaling`: that of arrays, by
+        name."""
+        numbers = []
+        for name, (_, mean, spread) in tally.numbers.items():
             scale = _apart_from_0(mean, spread)
-            numbers.append(Number(name, float(mean[0]), float(scale[0]), name in features.incomplete))
-        for name, category in features.categorical.items():
-            texts = np.asarray(category.texts, object)
-            seen = {str(texts[code]) for code in np.unique(category.codes[live]) if code >= 0}
-            levels.append(Levels(name, tuple(sorted(map(str, texts))), tuple(sorted(seen))))
-        vectors = [Vector.fit(name, own, live, scaling.get(name, "each")) for name, own in features.vectors.items()]
-        raw = [Raw(name, own.of.shape[1:], str(own.of.dtype)) for name, own in features.raw.items()]
+            numbers.append(Number(name, float(mean[0]), float(scale[0]), name in tally.incomplete))
+        levels = [
+            Levels(name, tuple(sorted(own)), tuple(sorted(tally.seen[name]))) for name, own in tally.levels.items()
+        ]
+        vectors = [Vector.fit(name, own, scaling.get(name, "each")) for name, own in tally.vectors.items()]
+        raw = [Raw(name, *own) for name, own in tally.raw.items()]
         return cls(tuple(numbers), tuple(levels), tuple(vectors), tuple(raw))
 
     def tree(self, coded: np.ndarray, features: Features) -> Any:
@@ -255,9 +251,14 @@ class Coding:
         return (*self.items.features, *self.context.features)
 
     @classmethod
-    def fit(cls, items: Features, context: Features, schema: Schema, units: Vocabulary | None = None) -> Coding:
-        """From the features of the train rows; nothing else can influence it."""
+    def fit(
+        cls, pieces: Iterable[tuple[Features, Features]], schema: Schema, units: Vocabulary | None = None
+    ) -> Coding:
+        """From the features of the train rows, items' and context's, of every piece of the table; nothing else can
+        influence it."""
         scaling = {spec.name: spec.scaling for spec in schema.arrays}
+        tallies = [(Tally.of(items, scaling), Tally.of(context, scaling)) for items, context in pieces]
+        items, context = (Tally.together(list(side)) for side in zip(*tallies, strict=True))
         return cls(Block.fit(items, scaling), Block.fit(context, scaling), units)
 
     def transform(self, items: Features, context: Features, dtype: Any = np.float32) -> tuple[np.ndarray, np.ndarray]:
@@ -336,33 +337,6 @@ def _block(side: str, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray
     if not all(type(size) is int and size >= 0 for size in sizes):
         raise ValueError("coding: expected sizes of raw arrays as whole numbers")
     return block
-
-
-def _moments(values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and spread `[D]` of rows `[N, D]`."""
-    if not len(values):
-        return np.zeros(values.shape[1]), np.ones(values.shape[1])
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean, spread = values.mean(0), values.std(0)
-    return _finite(mean, spread)
-
-
-def _moments_of_blocks(values: Rows, live: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """The same of the live rows of an array, in two passes that hold a block of it at a time."""
-    count = int(live.sum())
-    if not count:
-        return np.zeros(values.shape[-1]), np.ones(values.shape[-1])
-    with np.errstate(over="ignore", invalid="ignore"):
-        mean = sum((often @ block for often, block in values.blocks(live)), np.zeros(values.shape[-1])) / count
-        square = (often @ (block - mean) ** 2 for often, block in values.blocks(live))
-        spread = np.sqrt(sum(square, np.zeros(values.shape[-1])) / count)
-    return _finite(mean, spread)
-
-
-def _finite(mean: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if not (np.isfinite(mean).all() and np.isfinite(spread).all()):
-        raise DataError("a feature has values too large to standardise (beyond 1e150); rescale it")
-    return mean, spread
 
 
 def _apart_from_0(mean: np.ndarray, spread: np.ndarray) -> np.ndarray:

@@ -8,10 +8,10 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -34,6 +34,14 @@ from .values import quoted
 from .vocabulary import Vocabulary
 
 
+class Whole(NamedTuple):
+    """What a shard must know of the table that it is a piece of."""
+
+    units: np.ndarray | None  # names of all, sorted; None: every row is a unit
+    first: int  # units in the shards before this one, where every row is a unit
+    outsiders: bool  # see `Dataset.outsiders`
+
+
 @dataclasses.dataclass(frozen=True, eq=False, repr=False)
 class Dataset:
     """n choices among K alternatives with their schema; make one with `Dataset.from_table` or `faro.load`.
@@ -48,6 +56,7 @@ class Dataset:
     unit_rule: how units are spelled (`faro.units`)
     declared: the schema as it was given, without what the table added
     arrays: those that the schema declares, by name
+    whole: the table that it is a shard of, if it is one
     """
 
     name: str
@@ -60,9 +69,10 @@ class Dataset:
     unit_rule: int = RULE
     declared: Schema | None = None
     arrays: Mapping[str, Stored] = dataclasses.field(default_factory=dict)
+    whole: Whole | None = None
 
     def __repr__(self) -> str:
-        return f"Dataset({self.name!r}, {self.n} choices among {self.k}, {len(set(self.units))} units)"
+        return f"Dataset({self.name!r}, {self.n} choices among {self.k}, {self.people} units)"
 
     @classmethod
     def from_table(
@@ -234,11 +244,34 @@ class Dataset:
             seen[content] += 1
         return np.array(names, object)
 
+    @property
+    def people(self) -> int:
+        """Number of units."""
+        return len(set(self.units))
+
+    @property
+    def weight(self) -> np.ndarray:
+        """`[n]` the weight of every choice."""
+        return self.parsed.weight
+
+    def pieces(self, rows: np.ndarray) -> Iterator[tuple[Dataset, np.ndarray]]:
+        """The tables that these choices are in, one after another, and where in each: this one."""
+        yield self, rows
+
+    @property
+    def outsiders(self) -> bool:
+        """Whether the last alternative of every choice is the outside option: it has no items then."""
+        return bool(np.all(self.parsed.outside[:, -1])) if self.whole is None else self.whole.outsiders
+
     @functools.cached_property
     def unit_codes(self) -> np.ndarray:
         """`[n]` int32: equal where the unit is equal, in every part of the data set; in another table, or a part of
         this one, a unit has another code. What a model may know of units is `Choices.unit_index`."""
-        return np.unique(self.units, return_inverse=True)[1].astype(np.int32)
+        own, codes = np.unique(self.units, return_inverse=True)
+        if self.whole is not None:
+            places = np.arange(len(own)) + self.whole.first
+            codes = (places if self.whole.units is None else np.searchsorted(self.whole.units, own))[codes]
+        return codes.astype(np.int32)
 
     def parts(self, seed: int = 0) -> np.ndarray:
         """`[n]` int8 codes into `PARTS`, not to be written to; the gate part is the same for every seed.
@@ -272,7 +305,7 @@ class Dataset:
         rows: indices of choices, as of the train part; None: all
         """
         part = self._select(rows)
-        coding = Coding.fit(part.items, part.context, self.schema, self._vocabulary(rows))
+        coding = Coding.fit([(part.items, part.context)], self.schema, self._vocabulary(rows))
         coding.items.check_size(self.parsed.items.live.size)  # all of it is coded at the end
         coding.context.check_size(self.parsed.context.live.size)
         return coding
@@ -282,7 +315,7 @@ class Dataset:
         if not self.schema.unit_index or self.unit_origin != "column":
             return None
         units = self.units if rows is None else self.units[np.asarray(rows)]
-        return Vocabulary.of(units, len(set(self.units)), f"faro units {self.digest[:16]}")
+        return Vocabulary.of(units, self.people, f"faro units {self.digest[:16]}")
 
     def _unit_index(self, coding: Coding, rows: Any) -> np.ndarray | None:
         """`[n]` which unit of the coding each choice is of, -1 if of none."""
@@ -331,9 +364,8 @@ class Dataset:
         if not (set(coding.features) <= {*part.items.names, *part.context.names}):
             raise UsageError(f"the coding belongs to other features: {', '.join(coding.features)}")
         items, context = coding.transform(part.items, part.context, dtype)
-        outsiders = np.all(self.parsed.outside[:, -1])  # then the last alternative has no items
         items, context = coding.items.tree(items, part.items), coding.context.tree(context, part.context)
-        items = jax.tree.map(lambda leaf: leaf[:, :-1], items) if outsiders else items
+        items = jax.tree.map(lambda leaf: leaf[:, :-1], items) if self.outsiders else items
         chosen = part.available / part.available.sum(1, keepdims=True) if part.chosen is None else part.chosen
         host: dict[str, Any] = {  # a device is given them once they are padded, stacked and dealt out
             "items": items,

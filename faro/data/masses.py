@@ -10,14 +10,16 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 
 from constraints import Choices, Constraint, RateConstraint, Twin
 
 from . import Dataset
+from .sharded import Sharded
 from .twins import supported
 
 
-def audit_sizes(data: Dataset, constraint: Constraint) -> dict[str, Any]:
+def audit_sizes(data: Dataset | Sharded, constraint: Constraint) -> dict[str, Any]:
     """What `faro policy` drafts from, as plain values.
 
     data        the labelled data that a model is trained on
@@ -35,27 +37,36 @@ def audit_sizes(data: Dataset, constraint: Constraint) -> dict[str, Any]:
     names = [twin.attribute for twin in data.schema.twins]
     if not set(constraint.twins()) <= set(names):
         return found
-    with jax.enable_x64(True):
-        choices = _bare(data, constraint.twins())
-        inside = np.asarray(choices.inside)
-        masses = [_masses(part, choices) for part in parts]
-    cap = max((total.max(initial=0.0) for total, _ in masses), default=0.0)
-    values = np.concatenate([np.unique(share) for _, share in masses])
-    counting = np.bincount(data.unit_codes, (inside & (data.parsed.weight > 0)[:, None]).sum(1))
+    counting = np.zeros(0, np.int64)  # of every unit, alternatives that count
+    masses: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in parts]
+    for piece, _ in data.pieces(np.arange(data.n)):
+        with jax.enable_x64(True):
+            choices = _bare(piece, constraint.twins())
+            own = (np.asarray(choices.inside) & (piece.weight > 0)[:, None]).sum(1)
+            for pairs, part in zip(masses, parts, strict=True):
+                pairs.append(_masses(part, choices))
+        counting = np.append(counting, np.zeros(max(0, int(piece.unit_codes.max()) + 1 - len(counting)), np.int64))
+        np.add.at(counting, piece.unit_codes, own)
+    together = [tuple(map(np.concatenate, zip(*pairs, strict=True))) for pairs in masses]
+    totals = [np.bincount(np.unique(pair, return_inverse=True)[1], share) for pair, share in together]
+    cap = max((total.max(initial=0.0) for total in totals), default=0.0)
+    values = np.concatenate([np.unique(share) for _, share in together])
     single = bool(counting.max(initial=0) <= 1 and len(np.unique(values[values > 0])) == 1)
     return found | {"cap": float(cap), "single": single}
 
 
-def crossed(data: Dataset) -> list[str]:
+def crossed(data: Dataset | Sharded) -> list[str]:
     """The shared columns, sorted, of which some value stands under two or more units."""
-    inside = data.parsed.inside
-    units = np.broadcast_to(data.unit_codes[:, None], inside.shape)[inside]
-    found = []
-    for name, texts in data.shared.items():
-        values = np.unique(texts[inside].astype(str), return_inverse=True)[1]
-        pairs = np.unique(np.stack([values, units], 1), axis=0)
-        if (np.bincount(pairs[:, 0]) > 1).any():
-            found.append(name)
+    first: dict[str, dict[str, int]] = {}  # of every column and value, a unit
+    found = set()
+    for piece, _ in data.pieces(np.arange(data.n)):
+        inside = piece.parsed.inside
+        units = np.broadcast_to(piece.unit_codes[:, None], inside.shape)[inside]
+        for name, texts in piece.shared.items():
+            pairs = pd.DataFrame({"value": texts[inside].astype(str), "unit": units}).drop_duplicates()
+            known = first.setdefault(name, {})
+            if any(known.setdefault(value, unit) != unit for value, unit in pairs.itertuples(index=False)):
+                found.add(name)
     return sorted(found)
 
 
@@ -76,11 +87,9 @@ def _bare(data: Dataset, twins: tuple[str, ...]) -> Choices:
 
 
 def _masses(part: RateConstraint, choices: Choices) -> tuple[np.ndarray, np.ndarray]:
-    """Mass of every unit in every cell, `[U * C]`, and the masses of single members."""
+    """Of every member of a cell: its unit and cell as one number, and its mass."""
     members = part.members(choices)
     cell, share = np.asarray(members.cell), np.asarray(members.share, np.float64)
     counts = (cell >= 0) & np.asarray(choices.inside)[..., None] & (share > 0)
     unit = np.broadcast_to(np.asarray(choices.unit)[:, None, None], cell.shape)
-    index = unit[counts].astype(np.int64) * len(part.cells()) + cell[counts]
-    _, index = np.unique(index, return_inverse=True)  # pairs that exist: there are many units and cells
-    return np.bincount(index, share[counts]), share[counts]
+    return unit[counts].astype(np.int64) * len(part.cells()) + cell[counts], share[counts]

@@ -54,9 +54,7 @@ def load(
     `UsageError` for an unknown name or a schema that is missing or wrong.
     """
     if schema is not None:
-        if isinstance(schema, Mapping):
-            schema = Schema.from_dict(schema)
-        schema = schema if isinstance(schema, Schema) else Schema.read(schema)
+        schema = schema_of(schema)
         if not isinstance(data, pd.DataFrame) and not Path(data).is_file() and str(data) in NAMES:
             raise UsageError(f"data set {str(data)!r} brings its own schema; leave out schema")
         return Dataset.from_table(data, schema, arrays=arrays or {})
@@ -84,6 +82,13 @@ def load(
             f"{folder / spec.files[0]}: is not the published table ({error}); run: faro data fetch {name}"
         ) from error
     return Dataset.from_table(frame, its_schema, name=name, defaults=spec.defaults, info=spec.info)
+
+
+def schema_of(schema: Schema | Mapping[str, Any] | str | os.PathLike) -> Schema:
+    """A schema, from a dict or a TOML file too."""
+    if isinstance(schema, Mapping):
+        return Schema.from_dict(schema)
+    return schema if isinstance(schema, Schema) else Schema.read(schema)
 
 
 def listing(root: str | os.PathLike | None = None) -> list[dict[str, Any]]:

@@ -24,6 +24,7 @@ from faro.units import plain
 
 if TYPE_CHECKING:
     from .dataset import Dataset
+    from .sharded import Sharded
 
 Shared = Mapping[str, Iterable[str]]
 
@@ -35,11 +36,17 @@ class Seen(NamedTuple):
     shared: Mapping[str, np.ndarray] = MappingProxyType({})
 
     @classmethod
-    def of(cls, data: Dataset, rows: np.ndarray) -> Seen:
+    def of(cls, data: Dataset | Sharded, rows: np.ndarray) -> Seen:
         """In these choices of a data set."""
-        inside = data.parsed.inside[rows]
-        shared = {name: np.unique(texts[rows][inside].astype(str)) for name, texts in data.shared.items()}
-        return cls(np.unique(data.units[rows]), shared)
+        units: list[np.ndarray] = []
+        shared: dict[str, list[np.ndarray]] = {}
+        for piece, own in data.pieces(rows):
+            inside = piece.parsed.inside[own]
+            units.append(np.unique(piece.units[own]))
+            for name, texts in piece.shared.items():
+                shared.setdefault(name, []).append(np.unique(texts[own][inside].astype(str)))
+        together = {name: np.unique(np.concatenate(values)) for name, values in shared.items()}
+        return cls(np.unique(np.concatenate(units)), together)
 
 
 def write_units(path: str | Path, units: Iterable[str], salt: str, shared: Shared = MappingProxyType({})) -> None:

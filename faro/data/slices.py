@@ -14,6 +14,7 @@ from constraints import Choices
 
 from .coding import Coding
 from .dataset import Dataset
+from .sharded import Sharded
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,7 +28,7 @@ class Slices:
     size: choices of a slice
     """
 
-    sources: Sequence[tuple[Dataset, np.ndarray]]
+    sources: Sequence[tuple[Dataset | Sharded, np.ndarray]]
     coding: Coding
     options: Mapping[str, Any]
     length: int
@@ -35,7 +36,11 @@ class Slices:
 
     @classmethod
     def of(
-        cls, sources: Sequence[tuple[Dataset, np.ndarray]], coding: Coding, options: Mapping[str, Any], most: int
+        cls,
+        sources: Sequence[tuple[Dataset | Sharded, np.ndarray]],
+        coding: Coding,
+        options: Mapping[str, Any],
+        most: int,
     ) -> Slices:
         """As few slices as hold at most `most` numbers of items, context and twins each; their sizes differ by
         padding alone."""

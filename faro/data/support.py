@@ -54,7 +54,7 @@ def is_support(data: Dataset, size: int) -> np.ndarray:
     return mask
 
 
-def support_sets(data: Dataset, coding: Coding, size: int, dtype: Any = np.float32) -> Choices | None:
+def support_sets(data: Any, coding: Coding, size: int, dtype: Any = np.float32) -> Choices | None:
     """Of every unit code its support, as `Choices` with leading axes `[U, S]`; weight 0 where there is none. Without
     attributes, twins and columns: a model reads what people chose, and not who they are. None for size 0."""
     if not size:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import numpy as np
 
 from .coding import Coding
 from .dataset import Dataset
+from .sharded import Sharded
 from .support import is_support
 
 SEEN = ("train", "dual", "selection")  # the parts that a model has been fitted to or chosen by
@@ -37,13 +39,13 @@ class View:
         return 0 if self.coding.units is None else self.coding.units.size
 
     @classmethod
-    def of(cls, data: Dataset, seed: int, dual_data: str = "train", support: int = 0) -> View:
+    def of(cls, data: Dataset | Sharded, seed: int, dual_data: str = "train", support: int = 0) -> View:
         """The view of a seed, for models that read so many earlier choices of a person."""
         parts = {part: data.rows(names, seed) for part, names in PARTS[dual_data].items()}
         rows = {part: queries(data, own, support) for part, own in parts.items()}
         return cls(seed, data.fit_coding(parts["train"]), rows)
 
 
-def queries(data: Dataset, rows: np.ndarray, support: int) -> np.ndarray:
+def queries(data: Any, rows: np.ndarray, support: int) -> np.ndarray:
     """Those of the rows that are not support of their person."""
     return rows[~is_support(data, support)[rows]] if support else rows

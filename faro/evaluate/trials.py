@@ -25,7 +25,7 @@ from constraints import Choices, Constraint, RateConstraint
 from constraints.alternatives import joined
 
 from .. import metrics, models
-from ..data import Dataset, Seen
+from ..data import Dataset, Seen, Sharded
 from ..data.masses import audit_sizes
 from ..data.slices import Slices
 from ..data.support import support_sets
@@ -53,7 +53,7 @@ class Judge:
 
     def __init__(
         self,
-        data: Dataset,
+        data: Dataset | Sharded,
         constraint: Constraint,
         model: models.Model,
         settings: Settings,
@@ -218,7 +218,9 @@ def _frontier(
     return Frontier(table, held, {"step": step, **traces}, manifest)
 
 
-def _everybody(data: Dataset, view: View, population: Any, constraint: Constraint) -> tuple[Slices, dict[str, slice]]:
+def _everybody(
+    data: Dataset | Sharded, view: View, population: Any, constraint: Constraint
+) -> tuple[Slices, dict[str, slice]]:
     """The choices of all parts of a seed one after another, and where each part is among them."""
     sources = [(data, np.concatenate(list(view.rows.values())))]
     sizes = {part: len(rows) for part, rows in view.rows.items()}
@@ -333,7 +335,7 @@ def _manifest(data, constraint, cells, constraints, views, model, settings, obje
             "digest": data.digest,
             "unit_rule": data.unit_rule,
             "choices": data.n,
-            "people": len(set(data.units)),
+            "people": data.people,
             **data.info,
         },
         "constraint": {

@@ -2,16 +2,16 @@
 
 run         `frontier` and `train`: a run from its data to its folder, resumed where it was killed
 grid        the bounds
-execution   what an execution is, and which one a sweep gets
+execution   how trials share memory: what they take, and which execution a sweep gets
 batched     all trials at once
 sequential  one trial after another, from disk
 exact_path  trials of exact paths, without a game
 """
 
+from ..training.trainer import Progress as Progress
 from .batched import CACHE as CACHE
 from .batched import Batched as Batched
 from .batched import Batched as Sweep  # noqa: F401  the name of one release before
-from .execution import Progress as Progress
 from .execution import stack as stack
 from .run import frontier as frontier
 from .run import train as train

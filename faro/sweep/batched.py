@@ -19,7 +19,8 @@ from ..errors import UsageError
 from ..runtime import devices
 from ..runtime.checkpoint import Keeper
 from ..training import Best, Data, Game, Look, Member
-from .execution import KEPT, Grid, Played, Progress, Rounds, padding, real, stack
+from ..training.trainer import Fitted, Grid, Progress
+from .execution import KEPT, Rounds, padding, real, stack
 
 CACHE = 20 * 2**20  # bytes of a network's step on a CPU that stay close to its cores
 
@@ -156,7 +157,7 @@ class Batched:
     def total(self, seeds: int, bounds: int) -> int:
         return self.calls + 2
 
-    def play(
+    def fit(
         self,
         seeds: Sequence[int],
         data: list[Data],
@@ -165,8 +166,8 @@ class Batched:
         keeper: Keeper,
         progress: Progress = lambda done, total: None,
         meanwhile: Callable[[], None] = lambda: None,
-    ) -> Played:
-        """See `Execution`."""
+    ) -> Fitted:
+        """See `Trainer`."""
         total = self.total(len(seeds), len(grid(1.0)))
         progress(0, total)
         whole, members = devices.on(self.mesh), devices.on(self.mesh, None, devices.SWEEP)
@@ -203,7 +204,7 @@ class Batched:
         kept = 1 + len(constraints)
         best, trace = jax.tree.map(lambda a, b: np.concatenate([a, b], 1)[:, :kept], first, rest)
         iterates = jax.tree.map(lambda leaf: leaf[:, : kept - 1], iterates)
-        return Played(constraints, best, trace._replace(params=iterates))
+        return Fitted(constraints, best, trace._replace(params=iterates))
 
 
 def begun(game: Game, key: Array, constraint: Constraint, data: Data, looks: int) -> tuple[Member, Look]:

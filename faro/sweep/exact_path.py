@@ -14,7 +14,7 @@ Every point is an exact optimum of its own rows. All in float64, on the choices 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -27,9 +27,12 @@ from .. import exact, models
 from ..errors import UsageError
 from ..exact.newton import Solver, least_bound
 from ..lagrangian import KKT
+from ..runtime import devices
+from ..runtime.checkpoint import Keeper
 from ..training import Best, Data, Look, Settings
 from ..training.bounds import decides, within
 from ..training.figures import figures
+from ..training.trainer import Fitted, Grid, Progress
 
 POINTS = 24  # of the path
 ANCHORS = 10  # steps beyond it
@@ -58,17 +61,36 @@ def check(model: models.Model, constraint: Constraint) -> Constraint:
     return exact.linear(constraint)
 
 
-def solve(
-    data: list[Data], grid: Callable[[float], list[Constraint]], constraint: Constraint, settings: Settings
-) -> tuple[list[Constraint], Best, Look]:
-    """Every seed's members: the constraints of the grid, and `Best` and `Look` as numpy, `[seeds, 1 + bounds, ...]`,
-    the unconstrained members first, each with one look. `data` is in float64, an element per seed."""
-    paths = [_Path(own, constraint, settings) for own in data]
-    constraints = grid(float(np.mean([np.max(path.points[0].look.gap) for path in paths])))
-    members = [[path.member(own) for own in [constraint.at(np.inf), *constraints]] for path in paths]
-    stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *own) for own in members]
-    best, look = jax.tree.map(lambda *leaves: np.stack(leaves), *stacked)
-    return constraints, best, jax.tree.map(lambda leaf: leaf[:, :, None], look)
+class ExactPath:
+    """The trainer of exact optima: every seed's path, and for every bound the best point of it. `data` is in float64;
+    every trial has one look, and nothing is kept of a killed run."""
+
+    def __init__(self, settings: Settings):
+        self.settings, self.mesh, self.traced = settings, devices.mesh(1), dict[str, int]()
+
+    def total(self, seeds: int, bounds: int) -> int:
+        return seeds + 1
+
+    def fit(
+        self,
+        seeds: Sequence[int],
+        data: list[Data],
+        constraint: Constraint,
+        grid: Grid,
+        keeper: Keeper,
+        progress: Progress = lambda done, total: None,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Fitted:
+        """See `Trainer`."""
+        paths = []
+        for done, own in enumerate(data):
+            progress(done, self.total(len(data), 1))
+            paths.append(_Path(own, constraint, self.settings))
+        constraints = grid(float(np.mean([np.max(path.points[0].look.gap) for path in paths])))
+        members = [[path.member(own) for own in [constraint.at(np.inf), *constraints]] for path in paths]
+        stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *own) for own in members]
+        best, look = jax.tree.map(lambda *leaves: np.stack(leaves), *stacked)
+        return Fitted(constraints, best, jax.tree.map(lambda leaf: leaf[:, :, None], look))
 
 
 class _Path:

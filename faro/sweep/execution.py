@@ -3,6 +3,8 @@
     Batched     the states of all trials at once, played side by side as far as memory and cache allow
     Sequential  one trial at a time on all devices; what is kept of it lies on disk
 
+Both are trainers (`faro.training.trainer`) by the game.
+
 What a trial takes on a device, beside the data:
 
     state   what is kept of it between steps: parameters, moments of the optimiser, best iterate, multipliers, rates
@@ -12,8 +14,7 @@ What a trial takes on a device, beside the data:
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import jax
 import numpy as np
@@ -22,60 +23,10 @@ from jax.sharding import Mesh
 from constraints import Choices, Constraint
 
 from ..runtime import devices
-from ..runtime.checkpoint import Keeper
-from ..training import Best, Data, Game, Look
+from ..training import Data, Game
 
 STRETCHES = 10  # calls of the compiled program, and checkpoints, at most: of a sweep, or of a trial on its own
 KEPT = 5  # iterates of each that a mixture may draw on, of every member
-
-Progress = Callable[[int, int], None]  # (done, total)
-Grid = Callable[[float], list[Constraint]]  # of the unconstrained gap: the constraints of a seed's trials
-
-
-class Played(NamedTuple):
-    """What the trials came to, as numpy with leaves `[seeds, 1 + bounds, ...]`, the unconstrained ones first.
-
-    constraints: of the grid
-    best: of every trial; without parameters where these are on disk
-    looks: `[seeds, 1 + bounds, looks, ...]`; `params` are the iterates kept of the others, `[seeds, bounds, kept, ...]`
-    solution: what is returned, where that is not left to be chosen
-    """
-
-    constraints: list[Constraint]
-    best: Best
-    looks: Look
-    solution: Any = None
-
-
-class Execution(Protocol):
-    """How a sweep is played. `traced` counts how often each of its programs was traced: once, whatever the grid."""
-
-    traced: dict[str, int]
-    mesh: Mesh
-
-    def total(self, seeds: int, bounds: int) -> int:
-        """Of how many stretches `progress` is told, the preparation and the judgement included."""
-
-    def play(
-        self,
-        seeds: Sequence[int],
-        data: list[Data],
-        constraint: Constraint,
-        grid: Grid,
-        keeper: Keeper,
-        progress: Progress = ...,
-        meanwhile: Callable[[], None] = ...,
-    ) -> Played:
-        """Train every trial.
-
-        seeds: one or more
-        data: of every seed, on the host
-        constraint: at its lowest bound
-        grid: lists the constraints, given the unconstrained gap (mean over seeds)
-        keeper: keeps what a killed run goes on with
-        progress: told `(done, total)` after every stretch
-        meanwhile: called once, while programs compile
-        """
 
 
 class Rounds(NamedTuple):

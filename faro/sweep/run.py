@@ -10,6 +10,7 @@ data per seed (split, coded on its own train part, padded to one shape)
 from __future__ import annotations
 
 import dataclasses
+import functools
 import shutil
 import time
 from collections.abc import Sequence
@@ -23,7 +24,9 @@ import numpy as np
 from constraints import Choices, Constraint
 
 from .. import models
-from ..data import Dataset
+from ..data import Dataset, Sharded
+from ..data.coded import CodedShards
+from ..data.sharded import cuts
 from ..data.support import support_sets
 from ..data.views import ASKED, View
 from ..errors import DataError, UsageError
@@ -39,11 +42,13 @@ from ..store.on_disk import OnDisk
 from ..training import Data, Game, Settings
 from ..training.bounds import check_bounds
 from ..training.game import DEFAULT
-from ..training.notes import fit_for, reason, together
+from ..training.notes import Notes, fit_for, reason, together
 from ..training.returned import choose
 from ..training.settings import Use
+from ..training.streaming import Stream, check_streamed
+from ..training.trainer import Progress, Trainer
 from .batched import Batched
-from .execution import STRETCHES, Execution, Need, Played, Progress
+from .execution import Need
 from .grid import LOWEST_BOUND, default_bounds
 from .sequential import Sequential
 
@@ -91,12 +96,12 @@ def frontier(
             return [constraint.at(b) for b in asked]
 
     lowest = LOWEST_BOUND if isinstance(bounds, int) else min(asked)
-    run = _Run(data, constraint.at(lowest), grid, seeds, model, settings, mesh, memory, objective, baselines)
+    run = _Run(data, constraint.at(lowest), grid, seeds, model, settings, mesh, memory, objective, baselines=baselines)
     return run.result(None if folder is None else Path(folder), overwrite, command, progress)
 
 
 def train(
-    data: Dataset,
+    data: Dataset | Sharded,
     constraint: Constraint,
     *,
     seed: int = 0,
@@ -104,12 +109,17 @@ def train(
     settings: Settings | None = None,
     objective: Objective = DEFAULT,
     mesh: str | None = None,
+    stream: bool | int = False,
     progress: Progress = lambda done, total: None,
 ) -> TrainedModel:
-    """One model under one constraint, at the constraint's own bound: a sweep of one. `about` has its figures."""
+    """One model under one constraint, at the constraint's own bound: a sweep of one. `about` has its figures. With
+    `stream` the trainer passes over shards on disk: those of a `Sharded` table, or so many of a `Dataset`."""
     check_bounds([float(part.bound) for part in constraint.parts()])
-    data = dataclasses.replace(data, population=None)  # one model is judged on the data it comes from
-    run = _Run(data, constraint, lambda gap: [constraint], [seed], model, settings, mesh, objective=objective)
+    if isinstance(data, Dataset):
+        data = dataclasses.replace(data, population=None)  # one model is judged on the data it comes from
+    run = _Run(
+        data, constraint, lambda gap: [constraint], [seed], model, settings, mesh, objective=objective, stream=stream
+    )
     members = run.result(None, False, "", progress)
     unconstrained = all(part.bound == UNCONSTRAINED for part in constraint.parts())
     return members.models[0 if unconstrained else -1]
@@ -122,12 +132,13 @@ class _Run:
     """One sweep from data to judgement; `grid(unconstrained gap)` lists the constraints of its members."""
 
     def __init__(
-        self, data: Dataset, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any, mesh: Any,
-        memory: int | None = None, objective: Objective = DEFAULT, baselines: bool = False,
+        self, data: Dataset | Sharded, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any,
+        mesh: Any, memory: int | None = None, objective: Objective = DEFAULT, stream: bool | int = False,
+        baselines: bool = False,
     ):  # fmt: skip
         self.data, self.constraint, self.grid = data, constraint, grid
         self.model, self.settings, self.memory = model or models.Linear(), settings or Settings(), memory
-        self.objective, self.baselines = objective, baselines
+        self.objective, self.stream, self.baselines = objective, stream, baselines
         self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UsageError(f"expected one or more different seeds, none negative, got {self.seeds}")
@@ -138,6 +149,12 @@ class _Run:
                 raise UsageError("solver exact minimises the loss logit; leave out the loss, or the solver")
             self.constraint = exact_path.check(self.model, constraint)
             self.grid = lambda gap: [exact_path.check(self.model, own) for own in grid(gap)]
+        if stream:
+            check_streamed(self.model, self.settings, self.objective)
+        elif isinstance(data, Sharded):
+            raise UsageError(
+                f"{data.name}: a table in several files is streamed; ask train to (--stream), or join them"
+            )
         if not data.labelled:
             raise DataError(f"{data.name}: training needs labels; name the label column in the schema")
         self.mesh, self.asked_mesh = devices.mesh(len(self.grid(1.0)), mesh), mesh
@@ -149,6 +166,7 @@ class _Run:
         data = [self.data.name, self.data.digest, self.data.schema.to_dict(), self.data.unit_rule]
         game = [self.constraint, bounds, self.seeds, self.model, dataclasses.asdict(self.settings)]
         game += [] if self.objective == DEFAULT else [self.objective]
+        game += [f"stream {int(self.stream)}"] if self.stream else []
         return fingerprint(versions, data, game)
 
     def result(self, folder: Path | None, overwrite: bool, command: str, progress: Progress) -> Frontier:
@@ -183,43 +201,31 @@ class _Run:
     def _computed(self, folder: Path | None, command: str, progress: Progress) -> Frontier:
         began = time.perf_counter()
         views = [View.of(self.data, seed, self.settings.dual_data, self.model.support) for seed in self.seeds]
-        members, notes = [], {}
         for view in views:
             _somebody_counts(self.data, view)
-            members.append(_data(self.data, view, self.constraint, self.model))
-        rows = max(own.train.shape[0] for own in members)
-        for view, own in zip(views, members, strict=True):  # padded: one shape, one compilation
-            dev = _choices(self.data, view, "dev", self.constraint)
-            where = f"{self.data.name}, seed {view.seed}"
-            notes[view.seed] = fit_for(self.constraint, own.train.pad(rows), where, dev.pad(rows))
+        members = [self._streamed(view) if self.stream else self._in_memory(view) for view in views]
+        notes = self._notes(views, members)
         asked = self.settings
-        if asked.solver == "game":
-            known = self.objective, views[0].units
-            self.settings = Game.suited(self.model, asked, self.constraint, members[0], *known)
-        asked.check_effect(Use(self.settings, rows, baselines=self.baselines))
-        alternatives = members[0].train.shape[1]
-        game = Game(self.model, self.settings, rows, objective=self.objective, units=views[0].units)
-        sweep, why = self._execution(game, alternatives, members[0])
-        before = dict(sweep.traced)
-        kind = type(sweep).__name__
-        keeper = Keeper(None if folder is None else folder / PROGRESS, f"{self.fingerprint} {kind} {sweep.mesh.shape}")
+        trainer, why = self._trainer(views, members)
+        asked.check_effect(self._use(members))
+        before, tag = dict(trainer.traced), f"{self.fingerprint} {type(trainer).__name__} {trainer.mesh.shape}"
+        keeper = Keeper(None if folder is None else folder / PROGRESS, tag)
         court = Judge(self.data, self.constraint, self.model, self.settings, views, self.objective)
-        if self.settings.solver == "exact":
-            constraints, best, trace, solution = self._solve(views, progress)
-        else:
-            constraints, best, trace, solution = sweep.play(
-                self.seeds, members, self.constraint, self.grid, keeper, progress, court.ahead
-            )
+        given = self._exactly(views) if self.settings.solver == "exact" else members
+        constraints, best, trace, solution = trainer.fit(
+            self.seeds, given, self.constraint, self.grid, keeper, progress, court.ahead
+        )
         everyone = [self.constraint.at(UNCONSTRAINED), *constraints]
         mixes = self.settings.solution == "mixture"
         if solution is None:
             solution = choose(
                 self.model, constraints, self.settings, self._exactly(views) if mixes else [], best, trace.params
             )
-        run = court.frontier(everyone, best, solution, trace, keeper if isinstance(sweep, Sequential) else None)
+        run = court.frontier(everyone, best, solution, trace, keeper if isinstance(trainer, Sequential) else None)
         judged = ASKED[self.settings.dual_data]
         for about in run.models.about() if isinstance(run.models, OnDisk) else (own.about for own in run.models):
             own_notes = notes[about["seed"]]
+            about.update({"trainer": why} if self.stream else {})
             about.update(notes=own_notes.all, dev_gap_over=list(own_notes.dev))
             if because := reason(self.constraint, about, own_notes, judged):
                 about["reason"] = because
@@ -230,7 +236,7 @@ class _Run:
             fingerprint=self.fingerprint,
             execution=why,
             resumed=keeper.resumed,
-            traced={program: count - before[program] for program, count in sweep.traced.items()},
+            traced={program: count - before[program] for program, count in trainer.traced.items()},
             seconds=round(time.perf_counter() - began, 2),
         )
         if folder is not None and devices.first():
@@ -242,15 +248,65 @@ class _Run:
             saved = OnDisk(run.models.models, lambda row: load_model(folder / names[row], self.model).params)
             run = dataclasses.replace(run, models=saved)
         keeper.close()
-        total = sweep.total(len(self.seeds), len(constraints))
+        total = trainer.total(len(self.seeds), len(constraints))
         progress(total, total)
         return run
 
-    def _execution(self, game: Game, alternatives: int, data: Data) -> tuple[Execution, str]:
-        """How the trials are played, and why so, as the manifest says it."""
-        trials = len(self.seeds) * len(self.grid(1.0))
+    def _in_memory(self, view: View) -> Data:
+        return _data(self.data, view, self.constraint, self.model)
+
+    def _streamed(self, view: View) -> Data:
+        """Train in shards on disk, the rest in memory."""
+        rows, options = view.rows["train"], {**self.constraint.needs(), "dtype": np.float32}
+        count = None if self.stream is True else int(self.stream)
+        shards = CodedShards(
+            self.data, view.coding, cuts(self.data, rows, count), options, self.data.weight[rows].mean()
+        )
+        return Data(shards, _choices(self.data, view, "selection", self.constraint))
+
+    def _notes(self, views: list[View], members: list[Data]) -> dict[int, Notes]:
+        """What is to be known of every seed's train and dev parts."""
+        notes = {}
+        rows = 0 if self.stream else max(own.train.shape[0] for own in members)
+        for view, own in zip(views, members, strict=True):  # padded: one shape, one compilation
+            where = f"{self.data.name}, seed {view.seed}"
+            if self.stream:
+                train: Any = functools.partial(iter, own.train)
+                dev: Any = CodedShards(
+                    self.data, view.coding, cuts(self.data, view.rows["dev"]), self.constraint.needs(), 1.0
+                )
+            else:
+                train, dev = own.train.pad(rows), _choices(self.data, view, "dev", self.constraint).pad(rows)
+            notes[view.seed] = fit_for(self.constraint, train, where, dev)
+        return notes
+
+    def _trainer(self, views: list[View], members: list[Data]) -> tuple[Trainer, str]:
+        """What trains, and why so, as the manifest says it."""
         if self.settings.solver == "exact":
-            return Batched.of(game, self.mesh, self.memory, alternatives), "exact solves, one after another"
+            from .exact_path import ExactPath
+
+            return ExactPath(self.settings), "exact solves, one after another"
+        units = views[0].units
+        if self.stream:
+            shards: Any = members[0].train
+            self.settings = self.settings.filled(rows=shards.size, shards=len(shards))
+            stream = Stream(self.model, self.settings, self.objective, units)
+            return stream, f"stream of {len(shards)} shards of {shards.size} choices"
+        self.settings = Game.suited(self.model, self.settings, self.constraint, members[0], self.objective, units)
+        rows, alternatives = max(own.train.shape[0] for own in members), members[0].train.shape[1]
+        game = Game(self.model, self.settings, rows, objective=self.objective, units=units)
+        return self._execution(game, alternatives, members[0])
+
+    def _use(self, members: list[Data]) -> Use:
+        """What the settings are used for."""
+        if self.stream:
+            shards: Any = members[0].train
+            return Use(self.settings, shards.size, len(shards))
+        return Use(self.settings, max(own.train.shape[0] for own in members), baselines=self.baselines)
+
+    def _execution(self, game: Game, alternatives: int, data: Data) -> tuple[Trainer, str]:
+        """How the trials of the game share memory."""
+        trials = len(self.seeds) * len(self.grid(1.0))
         need, room = Need.of(game, data, self.constraint, trials, self.mesh), self.memory or devices.room()
         if need.together <= room:
             return Batched.of(game, self.mesh, self.memory, alternatives), need.said(room)
@@ -265,35 +321,30 @@ class _Run:
             raise UsageError(f"mesh {self.asked_mesh}: deals out trials, but {need.said(room)}; leave mesh out")
         return Sequential.of(game, mesh, alternatives), need.said(room)
 
-    def _solve(self, views: list[View], progress: Progress) -> Played:
-        """What an execution gives, by exact solves."""
-        from . import exact_path
-
-        progress(0, STRETCHES + 2)
-        return Played(*exact_path.solve(self._exactly(views), self.grid, self.constraint, self.settings))
-
     def _exactly(self, views: list[View]) -> list[Data]:
         """What every seed trains on in float64, as it is judged."""
         with jax.enable_x64(True):
             return [_data(self.data, view, self.constraint, self.model, np.float64) for view in views]
 
 
-def _data(data: Dataset, view: View, constraint: Constraint, model: models.Model, dtype: Any = np.float32) -> Data:
+def _data(data: Any, view: View, constraint: Constraint, model: models.Model, dtype: Any = np.float32) -> Data:
     """What a seed trains on, on the host."""
     parts = [part for part in Data._fields if part in view.rows]
     chosen = {part: _choices(data, view, part, constraint, dtype) for part in parts}
     return Data(**chosen, people=support_sets(data, view.coding, model.support, dtype))
 
 
-def _choices(data: Dataset, view: View, part: str, constraint: Constraint, dtype: Any = np.float32) -> Choices:
+def _choices(
+    data: Dataset | Sharded, view: View, part: str, constraint: Constraint, dtype: Any = np.float32
+) -> Choices:
     """The choices of a part for training, weights in units of their mean: no statistic sees the unit, float32 would."""
     rows = view.rows[part]
     choices = data.choices(view.coding, rows, **constraint.needs(), dtype=dtype)
-    weight = data.parsed.weight[rows]
+    weight = data.weight[rows]
     return choices.replace(weight=np.asarray(weight / weight.mean(), choices.weight.dtype))
 
 
-def _somebody_counts(data: Dataset, view: View) -> None:
+def _somebody_counts(data: Dataset | Sharded, view: View) -> None:
     for part, rows in view.rows.items():
-        if not data.parsed.weight[rows].sum() > 0:
+        if not data.weight[rows].sum() > 0:
             raise DataError(f"{data.name}, seed {view.seed}: every weight in the {part} part is 0; nobody counts there")

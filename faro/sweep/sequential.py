@@ -28,7 +28,8 @@ from ..errors import UsageError
 from ..runtime import devices
 from ..runtime.checkpoint import Keeper
 from ..training import Best, Data, Game, Look, Member
-from .execution import Grid, Played, Progress, Rounds, padding, real, stack
+from ..training.trainer import Fitted, Grid, Progress
+from .execution import Rounds, padding, real, stack
 
 
 class OnDisk:
@@ -92,7 +93,7 @@ class Sequential:
     def total(self, seeds: int, bounds: int) -> int:
         return seeds * (1 + bounds) * self.calls + 2
 
-    def play(
+    def fit(
         self,
         seeds: Sequence[int],
         data: list[Data],
@@ -101,8 +102,8 @@ class Sequential:
         keeper: Keeper,
         progress: Progress = lambda done, total: None,
         meanwhile: Callable[[], None] = lambda: None,
-    ) -> Played:
-        """See `Execution`."""
+    ) -> Fitted:
+        """See `Trainer`."""
         scratch = None
         if keeper.folder is None:
             if jax.process_count() > 1:
@@ -164,7 +165,7 @@ class Sequential:
             )
             for part in (0, 1)
         )
-        return Played(constraints, best, trace, OnDisk(read, len(seeds), 1 + len(constraints), scratch))
+        return Fitted(constraints, best, trace, OnDisk(read, len(seeds), 1 + len(constraints), scratch))
 
     def _placed(self, padded: Data, seed: int) -> Data:
         return devices.place(jax.tree.map(lambda leaf: leaf[seed], padded), self.dealt)

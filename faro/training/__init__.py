@@ -4,6 +4,7 @@ settings       `Settings`: names, defaults, which values can be, when each has a
 bounds         which bounds may be asked for, and which status a model has against them
 notes          what a user should know of the data before any number
 unconstrained  the optimum without constraints, from which every bound begins
+trainer        `Trainer`: what the game, exact paths and streams have in common
 game           `Game`: the two players, from the optimum to the end
 returned       which iterate, or mixture of iterates, is returned
 figures        loss, ties and statistics of a model on choices, by which candidates are compared

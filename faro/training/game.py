@@ -47,13 +47,13 @@ CROWD = 50_000  # unless there are so many choices for each of them; then rates 
 class Data(NamedTuple):
     """What a member trains on and what selects its iterate; each `Choices` may be padded.
 
-    train: what the primal player sees
+    train: what the primal player sees; of a stream its shards (`faro.training.streaming`)
     selection: what the best iterate is chosen by
     dual: what the dual player looks at, if that is not train (Cotter et al. ICML 2019)
     people: of every unit code its earlier choices, for models that read them; else None
     """
 
-    train: Choices
+    train: Any
     selection: Choices
     dual: Choices | None = None
     people: Any = None

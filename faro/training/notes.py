@@ -13,14 +13,14 @@ What no model can move, and a single group, is refused.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 import jax
 import numpy as np
 
 import constraints as ct
-from constraints import Choices, Constraint
+from constraints import Choices, Constraint, Twin
 
 from ..errors import DataError, UsageError
 from ..store import columns
@@ -44,16 +44,24 @@ class Notes:
 
 
 def fit_for(
-    constraint: Constraint, train: Choices | Iterable[Choices], where: str, dev: Choices | None = None
+    constraint: Constraint,
+    train: Choices | Callable[[], Iterable[Choices]],
+    where: str,
+    dev: Choices | Iterable[Choices] | None = None,
 ) -> Notes:
-    """Whether these train choices, or shards of them, can carry the constraint, and the notes; `where` names them.
+    """Whether these train choices, or the shards of them that a call gives, can carry the constraint, and the notes;
+    `where` names them.
 
     `UsageError` if no model can move it or its twins look alike to every model, `DataError` if only one group has data.
     """
     if isinstance(train, Choices):
-        _twins_differ(constraint, train)
+        _twins_differ(constraint, [train])
+        reached = ct.reach(constraint, train)
+    else:
+        _twins_differ(constraint, train())
+        reached = ct.reach(constraint, train())
     said, empty = [], {}
-    for part, found in zip(constraint.parts(), ct.reach(constraint, train), strict=True):
+    for part, found in zip(constraint.parts(), reached, strict=True):
         bound = float(part.bound)
         verdict = found.verdict(bound)
         if verdict == "immovable":
@@ -79,18 +87,25 @@ def fit_for(
     return Notes(tuple(said), () if dev is None else _of_dev(constraint, dev), empty)
 
 
-def _twins_differ(constraint: Constraint, choices: Choices) -> None:
-    for name in constraint.twins():
-        twin = choices.twins[name]
-        tree, axis = (twin.items, 2) if twin.items is not None else (twin.context, 1)
-        if all(np.all(leaf == np.take(leaf, [0], axis)) for leaf in map(np.asarray, jax.tree.leaves(tree))):
-            raise UsageError(
-                f"{constraint.name()}: the twins of {name!r} look alike to the model, so it is 0 for every model; "
-                f"make {name!r} a feature, or choose another constraint"
-            )
+def _twins_differ(constraint: Constraint, shards: Iterable[Choices]) -> None:
+    alike = set(constraint.twins())
+    for choices in shards if alike else ():
+        alike = {name for name in alike if _look_alike(choices.twins[name])}
+        if not alike:
+            return
+    for name in sorted(alike):
+        raise UsageError(
+            f"{constraint.name()}: the twins of {name!r} look alike to the model, so it is 0 for every model; "
+            f"make {name!r} a feature, or choose another constraint"
+        )
 
 
-def _of_dev(constraint: Constraint, dev: Choices) -> tuple[str, ...]:
+def _look_alike(twin: Twin) -> bool:
+    tree, axis = (twin.items, 2) if twin.items is not None else (twin.context, 1)
+    return all(np.all(leaf == np.take(leaf, [0], axis)) for leaf in map(np.asarray, jax.tree.leaves(tree)))
+
+
+def _of_dev(constraint: Constraint, dev: Choices | Iterable[Choices]) -> tuple[str, ...]:
     """A sentence per part whose dev gap leaves somebody out."""
     return tuple(
         f"{found.name}: dev gap over {_listed(found.live) or 'nobody'}; no dev people in {_listed(found.empty)}"

@@ -30,12 +30,14 @@ from constraints import Choices, Constraint, Statistics
 from .. import models
 from ..errors import UsageError
 from ..lagrangian import KKT
+from ..losses import Objective
 from ..runtime import devices
 from ..runtime.checkpoint import Keeper
 from .bounds import check_bounds, status_of
 from .game import DEFAULT, Data, Game, Look, Member, Prepared, Settings, Step, Tally, Totals
 from .notes import fit_for
 from .settings import Use
+from .trainer import Fitted, Grid, Progress
 
 AHEAD = 2  # shards that are read while the device works
 
@@ -87,32 +89,31 @@ def train(
     seed: int = 0,
     model: models.Model | None = None,
     settings: Settings | None = None,
+    objective: Objective = DEFAULT,
     folder: str | Path | None = None,
     save_every: int | None = None,
-    progress: Callable[[int, int], None] = lambda done, total: None,
+    progress: Progress = lambda done, total: None,
 ) -> Streamed:
     """One model under one constraint, at the constraint's own bound, on the choices of all shards.
 
-    `selection` stays on the device and selects the iterate. `settings.steps` counts steps on shards, at least one pass.
+    `selection` stays on the device and selects the iterate. `objective` is minimised.
+    `settings.steps` counts steps on shards, at least one pass.
     With `folder` a killed run goes on where it stopped: there is a checkpoint every `save_every` shards (default: a
     pass). Needs `grain` (the extra `stream`). `UsageError` for shards of different shapes and for settings that a
     stream cannot have.
     """
     check_bounds([float(part.bound) for part in constraint.parts()])
     asked = settings or Settings()
-    settings = asked.filled()
-    if settings.dual_data != "train":
-        raise UsageError(f"dual_data: a stream has train shards only, got {settings.dual_data!r}; leave it out")
-    if settings.primal != "adam":
-        raise UsageError(f"primal: a stream never sees all of train in one step, got {settings.primal!r}; leave it out")
+    model, settings = model or models.Linear(), asked.filled()
+    check_streamed(model, settings, objective)
     if not len(shards):
         raise UsageError("expected at least one shard, got none")
     asked.check_effect(Use(settings, shards[0].shape[0], len(shards)))
     lacking = [name for name in constraint.columns() if name not in shards[0].columns]
     if lacking:
         raise UsageError(f"{constraint.name()} reads column {lacking[0]!r}, shard 0 has none; give it to make_choices")
-    notes = fit_for(constraint, (shards[index] for index in range(len(shards))), "shards")
-    stream = _Stream(shards, selection, constraint, seed, model or models.Linear(), settings)
+    notes = fit_for(constraint, lambda: (shards[index] for index in range(len(shards))), "shards")
+    stream = _Stream(shards, selection, constraint, seed, model, settings, objective)
     with contextlib.nullcontext() if folder is None else devices.alone(folder, folder=True):
         keeper = Keeper(None if folder is None else Path(folder) / ".progress", stream.fingerprint)
         result = stream.train(keeper, save_every or len(shards), progress)
@@ -120,14 +121,85 @@ def train(
     return dataclasses.replace(result, notes=notes.train)
 
 
+def check_streamed(model: models.Model, settings: Settings, objective: Objective) -> None:
+    """`UsageError` for what a stream cannot have: it has train shards only, never sees all of them in one step, and
+    keeps one iterate."""
+    if settings.dual_data != "train":
+        raise UsageError(f"dual_data: a stream has train shards only, got {settings.dual_data!r}; leave it out")
+    if settings.primal == "newton":
+        raise UsageError(f"primal: a stream never sees all of train in one step, got {settings.primal!r}; leave it out")
+    if settings.solver != "game":
+        raise UsageError(f"solver: a stream plays the game, got {settings.solver!r}; leave it out")
+    if settings.solution != "best":
+        raise UsageError(f"solution: a stream keeps the best iterate alone, got {settings.solution!r}; leave it out")
+    if model.support:
+        raise UsageError(f"{type(model).__name__} reads earlier choices of a person, which a stream does not have")
+
+
+class Stream:
+    """The trainer on shards: `Data.train` is `Shards`, and one trial is played after another. Needs `grain`."""
+
+    def __init__(self, model: models.Model, settings: Settings, objective: Objective = DEFAULT, units: int = 0):
+        self.model, self.settings, self.objective, self.units = model, settings, objective, units
+        self.mesh, self.traced = devices.mesh(1), dict[str, int]()
+
+    def total(self, seeds: int, bounds: int) -> int:
+        return 1
+
+    def fit(
+        self,
+        seeds: Sequence[int],
+        data: list[Data],
+        constraint: Constraint,
+        grid: Grid,
+        keeper: Keeper,
+        progress: Progress = lambda done, total: None,
+        meanwhile: Callable[[], None] = lambda: None,
+    ) -> Fitted:
+        """See `Trainer`."""
+        streams = [
+            _Stream(own.train, own.selection, constraint, seed, self.model, self.settings, self.objective, self.units)
+            for seed, own in zip(seeds, data, strict=True)
+        ]
+        meanwhile()
+        plan = Plan(len(seeds) * (1 + len(grid(1.0))), progress)
+        pilots = [stream.pilot(keeper, plan, name=f"seed{stream.seed}.start") for stream in streams]
+        constraints = grid(float(np.mean([np.max(devices.fetch(own.member.best.gap)) for own in pilots])))
+        trials = [
+            [pilot, *(
+                stream.trial(pilot.member, asked, keeper, plan, name=f"seed{stream.seed}.trial{number}")
+                for number, asked in enumerate(constraints, 1)
+            )]
+            for stream, pilot in zip(streams, pilots, strict=True)
+        ]  # fmt: skip
+        found = [[devices.fetch((own.member.best, own.looks)) for own in trials_] for trials_ in trials]
+        rows = [jax.tree.map(lambda *leaves: np.stack(leaves), *own) for own in found]
+        return Fitted(constraints, *jax.tree.map(lambda *leaves: np.stack(leaves), *rows))
+
+
+class Plan:
+    """How far the stages of a training have come; a checkpoint every so many shards, by default a pass."""
+
+    def __init__(self, stages: int, progress: Progress, save_every: int | None = None, more: int = 0):
+        self.stages, self.tell, self.save_every, self.more, self.done = stages, progress, save_every, more, 0
+
+    def at(self, position: int, visits: int) -> None:
+        """Told before every visit of a stage, and after its last one."""
+        total = self.stages * visits + self.more
+        self.tell(self.done * visits + position, total)
+        self.done += position == visits
+
+
 class _Stream:
     """The programs of one streamed training, each compiled once, and the passes that call them."""
 
-    def __init__(self, shards: Shards, selection: Choices, constraint: Constraint, seed, model, settings):
+    def __init__(
+        self, shards: Any, selection: Choices, constraint: Constraint, seed, model, settings, objective, units=0
+    ):
         self.shards, self.constraint, self.seed = shards, constraint, seed
         mesh = devices.mesh(1)
         rows = shards[0].shape[0]
-        self.game = Game(model, settings, rows, len(shards))
+        self.game = Game(model, settings, rows, len(shards), objective, units)
         self.settings = settings = self.game.settings
         self.multiple = math.lcm(mesh.shape[devices.DATA], settings.microbatch or 1)
         self.passes = max(1, math.ceil(settings.steps / (settings.every * len(shards))))
@@ -213,7 +285,7 @@ class _Stream:
 
     def _start(self, shard: Choices) -> _Position:
         init_key, key = jax.random.split(jax.random.key(self.seed))
-        params = models.initial(self.game.model, init_key, shard)
+        params = models.initial(self.game.model, init_key, shard, self.game.units)
         free, rows = self.constraint.at(jnp.inf), len(self.constraint.labels())
         return self._position(self.game.member(key, params, free, Data(shard, shard), jnp.ones(rows)), shard)
 
@@ -248,38 +320,46 @@ class _Stream:
 
     # Passes -----------------------------------------------------------------------------------------------------------
 
-    def train(self, keeper: Keeper, save_every: int, progress: Callable[[int, int], None]) -> Streamed:
-        visits, count = [self._visits(stage) for stage in range(2)], len(self.shards)
-        total = 2 * len(visits[0]) + count
-        real = jnp.result_type(float)
+    def pilot(self, keeper: Keeper, plan: Plan, name: str = "start") -> _Position:
+        """The unconstrained trial, which the others begin from."""
+        begin = self.start(self._placed(self.shards[0]))
+        return self._stage(0, name, self.constraint.at(float("inf")), begin, keeper, plan)
 
-        def stage(number: int, name: str, constraint: Constraint, begin: _Position) -> _Position:
-            constraint = jax.tree.map(lambda leaf: jnp.asarray(leaf, real), constraint)
-            position, now = keeper.newest(name, begin, self.whole)
-            for shard in self._read(visits[number][position:]):
-                progress(number * len(visits[0]) + position, total)
-                place = np.int32(position)
-                if position // count % 2 == 1:
-                    now = self.play(now, constraint, self.population, place, shard)
-                else:
-                    now = self.count(now, constraint, self.population, place, shard)
-                    if position % (2 * count) == count - 1:
-                        now = self.look(now, constraint, self.population, place, self.selection)
-                position += 1
-                if position % save_every == 0 or position == len(visits[number]):
-                    keeper.keep(name, position, now)
-            return now
+    def trial(self, pilot: Member, constraint: Constraint, keeper: Keeper, plan: Plan, name: str = "game") -> _Position:
+        """The trial under this constraint."""
+        begin = self.enter(pilot, _real(constraint), self._placed(self.shards[0]))
+        return self._stage(1, name, constraint, begin, keeper, plan)
 
-        pilot = stage(0, "start", self.constraint.at(float("inf")), self.start(self._placed(self.shards[0]))).member
-        constraint = jax.tree.map(lambda leaf: jnp.asarray(leaf, real), self.constraint)
-        done = stage(1, "game", self.constraint, self.enter(pilot, constraint, self._placed(self.shards[0])))
+    def _stage(
+        self, number: int, name: str, constraint: Constraint, begin: _Position, keeper: Keeper, plan: Plan
+    ) -> _Position:
+        constraint, visits, count = _real(constraint), self._visits(number), len(self.shards)
+        position, now = keeper.newest(name, begin, self.whole)
+        for shard in self._read(visits[position:]):
+            plan.at(position, len(visits))
+            place = np.int32(position)
+            if position // count % 2 == 1:
+                now = self.play(now, constraint, self.population, place, shard)
+            else:
+                now = self.count(now, constraint, self.population, place, shard)
+                if position % (2 * count) == count - 1:
+                    now = self.look(now, constraint, self.population, place, self.selection)
+            position += 1
+            if position % (plan.save_every or count) == 0 or position == len(visits):
+                keeper.keep(name, position, now)
+        plan.at(position, len(visits))
+        return now
+
+    def train(self, keeper: Keeper, save_every: int, progress: Progress) -> Streamed:
+        """The trial of the constraint, judged."""
+        plan = Plan(2, progress, save_every, len(self.shards))
+        pilot = self.pilot(keeper, plan).member
+        done = self.trial(pilot, self.constraint, keeper, plan)
         free = all(math.isinf(part.bound) for part in self.constraint.parts())
         best = devices.fetch((pilot if free else done.member).best)
-        progress(total - count, total)
         figures = self._judged(best.params)
         bounds = [float(part.bound) for part in self.constraint.parts()]
         status = status_of(figures, bounds, bool(best.finite), self.settings)
-        progress(total, total)
         return Streamed(best.params, status, figures, devices.fetch(done.looks))
 
     def _judged(self, params: Any) -> dict[str, Any]:
@@ -314,3 +394,8 @@ def _shapes(choices: Choices) -> str:
 
 def _up(n: int, multiple: int) -> int:
     return n + -n % multiple
+
+
+def _real(constraint: Constraint) -> Constraint:
+    kind = jnp.result_type(float)
+    return jax.tree.map(lambda leaf: jnp.asarray(leaf, kind), constraint)

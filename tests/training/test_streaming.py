@@ -1,6 +1,7 @@
 """Streamed training: what training in memory gives, in the memory of a few shards, also after a kill at any moment."""
 
 import gc
+import json
 import signal
 import subprocess
 import sys
@@ -10,12 +11,17 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 
 import constraints as ct
-from faro import metrics, models
+import faro
+from faro import losses, metrics, models
+from faro.cli import main
+from faro.data import Dataset, demo, write_table
 from faro.errors import UsageError
 from faro.training import Data, Game, Settings, streaming
+from faro.training.game import DEFAULT
 from tests.builders.processes import environment
 
 GROUP = ct.Attribute("g", ("a", "b"))
@@ -41,8 +47,8 @@ def cut(choices: ct.Choices, count: int) -> list[ct.Choices]:
     return [jax.tree.map(np.asarray, choices.take(slice(i * size, (i + 1) * size)).pad(size)) for i in range(count)]
 
 
-def in_memory(choices, selection, settings):
-    game, data = Game(models.Linear(), settings), Data(choices, selection)
+def in_memory(choices, selection, settings, objective=DEFAULT):
+    game, data = Game(models.Linear(), settings, objective=objective), Data(choices, selection)
 
     @jax.jit
     def run(data):
@@ -61,6 +67,22 @@ def test_one_shard_is_training_in_memory(x64):
     ):
         np.testing.assert_allclose(same, one, atol=1e-6)
     assert len(streamed.looks.loss) == 12 and streamed.figures["gap"][0] == pytest.approx(float(member.best.gap[0]))
+
+
+@pytest.mark.parametrize(
+    "objective",
+    [losses.Reweighted(who=ct.Grouping(GROUP)), losses.WorstGroup(who=ct.Grouping(GROUP), ascent=0.1)],
+    ids=["reweighted", "worst"],
+)
+def test_one_shard_is_training_in_memory_under_any_objective(x64, objective):
+    """And what is minimised is it: the likelihood alone leads elsewhere."""
+    choices, selection = biased(200), biased(60, 1)
+    _, looks = in_memory(choices, selection, MINI, objective)
+    streamed = streaming.train([choices], selection, CONSTRAINT, settings=MINI, objective=objective)
+    for one, same in zip(jax.tree.leaves(looks), jax.tree.leaves(streamed.looks), strict=True):
+        np.testing.assert_allclose(same, one, atol=1e-6)
+    other, _ = in_memory(choices, selection, MINI)
+    assert not np.allclose(other.best.params["w"], streamed.params["w"], atol=1e-3)
 
 
 def test_several_shards_reach_what_training_in_memory_reaches():
@@ -126,6 +148,89 @@ def test_what_cannot_be_streamed_is_refused():
             streaming.train(shards, choices, CONSTRAINT, settings=settings)
     with pytest.raises(UsageError, match="bound"):
         streaming.train([choices], choices, CONSTRAINT.at(-1.0))
+
+
+# Models of a stream ---------------------------------------------------------------------------------------------------
+
+DEMO = """
+[settings]
+steps = 36
+batch = 64
+
+[schema]
+unit = "person"
+choice = ["choice"]
+alternative = "alternative"
+label = "chosen"
+numeric = ["quality", "clarity", "brevity"]
+categorical = ["dialect"]
+context_categorical = ["community"]
+
+[[schema.attributes]]
+name = "dialect"
+levels = ["A", "B"]
+"""
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory) -> tuple[Path, Dataset]:
+    """A model trained by the command on three files, saved; and all choices in memory, in the order of the files."""
+    folder = tmp_path_factory.mktemp("stream")
+    frame = demo.generate(200, seed=0)
+    number = frame["person"].str[1:].astype(int) % 3
+    files = [frame[number == index].reset_index(drop=True) for index in range(3)]
+    for index, own in enumerate(files):
+        write_table(own, folder / f"{index}{('.csv', '.parquet', '.jsonl')[index]}")
+    (folder / "stream.toml").write_text(DEMO)
+    command = ["train", "--stream", "--config", str(folder / "stream.toml"), "--attribute", "dialect"]
+    assert main([*command, "--bound", "0.05", "--data", str(folder), "--out", str(folder / "model"), "--quiet"]) == 0
+    data = Dataset.from_table(pd.concat(files, ignore_index=True), demo.SCHEMA)
+    return folder, data
+
+
+def test_files_give_the_stream_of_shards_in_memory(trained):
+    folder, data = trained
+    model = faro.load_model(folder / "model")
+    rows = data.rows(("train", "dual"))
+    file = np.array([int(unit[1:]) % 3 for unit in data.units])[rows]
+    coding = data.fit_coding(rows)
+    size = max(np.bincount(file))
+    shards = [data.choices(coding, rows[file == index]).pad(size) for index in range(3)]
+    selection = data.choices(coding, data.rows("selection"))
+    constraint = ct.demographic_parity(data.attributes["dialect"], 0.05)
+    settings = Settings(steps=36, batch=64)
+    streamed = streaming.train(shards, selection, constraint, settings=settings)
+    for one, same in zip(jax.tree.leaves(streamed.params), jax.tree.leaves(model.params), strict=True):
+        np.testing.assert_allclose(same, one, atol=1e-5)
+    assert (streamed.status, model.about["trainer"]) == ("FEASIBLE", f"stream of 3 shards of {size} choices")
+    figures = model.about["figures"]
+    found = figures["train_nll"], figures["train_gap"]
+    assert found == pytest.approx((streamed.figures["nll"], streamed.figures["gap"][0]), abs=1e-5)
+    assert model.constraint == constraint and set(model.seen.units) == set(data.units[data.parts() < 3])
+
+
+def test_a_streamed_model_is_scored_and_certified_like_any_other(trained, tmp_path):
+    """Its status is recounted from the scored train part, its certificate verified."""
+    folder, data = trained
+    write_table(data.frame, tmp_path / "all.csv")
+    base = str(folder / "model.json")
+    for out in ("first.csv", "again.csv"):
+        assert main(["score", base, str(tmp_path / "all.csv"), "--out", str(tmp_path / out), "--quiet"]) == 0
+    assert (tmp_path / "first.csv").read_bytes() == (tmp_path / "again.csv").read_bytes()
+    scored = pd.read_csv(tmp_path / "first.csv")
+    train = scored[scored["part"].isin(["train", "dual"])]
+    rates = (train["decision"] * train["weight"]).groupby(train["dialect"]).sum() / train.groupby("dialect")[
+        "weight"
+    ].sum()
+    figures = json.loads(Path(base).read_text())["about"]["figures"]
+    assert abs(rates["A"] - rates["B"]) == pytest.approx(figures["train_gap"], abs=1e-9)
+    assert figures["train_gap"] <= 0.05
+    policy, gate, out = (str(tmp_path / name) for name in ("policy.toml", "gate.csv", "certificate.json"))
+    assert main(["policy", base, "--out", policy, "--quiet"]) == 0
+    assert main(["score", base, str(tmp_path / "all.csv"), "--part", "gate", "--out", gate, "--quiet"]) == 0
+    certify = ["certify", gate, "--policy", policy, "--model", base, "--out", out, "--quiet"]
+    assert main(certify) in (0, 3)
+    assert main(["verify", out, "--scored", gate]) in (0, 3)
 
 
 # Killed streams -------------------------------------------------------------------------------------------------------

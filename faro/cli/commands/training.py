@@ -41,6 +41,8 @@ KINDS: dict[str, tuple[type, ...]] = {
     "seed": (int,),
     "seeds": (int, str, list),
     "memory": (int, str),
+    "data": (str, list),
+    "shards": (int,),
 }
 WORDS = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
 
@@ -63,9 +65,12 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         _train,
         "Train one model under one bound.",
         "  faro train --data demo --bound 0.05 --out out/model\n"
-        "  faro train --data adult --constraint equalized_odds --attribute sex --bound 0.03 --out out/adult",
+        "  faro train --data adult --constraint equalized_odds --attribute sex --bound 0.03 --out out/adult\n"
+        "  faro train --stream --data people/ --schema people.toml --attribute sex --out out/people",
     )
-    _asked(one)
+    _asked(one, several=True)
+    one.add_argument("--stream", action="store_true", help="data in shards, one after another: more than memory holds")
+    one.add_argument("--shards", type=int, metavar="N", help="stream one table in N shards (several files: one each)")
     one.add_argument("--bound", type=float, help="largest gap on the train part, in [0, 1]; inf: none (default 0.05)")
     one.add_argument("--seed", type=int, help="split, initialisation and minibatches (default 0)")
     _output(one)
@@ -181,10 +186,13 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     _output(card)
 
 
-def _asked(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument(
-        "--data", metavar="NAME|FILE", help="a known data set, or a CSV, Parquet or JSONL file (default demo)"
-    )
+def _asked(sub: argparse.ArgumentParser, several: bool = False) -> None:
+    what = "a known data set, or a CSV, Parquet or JSONL file (default demo)"
+    if several:
+        what += "; with --stream also a folder of such files, or several"
+        sub.add_argument("--data", metavar="NAME|FILE", nargs="+", help=what)
+    else:
+        sub.add_argument("--data", metavar="NAME|FILE", help=what)
     sub.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
     sub.add_argument(
         "--constraint", metavar="NAME", help="for example demographic_parity; joined by +: several at once"
@@ -238,7 +246,7 @@ def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, 
         except ValueError as error:
             raise UsageError(f"{options.config}: {error}") from None
         for name in values:
-            known(f"name in {options.config}", name, [*SHARED, *grid, "settings"])
+            known(f"name in {options.config}", name, [*SHARED, *grid, "shards", "settings"])
         for name, value in values.items():
             kinds = KINDS.get(name, (str,))
             if not isinstance(value, kinds) or isinstance(value, bool):
@@ -279,6 +287,12 @@ def _bounds(text: Any) -> list[float] | int:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"--bounds expects LO:HI:N, a list of numbers or a count, got {text!r}") from None
+
+
+def _count(shards: int) -> int:
+    if shards < 1:
+        raise UsageError(f"--shards expects a whole number above 0, got {shards}")
+    return shards
 
 
 def _seeds(text: Any) -> list[int] | int:
@@ -324,7 +338,10 @@ def _train(options: argparse.Namespace) -> int:
     from ...store.model import base_of
     from ..terminal import show_model
 
-    asked = _configured(options, ("bound", "seed"))
+    asked = _configured(options, ("bound", "seed", "shards"))
+    data, shards = asked["data"], asked.pop("shards", None)
+    asked["data"] = data[0] if isinstance(data, list) and len(data) == 1 else data
+    asked["stream"] = options.stream if shards is None else _count(shards)
     devices.join()
     out = asked.pop("out", None)
     with contextlib.nullcontext() if out is None else devices.alone(base_of(out)):

@@ -1,0 +1,119 @@
+"""What a coding is learned from: counts, means and spreads, levels; those of two pieces of a table add up."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Mapping
+from typing import NamedTuple
+
+import numpy as np
+
+from faro.errors import DataError
+
+from .arrays import Features
+from .mapped import Rows
+
+
+class Moments(NamedTuple):
+    """Of n rows `[N, D]`: mean and spread, `[D]` each; of no rows 0 and 1."""
+
+    n: int
+    mean: np.ndarray
+    spread: np.ndarray
+
+    @classmethod
+    def of(cls, values: np.ndarray) -> Moments:
+        """Of rows `[N, D]`."""
+        if not len(values):
+            return cls(0, np.zeros(values.shape[1]), np.ones(values.shape[1]))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, spread = values.mean(0), values.std(0)
+        return cls(len(values), *_finite(mean, spread))
+
+    @classmethod
+    def of_blocks(cls, values: Rows, live: np.ndarray) -> Moments:
+        """The same of the live rows of an array, in two passes that hold a block of it at a time."""
+        count, width = int(live.sum()), values.shape[-1]
+        if not count:
+            return cls(0, np.zeros(width), np.ones(width))
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean = sum((often @ block for often, block in values.blocks(live)), np.zeros(width)) / count
+            square = (often @ (block - mean) ** 2 for often, block in values.blocks(live))
+            spread = np.sqrt(sum(square, np.zeros(width)) / count)
+        return cls(count, *_finite(mean, spread))
+
+    def joined(self, other: Moments) -> Moments:
+        """Of the rows of both. Source: Chan, Golub, LeVeque 1983."""
+        if not (self.n and other.n):
+            return self if self.n else other
+        count = self.n + other.n
+        share = other.n / count
+        with np.errstate(over="ignore", invalid="ignore"):
+            apart = other.mean - self.mean
+            mean = self.mean + share * apart
+            square = (1 - share) * self.spread**2 + share * other.spread**2 + share * (1 - share) * apart**2
+        return Moments(count, *_finite(mean, np.sqrt(square)))
+
+
+@dataclasses.dataclass(frozen=True)
+class Tally:
+    """Of the live entries of features, by name: moments of numbers (where they are not missing) and vectors, the
+    numbers with a missing cell in the table, levels of the table and those `seen`, shape and dtype of raw arrays."""
+
+    numbers: Mapping[str, Moments]
+    incomplete: frozenset[str]
+    levels: Mapping[str, frozenset[str]]
+    seen: Mapping[str, frozenset[str]]
+    vectors: Mapping[str, Moments]
+    raw: Mapping[str, tuple[tuple[int, ...], str]]
+
+    @classmethod
+    def of(cls, features: Features, scaling: Mapping[str, str]) -> Tally:
+        """scaling: that of arrays, by name; one that is not scaled is not read."""
+        live = features.live
+        numbers, levels, held = {}, {}, {}
+        for name, values in features.numeric.items():
+            seen = values[live]
+            numbers[name] = Moments.of(seen[~np.isnan(seen)][:, None])
+        for name, category in features.categorical.items():
+            texts = np.asarray(category.texts, object)
+            levels[name] = frozenset(map(str, texts))
+            held[name] = frozenset(str(texts[code]) for code in np.unique(category.codes[live]) if code >= 0)
+
+        def of_vector(name: str, values: np.ndarray | Rows) -> Moments:
+            if scaling.get(name) == "none":
+                return Moments.of(np.zeros((0, values.shape[-1])))
+            return Moments.of(values[live]) if isinstance(values, np.ndarray) else Moments.of_blocks(values, live)
+
+        vectors = {name: of_vector(name, values) for name, values in features.vectors.items()}
+        raw = {name: (own.of.shape[1:], str(own.of.dtype)) for name, own in features.raw.items()}
+        return cls(numbers, features.incomplete, levels, held, vectors, raw)
+
+    def joined(self, other: Tally) -> Tally:
+        """Of both pieces; `DataError` if vectors or arrays of one name differ in shape."""
+        for name, own in self.vectors.items():
+            if own.mean.shape != other.vectors[name].mean.shape:
+                lengths = f"{len(own.mean)} and {len(other.vectors[name].mean)}"
+                raise DataError(f"feature {name!r}: expected vectors of one length, got {lengths}")
+        if self.raw != other.raw:
+            raise DataError(f"arrays: expected one shape and dtype in all files, got {self.raw} and {other.raw}")
+        return Tally(
+            {name: own.joined(other.numbers[name]) for name, own in self.numbers.items()},
+            self.incomplete | other.incomplete,
+            {name: own | other.levels[name] for name, own in self.levels.items()},
+            {name: own | other.seen[name] for name, own in self.seen.items()},
+            {name: own.joined(other.vectors[name]) for name, own in self.vectors.items()},
+            self.raw,
+        )
+
+    @staticmethod
+    def together(pieces: list[Tally]) -> Tally:
+        """Of all pieces."""
+        return functools.reduce(Tally.joined, pieces)
+
+
+def _finite(mean: np.ndarray, spread: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if not (np.isfinite(mean).all() and np.isfinite(spread).all()):
+        raise DataError("a feature has values too large to standardise (beyond 1e150); rescale it")
+    return mean, spread
