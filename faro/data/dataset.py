@@ -255,7 +255,10 @@ class Dataset:
         return self.parsed.weight
 
     def pieces(self, rows: np.ndarray) -> Iterator[tuple[Dataset, np.ndarray]]:
-        """The tables that these choices are in, one after another, and where in each: this one."""
+        """The tables that these choices are in, one after another, and where in each: this one.
+
+        rows: indices of choices
+        """
         yield self, rows
 
     @property

@@ -14,6 +14,7 @@ import faro
 from faro.cli import main
 from faro.errors import UsageError
 from faro.models import Linear
+from faro.runtime.checkpoint import Keeper
 from faro.store.fingerprint import fingerprint
 from faro.sweep import exact_path
 from faro.training import Data, Game, Settings, streaming
@@ -92,8 +93,8 @@ def test_exact_solves_read_nothing_else():
     assert read == ["solver", "weight_decay", "max_ties"]
     linear, own = exact_path.check(Linear(), CONSTRAINT), SimpleNamespace(weight_decay=0.1, max_ties=0.1)
     data = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) if leaf.dtype == np.float32 else leaf, DATA)
-    _, best, _ = exact_path.solve([data], lambda gap: [linear], linear, own)
-    assert np.isfinite(best.gap).all()
+    fitted = exact_path.ExactPath(own).fit([0], [data], linear, lambda gap: [linear], Keeper(None, ""))
+    assert np.isfinite(fitted.best.gap).all()
 
 
 def test_what_has_an_effect_only_somewhere_has_one_there():
