@@ -376,7 +376,7 @@ class _Stream:
 
             @jax.jit
             def tally(params, shard):
-                own = self.game.prepared(self.constraint, shard, Data(shard, shard), ())
+                own = judged.prepared(self.constraint, shard, Data(shard, shard), ())
                 return judged.tally(params, self.constraint, own), own.totals.masses, own.totals.weight
 
             whole: Any = None
