@@ -175,9 +175,15 @@ class Sharded:
         return Vocabulary.of(np.concatenate(own), self.people, f"faro units {self.digest[:16]}")
 
     def choices(self, coding: Coding, rows: np.ndarray, **options: Any) -> Choices:
-        """These choices, coded, as `Dataset.choices` does it."""
+        """These choices, coded, as `Dataset.choices` does it, in this order."""
         found = [piece.choices(coding, local, **options) for piece, local in self.pieces(rows)]
-        return found[0] if len(found) == 1 else jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
+        together = found[0] if len(found) == 1 else jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
+        file = np.searchsorted(self.starts, rows, side="right")
+        if (np.diff(file) >= 0).all():
+            return together
+        place = np.empty(len(rows), int)
+        place[np.argsort(file, kind="stable")] = np.arange(len(rows))
+        return jax.tree.map(lambda leaf: leaf[place], together)
 
 
 def cuts(data: Dataset | Sharded, rows: np.ndarray, count: int | None = None) -> list[np.ndarray]:
