@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import gc
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -151,3 +151,16 @@ def real_data() -> Path:
     folder = data_folder()
     assert folder is not None, "mark the test real_data as well"
     return folder
+
+
+@pytest.fixture
+def faro(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
+    """The command in this process: words -> exit code, what it said on stdout and on stderr."""
+    from faro.cli import main
+
+    def call(*words: object) -> tuple[int, str, str]:
+        code = main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return call

@@ -154,20 +154,19 @@ def _rewards(model: Any, choices: Choices) -> np.ndarray:
 
 
 def _trained(constraint, data, coded, parts, together, model, settings, grid: Grid, memory) -> Any:
+    def narrow(tree: Any) -> Any:
+        return jax.tree.map(lambda leaf: leaf.astype(np.float32) if leaf.dtype == np.float64 else leaf, tree)
+
     def single(choices: Choices) -> Choices:
         weight = np.asarray(choices.weight)
-        choices = choices.replace(weight=weight * np.count_nonzero(weight) / weight.sum())
-        return jax.tree.map(lambda leaf: leaf.astype(np.float32) if leaf.dtype == np.float64 else leaf, choices)
-
-    def single_people(people: Any) -> Any:
-        return jax.tree.map(lambda leaf: leaf.astype(np.float32) if leaf.dtype == np.float64 else leaf, people)
+        return narrow(choices.replace(weight=weight * np.count_nonzero(weight) / weight.sum()))
 
     seeds = list(coded)
     members = []
     for seed in seeds:
         known = [(parts[name].choices[seed], parts[name].known_of(seed)) for name in ("train", "selection")]
         own = [single(choices.replace(unit=people.code)) for choices, people in known]
-        members.append(Data(own[0], own[1], people=single_people(known[0][1].people)))
+        members.append(Data(own[0], own[1], people=narrow(known[0][1].people)))
 
     plain = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), constraint)
     who: Any = grouping(constraint)

@@ -14,7 +14,7 @@ from constraints import Constraint
 from .. import models
 from ..losses import Objective
 from ..runtime import devices
-from ..sweep import CACHE
+from ..sweep.batched import near
 from ..training import Data, Game
 from ..training.settings import Settings
 
@@ -78,6 +78,5 @@ def _at_once(model: models.Model, settings: Settings, memory: int, grid: int, da
     params = jax.eval_shape(lambda own: models.initial(model, jax.random.key(0), own), train)
     whole = Game(model, dataclasses.replace(settings, batch=None, microbatch=None))  # looks see all of train
     one = whole.footprint(params, train, people=people)
-    if not model.linear and jax.default_backend() == "cpu":
-        memory = min(memory, max(one, CACHE))
+    memory = near(model, one, memory)
     return seeds * grid * one <= memory, max(1, min(grid, memory // one))

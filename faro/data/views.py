@@ -41,9 +41,13 @@ class View:
     @classmethod
     def of(cls, data: Dataset | Sharded, seed: int, dual_data: str = "train", support: int = 0) -> View:
         """The view of a seed, for models that read so many earlier choices of a person."""
-        parts = {part: data.rows(names, seed) for part, names in PARTS[dual_data].items()}
-        rows = {part: queries(data, own, support) for part, own in parts.items()}
-        return cls(seed, data.fit_coding(parts["train"]), rows)
+        rows = {part: data.rows(names, seed) for part, names in PARTS[dual_data].items()}
+        coding = data.fit_coding(rows["train"])
+        if support:
+            assert isinstance(data, Dataset)  # a stream refuses models that read support
+            asked = ~is_support(data, support)
+            rows = {part: own[asked[own]] for part, own in rows.items()}
+        return cls(seed, coding, rows)
 
 
 def queries(data: Any, rows: np.ndarray, support: int) -> np.ndarray:

@@ -9,7 +9,6 @@ exact_path  trials of exact paths, without a game
 """
 
 from ..training.trainer import Progress as Progress
-from .batched import CACHE as CACHE
 from .batched import Batched as Batched
 from .batched import Batched as Sweep  # noqa: F401  the name of one release before
 from .execution import stack as stack

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -17,10 +17,9 @@ from constraints import Constraint
 from .. import models
 from ..errors import UsageError
 from ..runtime import devices
-from ..runtime.checkpoint import Keeper
 from ..training import Best, Data, Game, Look, Member
-from ..training.trainer import Fitted, Grid, Progress
-from .execution import KEPT, Rounds, padding, real, stack
+from ..training.trainer import Fitted, Trials, real
+from .execution import KEPT, Rounds, padding, stack
 
 CACHE = 20 * 2**20  # bytes of a network's step on a CPU that stay close to its cores
 
@@ -75,8 +74,7 @@ class Batched:
             raise UsageError(
                 f"memory: one member needs about {one:,} bytes a step, got {room:,}; give more, or set microbatch"
             )
-        if not self.game.model.linear and jax.default_backend() == "cpu":
-            room = min(room, max(one, CACHE))
+        room = near(self.game.model, one, room)
         fits = [size for size in range(1, dealt + 1) if dealt % size == 0 and size * one <= room]
         return seeds * dealt * one <= room, max(fits)
 
@@ -157,17 +155,9 @@ class Batched:
     def total(self, seeds: int, bounds: int) -> int:
         return self.calls + 2
 
-    def fit(
-        self,
-        seeds: Sequence[int],
-        data: list[Data],
-        constraint: Constraint,
-        grid: Grid,
-        keeper: Keeper,
-        progress: Progress = lambda done, total: None,
-        meanwhile: Callable[[], None] = lambda: None,
-    ) -> Fitted:
+    def fit(self, trials: Trials) -> Fitted:
         """See `Trainer`."""
+        seeds, data, constraint, grid, keeper, progress, meanwhile = trials
         total = self.total(len(seeds), len(grid(1.0)))
         progress(0, total)
         whole, members = devices.on(self.mesh), devices.on(self.mesh, None, devices.SWEEP)
@@ -205,6 +195,12 @@ class Batched:
         best, trace = jax.tree.map(lambda a, b: np.concatenate([a, b], 1)[:, :kept], first, rest)
         iterates = jax.tree.map(lambda leaf: leaf[:, : kept - 1], iterates)
         return Fitted(constraints, best, trace._replace(params=iterates))
+
+
+def near(model: models.Model, one: int, room: int) -> int:
+    """How many of so many bytes the steps of members should take, if `one` takes so many: those of a network on a CPU
+    stay in its cache."""
+    return room if model.linear or jax.default_backend() != "cpu" else min(room, max(one, CACHE))
 
 
 def begun(game: Game, key: Array, constraint: Constraint, data: Data, looks: int) -> tuple[Member, Look]:

@@ -14,7 +14,7 @@ Every point is an exact optimum of its own rows. All in float64, on the choices 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import jax
@@ -28,11 +28,10 @@ from ..errors import UsageError
 from ..exact.newton import Solver, least_bound
 from ..lagrangian import KKT
 from ..runtime import devices
-from ..runtime.checkpoint import Keeper
 from ..training import Best, Data, Look, Settings
 from ..training.bounds import decides, within
 from ..training.figures import figures
-from ..training.trainer import Fitted, Grid, Progress
+from ..training.trainer import Fitted, Trials
 
 POINTS = 24  # of the path
 ANCHORS = 10  # steps beyond it
@@ -71,23 +70,14 @@ class ExactPath:
     def total(self, seeds: int, bounds: int) -> int:
         return seeds + 1
 
-    def fit(
-        self,
-        seeds: Sequence[int],
-        data: list[Data],
-        constraint: Constraint,
-        grid: Grid,
-        keeper: Keeper,
-        progress: Progress = lambda done, total: None,
-        meanwhile: Callable[[], None] = lambda: None,
-    ) -> Fitted:
+    def fit(self, trials: Trials) -> Fitted:
         """See `Trainer`."""
         paths = []
-        for done, own in enumerate(data):
-            progress(done, self.total(len(data), 1))
-            paths.append(_Path(own, constraint, self.settings))
-        constraints = grid(float(np.mean([np.max(path.points[0].look.gap) for path in paths])))
-        members = [[path.member(own) for own in [constraint.at(np.inf), *constraints]] for path in paths]
+        for done, own in enumerate(trials.data):
+            trials.progress(done, self.total(len(trials.data), 1))
+            paths.append(_Path(own, trials.constraint, self.settings))
+        constraints = trials.grid(float(np.mean([np.max(path.points[0].look.gap) for path in paths])))
+        members = [[path.member(own) for own in [trials.constraint.at(np.inf), *constraints]] for path in paths]
         stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *own) for own in members]
         best, look = jax.tree.map(lambda *leaves: np.stack(leaves), *stacked)
         return Fitted(constraints, best, jax.tree.map(lambda leaf: leaf[:, :, None], look))

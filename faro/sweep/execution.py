@@ -108,12 +108,6 @@ def stack(members: list[Data], multiple: int = 1) -> Data:
     return data._replace(people=stacked(tuple(jax.tree.map(whole, own.people) for own in members)))
 
 
-def real(constraint: Constraint) -> Constraint:
-    """The constraint with its numbers as arrays of the precision that programs are in."""
-    kind = jax.numpy.result_type(float)
-    return jax.tree.map(lambda leaf: np.asarray(leaf, kind), constraint)
-
-
 def padding(mesh: Mesh, game: Game) -> int:
     """Choices are padded to a multiple of this many."""
     return math.lcm(mesh.shape[devices.DATA], game.settings.microbatch or 1)

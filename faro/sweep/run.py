@@ -46,7 +46,7 @@ from ..training.notes import Notes, fit_for, reason, together
 from ..training.returned import choose
 from ..training.settings import Use
 from ..training.streaming import Stream, check_streamed
-from ..training.trainer import Progress, Trainer
+from ..training.trainer import Progress, Trainer, Trials
 from .batched import Batched
 from .execution import Need
 from .grid import LOWEST_BOUND, default_bounds
@@ -212,9 +212,8 @@ class _Run:
         keeper = Keeper(None if folder is None else folder / PROGRESS, tag)
         court = Judge(self.data, self.constraint, self.model, self.settings, views, self.objective)
         given = self._exactly(views) if self.settings.solver == "exact" else members
-        constraints, best, trace, solution = trainer.fit(
-            self.seeds, given, self.constraint, self.grid, keeper, progress, court.ahead
-        )
+        trials = Trials(self.seeds, given, self.constraint, self.grid, keeper, progress, court.ahead)
+        constraints, best, trace, solution = trainer.fit(trials)
         everyone = [self.constraint.at(UNCONSTRAINED), *constraints]
         mixes = self.settings.solution == "mixture"
         if solution is None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +28,11 @@ from ..errors import UsageError
 from ..runtime import devices
 from ..runtime.checkpoint import Keeper
 from ..training import Best, Data, Game, Look, Member
-from ..training.trainer import Fitted, Grid, Progress
-from .execution import Rounds, padding, real, stack
+from ..training.trainer import Fitted, Trials, real
+from .execution import Rounds, padding, stack
 
 
-class OnDisk:
+class StoredAtoms:
     """What trials return, read when it is asked for: as `faro.training.returned.Solution`, one atom each."""
 
     def __init__(self, read: Callable[[int, int], Any], seeds: int, members: int, scratch: Any = None):
@@ -93,17 +93,9 @@ class Sequential:
     def total(self, seeds: int, bounds: int) -> int:
         return seeds * (1 + bounds) * self.calls + 2
 
-    def fit(
-        self,
-        seeds: Sequence[int],
-        data: list[Data],
-        constraint: Constraint,
-        grid: Grid,
-        keeper: Keeper,
-        progress: Progress = lambda done, total: None,
-        meanwhile: Callable[[], None] = lambda: None,
-    ) -> Fitted:
+    def fit(self, trials: Trials) -> Fitted:
         """See `Trainer`."""
+        seeds, data, constraint, grid, keeper, progress, meanwhile = trials
         scratch = None
         if keeper.folder is None:
             if jax.process_count() > 1:
@@ -165,7 +157,7 @@ class Sequential:
             )
             for part in (0, 1)
         )
-        return Fitted(constraints, best, trace, OnDisk(read, len(seeds), 1 + len(constraints), scratch))
+        return Fitted(constraints, best, trace, StoredAtoms(read, len(seeds), 1 + len(constraints), scratch))
 
     def _placed(self, padded: Data, seed: int) -> Data:
         return devices.place(jax.tree.map(lambda leaf: leaf[seed], padded), self.dealt)

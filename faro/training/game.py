@@ -532,7 +532,7 @@ class Game:
 
         def of_slice(choices, rows, aims, index=0):
             real, people = choices.weight.dtype, own.people
-            mine, shown = _half((params, choices)) if compute == "bfloat16" else (params, choices)
+            mine, shown = _cast((params, choices), jnp.bfloat16) if compute == "bfloat16" else (params, choices)
             given = {
                 "people": people,
                 "train": train,
@@ -583,15 +583,8 @@ def _square(tree: Any) -> Array:
 
 
 def _cast(tree: Any, real: Any) -> Any:
-    """Floating-point leaves in the precision that sums are in."""
+    """Floating-point leaves in this precision."""
     return jax.tree.map(lambda leaf: leaf.astype(real) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree)
-
-
-def _half(tree: Any) -> Any:
-    """Floating-point leaves in bfloat16."""
-    return jax.tree.map(
-        lambda leaf: leaf.astype(jnp.bfloat16) if jnp.issubdtype(leaf.dtype, jnp.floating) else leaf, tree
-    )
 
 
 def _shuffled(key: Array, n: int, steps: int, batch: int) -> Array:

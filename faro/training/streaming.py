@@ -15,7 +15,7 @@ import dataclasses
 import functools
 import hashlib
 import math
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
@@ -37,7 +37,7 @@ from .bounds import check_bounds, status_of
 from .game import DEFAULT, Data, Game, Look, Member, Prepared, Settings, Step, Tally, Totals
 from .notes import fit_for
 from .settings import Use
-from .trainer import Fitted, Grid, Progress
+from .trainer import Fitted, Progress, Trials, real
 
 AHEAD = 2  # shards that are read while the device works
 
@@ -146,17 +146,9 @@ class Stream:
     def total(self, seeds: int, bounds: int) -> int:
         return 1
 
-    def fit(
-        self,
-        seeds: Sequence[int],
-        data: list[Data],
-        constraint: Constraint,
-        grid: Grid,
-        keeper: Keeper,
-        progress: Progress = lambda done, total: None,
-        meanwhile: Callable[[], None] = lambda: None,
-    ) -> Fitted:
+    def fit(self, trials: Trials) -> Fitted:
         """See `Trainer`."""
+        seeds, data, constraint, grid, keeper, progress, meanwhile = trials
         streams = [
             _Stream(own.train, own.selection, constraint, seed, self.model, self.settings, self.objective, self.units)
             for seed, own in zip(seeds, data, strict=True)
@@ -165,14 +157,14 @@ class Stream:
         plan = Plan(len(seeds) * (1 + len(grid(1.0))), progress)
         pilots = [stream.pilot(keeper, plan, name=f"seed{stream.seed}.start") for stream in streams]
         constraints = grid(float(np.mean([np.max(devices.fetch(own.member.best.gap)) for own in pilots])))
-        trials = [
+        played = [
             [pilot, *(
                 stream.trial(pilot.member, asked, keeper, plan, name=f"seed{stream.seed}.trial{number}")
                 for number, asked in enumerate(constraints, 1)
             )]
             for stream, pilot in zip(streams, pilots, strict=True)
         ]  # fmt: skip
-        found = [[devices.fetch((own.member.best, own.looks)) for own in trials_] for trials_ in trials]
+        found = [[devices.fetch((own.member.best, own.looks)) for own in of_seed] for of_seed in played]
         rows = [jax.tree.map(lambda *leaves: np.stack(leaves), *own) for own in found]
         return Fitted(constraints, *jax.tree.map(lambda *leaves: np.stack(leaves), *rows))
 
@@ -327,13 +319,13 @@ class _Stream:
 
     def trial(self, pilot: Member, constraint: Constraint, keeper: Keeper, plan: Plan, name: str = "game") -> _Position:
         """The trial under this constraint."""
-        begin = self.enter(pilot, _real(constraint), self._placed(self.shards[0]))
+        begin = self.enter(pilot, real(constraint), self._placed(self.shards[0]))
         return self._stage(1, name, constraint, begin, keeper, plan)
 
     def _stage(
         self, number: int, name: str, constraint: Constraint, begin: _Position, keeper: Keeper, plan: Plan
     ) -> _Position:
-        constraint, visits, count = _real(constraint), self._visits(number), len(self.shards)
+        constraint, visits, count = real(constraint), self._visits(number), len(self.shards)
         position, now = keeper.newest(name, begin, self.whole)
         for shard in self._read(visits[position:]):
             plan.at(position, len(visits))
@@ -394,8 +386,3 @@ def _shapes(choices: Choices) -> str:
 
 def _up(n: int, multiple: int) -> int:
     return n + -n % multiple
-
-
-def _real(constraint: Constraint) -> Constraint:
-    kind = jnp.result_type(float)
-    return jax.tree.map(lambda leaf: jnp.asarray(leaf, kind), constraint)

@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple, Protocol
 
+import jax
+import jax.numpy as jnp
+import numpy as np
 from jax.sharding import Mesh
 
 from constraints import Constraint
@@ -36,6 +39,27 @@ class Fitted(NamedTuple):
     solution: Any = None
 
 
+class Trials(NamedTuple):
+    """What is to be trained: a trial for every seed and constraint, and an unconstrained one for every seed.
+
+    seeds: one or more
+    data: of every seed, on the host
+    constraint: at its lowest bound
+    grid: lists the constraints, given the unconstrained gap (mean over seeds)
+    keeper: keeps what a killed run goes on with
+    progress: told `(done, total)` after every stretch
+    meanwhile: called once, while programs compile
+    """
+
+    seeds: Sequence[int]
+    data: list[Data]
+    constraint: Constraint
+    grid: Grid
+    keeper: Keeper
+    progress: Progress = lambda done, total: None
+    meanwhile: Callable[[], None] = lambda: None
+
+
 class Trainer(Protocol):
     """How trials are trained. `traced` counts how often each of its programs was traced: once, whatever the grid."""
 
@@ -45,23 +69,11 @@ class Trainer(Protocol):
     def total(self, seeds: int, bounds: int) -> int:
         """Of how many stretches `progress` is told, the preparation and the judgement included."""
 
-    def fit(
-        self,
-        seeds: Sequence[int],
-        data: list[Data],
-        constraint: Constraint,
-        grid: Grid,
-        keeper: Keeper,
-        progress: Progress = ...,
-        meanwhile: Callable[[], None] = ...,
-    ) -> Fitted:
-        """Train every trial.
+    def fit(self, trials: Trials) -> Fitted:
+        """Train all of them."""
 
-        seeds: one or more
-        data: of every seed, on the host
-        constraint: at its lowest bound
-        grid: lists the constraints, given the unconstrained gap (mean over seeds)
-        keeper: keeps what a killed run goes on with
-        progress: told `(done, total)` after every stretch
-        meanwhile: called once, while programs compile
-        """
+
+def real(constraint: Constraint) -> Constraint:
+    """The constraint with its numbers as arrays of the precision that programs are in."""
+    kind = jnp.result_type(float)
+    return jax.tree.map(lambda leaf: np.asarray(leaf, kind), constraint)

@@ -17,7 +17,6 @@ from faro import cli
 from faro.certify import description, rescore
 from faro.certify.columns import read_columns
 from faro.certify.policy import read_policy
-from faro.cli import main
 from faro.errors import UnprovedError
 from faro.report import read_run
 from faro.report._commands import of_member
@@ -106,16 +105,6 @@ def place(tmp_path, monkeypatch):
     TABLE.to_csv("t.csv", index=False)
     Path("t.toml").write_text(LONG)
     Path("quick.toml").write_text(QUICK)
-
-
-@pytest.fixture
-def faro(capsys):
-    def call(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
 
 
 SWEEP = ("frontier", "--schema", "t.toml", "--attribute", "group", "--config", "quick.toml", "--bounds", "0.05,0.2")

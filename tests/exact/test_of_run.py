@@ -300,16 +300,6 @@ def run(tmp_path_factory):
     return folder
 
 
-@pytest.fixture
-def faro(capsys):
-    def call(*arguments):
-        code = main([str(argument) for argument in arguments])
-        captured = capsys.readouterr()
-        return code, captured.out, captured.err
-
-    return call
-
-
 @pytest.fixture(scope="module")
 def placed(run, tmp_path_factory):
     """The run with its envelope."""

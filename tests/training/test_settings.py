@@ -19,6 +19,7 @@ from faro.store.fingerprint import fingerprint
 from faro.sweep import exact_path
 from faro.training import Data, Game, Settings, streaming
 from faro.training.settings import GROUPS, Use, assigned, flat, lacking, listing
+from faro.training.trainer import Trials
 
 GROUP = ct.Attribute("g", ("a", "b"))
 CONSTRAINT = ct.demographic_parity(GROUP, 0.05)
@@ -93,7 +94,7 @@ def test_exact_solves_read_nothing_else():
     assert read == ["solver", "weight_decay", "max_ties"]
     linear, own = exact_path.check(Linear(), CONSTRAINT), SimpleNamespace(weight_decay=0.1, max_ties=0.1)
     data = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) if leaf.dtype == np.float32 else leaf, DATA)
-    fitted = exact_path.ExactPath(own).fit([0], [data], linear, lambda gap: [linear], Keeper(None, ""))
+    fitted = exact_path.ExactPath(own).fit(Trials([0], [data], linear, lambda gap: [linear], Keeper(None, "")))
     assert np.isfinite(fitted.best.gap).all()
 
 
