@@ -111,8 +111,8 @@ def numeric(given: Any) -> Any:
 
     if matrix(given.items) is None:
         raise UsageError(
-            f"this model reads coded features, the schema has raw arrays alone ({', '.join(given.items)}); name a "
-            "numeric feature, or choose a model that reads arrays"
+            f"items: expected coded features, got raw arrays alone ({', '.join(given.items)}); name a numeric feature "
+            "in the schema, or choose a model that reads arrays"
         )
     changed = {"items": matrix(given.items), "context": matrix(given.context)}
     if isinstance(given, Choices):

@@ -31,6 +31,7 @@ import numpy as np
 import constraints as ct
 from constraints import Attribute, Constraint, Grouping
 
+from ..data.table import one_line
 from ..errors import DAMAGE, DataError, UsageError
 from ..losses import Loss, Objective
 from ..models import Model
@@ -65,7 +66,7 @@ def to_record(thing: Any) -> Record:
     try:
         return _stored(thing)
     except (_Opaque, UsageError, DataError, *DAMAGE) as reason:
-        return {"type": place, "opaque": " ".join(str(reason).split()) or type(reason).__name__}
+        return {"type": place, "opaque": one_line(reason)}
 
 
 def _stored(thing: Any) -> Record:
