@@ -133,7 +133,8 @@ def show_description(described: dict[str, Any]) -> None:
             table.add_row("(in no group)", f"{attribute['excluded']:,}")
         console.print(table)
     for name, origin in described["twins"].items():
-        console.print(f"twins of {escape(name)}: {escape(origin)}")
+        features = ", ".join(described["twin_features"][name])
+        console.print(f"twins of {escape(name)}: {escape(origin)} (sets {escape(features)})")
     features = described["features"]
     console.print(escape(f"features: {', '.join(features['items'])}"))
     if features["context"]:

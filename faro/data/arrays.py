@@ -24,6 +24,13 @@ class Category:
     def take(self, rows: Any) -> Category:
         return Category(self.codes[rows], self.texts)
 
+    def used(self) -> Category:
+        """The same with those texts alone that some entry has."""
+        codes = np.unique(self.codes[self.codes >= 0])
+        position = np.full(len(self.texts) + 1, -1)
+        position[codes] = np.arange(len(codes))
+        return Category(position[self.codes], self.texts[codes])
+
     def values(self) -> np.ndarray:
         """The texts, "" where there is none."""
         return np.append(self.texts, "").astype(object)[self.codes]
@@ -55,6 +62,16 @@ class Features:
             {name: values[rows] for name, values in self.raw.items()},
         )
 
+    def present(self, name: str) -> np.ndarray:
+        """`[...]` whether there is a value of the feature, and not a missing cell."""
+        if name in self.numeric:
+            return ~np.isnan(self.numeric[name])
+        if name in self.categorical:
+            held = self.categorical[name].values()
+            return (held != "") & (held != MISSING)
+        values = self.vectors[name] if name in self.vectors else self.raw[name]
+        return values.index >= 0 if isinstance(values, Rows) else np.logical_not(np.isnan(values).any(-1))
+
     @property
     def names(self) -> tuple[str, ...]:
         return (*self.numeric, *self.categorical, *self.vectors, *self.raw)
@@ -69,7 +86,8 @@ class Features:
 class Parsed:
     """n choices as arrays: what a `Dataset` codes. `alternatives [n, K]` are names ("" = none); `attributes`:
     name -> codes `[n, K]`, -1 = does not apply; `shared`: name -> texts `[n, K]` of columns that units share; `chosen`
-    is None without labels; `source [n, K]`: row of the given table, -1 = none."""
+    is None without labels; `source [n, K]`: row of the given table, -1 = none; `twins`: attribute -> at every level
+    what the table sets features to, `live` where there is such a twin, for those attributes that it does so for."""
 
     choice_ids: np.ndarray
     alternatives: np.ndarray
@@ -85,6 +103,7 @@ class Parsed:
     context: Features
     source: np.ndarray
     dropped: int
+    twins: dict[str, tuple[Features, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def inside(self) -> np.ndarray:
@@ -103,6 +122,8 @@ def select(parsed: Parsed, rows: Any) -> Parsed:
             changes[field.name] = value[rows]
         elif isinstance(value, Features):
             changes[field.name] = value.take(rows)
+        elif field.name == "twins":
+            changes[field.name] = {name: tuple(own.take(rows) for own in levels) for name, levels in value.items()}
         elif isinstance(value, dict):
             changes[field.name] = {name: codes[rows] for name, codes in value.items()}
     return dataclasses.replace(parsed, **changes)
@@ -120,15 +141,19 @@ def widened(parsed: Parsed, k: int) -> Parsed:
     def placed(values: np.ndarray | Rows) -> np.ndarray | Rows:
         return Rows(values.of, grown(values.index, -1)) if isinstance(values, Rows) else grown(values, 0)
 
-    of = parsed.items
-    items = Features(
-        grown(of.live, False),
-        {name: grown(values, np.nan) for name, values in of.numeric.items()},
-        {name: Category(grown(own.codes, -1), own.texts) for name, own in of.categorical.items()},
-        {name: placed(values) for name, values in of.vectors.items()},
-        of.incomplete,
-        {name: Rows(own.of, grown(own.index, -1)) for name, own in of.raw.items()},
-    )
+    def features(of: Features) -> Features:
+        return Features(
+            grown(of.live, False),
+            {name: grown(values, np.nan) for name, values in of.numeric.items()},
+            {name: Category(grown(own.codes, -1), own.texts) for name, own in of.categorical.items()},
+            {name: placed(values) for name, values in of.vectors.items()},
+            of.incomplete,
+            {name: Rows(own.of, grown(own.index, -1)) for name, own in of.raw.items()},
+        )
+
+    def of_twin(own: Features) -> Features:  # a chooser's have no axis of alternatives
+        return features(own) if own.live.ndim > 1 else own
+
     return dataclasses.replace(
         parsed,
         alternatives=grown(parsed.alternatives, ""),
@@ -138,6 +163,7 @@ def widened(parsed: Parsed, k: int) -> Parsed:
         log_ref=None if parsed.log_ref is None else grown(parsed.log_ref, 0),
         attributes={name: grown(codes, -1) for name, codes in parsed.attributes.items()},
         shared={name: grown(texts, "") for name, texts in parsed.shared.items()},
-        items=items,
+        items=features(parsed.items),
         source=grown(parsed.source, -1),
+        twins={name: tuple(map(of_twin, at_levels)) for name, at_levels in parsed.twins.items()},
     )

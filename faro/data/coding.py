@@ -36,6 +36,11 @@ class Number:
     scale: float
     indicator: bool
 
+    @property
+    def columns(self) -> int:
+        """How many columns it is coded in."""
+        return 1 + self.indicator
+
 
 @dataclasses.dataclass(frozen=True)
 class Levels:
@@ -46,6 +51,11 @@ class Levels:
     levels: tuple[str, ...]
     seen: tuple[str, ...]
 
+    @property
+    def columns(self) -> int:
+        """How many columns it is coded in."""
+        return len(self.levels)
+
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Vector:
@@ -55,6 +65,11 @@ class Vector:
     width: int
     mean: np.ndarray
     scale: np.ndarray
+
+    @property
+    def columns(self) -> int:
+        """How many columns it is coded in."""
+        return self.width
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vector) or (self.name, self.width) != (other.name, other.width):
@@ -113,13 +128,14 @@ class Block:
         coded: tuple[Number | Levels | Vector | Raw, ...] = (*self.numbers, *self.levels, *self.vectors, *self.raw)
         return tuple(part.name for part in coded)
 
-    def columns(self, name: str) -> slice:
-        """Where the levels of a categorical feature lie."""
-        start = sum(1 + number.indicator for number in self.numbers)
-        for part in self.levels:
-            if part.name == name:
-                return slice(start, start + len(part.levels))
-            start += len(part.levels)
+    def only(self, name: str) -> tuple[Block, slice]:
+        """(the coding of one coded feature alone, where its columns lie)."""
+        start = 0
+        for kind in ("numbers", "levels", "vectors"):
+            for part in getattr(self, kind):
+                if part.name == name:
+                    return Block(**{kind: (part,)}), slice(start, start + part.columns)
+                start += part.columns
         raise KeyError(name)
 
     @classmethod

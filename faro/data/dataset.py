@@ -23,8 +23,8 @@ from faro.units import RULE, RULES, plain
 
 from .arrays import Parsed, select
 from .coding import Coding
+from .columns import used_columns
 from .mapped import Stored, stored_arrays
-from .melt import used_columns
 from .parse import parse
 from .schema import Schema
 from .split import assign, check_parts, part_codes
@@ -113,7 +113,8 @@ class Dataset:
         else:
             where, beside = name or Path(table).name, Path(table).parent
             frame = read_table(table)
-        stored = stored_arrays(schema.arrays, arrays, beside if folder is None else Path(folder))
+        needed = [spec.name for spec in schema.feature_arrays]
+        stored = stored_arrays(schema.arrays, arrays, beside if folder is None else Path(folder), needed)
         try:
             resolved, parsed = parse(schema, frame, where, labels, unit_rule, stored)
         except DataError as error:
@@ -217,8 +218,8 @@ class Dataset:
         names = {*schema.choice, schema.alternative, schema.weight, *schema.shared}
         features = {*schema.item_features, *schema.context_features}
         apart = names - features  # do not make equal rows differ
-        places = {*schema.indices(context=False), *schema.indices(context=True)} - features  # the array's numbers count
-        columns, arrays = self._used
+        places = {spec.index for spec in schema.arrays} - features  # the array's numbers count
+        columns, arrays = used_columns(schema, self.frame, twins=False)  # with or without its twins a row is the same
         told = [column for column, name in columns.items() if column not in apart and name not in places]
         digests = row_digests(self.frame, told, arrays, self._quoted)
         own, shared = ([rows.contents() for rows in of.stored] for of in (self.parsed.items, self.parsed.context))

@@ -9,7 +9,7 @@ import numpy as np
 
 from .dataset import Dataset
 from .registry import load
-from .schema import AttributeSpec
+from .schema import AttributeSpec, Schema, TwinSpec
 from .split import PARTS
 
 
@@ -32,12 +32,19 @@ def describe(data: str | Dataset, seed: int = 0, root: str | os.PathLike | None 
         },
         "attributes": [_attribute(dataset, spec, parts) for spec in schema.attributes],
         "twins": {twin.attribute: twin.origin for twin in schema.twins},
+        "twin_features": {twin.attribute: list(_set_features(schema, twin)) for twin in schema.twins},
         "defaults": {
             key: list(value) if isinstance(value, tuple) else value for key, value in dataset.defaults.items()
         },
         "digest": dataset.digest,
         **{key: dataset.info.get(key, "") for key in ("title", "source", "licence", "unit", "traps")},
     }
+
+
+def _set_features(schema: Schema, twin: TwinSpec) -> tuple[str, ...]:
+    """The features that a twin sets."""
+    spec = schema.attribute(twin.attribute)
+    return (*((spec.column,) if schema.seen(spec) else ()), *twin.features)
 
 
 def _size(dataset: Dataset, where: np.ndarray) -> dict[str, int]:

@@ -12,7 +12,7 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -176,12 +176,16 @@ class Rows:
         return np.array(hashes, object)[place.reshape(self.index.shape)]
 
 
-def stored_arrays(specs: Sequence[ArraySpec], given: Mapping[str, Any], folder: Path) -> dict[str, Stored]:
-    """Name -> the array, of every declared one; `DataError` for a given one that is not declared."""
+def stored_arrays(
+    specs: Sequence[ArraySpec], given: Mapping[str, Any], folder: Path, needed: Collection[str]
+) -> dict[str, Stored]:
+    """Name -> the array, of every declared one; one that is not `needed` (a twin) may be absent. `DataError` for a
+    given one that is not declared."""
     if unknown := [name for name in given if name not in {spec.name for spec in specs}]:
         declared = ", ".join(spec.name for spec in specs) or "none"
         raise DataError(f"array {unknown[0]!r} is not declared in the schema (declared: {declared})")
-    return {spec.name: Stored.of(spec, given.get(spec.name), folder) for spec in specs}
+    there = [spec for spec in specs if spec.name in {*needed, *given} or (folder / spec.file).is_file()]
+    return {spec.name: Stored.of(spec, given.get(spec.name), folder) for spec in there}
 
 
 def _identity(path: Path) -> tuple:

@@ -6,7 +6,7 @@ Nothing is copied: a column of the long table is one or several columns of the g
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ import pandas as pd
 from faro.errors import DataError, UsageError
 from faro.units import RULE
 
+from .columns import places, recognise, twin_places, used_columns
 from .schema import Schema
 from .table import text, vectors
 from .values import Cells, infer, numbers, read
@@ -23,60 +24,10 @@ CHOICE, SIDE, LABEL, OUTSIDE = "(choice)", "(alternative)", "(label)", "(outside
 SIDES = ("inside", "outside")  # the alternatives of an accept table
 
 
-def need(frame: pd.DataFrame, column: str, what: str, where: str) -> pd.Series:
-    """A column of the table, or a `DataError` that lists what there is."""
-    if column not in frame.columns:
-        shown = ", ".join(map(str, frame.columns[:30]))
-        raise DataError(f"{where}: no column {column!r} (needed as {what}); columns are: {shown}")
-    return frame[column]
-
-
-def side_columns(schema: Schema, frame: pd.DataFrame, side: str, where: str) -> dict[str, str]:
-    """Feature -> its column for one side of a wide table; optional columns that are absent are left out."""
-    columns, needed = {}, (*schema.item_features, *schema.indices(context=False))
-    for name in _own(schema):
-        both = [column for column in (f"{side}_{name}", f"{name}_{side}") if column in frame.columns]
-        if len(both) > 1:
-            raise DataError(f"{where}: both {both[0]!r} and {both[1]!r} exist; keep one")
-        if both:
-            columns[name] = both[0]
-        elif name in needed:
-            what = "feature" if name in schema.item_features else "row of an array:"
-            raise DataError(f"{where}: no column '{side}_{name}' or '{name}_{side}' (needed as {what} {name!r})")
-    return columns
-
-
-def _shared(schema: Schema) -> list[str]:
-    """Columns that both alternatives of a row share."""
-    columns = [schema.weight, "" if schema.unit == "row" else schema.unit, *schema.shared, *schema.context_features]
-    columns += [*schema.choice, *(spec.column for spec in schema.attributes if spec.chooser)]
-    columns += schema.indices(context=True)
-    return list(dict.fromkeys(filter(None, columns)))
-
-
-def _own(schema: Schema) -> list[str]:
-    """Columns that belong to one alternative."""
-    columns = [*schema.item_features, *(spec.column for spec in schema.attributes if not spec.chooser), schema.log_ref]
-    columns += schema.indices(context=False)
-    return list(dict.fromkeys(filter(None, columns)))
-
-
-def used_columns(schema: Schema, frame: pd.DataFrame) -> tuple[dict[str, str], list[str]]:
-    """(column -> the schema's name of it, vector columns) of the given table that the schema reads and that are
-    there."""
-    sides = schema.sides if schema.format == "wide" else ()
-    own = [side_columns(schema, frame, side, "table") for side in sides] or [{name: name for name in _own(schema)}]
-    vector_columns = [columns[name] for columns in own for name in schema.vectors if name in columns]
-    plain = [*schema.choice, schema.alternative, schema.label, schema.weight, schema.available, schema.outside]
-    named = {column: name for columns in own for name, column in columns.items()}
-    named |= {column: column for column in (*plain, *_shared(schema))}
-    vector_columns += list(schema.context_vectors)
-    used = {column: name for column, name in named.items() if column in frame.columns and column not in vector_columns}
-    return used, [column for column in vector_columns if column in frame.columns]
-
-
-def resolve(schema: Schema, frame: pd.DataFrame, where: str, rule: int) -> Schema:
-    """The schema with the type of every column that the table has; under rule 1, "cell" where none is declared."""
+def resolve(schema: Schema, frame: pd.DataFrame, where: str, rule: int, arrays: Collection[str] = ()) -> Schema:
+    """The schema with the type of every column that the table has (under rule 1, "cell" where none is declared), and
+    the features whose twins it, or the `arrays` beside it, bring."""
+    schema = recognise(schema, frame, where, arrays)
     used, _ = used_columns(schema, frame)
     of_name: dict[str, list[pd.Series]] = {}
     for column, name in used.items():
@@ -209,25 +160,28 @@ def choice_ids(schema: Schema, cells: Sequence[Cells], rule: int) -> tuple[np.nd
     return ids, gone
 
 
-def melt(schema: Schema, frame: pd.DataFrame, where: str, labels: bool, rule: int) -> tuple[Long, Schema]:
+def melt(
+    schema: Schema, frame: pd.DataFrame, where: str, labels: bool, rule: int, arrays: Collection[str] = ()
+) -> tuple[Long, Schema]:
     """(the long table, the schema with all types and label words)."""
-    schema = resolve(schema, frame, where, rule)
+    schema = resolve(schema, frame, where, rule, arrays)
     row, types = np.arange(len(frame)), dict(schema.types)
+    for twin in schema.twins:  # what a feature is set to is of its type
+        levels = schema.attribute(twin.attribute).levels
+        types |= {twin.column(name, level): kind for name, kind in schema.types.items() for level in levels}
+    every = {name: (frame[name],) for name in map(str, frame.columns)}
+    given = Long(schema, where, row, 1, every, types, {}, rule)
     if schema.format == "long":
-        columns = {name: (frame[name],) for name in map(str, frame.columns)}
-        return Long(schema, where, row, 1, columns, types, {}, rule), schema
-    given = Long(schema, where, row, 1, {name: (frame[name],) for name in map(str, frame.columns)}, types, {}, rule)
-    shared = {name: (frame[name],) for name in _shared(schema) if name in frame.columns}
-    long: dict[str, Sequence[pd.Series | None]] = dict(shared)
-    if schema.format == "wide":
-        sides = schema.sides
-        both = [side_columns(schema, frame, side, where) for side in sides]
-        for name in _own(schema):
-            if name in both[0] or name in both[1]:
-                long[name] = tuple(frame[own[name]] if name in own else None for own in both)
-    else:
+        return given, schema
+    of_side, shared = (
+        {name: tuple(None if column is None else frame[column] for column in columns) for name, columns in part.items()}
+        for part in map(dict.__or__, places(schema, frame, where), twin_places(schema, frame, where))
+    )
+    long: dict[str, Sequence[pd.Series | None]] = {**shared, **of_side}
+    sides = schema.sides
+    if schema.format == "accept":
         sides = SIDES
-        long |= {name: (frame[name], None) for name in _own(schema) if name in frame.columns and name not in shared}
+        long |= {name: (*columns, None) for name, columns in of_side.items() if name not in shared}
         long[OUTSIDE] = tuple(pd.Series(value, frame.index) for value in (0, 1))
     label = np.ones(len(frame))
     if labels and schema.label:

@@ -14,11 +14,13 @@ from faro.errors import DataError
 from faro.units import RULE, plain, unseen
 
 from .arrays import MISSING, Category, Features, Parsed
+from .columns import need
 from .mapped import Rows, Stored
-from .melt import OUTSIDE, Long, choice_ids, melt, need, shares
-from .schema import ArraySpec, AttributeSpec, Schema
+from .melt import OUTSIDE, Long, choice_ids, melt, shares
+from .schema import ArraySpec, AttributeSpec, Schema, TwinSpec
 from .values import Cells
 
+MISSING_TWIN = "missing = 'exclude' of the twins, or on_missing = 'drop'"
 HEAVY = float(np.finfo(np.float32).max)  # what a sum of weights must stay below, in whatever order it is taken
 
 
@@ -35,7 +37,7 @@ def parse(
     schema declares."""
     if labels and schema.label:
         need(frame, schema.label, "label", where)
-    table, schema = melt(schema, frame, where, labels, rule)
+    table, schema = melt(schema, frame, where, labels, rule, arrays)
     parser = _Parser(table, labels, arrays)
     parsed = parser.run()
     if schema.format == "long":
@@ -113,13 +115,18 @@ class _Parser:
 
     def _numbers(self, column: str, what: str, read: np.ndarray) -> np.ndarray:
         """`[R]` finite numbers where `read`, NaN elsewhere and where missing."""
-        values, absent = self.table.numbers(column, what)
+        values, absent = self._finite(column, what, read)
         if self.schema.on_missing == "error" and (read & absent).any():
             shown = self.table.shown(column, int(np.argmax(read & absent)))
             self._refuse(read & absent, column, f"expected a finite number, got {shown} (missing)")
         self.gaps |= read & absent & self.drop
+        return values
+
+    def _finite(self, column: str, what: str, read: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """(the same, `[R]` whether the cell is missing)."""
+        values, absent = self.table.numbers(column, what)
         self._refuse(read & ~absent & ~np.isfinite(values), column, "expected a finite number, got {}")
-        return np.where(read & ~absent, values, np.nan)
+        return np.where(read & ~absent, values, np.nan), absent
 
     def _flag(self, column: str, what: str, default: bool) -> np.ndarray:
         if not column:
@@ -139,6 +146,11 @@ class _Parser:
             schema.context_numeric, schema.context_categorical, schema.context_vectors, self.rows, context=True
         )
         levels = {spec.name: self._level(spec) for spec in schema.attributes}
+        twins = {}
+        for twin in schema.twins:
+            chooser = schema.attribute(twin.attribute).chooser
+            if at_levels := self._twins(twin, levels[twin.attribute], context if chooser else items, context):
+                twins[twin.attribute] = at_levels
         names, twice = self._alternative()
         weight, units, log_ref = self._weight(), self._units(), self._log_ref()
         label = self._label() if self.labels else None
@@ -163,6 +175,10 @@ class _Parser:
         }
         grid_items = self._spread(items, self.dense(self.inside, False), self.dense)
         grid_context = self._spread(context, np.ones(len(self.ids), bool), self._of_choice)
+        grid_twins = {}
+        for name, at_levels in twins.items():
+            spread = self._of_choice if schema.attribute(name).chooser else self.dense
+            grid_twins[name] = tuple(self._spread(own, spread(own.live, False), spread) for own in at_levels)
         attributes = {spec.name: self._attribute(spec, levels[spec.name]) for spec in schema.attributes}
         kept: dict[str, Any] = {name: None if value is None else value[keep] for name, value in arrays.items()}
         return Parsed(
@@ -171,6 +187,7 @@ class _Parser:
             shared={name: self.dense(values, "")[keep] for name, values in shared.items()},
             items=grid_items.take(keep),
             context=grid_context.take(keep),
+            twins={name: tuple(own.take(keep) for own in at_levels) for name, at_levels in grid_twins.items()},
             dropped=len(self.ids) - len(keep),
         )
 
@@ -186,39 +203,51 @@ class _Parser:
         for name in numeric:
             floats[name] = self._numbers(name, "a numeric feature", read)
         for name in categorical:
-            cells = self.table.cells(name, "a categorical feature")
-            codes, known, absent = cells.codes, cells.texts, cells.missing & read
-            self.table.check(name, cells, read & ~absent)
-            if level and absent.any():
-                at = np.append(np.flatnonzero(known == MISSING), len(known))[0]
-                known = np.append(known, MISSING)
-                codes = np.where(absent, at, codes)
-            elif not level:
+            category = self._category(name, read)
+            absent = read & (category.codes < 0)
+            if not level:
                 self._lacking(absent, name, "the cell", "on_missing = 'level' or 'drop'")
-            used = np.unique(codes[read & (level | ~absent)])
-            position = np.full(len(known) + 1, -1)
-            position[used] = np.arange(len(used))
-            categories[name] = Category(position[np.where(read, codes, -1)], known[used])
+            elif absent.any():
+                at = np.append(np.flatnonzero(category.texts == MISSING), len(category.texts))[0]
+                category = Category(np.where(absent, at, category.codes), np.append(category.texts, MISSING))
+            categories[name] = category.used()
         for name in vector_columns:
-            values = self.table.vectors(name, "a vector feature")
-            bad = read & ~np.isfinite(values).all(1)
-            empty = bad & np.isnan(values).all(1)
-            arrays[name] = values
-            self._refuse(bad & ~(empty & self.drop), name, "expected a vector of finite numbers")
+            arrays[name] = values = self._vectors(name, read)
+            empty = read & ~np.isfinite(values).all(1)
+            self._refuse(empty & (not self.drop), name, "expected a vector of finite numbers")
             self.gaps |= empty
         incomplete = frozenset(n for n, values in floats.items() if level and (read & np.isnan(values)).any())
-        specs = [spec for spec in self.schema.arrays if spec.context == context]
-        arrays |= {spec.name: self._rows_of(spec, read) for spec in specs if not spec.raw}
-        raw = {spec.name: self._rows_of(spec, read) for spec in specs if spec.raw}
+        specs = [spec for spec in self.schema.feature_arrays if spec.context == context]
+        placed = {spec.name: self._rows_of(spec, spec.index, read) for spec in specs}
+        for spec in specs:
+            if spec.index:
+                absent = read & (placed[spec.name].index < 0)
+                self._lacking(absent, spec.index, f"the row of array {spec.name!r}")
+        arrays |= {spec.name: placed[spec.name] for spec in specs if not spec.raw}
+        raw = {spec.name: placed[spec.name] for spec in specs if spec.raw}
         return Features(read, floats, categories, arrays, incomplete, raw)
 
-    def _rows_of(self, spec: ArraySpec, read: np.ndarray) -> Rows:
-        """The row `[R]` of an array that each row of the long table has, where it is `read`."""
-        stored, column = self.arrays[spec.name], spec.index
+    def _category(self, name: str, read: np.ndarray) -> Category:
+        """Levels `[R]`, -1 where nothing is read or the cell is missing."""
+        cells = self.table.cells(name, "a categorical feature")
+        there = read & ~cells.missing
+        self.table.check(name, cells, there)
+        return Category(np.where(there, cells.codes, -1), cells.texts)
+
+    def _vectors(self, name: str, read: np.ndarray) -> np.ndarray:
+        """`[R, D]`, NaN where there is none."""
+        values = self.table.vectors(name, "a vector feature")
+        bad = read & ~np.isfinite(values).all(1) & ~np.isnan(values).all(1)
+        self._refuse(bad, name, "expected a vector of finite numbers")
+        return values
+
+    def _rows_of(self, spec: ArraySpec, column: str, read: np.ndarray) -> Rows:
+        """The row `[R]` of an array that each row of the long table has by an index column (or by its place), where it
+        is `read`; -1 where none is named."""
+        stored = self.arrays[spec.name]
         count = stored.shape[0]
         if column:
             values, absent = self.table.numbers(column, f"row of array {spec.name!r}")
-            self._lacking(read & absent, column, f"the row of array {spec.name!r}")
             whole = np.isfinite(values) & (values >= 0) & (values < count) & (values == np.floor(values))
             expected = f"expected a row of {stored.where}, 0 to {count - 1}"
             self._refuse(read & ~absent & ~whole, column, f"{expected}, got {{}}")
@@ -236,6 +265,72 @@ class _Parser:
             where = f"{self.where}: row {self.row[at] + 1}"
             raise DataError(f"{where}: expected finite numbers, got others in row {index[at]} of {stored.where}")
         return Rows(stored, index)
+
+    def _twins(self, twin: TwinSpec, own: np.ndarray, features: Features, context: Features) -> tuple[Features, ...]:
+        """At every level what the table sets `features` to, as columns `[R]`; empty without such. `live`: where there
+        is such a twin.
+
+        own: level `[R]` that a row has itself, -1 = none
+        """
+        spec = self.schema.attribute(twin.attribute)
+        made = []
+        for code, level in enumerate(spec.levels):
+            moved = self._moved(twin, level, features)
+            excluded = np.zeros(len(self.table), bool)
+            for only in twin.only:
+                side = features if only.column in features.categorical else context
+                excluded |= (side.categorical[only.column].values() == only.equals) & (level not in only.levels)
+            needed, there = features.live & (own >= 0) & (own != code) & ~excluded, features.live
+            for name in moved.names:
+                gone = needed & ~moved.present(name) & features.present(name)
+                if twin.missing == "exclude":
+                    there = there & ~gone
+                else:
+                    self._lacking(gone, self._twin_column(twin, name, level), "the twin", MISSING_TWIN)
+            made.append(dataclasses.replace(moved, live=there))
+        return tuple(made) if any(moved.names for moved in made) else ()
+
+    def _twin_column(self, twin: TwinSpec, name: str, level: str) -> str:
+        """The column that a feature's twin is in; of an array its index."""
+        arrays = {spec.name: spec for spec in self.schema.arrays}
+        apart = twin.column(name, level)
+        if name not in arrays:
+            return apart
+        return arrays[apart].index if apart in arrays else twin.column(arrays[name].index, level)
+
+    def _moved(self, twin: TwinSpec, level: str, features: Features) -> Features:
+        """Those of the features whose twin is there."""
+        arrays = {spec.name: spec for spec in self.schema.arrays}
+        read = features.live
+
+        def there(name: str) -> bool:
+            if twin.column(name, level) in arrays:
+                return twin.column(name, level) in self.arrays
+            return name in twin.features and self.table.has(self._twin_column(twin, name, level))
+
+        def rows(name: str) -> Rows:
+            apart = twin.column(name, level)
+            found = self._rows_of(arrays.get(apart, arrays[name]), self._twin_column(twin, name, level), read)
+            whole = {**features.vectors, **features.raw}[name]
+            kinds = [(own.of.shape[1:], own.of.dtype) for own in (whole, found)]  # type: ignore[union-attr]
+            if kinds[0] != kinds[1]:
+                raise DataError(f"{found.of.where}: expected rows of the shape and dtype of {name!r}, as its twin")
+            return found
+
+        def vectors(name: str) -> np.ndarray | Rows:
+            return rows(name) if name in arrays else self._vectors(twin.column(name, level), read)
+
+        return Features(
+            read,
+            {
+                name: self._finite(twin.column(name, level), "a twin of a numeric feature", read)[0]
+                for name in filter(there, features.numeric)
+            },
+            {name: self._category(twin.column(name, level), read) for name in filter(there, features.categorical)},
+            {name: vectors(name) for name in filter(there, features.vectors)},
+            frozenset(),
+            {name: rows(name) for name in filter(there, features.raw)},
+        )
 
     @staticmethod
     def _spread(rows: Features, live: np.ndarray, spread) -> Features:

@@ -67,12 +67,32 @@ class Only:
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class TwinSpec:
-    """Twins of an attribute: the feature with its column is set to every level. `origin` says in plain words how
-    they arise (randomised, generated, the model's input exchanged); `only` names the twins that the design excludes."""
+    """Twins of an attribute: the same choices with it set to every level, and with it the features that change.
+
+    attribute: its name; where its column is a categorical feature, that is set to the level
+    origin: in plain words how the twins arise (randomised, generated, rewritten, the model's input exchanged)
+    only: the twins that the design excludes (`Only`)
+    features: those whose values at each level the table brings, in a column `FEATURE:ATTRIBUTE=LEVEL` (of an array: its
+        index, or another array of that name); default: those that it has such columns of
+    missing: what an empty cell of such a column is: an "error", or "exclude": there is no such twin. At a row's own
+        level it is the row itself
+    """
 
     attribute: str
     origin: str
     only: tuple[Only, ...] = ()
+    features: tuple[str, ...] = ()
+    missing: str = "error"
+
+    def __post_init__(self):
+        object.__setattr__(self, "attribute", _text(self.attribute, "twins"))
+        features = tuple(_text(name, f"twins of {self.attribute!r}") for name in self.features)
+        object.__setattr__(self, "features", features)
+        _choose(f"missing of the twins of {self.attribute!r}", self.missing, ("error", "exclude"))
+
+    def column(self, name: str, level: str) -> str:
+        """What holds the values of a feature, or the index of an array, at a level: "emb:gender=female"."""
+        return f"{name}:{self.attribute}={level}"
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -199,7 +219,7 @@ class Schema:
             if getattr(self, field) and self.format != "long":
                 raise UsageError(f"schema: `{field}` belongs to format 'long', not {self.format!r}")
         features = (*self.item_features, *self.context_features, *(spec.name for spec in self.arrays))
-        if not self.item_features and all(spec.context for spec in self.arrays):
+        if not self.item_features and all(spec.context for spec in self.feature_arrays):
             raise UsageError(
                 "schema: name at least one feature of the alternatives (numeric, categorical, vectors or arrays)"
             )
@@ -219,6 +239,7 @@ class Schema:
         self._spell()
         for twin in self.twins:
             self._check_twin(twin)
+        self._check_twin_arrays()
         self._check_names()
 
     def _check_types(self) -> None:
@@ -245,7 +266,7 @@ class Schema:
                 levels = tuple(_typed(level, kind, where) for level in each.levels)
                 equals = _typed(each.equals, self.kind(each.column), where)
                 only.append(dataclasses.replace(each, levels=levels, equals=equals))
-            twins.append(dataclasses.replace(twin, attribute=_text(twin.attribute, "twins"), only=tuple(only)))
+            twins.append(dataclasses.replace(twin, only=tuple(only)))
         object.__setattr__(self, "attributes", tuple(specs))
         object.__setattr__(self, "twins", tuple(twins))
         if not self.positive:
@@ -286,12 +307,13 @@ class Schema:
 
     def _check_twin(self, twin: TwinSpec) -> None:
         spec = self.attribute(twin.attribute)
-        features = self.context_categorical if spec.chooser else self.categorical
-        if spec.column not in features:
-            kind = "context_categorical" if spec.chooser else "categorical"
-            raise UsageError(
-                f"twins of {spec.name!r}: column {spec.column!r} is no {kind} feature, so a model cannot see them"
-            )
+        known = [name for names in self.kinds(spec.chooser) for name in names]
+        for name in twin.features:
+            if name not in known:
+                whom = "the chooser" if spec.chooser else "an alternative"
+                raise UsageError(
+                    f"twins of {spec.name!r}: {name!r} is no feature of {whom}; those are: {', '.join(known) or 'none'}"
+                )
         for only in twin.only:
             if only.column not in self.categorical + self.context_categorical:
                 raise UsageError(
@@ -299,6 +321,29 @@ class Schema:
                 )
             if unknown := set(only.levels) - set(spec.levels):
                 raise UsageError(f"twins of {spec.name!r}: `only` names the undeclared level {sorted(unknown)[0]!r}")
+
+    def _check_twin_arrays(self) -> None:
+        features = {spec.name: spec for spec in self.feature_arrays}
+        for spec in self.arrays:
+            if spec.name in features:
+                continue
+            feature = next(name for name in features if spec.name.startswith(f"{name}:"))
+            if (spec.context, spec.raw) != (features[feature].context, features[feature].raw):
+                raise UsageError(f"array {spec.name!r} is a twin of {feature!r}: its context and raw must be the same")
+
+    def seen(self, spec: AttributeSpec) -> bool:
+        """Whether the column of an attribute is a categorical feature of whom it describes, so that models see it.
+
+        spec: of the attribute
+        """
+        return spec.column in (self.context_categorical if spec.chooser else self.categorical)
+
+    @property
+    def feature_arrays(self) -> tuple[ArraySpec, ...]:
+        """The arrays that are features themselves, and not the twins of one."""
+        levels = [(twin, level) for twin in self.twins for level in self.attribute(twin.attribute).levels]
+        twins = {twin.column(spec.name, level) for spec in self.arrays for twin, level in levels}
+        return tuple(spec for spec in self.arrays if spec.name not in twins)
 
     @property
     def item_features(self) -> tuple[str, ...]:
@@ -317,7 +362,7 @@ class Schema:
         context: whether of the chooser or prompt, else of the alternatives
         """
         coded, raw = (
-            tuple(spec.name for spec in self.arrays if spec.context == context and spec.raw == as_is)
+            tuple(spec.name for spec in self.feature_arrays if spec.context == context and spec.raw == as_is)
             for as_is in (False, True)
         )
         if context:
@@ -329,7 +374,8 @@ class Schema:
 
         context: whether of the chooser or prompt
         """
-        return tuple(dict.fromkeys(spec.index for spec in self.arrays if spec.index and spec.context == context))
+        specs = [spec for spec in self.feature_arrays if spec.context == context]
+        return tuple(dict.fromkeys(spec.index for spec in specs if spec.index))
 
     @property
     def shared_columns(self) -> tuple[str, ...]:
@@ -409,6 +455,11 @@ class Schema:
         for field in ("arrays", "unit_index"):  # a schema without them is written as before there were any
             if not values[field]:
                 del values[field]
+        for twin in values["twins"]:
+            if not twin["features"]:
+                del twin["features"]
+            if twin["missing"] == "error":
+                del twin["missing"]
         return json.dumps(values, sort_keys=True)
 
     @classmethod

@@ -1,7 +1,12 @@
-"""Twins: the same choices with one attribute's feature set to each level, and which of those the design supports."""
+"""Twins: the same choices with one attribute set to each level, and which of those the design supports.
+
+What a level changes is the categorical feature with the attribute's column, and every feature whose twins the table
+brings (`Parsed.twins`); all else stays.
+"""
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 
 import numpy as np
@@ -9,26 +14,29 @@ import numpy as np
 from constraints import Twin
 from faro.errors import DataError
 
-from .arrays import Parsed
+from .arrays import Features, Parsed
 from .coding import Block, Coding
 from .schema import FEATURES, Schema
 
 
 def build_twin(schema: Schema, coding: Coding, parsed: Parsed, items: Any, context: Any, name: str) -> Twin:
-    """The `Twin` of attribute `name`; `items [n, J, ...]` and `context [n, ...]` are what models read, coded features
-    or a dict of them and of raw arrays, which stay as they are at every level."""
-    spec = schema.attribute(name)
-    schema.twin(name)
-    valid: Any = supported(schema, parsed, name)
+    """The `Twin` of attribute `name`; `items [n, J, ...]` and `context [n, ...]` are what models read: coded features,
+    or a dict of them and of raw arrays."""
+    spec, brought = schema.attribute(name), parsed.twins.get(name, ())
+    _check_brought(schema, name, brought)
     block, base = (coding.context, context) if spec.chooser else (coding.items, items)
     tree = dict(base) if isinstance(base, dict) else {FEATURES: base}
-    coded = tree.pop(FEATURES)
-    live = parsed.context.live if spec.chooser else parsed.items.live[:, : coded.shape[1]]
+    live = parsed.context.live if spec.chooser else parsed.items.live[:, : _width(tree)]
     count, axis = len(spec.levels), live.ndim
-    raw = {array: np.repeat(np.expand_dims(own, axis), count, axis) for array, own in tree.items()}
-    features = _set(block, coded, live, spec.column, spec.levels)
-    tree = raw | {FEATURES: features} if raw else features
-    return Twin(valid=valid, context=tree) if spec.chooser else Twin(valid=valid, items=tree)
+    tree = {part: np.repeat(np.expand_dims(values, axis), count, axis) for part, values in tree.items()}
+    if schema.seen(spec):
+        _set(block, tree[FEATURES], live, spec.column, spec.levels)
+    for index, moved in enumerate(brought):
+        at_level = {part: values[(slice(None),) * axis + (index,)] for part, values in tree.items()}
+        _move(block, at_level, moved)
+    made = tree if block.raw else tree[FEATURES]
+    valid: Any = supported(schema, parsed, name)
+    return Twin(valid=valid, context=made) if spec.chooser else Twin(valid=valid, items=made)
 
 
 def supported(schema: Schema, parsed: Parsed, name: str) -> np.ndarray:
@@ -42,17 +50,49 @@ def supported(schema: Schema, parsed: Parsed, name: str) -> np.ndarray:
         hit = side.categorical[only.column].values() == only.equals
         hit = hit if of_item else np.repeat(hit[:, None], valid.shape[1], 1)
         valid &= ~hit[..., None] | np.isin(np.asarray(spec.levels, object), only.levels)
+    for index, moved in enumerate(parsed.twins.get(name, ())):
+        valid[..., index] &= moved.live[:, None] if spec.chooser else moved.live
     return valid
 
 
-def _set(block: Block, base: np.ndarray, live: np.ndarray, column: str, levels: tuple[str, ...]) -> Any:
-    """`[..., L, F]`: the coded features with a categorical feature set to every level."""
-    where = block.columns(column)
-    part = next(part for part in block.levels if part.name == column)
-    out = np.repeat(base[..., None, :], len(levels), -2)
-    out[..., where] = 0
+def _width(tree: dict[str, np.ndarray]) -> int:
+    return next(iter(tree.values())).shape[1]
+
+
+def _check_brought(schema: Schema, name: str, brought: tuple[Features, ...]) -> None:
+    """`DataError` for a table that lacks the twins of a feature that has them."""
+    for feature in schema.twin(name).features:
+        if not brought or any(feature not in moved.names for moved in brought):
+            level = schema.attribute(name).levels[0]
+            column = schema.twin(name).column(feature, level)
+            raise DataError(
+                f"twins of {name!r}: they set the feature {feature!r}, and the table has no values to set it to "
+                f"(columns such as {column!r}, after the feature's own column)"
+            )
+
+
+def _set(block: Block, features: np.ndarray, live: np.ndarray, column: str, levels: tuple[str, ...]) -> None:
+    """Set a categorical feature of coded features `[..., L, F]` to every level."""
+    alone, where = block.only(column)
+    part = alone.levels[0]
+    features[..., where] = 0
     for index, level in enumerate(levels):
         if level not in part.seen:
             raise DataError(f"twins of {column!r}: no train row has the level {level!r}, so no model has learned it")
-        out[..., index, where.start + part.levels.index(level)] = live
-    return out
+        features[..., index, where.start + part.levels.index(level)] = live
+
+
+def _move(block: Block, tree: dict[str, np.ndarray], moved: Features) -> None:
+    """Set the features of `tree`, at one level, to those of `moved`, where these have a value."""
+    raw = [part.name for part in block.raw]
+    for name in moved.names:
+        there = moved.live & moved.present(name)
+        if name in raw:
+            values, target = moved.raw[name].gather(there), tree[name]
+        else:
+            alone, where = block.only(name)
+            target = tree[FEATURES][..., where]
+            values = alone.transform(dataclasses.replace(moved, live=there), target.dtype)
+        if target.ndim > 1 and there.ndim > 1:  # an outside option has no items
+            values, there = values[:, : target.shape[1]], there[:, : target.shape[1]]
+        target[there] = values[there]

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from faro.data import AttributeSpec, Dataset, Schema, TwinSpec, read_table, write_table
+from faro.data import AttributeSpec, Dataset, Schema, read_table, write_table
 from faro.data.table import content_digest, quoted, row_digests, text
 from faro.errors import DataError, UsageError
 
@@ -226,13 +226,6 @@ def test_schema_mistakes_are_usage_errors(change, message, tmp_path):
 def test_schema_file_absent(tmp_path):
     with pytest.raises(UsageError, match="cannot be read"):
         Schema.read(tmp_path / "none.toml")
-
-
-def test_twins_need_a_feature_the_model_sees():
-    with pytest.raises(UsageError, match="a model cannot see them"):
-        SCHEMA.replace(
-            attributes=(AttributeSpec(name="g", levels=("a", "b")),), twins=(TwinSpec(attribute="g", origin="x"),)
-        )
 
 
 @pytest.mark.parametrize("kind", [".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz"])
