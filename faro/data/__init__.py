@@ -3,6 +3,7 @@
 table       files to data frames, and cells as text
 values      one canonical form of a cell
 schema      `Schema`: how a table is read as choices
+columns     which columns of a table a schema reads, sides and twins among them
 melt        wide and accept tables as long ones
 parse       a table and its schema into dense arrays
 arrays      those arrays
