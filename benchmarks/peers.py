@@ -352,9 +352,7 @@ def main() -> int:
     parser.add_argument("--threads", type=int, default=min(2, os.cpu_count() or 1), help="of every timed contender")
     parser.add_argument("--repeats", type=int, default=1, help="rounds of timing; ratios are of medians")
     parser.add_argument("--patience", type=float, default=20, help="seconds; no second call after a longer first one")
-    parser.add_argument(
-        "--settings", nargs="+", type=setting, default=[], help="of faro, as primal=newton temperature=1"
-    )
+    parser.add_argument("--settings", nargs="+", type=setting, default=[], help="of faro, as primal=sqp temperature=1")
     parser.add_argument("--no-times", action="store_true", help="quality only")
     parser.add_argument("--out", type=Path, help="everything that was measured, as JSON")
     options = parser.parse_args()

@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--primal", choices=CHOICES["primal"], help="default: what suits the data set")
     options = parser.parse_args()
-    usual = Settings().filled(options.primal or "newton")
+    usual = Settings().filled(options.primal or "sqp")
     default = (usual.temperature_start, usual.temperature)
     held = [("centred", (t, t)) for t in (1.0, 0.2, 0.05)]
     annealed = [("centred", (1.0, end)) for end in (0.7, 0.2, 0.1, 0.05, 0.02, 0.01)]

@@ -31,7 +31,7 @@ from faro import models
 from faro.data.views import View
 from faro.runtime import devices
 from faro.sweep import Sweep, stack
-from faro.sweep.execution import STRETCHES
+from faro.sweep.execution import MOST_CHUNKS
 from faro.training import Data, Game, Settings
 from faro.training.settings import CHOICES
 
@@ -94,7 +94,7 @@ def begun(game: Game, constraint, own: Data, members: int):
     params = models.initial(game.model, jax.random.key(0), own.train)
     d = sum(leaf.size for leaf in jax.tree.leaves(params))  # second-order steps need a curvature: any will do
     ones = jnp.ones(len(constraint.labels()))
-    state = game.member(jax.random.key(0), params, constraint, own, ones, jnp.eye(d))
+    state = game.initial_state(jax.random.key(0), params, constraint, own, ones, jnp.eye(d))
     return jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (1, members, *leaf.shape)), state)
 
 
@@ -115,7 +115,7 @@ def cost(n: int, d: int, groups: int, members: int, repeats: int) -> tuple[float
     own = devices.place(stack([data]), devices.on(mesh, None, "data"))
     states = begun(sweep.game, constraint, jax.tree.map(lambda leaf: leaf[0], own), members)
     lanes = lanes_of(constraint, np.geomspace(0.01, 0.3, members))
-    steps = sweep.rounds * sweep.game.settings.every
+    steps = sweep.chunk * sweep.game.settings.every
     jax.block_until_ready(sweep.advance(states, lanes, own))
     seconds = best_of(repeats, lambda: sweep.advance(states, lanes, own)) / steps
     return seconds, 2 + (groups if sweep.game.second_order else 0)  # demographic parity sums once a group
@@ -204,7 +204,7 @@ def faro_path(part: _contenders.Part, attribute: ct.Attribute, bound: float, pri
     compiling = time.perf_counter() - began
     began, path = time.perf_counter(), []
     *_, states = jax.block_until_ready(sweep.start(*asked, own))
-    steps = sweep.rounds * sweep.game.settings.every
+    steps = sweep.chunk * sweep.game.settings.every
     begun_at = time.perf_counter() - began
     at = begun_at
     for _ in range(10):
@@ -277,7 +277,7 @@ def large_bars(lines: list[dict]) -> list[Bar]:
 
 def network(data, members: int, width: int, chunks: tuple[int, ...], rounds: int, repeats: int) -> list[dict]:
     """A line per layout: seconds per member and step, speed, and the mean loss and gap of the last look."""
-    game = Game(models.MLP((width,)), Settings.of({"steps": STRETCHES * rounds, "every": 1}))
+    game = Game(models.MLP((width,)), Settings.of({"steps": MOST_CHUNKS * rounds, "every": 1}))
     constraint = ct.demographic_parity(data.attributes[data.defaults.get("attribute", "group")])
     view, mesh = View.of(data, 0), devices.mesh(1)
     parts = Data(*(data.choices(view.coding, view.rows[part]) for part in ("train", "selection")))

@@ -20,8 +20,8 @@ import numpy as np
 import constraints as ct
 import faro
 from faro import models, sweep
-from faro.data.views import ASKED, View
-from faro.evaluate.trials import Judge
+from faro.data.views import BOUNDED_PART, View
+from faro.evaluate.trials import Evaluator
 from faro.runtime import devices
 from faro.sweep.grid import default_bounds
 from faro.training import Data, Game
@@ -45,7 +45,7 @@ def play(data, constraint, views, count, settings):
     grid = [constraint.at(bound) for bound in default_bounds(float(np.mean(best.gap)), count)]
     lanes = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf, float) for leaf in leaves]), *grid)
     seen = []
-    for _ in range(program.calls):
+    for _ in range(program.chunks):
         states, look = program.advance(states, lanes, own)
         seen.append(look)
     look = jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *seen)
@@ -78,10 +78,10 @@ def main() -> None:
                 settings = Settings.of({**changed, "dual_data": dual_data, "solution": solution})
                 chosen = choose(models.Linear(), grid, settings, exactly, best, trace.params)
                 everyone = [constraint.at(np.inf), *grid]
-                court = Judge(data, constraint, models.Linear(), settings, views)
-                run = court.frontier(everyone, best, chosen, trace)
+                evaluator = Evaluator(data, constraint, models.Linear(), settings, views)
+                run = evaluator.frontier(everyone, best, chosen, trace)
                 table = run.table[np.isfinite(run.table["bound"])]
-                part = ASKED[dual_data]
+                part = BOUNDED_PART[dual_data]
                 table = table.assign(filled=table[f"{part}_gap"] / table["bound"], ok=table["status"] == "FEASIBLE")
                 columns = ["train_nll", "filled", "dev_accuracy", "dev_gap"]
                 seeds = table.groupby("seed")[columns].mean()

@@ -34,7 +34,9 @@ def main() -> None:
     parts = Data(*(data.choices(view.coding, view.rows[part]) for part in ("train", "selection")))
     own = devices.place(stack([parts], mesh.shape["data"]), devices.on(mesh, None, "data"))
     sweep = Sweep.of(Game(models.Linear(), Game.suited(models.Linear(), Settings(), constraint, parts)), mesh)
-    print(f"{data.name}: {own.train.weight.shape[1]:,} choices, {sweep.rounds} rounds a call, {jax.default_backend()}")
+    print(
+        f"{data.name}: {own.train.weight.shape[1]:,} choices, {sweep.chunk} evaluations a call, {jax.default_backend()}"
+    )
     print(
         f"{'members':>8} {'compile s':>10} {'call s (min median max)':>26} {'s per member':>13} {'ratio to alone':>15}"
     )

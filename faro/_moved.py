@@ -1,4 +1,4 @@
-"""Names of modules of the release before, for one release: `import faro.streaming` finds `faro.training.streaming`."""
+"""Names of the release before, for one release: `import faro.streaming` finds `faro.training.streaming`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ import importlib.machinery
 import sys
 import types
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 MOVED = {
     "checkpoint": "runtime.checkpoint",
@@ -51,6 +52,19 @@ class Finder(importlib.abc.MetaPathFinder, importlib.abc.Loader):
 
     def exec_module(self, module: types.ModuleType) -> None:
         """Nothing is left to run."""
+
+
+def old_name(module: str, name: str, renamed: Mapping[str, Any]) -> Any:
+    """What an old name in a module stands for, with a `FutureWarning`; `AttributeError` for any other name.
+
+    renamed: old name -> the object, which knows its new one
+    """
+    if name not in renamed:
+        raise AttributeError(f"module {module!r} has no attribute {name!r}")
+    now = renamed[name].__name__
+    message = f"{module}.{name} is {module}.{now} now; the old name goes with the next release"
+    warnings.warn(message, FutureWarning, stacklevel=3)
+    return renamed[name]
 
 
 def find_old_names() -> None:

@@ -229,7 +229,7 @@ def _ahead(run: Frontier, found: Uncertainty, accuracy: list[np.ndarray], row: d
     The run at a gap is the best draw between two of its points whose bounds every seed satisfies: with probability p
     one model, else the other. Its accuracy is linear in p, and its gap at most linear, so this is reached.
     """
-    points = found.members[found.members["seed"] == MEAN]
+    points = found.trials[found.trials["seed"] == MEAN]
     status = run.table.groupby("bound")["status"].agg(lambda own: (own == "FEASIBLE").all())
     points = points[points["bound"].map(status).to_numpy(bool)]
     gap, height = points["dev_gap"].to_numpy(), points["dev_accuracy"].to_numpy()

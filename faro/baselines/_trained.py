@@ -60,7 +60,7 @@ def _train(
     def of_seed(seed: Array, own: Data) -> Any:
         def of_objective(objective: Objective) -> Any:
             game = Game(model, settings, objective=objective)
-            return game.start(jax.random.key(seed), constraint, own, settings.rounds)[0].best.params
+            return game.start(jax.random.key(seed), constraint, own, settings.evaluations)[0].best.params
 
         return jax.lax.map(of_objective, objectives, batch_size=at_once)
 

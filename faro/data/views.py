@@ -21,7 +21,7 @@ PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # by `Settings.dual_data`
     },  # one data set for both players
     "own": {"train": ("train",), "selection": ("selection",), "dual": ("dual",), "dev": ("dev",)},
 }
-ASKED = {"train": "train", "own": "dual"}  # the part whose gap is held against the bound
+BOUNDED_PART = {"train": "train", "own": "dual"}  # the part whose gap is held against the bound
 
 
 @dataclasses.dataclass(frozen=True)

@@ -1,15 +1,15 @@
 """How sure the points of a frontier are: intervals over people and over seeds, who is not dominated, hypervolume.
 
 People are drawn again with replacement (the unit bootstrap), B times. A statistic of a draw is a weighted sum over
-units, so all draws of a member are one matrix product:
+units, so all draws of a trial are one matrix product:
 
     sums[u]            what unit u adds to correct choices, weight, and the statistics of the constraint    [U]
     multiplicity[b,u]  how often draw b has unit u                                                          [B, U]
     accuracy[b] = (multiplicity @ correct)[b] / (multiplicity @ weight)[b]
     gap[b]      = gap of the constraint at multiplicity @ statistics
 
-One multiplicity serves all seeds and members: a person who is in the dev part of several seeds is drawn in all of them,
-and members are compared on equal draws. Intervals are percentiles of the draws. Models, seeds and parts are given: an
+One multiplicity serves all seeds and trials: a person who is in the dev part of several seeds is drawn in all of them,
+and trials are compared on equal draws. Intervals are percentiles of the draws. Models, seeds and parts are given: an
 interval over people says how the figures of these models would vary on other people like these, the range over seeds
 how training and splits vary.
 
@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -53,7 +54,7 @@ ENTRIES = 1 << 23  # numbers of a block of multiplicities: 64 MiB
 
 
 class Sums(NamedTuple):
-    """What every unit adds to the figures of M members on one part; units that are padding add 0."""
+    """What every unit adds to the figures of M trials on one part; units that are padding add 0."""
 
     correct: Array  # [M, U] weight of what was chosen and decided
     weight: Array  # [U]
@@ -68,7 +69,7 @@ class Known(NamedTuple):
 
 
 class Draws(NamedTuple):
-    """Accuracy and gap (the largest over parts) of every member in every draw, `[M, B]`."""
+    """Accuracy and gap (the largest over parts) of every trial in every draw, `[M, B]`."""
 
     accuracy: np.ndarray
     gap: np.ndarray
@@ -76,16 +77,22 @@ class Draws(NamedTuple):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Uncertainty:
-    """`members`: a row per member and, with seed "mean", per bound; `hypervolume`: a row per seed and their mean;
-    `draws`: of every seed those of its members, in the order of the run's table."""
+    """`trials`: a row per trial and, with seed "mean", per bound; `hypervolume`: a row per seed and their mean;
+    `draws`: of every seed those of its trials, in the order of the run's table."""
 
-    members: pd.DataFrame
+    trials: pd.DataFrame
     hypervolume: pd.DataFrame
     draws: dict[int, Draws]
 
+    @property
+    def members(self) -> pd.DataFrame:
+        """The old name of `trials`, for one release."""
+        warnings.warn("Uncertainty.members is trials now; the old name goes with the next release", FutureWarning, 2)
+        return self.trials
+
     def save(self, folder: str | Path) -> None:
         """Write uncertainty.csv and hypervolume.csv."""
-        write_table(folder, "uncertainty", self.members)
+        write_table(folder, "uncertainty", self.trials)
         write_table(folder, "hypervolume", self.hypervolume)
 
 
@@ -110,14 +117,14 @@ def measure(
             sums[seed] = _joined([dev.of_models(seed, [run.models[row]]) for row in rows])
         else:
             sums[seed] = dev.of_models(seed, [run.models[row] for row in rows])
-    found = dev.bootstrap(sums, draws, key)
-    return Uncertainty(_members(table, found, level), _volumes(table, found, level, reference), found)
+    drawn = dev.bootstrap(sums, draws, key)
+    return Uncertainty(_trials(table, drawn, level), _volumes(table, drawn, level, reference), drawn)
 
 
 def _joined(parts: Sequence[Sums]) -> Sums:
-    """The sums of members that were taken on their own."""
-    correct = np.concatenate([np.asarray(own.correct) for own in parts])
-    sums = jax.tree.map(lambda *leaves: np.concatenate(leaves), *[own.statistics.sums for own in parts])
+    """The sums of trials that were taken on their own."""
+    correct = np.concatenate([np.asarray(one.correct) for one in parts])
+    sums = jax.tree.map(lambda *leaves: np.concatenate(leaves), *[one.statistics.sums for one in parts])
     return Sums(correct, parts[0].weight, Statistics(sums, parts[0].statistics.masses))  # type: ignore[arg-type]
 
 
@@ -128,7 +135,7 @@ def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
 
 
 def first(run: Frontier) -> dict[int, TrainedModel]:
-    """The unconstrained member of every seed."""
+    """The unconstrained trial of every seed."""
     free = np.flatnonzero(np.isinf(run.table["bound"])).tolist()
     return {int(run.table["seed"][row]): run.models[row] for row in free}
 
@@ -157,24 +164,27 @@ class Part:
         """The parts of these `names`, for the seeds that are the keys of `coded`, as the coding of each one's model
         has them."""
         with jax.enable_x64(True):
-            found = {}
+            choices_of = {}
             for seed, model in coded.items():
                 rows = queries(data, data.rows(names, seed), model.model.support)
-                found[seed] = data.choices(model.coding, rows, **constraint.needs(), dtype=np.float64)
-            largest = max(each.shape[0] for each in found.values())
-            own = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
+                choices_of[seed] = data.choices(model.coding, rows, **constraint.needs(), dtype=np.float64)
+            largest = max(part_choices.shape[0] for part_choices in choices_of.values())
+            doubled = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
             choices, codes, known = {}, {}, {}
-            for seed, each in found.items():
-                padded = each.pad(largest)
+            for seed, part_choices in choices_of.items():
+                padded = part_choices.pad(largest)
                 codes[seed], local = np.unique(np.asarray(padded.unit), return_inverse=True)
                 choices[seed] = padded.replace(unit=local.astype(np.int32))
                 people = support_sets(data, coded[seed].coding, coded[seed].model.support, np.float64)
                 known[seed] = Known(np.asarray(padded.unit), people)
-        return cls(own, choices, codes, known)
+        return cls(doubled, choices, codes, known)
 
     def together(self) -> Part:
         """The same part as one unit, where only its own figures are asked for."""
-        choices = {seed: own.replace(unit=np.zeros_like(own.unit)) for seed, own in self.choices.items()}
+        choices = {
+            seed: part_choices.replace(unit=np.zeros_like(part_choices.unit))
+            for seed, part_choices in self.choices.items()
+        }
         return Part(self.constraint, choices, {seed: np.zeros(1, int) for seed in self.codes}, self.known)
 
     @property
@@ -182,18 +192,18 @@ class Part:
         """Units of the largest part."""
         return max(len(codes) for codes in self.codes.values())
 
-    def of_models(self, seed: int, members: Sequence[TrainedModel]) -> Sums:
+    def of_models(self, seed: int, trials: Sequence[TrainedModel]) -> Sums:
         """What units add to the figures of these models; in expectation over the draw of a randomised one."""
-        most = max(1 if one.draw is None else len(one.draw.weights) for one in members)
-        weights = np.zeros((len(members), most))
+        most = max(1 if one.draw is None else len(one.draw.weights) for one in trials)
+        weights = np.zeros((len(trials), most))
         params = []
-        for row, one in enumerate(members):
+        for row, one in enumerate(trials):
             weight = (1.0,) if one.draw is None else one.draw.weights
             weights[row, : len(weight)] = weight
             atoms = one.params if one.draw else jax.tree.map(lambda leaf: np.asarray(leaf)[None], one.params)
             params.append(jax.tree.map(lambda leaf: _longer(np.asarray(leaf, np.float64), most), atoms))
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *params)
-        return self.of_params(seed, members[0].model, stacked, weights)
+        return self.of_params(seed, trials[0].model, stacked, weights)
 
     def of_params(self, seed: int, model: models.Model, params: Any, weights: np.ndarray) -> Sums:
         """The same from parameters `[M, A, ...]` of atoms and their weights `[M, A]`."""
@@ -211,18 +221,19 @@ class Part:
             return _of_decisions(self.constraint, padded, choices, self.units)
 
     def bootstrap(self, sums: dict[int, Sums], draws: int = DRAWS, key: int = 0) -> dict[int, Draws]:
-        """Draw people: of every seed the figures of its members, on the same draws for all seeds and every call."""
+        """Draw people: of every seed the figures of its trials, on the same draws for all seeds and every call."""
         everyone = np.unique(np.concatenate(list(self.codes.values())))
         columns = {seed: np.searchsorted(everyone, codes) for seed, codes in self.codes.items()}
-        found: dict[int, list[Draws]] = {seed: [] for seed in sums}
+        blocks: dict[int, list[Draws]] = {seed: [] for seed in sums}
         for block in multiplicities(len(everyone), draws, key):
-            for seed, own in sums.items():
+            for seed, seed_sums in sums.items():
                 mine = np.zeros((len(block), self.units))
                 mine[:, : len(columns[seed])] = block[:, columns[seed]]
                 with jax.enable_x64(True):
-                    found[seed].append(Draws(*map(np.asarray, _drawn(self.constraint, own, mine))))
+                    blocks[seed].append(Draws(*map(np.asarray, _drawn(self.constraint, seed_sums, mine))))
         return {
-            seed: Draws(*(np.concatenate(each, 1) for each in zip(*own, strict=True))) for seed, own in found.items()
+            seed: Draws(*(np.concatenate(values, 1) for values in zip(*of_blocks, strict=True)))
+            for seed, of_blocks in blocks.items()
         }
 
 
@@ -252,34 +263,34 @@ def _programs(model: models.Model) -> Any:
 
 
 def _of_params(
-    model: models.Model, constraint: Constraint, members: Any, choices: Choices, known: Known, units: int
+    model: models.Model, constraint: Constraint, trials: Any, choices: Choices, known: Known, units: int
 ) -> Sums:
-    def adds(seen, hard, own, local):
-        return _adds(constraint, hard, own.replace(unit=local), units)
+    def adds(seen, hard, slice_choices, local):
+        return _adds(constraint, hard, slice_choices.replace(unit=local), units)
 
     def of_atom(params):
-        own, given = choices.replace(unit=known.code), {"twins": constraint.twins(), "people": known.people}
-        return models.evaluate(model, params, own, sums=adds, rows=choices.unit, **given)[0]
+        coded, given = choices.replace(unit=known.code), {"twins": constraint.twins(), "people": known.people}
+        return models.evaluate(model, params, coded, sums=adds, rows=choices.unit, **given)[0]
 
-    def of_member(pair):
+    def of_trial(pair):
         params, weights = pair
         return jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, 1), jax.lax.map(of_atom, params))
 
-    return _whole(constraint, jax.lax.map(of_member, members), choices, units)
+    return _whole(constraint, jax.lax.map(of_trial, trials), choices, units)
 
 
 @functools.partial(jax.jit, static_argnums=3)
 def _of_decisions(constraint: Constraint, decisions: Array, choices: Choices, units: int) -> Sums:
-    def of_member(decided):
+    def of_trial(decided):
         seen = Outcome(rewards=jnp.zeros_like(decided), decisions=decided, twins={}, available=choices.available)
         return _adds(constraint, seen, choices, units)
 
-    return _whole(constraint, jax.lax.map(of_member, decisions), choices, units)
+    return _whole(constraint, jax.lax.map(of_trial, decisions), choices, units)
 
 
 def _whole(constraint: Constraint, added: Any, choices: Choices, units: int) -> Sums:
     correct, sums = added
-    masses = _by_unit(lambda own: constraint.masses(constraint.prepare(own)), choices, units)
+    masses = _by_unit(lambda weighted: constraint.masses(constraint.prepare(weighted)), choices, units)
     weight = jax.ops.segment_sum(choices.weight, choices.unit, units)
     return Sums(correct, weight, Statistics(sums, masses))
 
@@ -287,7 +298,7 @@ def _whole(constraint: Constraint, added: Any, choices: Choices, units: int) -> 
 def _adds(constraint: Constraint, seen: Outcome, choices: Choices, units: int) -> tuple[Array, Any]:
     """What units add to the weight of correct choices, `[U]`, and to the constraint's sums, leaves `[..., U]`."""
     right = choices.weight * total(pieces(choices.chosen * seen.decisions))
-    sums = _by_unit(lambda own: constraint.sums(seen, constraint.prepare(own)), choices, units)
+    sums = _by_unit(lambda weighted: constraint.sums(seen, constraint.prepare(weighted)), choices, units)
     return jax.ops.segment_sum(right, choices.unit, units), sums
 
 
@@ -310,52 +321,52 @@ def _drawn(constraint: Constraint, sums: Sums, multiplicity: Array) -> tuple[Arr
 
     masses = jax.tree.map(drawn, sums.statistics.masses)
 
-    def of_member(pair):
-        correct, own = pair
-        drawn_sums = jax.tree.map(drawn, own)
+    def of_trial(pair):
+        correct, sums_of = pair
+        drawn_sums = jax.tree.map(drawn, sums_of)
         gaps = jax.vmap(lambda s, m: constraint.gap(Statistics(s, m)).max())(drawn_sums, masses)
         return drawn(correct) / drawn(sums.weight), gaps
 
-    return jax.lax.map(of_member, (sums.correct, sums.statistics.sums))
+    return jax.lax.map(of_trial, (sums.correct, sums.statistics.sums))
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------
 
 
-def spread(draws: Sequence[Draws], member: int, level: float = LEVEL) -> dict[str, float]:
-    """Limits over people of accuracy and gap of a member, mean over the seeds whose draws are given."""
-    found = {}
+def spread(draws: Sequence[Draws], trial: int, level: float = LEVEL) -> dict[str, float]:
+    """Limits over people of accuracy and gap of a trial, mean over the seeds whose draws are given."""
+    limits = {}
     for name in Draws._fields:
-        values = np.mean([getattr(own, name)[member] for own in draws], 0)
-        found[f"dev_{name}_low"], found[f"dev_{name}_high"] = interval(values, level)
-    return found
+        values = np.mean([getattr(of_seed, name)[trial] for of_seed in draws], 0)
+        limits[f"dev_{name}_low"], limits[f"dev_{name}_high"] = interval(values, level)
+    return limits
 
 
-def _members(table: pd.DataFrame, draws: dict[int, Draws], level: float) -> pd.DataFrame:
+def _trials(table: pd.DataFrame, draws: dict[int, Draws], level: float) -> pd.DataFrame:
     feasible = (table["status"] == "FEASIBLE").to_numpy()
     gap = table[list(columns.gaps_in(table, "dev").values())].max(axis=1).to_numpy()
     accuracy, rows, kept = table["dev_accuracy"].to_numpy(), {}, {}
-    for seed, own in draws.items():
+    for seed, seed_draws in draws.items():
         at = np.flatnonzero(table["seed"] == seed)
-        kept[seed] = non_dominated(own.accuracy.T, own.gap.T, feasible[at]).mean(0)
+        kept[seed] = non_dominated(seed_draws.accuracy.T, seed_draws.gap.T, feasible[at]).mean(0)
         for place, row in enumerate(at):
             rows[row] = {
                 "bound": table["bound"][row],
                 "seed": seed,
                 "dev_accuracy": accuracy[row],
                 "dev_gap": gap[row],
-                **spread([own], place, level),
+                **spread([seed_draws], place, level),
                 "non_dominated": kept[seed][place] if feasible[row] else np.nan,
             }
-    found = [rows[row] for row in sorted(rows)]
+    records = [rows[row] for row in sorted(rows)]
     for bound in dict.fromkeys(table["bound"]):
         place = place_of(table, bound)
         everyone = np.flatnonzero(table["bound"] == bound)
         measured = everyone[np.isfinite(accuracy[everyone])]
         at = measured if len(measured) else everyone  # every bound has a row
         some = [draws[seed] for seed in table["seed"].iloc[at]]
-        sure = [found[row]["non_dominated"] for row in at if feasible[row]]
-        found.append(
+        sure = [records[row]["non_dominated"] for row in at if feasible[row]]
+        records.append(
             {
                 "bound": bound,
                 "seed": MEAN,
@@ -365,11 +376,11 @@ def _members(table: pd.DataFrame, draws: dict[int, Draws], level: float) -> pd.D
                 "non_dominated": float(np.mean(sure)) if sure else np.nan,
             }
         )
-    return pd.DataFrame(found)
+    return pd.DataFrame(records)
 
 
 def place_of(table: pd.DataFrame, bound: float) -> int:
-    """Which member of a seed has this bound (the first, if it was asked for twice); the same for every seed."""
+    """Which trial of a seed has this bound (the first, if it was asked for twice); the same for every seed."""
     return int(np.flatnonzero(table["bound"][table["seed"] == table["seed"][0]] == bound)[0])
 
 
@@ -378,19 +389,19 @@ def _volumes(
 ) -> pd.DataFrame:
     gap = table[list(columns.gaps_in(table, "dev").values())].max(axis=1).to_numpy()
     values, drawn, rows = {}, {}, []
-    for seed, own in draws.items():
+    for seed, seed_draws in draws.items():
         at = np.flatnonzero(table["seed"] == seed)
         feasible = (table["status"] == "FEASIBLE").to_numpy()[at]
         values[seed] = float(hypervolume(table["dev_accuracy"].to_numpy()[at][feasible], gap[at][feasible], reference))
-        drawn[seed] = hypervolume(own.accuracy[feasible].T, own.gap[feasible].T, reference)
+        drawn[seed] = hypervolume(seed_draws.accuracy[feasible].T, seed_draws.gap[feasible].T, reference)
     values_of: dict[Any, float] = {**values, MEAN: float(np.mean(list(values.values())))}
     drawn_of: dict[Any, np.ndarray] = {**drawn, MEAN: np.mean(list(drawn.values()), 0)}
     for seed, value in values_of.items():
         low, high = interval(drawn_of[seed], level)
         rows.append({"seed": seed, "hypervolume": value, "low": low, "high": high})
-    found = pd.DataFrame(rows)
-    found["reference_gap"], found["reference_accuracy"] = reference
-    return found
+    volumes = pd.DataFrame(rows)
+    volumes["reference_gap"], volumes["reference_accuracy"] = reference
+    return volumes
 
 
 def _longer(leaf: np.ndarray, size: int) -> np.ndarray:

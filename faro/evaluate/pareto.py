@@ -44,7 +44,7 @@ def hypervolume(accuracy: np.ndarray, gap: np.ndarray, reference: tuple[float, f
 
 
 def pareto(table: pd.DataFrame) -> np.ndarray:
-    """Which members no feasible member of the same seed dominates: accuracy at least as high and gap at most as large,
+    """Which trials no feasible trial of the same seed dominates: accuracy at least as high and gap at most as large,
     one of them strictly, on the selection part. With several parts the gap is the largest."""
     gap = table[list(columns.gaps_in(table, "selection").values())].max(axis=1).to_numpy()
     accuracy, feasible = table["selection_accuracy"].to_numpy(), (table["status"] == "FEASIBLE").to_numpy()

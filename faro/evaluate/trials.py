@@ -1,7 +1,7 @@
-"""The judgement of a sweep: every member's figures again, in float64, from the parameters that are saved.
+"""The evaluation of a sweep: every trial's figures again, in float64, from the parameters that are saved.
 
-status      FEASIBLE iff the hard train gap is within the bound that was asked, with few choices decided by a tie
-pareto      not dominated by a feasible member of the same seed on the selection part
+status      FEASIBLE iff the hard train gap is within the requested bound, with few choices decided by a tie
+pareto      not dominated by a feasible trial of the same seed on the selection part
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from ..data import Dataset, Seen, Sharded
 from ..data.masses import audit_sizes
 from ..data.slices import Slices
 from ..data.support import support_sets
-from ..data.views import ASKED, PARTS, SEEN, View
+from ..data.views import BOUNDED_PART, PARTS, SEEN, View
 from ..losses import Mean, Objective
 from ..models.evaluate import BLOCK
 from ..runtime import devices
@@ -41,15 +41,15 @@ from ..store.on_disk import OnDisk
 from ..store.run import FORMAT, model_name
 from ..store.spec import asked as asked_for
 from ..store.spec import to_record, typed
-from ..training import Best, Look, Settings
+from ..training import Best, EvaluationRecord, Settings
 from ..training.bounds import status_of
 from ..training.game import DEFAULT
 from ..training.returned import Solution
 from .pareto import pareto
 
 
-class Judge:
-    """Every member's figures in float64 from its saved parameters, its status, and who is not dominated."""
+class Evaluator:
+    """Every trial's figures in float64 from its saved parameters, its status, and who is not dominated."""
 
     def __init__(
         self,
@@ -65,49 +65,56 @@ class Judge:
         population = None if data.population is None or model.support else data.population.dataset()
         with jax.enable_x64(True):
             self.doubled = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
-            seeds = [_everybody(data, view, population, constraint) for view in views]
+            seeds = [_all_parts(data, view, population, constraint) for view in views]
             largest = max(slices.length for slices, _ in seeds)  # one shape, one compilation
             most = max(len(slices) for slices, _ in seeds)
-            self.everybody = [(slices.padded(largest, most), of_part) for slices, of_part in seeds]
-            self.shape = self.everybody[0][0].shape
+            self.all_parts = [(slices.padded(largest, most), of_part) for slices, of_part in seeds]
+            self.shape = self.all_parts[0][0].shape
             self.people = [support_sets(data, view.coding, model.support, np.float64) for view in views]
         self.program = _program(model, data.k)
 
     def ahead(self) -> None:
-        """Begin to compile what judges a member of one atom."""
-        choices, of_part = self.shape, self.everybody[0][1]
+        """Begin to compile what evaluates a trial of one component."""
+        choices, of_part = self.shape, self.all_parts[0][1]
 
-        def member(choices):
+        def trial(choices):
             params = models.initial(self.model, jax.random.key(0), choices, self.views[0].units)
             params = jax.tree.map(lambda leaf: jnp.zeros((1, *leaf.shape), np.float64), params)
             return Solution(params, jnp.ones(1, np.float64))  # type: ignore[arg-type]
 
         with jax.enable_x64(True):
-            atom = jax.eval_shape(member, choices)
-            self.program.ahead(self.doubled, atom, choices, np.zeros((len(of_part), choices.shape[0])), self.people[0])
+            component = jax.eval_shape(trial, choices)
+            self.program.ahead(
+                self.doubled, component, choices, np.zeros((len(of_part), choices.shape[0])), self.people[0]
+            )
 
     def figures(self, solution: Any, keeper: Keeper | None = None) -> dict[tuple[str, int], dict[str, np.ndarray]]:
-        """By part and seed, figures of all members `[members, ...]`; `solution` is read one member at a time. What a
-        `keeper` keeps of a killed run is not judged again."""
-        kept, found = keeper or Keeper(None), {}
+        """By part and seed, figures of all trials `[trials, ...]`; `solution` is read one trial at a time. What a
+        `keeper` keeps of a killed run is not evaluated again."""
+        kept, figures_of = keeper or Keeper(None), {}
         here = jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
         with jax.enable_x64(True):
-            for s, (slices, of_part) in enumerate(self.everybody):
+            for s, (slices, of_part) in enumerate(self.all_parts):
                 weights = np.asarray(solution.weights[s], np.float64)
 
-                def judge(m: int, block: int, *given: Any, s: int = s, weights: np.ndarray = weights) -> Any:
-                    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), solution.atoms(s, m))
-                    args = (self.doubled, Solution(params, weights[m]), *given)
-                    return kept.once(f"seed{self.views[s].seed}.judged{m}.{block}", self.program, args, here)
+                def evaluate(trial: int, block: int, *given: Any, s: int = s, weights: np.ndarray = weights) -> Any:
+                    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), solution.components(s, trial))
+                    args = (self.doubled, Solution(params, weights[trial]), *given)
+                    return kept.once(f"seed{self.views[s].seed}.judged{trial}.{block}", self.program, args, here)
 
-                for part, own in _figures(judge, weights, slices, of_part, self.people[s]).items():
-                    found[part, s] = own
-        return found
+                for part, part_figures in _figures(evaluate, weights, slices, of_part, self.people[s]).items():
+                    figures_of[part, s] = part_figures
+        return figures_of
 
     def frontier(
-        self, constraints: list[Constraint], best: Best, solution: Any, trace: Look, keeper: Keeper | None = None
+        self,
+        constraints: list[Constraint],
+        best: Best,
+        solution: Any,
+        trace: EvaluationRecord,
+        keeper: Keeper | None = None,
     ) -> Frontier:
-        """The finished sweep; `constraints` are those of its members."""
+        """The finished sweep; `constraints` are those of its trials."""
         figures = self.figures(solution, keeper)
         return _frontier(
             self.data,
@@ -133,7 +140,7 @@ def _frontier(
     views,
     best: Best,
     solution: Any,
-    trace: Look,
+    trace: EvaluationRecord,
     figures,
     objective,
 ) -> Frontier:
@@ -147,32 +154,36 @@ def _frontier(
         if isinstance(part, RateConstraint)
         for cell in part.cells()
     ]
-    seen = [Seen.of(data, data.rows(SEEN, view.seed)) for view in views]
+    seen_by_seed = [Seen.of(data, data.rows(SEEN, view.seed)) for view in views]
     sizes = audit_sizes(data, constraint)
     records, trained = [], []
-    for b, own in enumerate(constraints):
-        asked, specification = [float(part.bound) for part in own.parts()], to_record(own)
+    for b, trial_constraint in enumerate(constraints):
+        requested, specification = [float(part.bound) for part in trial_constraint.parts()], to_record(trial_constraint)
         for s, view in enumerate(views):
-            judged = {
-                part: jax.tree.map(lambda leaf, b=b: leaf[b], own) for (part, t), own in figures.items() if t == s
+            part_figures = {
+                part: jax.tree.map(lambda leaf, b=b: leaf[b], of_trials)
+                for (part, t), of_trials in figures.items()
+                if t == s
             }
-            status = status_of(judged[ASKED[settings.dual_data]], asked, bool(best.finite[s, b]), settings)
+            status = status_of(
+                part_figures[BOUNDED_PART[settings.dual_data]], requested, bool(best.finite[s, b]), settings
+            )
             record = {
                 "constraint": constraint.name(),
-                "bound": max(asked),
+                "bound": max(requested),
                 "seed": view.seed,
                 "status": status,
                 "pareto": False,
             }
-            for part in judged:
-                record |= {columns.figure(part, key): _scalar(judged[part][key]) for key in columns.FIGURES}
-                record |= dict(zip(columns.gaps(part, names), map(float, judged[part]["gap"]), strict=True))
+            for part in part_figures:
+                record |= {columns.figure(part, key): _scalar(part_figures[part][key]) for key in columns.FIGURES}
+                record |= dict(zip(columns.gaps(part, names), map(float, part_figures[part]["gap"]), strict=True))
             if knows:
-                record[columns.TRUTH] = float(data.population.frontier([max(asked)])[0])
-            for part in judged:
+                record[columns.TRUTH] = float(data.population.frontier([max(requested)])[0])
+            for part in part_figures:
                 record |= {
                     columns.rate(part, cell): rate
-                    for cell, rate in zip(cells, judged[part]["rates"].tolist(), strict=True)
+                    for cell, rate in zip(cells, part_figures[part]["rates"].tolist(), strict=True)
                 }
             multipliers = np.asarray(trace.multipliers)[s, b, -1].tolist()
             record |= {
@@ -190,20 +201,22 @@ def _frontier(
                 "unit_rule": data.unit_rule,
                 "seed": view.seed,
                 "constraint": constraint.name(),
-                "bound": [_finite(bound) for bound in asked],
+                "bound": [_finite(bound) for bound in requested],
                 "status": status,
                 "temperature": settings.temperature,
                 "figures": {key: _finite(record[key]) for key in columns.figures_in(record, parts)},
                 "audit": sizes,
             }
-            own_model = TrainedModel(model, None, view.coding, data.schema, about, seen[s], draw, specification, loss)
+            own_model = TrainedModel(
+                model, None, view.coding, data.schema, about, seen_by_seed[s], draw, specification, loss
+            )
             trained.append(own_model)
 
     def params_of(row: int) -> Any:
         b, s = divmod(row, len(views))
         there = np.flatnonzero(solution.weights[s, b])
-        own = jax.tree.map(lambda leaf: leaf[there], solution.atoms(s, b))
-        return own if len(there) > 1 else jax.tree.map(lambda leaf: leaf[0], own)
+        components = jax.tree.map(lambda leaf: leaf[there], solution.components(s, b))
+        return components if len(there) > 1 else jax.tree.map(lambda leaf: leaf[0], components)
 
     held: Sequence[TrainedModel] = OnDisk(trained, params_of)
     held = list(held) if isinstance(solution, Solution) else held
@@ -218,7 +231,7 @@ def _frontier(
     return Frontier(table, held, {"step": step, **traces}, manifest)
 
 
-def _everybody(
+def _all_parts(
     data: Dataset | Sharded, view: View, population: Any, constraint: Constraint
 ) -> tuple[Slices, dict[str, slice]]:
     """The choices of all parts of a seed one after another, and where each part is among them."""
@@ -233,93 +246,103 @@ def _everybody(
 
 
 def _figures(
-    judge: Any, member_weights: np.ndarray, slices: Slices, of_part: dict[str, slice], people: Any = None
+    evaluate: Any, trial_weights: np.ndarray, slices: Slices, of_part: dict[str, slice], people: Any = None
 ) -> dict[str, dict[str, np.ndarray]]:
-    """By part, figures of all members of a seed `[members, ...]`, in expectation over the draw of an atom; one member
-    and one slice at a time, so memory grows neither with the sweep nor with the choices. `judge(member, slice, ...)`
-    runs the program for one."""
-    every, first = range(len(member_weights)), 0
-    totals: list[Any] = [()] * len(member_weights)  # what the program is given of the slices before: nothing at first
-    judged: list[list[Any]] = [[] for _ in every]
+    """By part, figures of all trials of a seed `[trials, ...]`, in expectation over the draw of a component; one
+    trial and one slice at a time, so memory grows neither with the sweep nor with the choices. `evaluate(trial, slice,
+    ...)` runs the program for one."""
+    trials, first = range(len(trial_weights)), 0
+    totals: list[Any] = [()] * len(trial_weights)  # what the program is given of the slices before: nothing at first
+    measures: list[list[Any]] = [[] for _ in trials]
     shares = []
     for block, choices in enumerate(slices):
         weights = np.zeros((len(of_part), slices.size))
-        for row, own in zip(weights, of_part.values(), strict=True):
-            mine = slice(max(0, own.start - first), max(0, own.stop - first))
+        for row, rows in zip(weights, of_part.values(), strict=True):
+            mine = slice(max(0, rows.start - first), max(0, rows.stop - first))
             row[mine] = choices.weight[mine]
         shares.append((np.asarray(choices.weight), weights))
         on_device = jax.device_put((choices, weights))
-        for m in every:
-            added, measured, top = judge(m, block, *on_device, people, *totals[m])
-            totals[m] = (added,)
-            judged[m].append((measured, top))
-            if m:  # no more than two at a time
-                jax.block_until_ready(judged[m - 1][-1])
+        for trial in trials:
+            added, measured, top = evaluate(trial, block, *on_device, people, *totals[trial])
+            totals[trial] = (added,)
+            measures[trial].append((measured, top))
+            if trial:  # no more than two at a time
+                jax.block_until_ready(measures[trial - 1][-1])
         first += slices.size
-    weight, weights = np.concatenate([own for own, _ in shares]), np.concatenate([own for _, own in shares], 1)
+    weight, weights = (
+        np.concatenate([block_weight for block_weight, _ in shares]),
+        np.concatenate([block_weights for _, block_weights in shares], 1),
+    )
     total = np.maximum(weights.sum(1), np.finfo(float).tiny)
-    found: list[list[dict[str, Any]]] = [[] for _ in of_part]
-    for m in every:
-        sums, measured = jax.tree.map(np.asarray, (totals[m][0][0], judged[m][-1][0]))
-        confidence, label = jax.tree.map(lambda *leaves: np.concatenate(leaves, 1), *[top for _, top in judged[m]])
-        for p, own in enumerate(of_part.values()):
-            atoms = zip(member_weights[m], confidence, label, strict=True)
-            errors = [share * metrics.ece(sure[own], said[own], weight[own]) for share, sure, said in atoms if share]
-            found[p].append(
+    figures: list[list[dict[str, Any]]] = [[] for _ in of_part]
+    for trial in trials:
+        sums, measured = jax.tree.map(np.asarray, (totals[trial][0][0], measures[trial][-1][0]))
+        confidence, label = jax.tree.map(
+            lambda *leaves: np.concatenate(leaves, 1), *[top for _, top in measures[trial]]
+        )
+        for p, rows in enumerate(of_part.values()):
+            components = zip(trial_weights[trial], confidence, label, strict=True)
+            errors = [
+                share * metrics.ece(sure[rows], said[rows], weight[rows]) for share, sure, said in components if share
+            ]
+            figures[p].append(
                 {name: value[p] / total[p] for name, value in sums.items()}
                 | {name: value[p] for name, value in measured.items()}
-                | {"n": np.sum(weight[own] > 0), "ece": np.sum(errors)}
+                | {"n": np.sum(weight[rows] > 0), "ece": np.sum(errors)}
             )
     return {
-        part: jax.tree.map(lambda *leaves: np.stack(leaves), *own) for part, own in zip(of_part, found, strict=True)
+        part: jax.tree.map(lambda *leaves: np.stack(leaves), *of_trials)
+        for part, of_trials in zip(of_part, figures, strict=True)
     }
 
 
 @functools.lru_cache(maxsize=16)
 def _program(model: models.Model, alternatives: int) -> devices.Program:
-    how = models.options(model, alternatives, models.FEW)  # it runs once a member
-    return devices.Program(jax.jit(functools.partial(_of_member, model), compiler_options=how))
+    how = models.options(model, alternatives, models.ALTERNATIVES_WORTH_OPTIMISING)  # it runs once a trial
+    return devices.Program(jax.jit(functools.partial(_of_trial, model), compiler_options=how))
 
 
-def _of_member(
+def _of_trial(
     model: models.Model,
     constraint: Constraint,
-    member: Solution,
+    trial: Solution,
     choices: Choices,
     weights: Array,
     people: Any = None,
     before: Any = None,
 ) -> Any:
-    """Of one member, on parts with weights `[P, n]`: (weighted sums `[P]` and the constraint's, added to those `before`
-    of other choices), gaps and rates `[P, ...]` by all of these, and of every atom what `ece` needs `[A, n]`."""
+    """Of one trial, on parts with weights `[P, n]`: (weighted sums `[P]` and the constraint's, added to those `before`
+    of other choices), gaps and rates `[P, ...]` by all of these, and of every component what `ece` needs `[A, n]`."""
 
-    def sums(seen, hard, own, part_weights):
+    def sums(seen, hard, slice_choices, part_weights):
         scores, of_parts = joined(seen.scores), part_weights.T
         values = {
-            "accuracy": jnp.sum(own.chosen * hard.decisions, -1),
-            "nll": metrics.log_losses(scores, own),
-            "ties": metrics.tied(scores, own),
+            "accuracy": jnp.sum(slice_choices.chosen * hard.decisions, -1),
+            "nll": metrics.log_losses(scores, slice_choices),
+            "ties": metrics.tied(scores, slice_choices),
         }
         added = {name: of_parts @ jnp.asarray(value, weights.dtype) for name, value in values.items()}
-        return added, jax.vmap(lambda weight: constraint.statistics(hard, own.replace(weight=weight)))(of_parts)
+        return added, jax.vmap(lambda weight: constraint.statistics(hard, slice_choices.replace(weight=weight)))(
+            of_parts
+        )
 
-    def top(seen, hard, own, part_weights):
-        return metrics.top_label(joined(seen.scores), own)
+    def top(seen, hard, slice_choices, part_weights):
+        return metrics.top_label(joined(seen.scores), slice_choices)
 
-    def of_atom(params):
+    def of_component(params):
         return models.evaluate(
             model, params, choices, sums=sums, each=top, rows=weights.T, twins=constraint.twins(), people=people
         )
 
-    seen, tops = jax.lax.map(of_atom, member.params)
-    added, statistics = jax.tree.map(lambda leaf: jnp.tensordot(member.weights, leaf, 1), seen)
+    seen, tops = jax.lax.map(of_component, trial.params)
+    added, statistics = jax.tree.map(lambda leaf: jnp.tensordot(trial.weights, leaf, 1), seen)
     if before is not None:
         added, statistics = jax.tree.map(jnp.add, before, (added, statistics))
 
-    def measured(own):
-        pieces = zip(constraint.parts(), ct.pieces(constraint, own), strict=True)
+    def measured(part_statistics):
+        pieces = zip(constraint.parts(), ct.pieces(constraint, part_statistics), strict=True)
         rates = [part.rates(piece) for part, piece in pieces if isinstance(part, RateConstraint)]
-        return {"gap": constraint.gap(own), "rates": jnp.concatenate([jnp.zeros(0), *rates])}
+        return {"gap": constraint.gap(part_statistics), "rates": jnp.concatenate([jnp.zeros(0), *rates])}
 
     return (added, statistics), jax.vmap(measured)(statistics), tops
 
@@ -351,7 +374,9 @@ def _manifest(data, constraint, cells, constraints, views, model, settings, obje
         "loss": None if objective is None else _loss(objective),
         "configuration": {"model": _said(model), **dataclasses.asdict(settings)},
         "seeds": [view.seed for view in views],
-        "bounds": [max(_finite(float(part.bound)) for part in own.parts()) for own in constraints[1:]],
+        "bounds": [
+            max(_finite(float(part.bound)) for part in trial_constraint.parts()) for trial_constraint in constraints[1:]
+        ],
         "device": jax.devices()[0].device_kind,
     }
     if data.population is not None and data.population.constraint == constraint.name():
@@ -368,8 +393,8 @@ def _said(thing: models.Model | Objective) -> str:
 
 def _loss(objective: Objective) -> dict[str, Any]:
     """An objective as data, and the text that `faro.api.make_objective` makes it of."""
-    asked = typed(objective.loss if objective == Mean(loss=objective.loss) else objective)
-    return {"name": _said(objective), "record": to_record(objective), "asked": asked}
+    named = typed(objective.loss if objective == Mean(loss=objective.loss) else objective)
+    return {"name": _said(objective), "record": to_record(objective), "asked": named}
 
 
 def _scalar(value: Any) -> Any:

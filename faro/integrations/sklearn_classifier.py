@@ -35,11 +35,13 @@ GROUP = "sensitive_features"
 
 @functools.partial(jax.jit, static_argnames=("game", "constrained"))
 def _fit(key: Any, constraint: Constraint, data: Data, game: Game, constrained: bool) -> Best:
-    pilot, _ = game.start(key, constraint, data, game.settings.rounds)
+    unconstrained, _ = game.start(key, constraint, data, game.settings.evaluations)
     if not constrained:
-        return pilot.best
-    member, _ = game.advance(game.enter(pilot, constraint, data), constraint, data, game.settings.rounds)
-    return member.best
+        return unconstrained.best
+    trial, _ = game.advance(
+        game.warm_start(unconstrained, constraint, data), constraint, data, game.settings.evaluations
+    )
+    return trial.best
 
 
 class ChoiceClassifier(ClassifierMixin, BaseEstimator):

@@ -35,7 +35,7 @@ from .networks import MLP as MLP
 from .networks import FlaxModel as FlaxModel
 from .networks import features as features
 
-FEW = 2**15  # alternatives over which a program that runs once is not worth optimising
+ALTERNATIVES_WORTH_OPTIMISING = 2**15  # a program that runs once over fewer is not worth optimising
 
 
 def options(model: Model, alternatives: int = 2, once: int | None = None) -> dict[str, Any]:
@@ -46,4 +46,4 @@ def options(model: Model, alternatives: int = 2, once: int | None = None) -> dic
     once: over how many choices the program runs, if it runs about once, as then less is worth while; else None
     """
     quick = model.linear and alternatives == 2
-    return devices.options(quick, None if once is None else int(once * alternatives > FEW))
+    return devices.options(quick, None if once is None else int(once * alternatives > ALTERNATIVES_WORTH_OPTIMISING))

@@ -1,4 +1,4 @@
-"""The frontier: bounds x seeds by compiled programs, then every member judged again from its saved parameters.
+"""The frontier: bounds x seeds by compiled programs, then every trial evaluated again from its saved parameters.
 
 run         `frontier` and `train`: a run from its data to its folder, resumed where it was killed
 grid        the bounds

@@ -1,4 +1,4 @@
-"""All trials of a sweep at once: their states are one pytree, and a compiled program plays a stretch of all of them."""
+"""All trials of a sweep at once: their states are one pytree, and a compiled program plays a chunk of all of them."""
 
 from __future__ import annotations
 
@@ -17,9 +17,9 @@ from constraints import Constraint
 from .. import models
 from ..errors import UsageError
 from ..runtime import devices
-from ..training import Best, Data, Game, Look, Member
+from ..training import Best, Data, EvaluationRecord, Game, TrainState
 from ..training.trainer import Fitted, Trials, real
-from .execution import KEPT, Rounds, padding, stack
+from .execution import KEPT, Chunks, padding, stack
 
 CACHE = 20 * 2**20  # bytes of a network's step on a CPU that stay close to its cores
 
@@ -28,7 +28,7 @@ class Batched:
     """The compiled programs of a sweep, partitioned on a mesh: bounds on one axis, choices on the other.
 
     They serve every sweep of the same game and shapes in this process (`Batched.of`). `traced` counts how often each
-    was traced: once, whatever the grid, the mesh and the data set. Members are played side by side as far as `memory`
+    was traced: once, whatever the grid, the mesh and the data set. Trials are played side by side as far as `memory`
     bytes a device and, for a network on a CPU, its cache allow.
     """
 
@@ -38,15 +38,15 @@ class Batched:
         self.game = game
         self.mesh = mesh
         self.memory = memory or devices.memory()
-        self.rounds, self.calls, self.looks = Rounds.of(game)  # rounds per call of `advance`
+        self.chunk, self.chunks, self.evaluations = Chunks.of(game)  # `chunk`: evaluations of a call of `advance`
         self.keep = game.settings.solution != "best"
         self.traced = {"start": 0, "advance": 0}
-        lanes, members, choices = (devices.SWEEP,), (None, devices.SWEEP), (None, devices.DATA)
-        self.start = devices.compiled(mesh, self._start, [(), (), lanes, choices], [(), (), members], once)
-        self.advance = devices.compiled(mesh, self._advance, [members, lanes, choices], members, steps)
+        trial_axis, state_axes, choices = (devices.SWEEP,), (None, devices.SWEEP), (None, devices.DATA)
+        self.start = devices.compiled(mesh, self._start, [(), (), trial_axis, choices], [(), (), state_axes], once)
+        self.advance = devices.compiled(mesh, self._advance, [state_axes, trial_axis, choices], state_axes, steps)
         if game.closes:
             self.traced["close"] = 0
-            self.close = devices.compiled(mesh, self._close, [members, lanes, choices], members, once)
+            self.close = devices.compiled(mesh, self._close, [state_axes, trial_axis, choices], state_axes, once)
 
     @classmethod
     def of(cls, game: Game, mesh: Mesh, memory: int | None = None, alternatives: int = 0) -> Batched:
@@ -57,95 +57,103 @@ class Batched:
         except TypeError:  # a model that cannot be hashed is not known again
             return cls(game, mesh, memory, alternatives)
 
-    def at_once(self, states: Member, data: Data) -> tuple[bool, int]:
+    def at_once(self, states: TrainState, data: Data) -> tuple[bool, int]:
         """Whether all seeds are played side by side, and how many bounds of each on a device.
 
-        `UsageError` if a single member does not fit the memory that was asked for.
+        `UsageError` if a single trial does not fit the memory that was asked for.
         """
-        seeds, members = states.played.shape
-        dealt = members // self.mesh.shape[devices.SWEEP]
-        own = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), states.game.params)
+        seeds, trials = states.played.shape
+        dealt = trials // self.mesh.shape[devices.SWEEP]
+        params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), states.game.params)
         train, people = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (data.train, data.people)
         )
-        one = self.game.footprint(own, train, states.scale.shape[-1], people) // self.mesh.shape[devices.DATA]
+        one = self.game.footprint(params, train, states.scale.shape[-1], people) // self.mesh.shape[devices.DATA]
         room = self.memory
         if one > room:
             raise UsageError(
-                f"memory: one member needs about {one:,} bytes a step, got {room:,}; give more, or set microbatch"
+                f"memory: one trial needs about {one:,} bytes a step, got {room:,}; give more, or set microbatch"
             )
         room = near(self.game.model, one, room)
         fits = [size for size in range(1, dealt + 1) if dealt % size == 0 and size * one <= room]
         return seeds * dealt * one <= room, max(fits)
 
-    def _start(self, seeds: Array, constraint: Constraint, lanes: Array, data: Data) -> tuple[Best, Look, Member]:
-        """Of every seed: what its unconstrained member returns, its looks, and the members that begin the game, one for
-        each of the lanes."""
+    def _start(
+        self, seeds: Array, constraint: Constraint, blank: Array, data: Data
+    ) -> tuple[Best, EvaluationRecord, TrainState]:
+        """Of every seed: what its unconstrained trial returns, its evaluations, and the states that begin the game, one
+        for each of the `blank` places."""
         self.traced["start"] += 1
 
-        def of_seed(seed, own):
-            pilot, looks = begun(self.game, jax.random.key(seed), constraint, own, self.looks)
-            entered = self.game.enter(pilot, constraint, own)
-            return pilot.best, looks, jax.vmap(lambda _: entered)(lanes)
+        def of_seed(seed, seed_data):
+            unconstrained, trace = unconstrained_state(
+                self.game, jax.random.key(seed), constraint, seed_data, self.evaluations
+            )
+            warm = self.game.warm_start(unconstrained, constraint, seed_data)
+            return unconstrained.best, trace, jax.vmap(lambda _: warm)(blank)
 
         return self._each_seed(of_seed, (seeds, data), jax.default_backend() != "cpu")
 
-    def ahead(self, seeds: Any, constraint: Constraint, lanes: Any, data: Data) -> None:
+    def ahead(self, seeds: Any, constraint: Constraint, blank: Any, data: Data) -> None:
         """Begin to compile both programs for arguments of these shapes."""
-        *_, states = self.start.ahead(seeds, constraint, lanes, data)
-        members = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*lanes.shape, *leaf.shape), leaf.dtype), constraint)
-        self.advance.ahead(states, members, data)
+        *_, states = self.start.ahead(seeds, constraint, blank, data)
+        constraints = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct((*blank.shape, *leaf.shape), leaf.dtype), constraint
+        )
+        self.advance.ahead(states, constraints, data)
         if self.game.closes:
-            self.close.ahead(states, members, data)
+            self.close.ahead(states, constraints, data)
 
     @staticmethod
-    def _each_seed(of_seed: Callable[..., Any], own: Any, side_by_side: bool) -> Any:
+    def _each_seed(of_seed: Callable[..., Any], arguments: Any, side_by_side: bool) -> Any:
         """`of_seed` of every seed, one after another or side by side."""
         if side_by_side:
-            return jax.vmap(of_seed)(*own)
-        if len(jax.tree.leaves(own)[0]) > 1:
-            return jax.lax.map(lambda one: of_seed(*one), own)
-        alone = of_seed(*jax.tree.map(lambda leaf: leaf[0], own))  # a loop would copy all data
+            return jax.vmap(of_seed)(*arguments)
+        if len(jax.tree.leaves(arguments)[0]) > 1:
+            return jax.lax.map(lambda one: of_seed(*one), arguments)
+        alone = of_seed(*jax.tree.map(lambda leaf: leaf[0], arguments))  # a loop would copy all data
         return jax.tree.map(lambda leaf: leaf[None], alone)
 
-    def _advance(self, states: Member, members: Constraint, data: Data) -> tuple[Member, Look]:
+    def _advance(self, states: TrainState, constraints: Constraint, data: Data) -> tuple[TrainState, EvaluationRecord]:
         self.traced["advance"] += 1
 
-        def play(state: Member, constraint: Constraint, own: Data) -> tuple[Member, Look]:
-            return self.game.advance(state, constraint, own, self.rounds, self.keep)
+        def play(state: TrainState, constraint: Constraint, seed_data: Data) -> tuple[TrainState, EvaluationRecord]:
+            return self.game.advance(state, constraint, seed_data, self.chunk, self.keep)
 
-        states, look = self._of_all(play, states, members, data)
-        spaced = np.unique(np.linspace(0, self.rounds, KEPT + 1)[1:].astype(int) - 1)
-        return states, look._replace(params=jax.tree.map(lambda leaf: leaf[:, :, spaced], look.params))
+        states, trace = self._of_all(play, states, constraints, data)
+        spaced = np.unique(np.linspace(0, self.chunk, KEPT + 1)[1:].astype(int) - 1)
+        return states, trace._replace(params=jax.tree.map(lambda leaf: leaf[:, :, spaced], trace.params))
 
-    def _close(self, states: Member, members: Constraint, data: Data) -> tuple[Member, Look]:
+    def _close(self, states: TrainState, constraints: Constraint, data: Data) -> tuple[TrainState, EvaluationRecord]:
         self.traced["close"] += 1
 
-        def play(state: Member, constraint: Constraint, own: Data) -> tuple[Member, Look]:
-            return self.game.close(state, constraint, own, self.keep)
+        def play(state: TrainState, constraint: Constraint, seed_data: Data) -> tuple[TrainState, EvaluationRecord]:
+            return self.game.close(state, constraint, seed_data, self.keep)
 
-        return self._of_all(play, states, members, data)
+        return self._of_all(play, states, constraints, data)
 
-    def _of_all(self, playing: Any, states: Member, members: Constraint, data: Data) -> tuple[Member, Look]:
-        """`playing(state, constraint, data)` of every member of every seed."""
+    def _of_all(
+        self, playing: Any, states: TrainState, constraints: Constraint, data: Data
+    ) -> tuple[TrainState, EvaluationRecord]:
+        """`playing(state, constraint, data)` of every trial of every seed."""
 
-        def of_seed(own_states, own):
+        def of_seed(seed_states, seed_data):
             def play(pair):
                 state, constraint = pair
-                return playing(state, constraint, own)
+                return playing(state, constraint, seed_data)
 
-            pairs, lanes = (own_states, members), self.mesh.shape[devices.SWEEP]
-            if side_by_side == own_states.played.shape[0] // lanes:
+            pairs, sweep_devices = (seed_states, constraints), self.mesh.shape[devices.SWEEP]
+            if side_by_side == seed_states.played.shape[0] // sweep_devices:
                 return jax.vmap(play)(pairs)
 
-            def in_turn(own):  # what a device plays
-                cut = jax.tree.map(lambda leaf: leaf.reshape(-1, side_by_side, *leaf.shape[1:]), own)
+            def in_turn(share):  # what a device plays
+                cut = jax.tree.map(lambda leaf: leaf.reshape(-1, side_by_side, *leaf.shape[1:]), share)
                 played = jax.lax.map(jax.vmap(play), cut)
                 return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), played)
 
-            if lanes == 1:  # an axis of one more would slow down every product
+            if sweep_devices == 1:  # an axis of one more would slow down every product
                 return in_turn(pairs)
-            dealt = jax.tree.map(lambda leaf: leaf.reshape(lanes, -1, *leaf.shape[1:]), pairs)
+            dealt = jax.tree.map(lambda leaf: leaf.reshape(sweep_devices, -1, *leaf.shape[1:]), pairs)
             return jax.tree.map(lambda leaf: leaf.reshape(-1, *leaf.shape[2:]), jax.vmap(in_turn)(dealt))
 
         seeds_too, side_by_side = self.at_once(states, data)
@@ -153,44 +161,46 @@ class Batched:
         return self._each_seed(of_seed, (states, data), seeds_too)
 
     def total(self, seeds: int, bounds: int) -> int:
-        return self.calls + 2
+        return self.chunks + 2
 
     def fit(self, trials: Trials) -> Fitted:
         """See `Trainer`."""
         seeds, data, constraint, grid, keeper, progress, meanwhile = trials
         total = self.total(len(seeds), len(grid(1.0)))
         progress(0, total)
-        whole, members = devices.on(self.mesh), devices.on(self.mesh, None, devices.SWEEP)
-        own = devices.place(stack(data, padding(self.mesh, self.game)), devices.on(self.mesh, None, devices.DATA))
+        whole, state_axes = devices.on(self.mesh), devices.on(self.mesh, None, devices.SWEEP)
+        placed = devices.place(stack(data, padding(self.mesh, self.game)), devices.on(self.mesh, None, devices.DATA))
         lowest = real(constraint)
-        asked = len(grid(1.0))
-        spare = -asked % self.mesh.shape[devices.SWEEP]  # every device has the same number of members
-        blank = np.zeros(asked + spare, jnp.result_type(float))
+        requested = len(grid(1.0))
+        spare = -requested % self.mesh.shape[devices.SWEEP]  # every device has the same number of trials
+        blank = np.zeros(requested + spare, jnp.result_type(float))
         blank = devices.place(blank, devices.on(self.mesh, devices.SWEEP))
-        begin = (devices.place(np.asarray(seeds), whole), lowest, blank, own)
+        begin = (devices.place(np.asarray(seeds), whole), lowest, blank, placed)
         if not keeper.stored("start"):
             self.ahead(*begin)
         meanwhile()
-        *pilots, states = keeper.once("start", self.start, begin, [whole, whole, members])
-        pilot_best, pilot_looks = devices.fetch(pilots)
-        constraints = grid(float(np.max(pilot_best.gap, -1).mean()))
+        *unconstrained, states = keeper.once("start", self.start, begin, [whole, whole, state_axes])
+        unconstrained_best, unconstrained_trace = devices.fetch(unconstrained)
+        constraints = grid(float(np.max(unconstrained_best.gap, -1).mean()))
         padded = map(real, [*constraints, *[constraints[-1]] * spare])
-        lanes = jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
-        lanes = devices.place(lanes, devices.on(self.mesh, devices.SWEEP))
-        looks = []
-        for call in range(self.calls):
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
+        stacked = devices.place(stacked, devices.on(self.mesh, devices.SWEEP))
+        traces = []
+        for call in range(self.chunks):
             progress(call + 1, total)
-            played = keeper.once(f"stretch{call}", self.advance, (states, lanes, own), members)
-            states, look = jax.block_until_ready(played)
-            looks.append(devices.fetch(look))
+            played = keeper.once(f"chunk{call}", self.advance, (states, stacked, placed), state_axes)
+            states, chunk_trace = jax.block_until_ready(played)
+            traces.append(devices.fetch(chunk_trace))
         if self.game.closes:
-            states, look = keeper.once("close", self.close, (states, lanes, own), members)
-            looks.append(devices.fetch(look))
-        progress(self.calls + 1, total)
-        iterates = jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *[look.params for look in looks])
-        looks = [look._replace(params=None) for look in looks]
-        first = jax.tree.map(lambda leaf: leaf[:, None], (pilot_best, pilot_looks))
-        rest = (devices.fetch(states.best), jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *looks))
+            states, chunk_trace = keeper.once("close", self.close, (states, stacked, placed), state_axes)
+            traces.append(devices.fetch(chunk_trace))
+        progress(self.chunks + 1, total)
+        iterates = jax.tree.map(
+            lambda *leaves: np.concatenate(leaves, 2), *[chunk_trace.params for chunk_trace in traces]
+        )
+        traces = [chunk_trace._replace(params=None) for chunk_trace in traces]
+        first = jax.tree.map(lambda leaf: leaf[:, None], (unconstrained_best, unconstrained_trace))
+        rest = (devices.fetch(states.best), jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *traces))
         kept = 1 + len(constraints)
         best, trace = jax.tree.map(lambda a, b: np.concatenate([a, b], 1)[:, :kept], first, rest)
         iterates = jax.tree.map(lambda leaf: leaf[:, : kept - 1], iterates)
@@ -198,18 +208,20 @@ class Batched:
 
 
 def near(model: models.Model, one: int, room: int) -> int:
-    """How many of so many bytes the steps of members should take, if `one` takes so many: those of a network on a CPU
+    """How many of so many bytes the steps of trials should take, if `one` takes so many: those of a network on a CPU
     stay in its cache."""
     return room if model.linear or jax.default_backend() != "cpu" else min(room, max(one, CACHE))
 
 
-def begun(game: Game, key: Array, constraint: Constraint, data: Data, looks: int) -> tuple[Member, Look]:
-    """The unconstrained member with its best iterate, and so many looks."""
+def unconstrained_state(
+    game: Game, key: Array, constraint: Constraint, data: Data, evaluations: int
+) -> tuple[TrainState, EvaluationRecord]:
+    """The unconstrained state with its best iterate, and so many evaluations."""
     if game.direct(data) or not game.closes:
-        return game.start(key, constraint, data, looks)
-    pilot, seen = game.start(key, constraint, data, looks - 1)
-    closed, last = game.close(pilot, constraint.at(jnp.inf), data)
-    return pilot._replace(best=closed.best), jax.tree.map(lambda *leaves: jnp.concatenate(leaves), seen, last)
+        return game.start(key, constraint, data, evaluations)
+    unconstrained, seen = game.start(key, constraint, data, evaluations - 1)
+    closed, last = game.close(unconstrained, constraint.at(jnp.inf), data)
+    return unconstrained._replace(best=closed.best), jax.tree.map(lambda *leaves: jnp.concatenate(leaves), seen, last)
 
 
 @functools.lru_cache(maxsize=16)

@@ -1,14 +1,14 @@
-"""Members of a sweep without a game: the exact path of a linear model, and the best point of it for every bound.
+"""Trials of a sweep without a game: the exact path of a linear model, and the best point of it for every bound.
 
 `faro.exact` bounds an affine proxy of the measurement, faro a gap of hard decisions. Its bound eps is a dial:
 
     path       from the unconstrained optimum, eps is turned down to 0 (or what parameters can satisfy)
     anchors    what is left of the hard gap then: the rows are made to agree with the hard measurement h at the last
                point w',  h(w') + c A (w - w') <= limits(0),  c how much faster h moves than the proxy
-    members    the point with the lowest selection loss among those whose hard train gap is within the member's bound;
+    trials     the point with the lowest selection loss among those whose hard train gap is within the trial's bound;
                before, eps is refined by bisection between that point and its neighbour beyond the bound
 
-Every point is an exact optimum of its own rows. All in float64, on the choices on which a member is judged.
+Every point is an exact optimum of its own rows. All in float64, on the choices on which a trial is judged.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from ..errors import UsageError
 from ..exact.newton import Solver, least_bound
 from ..lagrangian import KKT
 from ..runtime import devices
-from ..training import Best, Data, Look, Settings
+from ..training import Best, Data, EvaluationRecord, Settings
 from ..training.bounds import decides, within
 from ..training.figures import figures
 from ..training.trainer import Fitted, Trials
@@ -39,7 +39,7 @@ HALVINGS = 6  # of eps, for each bound
 
 
 @dataclasses.dataclass(eq=False)
-class Seen:
+class PathPoint:
     """A point, with the rows whose optimum it is at eps = `bound`, and the eps at which they meet the point before."""
 
     rows: exact.Rows
@@ -47,7 +47,7 @@ class Seen:
     before: float
     w: np.ndarray
     params: Any
-    look: Look
+    evaluation: EvaluationRecord
 
 
 def check(model: models.Model, constraint: Constraint) -> Constraint:
@@ -62,7 +62,7 @@ def check(model: models.Model, constraint: Constraint) -> Constraint:
 
 class ExactPath:
     """The trainer of exact optima: every seed's path, and for every bound the best point of it. `data` is in float64;
-    every trial has one look, and nothing is kept of a killed run."""
+    every trial has one evaluation, and nothing is kept of a killed run."""
 
     def __init__(self, settings: Settings):
         self.settings, self.mesh, self.traced = settings, devices.mesh(1), dict[str, int]()
@@ -73,14 +73,16 @@ class ExactPath:
     def fit(self, trials: Trials) -> Fitted:
         """See `Trainer`."""
         paths = []
-        for done, own in enumerate(trials.data):
+        for done, seed_data in enumerate(trials.data):
             trials.progress(done, self.total(len(trials.data), 1))
-            paths.append(_Path(own, trials.constraint, self.settings))
-        constraints = trials.grid(float(np.mean([np.max(path.points[0].look.gap) for path in paths])))
-        members = [[path.member(own) for own in [trials.constraint.at(np.inf), *constraints]] for path in paths]
-        stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *own) for own in members]
-        best, look = jax.tree.map(lambda *leaves: np.stack(leaves), *stacked)
-        return Fitted(constraints, best, jax.tree.map(lambda leaf: leaf[:, :, None], look))
+            paths.append(_Path(seed_data, trials.constraint, self.settings))
+        constraints = trials.grid(float(np.mean([np.max(path.points[0].evaluation.gap) for path in paths])))
+        by_seed = [
+            [path.trial(constraint) for constraint in [trials.constraint.at(np.inf), *constraints]] for path in paths
+        ]
+        stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *of_seed) for of_seed in by_seed]
+        best, evaluation = jax.tree.map(lambda *leaves: np.stack(leaves), *stacked)
+        return Fitted(constraints, best, jax.tree.map(lambda leaf: leaf[:, :, None], evaluation))
 
 
 class _Path:
@@ -108,35 +110,35 @@ class _Path:
         """Points beyond the path, each by rows that agree with the hard measurement at the one before it."""
         limits = np.asarray(self.constraint.at(0.0).bounds(), np.float64)
         first, last = self.points[0], self.points[-1]
-        proxy, hard = rows.matrix @ (first.w - last.w), first.look.violation - last.look.violation
+        proxy, hard = rows.matrix @ (first.w - last.w), first.evaluation.violation - last.evaluation.violation
         steeper = max(1.0, float(proxy @ hard) / max(float(proxy @ proxy), 1e-12))
         for _ in range(ANCHORS):
             last = self.points[-1]
-            gap = float(np.max(last.look.gap))
+            gap = float(np.max(last.evaluation.gap))
             matrix = steeper * rows.matrix
-            agreed = dataclasses.replace(rows, matrix=matrix, base=matrix @ last.w - last.look.violation + limits)
+            agreed = dataclasses.replace(rows, matrix=matrix, base=matrix @ last.w - last.evaluation.violation + limits)
             try:
-                found = self._solved(agreed, low, gap, last.w)
+                point = self._solved(agreed, low, gap, last.w)
             except UsageError:  # no parameters satisfy these rows
                 return
-            if np.max(found.look.gap) < gap:
-                self.points.append(found)
+            if np.max(point.evaluation.gap) < gap:
+                self.points.append(point)
             else:  # went too far
                 steeper *= 2
 
-    def _solved(self, rows: exact.Rows, bound: float, before: float, start: np.ndarray) -> Seen:
+    def _solved(self, rows: exact.Rows, bound: float, before: float, start: np.ndarray) -> PathPoint:
         self.solver.rows = rows
         point = self.solver.at(bound, start)
         return self._seen(rows, bound, before, point.w, point.multipliers)
 
-    def _seen(self, rows: exact.Rows, bound: float, before: float, w: np.ndarray, multipliers: Any) -> Seen:
+    def _seen(self, rows: exact.Rows, bound: float, before: float, w: np.ndarray, multipliers: Any) -> PathPoint:
         with jax.enable_x64(True):
             params = jax.tree.map(jnp.asarray, self.head.params(w))
             figures = jax.tree.map(np.asarray, _figures(self.constraint, params, self.data))
         rate = self.head.moments(w, curvature=False).gradient + self.head.ridge * w + multipliers @ rows.matrix
         slack = rows.matrix @ w - rows.limits(bound) if np.isfinite(bound) else np.zeros_like(multipliers)
         kkt = KKT(np.abs(rate).max(), np.max(slack, initial=0), np.max(np.abs(multipliers * slack), initial=0))
-        look = Look(
+        evaluation = EvaluationRecord(
             loss=figures["loss"],
             selection_loss=figures["selection_loss"],
             gap=figures["gap"],
@@ -146,16 +148,16 @@ class _Path:
             kkt=jax.tree.map(np.asarray, kkt),
             capped=jnp.asarray(False),
         )
-        return Seen(rows, bound, before, w, jax.tree.map(np.asarray, params), look)
+        return PathPoint(rows, bound, before, w, jax.tree.map(np.asarray, params), evaluation)
 
-    def member(self, constraint: Constraint) -> tuple[Best, Look]:
+    def trial(self, constraint: Constraint) -> tuple[Best, EvaluationRecord]:
         """The best point for this constraint; the point nearest to its bounds if none is within them."""
         bounds = np.array([float(part.bound) for part in constraint.parts()])
 
-        def candidate(seen: Seen) -> bool:
-            few_ties = decides(seen.look.ties, self.settings)
-            free = np.isinf(bounds).all() and seen is not self.points[0]  # without a bound: the optimum itself
-            return bool(few_ties and not free and within(seen.look.gap, bounds, candidate=True))
+        def candidate(point: PathPoint) -> bool:
+            few_ties = decides(point.evaluation.ties, self.settings)
+            free = np.isinf(bounds).all() and point is not self.points[0]  # without a bound: the optimum itself
+            return bool(few_ties and not free and within(point.evaluation.gap, bounds, candidate=True))
 
         for _ in range(HALVINGS):
             chosen = self._best(candidate)
@@ -168,24 +170,28 @@ class _Path:
             self.points.insert(chosen, self._solved(here.rows, middle, here.before, last.w))
             here.before = middle
         chosen = self._best(candidate)
-        few_ties = [seen for seen in self.points if decides(seen.look.ties, self.settings)]
-        near = min(few_ties or self.points, key=lambda seen: np.max(seen.look.gap - bounds))
-        seen = near if chosen is None else self.points[chosen]
-        look = seen.look._replace(violation=seen.look.violation - np.asarray(constraint.bounds(), np.float64))
-        smallest: Any = np.min([own.look.gap for own in few_ties], axis=0) if few_ties else np.full(len(bounds), np.inf)
+        few_ties = [point for point in self.points if decides(point.evaluation.ties, self.settings)]
+        near = min(few_ties or self.points, key=lambda point: np.max(point.evaluation.gap - bounds))
+        point = near if chosen is None else self.points[chosen]
+        evaluation = point.evaluation._replace(
+            violation=point.evaluation.violation - np.asarray(constraint.bounds(), np.float64)
+        )
+        smallest: Any = (
+            np.min([point.evaluation.gap for point in few_ties], axis=0) if few_ties else np.full(len(bounds), np.inf)
+        )
         best = Best(
-            params=seen.params,
+            params=point.params,
             candidate=jnp.asarray(chosen is not None),
-            merit=look.selection_loss if chosen is not None else np.max(look.gap - bounds),
-            gap=look.gap,
+            merit=evaluation.selection_loss if chosen is not None else np.max(evaluation.gap - bounds),
+            gap=evaluation.gap,
             finite=jnp.asarray(True),
             smallest_gap=smallest,
         )
-        return best, look
+        return best, evaluation
 
-    def _best(self, candidate: Callable[[Seen], bool]) -> int | None:
-        held = [index for index, seen in enumerate(self.points) if candidate(seen)]
-        return min(held, key=lambda index: float(self.points[index].look.selection_loss), default=None)
+    def _best(self, candidate: Callable[[PathPoint], bool]) -> int | None:
+        held = [index for index, point in enumerate(self.points) if candidate(point)]
+        return min(held, key=lambda index: float(self.points[index].evaluation.selection_loss), default=None)
 
 
 @jax.jit

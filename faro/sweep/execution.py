@@ -25,22 +25,22 @@ from constraints import Choices, Constraint
 from ..runtime import devices
 from ..training import Data, Game
 
-STRETCHES = 10  # calls of the compiled program, and checkpoints, at most: of a sweep, or of a trial on its own
-KEPT = 5  # iterates of each that a mixture may draw on, of every member
+MOST_CHUNKS = 10  # calls of the compiled program, and checkpoints, at most: of a sweep, or of a trial on its own
+KEPT = 5  # iterates of each that a mixture may draw on, of every trial
 
 
-class Rounds(NamedTuple):
-    """The rounds of a training, cut into calls of a compiled program, and the looks there are in all."""
+class Chunks(NamedTuple):
+    """The steps of a training, cut into calls of a compiled program, and the evaluations there are in all."""
 
-    each: int  # rounds of a call
+    length: int  # evaluations of a call, steps after each
     calls: int
-    looks: int
+    evaluations: int
 
     @classmethod
-    def of(cls, game: Game) -> Rounds:
-        each = -(-game.settings.rounds // STRETCHES)
-        calls = -(-game.settings.rounds // each)
-        return cls(each, calls, each * calls + game.closes)
+    def of(cls, game: Game) -> Chunks:
+        length = -(-game.settings.evaluations // MOST_CHUNKS)
+        calls = -(-game.settings.evaluations // length)
+        return cls(length, calls, length * calls + game.closes)
 
 
 class Need(NamedTuple):
@@ -54,10 +54,10 @@ class Need(NamedTuple):
     @classmethod
     def of(cls, game: Game, data: Data, constraint: Constraint, trials: int, mesh: Mesh) -> Need:
         """Of so many trials, dealt out on the sweep axis of the mesh; `data` is that of one seed."""
-        state = game.state(constraint, data)
+        state = game.state_shapes(constraint, data)
         params = size(state.game.params)
         activations = game.footprint(state.game.params, data.train, len(constraint.labels()), data.people)
-        kept = params * Rounds.of(game).each if game.settings.solution != "best" else 0
+        kept = params * Chunks.of(game).length if game.settings.solution != "best" else 0
         dealt = -(-trials // mesh.shape[devices.SWEEP])
         return cls(dealt, size(state), activations // mesh.shape[devices.DATA] + params, kept)
 
@@ -86,14 +86,14 @@ def size(tree: Any) -> int:
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
-def stack(members: list[Data], multiple: int = 1) -> Data:
+def stack(data_of_seeds: list[Data], multiple: int = 1) -> Data:
     """One `Data` on the host with a leading axis of seeds; parts are padded to the largest seed's, and to a multiple of
     this many choices."""
 
-    def stacked(own: tuple) -> Any:
-        if len(own) == 1:  # of one seed nothing is copied
-            return jax.tree.map(lambda leaf: np.asarray(leaf)[None], own[0])
-        return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *own)
+    def stacked(of_seeds: tuple) -> Any:
+        if len(of_seeds) == 1:  # of one seed nothing is copied
+            return jax.tree.map(lambda leaf: np.asarray(leaf)[None], of_seeds[0])
+        return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *of_seeds)
 
     def largest(*parts):
         size = max(part.shape[0] for part in parts)
@@ -103,9 +103,9 @@ def stack(members: list[Data], multiple: int = 1) -> Data:
         spare = np.arange(len(leaf) + -len(leaf) % multiple) % max(len(leaf), 1)
         return np.asarray(leaf)[spare]
 
-    rows = [own._replace(people=None) for own in members]
+    rows = [seed_data._replace(people=None) for seed_data in data_of_seeds]
     data = jax.tree.map(largest, *rows, is_leaf=lambda node: isinstance(node, Choices))
-    return data._replace(people=stacked(tuple(jax.tree.map(whole, own.people) for own in members)))
+    return data._replace(people=stacked(tuple(jax.tree.map(whole, seed_data.people) for seed_data in data_of_seeds)))
 
 
 def padding(mesh: Mesh, game: Game) -> int:

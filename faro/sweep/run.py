@@ -1,10 +1,10 @@
-"""The frontier: bounds x seeds by compiled programs, then every member judged again from its saved parameters.
+"""The frontier: bounds x seeds by compiled programs, then every trial evaluated again from its saved parameters.
 
 data per seed (split, coded on its own train part, padded to one shape)
-  -> start     the unconstrained member of every seed, which also fixes the grid of bounds
-  -> advance   all members at once or one after another (`execution`), a stretch of rounds per call; a checkpoint after
-               every stretch
-  -> judge     gaps, accuracy, calibration in float64 from the parameters that are saved
+  -> start     the unconstrained trial of every seed, which also fixes the grid of bounds
+  -> advance   all trials at once or one after another (`execution`), a chunk of steps per call; a checkpoint after
+               every chunk
+  -> evaluate  gaps, accuracy, calibration in float64 from the parameters that are saved
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ from ..data import Dataset, Sharded
 from ..data.coded import CodedShards
 from ..data.sharded import cuts
 from ..data.support import support_sets
-from ..data.views import ASKED, View
+from ..data.views import BOUNDED_PART, View
 from ..errors import DataError, UsageError
-from ..evaluate.trials import Judge
+from ..evaluate.trials import Evaluator
 from ..losses import Objective
 from ..runtime import devices
 from ..runtime.checkpoint import Keeper
@@ -53,7 +53,7 @@ from .grid import LOWEST_BOUND, default_bounds
 from .sequential import Sequential
 
 PROGRESS = ".progress"  # below the folder of a run: its checkpoints
-UNCONSTRAINED = float("inf")  # the bound of the members that are not constrained
+UNCONSTRAINED = float("inf")  # the bound of the trials that are not constrained
 
 
 def frontier(
@@ -73,7 +73,7 @@ def frontier(
     command: str = "",
     progress: Progress = lambda done, total: None,
 ) -> Frontier:
-    """Train a model for every bound and seed, and judge them all.
+    """Train a model for every bound and seed, and evaluate them all.
 
     `bounds` is a list, or how many to lay geometrically from 0.01 to the unconstrained train gap (mean over seeds).
     With `folder`, results and progress are kept there: a killed sweep goes on where it stopped, a finished one is read,
@@ -90,12 +90,12 @@ def frontier(
         def grid(gap):
             return [constraint.at(b) for b in default_bounds(gap, bounds)]
     else:
-        asked = check_bounds(bounds)
+        requested = check_bounds(bounds)
 
         def grid(gap):
-            return [constraint.at(b) for b in asked]
+            return [constraint.at(b) for b in requested]
 
-    lowest = LOWEST_BOUND if isinstance(bounds, int) else min(asked)
+    lowest = LOWEST_BOUND if isinstance(bounds, int) else min(requested)
     run = _Run(data, constraint.at(lowest), grid, seeds, model, settings, mesh, memory, objective, baselines=baselines)
     return run.result(None if folder is None else Path(folder), overwrite, command, progress)
 
@@ -120,16 +120,16 @@ def train(
     run = _Run(
         data, constraint, lambda gap: [constraint], [seed], model, settings, mesh, objective=objective, stream=stream
     )
-    members = run.result(None, False, "", progress)
+    trials = run.result(None, False, "", progress)
     unconstrained = all(part.bound == UNCONSTRAINED for part in constraint.parts())
-    return members.models[0 if unconstrained else -1]
+    return trials.models[0 if unconstrained else -1]
 
 
 # The run --------------------------------------------------------------------------------------------------------------
 
 
 class _Run:
-    """One sweep from data to judgement; `grid(unconstrained gap)` lists the constraints of its members."""
+    """One sweep from data to judgement; `grid(unconstrained gap)` lists the constraints of its trials."""
 
     def __init__(
         self, data: Dataset | Sharded, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any,
@@ -148,7 +148,7 @@ class _Run:
             if not objective.logistic:
                 raise UsageError("solver exact minimises the loss logit; leave out the loss, or the solver")
             self.constraint = exact_path.check(self.model, constraint)
-            self.grid = lambda gap: [exact_path.check(self.model, own) for own in grid(gap)]
+            self.grid = lambda gap: [exact_path.check(self.model, unchecked) for unchecked in grid(gap)]
         if stream:
             check_streamed(self.model, self.settings, self.objective)
         elif isinstance(data, Sharded):
@@ -157,7 +157,7 @@ class _Run:
             )
         if not data.labelled:
             raise DataError(f"{data.name}: training needs labels; name the label column in the schema")
-        self.mesh, self.asked_mesh = devices.mesh(len(self.grid(1.0)), mesh), mesh
+        self.mesh, self.requested_mesh = devices.mesh(len(self.grid(1.0)), mesh), mesh
         self.fingerprint = self._fingerprint()
 
     def _fingerprint(self) -> str:
@@ -173,16 +173,16 @@ class _Run:
         """The run as `folder` holds it, or computed and saved there by one process, or several as one, at a time."""
         if folder is None:
             return self._computed(None, command, progress)
-        found = None if (folder / PROGRESS).exists() else self._finished(folder, overwrite)
-        if found is not None:  # reading needs no lock
-            return found
+        finished = None if (folder / PROGRESS).exists() else self._finished(folder, overwrite)
+        if finished is not None:  # reading needs no lock
+            return finished
         with devices.alone(folder, folder=True):
-            found = self._finished(folder, overwrite)
-            if found is None:
+            finished = self._finished(folder, overwrite)
+            if finished is None:
                 return self._computed(folder, command, progress)
             if devices.first():  # killed before its last step
                 shutil.rmtree(folder / PROGRESS, ignore_errors=True)
-            return found
+            return finished
 
     def _finished(self, folder: Path, overwrite: bool) -> Frontier | None:
         """This run, if the folder holds it finished; `UsageError` if it holds another one that is not to go."""
@@ -203,34 +203,38 @@ class _Run:
         views = [View.of(self.data, seed, self.settings.dual_data, self.model.support) for seed in self.seeds]
         for view in views:
             _somebody_counts(self.data, view)
-        members = [self._streamed(view) if self.stream else self._in_memory(view) for view in views]
-        notes = self._notes(views, members)
-        asked = self.settings
-        trainer, why = self._trainer(views, members)
-        asked.check_effect(self._use(members))
+        training_data = [self._streamed(view) if self.stream else self._in_memory(view) for view in views]
+        notes = self._notes(views, training_data)
+        requested = self.settings
+        trainer, why = self._trainer(views, training_data)
+        requested.check_effect(self._use(training_data))
         before, tag = dict(trainer.traced), f"{self.fingerprint} {type(trainer).__name__} {trainer.mesh.shape}"
         keeper = Keeper(None if folder is None else folder / PROGRESS, tag)
-        court = Judge(self.data, self.constraint, self.model, self.settings, views, self.objective)
-        given = self._exactly(views) if self.settings.solver == "exact" else members
-        trials = Trials(self.seeds, given, self.constraint, self.grid, keeper, progress, court.ahead)
+        evaluator = Evaluator(self.data, self.constraint, self.model, self.settings, views, self.objective)
+        given = self._exactly(views) if self.settings.solver == "exact" else training_data
+        trials = Trials(self.seeds, given, self.constraint, self.grid, keeper, progress, evaluator.ahead)
         constraints, best, trace, solution = trainer.fit(trials)
-        everyone = [self.constraint.at(UNCONSTRAINED), *constraints]
+        all_constraints = [self.constraint.at(UNCONSTRAINED), *constraints]
         mixes = self.settings.solution == "mixture"
         if solution is None:
             solution = choose(
                 self.model, constraints, self.settings, self._exactly(views) if mixes else [], best, trace.params
             )
-        run = court.frontier(everyone, best, solution, trace, keeper if isinstance(trainer, Sequential) else None)
-        judged = ASKED[self.settings.dual_data]
-        for about in run.models.about() if isinstance(run.models, OnDisk) else (own.about for own in run.models):
+        run = evaluator.frontier(
+            all_constraints, best, solution, trace, keeper if isinstance(trainer, Sequential) else None
+        )
+        bounded_part = BOUNDED_PART[self.settings.dual_data]
+        for about in (
+            run.models.about() if isinstance(run.models, OnDisk) else (trained.about for trained in run.models)
+        ):
             own_notes = notes[about["seed"]]
             about.update({"trainer": why} if self.stream else {})
             about.update(notes=own_notes.all, dev_gap_over=list(own_notes.dev))
-            if because := reason(self.constraint, about, own_notes, judged):
+            if because := reason(self.constraint, about, own_notes, bounded_part):
                 about["reason"] = because
         run.manifest.update(
-            notes=together({seed: own.all for seed, own in notes.items()}),
-            dev_gap_over=together({seed: own.dev for seed, own in notes.items()}),
+            notes=together({seed: of_seed.all for seed, of_seed in notes.items()}),
+            dev_gap_over=together({seed: of_seed.dev for seed, of_seed in notes.items()}),
             command=command,
             fingerprint=self.fingerprint,
             execution=why,
@@ -263,23 +267,23 @@ class _Run:
         )
         return Data(shards, _choices(self.data, view, "selection", self.constraint))
 
-    def _notes(self, views: list[View], members: list[Data]) -> dict[int, Notes]:
+    def _notes(self, views: list[View], training_data: list[Data]) -> dict[int, Notes]:
         """What is to be known of every seed's train and dev parts."""
         notes = {}
-        rows = 0 if self.stream else max(own.train.shape[0] for own in members)
-        for view, own in zip(views, members, strict=True):  # padded: one shape, one compilation
+        rows = 0 if self.stream else max(seed_data.train.shape[0] for seed_data in training_data)
+        for view, seed_data in zip(views, training_data, strict=True):  # padded: one shape, one compilation
             where = f"{self.data.name}, seed {view.seed}"
             if self.stream:
-                train: Any = functools.partial(iter, own.train)
+                train: Any = functools.partial(iter, seed_data.train)
                 dev: Any = CodedShards(
                     self.data, view.coding, cuts(self.data, view.rows["dev"]), self.constraint.needs(), 1.0
                 )
             else:
-                train, dev = own.train.pad(rows), _choices(self.data, view, "dev", self.constraint).pad(rows)
+                train, dev = seed_data.train.pad(rows), _choices(self.data, view, "dev", self.constraint).pad(rows)
             notes[view.seed] = fit_for(self.constraint, train, where, dev)
         return notes
 
-    def _trainer(self, views: list[View], members: list[Data]) -> tuple[Trainer, str]:
+    def _trainer(self, views: list[View], training_data: list[Data]) -> tuple[Trainer, str]:
         """What trains, and why so, as the manifest says it."""
         if self.settings.solver == "exact":
             from .exact_path import ExactPath
@@ -287,21 +291,26 @@ class _Run:
             return ExactPath(self.settings), "exact solves, one after another"
         units = views[0].units
         if self.stream:
-            shards: Any = members[0].train
+            shards: Any = training_data[0].train
             self.settings = self.settings.filled(rows=shards.size, shards=len(shards))
             stream = Stream(self.model, self.settings, self.objective, units)
             return stream, f"stream of {len(shards)} shards of {shards.size} choices"
-        self.settings = Game.suited(self.model, self.settings, self.constraint, members[0], self.objective, units)
-        rows, alternatives = max(own.train.shape[0] for own in members), members[0].train.shape[1]
+        self.settings = Game.suited(self.model, self.settings, self.constraint, training_data[0], self.objective, units)
+        rows, alternatives = (
+            max(seed_data.train.shape[0] for seed_data in training_data),
+            training_data[0].train.shape[1],
+        )
         game = Game(self.model, self.settings, rows, objective=self.objective, units=units)
-        return self._execution(game, alternatives, members[0])
+        return self._execution(game, alternatives, training_data[0])
 
-    def _use(self, members: list[Data]) -> Use:
+    def _use(self, training_data: list[Data]) -> Use:
         """What the settings are used for."""
         if self.stream:
-            shards: Any = members[0].train
+            shards: Any = training_data[0].train
             return Use(self.settings, shards.size, len(shards))
-        return Use(self.settings, max(own.train.shape[0] for own in members), baselines=self.baselines)
+        return Use(
+            self.settings, max(seed_data.train.shape[0] for seed_data in training_data), baselines=self.baselines
+        )
 
     def _execution(self, game: Game, alternatives: int, data: Data) -> tuple[Trainer, str]:
         """How the trials of the game share memory."""
@@ -313,11 +322,11 @@ class _Run:
         alone = Need.of(game, data, self.constraint, 1, mesh).alone
         if alone > room:
             raise UsageError(
-                f"memory: one member needs about {alone:,} bytes a step, got {room:,}; give more, or set batch or "
+                f"memory: one trial needs about {alone:,} bytes a step, got {room:,}; give more, or set batch or "
                 "microbatch"
             )
-        if self.asked_mesh and self.mesh.shape[devices.SWEEP] > 1:
-            raise UsageError(f"mesh {self.asked_mesh}: deals out trials, but {need.said(room)}; leave mesh out")
+        if self.requested_mesh and self.mesh.shape[devices.SWEEP] > 1:
+            raise UsageError(f"mesh {self.requested_mesh}: deals out trials, but {need.said(room)}; leave mesh out")
         return Sequential.of(game, mesh, alternatives), need.said(room)
 
     def _exactly(self, views: list[View]) -> list[Data]:

@@ -25,10 +25,10 @@ def figures(
 ) -> Figures:
     """The figures of a model on all of these choices, evaluated in slices (`models.evaluate`)."""
 
-    def sums(seen, hard, own, rows):
-        loss = metrics.weighted(metrics.log_losses(seen.scores, own), own)
-        ties = metrics.weighted(metrics.tied(seen.scores, own), own)
-        return loss, ties, () if constraint is None else constraint.statistics(hard, own)
+    def sums(seen, hard, slice_choices, rows):
+        loss = metrics.weighted(metrics.log_losses(seen.scores, slice_choices), slice_choices)
+        ties = metrics.weighted(metrics.tied(seen.scores, slice_choices), slice_choices)
+        return loss, ties, () if constraint is None else constraint.statistics(hard, slice_choices)
 
     twins = () if constraint is None else constraint.twins()
     (loss, ties, statistics), _ = models.evaluate(model, params, choices, sums=sums, twins=twins, people=people)

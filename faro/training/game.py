@@ -1,12 +1,12 @@
-"""Training one member of a sweep: the two-player game on choices, and which of its iterates is returned.
+"""Training one trial of a sweep: the two-player game on choices, and which of its iterates is returned.
 
-A member is trained in two stages: `start` finds the unconstrained optimum, from which every bound of the sweep begins;
-`advance` plays rounds of the constrained game, with Adam as the primal player, or second-order steps where a model is
-linear (`Game.suited`). A round is one look at the whole train and selection parts and `every`
-steps from there; where a step sees all of train anyway, the look shares its pass. What is returned is chosen, not
-last: among the looks whose hard train gap is within the bound and where at most `max_ties` of the choices are decided
-by a tie, the one with the lowest selection loss. Everything here is pure and
-un-batched: a sweep is `vmap` over the constraint's leaves and over seeds.
+A trial is trained in two stages: `start` finds the unconstrained optimum, from which every bound of the sweep begins;
+`advance` plays the constrained game, with Adam as the primal player, or second-order steps where a model is
+linear (`Game.suited`): an evaluation on the whole train and selection parts, `every` steps from there, and
+again; where a step sees all of train anyway, the evaluation shares its pass. What is returned is chosen, not last:
+among the evaluated iterates whose hard train gap is within the bound and where at most `max_ties` of the choices are
+decided by a tie, the one with the lowest selection loss. Everything here is pure and un-batched: a sweep is
+`vmap` over the constraint's leaves and over seeds.
 """
 
 from __future__ import annotations
@@ -29,27 +29,29 @@ from ..models.evaluate import made
 from ..runtime import devices
 from .bounds import decides, within
 from .settings import Settings as Settings
-from .unconstrained import WIDEST, optimum, suits
+from .unconstrained import MOST_FEATURES, optimum, suits
 
 DEFAULT = Mean()  # the mean of the conditional logit
 PROBES = 16  # random signs that estimate the norm of a constraint's gradients
 SAMPLE = 2**11  # choices among which that is estimated, where a step sees a batch: each sign costs a pass over them
-USUAL = 0.6  # a norm at which the dual rates are what the settings say
-STEEPEST = 30.0  # no row's multiplier is scaled by more than this
-LOOK = 2**26  # bytes that a look may take at once, where a step sees a batch
+REFERENCE_NORM = 0.6  # a norm at which the dual rates are what the settings say
+LARGEST_SCALE = 30.0  # no row's multiplier is scaled by more than this
+EVALUATION_BYTES = 2**26  # bytes that an evaluation may take at once, where a step sees a batch
 DECISIONS = 6  # arrays `[n, K]` between rewards and sums
-SETTLED = 0.7  # of second-order steps after which the temperature falls no more
-LENGTH = 0.5  # of the first second-order step, as a share of what it solves for; falls to 0.3 of that by a cosine
-FEW_SUMS = 3  # numbers that a constraint sums up; with more of them first-order steps carry over better to new people,
-CROWD = 50_000  # unless there are so many choices for each of them; then rates are smooth, and half the steps do
+COOLING_SHARE = 0.7  # of second-order steps after which the temperature falls no more
+FIRST_STEP_SHARE = (
+    0.5  # of the first second-order step, as a share of what it solves for; falls to 0.3 of that by a cosine
+)
+MOST_SUMS = 3  # numbers that a constraint sums up; with more of them first-order steps carry over better,
+CHOICES_PER_SUM = 50_000  # unless there are so many choices for each: then rates are smooth, and half the steps do
 
 
 class Data(NamedTuple):
-    """What a member trains on and what selects its iterate; each `Choices` may be padded.
+    """What a trial trains on and what selects its iterate; each `Choices` may be padded.
 
     train: what the primal player sees; of a stream its shards (`faro.training.streaming`)
     selection: what the best iterate is chosen by
-    dual: what the dual player looks at, if that is not train (Cotter et al. ICML 2019)
+    dual: what the dual player measures violations on, if that is not train (Cotter et al. ICML 2019)
     people: of every unit code its earlier choices, for models that read them; else None
     """
 
@@ -59,8 +61,8 @@ class Data(NamedTuple):
     people: Any = None
 
 
-class Look(NamedTuple):
-    """One look at the whole train and selection parts."""
+class EvaluationRecord(NamedTuple):
+    """One evaluation on the whole train and selection parts."""
 
     loss: Array  # train NLL
     selection_loss: Array
@@ -80,12 +82,12 @@ class Best(NamedTuple):
     candidate: Array  # bool: within the bound, with few ties
     merit: Array  # the lower, the better: selection loss of a candidate, else by how much the gap exceeds the bound
     gap: Array  # [P] its hard gap
-    finite: Array  # bool: whether the newest look was finite
-    smallest_gap: Array  # [P] the smallest gap of any look with few ties
+    finite: Array  # bool: whether the newest evaluation was finite
+    smallest_gap: Array  # [P] the smallest gap of any evaluation with few ties
 
 
-class Member(NamedTuple):
-    """State of one member between rounds; a pytree that a checkpoint holds."""
+class TrainState(NamedTuple):
+    """State of one trial between evaluations; a pytree that a checkpoint holds."""
 
     game: lagrangian.State
     moments: Any  # running sums of the constraint (minibatch)
@@ -97,7 +99,7 @@ class Member(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What the first step of a round saw, at the parameters from which the round starts."""
+    """What the first step after an evaluation saw, at the parameters that are evaluated."""
 
     kkt: Any  # KKT
     capped: Any
@@ -106,7 +108,7 @@ class Step(NamedTuple):
 
 
 class Tally(NamedTuple):
-    """Sums over choices, all that a step or a look needs of them: tallies of two data sets add up."""
+    """Sums over choices, all that a step or an evaluation needs of them: tallies of two data sets add up."""
 
     loss: Any  # sums of the objective
     ties: Array
@@ -189,61 +191,65 @@ class Game:
         units: int = 0,
     ) -> Settings:
         """The settings filled for the primal player that suits: second-order steps for a narrow linear model that sees
-        all of train at every step, under a constraint of few sums or with a crowd for each; else Adam. Only shapes are
-        read.
+        all of train at every step, under a constraint of few sums or with many choices for each; else Adam. Only
+        shapes are read.
 
-        `UsageError` if newton is asked for where the model or what it sees does not suit.
+        `UsageError` if sqp is asked for where the model or what it sees does not suit.
         """
 
         def sums(choices):
-            own, params = model.prepare(choices), models.initial(model, jax.random.key(0), choices, units)
-            hard = models.outcome(model, params, own, Argmax(), constraint.twins(), data.people)
-            return constraint.proxy_sums(hard, constraint.prepare(own))
+            prepared, params = model.prepare(choices), models.initial(model, jax.random.key(0), choices, units)
+            hard = models.outcome(model, params, prepared, Argmax(), constraint.twins(), data.people)
+            return constraint.proxy_sums(hard, constraint.prepare(prepared))
 
         n = data.train.shape[0]
         whole = min(settings.batch or n, settings.microbatch or n) >= n and settings.compute == "float32"
         fits = whole and objective.logistic and suits(model, jax.eval_shape(model.prepare, data.train))
-        if settings.primal == "newton" and not fits:
+        if settings.primal == "sqp" and not fits:
             raise UsageError(
-                f"primal = newton: expected a linear model of at most {WIDEST} features, the loss logit, float32, and "
-                "neither batch nor microbatch; leave primal out, or say adam"
+                f"primal = sqp: expected a linear model of at most {MOST_FEATURES} features, the loss logit, float32, "
+                "and neither batch nor microbatch; leave primal out, or say adam"
             )
         if not fits or settings.primal == "adam":
             return settings.filled("adam", n)
         count = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(sums, data.train)))
-        crowd = count * CROWD <= n
-        own = settings.filled("newton" if crowd or count <= FEW_SUMS else "adam", n)
-        halved = crowd and own.primal == "newton" and settings.steps is None
-        return dataclasses.replace(own, steps=max(own.every, own.steps // 2)) if halved else own
+        many = count * CHOICES_PER_SUM <= n
+        filled = settings.filled("sqp" if many or count <= MOST_SUMS else "adam", n)
+        halved = many and filled.primal == "sqp" and settings.steps is None
+        return dataclasses.replace(filled, steps=max(filled.every, filled.steps // 2)) if halved else filled
 
     @property
     def second_order(self) -> bool:
         """Whether the primal player takes second-order steps."""
-        return self.settings.primal == "newton"
+        return self.settings.primal == "sqp"
 
-    def start(self, key: Array, constraint: Constraint, data: Data, rounds: int) -> tuple[Member, Look]:
-        """A member at the unconstrained optimum, and the looks on the way; the multipliers never move. A linear model
-        is there at once, and every look is the same."""
+    def start(
+        self, key: Array, constraint: Constraint, data: Data, evaluations: int
+    ) -> tuple[TrainState, EvaluationRecord]:
+        """A state at the unconstrained optimum, and the evaluations on the way; the multipliers never move. A linear
+        model is there at once, and every evaluation is the same."""
         unconstrained = constraint.at(jnp.inf)
         train, ones = self.prepared(unconstrained, data.train, data), jnp.ones(len(constraint.labels()))
         if not self.direct(data):
             init_key, key = jax.random.split(key)
             begun = models.initial(self.model, init_key, data.train, self.units)
-            return self.advance(self.member(key, begun, unconstrained, data, ones), unconstrained, data, rounds)
+            return self.advance(
+                self.initial_state(key, begun, unconstrained, data, ones), unconstrained, data, evaluations
+            )
         shapes = jax.eval_shape(lambda key: models.initial(self.model, key, data.train, self.units), key)
         # the optimum is one, wherever it is looked for
         params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
         params, gradient, inverse = optimum(self.model, params, train.choices, self.settings.weight_decay)
-        member = self.member(key, params, unconstrained, data, ones, inverse)
+        state = self.initial_state(key, params, unconstrained, data, ones, inverse)
         asked = train if data.dual is None else self.prepared(unconstrained, data.dual, data)
         tally = self.tally(params, unconstrained, train)
         hard = tally.hard if data.dual is None else self.tally(params, unconstrained, asked).hard
         nothing = jnp.zeros_like(tally.loss)
         step = Step(KKT(lagrangian.largest(gradient), nothing, nothing), jnp.asarray(False), None, None)
         held, selection = Statistics(hard, asked.totals.masses), self.prepared(unconstrained, data.selection, data)
-        best, look = self.look(member, step, unconstrained, tally, train.totals, held, selection)
-        looks = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (rounds, *leaf.shape)), look)
-        return member._replace(best=best), looks
+        best, evaluation = self.evaluate(state, step, unconstrained, tally, train.totals, held, selection)
+        trace = jax.tree.map(lambda leaf: jnp.broadcast_to(leaf, (evaluations, *leaf.shape)), evaluation)
+        return state._replace(best=best), trace
 
     def direct(self, data: Data) -> bool:
         """Whether the unconstrained optimum is found at once, without steps; only shapes are read."""
@@ -251,135 +257,139 @@ class Game:
             return False
         return suits(self.model, jax.eval_shape(self.model.prepare, data.train))
 
-    def enter(self, pilot: Member, constraint: Constraint, data: Data) -> Member:
-        """A member that begins the constrained game where `pilot`, the unconstrained member, ended."""
-        params = pilot.best.params
+    def warm_start(self, unconstrained: TrainState, constraint: Constraint, data: Data) -> TrainState:
+        """A state that begins the constrained game where the `unconstrained` one ended."""
+        params = unconstrained.best.params
         if self.second_order:
-            return self.member(pilot.key, params, constraint, data, pilot.scale, pilot.game.primal.inverse)
+            return self.initial_state(
+                unconstrained.key, params, constraint, data, unconstrained.scale, unconstrained.game.primal.inverse
+            )
         stride = -(-data.train.shape[0] // SAMPLE) if self._draws(data.train) else 1
         some = data if stride == 1 else data._replace(train=data.train.take(slice(None, None, stride)))
-        member = self.member(pilot.key, params, constraint, data, self.scale(params, constraint, some))
-        return member._replace(aim=pilot.aim)
+        state = self.initial_state(unconstrained.key, params, constraint, data, self.scale(params, constraint, some))
+        return state._replace(aim=unconstrained.aim)
 
-    def member(
+    def initial_state(
         self, key: Array, params: Any, constraint: Constraint, data: Data, scale: Array, inverse: Any = None
-    ) -> Member:
-        """A member before its first step; only shapes of `data` are read. Second-order steps need the `inverse` of
+    ) -> TrainState:
+        """A state before its first step; only shapes of `data` are read. Second-order steps need the `inverse` of
         the loss's curvature, `[d, d]`."""
         train = jax.eval_shape(lambda constraint, data: self.prepared(constraint, data.train, data), constraint, data)
         aim = self.objective.begin(train.choices)
-        hard = jax.eval_shape(lambda own: self._tally(params, constraint, own, 1.0, aim).hard, train)
+        hard = jax.eval_shape(lambda prepared: self._tally(params, constraint, prepared, 1.0, aim).hard, train)
         moments = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), hard)
         real = jnp.result_type(float)
         never, unknown = jnp.asarray(False), jnp.full(len(constraint.parts()), jnp.inf, real)
         best = Best(params, never, jnp.asarray(jnp.inf, real), unknown, never, unknown)
         curved = (inverse,) if self.second_order else ()
         game = self._players(None, None, scale).init(params, len(constraint.labels()), *curved)
-        return Member(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale, aim)
+        return TrainState(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale, aim)
 
     def advance(
-        self, member: Member, constraint: Constraint, data: Data, rounds: int, keep: bool = False
-    ) -> tuple[Member, Look]:
-        """Play `rounds` rounds; the looks are stacked along a leading axis, with their iterates if `keep`."""
+        self, state: TrainState, constraint: Constraint, data: Data, evaluations: int, keep: bool = False
+    ) -> tuple[TrainState, EvaluationRecord]:
+        """Evaluate and play so many times; evaluations are stacked along a leading axis, with iterates if `keep`."""
         selection = self.prepared(constraint, data.selection, data)
         train = self.prepared(constraint, data.train, data)
         dual = None if data.dual is None else self.prepared(constraint, data.dual, data)
 
-        asked, params_of = dual or train, lambda member: member.game.params
+        asked, params_of = dual or train, lambda state: state.game.params
 
-        def round_(member: Member, _):
-            after, step = self.play(member, constraint, train, dual)
+        def evaluated_steps(state: TrainState, _):
+            after, step = self.play(state, constraint, train, dual)
             tally, hard = step.seen, step.held
             if not self._sees_all(train.choices):
-                tally = self.tally(params_of(member), constraint, train, member.aim)
-                hard = tally.hard if dual is None else self.tally(params_of(member), constraint, dual, member.aim).hard
+                tally = self.tally(params_of(state), constraint, train, state.aim)
+                hard = tally.hard if dual is None else self.tally(params_of(state), constraint, dual, state.aim).hard
             held = Statistics(hard, asked.totals.masses)
-            best, look = self.look(member, step, constraint, tally, train.totals, held, selection)
-            return after._replace(best=best), look._replace(params=params_of(member)) if keep else look
+            best, evaluation = self.evaluate(state, step, constraint, tally, train.totals, held, selection)
+            return after._replace(best=best), evaluation._replace(params=params_of(state)) if keep else evaluation
 
-        return jax.lax.scan(round_, member, length=rounds)
+        return jax.lax.scan(evaluated_steps, state, length=evaluations)
 
     @property
     def closes(self) -> bool:
-        """Whether a training ends with a look, at where its last steps led."""
+        """Whether a training ends with an evaluation, at where its last steps led."""
         return self.settings.every > 1
 
-    def close(self, member: Member, constraint: Constraint, data: Data, keep: bool = False) -> tuple[Member, Look]:
-        """The look at where the steps have led, as `advance` returns it; one more step tells its residuals."""
+    def close(
+        self, state: TrainState, constraint: Constraint, data: Data, keep: bool = False
+    ) -> tuple[TrainState, EvaluationRecord]:
+        """The evaluation at where the steps have led, as `advance` returns it; one more step tells its residuals."""
         one = dataclasses.replace(self, settings=dataclasses.replace(self.settings, every=1))
-        return one.advance(member, constraint, data, 1, keep)
+        return one.advance(state, constraint, data, 1, keep)
 
-    def state(self, constraint: Constraint, data: Data) -> Member:
-        """The shapes of the state of one member, which is all that is kept of it between steps."""
+    def state_shapes(self, constraint: Constraint, data: Data) -> TrainState:
+        """The shapes of the state of one trial, which is all that is kept of it between steps."""
 
-        def begun(key: Array, constraint: Constraint, data: Data) -> Member:
+        def begun(key: Array, constraint: Constraint, data: Data) -> TrainState:
             params = models.initial(self.model, key, data.train, self.units)
             size = sum(leaf.size for leaf in jax.tree.leaves(params))
             inverse = jnp.zeros((size, size)) if self.second_order else None
-            return self.member(key, params, constraint, data, jnp.ones(len(constraint.labels())), inverse)
+            return self.initial_state(key, params, constraint, data, jnp.ones(len(constraint.labels())), inverse)
 
         return jax.eval_shape(begun, jax.random.key(0), constraint, data)
 
     def prepared(self, constraint: Constraint, choices: Choices, data: Data, known: Any = None) -> Prepared:
-        """What steps and looks need of these choices of the data; `known` is what the objective knows of train, if that
-        is not all here."""
+        """What steps and evaluations need of these choices of the data; `known` is what the objective knows of train,
+        if that is not all here."""
         known = self.objective.known(data.train) if known is None else known
         multiple = self.settings.microbatch or 1
         return Prepared.of(constraint, self.model.prepare(choices), multiple, self.objective, known, data.people)
 
     def play(
-        self, member: Member, constraint: Constraint, train: Prepared, dual: Prepared | None
-    ) -> tuple[Member, Step]:
+        self, state: TrainState, constraint: Constraint, train: Prepared, dual: Prepared | None
+    ) -> tuple[TrainState, Step]:
         """`every` steps of both players, and what the first of them saw."""
-        steps_key, key = jax.random.split(member.key) if self._draws(train.choices) else (member.key, member.key)
-        game, moments, aim, first = self._steps(steps_key, member, constraint, train, dual)
-        played = member.played + self.settings.every
-        return member._replace(game=game, moments=moments, key=key, played=played, aim=aim), first
+        steps_key, key = jax.random.split(state.key) if self._draws(train.choices) else (state.key, state.key)
+        game, moments, aim, first = self._steps(steps_key, state, constraint, train, dual)
+        played = state.played + self.settings.every
+        return state._replace(game=game, moments=moments, key=key, played=played, aim=aim), first
 
-    def tally(self, params: Any, constraint: Constraint, own: Prepared, aim: Any = ()) -> Tally:
-        """What a look needs of these choices; `aim` is what the objective keeps."""
-        return self._tally(params, constraint, own, 1.0, aim)
+    def tally(self, params: Any, constraint: Constraint, prepared: Prepared, aim: Any = ()) -> Tally:
+        """What an evaluation needs of these choices; `aim` is what the objective keeps."""
+        return self._tally(params, constraint, prepared, 1.0, aim)
 
-    def look(
+    def evaluate(
         self,
-        member: Member,
+        state: TrainState,
         step: Step,
         constraint: Constraint,
         tally: Tally,
         totals: Totals,
         asked: Statistics,
         selection: Prepared,
-    ) -> tuple[Best, Look]:
-        """A look at the member, and what would be returned now: from the tally of all train choices, their totals, and
-        the hard statistics that are held against the bound."""
-        params, aim = member.game.params, member.aim
+    ) -> tuple[Best, EvaluationRecord]:
+        """An evaluation of the state, and what would be returned now: from the tally of all train choices, their
+        totals, and the hard statistics that are held against the bound."""
+        params, aim = state.game.params, state.aim
         of_train, of_selection = Statistics(tally.loss, totals.aim), self._aimed(params, constraint, selection, aim)
-        look = Look(
+        evaluation = EvaluationRecord(
             loss=self.objective.combine(aim, *of_train),
             selection_loss=self.objective.merit(aim, of_selection, of_train),
             gap=constraint.gap(asked),
             violation=constraint.combine(asked) - constraint.bounds(),
-            multipliers=member.game.multipliers,
+            multipliers=state.game.multipliers,
             ties=tally.ties / totals.weight,
             kkt=step.kkt,
             capped=step.capped,
         )
-        return _better(member.best, params, look, constraint, self.settings), look
+        return _better(state.best, params, evaluation, constraint, self.settings), evaluation
 
-    def _aimed(self, params: Any, constraint: Constraint, own: Prepared, aim: Any) -> Statistics:
+    def _aimed(self, params: Any, constraint: Constraint, prepared: Prepared, aim: Any) -> Statistics:
         """What the objective is on these choices, outside of steps."""
 
         def of_slice(choices, aims, index=0):
-            seen = models.predict(self.model, params, choices, people=own.people)
+            seen = models.predict(self.model, params, choices, people=prepared.people)
             losses = self.objective.loss.per_choice(seen, choices)
             sight = Sight(losses)
             if self.objective.outcomes:
-                twins = self._twins(params, choices, constraint, people=own.people)
+                twins = self._twins(params, choices, constraint, people=prepared.people)
                 sight = Sight(losses, *(models.decided(rule, seen, choices, twins) for rule in (Softmax(), Argmax())))
             return self.objective.sums(aim, sight, choices, aims)
 
-        size = own.choices.shape[0] if self.settings.microbatch else self._at_once(params, own)
-        return Statistics(_summed(of_slice, (own.choices, own.aims), size), own.totals.aim)
+        size = prepared.choices.shape[0] if self.settings.microbatch else self._at_once(params, prepared)
+        return Statistics(_summed(of_slice, (prepared.choices, prepared.aims), size), prepared.totals.aim)
 
     def _twins(self, params: Any, choices: Choices, constraint: Constraint, **given: Any) -> Any:
         return models.twin_predictions(self.model, params, choices, constraint.twins(), **given)
@@ -387,7 +397,7 @@ class Game:
     def scale(self, params: Any, constraint: Constraint, data: Data) -> Array:
         """What a unit of each multiplier is, `[m]`: the dual player's steps do not depend on a constraint's own scale.
 
-            scale = USUAL / root mean square over the rows of a part of |gradient of the row's proxy|
+            scale = REFERENCE_NORM / root mean square over the rows of a part of |gradient of the row's proxy|
 
         A row pushes the parameters by multiplier * gradient, so a row whose measure is ten times flatter needs ten
         times the multiplier for the same push, and one hundred times the step. Estimated with random signs.
@@ -413,47 +423,49 @@ class Game:
             return jnp.sqrt(squares.mean() / jnp.maximum(mine.sum(), 1))
 
         norm = jax.lax.map(of_part, jnp.arange(len(constraint.parts())))[owner]
-        return jnp.where(norm > 0, jnp.clip(USUAL / jnp.where(norm > 0, norm, 1), 1 / STEEPEST, STEEPEST), 1)
+        return jnp.where(
+            norm > 0, jnp.clip(REFERENCE_NORM / jnp.where(norm > 0, norm, 1), 1 / LARGEST_SCALE, LARGEST_SCALE), 1
+        )
 
     def footprint(self, params: Any, choices: Choices, rows: int = 0, people: Any = None) -> int:
-        """About how many bytes a step of one member takes beside the data, under so many rows: what its matrix products
+        """About how many bytes a step of one trial takes beside the data, under so many rows: what its matrix products
         make, what becomes of that, and as much again for the way back. Only shapes are read."""
         n = min(self.settings.microbatch or self.settings.batch or choices.shape[0], choices.shape[0])
-        part = jax.eval_shape(lambda own: self.model.prepare(own).take(slice(0, n)), choices)
+        part = jax.eval_shape(lambda choices: self.model.prepare(choices).take(slice(0, n)), choices)
         slopes = rows if self.second_order else 0  # a way back for each of the sums, which are no more than rows
         return 2 * (made(self.model, params, part, people) + (DECISIONS + slopes) * n * choices.shape[1] * 4)
 
-    def _at_once(self, params: Any, own: Prepared) -> int:
-        """How many of these choices are worked on at once: all that a step sees; in looks of many batches no more than
-        two of them, which take as much as the way there and back of one, unless they are small."""
-        n, batch = own.choices.shape[0], self.settings.batch or own.choices.shape[0]
+    def _at_once(self, params: Any, prepared: Prepared) -> int:
+        """How many of these choices are worked on at once: all that a step sees; in evaluations of many batches no more
+        than two of them, which take as much as the way there and back of one, unless they are small."""
+        n, batch = prepared.choices.shape[0], self.settings.batch or prepared.choices.shape[0]
         if self.settings.microbatch or n <= batch:
             return self.settings.microbatch or n
-        few = jax.eval_shape(lambda choices: choices.take(slice(0, batch)), own.choices)
-        one = made(self.model, params, few, own.people)
-        return -(-n // -(-n // max(2 * batch, LOOK * batch // max(one, 1))))  # in equal parts
+        few = jax.eval_shape(lambda choices: choices.take(slice(0, batch)), prepared.choices)
+        one = made(self.model, params, few, prepared.people)
+        return -(-n // -(-n // max(2 * batch, EVALUATION_BYTES * batch // max(one, 1))))  # in equal parts
 
     def temperature(self, played: Any) -> Any:
         """Of the soft decisions after this many steps: geometric from `temperature_start` to `temperature`; of second
         order in units of the `spread` of the rewards."""
         s = self.settings
-        fall = s.steps * (SETTLED if self.second_order else 1)
+        fall = s.steps * (COOLING_SHARE if self.second_order else 1)
         return s.temperature_start * (s.temperature / s.temperature_start) ** jnp.minimum(played / fall, 1)
 
-    # one round -----------------------------------------------------------------------------------------------------
+    # steps ---------------------------------------------------------------------------------------------------------
 
-    def _players(self, look: Any, finish: Any, scale: Array) -> Any:
-        """Both players: `look(params, ...)` at sums, from which `finish` tells what they mean."""
+    def _players(self, evaluation: Any, finish: Any, scale: Array) -> Any:
+        """Both players: `observe(params, ...)` makes sums, from which `finish` tells what they mean."""
         s = self.settings
         if self.second_order:
-            fall = optax.cosine_decay_schedule(LENGTH, s.steps, alpha=0.3)
-            return lagrangian.Quadratic(look, finish, fall, cap=s.cap)
+            fall = optax.cosine_decay_schedule(FIRST_STEP_SHARE, s.steps, alpha=0.3)
+            return lagrangian.Quadratic(evaluation, finish, fall, cap=s.cap)
         rate: Any = optax.adam(optax.cosine_decay_schedule(s.learning_rate, s.steps, alpha=0.1))
         if models.overrides(self.model, "trainable"):  # the rest has no gradient, and needs no moments
             rate = optax.masked(rate, self.model.trainable)
         proportional = {"nupi": s.dual_proportional, "ascent": 0.0}[s.dual]
         dual = lagrangian.nupi(s.dual_rate * scale**2, proportional * scale**2, cap=s.cap * scale)
-        return lagrangian.Lagrangian(lambda params, *args: finish(look(params, *args), *args), rate, dual)
+        return lagrangian.Lagrangian(lambda params, *args: finish(evaluation(params, *args), *args), rate, dual)
 
     def _draws(self, train: Choices) -> bool:
         """Whether a step sees a batch that is drawn, not all of what it is given."""
@@ -461,18 +473,18 @@ class Game:
         return (self.settings.batch or n) < n
 
     def _sees_all(self, train: Choices) -> bool:
-        """Whether every step sees all of train as a look would."""
+        """Whether every step sees all of train as an evaluation would."""
         return not self._draws(train) and self.shards == 1 and self.settings.compute == "float32"
 
-    def _steps(self, key, member, constraint, train, dual):
+    def _steps(self, key, state, constraint, train, dual):
         """`every` steps of both players. Rates come from fixed population masses, so minibatch rates are unbiased."""
         s, n = self.settings, self.rows or train.choices.shape[0]
         batch, one_batch = s.batch or n, not self._draws(train.choices)
         remembers = dual is None and (not one_batch or self.shards > 1)  # else each step sees all that is held
 
-        def look(params, moments, temperature, own, scale, aim, noise):
+        def observe(params, moments, temperature, drawn, scale, aim, noise):
             params, moved = self._held(params)
-            seen = self._tally(params, constraint, own, temperature, aim, s.compute, noise, train=True)
+            seen = self._tally(params, constraint, drawn, temperature, aim, s.compute, noise, train=True)
             tally = jax.tree.map(lambda leaf: scale * leaf, seen)
             loss = self.objective.combine(aim, tally.loss, train.totals.aim) + s.weight_decay / 2 * _square(moved)
             for penalty in jax.tree.leaves(tally.penalty):
@@ -481,8 +493,8 @@ class Game:
             hard = tally.hard if held is None else held.hard  # of the dual part, all of it at every step
             return lagrangian.Seen(loss, tally.soft, (seen, hard))
 
-        def finish(looked, moments, temperature, own, scale, aim, noise):
-            seen, hard = looked.aux
+        def finish(observed, moments, temperature, drawn, scale, aim, noise):
+            seen, hard = observed.aux
             smooth = hard
             if remembers:
                 mean, count = moments
@@ -491,18 +503,18 @@ class Game:
                 smooth, moments = jax.tree.map(lambda leaf: leaf / count, mean), (mean, count)
             masses = (dual or train).totals.masses
             violation = constraint.combine(Statistics(smooth, masses)) - (1 - s.margin) * constraint.bounds()
-            proxy = constraint.combine(Statistics(looked.sums, train.totals.masses))
+            proxy = constraint.combine(Statistics(observed.sums, train.totals.masses))
             aux = moments, Step(None, None, seen, hard)
-            return lagrangian.Evaluation(looked.objective, proxy, violation, aux)
+            return lagrangian.Evaluation(observed.objective, proxy, violation, aux)
 
-        players = self._players(look, finish, member.scale)
+        players = self._players(observe, finish, state.scale)
 
         def step(carry, index):
             game, moments, played, aim = carry
-            own, scale = (train, 1.0) if one_batch else (train.take(index), n / batch)
+            drawn, scale = (train, 1.0) if one_batch else (train.take(index), n / batch)
             scale *= self.shards
-            noise = jax.random.fold_in(member.key, played) if "key" in models.declared(type(self.model)) else None
-            given = jax.lax.stop_gradient(moments), self.temperature(played), own, scale, aim, noise
+            noise = jax.random.fold_in(state.key, played) if "key" in models.declared(type(self.model)) else None
+            given = jax.lax.stop_gradient(moments), self.temperature(played), drawn, scale, aim, noise
             game, info = players.step(game, *given)
             moments, seen = info.aux
             saw = jax.tree.map(lambda leaf: scale * leaf, seen.seen.loss)
@@ -510,8 +522,8 @@ class Game:
             return (game, moments, played + 1, aim), seen._replace(kkt=info.kkt, capped=info.capped)
 
         order = None if one_batch else _shuffled(key, n, s.every, batch)
-        begin = member.game, member.moments, member.played, member.aim
-        if s.every == 1:  # a loop inside the loop of rounds would be traced for nothing
+        begin = state.game, state.moments, state.played, state.aim
+        if s.every == 1:  # a loop inside the loop of evaluations would be traced for nothing
             (game, moments, _, aim), first = step(begin, None if order is None else order[0])
             return game, moments, aim, first
         (game, moments, _, aim), steps = jax.lax.scan(step, begin, order, length=s.every)
@@ -522,16 +534,16 @@ class Game:
         if not models.overrides(self.model, "trainable"):
             return params, params
         mask = self.model.trainable(params)
-        held = jax.tree.map(lambda own, part: part if own else jax.lax.stop_gradient(part), mask, params)
-        return held, jax.tree.map(lambda own, part: part if own else (), mask, params)
+        held = jax.tree.map(lambda moves, part: part if moves else jax.lax.stop_gradient(part), mask, params)
+        return held, jax.tree.map(lambda moves, part: part if moves else (), mask, params)
 
     def _tally(
-        self, params, constraint, own: Prepared, temperature, aim, compute="float32", noise=None, train=False
+        self, params, constraint, prepared: Prepared, temperature, aim, compute="float32", noise=None, train=False
     ) -> Tally:
         """Sums over choices, a microbatch at a time: what backward passes need of one is computed again, not kept."""
 
         def of_slice(choices, rows, aims, index=0):
-            real, people = choices.weight.dtype, own.people
+            real, people = choices.weight.dtype, prepared.people
             mine, shown = _cast((params, choices), jnp.bfloat16) if compute == "bfloat16" else (params, choices)
             given = {
                 "people": people,
@@ -554,7 +566,7 @@ class Game:
                 penalty=() if isinstance(penalty, float) else penalty * jnp.sum(choices.weight),
             )
 
-        return _summed(of_slice, (own.choices, own.rows, own.aims), self._at_once(params, own))
+        return _summed(of_slice, (prepared.choices, prepared.rows, prepared.aims), self._at_once(params, prepared))
 
 
 def _summed(of_slice: Any, parts: tuple, size: int) -> Any:
@@ -594,20 +606,20 @@ def _shuffled(key: Array, n: int, steps: int, batch: int) -> Array:
     return order[: steps * batch].reshape(steps, batch)
 
 
-def _better(best: Best, params: Any, look: Look, constraint: Constraint, settings: Settings) -> Best:
-    """The better of the best so far and this look: candidates before others, then by merit."""
-    finite = jnp.isfinite(look.loss) & jnp.isfinite(look.selection_loss)
-    few_ties = finite & decides(look.ties, settings)
+def _better(best: Best, params: Any, evaluation: EvaluationRecord, constraint: Constraint, settings: Settings) -> Best:
+    """The better of the best so far and this evaluation: candidates before others, then by merit."""
+    finite = jnp.isfinite(evaluation.loss) & jnp.isfinite(evaluation.selection_loss)
+    few_ties = finite & decides(evaluation.ties, settings)
     bounds = jnp.stack([jnp.asarray(part.bound) for part in constraint.parts()])
-    candidate = few_ties & within(look.gap, bounds, candidate=True)
-    excess = jnp.where(few_ties, jnp.max(look.gap - bounds), jnp.inf)
-    merit = jnp.where(candidate, look.selection_loss, excess)
+    candidate = few_ties & within(evaluation.gap, bounds, candidate=True)
+    excess = jnp.where(few_ties, jnp.max(evaluation.gap - bounds), jnp.inf)
+    merit = jnp.where(candidate, evaluation.selection_loss, excess)
     wins = (candidate & ~best.candidate) | ((candidate == best.candidate) & (merit < best.merit))
     return Best(
         params=jax.tree.map(lambda new, old: jnp.where(wins, new, old), params, best.params),
         candidate=best.candidate | candidate,
         merit=jnp.where(wins, merit, best.merit),
-        gap=jnp.where(wins, look.gap, best.gap),
+        gap=jnp.where(wins, evaluation.gap, best.gap),
         finite=finite,
-        smallest_gap=jnp.where(few_ties, jnp.minimum(best.smallest_gap, look.gap), best.smallest_gap),
+        smallest_gap=jnp.where(few_ties, jnp.minimum(best.smallest_gap, evaluation.gap), best.smallest_gap),
     )

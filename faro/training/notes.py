@@ -26,7 +26,7 @@ from ..errors import DataError, UsageError
 from ..store import columns
 from .bounds import within
 
-MOST = 8  # names in one note
+MOST_NAMES = 8  # names in one note
 
 
 @dataclasses.dataclass(frozen=True)
@@ -61,29 +61,29 @@ def fit_for(
         _twins_differ(constraint, train())
         reached = ct.reach(constraint, train())
     said, empty = [], {}
-    for part, found in zip(constraint.parts(), reached, strict=True):
+    for part, reach in zip(constraint.parts(), reached, strict=True):
         bound = float(part.bound)
-        verdict = found.verdict(bound)
+        verdict = reach.verdict(bound)
         if verdict == "immovable":
-            raise UsageError(found.explain(bound))
+            raise UsageError(reach.explain(bound))
         if verdict == "inactive":
-            raise DataError(f"{where}: {found.explain(bound)} in the train part; it needs two groups")
+            raise DataError(f"{where}: {reach.explain(bound)} in the train part; it needs two groups")
         if verdict == "infeasible" or (verdict == "cannot bind" and bound < float("inf")):
-            said.append(found.explain(bound))
-        if found.empty:
-            said.append(f"{found.name}: no train data for {_listed(found.empty)}; these rows are inactive")
-        if found.small:
+            said.append(reach.explain(bound))
+        if reach.empty:
+            said.append(f"{reach.name}: no train data for {_listed(reach.empty)}; these rows are inactive")
+        if reach.small:
             said.append(
-                f"{found.name}: fewer than {ct.SMALL} train units in {_listed(found.small)}; their rates are noisy"
+                f"{reach.name}: fewer than {ct.SMALL} train units in {_listed(reach.small)}; their rates are noisy"
             )
-        if found.alone:
-            said.append(f"{found.name}: one group only in {_listed(found.alone)}; nothing to compare there")
-        if found.unchosen:
+        if reach.alone:
+            said.append(f"{reach.name}: one group only in {_listed(reach.alone)}; nothing to compare there")
+        if reach.unchosen:
             said.append(
-                f"{found.name}: people chose nothing in train of {_listed(found.unchosen)}; a precision there is 0, "
+                f"{reach.name}: people chose nothing in train of {_listed(reach.unchosen)}; a precision there is 0, "
                 "or not known if the model chooses nothing"
             )
-        empty[found.name] = found.empty
+        empty[reach.name] = reach.empty
     return Notes(tuple(said), () if dev is None else _of_dev(constraint, dev), empty)
 
 
@@ -108,15 +108,15 @@ def _look_alike(twin: Twin) -> bool:
 def _of_dev(constraint: Constraint, dev: Choices | Iterable[Choices]) -> tuple[str, ...]:
     """A sentence per part whose dev gap leaves somebody out."""
     return tuple(
-        f"{found.name}: dev gap over {_listed(found.live) or 'nobody'}; no dev people in {_listed(found.empty)}"
-        for found in ct.reach(constraint, dev)
-        if found.empty
+        f"{reach.name}: dev gap over {_listed(reach.live) or 'nobody'}; no dev people in {_listed(reach.empty)}"
+        for reach in ct.reach(constraint, dev)
+        if reach.empty
     )
 
 
 def _listed(names: Sequence[str]) -> str:
-    more = f" and {len(names) - MOST} more" if len(names) > MOST else ""
-    return ", ".join(names[:MOST]) + more
+    more = f" and {len(names) - MOST_NAMES} more" if len(names) > MOST_NAMES else ""
+    return ", ".join(names[:MOST_NAMES]) + more
 
 
 def together(by_seed: Mapping[int, Sequence[str]]) -> list[str]:
@@ -126,8 +126,8 @@ def together(by_seed: Mapping[int, Sequence[str]]) -> list[str]:
         for sentence in said:
             seeds.setdefault(sentence, []).append(seed)
     return [
-        sentence if len(own) == len(by_seed) else f"{sentence} (seed {', '.join(map(str, own))})"
-        for sentence, own in seeds.items()
+        sentence if len(held_by) == len(by_seed) else f"{sentence} (seed {', '.join(map(str, held_by))})"
+        for sentence, held_by in seeds.items()
     ]
 
 
@@ -139,7 +139,7 @@ def reason(constraint: Constraint, about: Mapping[str, Any], notes: Notes, part:
         return ""
     if status == "DIVERGED":
         return "training ended in numbers that are not finite"
-    names, bounds = [own.name() for own in constraint.parts()], about["bound"]
+    names, bounds = [one_part.name() for one_part in constraint.parts()], about["bound"]
     gaps = [float(figures[key]) for key in columns.gaps(part, names)]
     over = [
         f"{name} is {gap:.4g} on {part}, over the bound {float(bound):.4g}"

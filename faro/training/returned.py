@@ -25,39 +25,39 @@ from .bounds import ROUNDING, decides
 from .figures import figures
 from .game import Best, Data, Settings
 
-OTHERS = 2  # atoms before those that were kept: the best candidate, the unconstrained optimum
+LEADING = 2  # components before those that were kept: the best candidate, the unconstrained optimum
 
 
 class Solution(NamedTuple):
-    """Parameters and weights of what is returned: leaves `[seeds, members, A, ...]` and `[seeds, members, A]`. Every
-    member of a sweep has A atoms; an atom of weight 0 is not there."""
+    """Parameters and weights of what is returned: leaves `[seeds, trials, A, ...]` and `[seeds, trials, A]`. Every
+    trial of a sweep has A components; one of weight 0 is not there."""
 
     params: Any
     weights: np.ndarray
 
-    def atoms(self, seed: int, member: int) -> Any:
-        """Parameters of all atoms of a member, `[A, ...]`, also of those that are not there."""
-        return jax.tree.map(lambda leaf: np.asarray(leaf[seed, member]), self.params)
+    def components(self, seed: int, trial: int) -> Any:
+        """Parameters of all components of a trial, `[A, ...]`, also of those that are not there."""
+        return jax.tree.map(lambda leaf: np.asarray(leaf[seed, trial]), self.params)
 
 
 def choose(
     model: models.Model, constraints: list[Constraint], settings: Settings, data: list[Data], best: Best, kept: Any
 ) -> Solution:
-    """The solution of every member, the unconstrained ones first. `best` has leaves `[seeds, 1 + bounds, ...]`, `kept`
+    """The solution of every trial, the unconstrained ones first. `best` has leaves `[seeds, 1 + bounds, ...]`, `kept`
     the iterates `[seeds, bounds, T, ...]`; `data` is in float64, one per seed, and is used by mixtures alone.
 
     Raises `UsageError` if a mixture is asked for and the constraint's rows are not linear in its statistics.
     """
     alone = jax.tree.map(lambda leaf: np.asarray(leaf)[:, :, None], best.params)
-    seeds, members = np.shape(best.finite)
+    seeds, trials = np.shape(best.finite)
     if settings.solution == "best":
-        return Solution(alone, np.ones((seeds, members, 1)))
-    # atoms: the best one, the unconstrained one, and all that were kept; the unconstrained member has kept none
+        return Solution(alone, np.ones((seeds, trials, 1)))
+    # components: the best one, the unconstrained one, and all that were kept; the unconstrained trial has kept none
     first = jax.tree.map(
         lambda one, many: np.concatenate(
             [
                 one,
-                np.repeat(one[:, :1], members, 1),
+                np.repeat(one[:, :1], trials, 1),
                 np.concatenate([np.repeat(one[:, :1], many.shape[2], 2), many], 1),
             ],
             2,
@@ -65,21 +65,23 @@ def choose(
         alone,
         jax.tree.map(np.asarray, kept),
     )
-    weights = np.zeros((seeds, members, jax.tree.leaves(first)[0].shape[2]))
+    weights = np.zeros((seeds, trials, jax.tree.leaves(first)[0].shape[2]))
     weights[:, 0, 0] = 1
     for s in range(seeds):
         for b, constraint in enumerate(constraints, 1):
-            atoms = jax.tree.map(lambda leaf, s=s, b=b: leaf[s, b], first)
-            finite = np.all([np.isfinite(leaf).all(tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(atoms)], 0)
-            own = weights[s, b]
+            components = jax.tree.map(lambda leaf, s=s, b=b: leaf[s, b], first)
+            finite = np.all(
+                [np.isfinite(leaf).all(tuple(range(1, leaf.ndim))) for leaf in jax.tree.leaves(components)], 0
+            )
+            trial_weights = weights[s, b]
             if settings.solution == "last":
-                own[-1] = 1
-            elif settings.solution == "average" and finite[OTHERS:].any():
-                own[OTHERS:] = finite[OTHERS:] / finite[OTHERS:].sum()
+                trial_weights[-1] = 1
+            elif settings.solution == "average" and finite[LEADING:].any():
+                trial_weights[LEADING:] = finite[LEADING:] / finite[LEADING:].sum()
             elif settings.solution == "mixture":
-                own[:] = _mixed(model, constraint, settings, data[s], atoms, finite)
+                trial_weights[:] = _mixed(model, constraint, settings, data[s], components, finite)
             else:
-                own[0] = 1
+                trial_weights[0] = 1
     most = int(np.count_nonzero(weights, -1).max())
     order = np.argsort(weights == 0, -1, kind="stable")[..., :most]
 
@@ -89,15 +91,15 @@ def choose(
     return Solution(jax.tree.map(pick, first), np.take_along_axis(weights, order, -1))
 
 
-def _mixed(model, constraint, settings, data: Data, atoms: Any, finite: np.ndarray) -> np.ndarray:
+def _mixed(model, constraint, settings, data: Data, components: Any, finite: np.ndarray) -> np.ndarray:
     """Weights `[A]` of the mixture; if no mixture is within the bound, of the one that exceeds it least."""
     from .. import exact  # cvxpy takes long to import
 
     rows = exact.linear(constraint)
     with jax.enable_x64(True):
-        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), atoms)
-        asked = data.train if data.dual is None else data.dual
-        seen = jax.tree.map(np.asarray, _figures(rows, params, asked, data.selection, data.people, model))
+        params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), components)
+        held = data.train if data.dual is None else data.dual
+        seen = jax.tree.map(np.asarray, _figures(rows, params, held, data.selection, data.people, model))
         fit = finite & decides(seen["ties"], settings) & np.isfinite(seen["loss"])
         weights = np.zeros(len(fit))
         if not fit.any():
@@ -107,9 +109,9 @@ def _mixed(model, constraint, settings, data: Data, atoms: Any, finite: np.ndarr
         bounded = np.isfinite(limits)
         limits = limits[bounded] * np.where(limits[bounded] > 0, 1 - ROUNDING, 1)
         measured = seen["measure"][fit][:, bounded]
-        found = exact.mix(seen["loss"][fit], measured, limits)
-        own = np.flatnonzero(fit)[list(found.members)]
-        weights[own] = np.array([float(weight) for weight in found.weights])
+        mixture = exact.mix(seen["loss"][fit], measured, limits)
+        chosen = np.flatnonzero(fit)[list(mixture.members)]
+        weights[chosen] = np.array([float(weight) for weight in mixture.weights])
         together = Statistics(jax.tree.map(lambda leaf: np.tensordot(weights, leaf, 1), seen["sums"]), seen["masses"])
         if not np.allclose(rows.combine(together)[bounded], weights @ seen["measure"][:, bounded], atol=1e-9):
             raise UsageError(
@@ -120,15 +122,15 @@ def _mixed(model, constraint, settings, data: Data, atoms: Any, finite: np.ndarr
 
 
 def _figures_of(
-    rows: Constraint, params: Any, asked: Any, selection: Any, people: Any, model: models.Model
+    rows: Constraint, params: Any, held: Any, selection: Any, people: Any, model: models.Model
 ) -> dict[str, Any]:
-    def of_atom(own):
-        found = figures(model, rows, own, asked, people)
-        loss = figures(model, None, own, selection, people).loss
-        measure = rows.combine(found.statistics)
-        return {"loss": loss, "ties": found.ties, "measure": measure, "sums": found.statistics.sums}
+    def of_component(component):
+        measured = figures(model, rows, component, held, people)
+        loss = figures(model, None, component, selection, people).loss
+        measure = rows.combine(measured.statistics)
+        return {"loss": loss, "ties": measured.ties, "measure": measure, "sums": measured.statistics.sums}
 
-    return jax.lax.map(of_atom, params) | {"masses": rows.masses(rows.prepare(asked))}
+    return jax.lax.map(of_component, params) | {"masses": rows.masses(rows.prepare(held))}
 
 
 _figures = jax.jit(_figures_of, static_argnames="model")

@@ -1,10 +1,10 @@
-"""How a member is trained, in four groups: names, defaults that are meant for every data set, which values can be, and
+"""How a trial is trained, in four groups: names, defaults that are meant for every data set, which values can be, and
 when each of them has an effect.
 
     Optimiser     who steps, how often and how far
     Multipliers   the dual player
     Batching      what a step sees at once
-    Selection     when iterates are looked at, and what is returned
+    Selection     when iterates are evaluated, and what is returned
 
 `Settings` is all of them in one flat record. A setting is declared once, with what it means and what it needs to have
 an effect: `Settings.check_effect`, `faro settings list` and the tables of docs/training.md say that and nothing else.
@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -21,7 +22,7 @@ from ..errors import UsageError
 from ..files import parse_toml
 
 PRIMAL: dict[str, dict[str, Any]] = {  # defaults that depend on the primal player
-    "newton": {"steps": 100, "temperature": 0.7},
+    "sqp": {"steps": 100, "temperature": 0.7},
     "adam": {"steps": 600, "temperature": 0.05},
 }
 CHOICES = {
@@ -32,11 +33,12 @@ CHOICES = {
     "dual_data": ("train", "own"),
     "compute": ("float32", "bfloat16"),
 }
+OLD = {"primal": {"newton": "sqp"}}  # values of the release before, for one release; stored manifests keep them
 WHOLE = ("steps", "every", "batch", "microbatch")
 POSITIVE = ("temperature_start", "temperature", "learning_rate", "cap")
 
 
-ROUNDS = 2  # of a training, at least: a look at where each begins, and one at where the last of them leads
+LEAST_EVALUATIONS = 2  # of a training, with steps after each; and one at where the last of them lead
 
 
 # When a setting has an effect -----------------------------------------------------------------------------------------
@@ -110,12 +112,12 @@ class Optimiser:
     """Who steps, how often and how far."""
 
     solver: str = _setting("game", "or exact: the path of a linear model, without a game")
-    primal: str | None = _setting(None, "newton or adam; left out: newton for a narrow linear model of few sums", GAME)
-    steps: Any = _setting(None, "of each stage; left out: 100 of newton (50 of a crowd), 600 of adam", STEPS)  # noqa: RUF009
+    primal: str | None = _setting(None, "sqp or adam; left out: sqp for a narrow linear model of few sums", GAME)
+    steps: Any = _setting(None, "of each stage; left out: 100 of sqp (50 of many choices), 600 of adam", STEPS)  # noqa: RUF009
     learning_rate: float = _setting(0.03, "of Adam; falls to a tenth by a cosine", STEPS, RATES)
     weight_decay: float = _setting(1e-4, "L2 penalty in units of the loss: weight_decay / 2 * |params|^2")
     temperature_start: float = _setting(1.0, "of the soft decisions that are differentiated, at the first step", STEPS)
-    temperature: Any = _setting(None, "and at the last; left out: 0.7 of newton, 0.05 of adam", STEPS)  # noqa: RUF009
+    temperature: Any = _setting(None, "and at the last; left out: 0.7 of sqp, 0.05 of adam", STEPS)  # noqa: RUF009
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,13 +125,13 @@ class Multipliers:
     """The dual player."""
 
     dual: str = _setting("nupi", "or ascent", GAME, ADAM)
-    dual_data: str = _setting("train", "or own: it looks at the dual part, which then does not join train", GAME)
+    dual_data: str = _setting("train", "or own: it sees the dual part, which then does not join train", GAME)
     dual_rate: float = _setting(0.03, "how fast multipliers follow a violation", GAME, ADAM)
     dual_proportional: float = _setting(0.5, "nuPI's proportional term", GAME, ADAM, NUPI)
     cap: float = _setting(100.0, "largest multiplier", GAME)
     memory: float = _setting(0.9, "how much of the running rates is kept a step", GAME, ADAM, SHARED, BATCHES)
     margin: float = _setting(
-        0.01, "multipliers aim at (1 - margin) * bound, so as not to rest a hair above the bound", GAME
+        0.01, "multipliers aim at (1 - margin) * bound, so as not to rest just above the bound", GAME
     )
 
 
@@ -139,15 +141,15 @@ class Batching:
 
     batch: int | None = _setting(None, "choices per step; left out: all of them", STEPS, BATCHES)
     microbatch: int | None = _setting(None, "choices worked on at once, for less memory; left out: the batch", STEPS)
-    compute: str = _setting("float32", "or bfloat16: of rewards during steps; looks and judgement stay exact", STEPS)
+    compute: str = _setting("float32", "or bfloat16: of rewards during steps; evaluations stay exact", STEPS)
 
 
 @dataclasses.dataclass(frozen=True)
 class Selection:
-    """When iterates are looked at, and what is returned."""
+    """When iterates are evaluated, and what is returned."""
 
     every: Any = _setting(  # noqa: RUF009
-        None, "steps between two looks; left out: 1, of batches as many as see all choices", STEPS
+        None, "steps between two evaluations; left out: 1, of batches as many as see all choices", STEPS
     )
     solution: str = _setting(
         "best", "or last, average, mixture: what is returned, one iterate or a draw of several", GAME
@@ -160,26 +162,34 @@ GROUPS: dict[str, type] = {group.__name__.lower(): group for group in (Optimiser
 
 @dataclasses.dataclass(frozen=True)
 class Settings(Selection, Batching, Multipliers, Optimiser):  # fields come from the last to the first
-    """How a member is trained; the defaults are meant for every data set. `faro settings list` says what each means."""
+    """How a trial is trained; the defaults are meant for every data set. `faro settings list` says what each means."""
+
+    def __post_init__(self) -> None:
+        for name, renamed in OLD.items():
+            old = getattr(self, name)
+            if old in tuple(renamed):
+                object.__setattr__(self, name, renamed[old])
+                message = f"{name} = {old} is {renamed[old]} now; the old value goes with the next release"
+                warnings.warn(message, FutureWarning, stacklevel=3)
 
     @property
-    def rounds(self) -> int:
-        """Rounds per stage, of settings that are `filled`: at least as many steps as were asked for."""
+    def evaluations(self) -> int:
+        """Evaluations per stage of `filled` settings, whose steps are at least as many as `steps`."""
         return -(-self.steps // (self.every or 1))
 
     def filled(self, primal: str = "adam", rows: int | None = None, shards: int = 1) -> Settings:
-        """What is left open filled as suits it; `UsageError` for fewer steps than there are between two looks.
+        """What is left open filled as suits it; `UsageError` for fewer steps than there are between two evaluations.
 
         primal: the primal player, unless one is named
         rows: train choices that a step draws from, of each shard; None: not known yet, and `every` stays open
         shards: into which the train choices are cut
         """
-        own = self.primal or primal
-        open_ = {name: value for name, value in PRIMAL[own].items() if getattr(self, name) is None}
-        filled = dataclasses.replace(self, primal=own, **open_)
+        player = self.primal or primal
+        open_ = {name: value for name, value in PRIMAL[player].items() if getattr(self, name) is None}
+        filled = dataclasses.replace(self, primal=player, **open_)
         if filled.every is None and rows is not None:
             seen_by = rows // (filled.batch or rows or 1)  # so many steps
-            most = filled.steps // (ROUNDS * shards)
+            most = filled.steps // (LEAST_EVALUATIONS * shards)
             filled = dataclasses.replace(filled, every=max(1, min(seen_by, most)))
         if filled.every is not None and filled.every > filled.steps:
             raise UsageError(f"every ({filled.every}) must not exceed steps ({filled.steps})")
@@ -247,24 +257,24 @@ def _said(needs: tuple[Need, ...]) -> list[Need]:
 def flat(values: Mapping[str, Any]) -> dict[str, Any]:
     """Values by name, from values by name or by group and name; `UsageError` for an unknown name or one given twice."""
     groups = {field.name: name for name, group in GROUPS.items() for field in dataclasses.fields(group)}
-    found: dict[str, Any] = {}
+    named: dict[str, Any] = {}
     for outer, value in values.items():
         if outer in GROUPS and not isinstance(value, Mapping):
             raise UsageError(f"{outer}: expected a table of settings, got {value!r}")
-        for name, own in value.items() if outer in GROUPS else [(outer, value)]:
+        for name, inner in value.items() if outer in GROUPS else [(outer, value)]:
             if name not in groups:
                 raise UsageError(f"unknown setting {name!r} (known: {', '.join(groups)})")
             if outer in GROUPS and groups[name] != outer:
                 raise UsageError(f"unknown setting {name!r} of {outer}; it is one of {groups[name]}")
-            if name in found:
+            if name in named:
                 raise UsageError(f"setting {name!r} is given twice; leave one out")
-            found[name] = own
-    return found
+            named[name] = inner
+    return named
 
 
 def assigned(texts: Iterable[str]) -> dict[str, Any]:
     """Values by name, from "NAME=VALUE" or "GROUP.NAME=VALUE" with the values of TOML, or a bare word."""
-    found: dict[str, Any] = {}
+    named: dict[str, Any] = {}
     for text in texts:
         place, equals, value = text.partition("=")
         if not equals:
@@ -272,11 +282,11 @@ def assigned(texts: Iterable[str]) -> dict[str, Any]:
         group, dot, name = place.strip().rpartition(".")
         if dot and group not in GROUPS:
             raise UsageError(f"{text}: unknown group {group!r} of settings (known: {', '.join(GROUPS)})")
-        own = flat({group: {name: _value(value)}} if dot else {name: _value(value)})
-        if twice := own.keys() & found.keys():
+        assignment = flat({group: {name: _value(value)}} if dot else {name: _value(value)})
+        if twice := assignment.keys() & named.keys():
             raise UsageError(f"setting {twice.pop()!r} is given twice; leave one out")
-        found |= own
-    return found
+        named |= assignment
+    return named
 
 
 def _value(text: str) -> Any:
@@ -292,7 +302,7 @@ def _check(name: str, value: Any, default: Any) -> None:
     if value is None and default is None:
         return
     if name in CHOICES:
-        if value not in CHOICES[name]:
+        if value not in (*CHOICES[name], *OLD.get(name, ())):
             raise UsageError(f"{name}: expected one of {', '.join(CHOICES[name])}, got {value!r}")
         return
     number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

@@ -2,10 +2,10 @@
 
     census   one pass: masses and weight of the population, which every rate and loss is divided by
     play     a pass in shuffled order: `every` steps on each shard, minibatches drawn within it
-    look     a pass: sums of all shards, then one look at the whole, as in `faro.training`
+    evaluate a pass: sums of all shards, then one evaluation of the whole, as in `faro.training`
     judge    one pass in float64 over the parameters that are returned
 
-The device holds the member and a few shards, however many there are. With one shard it is training in memory.
+The device holds the state of a trial and a few shards, however many there are. With one shard it is training in memory.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import dataclasses
 import functools
 import hashlib
 import math
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from importlib import metadata
 from pathlib import Path
@@ -34,7 +35,7 @@ from ..losses import Objective
 from ..runtime import devices
 from ..runtime.checkpoint import Keeper
 from .bounds import check_bounds, status_of
-from .game import DEFAULT, Data, Game, Look, Member, Prepared, Settings, Step, Tally, Totals
+from .game import DEFAULT, Data, EvaluationRecord, Game, Prepared, Settings, Step, Tally, Totals, TrainState
 from .notes import fit_for
 from .settings import Use
 from .trainer import Fitted, Progress, Trials, real
@@ -56,14 +57,20 @@ class Shards(Protocol):
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Streamed:
-    """What was trained: parameters, FEASIBLE, INFEASIBLE or DIVERGED, train figures in float64, a look per pass, and
-    notes."""
+    """What was trained: parameters, FEASIBLE, INFEASIBLE or DIVERGED, train figures in float64, an evaluation per
+    pass, and notes."""
 
     params: Any
     status: str
     figures: dict[str, Any]  # nll, gap [P], ties of all shards
-    looks: Look  # of the constrained game, `[passes, ...]`
+    trace: EvaluationRecord  # of the constrained game, `[passes, ...]`
     notes: tuple[str, ...] = ()  # what to know of the data, as `faro.train` says it
+
+    @property
+    def looks(self) -> EvaluationRecord:
+        """The old name of `trace`, for one release."""
+        warnings.warn("Streamed.looks is trace now; the old name goes with the next release", FutureWarning, 2)
+        return self.trace
 
 
 class _Population(NamedTuple):
@@ -76,9 +83,9 @@ class _Population(NamedTuple):
 class _Position(NamedTuple):
     """Everything that the next shard needs to find; a pytree that a checkpoint holds."""
 
-    member: Member
-    tally: Tally  # of the shards that the look of this pass has seen
-    looks: Look  # [passes, ...] filled as far as passes have come
+    state: TrainState
+    tally: Tally  # of the shards that the evaluation of this pass has seen
+    trace: EvaluationRecord  # [passes, ...] filled as far as passes have come
 
 
 def train(
@@ -103,12 +110,12 @@ def train(
     stream cannot have.
     """
     check_bounds([float(part.bound) for part in constraint.parts()])
-    asked = settings or Settings()
-    model, settings = model or models.Linear(), asked.filled()
+    given = settings or Settings()
+    model, settings = model or models.Linear(), given.filled()
     check_streamed(model, settings, objective)
     if not len(shards):
         raise UsageError("expected at least one shard, got none")
-    asked.check_effect(Use(settings, shards[0].shape[0], len(shards)))
+    given.check_effect(Use(settings, shards[0].shape[0], len(shards)))
     lacking = [name for name in constraint.columns() if name not in shards[0].columns]
     if lacking:
         raise UsageError(f"{constraint.name()} reads column {lacking[0]!r}, shard 0 has none; give it to make_choices")
@@ -126,7 +133,7 @@ def check_streamed(model: models.Model, settings: Settings, objective: Objective
     keeps one iterate."""
     if settings.dual_data != "train":
         raise UsageError(f"dual_data: a stream has train shards only, got {settings.dual_data!r}; leave it out")
-    if settings.primal == "newton":
+    if settings.primal == "sqp":
         raise UsageError(f"primal: a stream never sees all of train in one step, got {settings.primal!r}; leave it out")
     if settings.solver != "game":
         raise UsageError(f"solver: a stream plays the game, got {settings.solver!r}; leave it out")
@@ -150,22 +157,31 @@ class Stream:
         """See `Trainer`."""
         seeds, data, constraint, grid, keeper, progress, meanwhile = trials
         streams = [
-            _Stream(own.train, own.selection, constraint, seed, self.model, self.settings, self.objective, self.units)
-            for seed, own in zip(seeds, data, strict=True)
+            _Stream(
+                seed_data.train,
+                seed_data.selection,
+                constraint,
+                seed,
+                self.model,
+                self.settings,
+                self.objective,
+                self.units,
+            )
+            for seed, seed_data in zip(seeds, data, strict=True)
         ]
         meanwhile()
         plan = Plan(len(seeds) * (1 + len(grid(1.0))), progress)
-        pilots = [stream.pilot(keeper, plan, name=f"seed{stream.seed}.start") for stream in streams]
-        constraints = grid(float(np.mean([np.max(devices.fetch(own.member.best.gap)) for own in pilots])))
+        unconstrained_runs = [stream.unconstrained(keeper, plan, name=f"seed{stream.seed}.start") for stream in streams]
+        constraints = grid(float(np.mean([np.max(devices.fetch(run.state.best.gap)) for run in unconstrained_runs])))
         played = [
-            [pilot, *(
-                stream.trial(pilot.member, asked, keeper, plan, name=f"seed{stream.seed}.trial{number}")
-                for number, asked in enumerate(constraints, 1)
+            [unconstrained, *(
+                stream.trial(unconstrained.state, constraint, keeper, plan, name=f"seed{stream.seed}.trial{number}")
+                for number, constraint in enumerate(constraints, 1)
             )]
-            for stream, pilot in zip(streams, pilots, strict=True)
+            for stream, unconstrained in zip(streams, unconstrained_runs, strict=True)
         ]  # fmt: skip
-        found = [[devices.fetch((own.member.best, own.looks)) for own in of_seed] for of_seed in played]
-        rows = [jax.tree.map(lambda *leaves: np.stack(leaves), *own) for own in found]
+        fetched = [[devices.fetch((position.state.best, position.trace)) for position in of_seed] for of_seed in played]
+        rows = [jax.tree.map(lambda *leaves: np.stack(leaves), *of_seed) for of_seed in fetched]
         return Fitted(constraints, *jax.tree.map(lambda *leaves: np.stack(leaves), *rows))
 
 
@@ -202,10 +218,10 @@ class _Stream:
         self.learn = devices.compiled(mesh, self.game.objective.known, [choices], ())
         self.census = devices.compiled(mesh, self._census, [choices, ()], ())
         self.start = devices.compiled(mesh, self._start, [choices], ())
-        self.enter = devices.compiled(mesh, self._enter, [(), (), choices], ())
+        self.warm_start = devices.compiled(mesh, self._warm_start, [(), (), choices], ())
         self.play = devices.compiled(mesh, self._play, [(), (), (), (), choices], ())
         self.count = devices.compiled(mesh, self._count, [(), (), (), (), choices], ())
-        self.look = devices.compiled(mesh, self._look, [(), (), (), (), choices], ())
+        self.evaluate = devices.compiled(mesh, self._evaluate, [(), (), (), (), choices], ())
         known: Any = ()
         if jax.tree.leaves(jax.eval_shape(self.game.objective.known, shards[0])):
             known = self._added(self.learn(shard) for shard in self._read(range(len(shards))))
@@ -221,7 +237,7 @@ class _Stream:
 
     @staticmethod
     def _added(sums: Iterable[Any]) -> Any:
-        return functools.reduce(lambda whole, own: jax.tree.map(jnp.add, whole, own), sums)
+        return functools.reduce(lambda whole, shard_sums: jax.tree.map(jnp.add, whole, shard_sums), sums)
 
     # Shards -----------------------------------------------------------------------------------------------------------
 
@@ -246,7 +262,7 @@ class _Stream:
             yield placed
 
     def _visits(self, stage: int) -> list[int]:
-        """Which shard is visited when: every pass looks at all of them, then plays all of them in a fresh order."""
+        """Which shard is visited when: every pass evaluates all of them, then plays all of them in a fresh order."""
         count = len(self.shards)
         orders = [np.random.default_rng([self.seed, stage, p]).permutation(count) for p in range(self.passes)]
         return [int(index) for order in orders for index in [*range(count), *order]]
@@ -256,70 +272,74 @@ class _Stream:
     def _census(self, shard: Choices, known: Any) -> Totals:
         return self.game.prepared(self.constraint, shard, Data(shard, shard), known).totals
 
-    def _own(self, constraint: Constraint, population: _Population, shard: Choices) -> Prepared:
-        own = self.game.prepared(constraint, shard, Data(shard, shard), population.known)
-        return dataclasses.replace(own, totals=population.totals)
+    def _prepared(self, constraint: Constraint, population: _Population, shard: Choices) -> Prepared:
+        prepared = self.game.prepared(constraint, shard, Data(shard, shard), population.known)
+        return dataclasses.replace(prepared, totals=population.totals)
 
-    def _position(self, member: Member, shard: Choices) -> _Position:
+    def _position(self, state: TrainState, shard: Choices) -> _Position:
         """Before the first shard of a stage."""
-        own = self.game.prepared(self.constraint, shard, Data(shard, shard))
-        tally = jax.eval_shape(lambda: self.game.tally(member.game.params, self.constraint, own, member.aim))
-        step = jax.eval_shape(lambda: self.game.play(member, self.constraint, own, None)[1])
+        prepared = self.game.prepared(self.constraint, shard, Data(shard, shard))
+        tally = jax.eval_shape(lambda: self.game.tally(state.game.params, self.constraint, prepared, state.aim))
+        step = jax.eval_shape(lambda: self.game.play(state, self.constraint, prepared, None)[1])
 
-        def look(tally, step):
-            asked = Statistics(tally.hard, own.totals.masses)
-            return self.game.look(member, step, self.constraint, tally, own.totals, asked, own)[1]
+        def evaluation(tally, step):
+            held = Statistics(tally.hard, prepared.totals.masses)
+            return self.game.evaluate(state, step, self.constraint, tally, prepared.totals, held, prepared)[1]
 
-        looks = jax.tree.map(
-            lambda leaf: jnp.zeros((self.passes, *leaf.shape), leaf.dtype), jax.eval_shape(look, tally, step)
+        trace = jax.tree.map(
+            lambda leaf: jnp.zeros((self.passes, *leaf.shape), leaf.dtype), jax.eval_shape(evaluation, tally, step)
         )
-        return _Position(member, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tally), looks)
+        return _Position(state, jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), tally), trace)
 
     def _start(self, shard: Choices) -> _Position:
         init_key, key = jax.random.split(jax.random.key(self.seed))
         params = models.initial(self.game.model, init_key, shard, self.game.units)
         free, rows = self.constraint.at(jnp.inf), len(self.constraint.labels())
-        return self._position(self.game.member(key, params, free, Data(shard, shard), jnp.ones(rows)), shard)
+        return self._position(self.game.initial_state(key, params, free, Data(shard, shard), jnp.ones(rows)), shard)
 
-    def _enter(self, pilot: Member, constraint: Constraint, shard: Choices) -> _Position:
-        return self._position(self.game.enter(pilot, constraint, Data(shard, shard)), shard)
+    def _warm_start(self, unconstrained: TrainState, constraint: Constraint, shard: Choices) -> _Position:
+        return self._position(self.game.warm_start(unconstrained, constraint, Data(shard, shard)), shard)
 
     def _play(self, now: _Position, constraint: Constraint, population: Any, position: Array, shard: Choices):
-        member, step = self.game.play(now.member, constraint, self._own(constraint, population, shard), None)
+        state, step = self.game.play(now.state, constraint, self._prepared(constraint, population, shard), None)
         index, place = jnp.divmod(position, 2 * len(self.shards))
-        index = jnp.where(place == len(self.shards), index, self.passes)  # only the first of a pass starts at its look
+        index = jnp.where(
+            place == len(self.shards), index, self.passes
+        )  # only the first of a pass starts where it is evaluated
         seen = jax.tree.map(
             lambda all_, one: all_.at[index].set(one, mode="drop"),
-            (now.looks.kkt, now.looks.capped),
+            (now.trace.kkt, now.trace.capped),
             (step.kkt, step.capped),
         )
-        return now._replace(member=member, looks=now.looks._replace(kkt=seen[0], capped=seen[1]))
+        return now._replace(state=state, trace=now.trace._replace(kkt=seen[0], capped=seen[1]))
 
     def _count(self, now: _Position, constraint: Constraint, population: Any, position: Array, shard: Choices):
-        own = self._own(constraint, population, shard)
-        tally = self.game.tally(now.member.game.params, constraint, own, now.member.aim)
+        prepared = self._prepared(constraint, population, shard)
+        tally = self.game.tally(now.state.game.params, constraint, prepared, now.state.aim)
         return now._replace(tally=jax.tree.map(jnp.add, now.tally, tally))
 
-    def _look(self, now: _Position, constraint: Constraint, population: Any, position: Array, selection: Choices):
+    def _evaluate(self, now: _Position, constraint: Constraint, population: Any, position: Array, selection: Choices):
         totals, weight = population.totals, population.totals.weight
-        asked = Statistics(now.tally.hard, totals.masses)
+        held = Statistics(now.tally.hard, totals.masses)
         data = self.game.prepared(constraint, selection, Data(selection, selection), population.known)
         nothing = Step(jax.tree.map(jnp.zeros_like, KKT(weight, weight, weight)), jnp.asarray(False), None, None)
-        best, look = self.game.look(now.member, nothing, constraint, now.tally, totals, asked, data)
+        best, evaluation = self.game.evaluate(now.state, nothing, constraint, now.tally, totals, held, data)
         index = position // (2 * len(self.shards))
-        looks = jax.tree.map(lambda all_, one: all_.at[index].set(one), now.looks, look)
-        return _Position(now.member._replace(best=best), jax.tree.map(jnp.zeros_like, now.tally), looks)
+        trace = jax.tree.map(lambda all_, one: all_.at[index].set(one), now.trace, evaluation)
+        return _Position(now.state._replace(best=best), jax.tree.map(jnp.zeros_like, now.tally), trace)
 
     # Passes -----------------------------------------------------------------------------------------------------------
 
-    def pilot(self, keeper: Keeper, plan: Plan, name: str = "start") -> _Position:
+    def unconstrained(self, keeper: Keeper, plan: Plan, name: str = "start") -> _Position:
         """The unconstrained trial, which the others begin from."""
         begin = self.start(self._placed(self.shards[0]))
         return self._stage(0, name, self.constraint.at(float("inf")), begin, keeper, plan)
 
-    def trial(self, pilot: Member, constraint: Constraint, keeper: Keeper, plan: Plan, name: str = "game") -> _Position:
+    def trial(
+        self, unconstrained: TrainState, constraint: Constraint, keeper: Keeper, plan: Plan, name: str = "game"
+    ) -> _Position:
         """The trial under this constraint."""
-        begin = self.enter(pilot, real(constraint), self._placed(self.shards[0]))
+        begin = self.warm_start(unconstrained, real(constraint), self._placed(self.shards[0]))
         return self._stage(1, name, constraint, begin, keeper, plan)
 
     def _stage(
@@ -335,7 +355,7 @@ class _Stream:
             else:
                 now = self.count(now, constraint, self.population, place, shard)
                 if position % (2 * count) == count - 1:
-                    now = self.look(now, constraint, self.population, place, self.selection)
+                    now = self.evaluate(now, constraint, self.population, place, self.selection)
             position += 1
             if position % (plan.save_every or count) == 0 or position == len(visits):
                 keeper.keep(name, position, now)
@@ -345,14 +365,14 @@ class _Stream:
     def train(self, keeper: Keeper, save_every: int, progress: Progress) -> Streamed:
         """The trial of the constraint, judged."""
         plan = Plan(2, progress, save_every, len(self.shards))
-        pilot = self.pilot(keeper, plan).member
-        done = self.trial(pilot, self.constraint, keeper, plan)
+        unconstrained = self.unconstrained(keeper, plan).state
+        done = self.trial(unconstrained, self.constraint, keeper, plan)
         free = all(math.isinf(part.bound) for part in self.constraint.parts())
-        best = devices.fetch((pilot if free else done.member).best)
+        best = devices.fetch((unconstrained if free else done.state).best)
         figures = self._judged(best.params)
         bounds = [float(part.bound) for part in self.constraint.parts()]
         status = status_of(figures, bounds, bool(best.finite), self.settings)
-        return Streamed(best.params, status, figures, devices.fetch(done.looks))
+        return Streamed(best.params, status, figures, devices.fetch(done.trace))
 
     def _judged(self, params: Any) -> dict[str, Any]:
         """Train figures of these parameters in float64."""
@@ -368,13 +388,13 @@ class _Stream:
 
             @jax.jit
             def tally(params, shard):
-                own = judged.prepared(self.constraint, shard, Data(shard, shard), ())
-                return judged.tally(params, self.constraint, own), own.totals.masses, own.totals.weight
+                prepared = judged.prepared(self.constraint, shard, Data(shard, shard), ())
+                return judged.tally(params, self.constraint, prepared), prepared.totals.masses, prepared.totals.weight
 
             whole: Any = None
             for index in range(len(self.shards)):
-                own = jax.tree.map(np.asarray, tally(double(params), double(self.shards[index])))
-                whole = own if whole is None else jax.tree.map(np.add, whole, own)
+                of_shard = jax.tree.map(np.asarray, tally(double(params), double(self.shards[index])))
+                whole = of_shard if whole is None else jax.tree.map(np.add, whole, of_shard)
             sums, masses, weight = whole
             gap = np.asarray(self.constraint.gap(Statistics(sums.hard, masses)))
             return {"nll": float(sums.loss / weight), "gap": gap.tolist(), "ties": float(sums.ties / weight)}

@@ -18,7 +18,7 @@ from jax.sharding import Mesh
 from constraints import Constraint
 
 from ..runtime.checkpoint import Keeper
-from .game import Best, Data, Look
+from .game import Best, Data, EvaluationRecord
 
 Progress = Callable[[int, int], None]  # (done, total)
 Grid = Callable[[float], list[Constraint]]  # of the unconstrained gap: the constraints of a seed's trials
@@ -29,13 +29,14 @@ class Fitted(NamedTuple):
 
     constraints: of the grid
     best: of every trial; without parameters where these are on disk
-    looks: `[seeds, 1 + bounds, looks, ...]`; `params` are the iterates kept of the others, `[seeds, bounds, kept, ...]`
+    trace: `[seeds, 1 + bounds, evaluations, ...]`; `params` are the iterates kept of the
+        others, `[seeds, bounds, kept, ...]`
     solution: what is returned, where that is not left to be chosen
     """
 
     constraints: list[Constraint]
     best: Best
-    looks: Look
+    trace: EvaluationRecord
     solution: Any = None
 
 
@@ -47,7 +48,7 @@ class Trials(NamedTuple):
     constraint: at its lowest bound
     grid: lists the constraints, given the unconstrained gap (mean over seeds)
     keeper: keeps what a killed run goes on with
-    progress: told `(done, total)` after every stretch
+    progress: told `(done, total)` after every chunk
     meanwhile: called once, while programs compile
     """
 
@@ -67,7 +68,7 @@ class Trainer(Protocol):
     mesh: Mesh
 
     def total(self, seeds: int, bounds: int) -> int:
-        """Of how many stretches `progress` is told, the preparation and the judgement included."""
+        """Of how many chunks `progress` is told, the preparation and the judgement included."""
 
     def fit(self, trials: Trials) -> Fitted:
         """Train all of them."""

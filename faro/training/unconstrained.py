@@ -26,7 +26,7 @@ from ..runtime import devices
 
 STEPS = 30  # at most
 ENOUGH = 0.05  # a step that leaves no more than this share of what is to be gained keeps its curvature for the next
-WIDEST = 512  # features; with more of them a step costs more than the first-order steps that it saves
+MOST_FEATURES = 512  # features; with more of them a step costs more than the first-order steps that it saves
 BLOCK = 2**16  # choices whose curvature is added up at once, so that what is made of their features stays small
 SHORTEST = 2.0**-8  # share of a step that is tried
 
@@ -54,7 +54,7 @@ def suits(model: models.Model, choices: Choices) -> bool:
     """Whether the model is linear on these choices, as it prepares them, and narrow."""
     if not model.linear or choices.context is not None:
         return False
-    return sum(leaf.shape[-1] for leaf in jax.tree.leaves(choices.items)) <= WIDEST
+    return sum(leaf.shape[-1] for leaf in jax.tree.leaves(choices.items)) <= MOST_FEATURES
 
 
 def optimum(model: models.Model, params: Any, choices: Choices, decay: float) -> tuple[Any, Any, Array]:
@@ -74,19 +74,21 @@ def optimum(model: models.Model, params: Any, choices: Choices, decay: float) ->
         count = 1 if devices.dealt(n) else -(-n // BLOCK)
         size = -(-n // count)
 
-        def add(block, found):
+        def add(block, added):
             first = jnp.minimum(block * size, n - size)  # the last block reaches back
             rows = first + jnp.arange(size)
-            own, mine = jax.tree.map(lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, size), (plain, counts))
-            return found + hessian(w, own, jnp.where(rows >= block * size, mine, 0))
+            block_choices, mine = jax.tree.map(
+                lambda leaf: jax.lax.dynamic_slice_in_dim(leaf, first, size), (plain, counts)
+            )
+            return added + hessian(w, block_choices, jnp.where(rows >= block * size, mine, 0))
 
         ridge = decay + 10 * eps  # directions in which nothing happens stay where they are
         return jax.lax.fori_loop(0, count, add, ridge * jnp.eye(start.size))
 
-    def hessian(w, own, mine):
-        logs = log_softmax_pieces(models.reward_pieces(model, unravel(w), own), own.available)
+    def hessian(w, block_choices, mine):
+        logs = log_softmax_pieces(models.reward_pieces(model, unravel(w), block_choices), block_choices.available)
         odds = [jnp.exp(log)[..., None] for log in logs]  # [k, n, 1]
-        features = model.linear_features(params, own)
+        features = model.linear_features(params, block_choices)
         mean = total([x * part for x, part in zip(features, odds, strict=True)])  # [n, d]
         spread = jnp.concatenate(
             [(x - mean) * jnp.sqrt(part * mine[:, None]) for x, part in zip(features, odds, strict=True)]

@@ -256,12 +256,12 @@ def killed_when(path: Path, folder: Path) -> bool:
 def test_a_killed_sweep_goes_on_to_the_same_result(tmp_path, monkeypatch):
     whole, out = tmp_path / "whole", tmp_path / "out"
     faro.frontier(small(), **GRID, out=whole)
-    for path in (".progress/stretch4", "models/bound01-seed0.json"):
+    for path in (".progress/chunk4", "models/bound01-seed0.json"):
         assert killed_when(out / path, tmp_path)
         assert not (out / "manifest.json").exists()  # nothing that looks finished
     run = faro.frontier(small(), **GRID, out=out)
     assert not run.reused
-    assert run.manifest["resumed"][:2] == ["start", "stretch0"]
+    assert run.manifest["resumed"][:2] == ["start", "chunk0"]
     assert (out / "frontier.csv").read_bytes() == (whole / "frontier.csv").read_bytes()
     assert {path.name for path in out.iterdir()} == FILES
     assert {path.name for path in (out / "models").iterdir()} == {path.name for path in (whole / "models").iterdir()}
@@ -297,7 +297,7 @@ def test_a_sweep_interrupted_anywhere_goes_on_to_the_same_result(tmp_path):
 
         return progress
 
-    for step in (0, 3, 6, 7):  # of 6 stretches, and one before the judgement
+    for step in (0, 3, 6, 7):  # of 6 chunks, and one before the judgement
         with pytest.raises(Stop):
             faro.frontier(small(), **ONE, out=out, progress=until(step))
         assert not (out / "manifest.json").exists()

@@ -238,7 +238,7 @@ def test_a_sweep_that_was_killed_gives_the_same_bytes_and_is_certified(place):
     place.run(*place.sweep("tokens", "heard", "whole"), expected=(0, 3))
     with place.started(*place.sweep("tokens", "heard", "killed")) as process:
         began = time.monotonic()
-        while not list((place.folder / "killed").glob(".progress/*stretch3*")):
+        while not list((place.folder / "killed").glob(".progress/*chunk3*")):
             assert process.poll() is None and time.monotonic() - began < 300
             time.sleep(0.02)
         process.send_signal(signal.SIGKILL)

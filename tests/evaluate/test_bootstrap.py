@@ -151,11 +151,11 @@ def demo():
 def test_figures_of_a_run(demo):
     data, own, run = demo
     found = measure(run, data, own, draws=200)
-    members = found.members[found.members["seed"] != "mean"]
-    assert len(members) == 6 and len(found.members) == 9
+    trials = found.trials[found.trials["seed"] != "mean"]
+    assert len(trials) == 6 and len(found.trials) == 9
     for name in ("accuracy", "gap"):
-        assert np.allclose(members[f"dev_{name}"], run.table[f"dev_{name}"])
-        assert (found.members[f"dev_{name}_low"] < found.members[f"dev_{name}_high"]).all()
+        assert np.allclose(trials[f"dev_{name}"], run.table[f"dev_{name}"])
+        assert (found.trials[f"dev_{name}_low"] < found.trials[f"dev_{name}_high"]).all()
     dev = Part.of(data, own, {1: run.models[1]})
     again = figures(dev.constraint, dev.of_models(1, [run.models[1]]))
     assert again.accuracy[0, 0] == pytest.approx(run.table["dev_accuracy"][1], abs=1e-9)  # judged another way

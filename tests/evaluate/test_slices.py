@@ -48,8 +48,8 @@ def test_figures_do_not_depend_on_slices(data, monkeypatch):
     found = []
     for block in (trials.BLOCK, 1000):
         monkeypatch.setattr(trials, "BLOCK", block)
-        court = trials.Judge(data, constraint, model, Settings(), views)
-        assert (len(court.everybody[0][0]) > 1) == (block == 1000)
-        court.ahead()
-        found.append(court.figures(Solution(params, weights)))
+        evaluator = trials.Evaluator(data, constraint, model, Settings(), views)
+        assert (len(evaluator.all_parts[0][0]) > 1) == (block == 1000)
+        evaluator.ahead()
+        found.append(evaluator.figures(Solution(params, weights)))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-12, atol=1e-14), *found)

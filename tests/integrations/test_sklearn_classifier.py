@@ -62,8 +62,8 @@ def test_second_order_steps_where_they_are_asked_for_and_suit():
     x, group = rng.normal(size=(400, 3)), rng.integers(0, 2, 400)
     x[:, 0] += group
     y = (x[:, 0] + rng.normal(size=400) > 0).astype(int)
-    newton = Settings(steps=40, primal="newton")
-    fitted = ChoiceClassifier(bound=0.05, settings=newton).fit(x, y, sensitive_features=group)
+    sqp = Settings(steps=40, primal="sqp")
+    fitted = ChoiceClassifier(bound=0.05, settings=sqp).fit(x, y, sensitive_features=group)
     assert fitted.status_ == "FEASIBLE" and fitted.gap_[0] <= 0.05
-    with pytest.raises(UsageError, match="primal = newton: expected a linear model"):
-        ChoiceClassifier(model="mlp:4", settings=newton).fit(x, y, sensitive_features=group)
+    with pytest.raises(UsageError, match="primal = sqp: expected a linear model"):
+        ChoiceClassifier(model="mlp:4", settings=sqp).fit(x, y, sensitive_features=group)

@@ -152,7 +152,7 @@ def test_newton_starts_serve_any_linear_model():
     own = choices(n=300)
     constraint = ct.demographic_parity(GROUP, bound=0.05)
     settings = Game.suited(Plain(), Settings(steps=12), constraint, Data(own, own))
-    assert settings.primal == "newton"
+    assert settings.primal == "sqp"
     game = Game(Plain(), settings)
     pilot, _ = game.start(KEY, constraint, Data(own, own), 2)
     params = pilot.best.params

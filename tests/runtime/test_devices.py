@@ -24,7 +24,7 @@ from faro.registry import make_constraint
 from faro.runtime import devices
 from faro.store.frontier import Frontier
 from faro.sweep import batched
-from faro.sweep.run import Judge, _Run
+from faro.sweep.run import Evaluator, _Run
 from faro.training import Settings
 from tests.builders.processes import environment
 
@@ -56,13 +56,13 @@ def trained(mesh: jax.sharding.Mesh) -> list:
     run.mesh = mesh
     found = []
 
-    def keep(court, everyone, best, solution, trace, keeper):
+    def keep(evaluator, constraints, best, solution, trace, keeper):
         assert jax.tree.leaves(best.params)[0].shape[:2] == (1, 4)  # padding is dropped
         found.append(jax.tree.leaves((best, trace)))
         raise StopIteration
 
     with pytest.MonkeyPatch.context() as patch, pytest.raises(StopIteration):
-        patch.setattr(Judge, "frontier", keep)
+        patch.setattr(Evaluator, "frontier", keep)
         programs, one = [], sweep.Batched
         patch.setattr(batched, "_kept", lambda *given: programs.append(one(*given)) or programs[-1])
         run.result(None, False, "", lambda done, total: None)
@@ -129,7 +129,7 @@ def pair(folder: Path) -> list[subprocess.Popen]:
 def test_two_processes_give_the_frontier_of_one_also_after_a_kill(tmp_path, x64):
     """One is killed in the middle: the other ends with an error, and the same commands go on to the same frontier."""
     out, both = tmp_path / "out", pair(tmp_path)
-    while not (out / ".progress" / "stretch3").exists() and both[1].poll() is None:
+    while not (out / ".progress" / "chunk3").exists() and both[1].poll() is None:
         time.sleep(0.01)
     both[1].send_signal(signal.SIGKILL)
     assert both[1].wait() == -signal.SIGKILL, (tmp_path / "log1").read_text()
@@ -140,7 +140,7 @@ def test_two_processes_give_the_frontier_of_one_also_after_a_kill(tmp_path, x64)
     for i, process in enumerate(both):
         assert process.wait(120) == 0, (tmp_path / f"log{i}").read_text()
     run = Frontier.load(out)
-    assert run.manifest["resumed"][:4] == ["start", "stretch0", "stretch1", "stretch2"]
+    assert run.manifest["resumed"][:4] == ["start", "chunk0", "chunk1", "chunk2"]
     assert {path.name for path in out.iterdir()} == {"frontier.csv", "traces.npz", "manifest.json", "models"}
     alone = sweep.frontier(*small(), bounds=[0.05, 0.2], seeds=1, settings=SETTINGS)
     pd.testing.assert_frame_equal(run.table, alone.table, rtol=0, atol=1e-5, check_dtype=False)

@@ -18,7 +18,7 @@ from faro.evaluate import bootstrap
 from faro.registry import make_constraint
 from faro.runtime import devices
 from faro.store.on_disk import OnDisk
-from faro.sweep.execution import Need, Rounds, size
+from faro.sweep.execution import Chunks, Need, size
 from faro.training import Data, Game, Settings
 
 GROUP = ct.Attribute("g", ("a", "b"))
@@ -54,15 +54,15 @@ def test_the_bytes_of_a_state_are_those_of_its_leaves(seed):
     @jax.jit
     def begun(key):
         params = models.initial(model, key, data.train)
-        return params, game.member(key, params, PARITY, data, jnp.ones(len(PARITY.labels())))
+        return params, game.initial_state(key, params, PARITY, data, jnp.ones(len(PARITY.labels())))
 
     params, state = begun(jax.random.key(0))
     leaves = [jax.random.key_data(leaf) if leaf is state.key else leaf for leaf in jax.tree.leaves(state)]
     numbers = sum(leaf.size for leaf in jax.tree.leaves(params))
     assert numbers == sum(a * b + b for a, b in zip((d, *widths), (*widths, 1), strict=True))
-    assert size(game.state(PARITY, data)) == sum(leaf.nbytes for leaf in leaves)
-    assert 0 < size(game.state(PARITY, data)) - 4 * 4 * numbers < 400
-    second = Game(models.Linear(), Settings(primal="newton"))
+    assert size(game.state_shapes(PARITY, data)) == sum(leaf.nbytes for leaf in leaves)
+    assert 0 < size(game.state_shapes(PARITY, data)) - 4 * 4 * numbers < 400
+    second = Game(models.Linear(), Settings(primal="sqp"))
     assert size(second.state(PARITY, data).game.primal) >= 4 * (d + 1) ** 2  # the curvature counts
 
 
@@ -93,8 +93,8 @@ def test_looks_follow_from_the_batch(seed):
     batch = int(rng.integers(1, n + 1))
     own = Settings(batch=batch, steps=steps).filled("adam", n)
     assert Settings(steps=steps).filled("adam", n).every == Settings(batch=n, steps=steps).filled("adam", n).every == 1
-    assert own.rounds * own.every >= steps > (own.rounds - 1) * own.every
-    looks = Rounds.of(Game(models.Linear(), own, n)).looks
+    assert own.evaluations * own.every >= steps > (own.evaluations - 1) * own.every
+    looks = Chunks.of(Game(models.Linear(), own, n)).evaluations
     assert own.every == 1 or looks <= 4 or own.every * batch <= n < (own.every + 1) * batch
     assert own.every * batch <= max(n, batch)
     every = int(rng.integers(1, steps + 1))
@@ -104,10 +104,12 @@ def test_looks_follow_from_the_batch(seed):
 def test_fifty_steps_of_a_small_batch_look_three_times_and_six_hundred_once_a_pass():
     for steps, looks in ((50, 3), (600, 15)):
         game = Game(models.MLP((4,)), Settings(batch=256, steps=steps), rows=12_000)
-        rounds = Rounds.of(game)
-        assert rounds.looks == looks and rounds.each * rounds.calls * game.settings.every >= steps  # in whole stretches
-    assert Rounds.of(Game(models.MLP((4,)), Settings(steps=600), rows=12_000)) == (60, 10, 600)
-    assert Rounds.of(Game(models.MLP((4,)), Settings(steps=7), rows=12_000)) == (1, 7, 7)
+        chunks = Chunks.of(game)
+        assert (
+            chunks.evaluations == looks and chunks.length * chunks.calls * game.settings.every >= steps
+        )  # in whole chunks
+    assert Chunks.of(Game(models.MLP((4,)), Settings(steps=600), rows=12_000)) == (60, 10, 600)
+    assert Chunks.of(Game(models.MLP((4,)), Settings(steps=7), rows=12_000)) == (1, 7, 7)
 
 
 def test_a_look_in_blocks_is_the_look_at_all(monkeypatch):
@@ -116,7 +118,7 @@ def test_a_look_in_blocks_is_the_look_at_all(monkeypatch):
     data, game = Data(choices_of(n, 3), choices_of(n, 3, 1)), Game(model, Settings(batch=4, every=3), rows=n)
     params, found = models.initial(model, jax.random.key(0), data.train), []
     for bytes_at_once, block in ((2**26, n), (1, 7)):
-        monkeypatch.setattr("faro.training.game.LOOK", bytes_at_once)
+        monkeypatch.setattr("faro.training.game.EVALUATION_BYTES", bytes_at_once)
 
         @jax.jit
         def look(params, data, block=block):
@@ -179,7 +181,7 @@ def test_one_at_a_time_is_all_at_once_and_goes_on_where_it_was_killed(tight, tmp
     assert whole.traces["loss"].shape == (5, 3) and whole.manifest["configuration"]["every"] == 5
     assert isinstance(whole.models, OnDisk) and len(whole.models[1:]) == 4
     out = tmp_path / "out"
-    for step in (2, 6, 9, 11):  # of 2 stretches each of 5 trials, and two more
+    for step in (2, 6, 9, 11):  # of 2 chunks each of 5 trials, and two more
         with pytest.raises(Stop):
             swept(folder=out, progress=stop_at(step))
         assert not (out / "manifest.json").exists()

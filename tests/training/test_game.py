@@ -12,7 +12,7 @@ import constraints as ct
 from faro import metrics, models
 from faro.errors import UsageError
 from faro.training import Data, Game, Settings
-from faro.training.game import CROWD
+from faro.training.game import CHOICES_PER_SUM
 
 GROUP = ct.Attribute("g", ("a", "b"))
 
@@ -45,7 +45,7 @@ def program(settings):
 
     @jax.jit
     def run(pilot, constraint, data):
-        return game.advance(game.enter(pilot, constraint, data), constraint, data, settings.rounds)
+        return game.advance(game.warm_start(pilot, constraint, data), constraint, data, settings.evaluations)
 
     return run
 
@@ -90,7 +90,7 @@ def test_bounds_are_met_at_little_cost(pilot, dual, form):
     assert np.all(np.asarray(looks.multipliers) >= 0) and np.any(np.asarray(looks.multipliers) > 0)
 
 
-NEWTON = Settings(primal="newton")
+SQP = Settings(primal="sqp")
 
 
 @functools.cache
@@ -101,7 +101,7 @@ def second_order(settings):
     @jax.jit
     def run(constraint, data):
         pilot, _ = game.start(jax.random.key(0), constraint, data, 1)
-        return game.advance(game.enter(pilot, constraint, data), constraint, data, game.settings.rounds)
+        return game.advance(game.warm_start(pilot, constraint, data), constraint, data, game.settings.evaluations)
 
     return run
 
@@ -111,7 +111,7 @@ def second_order(settings):
 def test_second_order_steps_meet_bounds_in_a_sixth_of_the_steps(pilot, form, bound):
     """The loss is that of six times as many first-order steps, whose soft decisions are sharper, within 5e-3 nats."""
     constraint = ct.demographic_parity(GROUP, bound, form=form)
-    member, looks = second_order(NEWTON)(constraint, DATA)
+    member, looks = second_order(SQP)(constraint, DATA)
     gap, _, loss = figures(models.Linear(), member.best.params, constraint, DATA.train)
     first, _ = play(constraint, pilot[0], Settings(steps=600))
     assert looks.loss.shape == (100,)
@@ -121,23 +121,23 @@ def test_second_order_steps_meet_bounds_in_a_sixth_of_the_steps(pilot, form, bou
 
 def test_second_order_steps_end_where_nothing_is_asked_as_well():
     """A bound of infinity beside others: the unconstrained optimum, untouched."""
-    free, looks = second_order(NEWTON)(ct.demographic_parity(GROUP, jnp.inf), DATA)
+    free, looks = second_order(SQP)(ct.demographic_parity(GROUP, jnp.inf), DATA)
     assert float(jnp.abs(looks.loss - looks.loss[0]).max()) < 1e-5 and not np.any(looks.multipliers)
-    member, _ = second_order(NEWTON)(ct.demographic_parity(GROUP, 0.05), DATA)
+    member, _ = second_order(SQP)(ct.demographic_parity(GROUP, 0.05), DATA)
     assert member.best.candidate and float(member.best.merit) > float(free.best.merit)
 
 
 def test_the_primal_player_suits_the_model_and_what_it_sees():
-    """Chosen from shapes: newton for narrow linear models under few sums on all of train in float32, else adam."""
+    """Chosen from shapes: sqp for narrow linear models under few sums on all of train in float32, else adam."""
     parity, many = ct.demographic_parity(GROUP), ct.Attribute("h", tuple(f"h{i}" for i in range(60)))
     crowd = DATA._replace(
         train=DATA.train.replace(attributes=DATA.train.attributes | {"h": DATA.train.attributes["g"]})
     )
     for model, given, constraint, expected in [
-        (models.Linear(), {}, parity, "newton"),
+        (models.Linear(), {}, parity, "sqp"),
         (models.Linear(), {"primal": "adam"}, parity, "adam"),
         (models.Linear(), {"batch": 100}, parity, "adam"),
-        (models.Linear(), {"batch": 2400}, parity, "newton"),
+        (models.Linear(), {"batch": 2400}, parity, "sqp"),
         (models.Linear(), {"microbatch": 100}, parity, "adam"),
         (models.Linear(), {"compute": "bfloat16"}, parity, "adam"),
         (models.MLP((4,)), {}, parity, "adam"),
@@ -145,12 +145,12 @@ def test_the_primal_player_suits_the_model_and_what_it_sees():
     ]:
         found = Game.suited(model, Settings(**given), constraint, crowd)
         assert found.primal == expected, (model, given)
-        assert found.steps == {"newton": 100, "adam": 600}[expected]
+        assert found.steps == {"sqp": 100, "adam": 600}[expected]
         if constraint is not parity:  # more sums are taken where they are asked for
-            assert Game.suited(model, Settings(primal="newton"), constraint, crowd).primal == "newton"
+            assert Game.suited(model, Settings(primal="sqp"), constraint, crowd).primal == "sqp"
         elif expected == "adam" and given.get("primal") != "adam":
-            with pytest.raises(UsageError, match="primal = newton: expected a linear model"):
-                Game.suited(model, Settings(**given, primal="newton"), constraint, crowd)
+            with pytest.raises(UsageError, match="primal = sqp: expected a linear model"):
+                Game.suited(model, Settings(**given, primal="sqp"), constraint, crowd)
     assert Game.suited(models.Linear(), Settings(steps=7, temperature=0.3), parity, DATA).steps == 7
     with pytest.raises(UsageError, match=r"every \(150\) must not exceed steps \(100\)"):
         Game.suited(models.Linear(), Settings(every=150), parity, DATA)
@@ -164,10 +164,10 @@ def test_a_crowd_for_every_sum_is_trained_by_few_second_order_steps():
         found = Game.suited(models.Linear(), Settings(**given), seven, Data(shapes, shapes))
         return found.primal, found.steps
 
-    few, crowd = 7 * CROWD - 1, 7 * CROWD
+    few, crowd = 7 * CHOICES_PER_SUM - 1, 7 * CHOICES_PER_SUM
     assert suited(few) == suited(crowd, primal="adam") == ("adam", 600)
-    assert suited(crowd) == ("newton", 50) and suited(few, primal="newton") == ("newton", 100)
-    assert suited(crowd, steps=80) == ("newton", 80) and suited(crowd, every=70) == ("newton", 70)
+    assert suited(crowd) == ("sqp", 50) and suited(few, primal="sqp") == ("sqp", 100)
+    assert suited(crowd, steps=80) == ("sqp", 80) and suited(crowd, every=70) == ("sqp", 70)
 
 
 def test_what_is_returned_is_the_candidate_with_the_lowest_selection_loss(pilot):

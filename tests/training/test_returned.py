@@ -38,7 +38,7 @@ def planted():
 def atoms_of(solution, member):
     """The atoms that are there, `[A, ...]`, and their weights."""
     there = np.flatnonzero(solution.weights[0, member])
-    params = jax.tree.map(lambda leaf: leaf[there], solution.atoms(0, member))
+    params = jax.tree.map(lambda leaf: leaf[there], solution.components(0, member))
     return params, solution.weights[0, member][there]
 
 

@@ -25,14 +25,14 @@ GROUP = ct.Attribute("g", ("a", "b"))
 CONSTRAINT = ct.demographic_parity(GROUP, 0.05)
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 OTHER = {  # a value of each that is not the default
-    "solver": "exact", "primal": "newton", "steps": 5, "learning_rate": 0.2, "weight_decay": 0.1,
+    "solver": "exact", "primal": "sqp", "steps": 5, "learning_rate": 0.2, "weight_decay": 0.1,
     "temperature_start": 0.5, "temperature": 0.3, "dual": "ascent", "dual_data": "own", "dual_rate": 0.5,
     "dual_proportional": 3.0, "cap": 0.01, "memory": 0.1, "margin": 0.3, "batch": 8, "microbatch": 4,
     "compute": "bfloat16", "every": 2, "solution": "last", "max_ties": 0.2,
 }  # fmt: skip
 ROWS = 24
 USES = {  # what was asked for, and the primal player that suits
-    "newton": ({"steps": 3}, "newton"),
+    "sqp": ({"steps": 3}, "sqp"),
     "adam": ({"steps": 3}, "adam"),
     "batches": ({"steps": 3, "every": 1, "batch": 8}, "adam"),
     "own": ({"steps": 3, "every": 1, "batch": 8, "dual_data": "own", "dual": "ascent"}, "adam"),
@@ -40,7 +40,7 @@ USES = {  # what was asked for, and the primal player that suits
 }
 
 IDLE = {
-    "newton": {"learning_rate", "dual", "dual_rate", "dual_proportional", "memory", "batch"},
+    "sqp": {"learning_rate", "dual", "dual_rate", "dual_proportional", "memory", "batch"},
     "adam": {"memory", "batch"},
     "own": {"dual_proportional", "memory"},
 }
@@ -68,10 +68,10 @@ def program(settings, stages):
     def run(member, constraint):
         if "start" in stages:
             pilot, _ = game.start(jax.random.key(0), constraint, data, 1)
-            member = game.enter(pilot, constraint, data)
-        return game.advance(member, constraint, data, settings.rounds)
+            member = game.warm_start(pilot, constraint, data)
+        return game.advance(member, constraint, data, settings.evaluations)
 
-    return jax.jit(run).lower(game.state(CONSTRAINT, data), CONSTRAINT).as_text()
+    return jax.jit(run).lower(game.state_shapes(CONSTRAINT, data), CONSTRAINT).as_text()
 
 
 # The table -----------------------------------------------------------------------------------------------------------
@@ -124,10 +124,10 @@ def test_exactly_what_has_no_effect_is_refused(name):
 
 def test_baselines_read_settings_that_the_run_does_not():
     for own in ("learning_rate", "steps", "microbatch"):
-        for asked, primal in (USES["newton"], USES["exact"]):
+        for asked, primal in (USES["sqp"], USES["exact"]):
             Settings.of({own: OTHER[own]}).check_effect(use_of(asked, primal, baselines=True))
     with pytest.raises(UsageError, match=r"dual_rate = 0\.5: can have no effect, for second-order steps need no rate"):
-        Settings(dual_rate=0.5).check_effect(use_of({}, "newton", baselines=True))
+        Settings(dual_rate=0.5).check_effect(use_of({}, "sqp", baselines=True))
 
 
 def test_the_documentation_says_the_same():
@@ -183,9 +183,19 @@ def test_what_is_in_no_group_is_refused(values, text):
         Settings.of(values)
 
 
+def test_the_old_name_of_sqp_is_read_for_one_release():
+    """Where a user writes it, and where a manifest of the release before has it."""
+    for write in (lambda: Settings(primal="newton"), lambda: Settings.of({"optimiser": {"primal": "newton"}})):
+        with pytest.warns(FutureWarning, match="primal = newton is sqp now"):
+            settings = write()
+        assert settings == Settings(primal="sqp") and dataclasses.asdict(settings)["primal"] == "sqp"
+    with pytest.raises(UsageError, match="expected one of sqp, adam"):
+        Settings.of({"primal": ["newton"]})
+
+
 def test_assignments_are_typed_as_in_toml():
-    texts = ["steps=1_000", "multipliers.cap = 1e2", "primal=newton", 'dual="ascent"', "batching.batch=8"]
-    assert assigned(texts) == {"steps": 1000, "cap": 100.0, "primal": "newton", "dual": "ascent", "batch": 8}
+    texts = ["steps=1_000", "multipliers.cap = 1e2", "primal=sqp", 'dual="ascent"', "batching.batch=8"]
+    assert assigned(texts) == {"steps": 1000, "cap": 100.0, "primal": "sqp", "dual": "ascent", "batch": 8}
     assert isinstance(assigned(["steps=3"])["steps"], int) and assigned([]) == flat({}) == {}
     for text, why in (
         ("steps", "NAME=VALUE"), ("steps.batch=3", "unknown group 'steps'"), ("optimiser.batch=3", "one of batching"),

@@ -53,8 +53,8 @@ def in_memory(choices, selection, settings, objective=DEFAULT):
 
     @jax.jit
     def run(data):
-        pilot, _ = game.start(jax.random.key(0), CONSTRAINT, data, settings.rounds)
-        return game.advance(game.enter(pilot, CONSTRAINT, data), CONSTRAINT, data, settings.rounds)
+        pilot, _ = game.start(jax.random.key(0), CONSTRAINT, data, settings.evaluations)
+        return game.advance(game.warm_start(pilot, CONSTRAINT, data), CONSTRAINT, data, settings.evaluations)
 
     return run(data)
 
@@ -64,10 +64,10 @@ def test_one_shard_is_training_in_memory(x64):
     member, looks = in_memory(choices, selection, MINI)
     streamed = streaming.train([choices], selection, CONSTRAINT, settings=MINI)
     for one, same in zip(
-        *map(jax.tree.leaves, ((member.best.params, looks), (streamed.params, streamed.looks))), strict=True
+        *map(jax.tree.leaves, ((member.best.params, looks), (streamed.params, streamed.trace))), strict=True
     ):
         np.testing.assert_allclose(same, one, atol=1e-6)
-    assert len(streamed.looks.loss) == 12 and streamed.figures["gap"][0] == pytest.approx(float(member.best.gap[0]))
+    assert len(streamed.trace.loss) == 12 and streamed.figures["gap"][0] == pytest.approx(float(member.best.gap[0]))
 
 
 @pytest.mark.parametrize(
@@ -80,7 +80,7 @@ def test_one_shard_is_training_in_memory_under_any_objective(x64, objective):
     choices, selection = biased(200), biased(60, 1)
     _, looks = in_memory(choices, selection, MINI, objective)
     streamed = streaming.train([choices], selection, CONSTRAINT, settings=MINI, objective=objective)
-    for one, same in zip(jax.tree.leaves(looks), jax.tree.leaves(streamed.looks), strict=True):
+    for one, same in zip(jax.tree.leaves(looks), jax.tree.leaves(streamed.trace), strict=True):
         np.testing.assert_allclose(same, one, atol=1e-6)
     other, _ = in_memory(choices, selection, MINI)
     pairs = zip(*map(jax.tree.leaves, (other.best.params, streamed.params)), strict=True)
@@ -105,9 +105,9 @@ def test_several_shards_reach_what_training_in_memory_reaches():
     assert (streamed.figures["nll"], streamed.figures["gap"][0]) == pytest.approx((nll, gap), abs=1e-5)
     assert streamed.status == "FEASIBLE" and gap <= 0.1
     assert accuracy > figures(member.best.params)[2] - 0.01
-    best = int(np.argmin(np.where(streamed.looks.gap[:, 0] <= 0.1 * (1 - 1e-4), streamed.looks.selection_loss, np.inf)))
-    assert streamed.looks.gap[best, 0] == pytest.approx(gap, abs=1e-5)
-    assert streamed.looks.loss[best] == pytest.approx(nll, abs=1e-5)
+    best = int(np.argmin(np.where(streamed.trace.gap[:, 0] <= 0.1 * (1 - 1e-4), streamed.trace.selection_loss, np.inf)))
+    assert streamed.trace.gap[best, 0] == pytest.approx(gap, abs=1e-5)
+    assert streamed.trace.loss[best] == pytest.approx(nll, abs=1e-5)
 
 
 class Generated:
@@ -144,7 +144,7 @@ def test_what_cannot_be_streamed_is_refused():
         ([], None, "at least one shard"),
         ([choices, choices.take(slice(0, 30))], None, "shard 1: expected the shapes"),
         ([choices], Settings(dual_data="own"), "dual_data"),
-        ([choices], Settings(primal="newton"), "primal: a stream never sees all"),
+        ([choices], Settings(primal="sqp"), "primal: a stream never sees all"),
     ]:
         with pytest.raises(UsageError, match=text):
             streaming.train(shards, choices, CONSTRAINT, settings=settings)
@@ -256,7 +256,7 @@ def test_a_killed_stream_goes_on_to_the_same_bits(tmp_path):
             process.send_signal(signal.SIGKILL)
     resumed = stream(tmp_path / "out")
     assert not (tmp_path / "out" / ".progress").exists()
-    for one, same in zip(jax.tree.leaves((whole := stream(None)).looks), jax.tree.leaves(resumed.looks), strict=True):
+    for one, same in zip(jax.tree.leaves((whole := stream(None)).trace), jax.tree.leaves(resumed.trace), strict=True):
         np.testing.assert_array_equal(one, same)
     for one, same in zip(jax.tree.leaves(whole.params), jax.tree.leaves(resumed.params), strict=True):
         np.testing.assert_array_equal(one, same)
