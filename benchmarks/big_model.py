@@ -6,7 +6,7 @@ process of its own; killed, or stopped by --minutes, it goes on where it was whe
     execution      what the memory model decided, and why
     seconds        of this call; seconds of all calls are in FOLDER/spent.json
     peak memory    largest resident memory of the process, as the system counted it
-    evaluations    passes over all of train of a trial: its looks, and the judgement
+    evaluations    passes over all of train of a trial: its evaluations in training, and the judgement
 """
 
 from __future__ import annotations
@@ -112,7 +112,7 @@ def sweep(own: argparse.Namespace) -> None:
         "parameters": numbers,
         "trials": len(run.table),
         "feasible": int((run.table["status"] == "FEASIBLE").sum()),
-        "evaluations": int(run.traces["loss"].shape[1]) + 1,  # looks and the judgement
+        "evaluations": int(run.traces["loss"].shape[1]) + 1,  # those of training, and the judgement
         "every": run.manifest["configuration"]["every"],
         "processor seconds": round(sum(resource.getrusage(resource.RUSAGE_SELF)[:2])),
     }

@@ -233,7 +233,7 @@ def main() -> int:
     options.settings = Settings.of(assigned(options.set))
     bad, infeasible, beside = False, [], []
     print(f"{options.bounds} bounds x {options.seeds} seeds")
-    print("| data | constraint | members | feasible | over | apart | chance | nan | seconds |")
+    print("| data | constraint | trials | feasible | over | apart | chance | nan | seconds |")
     print("|---|---|---|---|---|---|---|---|---|")
     for name in options.data:
         for notion in [own for own in CASES[name] if own in options.notions]:
@@ -253,7 +253,7 @@ def main() -> int:
                     beside += [{"data": name, "notion": notion, "seed": seed, **point} for point in found]
     print("counterfactual parity is not defined on demo, adult and compas: the attribute is no feature of the model")
     for name, notion, row in infeasible:
-        reached = f"train gap {row['train_gap']:.4f}, smallest of any look {row['smallest_train_gap']:.4f}"
+        reached = f"train gap {row['train_gap']:.4f}, smallest of any evaluation {row['smallest_train_gap']:.4f}"
         print(f"{row['status']}: {name} {notion} bound {row['bound']:g} seed {row['seed']}: {reached}")
     if beside:
         print("\n| data | constraint | fairlearn's bound | its train gap | its dev accuracy | faro - fairlearn |")

@@ -130,7 +130,7 @@ def _thresholds(constraint: Any, parts: dict[str, Part], together, data, coded, 
     for seed, choices in parts["train"].choices.items():
         score, right, wrong, group, _ = of(choices, seed)
         counts = right + wrong > 0
-        score, right, wrong, group = (each[counts] for each in (score, right, wrong, group))
+        score, right, wrong, group = (column[counts] for column in (score, right, wrong, group))
         rules[seed] = optimal(score, right, wrong, group, blocks, len(cells) + 1, bounds)
 
     def sums(part: str, seed: int) -> Sums:
@@ -162,15 +162,15 @@ def _trained(constraint, data, coded, parts, together, model, settings, grid: Gr
         return narrow(choices.replace(weight=weight * np.count_nonzero(weight) / weight.sum()))
 
     seeds = list(coded)
-    members = []
+    training_data = []
     for seed in seeds:
         known = [(parts[name].choices[seed], parts[name].known_of(seed)) for name in ("train", "selection")]
-        own = [single(choices.replace(unit=people.code)) for choices, people in known]
-        members.append(Data(own[0], own[1], people=narrow(known[0][1].people)))
+        parts_of_seed = [single(choices.replace(unit=people.code)) for choices, people in known]
+        training_data.append(Data(parts_of_seed[0], parts_of_seed[1], people=narrow(known[0][1].people)))
 
     plain = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), constraint)
     who: Any = grouping(constraint)
-    data_of, found = stack(members), []
+    data_of, trained = stack(training_data), []
     kinds: dict[str, Callable[[float], Objective]] = {
         "reweighting": lambda _: Reweighted(who=who, power=1.0),
         "penalty": lambda price: Penalised(constraint=plain, price=price),
@@ -179,12 +179,12 @@ def _trained(constraint, data, coded, parts, together, model, settings, grid: Gr
     for name, points in itertools.groupby(grid, key=lambda point: point[0]):  # one program for each kind
         several = [kinds[name](setting) for _, setting in points]
         objectives = jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf, np.float32) for leaf in leaves]), *several)
-        found.append(train(model, settings, plain, objectives, np.asarray(seeds), data_of, memory))
-    params = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves], 1), *found)
+        trained.append(train(model, settings, plain, objectives, np.asarray(seeds), data_of, memory))
+    params = jax.tree.map(lambda *leaves: np.concatenate([np.asarray(leaf) for leaf in leaves], 1), *trained)
 
     def sums(part: str, seed: int) -> Sums:
-        own = jax.tree.map(lambda leaf: np.asarray(leaf[seeds.index(seed)], np.float64)[:, None], params)
-        return together[part].of_params(seed, model, own, np.ones((len(grid), 1)))
+        seed_params = jax.tree.map(lambda leaf: np.asarray(leaf[seeds.index(seed)], np.float64)[:, None], params)
+        return together[part].of_params(seed, model, seed_params, np.ones((len(grid), 1)))
 
     return grid, sums
 
@@ -192,20 +192,22 @@ def _trained(constraint, data, coded, parts, together, model, settings, grid: Gr
 # Rows -----------------------------------------------------------------------------------------------------------------
 
 
-def _rows(run: Frontier, constraint, together: dict[str, Part], found: Uncertainty, grid: Grid, sums) -> list[dict]:
-    seeds = list(found.draws)
+def _rows(
+    run: Frontier, constraint, together: dict[str, Part], uncertainty: Uncertainty, grid: Grid, sums
+) -> list[dict]:
+    seeds = list(uncertainty.draws)
     drawn = {part: {seed: sums(part, seed) for seed in seeds} for part in PRESENT}
     figured = {
-        part: {seed: figures(together[part].constraint, own) for seed, own in each.items()}
-        for part, each in drawn.items()
+        part: {seed: figures(together[part].constraint, seed_sums) for seed, seed_sums in by_seed.items()}
+        for part, by_seed in drawn.items()
     }
-    draws = together["dev"].bootstrap(drawn["dev"], len(next(iter(found.draws.values())).gap[0]))
+    draws = together["dev"].bootstrap(drawn["dev"], len(next(iter(uncertainty.draws.values())).gap[0]))
     rows = []
     for place, (name, setting) in enumerate(grid):
         for whose in ([seed] for seed in seeds):
             rows.append(_row(name, setting, whose[0], place, whose, figured, draws))
         row = _row(name, setting, MEAN, place, seeds, figured, draws)
-        rows.append(row | _ahead(run, found, [draws[seed].accuracy[place] for seed in seeds], row))
+        rows.append(row | _ahead(run, uncertainty, [draws[seed].accuracy[place] for seed in seeds], row))
     return rows
 
 
@@ -222,18 +224,18 @@ def _row(name: str, setting: float, said: Any, place: int, seeds: list[int], fig
     return row | spread([draws[seed] for seed in seeds], place)
 
 
-def _ahead(run: Frontier, found: Uncertainty, accuracy: list[np.ndarray], row: dict) -> dict[str, float]:
+def _ahead(run: Frontier, uncertainty: Uncertainty, accuracy: list[np.ndarray], row: dict) -> dict[str, float]:
     """By how much the baseline is more accurate than the run at the same dev gap, and limits over people; empty if
     every point of the run has a larger gap.
 
     The run at a gap is the best draw between two of its points whose bounds every seed satisfies: with probability p
     one model, else the other. Its accuracy is linear in p, and its gap at most linear, so this is reached.
     """
-    points = found.trials[found.trials["seed"] == MEAN]
-    status = run.table.groupby("bound")["status"].agg(lambda own: (own == "FEASIBLE").all())
+    points = uncertainty.trials[uncertainty.trials["seed"] == MEAN]
+    status = run.table.groupby("bound")["status"].agg(lambda statuses: (statuses == "FEASIBLE").all())
     points = points[points["bound"].map(status).to_numpy(bool)]
     gap, height = points["dev_gap"].to_numpy(), points["dev_accuracy"].to_numpy()
-    tighter, looser = (each.ravel() for each in np.meshgrid(*[np.arange(len(gap))] * 2, indexing="ij"))
+    tighter, looser = (index.ravel() for index in np.meshgrid(*[np.arange(len(gap))] * 2, indexing="ij"))
     spans = (gap[tighter] <= row["dev_gap"]) & ((gap[looser] > row["dev_gap"]) | (tighter == looser))
     if not spans.any():
         return {}
@@ -242,9 +244,12 @@ def _ahead(run: Frontier, found: Uncertainty, accuracy: list[np.ndarray], row: d
     share = np.where(width > 0, (row["dev_gap"] - gap[tighter]) / np.where(width > 0, width, 1), 0)
     mixed = (1 - share) * height[tighter] + share * height[looser]
     best = int(np.argmax(mixed))
-    bounds, p = [float(points["bound"].iloc[each[best]]) for each in (tighter, looser)], share[best]
+    bounds, p = [float(points["bound"].iloc[index[best]]) for index in (tighter, looser)], share[best]
     low_place, high_place = (place_of(run.table, bound) for bound in bounds)
-    others = [(1 - p) * own.accuracy[low_place] + p * own.accuracy[high_place] for own in found.draws.values()]
+    others = [
+        (1 - p) * seed_draws.accuracy[low_place] + p * seed_draws.accuracy[high_place]
+        for seed_draws in uncertainty.draws.values()
+    ]
     low, high = interval(np.mean(accuracy, 0) - np.mean(others, 0))
     against = {"against_tighter": bounds[0], "against_looser": bounds[1]}
     return against | {"ahead": row["dev_accuracy"] - mixed[best], "ahead_low": low, "ahead_high": high}

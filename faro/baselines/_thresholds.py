@@ -31,11 +31,11 @@ class Rule(NamedTuple):
 
     def accept(self, score: np.ndarray, group: np.ndarray) -> np.ndarray:
         """Probability of accepting, `[n]`."""
-        found = np.zeros(len(score))
+        accepted = np.zeros(len(score))
         for g, (thresholds, weights) in enumerate(zip(self.thresholds, self.weights, strict=True)):
             mine = group == g
-            found[mine] = (score[mine, None] >= thresholds) @ weights
-        return np.clip(found, 0, 1)
+            accepted[mine] = (score[mine, None] >= thresholds) @ weights
+        return np.clip(accepted, 0, 1)
 
 
 class Curve(NamedTuple):
@@ -87,19 +87,19 @@ def optimal(
     are in [0, 1]. `NoProofError` if the solver gives up; the program always has a solution, accept everybody.
     """
     curves = [curve(*(values[group == g] for values in (score, right, wrong))) for g in range(groups)]
-    sizes = [len(each.thresholds) for each in curves]
+    sizes = [len(roc.thresholds) for roc in curves]
     starts = np.concatenate([[0], np.cumsum(sizes)])
     columns = starts[-1] + 2 * len(blocks)
     cost = np.zeros(columns)
-    cost[: starts[-1]] = np.concatenate([each.wrong - each.right for each in curves])
+    cost[: starts[-1]] = np.concatenate([roc.wrong - roc.right for roc in curves])
     scale = max(float(right.sum() + wrong.sum()), 1e-300)
     once = sparse.csr_array((np.ones(starts[-1]), np.arange(starts[-1]), starts), shape=(groups, columns))
     rows, limits, bounded = [], [], []
     for b, (event, compared) in enumerate(blocks):
         low, high = starts[-1] + 2 * b, starts[-1] + 2 * b + 1
         for g in compared:
-            own = curves[g]
-            stat = {"all": own.right + own.wrong, "chosen": own.right, "rejected": own.wrong}[event]
+            roc = curves[g]
+            stat = {"all": roc.right + roc.wrong, "chosen": roc.right, "rejected": roc.wrong}[event]
             mass = stat.max(initial=0)  # everybody is accepted at the last threshold
             if mass <= 0:
                 continue
@@ -115,7 +115,7 @@ def optimal(
         bounded.append(len(limits))
         limits.append(0.0)
     matrix = sparse.vstack(rows).tocsr()
-    found = []
+    rules = []
     for bound in bounds:
         upper = np.array(limits)
         upper[bounded] = min(float(bound), 1.0)
@@ -123,5 +123,7 @@ def optimal(
         if solved.x is None:
             raise NoProofError(f"thresholds at bound {bound:g}: {solved.message}")
         weights = [np.clip(solved.x[starts[g] : starts[g + 1]], 0, 1) for g in range(groups)]
-        found.append(Rule([each.thresholds for each in curves], [own / own.sum() for own in weights]))
-    return found
+        rules.append(
+            Rule([roc.thresholds for roc in curves], [group_weights / group_weights.sum() for group_weights in weights])
+        )
+    return rules

@@ -55,18 +55,18 @@ def _train(
     seeds: Array,
     data: Data,
 ) -> Any:
-    everybody, at_once = _at_once(model, settings, memory, len(jax.tree.leaves(objectives)[0]), data)
+    all_seeds, at_once = _at_once(model, settings, memory, len(jax.tree.leaves(objectives)[0]), data)
 
-    def of_seed(seed: Array, own: Data) -> Any:
+    def of_seed(seed: Array, seed_data: Data) -> Any:
         def of_objective(objective: Objective) -> Any:
             game = Game(model, settings, objective=objective)
-            return game.start(jax.random.key(seed), constraint, own, settings.evaluations)[0].best.params
+            return game.start(jax.random.key(seed), constraint, seed_data, settings.evaluations)[0].best.params
 
         return jax.lax.map(of_objective, objectives, batch_size=at_once)
 
-    if everybody:
+    if all_seeds:
         return jax.vmap(of_seed)(seeds, data)
-    return jax.lax.map(lambda own: of_seed(*own), (seeds, data))
+    return jax.lax.map(lambda seed_and_data: of_seed(*seed_and_data), (seeds, data))
 
 
 def _at_once(model: models.Model, settings: Settings, memory: int, grid: int, data: Data) -> tuple[bool, int]:
@@ -75,8 +75,8 @@ def _at_once(model: models.Model, settings: Settings, memory: int, grid: int, da
     train, people = jax.tree.map(
         lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (data.train, data.people)
     )
-    params = jax.eval_shape(lambda own: models.initial(model, jax.random.key(0), own), train)
-    whole = Game(model, dataclasses.replace(settings, batch=None, microbatch=None))  # looks see all of train
+    params = jax.eval_shape(lambda choices: models.initial(model, jax.random.key(0), choices), train)
+    whole = Game(model, dataclasses.replace(settings, batch=None, microbatch=None))  # evaluations see all of train
     one = whole.footprint(params, train, people=people)
     memory = near(model, one, memory)
     return seeds * grid * one <= memory, max(1, min(grid, memory // one))

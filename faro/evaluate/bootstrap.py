@@ -200,13 +200,13 @@ class Part:
         for row, one in enumerate(trials):
             weight = (1.0,) if one.draw is None else one.draw.weights
             weights[row, : len(weight)] = weight
-            atoms = one.params if one.draw else jax.tree.map(lambda leaf: np.asarray(leaf)[None], one.params)
-            params.append(jax.tree.map(lambda leaf: _longer(np.asarray(leaf, np.float64), most), atoms))
+            components = one.params if one.draw else jax.tree.map(lambda leaf: np.asarray(leaf)[None], one.params)
+            params.append(jax.tree.map(lambda leaf: _longer(np.asarray(leaf, np.float64), most), components))
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *params)
         return self.of_params(seed, trials[0].model, stacked, weights)
 
     def of_params(self, seed: int, model: models.Model, params: Any, weights: np.ndarray) -> Sums:
-        """The same from parameters `[M, A, ...]` of atoms and their weights `[M, A]`."""
+        """The same from parameters `[M, A, ...]` of components and their weights `[M, A]`."""
         with jax.enable_x64(True):
             return _programs(model)(
                 self.constraint, (params, weights), self.choices[seed], self.known_of(seed), self.units

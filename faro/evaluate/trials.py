@@ -223,7 +223,7 @@ def _frontier(
     table = pd.DataFrame(records)
     table["pareto"] = pareto(table)
     order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]
-    step = (settings.every or 1) * np.arange(np.asarray(trace.loss).shape[2])  # an exact solve has one look
+    step = (settings.every or 1) * np.arange(np.asarray(trace.loss).shape[2])  # an exact solve has one evaluation
     fields = {"loss": trace.loss, "gap": trace.gap, "violation": trace.violation, "multiplier": trace.multipliers}
     fields |= {**trace.kkt._asdict(), "capped": trace.capped}
     traces = {name: np.stack([np.asarray(values)[s, b] for s, b in order]) for name, values in fields.items()}

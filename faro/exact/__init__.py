@@ -14,6 +14,9 @@ A solver only guesses here. Every claim is recomputed from the dual point, so th
 gap and never narrow it.
 """
 
+from typing import TYPE_CHECKING
+
+from .._moved import old_name
 from . import dual as dual
 from .dual import SCOPE as SCOPE
 from .dual import Point as Point
@@ -30,8 +33,13 @@ from .newton import solve as solve
 from .rows import Affine as Affine
 from .rows import Rows as Rows
 from .rows import linear as linear
-from .rows import own_prices as own_prices
+from .rows import multipliers_of_linear as multipliers_of_linear
 from .rows import rows_of as rows_of
-from .stored import Member as Member
+from .stored import PlacedModel as PlacedModel
 from .stored import record as record
 from .stored import table as table
+
+if not TYPE_CHECKING:  # a checker of types knows the new names alone
+
+    def __getattr__(name: str):
+        return old_name(__name__, name, {"Member": PlacedModel, "own_prices": multipliers_of_linear})

@@ -93,8 +93,8 @@ def frontier(
 
 def _falling(points: list[Point]) -> list[tuple[float, float]]:
     """(bound, loss) with the least loss so far: what holds at a bound holds at every larger one."""
-    least, found = np.inf, []
+    least, falling = np.inf, []
     for point in points:
         least = min(least, point.loss)
-        found.append((point.bound, least))
-    return found
+        falling.append((point.bound, least))
+    return falling

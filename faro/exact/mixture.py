@@ -4,7 +4,7 @@
 
 Rates, and so rows that are linear in rates (`rows.linear`), are linear in q for the *randomised* policy, which draws
 one model and follows it. A vertex of this linear program has at most m + 1 models (Cotter et al. JMLR 2019, Lemma 3).
-The solver guesses q and prices lam; what is claimed is computed from them in exact rationals:
+The solver guesses q and multipliers lam; what is claimed is computed from them in exact rationals:
 
     a mixture that satisfies the limits costs at least      min_i (f_i + lam . C_i) - s . lam      any lam >= 0
     every mixture violates some limit by at least           min_i lam . (C_i - s)                  lam >= 0, sum 1
@@ -15,6 +15,7 @@ q is fitted: choose it on tuning data, and judge the mixture on data that chose 
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from collections.abc import Callable
 from fractions import Fraction
 from typing import Any
@@ -25,9 +26,9 @@ import numpy as np
 from ..errors import NoProofError, UsageError
 from . import solver
 
-PARTS = 10**15  # weights and prices are multiples of 1e-15, so that they print as short decimals
+UNIT = 10**15  # weights and multipliers are multiples of 1e-15, so that they print as short decimals
 TRIES = 4
-Guess = tuple[list[Fraction], list[Fraction]]  # weights [q], prices [m]
+Guess = tuple[list[Fraction], list[Fraction]]  # weights [q], multipliers [m]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,7 +42,7 @@ class Mixture:
 
     members: tuple[int, ...]  # indices of the models, ascending
     weights: tuple[Fraction, ...]
-    prices: tuple[Fraction, ...]  # lam [m]: what the last unit of each limit costs in f
+    multipliers: tuple[Fraction, ...]  # lam [m]: what the last unit of each limit costs in f
     value: Fraction  # f . q
     lower: Fraction  # no mixture within the limits costs less
     violation: Fraction  # of the worst limit; 0 unless the limits leave no room at all
@@ -51,12 +52,18 @@ class Mixture:
         """value - lower: how far from the best mixture this can be."""
         return self.value - self.lower
 
+    @property
+    def prices(self) -> tuple[Fraction, ...]:
+        """The old name of `multipliers`, for one release; JSON keeps it."""
+        warnings.warn("Mixture.prices is multipliers now; the old name goes with the next release", FutureWarning, 2)
+        return self.multipliers
+
     def plain(self) -> dict[str, Any]:
-        """As JSON values: weights and prices as decimal strings, the rest as "p/q"."""
+        """As JSON values: weights and multipliers as decimal strings, the rest as "p/q"."""
         return {
             "members": list(self.members),
             "weights": [decimal(weight) for weight in self.weights],
-            "prices": [decimal(price) for price in self.prices],
+            "prices": [decimal(price) for price in self.multipliers],
             "value": str(self.value),
             "lower": str(self.lower),
             "violation": str(self.violation),
@@ -92,27 +99,29 @@ def mix(losses: Any, measurements: Any, limits: Any) -> Mixture | Unattainable:
     """
     f, table, s = _checked(losses, measurements, limits)
     exact_f, exact_table, exact_s = _fractions(f), [_fractions(row) for row in table], _fractions(s)
-    best, hair = None, 0.0
-    for _ in range(TRIES):  # solvers overstep limits by a hair: ask for that much less
-        found = _cheapest(f, table, s - hair)
-        if found is None:
+    best, margin = None, 0.0
+    for _ in range(TRIES):  # solvers overstep limits by a little: ask for that much less
+        guessed = _cheapest(f, table, s - margin)
+        if guessed is None:
             break
-        weights, prices = found
-        chosen = _evaluate(weights, prices, exact_f, exact_table, exact_s)
+        weights, multipliers = guessed
+        chosen = _evaluate(weights, multipliers, exact_f, exact_table, exact_s)
         if best is None or (chosen.violation, chosen.gap) < (best.violation, best.gap):
             best = chosen
         if best.violation == 0 or best.violation > Fraction(1, 10**6):
             break
-        hair += 2 * float(best.violation) + 10 / PARTS * (1 + float(np.abs(table).max(initial=0)))
+        margin += 2 * float(best.violation) + 10 / UNIT * (1 + float(np.abs(table).max(initial=0)))
     if best is not None and best.violation <= Fraction(1, 10**9):
         return best
-    found = _least_slack(table, s)
-    if found is not None:
-        weights, prices = found
-        least = min(_dot(prices, [c - limit for c, limit in zip(row, exact_s, strict=True)]) for row in exact_table)
+    guessed = _least_slack(table, s)
+    if guessed is not None:
+        weights, multipliers = guessed
+        least = min(
+            _dot(multipliers, [c - limit for c, limit in zip(row, exact_s, strict=True)]) for row in exact_table
+        )
         attained = _violation(weights, exact_table, exact_s, floor=False)
         if least > 0:
-            return Unattainable(least, attained, tuple(prices), *_support(weights))
+            return Unattainable(least, attained, tuple(multipliers), *_support(weights))
     raise NoProofError("mixture: solvers found neither a mixture within the limits nor a proof that there is none")
 
 
@@ -121,7 +130,7 @@ def _cheapest(f: np.ndarray, table: np.ndarray, s: np.ndarray) -> Guess | None:
     rows = table.T @ q <= s
 
     def defect() -> float:
-        lam = solver.prices(rows)
+        lam = solver.multipliers(rows)
         value, lower = f @ q.value, np.min(f + table @ lam) - s @ lam
         return max(np.max(table.T @ q.value - s, initial=0), value - lower) / (1 + np.abs(f).max())
 
@@ -133,46 +142,46 @@ def _least_slack(table: np.ndarray, s: np.ndarray) -> Guess | None:
     rows = table.T @ q - s <= t
 
     def defect() -> float:
-        lam = solver.prices(rows)
+        lam = solver.multipliers(rows)
         lower = np.min((table - s) @ lam) / max(lam.sum(), 1e-300)
         return (np.max(table.T @ q.value - s) - lower) / (1 + np.abs(table).max())
 
-    found = _guess(q, rows, cp.Problem(cp.Minimize(t), [cp.sum(q) == 1, rows]), defect)
-    if found is None:
+    guessed = _guess(q, rows, cp.Problem(cp.Minimize(t), [cp.sum(q) == 1, rows]), defect)
+    if guessed is None:
         return None
-    weights, prices = found
-    return weights, [price / sum(prices) for price in prices]
+    weights, multipliers = guessed
+    return weights, [price / sum(multipliers) for price in multipliers]
 
 
 def _guess(q: Any, rows: cp.Constraint, problem: cp.Problem, defect: Callable[[], float]) -> Guess | None:
-    """Weights on a grid of decimals that sum to 1 exactly, and prices >= 0; None if no solver gave good ones."""
+    """Weights on a grid of decimals that sum to 1 exactly, and multipliers >= 0; None if no solver gave good ones."""
     if not solver.guess(problem, solver.LINEAR, defect):
         return None
     parts = np.maximum(q.value, 0)
-    counts = [int(part) for part in np.floor(parts / parts.sum() * PARTS)]
-    counts[int(np.argmax(counts))] += PARTS - sum(counts)
-    prices = [Fraction(int(price * PARTS), PARTS) for price in solver.prices(rows)]
-    return [Fraction(count, PARTS) for count in counts], prices
+    counts = [int(part) for part in np.floor(parts / parts.sum() * UNIT)]
+    counts[int(np.argmax(counts))] += UNIT - sum(counts)
+    multipliers = [Fraction(int(price * UNIT), UNIT) for price in solver.multipliers(rows)]
+    return [Fraction(count, UNIT) for count in counts], multipliers
 
 
-def _evaluate(weights, prices, f, table, s) -> Mixture:
+def _evaluate(weights, multipliers, f, table, s) -> Mixture:
     return Mixture(
         *_support(weights),
-        prices=tuple(prices),
+        multipliers=tuple(multipliers),
         value=_dot(weights, f),
-        lower=min(cost + _dot(prices, row) for cost, row in zip(f, table, strict=True)) - _dot(prices, s),
+        lower=min(cost + _dot(multipliers, row) for cost, row in zip(f, table, strict=True)) - _dot(multipliers, s),
         violation=_violation(weights, table, s),
     )
 
 
 def _support(weights: list[Fraction]) -> tuple[tuple[int, ...], tuple[Fraction, ...]]:
-    members = tuple(i for i, weight in enumerate(weights) if weight > 0)
-    return members, tuple(weights[i] for i in members)
+    components = tuple(i for i, weight in enumerate(weights) if weight > 0)
+    return components, tuple(weights[i] for i in components)
 
 
 def _violation(weights: list[Fraction], table: list[list[Fraction]], s: list[Fraction], floor: bool = True) -> Fraction:
-    members, own = _support(weights)
-    over = [_dot(own, [table[i][j] for i in members]) - limit for j, limit in enumerate(s)]
+    components, component_weights = _support(weights)
+    over = [_dot(component_weights, [table[i][j] for i in components]) - limit for j, limit in enumerate(s)]
     return max([Fraction(0), *over]) if floor else max(over)
 
 
@@ -199,6 +208,6 @@ def _checked(losses: Any, measurements: Any, limits: Any) -> tuple[np.ndarray, n
 
 def decimal(value: Fraction) -> str:
     """An exact multiple of 1e-15 as a decimal string."""
-    whole, rest = divmod(value.numerator * (PARTS // value.denominator), PARTS)
+    whole, rest = divmod(value.numerator * (UNIT // value.denominator), UNIT)
     digits = f"{rest:015d}".rstrip("0")
     return f"{whole}.{digits}" if digits else str(whole)

@@ -25,7 +25,7 @@ from .head import Head, Moments
 from .rows import Rows
 
 STEPS = 60
-HAIRS = 3
+TRIES = 3  # of a margin by which solvers are asked for less
 TOLERANCE = 1e-9  # gap at which a solve ends, in nats
 
 
@@ -40,11 +40,11 @@ def solve(head: Head, rows: Rows, bound: float, *, start: np.ndarray | None = No
 
 def path(head: Head, rows: Rows, bounds: Sequence[float], *, tolerance=TOLERANCE) -> tuple[Point, ...]:
     """`solve` at every bound, in their order; each begins where the next larger bound ended."""
-    solver, found, w = Solver(head, rows, tolerance), {}, None
+    solver, points, w = Solver(head, rows, tolerance), {}, None
     for bound in sorted({float(bound) for bound in bounds}, reverse=True):
-        found[bound] = solver.at(bound, w)
-        w = found[bound].w
-    return tuple(found[float(bound)] for bound in bounds)
+        points[bound] = solver.at(bound, w)
+        w = points[bound].w
+    return tuple(points[float(bound)] for bound in bounds)
 
 
 def priced(head: Head, rows: Rows, bound: float, multipliers: Any, *, start: np.ndarray | None = None) -> Point:
@@ -56,8 +56,8 @@ def priced(head: Head, rows: Rows, bound: float, multipliers: Any, *, start: np.
     """
     nu = certify(head, rows, bound, np.zeros(head.d), multipliers).multipliers
     one = Rows.of(nu[None] @ rows.matrix, nu @ rows.base, nu @ rows.slope)
-    found = solve(head, one, bound, start=start)
-    return certify(head, rows, bound, found.w, found.multipliers[0] * nu)
+    point_of_one = solve(head, one, bound, start=start)
+    return certify(head, rows, bound, point_of_one.w, point_of_one.multipliers[0] * nu)
 
 
 class Solver:
@@ -81,25 +81,25 @@ class Solver:
 
     def _descend(self, bound: float, w: np.ndarray) -> Point:
         head, rows = self.head, self.rows
-        nu, hair, hairs = np.zeros(len(rows.matrix)), 0.0, 0
+        nu, margin, narrowed = np.zeros(len(rows.matrix)), 0.0, 0
         at_w = head.moments(w)
         best = point(head, rows, bound, w, nu, at_w)
         for _ in range(STEPS):
             seen = point(head, rows, bound, w, nu, at_w)
             best = min(best, seen, key=self._rank)
-            if best.gap <= self.tolerance and (best.violation == 0 or hairs == HAIRS):
+            if best.gap <= self.tolerance and (best.violation == 0 or narrowed == TRIES):
                 break
             if seen.gap <= self.tolerance:
-                # solvers overstep rows by a hair: ask for that much less, where there is room
-                hair, hairs = hair + 2 * seen.violation, hairs + 1
-            limits = rows.limits(bound) - hair
+                # solvers overstep rows by a little: ask for that much less, where there is room
+                margin, narrowed = margin + 2 * seen.violation, narrowed + 1
+            limits = rows.limits(bound) - margin
             factor = cholesky(at_w.hessian + head.ridge * np.eye(head.d), lower=True)
             target = -solve_triangular(factor, at_w.gradient + head.ridge * w, lower=True)
             normals = solve_triangular(factor, rows.matrix.T, lower=True).T
-            found = self.project(normals, limits - rows.matrix @ w, target)
-            if found is None:
+            projected = self.project(normals, limits - rows.matrix @ w, target)
+            if projected is None:
                 break
-            z, nu = found
+            z, nu = projected
             step = solve_triangular(factor, z, lower=True, trans="T")
             moved = self._walk(w, at_w, step, float(z @ z), limits, 1e-3 + 2 * np.max(nu, initial=0))
             if moved is None:
@@ -153,14 +153,14 @@ class Projection:
         self.target.value = target
         if not solver.guess(self.problem, solver.QUADRATIC, self._defect):
             return None
-        return self.z.value, solver.prices(self.rows) / length
+        return self.z.value, solver.multipliers(self.rows) / length
 
     def _defect(self) -> float:
         """By how much the Karush-Kuhn-Tucker conditions fail, relative to the size of what is projected."""
-        normals, prices = self.normals.value, solver.prices(self.rows)
+        normals, multipliers = self.normals.value, solver.multipliers(self.rows)
         over = normals @ self.z.value - self.room.value
-        apart = self.z.value - self.target.value + prices @ normals
-        wrong = (np.max(over, initial=0), np.abs(apart).max(), np.abs(prices @ over))
+        apart = self.z.value - self.target.value + multipliers @ normals
+        wrong = (np.max(over, initial=0), np.abs(apart).max(), np.abs(multipliers @ over))
         return max(wrong) / (1 + np.linalg.norm(self.target.value))
 
 

@@ -34,7 +34,7 @@ from .newton import least_bound
 
 Progress = Callable[[int, int], None]  # (done, total)
 WIDTH = 1e-4  # nats
-MOST = 200  # points of a seed
+MOST_POINTS = 200  # of a seed
 
 
 def write_envelopes(
@@ -43,7 +43,7 @@ def write_envelopes(
     source: Any = None,
     asked: Mapping[str, Any] | None = None,
     width: float = WIDTH,
-    most: int = MOST,
+    most: int = MOST_POINTS,
     features: bool = False,
     member: str | None = None,
     progress: Progress = lambda done, total: None,
@@ -66,9 +66,9 @@ def write_envelopes(
     labels = (constraint.labels(), exact.linear(constraint).labels())
     if tuple(run.manifest["constraint"]["labels"]) not in labels:
         raise UsageError(f"{constraint.name()}: not the constraint of {folder}, {run.manifest['constraint']['name']}")
-    found: list[dict[str, Any]] = []
+    summaries: list[dict[str, Any]] = []
     for seed in seeds:
-        progress(len(found), len(seeds))
+        progress(len(summaries), len(seeds))
         params = {
             row: trained.params
             for row, (name, trained) in enumerate(zip(run.table["model"], run.models, strict=True))
@@ -81,7 +81,7 @@ def write_envelopes(
         head = exact.Head.of(choices, run.manifest["configuration"]["weight_decay"])
         rows = exact.rows_of(constraint, head)
         envelope = sample(head, rows, width, most)
-        members = place(run, constraint, head, rows, params)
+        placed = place(run, constraint, head, rows, params)
         target = envelope_file(folder, seed, member)
         sha256 = _table(head, rows, target.with_suffix(".jsonl") if features else None)
         about = {
@@ -91,13 +91,13 @@ def write_envelopes(
             "seed": str(seed),
             "part": "+".join(PARTS[run.manifest["configuration"]["dual_data"]]["train"]),
         }
-        record = exact.record(rows, envelope, sha256, members, about)
+        record = exact.record(rows, envelope, sha256, placed, about)
         write_json(target, record)
         if not features:  # one of an earlier call would be of another problem
             target.with_suffix(".jsonl").unlink(missing_ok=True)
-        found.append(_summary(record, seed, target))
+        summaries.append(_summary(record, seed, target))
     progress(len(seeds), len(seeds))
-    return found
+    return summaries
 
 
 def read_data(run: Frontier, folder: Path, source: Any = None) -> Dataset:
@@ -155,7 +155,7 @@ def choices_of(run: Frontier, data: Dataset, constraint: Constraint, seed: int) 
         return data.choices(coding, view.rows["train"], **constraint.needs(), dtype=np.float64)
 
 
-def sample(head: exact.Head, rows: exact.Rows, width: float = WIDTH, most: int = MOST) -> exact.Envelope:
+def sample(head: exact.Head, rows: exact.Rows, width: float = WIDTH, most: int = MOST_POINTS) -> exact.Envelope:
     """The envelope from the tightest bound that parameters can satisfy, 0 at best, to that of the unconstrained
     optimum; beyond, nothing is lower than that."""
     none = exact.Rows.of(np.zeros((0, head.d)))
@@ -169,10 +169,10 @@ def sample(head: exact.Head, rows: exact.Rows, width: float = WIDTH, most: int =
 
 def place(
     run: Frontier, constraint: Constraint, head: exact.Head, rows: exact.Rows, params: Mapping[int, Any]
-) -> dict[str, exact.Member]:
+) -> dict[str, exact.PlacedModel]:
     """Models by their files' names, from their rows of the table and linear parameters: where they are, and what
     multiples of the average of their own multipliers prove there. Those without numbers are left out."""
-    found = {}
+    placed = {}
     own_labels = tuple(run.manifest["constraint"]["labels"])
     for row, own_params in params.items():
         multipliers, w = run.traces["multiplier"][row].mean(0), head.weights(own_params)
@@ -180,10 +180,10 @@ def place(
         if not (np.isfinite(multipliers).all() and np.isfinite(w).all() and np.isfinite(slack)):
             continue
         if own_labels != rows.labels:
-            multipliers = exact.own_prices(constraint, multipliers, rows.matrix @ w)
-        own = exact.priced(head, rows, slack, np.maximum(multipliers, 0), start=w)
-        found[run.table["model"].iloc[row]] = exact.Member(w, head.loss(w), own)
-    return found
+            multipliers = exact.multipliers_of_linear(constraint, multipliers, rows.matrix @ w)
+        dual_point = exact.priced(head, rows, slack, np.maximum(multipliers, 0), start=w)
+        placed[run.table["model"].iloc[row]] = exact.PlacedModel(w, head.loss(w), dual_point)
+    return placed
 
 
 def _table(head: exact.Head, rows: exact.Rows, path: Path | None) -> str:
@@ -202,8 +202,8 @@ def _table(head: exact.Head, rows: exact.Rows, path: Path | None) -> str:
 
 
 def _summary(record: Mapping[str, Any], seed: int, path: Path) -> dict[str, Any]:
-    gaps = [float(member["gap"]) for member in record["members"]]
-    own = [float(member["own_gap"]) for member in record["members"]]
-    worst = {"largest_gap": max(gaps, default=None), "largest_own_gap": max(own, default=None)}
+    gaps = [float(claim["gap"]) for claim in record["members"]]
+    own_gaps = [float(claim["own_gap"]) for claim in record["members"]]
+    worst = {"largest_gap": max(gaps, default=None), "largest_own_gap": max(own_gaps, default=None)}
     counts = {"points": len(record["points"]), "width": float(record["width"]), "members": len(gaps)}
     return {"seed": seed, "envelope": str(path)} | counts | worst

@@ -107,18 +107,20 @@ def linear(constraint: Constraint) -> Constraint:
     return constraint
 
 
-def own_prices(constraint: Constraint, multipliers: Any, measured: np.ndarray) -> np.ndarray:
+def multipliers_of_linear(constraint: Constraint, multipliers: Any, measured: np.ndarray) -> np.ndarray:
     """Multipliers `[m]` of the constraint's own rows as multipliers of those of `linear(constraint)`, which were
     `measured` at some parameters: with the same pull there, because
 
         2 (r_g - midrange) = (r_g - highest rate) + (r_g - lowest rate)      and likewise from below
     """
-    multipliers, found = np.asarray(multipliers, np.float64), []
-    for part, own in zip(constraint.parts(), linear(constraint).parts(), strict=True):
+    multipliers, translated = np.asarray(multipliers, np.float64), []
+    for part, linear_part in zip(constraint.parts(), linear(constraint).parts(), strict=True):
         nu, multipliers = np.split(multipliers, [len(part.labels())])
-        seen, measured = np.split(measured, [len(own.labels())])
-        found.append(_paired(nu, seen, len(part.groups())) if own is not part and isinstance(part, Parity) else nu)
-    return np.concatenate(found)
+        seen, measured = np.split(measured, [len(linear_part.labels())])
+        translated.append(
+            _paired(nu, seen, len(part.groups())) if linear_part is not part and isinstance(part, Parity) else nu
+        )
+    return np.concatenate(translated)
 
 
 def _paired(nu: np.ndarray, differences: np.ndarray, groups: int) -> np.ndarray:

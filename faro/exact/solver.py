@@ -35,7 +35,7 @@ def guess(problem: cp.Problem, attempts: Sequence[Attempt], defect: Callable[[],
     return False
 
 
-def prices(rows: cp.Constraint) -> np.ndarray:
+def multipliers(rows: cp.Constraint) -> np.ndarray:
     """Multipliers of `<=` rows as the solver left them, clipped at 0; 0 where it left none."""
     left = rows.dual_value
     return np.zeros(rows.size) if left is None else np.maximum(np.nan_to_num(np.ravel(left)), 0)

@@ -25,16 +25,16 @@ from .rows import Rows
 
 SCHEMA, TABLE = "faro-envelope/1", "faro-features/1"
 SPARE = 1e-9  # of losses and lower lines, relative and absolute
-HAIR = 1e-12  # of what is a few operations on them
+SPARE_OF_SUMS = 1e-12  # of what is a few operations on them
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Member:
+class PlacedModel:
     """A model that is held against the envelope, with the dual point of its own run."""
 
     w: np.ndarray
     loss: float  # with the ridge
-    own: Point
+    point: Point
 
 
 def table(head: Head, rows: Rows) -> Iterator[str]:
@@ -47,37 +47,39 @@ def table(head: Head, rows: Rows) -> Iterator[str]:
     parts = (head.features, choices.available, choices.chosen, choices.weight)
     features, available, chosen, weight = (np.asarray(part) for part in parts)
     for x, there, y, share in zip(features, available, chosen.astype(float), weight.astype(float), strict=True):
-        items = [own.tolist() if own.any() else [] for own in x[there].astype(float)]
+        items = [features_of.tolist() if features_of.any() else [] for features_of in x[there].astype(float)]
         yield _line({"weight": float(share), "chosen": y[there].tolist(), "items": items})
 
 
 def record(
-    rows: Rows, envelope: Envelope, table_sha256: str, members: Mapping[str, Member], about: Mapping[str, Any]
+    rows: Rows, envelope: Envelope, table_sha256: str, members: Mapping[str, PlacedModel], about: Mapping[str, Any]
 ) -> dict[str, Any]:
     """The claims, sealed with a sha256 of their own. `members` are models by name; `about`
     says what the sample and the constraint are: it is sealed, and nothing of it is proved."""
     points = sorted((_claims(rows, point) for point in envelope.points), key=lambda claim: claim["slack"])
     placed = []
-    for name, member in members.items():
-        own = _claims(rows, member.own)
+    for name, placed_model in members.items():
+        dual_point = _claims(rows, placed_model.point)
         model: dict[str, Any] = {
-            "w": member.w,
-            "slack": _slack(rows, member.w),
-            "loss": member.loss + SPARE * (1 + abs(member.loss)),
+            "w": placed_model.w,
+            "slack": _slack(rows, placed_model.w),
+            "loss": placed_model.loss + SPARE * (1 + abs(placed_model.loss)),
         }
-        model["gap"] = model["loss"] - max(_line_at(point, model["slack"]) for point in [*points, own]) + HAIR
-        model["own_gap"] = model["loss"] - _line_at(own, model["slack"]) + HAIR
-        placed.append({"name": name} | _texts(model) | {"own": _texts(own)})
-    found = {
+        model["gap"] = (
+            model["loss"] - max(_line_at(point, model["slack"]) for point in [*points, dual_point]) + SPARE_OF_SUMS
+        )
+        model["own_gap"] = model["loss"] - _line_at(dual_point, model["slack"]) + SPARE_OF_SUMS
+        placed.append({"name": name} | _texts(model) | {"own": _texts(dual_point)})
+    claims = {
         "schema": SCHEMA,
         "scope": SCOPE,
         "about": dict(about),
         "table_sha256": table_sha256,
-        "width": repr(_width(points) + HAIR),
+        "width": repr(_width(points) + SPARE_OF_SUMS),
         "points": [_texts(claim) for claim in points],
         "members": placed,
     }
-    return found | {"sha256": hashlib.sha256(_line(found, sort_keys=True).encode()).hexdigest()}
+    return claims | {"sha256": hashlib.sha256(_line(claims, sort_keys=True).encode()).hexdigest()}
 
 
 def _line_at(claim: dict[str, Any], slack: float) -> float:
@@ -86,7 +88,7 @@ def _line_at(claim: dict[str, Any], slack: float) -> float:
 
 def _slack(rows: Rows, w: np.ndarray) -> float:
     terms = np.abs(rows.matrix) @ np.abs(w) + np.abs(rows.base)
-    return rows.slack(w) + HAIR * float(np.max(terms / np.where(rows.slope > 0, rows.slope, 1), initial=1))
+    return rows.slack(w) + SPARE_OF_SUMS * float(np.max(terms / np.where(rows.slope > 0, rows.slope, 1), initial=1))
 
 
 def _claims(rows: Rows, point: Point) -> dict[str, Any]:
@@ -94,7 +96,7 @@ def _claims(rows: Rows, point: Point) -> dict[str, Any]:
         "slack": _slack(rows, point.w),
         "loss": point.loss + SPARE * (1 + abs(point.loss)),
         "constant": point.constant - SPARE * (1 + abs(point.constant)),
-        "price": point.price * (1 + HAIR),
+        "price": point.price * (1 + SPARE_OF_SUMS),
         "w": point.w,
         "multipliers": point.multipliers,
     }
@@ -109,7 +111,7 @@ def _width(points: list[dict[str, Any]]) -> float:
         cross = (a["constant"] - b["constant"]) / steeper if steeper > 0 else a["slack"]
         for at in (a["slack"], min(max(cross, a["slack"]), b["slack"]), b["slack"]):
             along = (at - a["slack"]) / (b["slack"] - a["slack"]) if b["slack"] > a["slack"] else 1.0
-            lower = max(_line_at(own, at) for own in (a, b))
+            lower = max(_line_at(line, at) for line in (a, b))
             widest = max(widest, high + along * (low - high) - lower)
     return widest
 

@@ -28,9 +28,9 @@ class State(NamedTuple):
 class Lagrangian:
     """The game: `evaluate(params, *args) -> Evaluation`, an optax optimiser for the primal player, a `DualUpdate`.
 
-        primal player   a step down the gradient of  objective + prices . proxy
+        primal player   a step down the gradient of  objective + effective . proxy
         dual player     a step up along the true violation
-        prices          multipliers, plus `penalty` * violation: at least 0 for an inequality
+        effective       multipliers, plus `penalty` * violation: at least 0 for an inequality
 
     The Lagrangian has penalty 0. With a penalty it is the augmented Lagrangian, which damps the game and turns
     solutions at which the Lagrangian is not convex into minima. If proxy and violation differ it is the
@@ -51,17 +51,17 @@ class Lagrangian:
 
         def lagrangian(params):
             seen = self.evaluate(params, *args)
-            prices = signed(state.multipliers + self.penalty * seen.asked, seen.equality)
-            return seen.objective + jnp.dot(prices, seen.proxy), (seen, prices)
+            effective = signed(state.multipliers + self.penalty * seen.active_violation, seen.equality)
+            return seen.objective + jnp.dot(effective, seen.proxy), (seen, effective)
 
-        gradient, (seen, prices) = jax.grad(lagrangian, has_aux=True)(state.params)
+        gradient, (seen, effective) = jax.grad(lagrangian, has_aux=True)(state.params)
         change, primal = self.primal.update(gradient, state.primal, state.params)
-        multipliers, dual = self.dual.update(seen.asked, state.multipliers, state.dual, seen.equality)
+        multipliers, dual = self.dual.update(seen.active_violation, state.multipliers, state.dual, seen.equality)
         info = Info(
             objective=seen.objective,
             violation=seen.violation,
-            multipliers=prices,
-            kkt=kkt(gradient, prices, seen),
+            multipliers=effective,
+            kkt=kkt(gradient, effective, seen),
             capped=jnp.any((excess(seen) > 0) & self.dual.full(state.multipliers)),
             gradients=1,
             aux=seen.aux,

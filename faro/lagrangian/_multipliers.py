@@ -72,7 +72,7 @@ class MultiplierMethod:
         return MultiplierState(
             params=params,
             descent=_lbfgs.init(params),
-            multipliers=jnp.zeros_like(seen.asked),
+            multipliers=jnp.zeros_like(seen.active_violation),
             penalty=PENALTY * jnp.clip(balance, 1e-5, 1),
             scale=(objective_scale, row_scale),
             goal=jnp.full_like(objective_scale, GOAL),
@@ -90,7 +90,7 @@ class MultiplierMethod:
             seen = self.evaluate(params)
             rows = scaled(seen.proxy)
             rows = jnp.where(seen.equality, rows, jnp.maximum(rows, -state.multipliers / state.penalty))
-            # (prices^2 - multipliers^2) / (2 * penalty), free of cancellation
+            # (effective^2 - multipliers^2) / (2 * penalty), free of cancellation
             return objective_scale * seen.objective + jnp.sum(rows * (state.multipliers + state.penalty / 2 * rows))
 
         def scaled(rows):
@@ -99,8 +99,8 @@ class MultiplierMethod:
         cap = jnp.finfo(state.penalty.dtype).eps ** -0.5 if self.cap is None else self.cap
         objective_scale, row_scale = state.scale
         seen = self.evaluate(state.params)
-        prices = signed(state.multipliers + state.penalty * scaled(seen.proxy), seen.equality)
-        moved = signed(state.multipliers + state.penalty * scaled(seen.asked), seen.equality)
+        effective = signed(state.multipliers + state.penalty * scaled(seen.proxy), seen.equality)
+        moved = signed(state.multipliers + state.penalty * scaled(seen.active_violation), seen.equality)
         miss = jnp.max(jnp.abs(moved - state.multipliers), initial=0) / state.penalty
 
         # The line search leaves value and gradient in its state; they are taken again where it began afresh.
@@ -151,12 +151,12 @@ class MultiplierMethod:
             ), search.num_linesearch_steps
 
         after, searched = jax.lax.cond(lost | done, move, descend)
-        priced = prices * row_scale / objective_scale
+        unscaled = effective * row_scale / objective_scale
         info = Info(
             objective=seen.objective,
             violation=seen.violation,
-            multipliers=priced,
-            kkt=kkt(optax.tree.scale(1 / objective_scale, gradient), priced, seen),
+            multipliers=unscaled,
+            kkt=kkt(optax.tree.scale(1 / objective_scale, gradient), unscaled, seen),
             capped=jnp.any((excess(seen) > 0) & (jnp.abs(moved) >= cap)),
             gradients=state.owed + taken + searched,
             aux=seen.aux,

@@ -1,7 +1,8 @@
-"""What is to be solved: one look at a problem, and how far a point is from satisfying its conditions."""
+"""What is to be solved: one evaluation of a problem, and how far a point is from satisfying its conditions."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -14,8 +15,9 @@ from ..errors import UsageError
 
 
 class Evaluation(NamedTuple):
-    """One look at the problem: `objective` scalar, `proxy [m]` (differentiable stand-in of the constraints), `violation
-    [m]` (the truth; positive = violated; -inf = not asked for), `aux` anything, `equality [m]` (rows that mean = 0).
+    """One evaluation of the problem: `objective` scalar, `proxy [m]` (differentiable stand-in of the constraints),
+    `violation [m]` (the truth; positive = violated; -inf = not asked for), `aux` anything,
+    `equality [m]` (rows that mean = 0).
 
     An equality row is violated on both sides, and its multiplier may have either sign. Nothing else sets it apart.
     """
@@ -27,9 +29,15 @@ class Evaluation(NamedTuple):
     equality: Array | bool = False
 
     @property
-    def asked(self) -> Array:
+    def active_violation(self) -> Array:
         """`violation` without gradient, 0 where it was not asked for."""
         return jnp.where(jnp.isneginf(self.violation), 0, jax.lax.stop_gradient(self.violation))
+
+    @property
+    def asked(self) -> Array:
+        """The old name of `active_violation`, for one release."""
+        warnings.warn("Evaluation.asked is active_violation now; the old name goes", FutureWarning, stacklevel=2)
+        return self.active_violation
 
 
 def problem(
@@ -85,11 +93,11 @@ class KKT(NamedTuple):
 
 
 def kkt(gradient: Any, multipliers: Array, seen: Evaluation) -> KKT:
-    """The residuals of one look, from the gradient of the Lagrangian at these multipliers."""
+    """The residuals of one evaluation, from the gradient of the Lagrangian at these multipliers."""
     return KKT(
         stationarity=largest(gradient),
         feasibility=jnp.max(excess(seen), initial=0),
-        complementarity=jnp.max(jnp.where(seen.equality, 0, jnp.abs(multipliers * seen.asked)), initial=0),
+        complementarity=jnp.max(jnp.where(seen.equality, 0, jnp.abs(multipliers * seen.active_violation)), initial=0),
     )
 
 
@@ -100,7 +108,7 @@ def largest(tree: Any) -> Array:
 
 def excess(seen: Evaluation) -> Array:
     """By how much each row is violated, `[m]`, never negative."""
-    return jnp.where(seen.equality, jnp.abs(seen.asked), jnp.maximum(seen.asked, 0))
+    return jnp.where(seen.equality, jnp.abs(seen.active_violation), jnp.maximum(seen.active_violation, 0))
 
 
 def signed(multipliers: Array, equality: Array | bool) -> Array:

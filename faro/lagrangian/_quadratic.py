@@ -28,7 +28,7 @@ PACES = (0.05, 1.0)
 
 
 class Seen(NamedTuple):
-    """A look in two stages, so that slopes are taken of the fewest numbers: `sums` small, `finish` cheap."""
+    """An evaluation in two stages, so that slopes are taken of the fewest numbers: `sums` small, `finish` cheap."""
 
     objective: Array
     sums: Any  # a pytree of J numbers, differentiable
@@ -65,7 +65,7 @@ class Quadratic:
     cap: float = 1e3
 
     def evaluate(self, params: Any, *args: Any) -> Evaluation:
-        """Both stages of a look."""
+        """Both stages of an evaluation."""
         return self.finish(self.look(params, *args), *args)
 
     def init(self, params: Any, m: int, inverse: Array) -> State:
@@ -93,15 +93,15 @@ class Quadratic:
         of_rows = jax.jacobian(lambda flat: self.finish(seen._replace(sums=unravel_sums(flat)), *args).proxy)(flat)
         slopes = of_rows @ of_sums  # [m, d]
 
-        asked = told.asked
+        active = told.active_violation
         largest = jnp.max(excess(told), initial=0)
         kept = largest > (1 - 0.3 * memory.taken) * memory.excess
         slower = (memory.steps > 0) & (largest > 0) & kept
-        shift = memory.shift + INTEGRAL * asked
+        shift = memory.shift + INTEGRAL * active
         shift = jnp.where(told.equality, shift, jnp.maximum(shift, 0))
         cap = jnp.where(jnp.isneginf(told.violation), 0, self.cap)  # a row that is not asked for binds nothing
         limits = jnp.where(told.equality, -cap, 0), cap
-        multipliers = self._dual(gradient, slopes, asked + shift, state.multipliers, memory.inverse, limits)
+        multipliers = self._dual(gradient, slopes, active + shift, state.multipliers, memory.inverse, limits)
         lagrangian = gradient + multipliers @ slopes
         step = -(memory.inverse @ lagrangian)
 
@@ -129,8 +129,8 @@ class Quadratic:
         scaled = curved / (size[:, None] * size)  # ones on the diagonal, so rows of any scale are alike
         rate = 1 / jnp.maximum(jnp.max(jnp.sum(jnp.abs(scaled), -1)), 1)
 
-        def project(own):
-            return jnp.clip(own, limits[0] * size, limits[1] * size)
+        def project(multipliers):
+            return jnp.clip(multipliers, limits[0] * size, limits[1] * size)
 
         def move(_, now):
             at, ahead, momentum = now
@@ -142,5 +142,5 @@ class Quadratic:
             return new, new + carried * (new - at), larger
 
         begin = project(start * size)
-        found = jax.lax.fori_loop(0, ITERATIONS, move, (begin, begin, jnp.ones_like(rate)))[0]
-        return jnp.clip(found / size, *limits)
+        scaled_multipliers = jax.lax.fori_loop(0, ITERATIONS, move, (begin, begin, jnp.ones_like(rate)))[0]
+        return jnp.clip(scaled_multipliers / size, *limits)

@@ -55,14 +55,14 @@ class Method(Protocol):
 
 class _Loop(NamedTuple):
     state: Any
-    info: Info  # of the last look
+    info: Info  # of the last step
     status: Array
-    asks: Array  # bool: the last look may be the end, if its point stands up to a closer look
+    asks: Array  # bool: the last step may be the end, if its point stands up to a closer examination
     least: Array
     least_params: Any
     record: tuple[Array, Array]  # the smallest feasibility and worst residual that were improvements
-    since: Array  # looks since then
-    wait: Array  # looks until small residuals ask again
+    since: Array  # steps since then
+    wait: Array  # steps until small residuals ask again
     refused: Array  # how often they were refused
     steps: Array
     gradients: Array
@@ -83,7 +83,7 @@ def solve(
     sizes; or, if feasible as they are, in those sizes alone, once neither violation nor residuals have improved for
     `patience` steps, or the gradients are spent. Ends with `Status.INFEASIBLE` if after `patience` such steps no point
     within the tolerance was seen and violated rows pull against each other, and with `Status.LIMIT` after the first
-    step that brings the count to `gradients` or more. Each closer look takes m + 1 gradients, which count.
+    step that brings the count to `gradients` or more. Each closer examination takes m + 1 gradients, which count.
     A stochastic problem gets its batch of step t from `sample(t)`, a tuple of further arguments of `evaluate`;
     residuals are then those of a batch, so pass `tolerance=0`.
     """
@@ -93,7 +93,7 @@ def solve(
     typical = sizes(method.evaluate, params, *first)
     blank = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(method.step, start, *first)[1])
 
-    def look(loop: _Loop) -> _Loop:
+    def take_step(loop: _Loop) -> _Loop:
         """One step; the state moves on only if the loop does, so that it stays at the point of the residuals."""
         state, info = method.step(loop.state, *sample(loop.steps))
         missed, worst = info.kkt.feasibility, info.kkt.worst
@@ -117,8 +117,8 @@ def solve(
             gradients=spent,
         )
 
-    def judge(loop: _Loop) -> _Loop:
-        """The closer look, at the point of the last look."""
+    def examine(loop: _Loop) -> _Loop:
+        """The closer examination, at the point of the last step."""
         batch = sample(loop.steps - 1)
         point, multipliers = loop.state.params, loop.info.multipliers
         seen = method.evaluate(point, *batch)
@@ -146,7 +146,7 @@ def solve(
         return optax.tree.where(loop.asks, judged, loop)
 
     def onward(loop: _Loop) -> _Loop:
-        return judge(jax.lax.while_loop(lambda loop: (loop.status == RUNNING) & ~loop.asks, look, loop))
+        return examine(jax.lax.while_loop(lambda loop: (loop.status == RUNNING) & ~loop.asks, take_step, loop))
 
     zero, never, no = jnp.zeros((), int), jnp.asarray(jnp.inf), jnp.zeros((), bool)
     loop = _Loop(

@@ -85,7 +85,7 @@ def relative(params: Any, multipliers: Array, seen: Evaluation, at: Slopes, star
     row = jnp.max(jnp.abs(at.rows) * size, axis=1, initial=0)
     pull = jnp.max(terms / slope, axis=1, initial=0)
     missed = excess(seen)
-    slack = jnp.where(seen.equality | (pull == 0), 0, jnp.minimum(jnp.abs(seen.asked) / row, pull))
+    slack = jnp.where(seen.equality | (pull == 0), 0, jnp.minimum(jnp.abs(seen.active_violation) / row, pull))
     return KKT(
         stationarity=jnp.max(jnp.abs(at.objective + multipliers @ at.rows) / slope, initial=0),
         feasibility=jnp.max(jnp.where(missed > 0, missed / jnp.minimum(row, 1), 0), initial=0),
@@ -112,8 +112,8 @@ def hopeless(
     row = jnp.max(jnp.abs(at.rows) * size, axis=1, initial=0)
     row = jnp.maximum(row, jnp.max(start.largest.rows, axis=1, initial=0))
     row = jnp.where(row > 0, row, 1)
-    pulls = violated | (seen.asked >= -OPPOSED * row) & ~jnp.isneginf(seen.violation)
-    slope, missed = at.rows * size / row[:, None], jnp.where(pulls, seen.asked / row, 0)
+    pulls = violated | (seen.active_violation >= -OPPOSED * row) & ~jnp.isneginf(seen.violation)
+    slope, missed = at.rows * size / row[:, None], jnp.where(pulls, seen.active_violation / row, 0)
     most = largest(missed)
     upper = jnp.where(pulls, HEAVIEST, 0)
     lower = jnp.where(seen.equality, -upper, 0)
@@ -144,5 +144,5 @@ def hopeless(
         return new, new + carried * (new - weights), larger
 
     told = heavy(jnp.where(pulls, multipliers * row, 0))
-    found = jax.lax.fori_loop(0, WEIGHING, improve, (told, told, jnp.ones_like(rate)))[0]
-    return jnp.any(jax.vmap(holds)(jnp.stack([told, heavy(missed), found])))
+    weights = jax.lax.fori_loop(0, WEIGHING, improve, (told, told, jnp.ones_like(rate)))[0]
+    return jnp.any(jax.vmap(holds)(jnp.stack([told, heavy(missed), weights])))

@@ -46,12 +46,12 @@ def reweighting(who: Grouping, known: Labels, choices: Choices) -> Array:
     of them. A label that a cell never has keeps weight 1.
     """
     shape = (len(who.strata), len(who.groups))
-    mass, chosen = (each.reshape(shape) for each in known)
+    mass, chosen = (by_cell.reshape(shape) for by_cell in known)
     total = mass.sum(1, keepdims=True)
     rate = chosen.sum(1, keepdims=True) / jnp.where(total > 0, total, 1)
 
-    def of(share: Array, own: Array) -> Array:
-        return jnp.where(own > 0, share * mass / jnp.where(own > 0, own, 1), 1).ravel()
+    def of(share: Array, with_label: Array) -> Array:
+        return jnp.where(with_label > 0, share * mass / jnp.where(with_label > 0, with_label, 1), 1).ravel()
 
     accepted, rejected = of(rate, chosen), of(1 - rate, mass - chosen)
     cell = who.cell(choices)

@@ -39,8 +39,8 @@ class Smoothed(Loss):
     def per_choice(self, seen, choices):
         logs = log_softmax_pieces(seen.scores, choices.available)
         there = pieces(choices.available)
-        count = total([jnp.asarray(own, choices.weight.dtype) for own in there])
-        smooth = -total([jnp.where(own, log, 0) for own, log in zip(there, logs, strict=True)]) / count
+        count = total([jnp.asarray(available, choices.weight.dtype) for available in there])
+        smooth = -total([jnp.where(available, log, 0) for available, log in zip(there, logs, strict=True)]) / count
         return (1 - self.share) * metrics.log_losses(seen.scores, choices) + self.share * smooth
 
 
@@ -59,7 +59,7 @@ class Noisy(Loss):
     def per_choice(self, seen, choices):
         logs = log_softmax_pieces(seen.scores, choices.available)
         there = pieces(choices.available)
-        count = total([jnp.asarray(own, choices.weight.dtype) for own in there])
-        everything = -total([jnp.where(own, log, 0) for own, log in zip(there, logs, strict=True)])
+        count = total([jnp.asarray(available, choices.weight.dtype) for available in there])
+        everything = -total([jnp.where(available, log, 0) for available, log in zip(there, logs, strict=True)])
         other = jnp.where(count > 1, self.rate / jnp.maximum(count - 1, 1), 0)
         return (metrics.log_losses(seen.scores, choices) - other * everything) / (1 - count * other)

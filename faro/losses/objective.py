@@ -240,8 +240,8 @@ class Penalised(Objective):
 
     def combine(self, state, sums, masses):
         loss, soft, _ = sums
-        weight, own = masses
-        return loss / weight + self.price * jnp.sum(self.constraint.gap(Statistics(soft, own)))
+        weight, gap_masses = masses
+        return loss / weight + self.price * jnp.sum(self.constraint.gap(Statistics(soft, gap_masses)))
 
     def merit(self, state, selection, train):
         loss, _, _ = selection.sums

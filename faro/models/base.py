@@ -106,8 +106,8 @@ def numeric(given: Any) -> Any:
     if not isinstance(given.items, dict) and not isinstance(given.context, dict):
         return given
 
-    def matrix(own: Any) -> Any:
-        return own.get(FEATURES) if isinstance(own, dict) else own
+    def matrix(side: Any) -> Any:
+        return side.get(FEATURES) if isinstance(side, dict) else side
 
     if matrix(given.items) is None:
         raise UsageError(
@@ -197,8 +197,8 @@ class Model(abc.ABC):
         choices: n choices
         """
         flat, unravel = ravel_pytree(params)
-        each = jax.vmap(lambda unit: reward_pieces(self, unravel(unit), choices), out_axes=-1)
-        return each(jnp.eye(flat.size, dtype=flat.dtype))
+        features_of = jax.vmap(lambda unit: reward_pieces(self, unravel(unit), choices), out_axes=-1)
+        return features_of(jnp.eye(flat.size, dtype=flat.dtype))
 
     def linear_head(self, params: Any, choices: Choices) -> LinearHead | None:
         """The model as a linear one on features (of a network: the outputs of its last hidden layer), twins likewise;
@@ -285,7 +285,7 @@ def predict(
     prediction = said if isinstance(said, Prediction) else Prediction(said)
     inside = prediction.rewards
     outside = pieces(choices.outside[:, : inside.shape[1]])
-    parts = [jnp.where(out, 0, own) for own, out in zip(pieces(inside), outside, strict=True)]
+    parts = [jnp.where(out, 0, reward) for reward, out in zip(pieces(inside), outside, strict=True)]
     parts = [*parts, *[jnp.zeros_like(parts[0][:1])] * (choices.shape[1] - inside.shape[1])]
     return Seen(parts, None if prediction.log_probs is None else pieces(prediction.log_probs), prediction.extra)
 
@@ -347,8 +347,8 @@ def twin_predictions(
     """
     plain = choices.replace(twins={})
 
-    def said(own: Choices) -> tuple[Array, Array | None]:
-        seen = predict(model, params, own, **given)
+    def said(set_choices: Choices) -> tuple[Array, Array | None]:
+        seen = predict(model, params, set_choices, **given)
         return joined(seen.rewards), None if seen.log_probs is None else joined(seen.log_probs)
 
     result = {}
@@ -372,9 +372,9 @@ def _alone(said: Any, plain: Choices, twin_items: Any) -> Array:
     inside = jax.tree.leaves(plain.items)[0].shape[1]
 
     def world(who: Array) -> Array:  # -> [n, K, L]
-        def set_alone(own: Array, at_level: Array) -> Array:
-            mine = (jnp.arange(inside) == who).reshape(1, inside, *[1] * (own.ndim - 2))
-            return jnp.where(mine, at_level, own)
+        def set_alone(as_it_is: Array, at_level: Array) -> Array:
+            mine = (jnp.arange(inside) == who).reshape(1, inside, *[1] * (as_it_is.ndim - 2))
+            return jnp.where(mine, at_level, as_it_is)
 
         def at_level(items: Any) -> Array:
             return said(plain.replace(items=jax.tree.map(set_alone, plain.items, items)))[1]

@@ -47,10 +47,12 @@ def evaluate(
     """
     names, rule = tuple(twins), rule or Argmax()
 
-    def of_slice(own: Choices, given: Any) -> tuple[Any, Any]:
-        seen = predict(model, params, own, people=people)
-        outcome = decided(rule, seen, own, twin_predictions(model, params, own, names, people=people))
-        read = [None if reader is None else reader(seen, outcome, own, given) for reader in (sums, each)]
+    def of_slice(slice_choices: Choices, given: Any) -> tuple[Any, Any]:
+        seen = predict(model, params, slice_choices, people=people)
+        outcome = decided(
+            rule, seen, slice_choices, twin_predictions(model, params, slice_choices, names, people=people)
+        )
+        read = [None if reader is None else reader(seen, outcome, slice_choices, given) for reader in (sums, each)]
         return read[0], read[1]
 
     n = choices.shape[0]
@@ -61,13 +63,13 @@ def evaluate(
     if size >= n:
         return of_slice(choices, rows)
     whole, rest = divmod(n, size)
-    head, tail = (jax.tree.map(lambda leaf, own=own: leaf[own], (choices, rows)) for own in _cut(whole * size))
+    head, tail = (jax.tree.map(lambda leaf, where=where: leaf[where], (choices, rows)) for where in _cut(whole * size))
     slices = jax.tree.map(lambda leaf: leaf.reshape(whole, size, *leaf.shape[1:]), head)
     first = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), slices)
     empty = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), jax.eval_shape(of_slice, *first)[0])
 
-    def add(total: Any, own: Any) -> tuple[Any, Any]:
-        added, apart = of_slice(*own)
+    def add(total: Any, one_slice: Any) -> tuple[Any, Any]:
+        added, apart = of_slice(*one_slice)
         return jax.tree.map(jnp.add, total, added), apart
 
     total, apart = jax.lax.scan(add, empty, slices)
@@ -83,7 +85,7 @@ def made(model: Model, params: Any, choices: Choices, people: Any = None) -> int
     """About how many bytes a model makes of these choices: of its matrix products, and of what becomes of them. Only
     shapes are read."""
     shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), (params, choices, people))
-    program = jax.make_jaxpr(lambda own, part, people: predict(model, own, part, people=people).rewards)(*shapes)
+    program = jax.make_jaxpr(lambda params, part, people: predict(model, params, part, people=people).rewards)(*shapes)
     return 2 * _products(program.jaxpr)
 
 

@@ -59,7 +59,7 @@ class Linear(Model):
 
     def prepare(self, choices):
         """Products of features and context become features, unless they are too many: one matrix product serves all
-        members of a sweep, which is many times faster than a taste per chooser and member. Members come first in that
+        trials of a sweep, which is many times faster than a taste per chooser and trial. Trials come first in that
         product: with the choices last, no step transposes."""
         choices = numeric(choices)
         if choices.context is None or choices.items.shape[-1] * choices.context.shape[-1] > CROSSED:
@@ -100,6 +100,6 @@ def linear_features(params: Any, choices: Choices) -> list[Array]:
     ends = np.cumsum([params[part].size for part in WEIGHTS if part in params])[:-1]
     parts = dict(zip(WEIGHTS, jnp.split(choices.items, ends, -1), strict=False))
     parts["intercept"] = jnp.ones_like(choices.items[..., :1])
-    own = jnp.concatenate(jax.tree.leaves(parts), -1)
-    inside = pieces(jnp.moveaxis(jnp.where(choices.outside[:, : own.shape[1], None], 0, own), 1, -1))
-    return [*inside, *[jnp.zeros_like(inside[0][:1])] * (choices.shape[1] - own.shape[1])]
+    columns = jnp.concatenate(jax.tree.leaves(parts), -1)
+    inside = pieces(jnp.moveaxis(jnp.where(choices.outside[:, : columns.shape[1], None], 0, columns), 1, -1))
+    return [*inside, *[jnp.zeros_like(inside[0][:1])] * (choices.shape[1] - columns.shape[1])]

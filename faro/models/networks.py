@@ -126,8 +126,8 @@ class MLP(Model):
         """On the outputs of the last hidden layer, `[n, J, widths[-1]]`."""
         *hidden, last = (params[f"Dense_{layer}"] for layer in range(len(self.widths) + 1))
 
-        def outputs(own: Choices) -> Array:
-            x = features(own)
+        def outputs(shown: Choices) -> Array:
+            x = features(shown)
             for layer in hidden:
                 x = nn.gelu(x @ layer["kernel"] + layer["bias"])
             return x
@@ -136,7 +136,7 @@ class MLP(Model):
         plain, twins = choices.replace(twins={}), {}
         for name, twin in choices.twins.items():
             field, axis = ("context", 1) if twin.items is None else ("items", 2)
-            moved = jax.vmap(lambda own, field=field: outputs(plain.replace(**{field: own})), axis, 2)
+            moved = jax.vmap(lambda at_level, field=field: outputs(plain.replace(**{field: at_level})), axis, 2)
             twins[name] = Twin(valid=twin.valid, items=moved(getattr(twin, field)))
         linear = {"item": last["kernel"][:, 0], "intercept": last["bias"][0]}
         return LinearHead(plain.replace(items=outputs(plain), context=None, twins=twins), linear)

@@ -60,11 +60,11 @@ class Keeper:
 
     def newest(self, name: str, state: Any, sharding: Any = None) -> tuple[int, Any]:
         """Position and state that `keep` stored last under this name; (0, `state`) if there is none."""
-        found = sorted(self._kept(name))
-        if not found:
+        positions = sorted(self._kept(name))
+        if not positions:
             return 0, state
-        self.resumed.append(f"{name}-{found[-1]}")
-        return found[-1], self.read(f"{name}-{found[-1]}", jax.eval_shape(lambda: state), sharding)
+        self.resumed.append(f"{name}-{positions[-1]}")
+        return positions[-1], self.read(f"{name}-{positions[-1]}", jax.eval_shape(lambda: state), sharding)
 
     def keep(self, name: str, position: int, state: Any) -> None:
         """Store the state of a computation at this position, in place of earlier ones under this name."""
@@ -103,7 +103,7 @@ class Keeper:
         plain = [jax.eval_shape(_plain, leaf) for leaf in leaves]
         places = [sharding] * len(leaves)
         if isinstance(sharding, list):
-            places = [place for place, own in zip(sharding, shapes, strict=True) for _ in jax.tree.leaves(own)]
+            places = [place for place, shape in zip(sharding, shapes, strict=True) for _ in jax.tree.leaves(shape)]
         placed = {
             str(i): jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=place)
             for i, (p, place) in enumerate(zip(plain, places, strict=True))

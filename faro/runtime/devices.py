@@ -1,6 +1,6 @@
 """Which devices a run uses: a mesh of two axes, arrays placed on it, and several processes as one.
 
-    sweep   members of a sweep are dealt out; every device of the axis holds all of its choices
+    sweep   trials of a sweep are dealt out; every device of the axis holds all of its choices
     data    choices are dealt out; sums over choices are added up across devices
 
 Programs say how their inputs are placed, and the compiler partitions them. One device is the mesh of one by one.
@@ -34,30 +34,30 @@ SWEEP, DATA = "sweep", "data"
 COORDINATOR, PROCESSES, PROCESS = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
 
 
-def mesh(members: int, asked: str | None = None) -> Mesh:
-    """The mesh `[sweep, data]` of all devices of all processes, for a sweep of so many members.
+def mesh(trials: int, requested: str | None = None) -> Mesh:
+    """The mesh `[sweep, data]` of all devices of all processes, for a sweep of so many trials.
 
-    `asked` is "data=4,sweep=2"; an axis that is left out takes the rest. By default the sweep axis comes first: the
-    largest size that divides the devices and does not exceed the members. `UsageError` for axes that do not fit.
+    `requested` is "data=4,sweep=2"; an axis that is left out takes the rest. By default the sweep axis comes first: the
+    largest size that divides the devices and does not exceed the trials. `UsageError` for axes that do not fit.
     """
     everything = jax.devices()
     count = len(everything)
-    sizes = {} if asked is None else _sizes(asked, count)
+    sizes = {} if requested is None else _sizes(requested, count)
     if not sizes:
-        sizes[SWEEP] = max(size for size in range(1, min(count, max(members, 1)) + 1) if count % size == 0)
+        sizes[SWEEP] = max(size for size in range(1, min(count, max(trials, 1)) + 1) if count % size == 0)
     sweep = sizes[SWEEP] if SWEEP in sizes else count // sizes[DATA]
     return Mesh(np.array(everything).reshape(sweep, count // sweep), (SWEEP, DATA))
 
 
-def _sizes(asked: str, count: int) -> dict[str, int]:
-    pairs = [part.partition("=") for part in asked.replace(" ", "").split(",")]
+def _sizes(requested: str, count: int) -> dict[str, int]:
+    pairs = [part.partition("=") for part in requested.replace(" ", "").split(",")]
     sizes = {name: int(size) for name, _, size in pairs if size.isdecimal() and name in (SWEEP, DATA)}
     product = math.prod(sizes.values())
     fits = product > 0 and (count % product == 0 if len(sizes) == 1 else count == product)
     if len(sizes) < len(pairs) or not fits:
         raise UsageError(
             f"mesh: expected sizes of data and sweep whose product is the number of devices ({count}), "
-            f"as data={count},sweep=1, got {asked!r}"
+            f"as data={count},sweep=1, got {requested!r}"
         )
     return sizes
 
@@ -109,8 +109,8 @@ def parse_bytes(text: str | int | None) -> int | None:
     """Bytes from "2GB", "500 MB" or a number; `UsageError` for anything else."""
     if text is None or (isinstance(text, int) and not isinstance(text, bool) and text > 0):
         return text
-    found = re.fullmatch(r"(\d+(?:\.\d+)?) *([kmgt]?)i?b?", str(text).strip().lower())
-    count = float(found[1]) * 1024 ** " kmgt".index(found[2] or " ") if found else 0
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) *([kmgt]?)i?b?", str(text).strip().lower())
+    count = float(match[1]) * 1024 ** " kmgt".index(match[2] or " ") if match else 0
     if count < 1:
         raise UsageError(f"memory: expected bytes, as 500MB or 2GB, got {text!r}")
     return int(count)
@@ -196,15 +196,15 @@ def options(quick: bool = True, effort: int | None = None) -> dict[str, Any]:
     as long, a network twice. `effort` 1: in three quarters of it, for a program without a long loop. `effort` 0: in a
     third, for one that runs once over little data; it may take eight times as long.
     """
-    own: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False} if quick else {}
-    own |= {} if effort is None else {"xla_backend_optimization_level": effort}
-    if not own or jax.default_backend() != "cpu":
+    flags: dict[str, Any] = {"xla_cpu_use_fusion_emitters": False} if quick else {}
+    flags |= {} if effort is None else {"xla_backend_optimization_level": effort}
+    if not flags or jax.default_backend() != "cpu":
         return {}
     try:
-        jax.jit(lambda: 0, compiler_options=own).lower().compile()
+        jax.jit(lambda: 0, compiler_options=flags).lower().compile()
     except Exception:  # whatever this jaxlib calls an option that it does not know
         return {}
-    return own
+    return flags
 
 
 def place(tree: Any, sharding: NamedSharding) -> Any:
@@ -274,8 +274,8 @@ def join(heartbeat: int = 100) -> None:
             f"{COORDINATOR} is set: expected {PROCESSES} (how many) and {PROCESS} (0 to one less) as well, "
             f"got {numbers[0]!r} and {numbers[1]!r}"
         )
-    count, own = map(int, numbers)
-    jax.distributed.initialize(num_processes=count, process_id=own, heartbeat_timeout_seconds=heartbeat)
+    count, number_of_this = map(int, numbers)
+    jax.distributed.initialize(num_processes=count, process_id=number_of_this, heartbeat_timeout_seconds=heartbeat)
 
 
 def first() -> bool:

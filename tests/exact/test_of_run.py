@@ -80,7 +80,7 @@ def made():
     envelope = of_run.sample(head, rows, width=1e-2)
     good = envelope.points[len(envelope.points) // 2]
     w = 0.5 * good.w
-    bad = exact.Member(w, head.loss(w), exact.priced(head, rows, rows.slack(w), 3 * good.multipliers))
+    bad = exact.PlacedModel(w, head.loss(w), exact.priced(head, rows, rows.slack(w), 3 * good.multipliers))
     record, text = stored(head, rows, envelope, {"bad": bad})
     return head, rows, envelope, record, text
 
@@ -137,7 +137,7 @@ def test_own_multipliers_keep_their_pull(notion, x64):
     measure = exact_rows._measurement(constraint, head, 1.0)
     rng = np.random.default_rng(0)
     w, nu = rng.normal(size=head.d), rng.exponential(size=len(constraint.labels()))
-    paired = exact.own_prices(constraint, nu, rows.matrix @ w)
+    paired = exact.multipliers_of_linear(constraint, nu, rows.matrix @ w)
     step = 1e-6 * np.eye(head.d)
     slope = [nu @ (measure(w + e, constraint) - measure(w - e, constraint)) / 2e-6 for e in step]
     np.testing.assert_allclose(paired @ rows.matrix, slope, atol=1e-7)
