@@ -86,12 +86,12 @@ def train(
     if isinstance(stream, numbers.Integral) and not isinstance(stream, bool) and stream < 1:
         raise UsageError(f"stream: expected True, or how many shards, got {stream!r}")
     data, bound = _streamed(data, schema, stream) if stream else _dataset(data, schema), _bound(bound)
-    own = _constraint(data, constraint, attribute, of, within, bound)
+    made_constraint = _constraint(data, constraint, attribute, of, within, bound)
     seed = _seeds([seed])[0]
     own_model, own_settings, objective = make_model(model), _settings(settings), make_objective(loss)
     return sweep.train(
         data,
-        own,
+        made_constraint,
         seed=seed,
         model=own_model,
         settings=own_settings,
@@ -152,10 +152,10 @@ def frontier(
     read, or parts without data.
     """
     data = _dataset(data, schema)
-    own = _constraint(data, constraint, attribute, of, within, 0.05)
+    made_constraint = _constraint(data, constraint, attribute, of, within, 0.05)
     run = sweep.frontier(
         data,
-        own,
+        made_constraint,
         bounds=_listed("bounds", bounds, numbers.Real),
         seeds=_seeds(seeds),
         model=make_model(model),
@@ -178,12 +178,16 @@ def frontier(
     with contextlib.nullcontext() if folder is None else locks.alone(folder, folder=True):
         if folder is not None and store.fingerprint(folder) != run.manifest["fingerprint"]:
             raise UsageError(f"{folder}: another run took its place before the report was written")
-        sure = beside(lambda: bootstrap.measure(run, data, own), lambda why: notes.append(f"no intervals: {why}"))
+        sure = beside(
+            lambda: bootstrap.measure(run, data, made_constraint), lambda why: notes.append(f"no intervals: {why}")
+        )
         if baselines and sure:
             from . import baselines as others  # scipy's solvers take long to import
 
             room = devices.parse_bytes(memory)
-            table = others.measure(run, data, own, sure, make_model(model), _settings(settings), memory=room)
+            table = others.measure(
+                run, data, made_constraint, sure, make_model(model), _settings(settings), memory=room
+            )
             run = dataclasses.replace(run, baselines=table, reused=False)
             if folder is not None:
                 others.save(table, folder)
@@ -223,11 +227,11 @@ def tried_on(
     `UsageError` if there is no such column or attribute.
     """
     data = _dataset(data, schema)
-    own = _constraint(data, constraint, attribute, of, within, 0.05)
+    made_constraint = _constraint(data, constraint, attribute, of, within, 0.05)
     train = data.rows("train")
     some = np.sort(np.random.default_rng(0).permutation(train)[:rows])
-    choices = data.choices(data.fit_coding(train), some, **own.needs())
-    return own, jax.tree.map(jnp.asarray, choices), f"{len(some)} choices of {data.name}"
+    choices = data.choices(data.fit_coding(train), some, **made_constraint.needs())
+    return made_constraint, jax.tree.map(jnp.asarray, choices), f"{len(some)} choices of {data.name}"
 
 
 def make_model(model: str | models.Model) -> models.Model:

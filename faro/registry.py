@@ -44,8 +44,8 @@ def declared(kind: str) -> dict[str, EntryPoint]:
     """The makers of this kind ("constraint", "model", "loss") that installed packages declare, by name; faro's own
     first."""
     points = sorted(entry_points(group=GROUPS[kind]), key=lambda point: point.name)
-    own = [point for point in points if point.module.partition(".")[0] in ("constraints", "faro")]
-    named = {point.name: point for point in own}  # nobody else's point takes a name of faro's
+    of_faro = [point for point in points if point.module.partition(".")[0] in ("constraints", "faro")]
+    named = {point.name: point for point in of_faro}  # nobody else's point takes a name of faro's
     return named | {point.name: point for point in points if point.name not in named}
 
 
@@ -73,7 +73,7 @@ def make(kind: str, text: str) -> Any:
     name, options = _options(text, kind)
     maker = find(kind, name)
     takes = inspect.signature(maker).parameters
-    if not any(own.kind is inspect.Parameter.VAR_KEYWORD for own in takes.values()):
+    if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in takes.values()):
         for option in options:
             known(f"option of {name}", option, takes)
     try:
@@ -127,8 +127,8 @@ def make_constraint(
         if len(set(several)) < len(several):
             raise UsageError(f"the same attribute twice in {attribute!r}; name each once")
         options = {"of": of, "within": within, "bound": bound, "unless": unless}
-        own = [make_constraint(attributes, constraint, name, **options) for name in several]  # type: ignore[arg-type]
-        return ct.Stack(members=tuple(part for made in own for part in made.parts()))
+        constraints = [make_constraint(attributes, constraint, name, **options) for name in several]  # type: ignore[arg-type]
+        return ct.Stack(members=tuple(part for made in constraints for part in made.parts()))
     names = _split(constraint)
     if len(set(names)) < len(names):
         raise UsageError(f"the same constraint twice in {constraint!r}; name each once")
@@ -158,9 +158,9 @@ def _make(text: str, given: dict[str, Any], bound: float, attributes: Mapping[st
     name, options = _options(text)
     notion = find_notion(name)
     accepted = inspect.signature(notion).parameters
-    own = [option for option in accepted if option not in ("attribute", "bound", "of", "within")]
+    options_of_notion = [option for option in accepted if option not in ("attribute", "bound", "of", "within")]
     for option in options:
-        known(f"option of {name}", option, own)
+        known(f"option of {name}", option, options_of_notion)
     given = {option: value for option, value in given.items() if option in accepted}
     needs = "attribute" in accepted and accepted["attribute"].default is inspect.Parameter.empty
     if needs and "attribute" not in given:

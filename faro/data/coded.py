@@ -35,10 +35,10 @@ class CodedShards:
         self._folder = tempfile.mkdtemp(prefix="faro-shards-")
         weakref.finalize(self, shutil.rmtree, self._folder, ignore_errors=True)
         cuts = list(cuts)
-        self.size, somebody = max(map(len, cuts)), next(own for own in cuts if len(own))[:1]
-        for index, own in enumerate(cuts):
-            choices = data.choices(coding, own if len(own) else somebody, **options)
-            weight = data.weight[own] / unit if len(own) else np.zeros(1)
+        self.size, somebody = max(map(len, cuts)), next(rows for rows in cuts if len(rows))[:1]
+        for index, rows in enumerate(cuts):
+            choices = data.choices(coding, rows if len(rows) else somebody, **options)
+            weight = data.weight[rows] / unit if len(rows) else np.zeros(1)
             choices = choices.replace(weight=np.asarray(weight, choices.weight.dtype)).pad(self.size)
             leaves, self._shape = jax.tree.flatten(choices)
             for number, leaf in enumerate(leaves):

@@ -147,10 +147,11 @@ class Block:
             scale = _apart_from_0(mean, spread)
             numbers.append(Number(name, float(mean[0]), float(scale[0]), name in tally.incomplete))
         levels = [
-            Levels(name, tuple(sorted(own)), tuple(sorted(tally.seen[name]))) for name, own in tally.levels.items()
+            Levels(name, tuple(sorted(levels)), tuple(sorted(tally.seen[name])))
+            for name, levels in tally.levels.items()
         ]
-        vectors = [Vector.fit(name, own, scaling.get(name, "each")) for name, own in tally.vectors.items()]
-        raw = [Raw(name, *own) for name, own in tally.raw.items()]
+        vectors = [Vector.fit(name, moments, scaling.get(name, "each")) for name, moments in tally.vectors.items()]
+        raw = [Raw(name, *shape_and_dtype) for name, shape_and_dtype in tally.raw.items()]
         return cls(tuple(numbers), tuple(levels), tuple(vectors), tuple(raw))
 
     def tree(self, coded: np.ndarray, features: Features) -> Any:
@@ -160,11 +161,11 @@ class Block:
             return coded
         there = {FEATURES: coded} if coded.shape[-1] else {}
         for part in self.raw:
-            own = features.raw[part.name]
-            if (own.of.shape[1:], str(own.of.dtype)) != (part.shape, part.dtype):
-                expected, got = f"{part.dtype} {list(part.shape)}", f"{own.of.dtype} {list(own.of.shape[1:])}"
-                raise DataError(f"{own.of.where}: expected rows of {expected}, as in training, got {got}")
-            there[part.name] = own.gather(features.live)
+            rows = features.raw[part.name]
+            if (rows.of.shape[1:], str(rows.of.dtype)) != (part.shape, part.dtype):
+                expected, got = f"{part.dtype} {list(part.shape)}", f"{rows.of.dtype} {list(rows.of.shape[1:])}"
+                raise DataError(f"{rows.of.where}: expected rows of {expected}, as in training, got {got}")
+            there[part.name] = rows.gather(features.live)
         return there
 
     def blank(self, *lead: int) -> Any:
@@ -204,8 +205,8 @@ class Block:
                 raise DataError(f"feature {vector.name!r}: expected vectors of length {width}, got {given.shape[-1]}")
             step = max(1, BLOCK * len(live) // max(1, live.size * width))
             for rows in (slice(first, first + step) for first in range(0, len(live), step)):
-                own = given[rows]
-                plain = own.gather(live[rows]) if isinstance(own, Rows) else own
+                block = given[rows]
+                plain = block.gather(live[rows]) if isinstance(block, Rows) else block
                 coded = (plain.astype(np.float64, copy=False) - vector.mean) / vector.scale
                 out[rows, ..., column : column + width] = np.where(live[rows][..., None], coded, 0.0)
             column += width
@@ -325,15 +326,15 @@ def _record(block: Block) -> dict[str, Any]:
 def _block(side: str, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Block:
     """`ValueError` for values that `to_dict` and `arrays` never wrote."""
 
-    def vector(own: Mapping[str, Any]) -> Vector:
-        inline = "mean" in own
-        moments = [own[key] if inline else arrays[f"{side}/{own['name']}/{key}"] for key in ("mean", "scale")]
+    def vector(stored: Mapping[str, Any]) -> Vector:
+        inline = "mean" in stored
+        moments = [stored[key] if inline else arrays[f"{side}/{stored['name']}/{key}"] for key in ("mean", "scale")]
         mean, scale = (np.asarray(moment) for moment in moments)
-        width = len(mean) if inline else own["width"]
+        width = len(mean) if inline else stored["width"]
         fits = all(part.shape in ((), (width,)) and part.dtype.kind in "if" for part in (mean, scale))
         if type(width) is not int or not fits or not (np.isfinite(mean).all() and np.isfinite(scale).all()):
-            raise ValueError(f"coding: expected finite means and scales of {own['name']!r}, one or a number each")
-        return Vector(own["name"], width, mean.astype(np.float64), scale.astype(np.float64))
+            raise ValueError(f"coding: expected finite means and scales of {stored['name']!r}, one or a number each")
+        return Vector(stored["name"], width, mean.astype(np.float64), scale.astype(np.float64))
 
     block = Block(
         tuple(Number(**number) for number in values["numbers"]),

@@ -222,10 +222,12 @@ class Dataset:
         columns, arrays = used_columns(schema, self.frame, twins=False)  # with or without its twins a row is the same
         told = [column for column, name in columns.items() if column not in apart and name not in places]
         digests = row_digests(self.frame, told, arrays, self._quoted)
-        own, shared = ([rows.contents() for rows in of.stored] for of in (self.parsed.items, self.parsed.context))
+        of_alternatives, shared = (
+            [rows.contents() for rows in of.stored] for of in (self.parsed.items, self.parsed.context)
+        )
         names_of = []
         for choice, rows in enumerate(self.parsed.source):
-            arrays = ["".join(part[choice, slot].hex() for part in own) for slot in range(len(rows))]
+            arrays = ["".join(part[choice, slot].hex() for part in of_alternatives) for slot in range(len(rows))]
             if schema.format == "long":
                 cells = sorted(digests[row].hex() + array for row, array in zip(rows, arrays, strict=True) if row >= 0)
             else:
@@ -271,10 +273,10 @@ class Dataset:
     def unit_codes(self) -> np.ndarray:
         """`[n]` int32: equal where the unit is equal, in every part of the data set; in another table, or a part of
         this one, a unit has another code. What a model may know of units is `Choices.unit_index`."""
-        own, codes = np.unique(self.units, return_inverse=True)
+        units, codes = np.unique(self.units, return_inverse=True)
         if self.whole is not None:
-            places = np.arange(len(own)) + self.whole.first
-            codes = (places if self.whole.units is None else np.searchsorted(self.whole.units, own))[codes]
+            places = np.arange(len(units)) + self.whole.first
+            codes = (places if self.whole.units is None else np.searchsorted(self.whole.units, units))[codes]
         return codes.astype(np.int32)
 
     def parts(self, seed: int = 0) -> np.ndarray:

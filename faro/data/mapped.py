@@ -125,10 +125,10 @@ class Stored:
                 if self.dtype.kind not in "biu":
                     bad = ~np.isfinite(block).reshape(len(block), -1).all(1)
                     endless.append(first + np.flatnonzero(bad))
-            found = Scan(digest.hexdigest(), np.concatenate([np.zeros(0, int), *endless]))
+            scan = Scan(digest.hexdigest(), np.concatenate([np.zeros(0, int), *endless]))
             if key is None:
-                return found
-            _scanned[key] = found
+                return scan
+            _scanned[key] = scan
         return _scanned[key]
 
 

@@ -31,34 +31,34 @@ def audit_sizes(data: Dataset | Sharded, constraint: Constraint) -> dict[str, An
     """
     parts = [part for part in constraint.parts() if isinstance(part, RateConstraint)]
     known = len(parts) == len(constraint.parts()) and data.labelled and not constraint.columns()
-    found: dict[str, Any] = {"cap": None, "single": False, "crossed": crossed(data)}
+    sizes: dict[str, Any] = {"cap": None, "single": False, "crossed": crossed(data)}
     if not known:
-        return found
+        return sizes
     names = [twin.attribute for twin in data.schema.twins]
     if not set(constraint.twins()) <= set(names):
-        return found
+        return sizes
     counting = np.zeros(0, np.int64)  # of every unit, alternatives that count
     masses: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in parts]
     for piece, _ in data.pieces(np.arange(data.n)):
         with jax.enable_x64(True):
             choices = _bare(piece, constraint.twins())
-            own = (np.asarray(choices.inside) & (piece.weight > 0)[:, None]).sum(1)
+            counted = (np.asarray(choices.inside) & (piece.weight > 0)[:, None]).sum(1)
             for pairs, part in zip(masses, parts, strict=True):
                 pairs.append(_masses(part, choices))
         counting = np.append(counting, np.zeros(max(0, int(piece.unit_codes.max()) + 1 - len(counting)), np.int64))
-        np.add.at(counting, piece.unit_codes, own)
+        np.add.at(counting, piece.unit_codes, counted)
     together = [tuple(map(np.concatenate, zip(*pairs, strict=True))) for pairs in masses]
     totals = [np.bincount(np.unique(pair, return_inverse=True)[1], share) for pair, share in together]
     cap = max((total.max(initial=0.0) for total in totals), default=0.0)
     values = np.concatenate([np.unique(share) for _, share in together])
     single = bool(counting.max(initial=0) <= 1 and len(np.unique(values[values > 0])) == 1)
-    return found | {"cap": float(cap), "single": single}
+    return sizes | {"cap": float(cap), "single": single}
 
 
 def crossed(data: Dataset | Sharded) -> list[str]:
     """The shared columns, sorted, of which some value stands under two or more units."""
     first: dict[str, dict[str, int]] = {}  # of every column and value, a unit
-    found = set()
+    columns = set()
     for piece, _ in data.pieces(np.arange(data.n)):
         inside = piece.parsed.inside
         units = np.broadcast_to(piece.unit_codes[:, None], inside.shape)[inside]
@@ -66,8 +66,8 @@ def crossed(data: Dataset | Sharded) -> list[str]:
             pairs = pd.DataFrame({"value": texts[inside].astype(str), "unit": units}).drop_duplicates()
             known = first.setdefault(name, {})
             if any(known.setdefault(value, unit) != unit for value, unit in pairs.itertuples(index=False)):
-                found.add(name)
-    return sorted(found)
+                columns.add(name)
+    return sorted(columns)
 
 
 def _bare(data: Dataset, twins: tuple[str, ...]) -> Choices:
@@ -82,7 +82,7 @@ def _bare(data: Dataset, twins: tuple[str, ...]) -> Choices:
         unit=jnp.asarray(data.unit_codes),
         outside=jnp.asarray(parsed.outside),
         attributes={name: jnp.asarray(codes, jnp.int32) for name, codes in parsed.attributes.items()},
-        twins={name: Twin(valid=own, items=jnp.zeros((*own.shape, 1))) for name, own in valid.items()},
+        twins={name: Twin(valid=valid_of, items=jnp.zeros((*valid_of.shape, 1))) for name, valid_of in valid.items()},
     )
 
 

@@ -40,11 +40,11 @@ class Seen(NamedTuple):
         """In these choices of a data set."""
         units: list[np.ndarray] = []
         shared: dict[str, list[np.ndarray]] = {}
-        for piece, own in data.pieces(rows):
-            inside = piece.parsed.inside[own]
-            units.append(np.unique(piece.units[own]))
+        for piece, local in data.pieces(rows):
+            inside = piece.parsed.inside[local]
+            units.append(np.unique(piece.units[local]))
             for name, texts in piece.shared.items():
-                shared.setdefault(name, []).append(np.unique(texts[own][inside].astype(str)))
+                shared.setdefault(name, []).append(np.unique(texts[local][inside].astype(str)))
         together = {name: np.unique(np.concatenate(values)) for name, values in shared.items()}
         return cls(np.unique(np.concatenate(units)), together)
 

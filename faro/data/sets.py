@@ -59,7 +59,7 @@ def swissmetro(table: pd.DataFrame) -> Table:
     for code, (mode, prefix) in enumerate(zip(_MODES, ("TRAIN", "SM", "CAR"), strict=True), 1):
         cost = table[f"{prefix}_CO"].astype(float).to_numpy()
         headway = table[f"{prefix}_HE"].astype(float).to_numpy() if prefix != "CAR" else np.zeros(len(table))
-        own = {
+        alternative = {
             "mode": mode,
             "time": table[f"{prefix}_TT"].astype(float).to_numpy() / 100,
             "cost": (cost if prefix == "CAR" else np.where(paid, cost, 0.0)) / 100,
@@ -67,7 +67,7 @@ def swissmetro(table: pd.DataFrame) -> Table:
             "available": table[f"{prefix}_AV"].astype(int).to_numpy(),
             "chosen": (chosen == code).astype(int),
         }
-        parts.append(pd.DataFrame({**shared, **own}))
+        parts.append(pd.DataFrame({**shared, **alternative}))
     order = np.arange(3 * len(table)).reshape(3, -1).T.ravel()
     return pd.concat(parts, ignore_index=True).iloc[order].reset_index(drop=True), _SWISSMETRO
 

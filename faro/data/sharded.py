@@ -132,9 +132,9 @@ class Sharded:
 
     def pieces(self, rows: np.ndarray) -> Iterator[tuple[Dataset, np.ndarray]]:
         """The files that these choices are in, one after another, and where in each."""
-        for index, own in enumerate(self.cut(rows)):
-            if len(own):
-                yield self.shard(index), own - self.starts[index]
+        for index, in_file in enumerate(self.cut(rows)):
+            if len(in_file):
+                yield self.shard(index), in_file - self.starts[index]
 
     def cut(self, rows: np.ndarray) -> list[np.ndarray]:
         """Those of the rows that are in each file."""
@@ -158,8 +158,8 @@ class Sharded:
         are known by name alone, as in a `Dataset`."""
 
         def features() -> Iterator[tuple[Any, Any]]:
-            for index, own in enumerate(self.cut(rows)):
-                parsed, local = self.shard(index).parsed, own - self.starts[index]
+            for index, in_file in enumerate(self.cut(rows)):
+                parsed, local = self.shard(index).parsed, in_file - self.starts[index]
                 yield parsed.items.take(local), parsed.context.take(local)
 
         coding = Coding.fit(features(), self.schema, self._vocabulary(rows))
@@ -171,13 +171,13 @@ class Sharded:
     def _vocabulary(self, rows: np.ndarray) -> Vocabulary | None:
         if not self.schema.unit_index or self._names is None:
             return None
-        own = [np.unique(piece.units[local]) for piece, local in self.pieces(rows)]
-        return Vocabulary.of(np.concatenate(own), self.people, f"faro units {self.digest[:16]}")
+        units = [np.unique(piece.units[local]) for piece, local in self.pieces(rows)]
+        return Vocabulary.of(np.concatenate(units), self.people, f"faro units {self.digest[:16]}")
 
     def choices(self, coding: Coding, rows: np.ndarray, **options: Any) -> Choices:
         """These choices, coded, as `Dataset.choices` does it, in this order."""
-        found = [piece.choices(coding, local, **options) for piece, local in self.pieces(rows)]
-        together = found[0] if len(found) == 1 else jax.tree.map(lambda *leaves: np.concatenate(leaves), *found)
+        by_file = [piece.choices(coding, local, **options) for piece, local in self.pieces(rows)]
+        together = by_file[0] if len(by_file) == 1 else jax.tree.map(lambda *leaves: np.concatenate(leaves), *by_file)
         file = np.searchsorted(self.starts, rows, side="right")
         if (np.diff(file) >= 0).all():
             return together

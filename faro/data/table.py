@@ -188,12 +188,12 @@ def quoted(column: pd.Series, form: Callable[[float], str] = text) -> pa.Array:
     zero, size = numbers == 0, np.abs(numbers)
     if zero.any():  # 0 and -0 are one value, and so is their text
         numbers = np.where(zero, numbers[zero.argmax()], numbers)
-    found = pa.array(numbers).cast(pa.large_string())
+    texts = pa.array(numbers).cast(pa.large_string())
     odd = ~(zero | ((size >= 1e-4) & (size < 1e10)))  # these arrow writes in other words, or not at all
     if odd.any():
-        found = pc.replace_with_mask(found, odd, pa.array(map(form, numbers[odd].tolist()), pa.large_string()))
+        texts = pc.replace_with_mask(texts, odd, pa.array(map(form, numbers[odd].tolist()), pa.large_string()))
     quote, nothing = (pa.scalar(mark, pa.large_string()) for mark in ('"', ""))
-    return pc.binary_join_element_wise(quote, found, quote, nothing)
+    return pc.binary_join_element_wise(quote, texts, quote, nothing)
 
 
 def all_quoted(frame: pd.DataFrame, names: Iterable[str], quote: Quote) -> Iterator[pa.Array]:
@@ -263,4 +263,4 @@ def _joined(columns: list[pa.Array]) -> Iterator[str]:
     """The texts of every row, with commas between them."""
     comma = pa.scalar(", ", pa.large_string())
     for first in range(0, len(columns[0]), BLOCK):
-        yield from pc.binary_join_element_wise(*(own.slice(first, BLOCK) for own in columns), comma).to_pylist()
+        yield from pc.binary_join_element_wise(*(column.slice(first, BLOCK) for column in columns), comma).to_pylist()

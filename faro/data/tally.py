@@ -87,23 +87,23 @@ class Tally:
             return Moments.of(values[live]) if isinstance(values, np.ndarray) else Moments.of_blocks(values, live)
 
         vectors = {name: of_vector(name, values) for name, values in features.vectors.items()}
-        raw = {name: (own.of.shape[1:], str(own.of.dtype)) for name, own in features.raw.items()}
+        raw = {name: (rows.of.shape[1:], str(rows.of.dtype)) for name, rows in features.raw.items()}
         return cls(numbers, features.incomplete, levels, held, vectors, raw)
 
     def joined(self, other: Tally) -> Tally:
         """Of both pieces; `DataError` if vectors or arrays of one name differ in shape."""
-        for name, own in self.vectors.items():
-            if own.mean.shape != other.vectors[name].mean.shape:
-                lengths = f"{len(own.mean)} and {len(other.vectors[name].mean)}"
+        for name, moments in self.vectors.items():
+            if moments.mean.shape != other.vectors[name].mean.shape:
+                lengths = f"{len(moments.mean)} and {len(other.vectors[name].mean)}"
                 raise DataError(f"feature {name!r}: expected vectors of one length, got {lengths}")
         if self.raw != other.raw:
             raise DataError(f"arrays: expected one shape and dtype in all files, got {self.raw} and {other.raw}")
         return Tally(
-            {name: own.joined(other.numbers[name]) for name, own in self.numbers.items()},
+            {name: moments.joined(other.numbers[name]) for name, moments in self.numbers.items()},
             self.incomplete | other.incomplete,
-            {name: own | other.levels[name] for name, own in self.levels.items()},
-            {name: own | other.seen[name] for name, own in self.seen.items()},
-            {name: own.joined(other.vectors[name]) for name, own in self.vectors.items()},
+            {name: levels | other.levels[name] for name, levels in self.levels.items()},
+            {name: levels | other.seen[name] for name, levels in self.seen.items()},
+            {name: moments.joined(other.vectors[name]) for name, moments in self.vectors.items()},
             self.raw,
         )
 

@@ -125,8 +125,8 @@ _FORMS: dict[str, Callable[..., str]] = {"number": _number, "boolean": _boolean,
 
 def infer(columns: Sequence[pd.Series], words: Iterable[str] = ()) -> str:
     """The type that typed containers give these columns, if `words` (levels) are of it as well; otherwise "text"."""
-    found = {_container(column) for column in columns}
-    kind = found.pop() if len(found) == 1 else "text"
+    kinds = {_container(column) for column in columns}
+    kind = kinds.pop() if len(kinds) == 1 else "text"
     return kind if all(is_of(word, kind) for word in words) else "text"
 
 
@@ -291,8 +291,8 @@ def quoted(column: pd.Series, kind: str, missing: Sequence[str] = (), name: Call
     if kind == "number" and name is str:
         values, absent = numbers(column, kind, missing)
         if (absent | (np.abs(values) < EXACT)).all():  # then doubles are all there is to know, and arrow is quick
-            found = old_quoted(pd.Series(values), lambda value: _number(value) if math.isfinite(value) else "")
-            return pc.if_else(pa.array(absent), pa.scalar(json.dumps(gap), pa.large_string()), found)
+            quoted_numbers = old_quoted(pd.Series(values), lambda value: _number(value) if math.isfinite(value) else "")
+            return pc.if_else(pa.array(absent), pa.scalar(json.dumps(gap), pa.large_string()), quoted_numbers)
     cells = read(column, kind, missing)
     texts = [json.dumps(gap if absent else name(text)) for text, absent, _ in cells.entries]
     return pa.array(texts, pa.large_string()).take(pa.array(cells.codes))

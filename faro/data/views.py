@@ -46,7 +46,7 @@ class View:
         if support:
             assert isinstance(data, Dataset)  # a stream refuses models that read support
             asked = ~is_support(data, support)
-            rows = {part: own[asked[own]] for part, own in rows.items()}
+            rows = {part: of_part[asked[of_part]] for part, of_part in rows.items()}
         return cls(seed, coding, rows)
 
 

@@ -44,11 +44,11 @@ class Vocabulary:
     def codes(self, units: np.ndarray) -> np.ndarray:
         """`[n]` int32: the number of every unit, 0 to U - 1, or -1."""
         names, place = np.unique(units.astype(str), return_inverse=True)
-        own, known = _joined(_hashes(names, self.salt)), _joined(self.hashes)
+        hashed, known = _joined(_hashes(names, self.salt)), _joined(self.hashes)
         if not len(known):
             return np.full(len(units), -1, np.int32)
-        at = np.minimum(np.searchsorted(known, own), len(known) - 1)
-        return np.where(known[at] == own, at, -1).astype(np.int32)[place]
+        at = np.minimum(np.searchsorted(known, hashed), len(known) - 1)
+        return np.where(known[at] == hashed, at, -1).astype(np.int32)[place]
 
     def to_dict(self) -> dict[str, Any]:
         """All but the hashes."""
