@@ -363,18 +363,18 @@ class _Stream:
         return now
 
     def train(self, keeper: Keeper, save_every: int, progress: Progress) -> Streamed:
-        """The trial of the constraint, judged."""
+        """The trial of the constraint, with its figures."""
         plan = Plan(2, progress, save_every, len(self.shards))
         unconstrained = self.unconstrained(keeper, plan).state
         done = self.trial(unconstrained, self.constraint, keeper, plan)
         free = all(math.isinf(part.bound) for part in self.constraint.parts())
         best = devices.fetch((unconstrained if free else done.state).best)
-        figures = self._judged(best.params)
+        figures = self._exact_figures(best.params)
         bounds = [float(part.bound) for part in self.constraint.parts()]
         status = status_of(figures, bounds, bool(best.finite), self.settings)
         return Streamed(best.params, status, figures, devices.fetch(done.trace))
 
-    def _judged(self, params: Any) -> dict[str, Any]:
+    def _exact_figures(self, params: Any) -> dict[str, Any]:
         """Train figures of these parameters in float64."""
 
         def double(tree):
@@ -383,13 +383,13 @@ class _Stream:
 
             return jax.tree.map(lambda leaf: exact(np.asarray(leaf)), tree)
 
-        judged = dataclasses.replace(self.game, objective=DEFAULT)  # likelihood, whatever was minimised
+        likelihood = dataclasses.replace(self.game, objective=DEFAULT)  # whatever was minimised
         with jax.enable_x64(True):
 
             @jax.jit
             def tally(params, shard):
-                prepared = judged.prepared(self.constraint, shard, Data(shard, shard), ())
-                return judged.tally(params, self.constraint, prepared), prepared.totals.masses, prepared.totals.weight
+                prepared = likelihood.prepared(self.constraint, shard, Data(shard, shard), ())
+                return likelihood.tally(params, self.constraint, prepared), prepared.totals.masses, prepared.totals.weight
 
             whole: Any = None
             for index in range(len(self.shards)):
