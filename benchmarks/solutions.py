@@ -30,7 +30,7 @@ from faro.training.settings import CHOICES, Settings, assigned
 
 
 def play(data, constraint, views, count, settings):
-    """Constraints of the grid, `Best` and `Look` of all members, the unconstrained first, as in a sweep."""
+    """Constraints of the grid, `Best` and `EvaluationRecord` of all trials, the unconstrained first, as in a sweep."""
 
     def parts(view, dtype):
         names = [name for name in Data._fields if name in view.rows]

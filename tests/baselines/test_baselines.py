@@ -309,7 +309,7 @@ def test_ahead_of_the_run_at_the_same_gap(run):
     """A baseline that is a point of the run is not ahead of it; one that is right about everybody is."""
     data, own, made = run
     sure = bootstrap.measure(made, data, own, draws=100)
-    point = sure.members[sure.members["seed"] == "mean"].iloc[0]
+    point = sure.trials[sure.trials["seed"] == "mean"].iloc[0]
     row = {"dev_gap": point["dev_gap"], "dev_accuracy": point["dev_accuracy"]}
     equal = baselines._ahead(made, sure, [each.accuracy[0] for each in sure.draws.values()], row)
     assert equal["ahead"] <= 1e-12 and equal["ahead_low"] <= 1e-12

@@ -153,7 +153,7 @@ def test_a_bound_in_minutes_binds_and_pandas_finds_it(data):
         scored = model.score(data)
         for part, names in (("train", ("train", "dual")), ("dev", ("dev",))):
             assert row[f"{part}_gap"] == pytest.approx(minutes_of(scored, names), abs=1e-9)
-    sure = bootstrap.measure(run, data, mean(), draws=50).members
+    sure = bootstrap.measure(run, data, mean(), draws=50).trials
     own = sure[(sure["bound"] == bound) & (sure["seed"] == "mean")].iloc[0]
     assert own["dev_gap_low"] <= held["dev_gap"] <= own["dev_gap_high"]
 

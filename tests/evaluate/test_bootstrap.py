@@ -174,11 +174,11 @@ def test_a_planted_member_that_is_dominated_never_counts(demo):
         negated = jax.tree.map(lambda leaf: -np.asarray(leaf), planted[free].params)
         planted[tight] = dataclasses.replace(planted[free], params=negated)
     run = dataclasses.replace(run, table=table, models=planted)
-    sure = measure(run, data, own, draws=100).members.set_index(["bound", "seed"])["non_dominated"]
+    sure = measure(run, data, own, draws=100).trials.set_index(["bound", "seed"])["non_dominated"]
     assert (sure[0.05] == 0).all()
     assert (sure[np.inf] > 0).all() and (sure[0.2] > 0).all()
     table["status"] = np.where(np.isinf(table["bound"]), "INFEASIBLE", "FEASIBLE")  # what is infeasible is no rival
-    sure = measure(run, data, own, draws=100).members.set_index(["bound", "seed"])["non_dominated"]
+    sure = measure(run, data, own, draws=100).trials.set_index(["bound", "seed"])["non_dominated"]
     assert sure[np.inf].isna().all()
 
 
@@ -227,7 +227,7 @@ def test_every_bound_has_a_row_whatever_became_of_it(demo):
     lost = table["bound"] == 0.05
     table.loc[lost, ["dev_accuracy", "dev_gap"]] = np.nan
     table.loc[lost, "status"] = "DIVERGED"
-    sure = measure(dataclasses.replace(run, table=table), data, own, draws=20).members
+    sure = measure(dataclasses.replace(run, table=table), data, own, draws=20).trials
     means = sure[sure["seed"] == "mean"]
     assert list(means["bound"]) == [np.inf, 0.05, 0.2]
     assert means["non_dominated"].isna().tolist() == [False, True, False]

@@ -63,7 +63,7 @@ def test_the_bytes_of_a_state_are_those_of_its_leaves(seed):
     assert size(game.state_shapes(PARITY, data)) == sum(leaf.nbytes for leaf in leaves)
     assert 0 < size(game.state_shapes(PARITY, data)) - 4 * 4 * numbers < 400
     second = Game(models.Linear(), Settings(primal="sqp"))
-    assert size(second.state(PARITY, data).game.primal) >= 4 * (d + 1) ** 2  # the curvature counts
+    assert size(second.state_shapes(PARITY, data).game.primal) >= 4 * (d + 1) ** 2  # the curvature counts
 
 
 def test_which_execution_follows_from_parameters_and_memory():
@@ -201,7 +201,7 @@ def test_one_at_a_time_is_all_at_once_and_goes_on_where_it_was_killed(tight, tmp
     pd.testing.assert_frame_equal(whole.table, together.table, rtol=1e-4, atol=1e-5)
     for name in ("loss", "gap", "multiplier"):
         np.testing.assert_allclose(whole.traces[name], together.traces[name], atol=1e-5)
-    sure = [bootstrap.measure(run, data, constraint, draws=10).members for run in (whole, together)]
+    sure = [bootstrap.measure(run, data, constraint, draws=10).trials for run in (whole, together)]
     pd.testing.assert_frame_equal(*sure, rtol=1e-4, atol=1e-5)
 
 
