@@ -79,7 +79,7 @@ class Features:
     @property
     def stored(self) -> list[Rows]:
         """The features that are rows of stored arrays."""
-        return [own for own in (*self.vectors.values(), *self.raw.values()) if isinstance(own, Rows)]
+        return [values for values in (*self.vectors.values(), *self.raw.values()) if isinstance(values, Rows)]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -123,7 +123,9 @@ def select(parsed: Parsed, rows: Any) -> Parsed:
         elif isinstance(value, Features):
             changes[field.name] = value.take(rows)
         elif field.name == "twins":
-            changes[field.name] = {name: tuple(own.take(rows) for own in levels) for name, levels in value.items()}
+            changes[field.name] = {
+                name: tuple(at_level.take(rows) for at_level in levels) for name, levels in value.items()
+            }
         elif isinstance(value, dict):
             changes[field.name] = {name: codes[rows] for name, codes in value.items()}
     return dataclasses.replace(parsed, **changes)
@@ -131,12 +133,12 @@ def select(parsed: Parsed, rows: Any) -> Parsed:
 
 def widened(parsed: Parsed, k: int) -> Parsed:
     """The same among k alternatives: those beyond its own are not there."""
-    n, own = parsed.available.shape
-    if own == k:
+    n, width = parsed.available.shape
+    if width == k:
         return parsed
 
     def grown(values: np.ndarray, fill: Any) -> np.ndarray:
-        return np.concatenate([values, np.full((n, k - own, *values.shape[2:]), fill, values.dtype)], 1)
+        return np.concatenate([values, np.full((n, k - width, *values.shape[2:]), fill, values.dtype)], 1)
 
     def placed(values: np.ndarray | Rows) -> np.ndarray | Rows:
         return Rows(values.of, grown(values.index, -1)) if isinstance(values, Rows) else grown(values, 0)
@@ -145,14 +147,14 @@ def widened(parsed: Parsed, k: int) -> Parsed:
         return Features(
             grown(of.live, False),
             {name: grown(values, np.nan) for name, values in of.numeric.items()},
-            {name: Category(grown(own.codes, -1), own.texts) for name, own in of.categorical.items()},
+            {name: Category(grown(category.codes, -1), category.texts) for name, category in of.categorical.items()},
             {name: placed(values) for name, values in of.vectors.items()},
             of.incomplete,
-            {name: Rows(own.of, grown(own.index, -1)) for name, own in of.raw.items()},
+            {name: Rows(rows.of, grown(rows.index, -1)) for name, rows in of.raw.items()},
         )
 
-    def of_twin(own: Features) -> Features:  # a chooser's have no axis of alternatives
-        return features(own) if own.live.ndim > 1 else own
+    def of_twin(twin: Features) -> Features:  # a chooser's have no axis of alternatives
+        return features(twin) if twin.live.ndim > 1 else twin
 
     return dataclasses.replace(
         parsed,

@@ -77,28 +77,32 @@ def twin_places(schema: Schema, frame: pd.DataFrame, where: str) -> tuple[Places
     `DataError` for a feature of which some columns are there and some are not.
     """
     both = places(schema, frame, where)
-    found: tuple[Places, Places] = {}, {}
+    twins_of: tuple[Places, Places] = {}, {}
     for twin in schema.twins:
         spec = schema.attribute(twin.attribute)
         for name in dict.fromkeys(_bases(schema, twin, spec).values()):
             columns = both[spec.chooser].get(name, ())
-            levels = {level: tuple(own and twin.column(own, level) for own in columns) for level in spec.levels}
-            wanted = [column for own in levels.values() for column in own if column]
+            levels = {
+                level: tuple(column and twin.column(column, level) for column in columns) for level in spec.levels
+            }
+            wanted = [column for at_level in levels.values() for column in at_level if column]
             lacking = [column for column in wanted if column not in frame.columns]
             if lacking and len(lacking) < len(wanted):
                 raise DataError(
                     f"{where}: no column {lacking[0]!r}: twins of {twin.attribute!r} need {name!r} at every level"
                 )
             if wanted and not lacking:
-                found[spec.chooser].update({twin.column(name, level): own for level, own in levels.items()})
-    return found
+                twins_of[spec.chooser].update(
+                    {twin.column(name, level): at_level for level, at_level in levels.items()}
+                )
+    return twins_of
 
 
 def _bases(schema: Schema, twin: TwinSpec, spec: AttributeSpec) -> dict[str, str]:
     """Feature -> what a column of its twin is named after: itself, or the index of an array whose twins are rows of the
     same one."""
-    arrays = {own.name: own.index for own in schema.feature_arrays}
-    apart = {own.name for own in schema.arrays}
+    arrays = {array.name: array.index for array in schema.feature_arrays}
+    apart = {array.name for array in schema.arrays}
     names = [name for kind in schema.kinds(spec.chooser) for name in kind]
     bases = {name: arrays.get(name, name) for name in names if twin.column(name, spec.levels[0]) not in apart}
     return {name: base for name, base in bases.items() if base and base != spec.column}
@@ -115,7 +119,7 @@ def recognise(schema: Schema, frame: pd.DataFrame, where: str, arrays: Collectio
         spec = schema.attribute(twin.attribute)
         level, bases = spec.levels[0], _bases(schema, twin, spec)
         brought = [name for name, base in bases.items() if twin.column(base, level) in there[spec.chooser]]
-        brought += [own.name for own in schema.feature_arrays if twin.column(own.name, level) in arrays]
+        brought += [array.name for array in schema.feature_arrays if twin.column(array.name, level) in arrays]
         features = tuple(dict.fromkeys((*twin.features, *brought)))
         if not features and not schema.seen(spec):
             kind = "context_categorical" if spec.chooser else "categorical"
@@ -131,15 +135,15 @@ def recognise(schema: Schema, frame: pd.DataFrame, where: str, arrays: Collectio
 def used_columns(schema: Schema, frame: pd.DataFrame, twins: bool = True) -> tuple[dict[str, str], list[str]]:
     """(column -> the schema's name of it, vector columns) of the given table that the schema reads and that are
     there; `twins`: those of twins too, by the names of their features."""
-    own, shared = places(schema, frame, "table")
+    of_alternatives, shared = places(schema, frame, "table")
     singles = [*schema.choice, schema.alternative, schema.label, schema.weight, schema.available, schema.outside]
-    named = {column: name for name, columns in own.items() for column in columns if column}
+    named = {column: name for name, columns in of_alternatives.items() for column in columns if column}
     named |= {column: column for column in (*singles, *shared) if column and column in frame.columns}
     if twins:
         there = twin_places(schema, frame, "table")
         for twin in schema.twins:
             spec = schema.attribute(twin.attribute)
-            for name, level in itertools.product((own, shared)[spec.chooser], spec.levels):
+            for name, level in itertools.product((of_alternatives, shared)[spec.chooser], spec.levels):
                 columns = there[spec.chooser].get(twin.column(name, level), ())
                 named |= {column: name for column in columns if column}
     vectors = {*schema.vectors, *schema.context_vectors}

@@ -84,7 +84,9 @@ class Long:
         count = len(self) // self.width
         nothing = Cells.of([("", True, "")], np.zeros(count, int))
         kind, missing = self.types.get(name, "text"), self.schema.missing
-        parts = [nothing if own is None else read(own, kind, missing, names) for own in self._parts(name, what)]
+        parts = [
+            nothing if column is None else read(column, kind, missing, names) for column in self._parts(name, what)
+        ]
         if len(parts) > 1:
             return Cells.dealt(parts)
         return dataclasses.replace(parts[0], codes=np.repeat(parts[0].codes, self.width))
@@ -94,22 +96,22 @@ class Long:
         count = len(self) // self.width
         nothing = np.full(count, np.nan), np.ones(count, bool)
         kind, missing = self.types.get(name, "number"), self.schema.missing
-        parts = [nothing if own is None else numbers(own, kind, missing) for own in self._parts(name, what)]
+        parts = [nothing if column is None else numbers(column, kind, missing) for column in self._parts(name, what)]
         return self._deal([values for values, _ in parts]), self._deal([absent for _, absent in parts])
 
     def vectors(self, name: str, what: str) -> np.ndarray:
         """`[R, D]` a column of vectors in single precision, as digests know them; NaN where there is none."""
         words = self.schema.missing
-        parts = [None if own is None else vectors(_without(own, words)) for own in self._parts(name, what)]
+        parts = [None if column is None else vectors(_without(column, words)) for column in self._parts(name, what)]
         width = max(part.shape[1] for part in parts if part is not None)
-        for own, part in zip(self._parts(name, what), parts, strict=True):
+        for column, part in zip(self._parts(name, what), parts, strict=True):
             if part is not None and part.shape[1] not in (0, width):
-                raise DataError(f"column {own.name!r}: expected vectors of length {width}, got {part.shape[1]}")  # type: ignore[union-attr]
+                raise DataError(f"column {column.name!r}: expected vectors of length {width}, got {part.shape[1]}")  # type: ignore[union-attr]
         count = len(self) // self.width
         empty = np.full((count, width), np.nan)
-        found = self._deal([empty if part is None or part.shape[1] < width else part for part in parts])
+        dealt = self._deal([empty if part is None or part.shape[1] < width else part for part in parts])
         with np.errstate(over="ignore"):
-            return found if self.rule < RULE else found.astype(np.float32).astype(np.float64)
+            return dealt if self.rule < RULE else dealt.astype(np.float32).astype(np.float64)
 
     def check(self, name: str, cells: Cells, rows: np.ndarray) -> None:
         """`DataError` for the first of these rows whose cell is not of the column's type."""
@@ -146,13 +148,13 @@ def choice_ids(schema: Schema, cells: Sequence[Cells], rule: int) -> tuple[np.nd
     A slash or backslash in any part but the last is escaped by a backslash, so that no two keys have one id.
     """
     columns = []
-    for number, own in enumerate(cells):
-        texts = own.texts
+    for number, column_cells in enumerate(cells):
+        texts = column_cells.texts
         if rule >= RULE and number < len(cells) - 1:
             texts = np.array([t.replace("\\", "\\\\").replace("/", "\\/") for t in texts], object)
-        columns.append(texts[own.codes])
+        columns.append(texts[column_cells.codes])
     joined = columns[0] if len(columns) == 1 else ["/".join(parts) for parts in zip(*columns, strict=True)]
-    gone = np.logical_or.reduce([own.missing for own in cells])
+    gone = np.logical_or.reduce([column_cells.missing for column_cells in cells])
     ids = np.asarray(joined, object)
     if gone.any():  # nobody knows which rows belong together: neighbours do
         run = np.cumsum(np.diff(gone.astype(int), prepend=0) == 1)
@@ -188,8 +190,8 @@ def melt(
         label, schema = shares(given, schema, schema.label, np.ones(len(frame), bool))
     if schema.choice:
         cells = [given.cells(column, "choice", True) for column in schema.choice]
-        for column, own in zip(schema.choice, cells, strict=True):
-            given.check(column, own, ~own.missing)
+        for column, column_cells in zip(schema.choice, cells, strict=True):
+            given.check(column, column_cells, ~column_cells.missing)
         ids, gone = choice_ids(schema, cells, rule)
         twice = pd.Series(ids).duplicated().to_numpy() & ~gone
         if twice.any():
@@ -231,8 +233,8 @@ def shares(table: Long, schema: Schema, name: str, read_rows: np.ndarray) -> tup
     cells = table.cells(name, "label")
     live = read_rows & ~cells.missing
     table.check(name, cells, live)
-    found = np.bincount(cells.codes[live], minlength=len(cells.texts))
-    words = [str(cells.texts[code]) for code in np.argsort(-found, kind="stable") if found[code]]
+    counts = np.bincount(cells.codes[live], minlength=len(cells.texts))
+    words = [str(cells.texts[code]) for code in np.argsort(-counts, kind="stable") if counts[code]]
     if live.any() and not schema.negative and schema.positive not in words:
         raise DataError(f"{table.where}: column {name!r}: no row has the label {schema.positive!r}; check `positive`")
     if not schema.negative and len(words) > (schema.positive in words):

@@ -178,7 +178,9 @@ class _Parser:
         grid_twins = {}
         for name, at_levels in twins.items():
             spread = self._of_choice if schema.attribute(name).chooser else self.dense
-            grid_twins[name] = tuple(self._spread(own, spread(own.live, False), spread) for own in at_levels)
+            grid_twins[name] = tuple(
+                self._spread(at_level, spread(at_level.live, False), spread) for at_level in at_levels
+            )
         attributes = {spec.name: self._attribute(spec, levels[spec.name]) for spec in schema.attributes}
         kept: dict[str, Any] = {name: None if value is None else value[keep] for name, value in arrays.items()}
         return Parsed(
@@ -187,7 +189,9 @@ class _Parser:
             shared={name: self.dense(values, "")[keep] for name, values in shared.items()},
             items=grid_items.take(keep),
             context=grid_context.take(keep),
-            twins={name: tuple(own.take(keep) for own in at_levels) for name, at_levels in grid_twins.items()},
+            twins={
+                name: tuple(at_level.take(keep) for at_level in at_levels) for name, at_levels in grid_twins.items()
+            },
             dropped=len(self.ids) - len(keep),
         )
 
@@ -266,11 +270,13 @@ class _Parser:
             raise DataError(f"{where}: expected finite numbers, got others in row {index[at]} of {stored.where}")
         return Rows(stored, index)
 
-    def _twins(self, twin: TwinSpec, own: np.ndarray, features: Features, context: Features) -> tuple[Features, ...]:
+    def _twins(
+        self, twin: TwinSpec, own_level: np.ndarray, features: Features, context: Features
+    ) -> tuple[Features, ...]:
         """At every level what the table sets `features` to, as columns `[R]`; empty without such. `live`: where there
         is such a twin.
 
-        own: level `[R]` that a row has itself, -1 = none
+        own_level: `[R]` that a row has itself, -1 = none
         """
         spec = self.schema.attribute(twin.attribute)
         made = []
@@ -280,7 +286,7 @@ class _Parser:
             for only in twin.only:
                 side = features if only.column in features.categorical else context
                 excluded |= (side.categorical[only.column].values() == only.equals) & (level not in only.levels)
-            needed, there = features.live & (own >= 0) & (own != code) & ~excluded, features.live
+            needed, there = features.live & (own_level >= 0) & (own_level != code) & ~excluded, features.live
             for name in moved.names:
                 gone = needed & ~moved.present(name) & features.present(name)
                 if twin.missing == "exclude":
@@ -310,12 +316,12 @@ class _Parser:
 
         def rows(name: str) -> Rows:
             apart = twin.column(name, level)
-            found = self._rows_of(arrays.get(apart, arrays[name]), self._twin_column(twin, name, level), read)
+            twin_rows = self._rows_of(arrays.get(apart, arrays[name]), self._twin_column(twin, name, level), read)
             whole = {**features.vectors, **features.raw}[name]
-            kinds = [(own.of.shape[1:], own.of.dtype) for own in (whole, found)]  # type: ignore[union-attr]
+            kinds = [(rows_of.of.shape[1:], rows_of.of.dtype) for rows_of in (whole, twin_rows)]  # type: ignore[union-attr]
             if kinds[0] != kinds[1]:
-                raise DataError(f"{found.of.where}: expected rows of the shape and dtype of {name!r}, as its twin")
-            return found
+                raise DataError(f"{twin_rows.of.where}: expected rows of the shape and dtype of {name!r}, as its twin")
+            return twin_rows
 
         def vectors(name: str) -> np.ndarray | Rows:
             return rows(name) if name in arrays else self._vectors(twin.column(name, level), read)

@@ -262,10 +262,10 @@ class Schema:
         kinds = {spec.name: self.kind(spec.column) for spec in specs}
         for twin in self.twins:
             where, kind, only = f"twins of {twin.attribute!r}", kinds.get(twin.attribute, "text"), []
-            for each in twin.only:
-                levels = tuple(_typed(level, kind, where) for level in each.levels)
-                equals = _typed(each.equals, self.kind(each.column), where)
-                only.append(dataclasses.replace(each, levels=levels, equals=equals))
+            for condition in twin.only:
+                levels = tuple(_typed(level, kind, where) for level in condition.levels)
+                equals = _typed(condition.equals, self.kind(condition.column), where)
+                only.append(dataclasses.replace(condition, levels=levels, equals=equals))
             twins.append(dataclasses.replace(twin, only=tuple(only)))
         object.__setattr__(self, "attributes", tuple(specs))
         object.__setattr__(self, "twins", tuple(twins))
@@ -411,9 +411,9 @@ class Schema:
 
         column: its name
         """
-        found = [level for spec in self.attributes if spec.column == column for level in spec.levels]
-        found += [only.equals for twin in self.twins for only in twin.only if only.column == column]
-        return (*found, *((self.positive, self.negative) if column == self.label else ()))
+        words = [level for spec in self.attributes if spec.column == column for level in spec.levels]
+        words += [only.equals for twin in self.twins for only in twin.only if only.column == column]
+        return (*words, *((self.positive, self.negative) if column == self.label else ()))
 
     def attribute(self, name: str) -> AttributeSpec:
         """A declared attribute.
@@ -523,11 +523,11 @@ def _typed(word: str, kind: str, where: str) -> str:
 def _apart(name: str, given: tuple[str, ...], levels: tuple[str, ...]) -> None:
     """`UsageError` if two levels meet in one form."""
     first: dict[str, str] = {}
-    for own, level in zip(given, levels, strict=True):
+    for word, level in zip(given, levels, strict=True):
         if level in first:
-            two = f"{first[level]!r} and {own!r} are one, {level!r}"
+            two = f"{first[level]!r} and {word!r} are one, {level!r}"
             raise UsageError(f"attribute {name!r}: expected two or more different levels, but {two}")
-        first[level] = own
+        first[level] = word
 
 
 def _choose(field: str, value: str, known: tuple[str, ...]) -> None:

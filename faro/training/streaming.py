@@ -389,7 +389,11 @@ class _Stream:
             @jax.jit
             def tally(params, shard):
                 prepared = likelihood.prepared(self.constraint, shard, Data(shard, shard), ())
-                return likelihood.tally(params, self.constraint, prepared), prepared.totals.masses, prepared.totals.weight
+                return (
+                    likelihood.tally(params, self.constraint, prepared),
+                    prepared.totals.masses,
+                    prepared.totals.weight,
+                )
 
             whole: Any = None
             for index in range(len(self.shards)):
