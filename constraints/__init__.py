@@ -16,7 +16,7 @@ choices  -> rewards -> rule (softmax, argmax, KL-tilted) -> Outcome -> measure(o
     _exposure        exposure of groups in rankings
     _counterfactual  twins: what one attribute, set to another level, changes
     _renamed         names of the release before, for one release
-    _reach           what any model at all could make a constraint measure
+    _attainable_range  what any model at all could make a constraint measure
     alternatives     sums and maxima over the K alternatives, fast when K is small
     testing          `check_constraint`: the contract, to be run on your own
 """
@@ -24,6 +24,9 @@ choices  -> rewards -> rule (softmax, argmax, KL-tilted) -> Outcome -> measure(o
 from typing import TYPE_CHECKING
 
 from . import _renamed
+from ._attainable_range import FEW_UNITS as FEW_UNITS
+from ._attainable_range import AttainableRange as AttainableRange
+from ._attainable_range import attainable_range as attainable_range
 from ._calibration import calibration as calibration
 from ._caps import group_error as group_error
 from ._caps import group_loss as group_loss
@@ -41,7 +44,7 @@ from ._constraint import Constraint as Constraint
 from ._constraint import Stack as Stack
 from ._constraint import Statistics as Statistics
 from ._constraint import add as add
-from ._constraint import pieces as pieces
+from ._constraint import statistics_of_parts as statistics_of_parts
 from ._counterfactual import counterfactual_flip as counterfactual_flip
 from ._counterfactual import counterfactual_oscillation as counterfactual_oscillation
 from ._counterfactual import counterfactual_parity as counterfactual_parity
@@ -68,9 +71,6 @@ from ._rate import Counts as Counts
 from ._rate import Members as Members
 from ._rate import RateConstraint as RateConstraint
 from ._ratio import rate_ratio as rate_ratio
-from ._reach import SMALL as SMALL
-from ._reach import Reach as Reach
-from ._reach import reach as reach
 from ._scores import reward_parity as reward_parity
 from ._scores import threshold_parity as threshold_parity
 

@@ -58,7 +58,7 @@ class RateCap(RateConstraint):
     def members(self, choices: Choices) -> Members:
         return Members(self.who.cell(choices)[..., None], shares(choices, self.event)[..., None])
 
-    def decided(self, outcome):
+    def decision_values(self, outcome):
         decisions = outcome.decisions[..., None]
         return 1 - decisions if self.complement else decisions
 
@@ -109,10 +109,10 @@ class GroupLoss(RateCap):
     def affine(self):
         return None
 
-    def evidence(self):
+    def certifiable_as(self):
         return "no certificate: a loss has no upper end, and no finite sample bounds its mean"
 
-    def decided(self, outcome):
+    def decision_values(self, outcome):
         return -jax.lax.stop_gradient(outcome.log_probabilities())[..., None]
 
     def proxy_sums(self, outcome, rows):

@@ -299,7 +299,7 @@ def check_choices(choices: Choices) -> None:
 
 def _finite(leaf: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:
     """`lead`: whether all numbers behind these leading axes are finite; a few rows at a time, for features are wide."""
-    found, step = np.empty(lead, bool), max(1, 2**22 * len(leaf) // max(1, leaf.size))
-    for part in (slice(first, first + step) for first in range(0, len(leaf), step)):
-        found[part] = np.isfinite(leaf[part]).reshape(*found[part].shape, -1).all(-1)
-    return found
+    finite, step = np.empty(lead, bool), max(1, 2**22 * len(leaf) // max(1, leaf.size))
+    for rows in (slice(first, first + step) for first in range(0, len(leaf), step)):
+        finite[rows] = np.isfinite(leaf[rows]).reshape(*finite[rows].shape, -1).all(-1)
+    return finite

@@ -13,12 +13,13 @@ from __future__ import annotations
 
 import abc
 import dataclasses
-from typing import Any, NamedTuple, dataclass_transform
+from typing import TYPE_CHECKING, Any, NamedTuple, dataclass_transform
 
 import jax
 import jax.numpy as jnp
 from jax import Array
 
+from . import _renamed
 from ._choices import Choices, record, static
 from ._outcome import Outcome
 
@@ -55,6 +56,7 @@ class Constraint(abc.ABC):
     bound: Any
 
     def __init_subclass__(cls) -> None:
+        _renamed.take_old_methods(cls)
         record(cls)
 
     # What a subclass says ------------------------------------------------------------------------------------------
@@ -122,10 +124,13 @@ class Constraint(abc.ABC):
         """The constraints that have a bound and a gap of their own: itself, or the parts of a `Stack`."""
         return (self,)
 
-    def evidence(self) -> str:
+    def certifiable_as(self) -> str:
         """What a certificate on held-out units could rest on: "counts" of hard decisions in cells or bounded "scores",
         both of `RateConstraint.counts`, or the reason why there is none."""
         return "no certificate: the measurement is not known to be a rate of decisions"
+
+    if not TYPE_CHECKING:  # its name of the release before
+        evidence = _renamed.old_method("evidence")
 
     def name(self) -> str:
         """What it is called in tables."""
@@ -180,14 +185,14 @@ class Stack(Constraint):
     def proxy_sums(self, outcome, rows):
         return tuple(part.proxy_sums(outcome, row) for part, row in zip(self.members, rows, strict=True))
 
-    def _each(self, statistics):
+    def _with_statistics(self, statistics):
         return [(p, Statistics(s, m)) for p, s, m in zip(self.members, statistics.sums, statistics.masses, strict=True)]
 
     def combine(self, statistics):
-        return jnp.concatenate([part.combine(own) for part, own in self._each(statistics)])
+        return jnp.concatenate([part.combine(stats) for part, stats in self._with_statistics(statistics)])
 
     def gap(self, statistics):
-        return jnp.concatenate([part.gap(own) for part, own in self._each(statistics)])
+        return jnp.concatenate([part.gap(stats) for part, stats in self._with_statistics(statistics)])
 
     def bounds(self):
         return jnp.concatenate([part.bounds() for part in self.members])
@@ -195,8 +200,8 @@ class Stack(Constraint):
     def parts(self):
         return tuple(leaf for part in self.members for leaf in part.parts())
 
-    def evidence(self):
-        return "; ".join(dict.fromkeys(part.evidence() for part in self.parts()))
+    def certifiable_as(self):
+        return "; ".join(dict.fromkeys(part.certifiable_as() for part in self.parts()))
 
     def name(self):
         return " + ".join(part.name() for part in self.members)
@@ -205,7 +210,7 @@ class Stack(Constraint):
         return dataclasses.replace(self, members=tuple(part.at(bound) for part in self.members))
 
 
-def pieces(constraint: Constraint, statistics: Statistics) -> tuple[Statistics, ...]:
+def statistics_of_parts(constraint: Constraint, statistics: Statistics) -> tuple[Statistics, ...]:
     """The statistics of each part of a constraint, in the order of `constraint.parts()`.
 
     constraint: a `Stack`, or one that is its only part
@@ -213,7 +218,8 @@ def pieces(constraint: Constraint, statistics: Statistics) -> tuple[Statistics, 
     """
     if not isinstance(constraint, Stack):
         return (statistics,)
-    return tuple(piece for part, own in constraint._each(statistics) for piece in pieces(part, own))
+    pairs = constraint._with_statistics(statistics)
+    return tuple(leaf for part, stats in pairs for leaf in statistics_of_parts(part, stats))
 
 
 def add(first: Statistics, second: Statistics) -> Statistics:

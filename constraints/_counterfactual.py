@@ -33,7 +33,7 @@ def _levels(who: Grouping) -> tuple[str, ...]:
 
 
 def _members(who: Grouping, choices: Choices, others_only: bool) -> Members:
-    """A slot per level; cell = stratum * L + level. `others_only`: not at the level that the alternative has."""
+    """An event per level; cell = stratum * L + level. `others_only`: not at the level that the alternative has."""
     factual, levels = _attribute(who).codes(choices), jnp.arange(len(_attribute(who).levels))
     valid = choices.twins[_attribute(who).name].valid.all(-1)
     stratum = jnp.where((factual < 0) | ~valid, -1, who.stratum(choices))[..., None]
@@ -42,7 +42,7 @@ def _members(who: Grouping, choices: Choices, others_only: bool) -> Members:
     return Members(cell, jnp.broadcast_to(choices.weight[:, None, None], cell.shape))
 
 
-def _slots(who: Grouping) -> tuple[tuple[int, ...], ...]:
+def _level_of_cells(who: Grouping) -> tuple[tuple[int, ...], ...]:
     """The level of every cell."""
     return tuple((level,) for level in range(len(_attribute(who).levels))) * len(who.strata)
 
@@ -70,10 +70,10 @@ class CounterfactualParity(Parity):
     def members(self, choices):
         return _members(self.who, choices, others_only=False)
 
-    def slots(self):
-        return _slots(self.who)
+    def events_of_cells(self):
+        return _level_of_cells(self.who)
 
-    def decided(self, outcome: Outcome):
+    def decision_values(self, outcome: Outcome):
         return outcome.twins[_attribute(self.who).name].decisions
 
 
@@ -98,14 +98,14 @@ class AbstractTwinDifference(RateConstraint):
     def members(self, choices):
         return _members(self.who, choices, others_only=True)
 
-    def slots(self):
-        return _slots(self.who)
+    def events_of_cells(self):
+        return _level_of_cells(self.who)
 
 
 class CounterfactualFlip(AbstractTwinDifference):
     """How often the decision on an alternative changes when its attribute is set to l: mean |decision - decision_l|."""
 
-    def decided(self, outcome: Outcome):
+    def decision_values(self, outcome: Outcome):
         return jnp.abs(outcome.twins[_attribute(self.who).name].decisions - outcome.decisions[..., None])
 
 
@@ -122,7 +122,7 @@ class CounterfactualOscillation(AbstractTwinDifference):
     def _moved(self, outcome: Outcome) -> Array:
         return jnp.abs(outcome.twins[_attribute(self.who).name].rewards - outcome.rewards[..., None]) / self.scale
 
-    def decided(self, outcome: Outcome):
+    def decision_values(self, outcome: Outcome):
         moved = jax.lax.stop_gradient(self._moved(outcome))
         return (moved > 1).astype(moved.dtype) if self.tail else jnp.minimum(moved, 1)
 

@@ -28,7 +28,7 @@ class ExposureParity(GroupParity):
     def affine(self):
         return None
 
-    def decided(self, outcome: Outcome):
+    def decision_values(self, outcome: Outcome):
         rewards, available = jax.lax.stop_gradient(outcome.rewards), _available(outcome)
         rival = available[:, None, :]
         above = jnp.sum(rival & (rewards[:, None, :] > rewards[:, :, None]), -1)

@@ -17,7 +17,7 @@ from jax import Array
 from ._choices import Choices, record
 from .alternatives import highest, joined, pieces, total
 
-LOW = -1e30  # stands for "unavailable" in float32 logits; finite, so rows of padding never make NaN
+UNAVAILABLE_LOGIT = -1e30  # stands for "unavailable" in float32 logits; finite, so rows of padding never make NaN
 
 
 @record
@@ -68,19 +68,19 @@ class DecisionRule(abc.ABC):
 
 
 def _softmax(logits: Array | list[Array], available: Array) -> Array:
-    there, parts = pieces(available), _masked(logits, available)
-    if len(parts) == 2:  # a pair: one exponential serves both
-        first = jax.nn.sigmoid(parts[0] - parts[1])
+    there, logit_pieces = pieces(available), _masked(logits, available)
+    if len(logit_pieces) == 2:  # a pair: one exponential serves both
+        first = jax.nn.sigmoid(logit_pieces[0] - logit_pieces[1])
         return joined([first * there[0], (1 - first) * there[1]])
-    top = jax.lax.stop_gradient(highest(parts))
-    powers = [jnp.exp(part - top) for part in parts]
+    top = jax.lax.stop_gradient(highest(logit_pieces))
+    powers = [jnp.exp(piece - top) for piece in logit_pieces]
     mass = total(powers)
-    return joined([power / mass * own for power, own in zip(powers, there, strict=True)])
+    return joined([power / mass * exists for power, exists in zip(powers, there, strict=True)])
 
 
-def _masked(logits: Array | list[Array], available: Array, low: float = LOW) -> list[Array]:
+def _masked(logits: Array | list[Array], available: Array, low: float = UNAVAILABLE_LOGIT) -> list[Array]:
     """Pieces of the logits, `low` where there is no alternative."""
-    return [jnp.where(own, part, low) for part, own in zip(pieces(logits), pieces(available), strict=True)]
+    return [jnp.where(exists, piece, low) for piece, exists in zip(pieces(logits), pieces(available), strict=True)]
 
 
 def log_softmax(logits: Array, available: Array) -> Array:
@@ -99,12 +99,12 @@ def log_softmax_pieces(logits: Array | list[Array], available: Array) -> list[Ar
     logits: `[..., K]`, or pieces of it
     available: `[..., K]` bool
     """
-    parts = _masked(logits, available)
-    if len(parts) == 2:
-        return list(_log_softmax_pair(parts[0] - parts[1]))
-    top = jax.lax.stop_gradient(highest(parts))
-    mass = top + jnp.log(total([jnp.exp(part - top) for part in parts]))
-    return [part - mass for part in parts]
+    logit_pieces = _masked(logits, available)
+    if len(logit_pieces) == 2:
+        return list(_log_softmax_pair(logit_pieces[0] - logit_pieces[1]))
+    top = jax.lax.stop_gradient(highest(logit_pieces))
+    mass = top + jnp.log(total([jnp.exp(piece - top) for piece in logit_pieces]))
+    return [piece - mass for piece in logit_pieces]
 
 
 @jax.custom_jvp
@@ -131,7 +131,7 @@ class Softmax(DecisionRule):
     temperature: Any = 1.0
 
     def decide(self, rewards, available, log_ref):
-        return _softmax([part / self.temperature for part in pieces(rewards)], available)
+        return _softmax([piece / self.temperature for piece in pieces(rewards)], available)
 
 
 @record
@@ -140,15 +140,15 @@ class Argmax(DecisionRule):
     certificates see."""
 
     def decide(self, rewards, available, log_ref):
-        parts = _masked(jax.lax.stop_gradient(rewards), available, -jnp.inf)
-        dtype = parts[0].dtype
-        if len(parts) == 2:
-            first = jnp.where(parts[0] > parts[1], 1.0, jnp.where(parts[0] < parts[1], 0.0, 0.5)).astype(dtype)
+        masked = _masked(jax.lax.stop_gradient(rewards), available, -jnp.inf)
+        dtype = masked[0].dtype
+        if len(masked) == 2:
+            first = jnp.where(masked[0] > masked[1], 1.0, jnp.where(masked[0] < masked[1], 0.0, 0.5)).astype(dtype)
             return joined([first, 1 - first])
-        top = highest(parts)
-        best = [jnp.asarray(part == top, dtype) for part in parts]
+        top = highest(masked)
+        best = [jnp.asarray(piece == top, dtype) for piece in masked]
         share = 1 / jnp.maximum(total(best), 1)
-        return joined([part * share * own for part, own in zip(best, pieces(available), strict=True)])
+        return joined([is_best * share * exists for is_best, exists in zip(best, pieces(available), strict=True)])
 
 
 @record
@@ -165,8 +165,8 @@ class KLTilted(DecisionRule):
     beta: Any = 1.0
 
     def decide(self, rewards, available, log_ref):
-        parts = zip(pieces(log_ref), pieces(rewards), strict=True)
-        return _softmax([ref + part / self.beta for ref, part in parts], available)
+        both = zip(pieces(log_ref), pieces(rewards), strict=True)
+        return _softmax([ref + piece / self.beta for ref, piece in both], available)
 
 
 def decide(
@@ -188,20 +188,20 @@ def decide(
     twin_scores: what decisions on twins are made of, likewise: of a chooser's attribute `[n, K, L]`, of an
         alternative's `[n, K, K, L]`, where the first of the two axes says who alone is set
     """
-    given: Any = rewards if scores is None else scores
+    deciding: Any = rewards if scores is None else scores
     rewards = joined(rewards)
     log_ref = jnp.zeros_like(rewards) if choices.log_ref is None else choices.log_ref
-    decisions = rule.decide(given, choices.available, log_ref)
+    decisions = rule.decide(deciding, choices.available, log_ref)
     decided_twins = {}
     for name, twin_rewards in (twins or {}).items():
         chooser, moved = choices.twins[name].context is not None, (twin_scores or {}).get(name)
         if chooser:
-            own = _chooser_set(rule, rewards, twin_rewards if moved is None else moved, choices.available, log_ref)
+            decided = _chooser_set(rule, rewards, twin_rewards if moved is None else moved, choices.available, log_ref)
         elif moved is None:
-            own = _alone_set(rule, rewards, twin_rewards, choices.available, log_ref)
+            decided = _alone_set(rule, rewards, twin_rewards, choices.available, log_ref)
         else:
-            own = _alone_decided(rule, moved, choices.available, log_ref)
-        decided_twins[name] = TwinOutcome(rewards=twin_rewards, decisions=own)
+            decided = _alone_decided(rule, moved, choices.available, log_ref)
+        decided_twins[name] = TwinOutcome(rewards=twin_rewards, decisions=decided)
     return Outcome(rewards=rewards, decisions=decisions, twins=decided_twins, available=choices.available)
 
 
@@ -214,24 +214,24 @@ def _chooser_set(rule, rewards, twin_rewards, available, log_ref):
 def _alone_set(rule, rewards, twin_rewards, available, log_ref):
     """Alternative k alone is set to level l, the others stay factual; its own decision is kept."""
     if rewards.shape[-1] == 2:  # against the one other
-        other = [own[..., ::-1, None] for own in (rewards, available, log_ref)]
+        other = [value[..., ::-1, None] for value in (rewards, available, log_ref)]
         return _against(rule, twin_rewards, available[..., None], log_ref[..., None], *other)
-    own = jnp.eye(rewards.shape[-1], dtype=bool)
+    set_alone = jnp.eye(rewards.shape[-1], dtype=bool)
 
     def at_level(level_rewards: Array) -> Array:  # [n, K] -> [n, K]
-        worlds = jnp.where(own, level_rewards[..., None], rewards[..., None, :])  # [n, K (who is set), K]
+        worlds = jnp.where(set_alone, level_rewards[..., None], rewards[..., None, :])  # [n, K (who is set), K]
         decided = rule.decide(worlds, available[..., None, :], log_ref[..., None, :])
-        return jnp.sum(decided * own, -1)
+        return jnp.sum(decided * set_alone, -1)
 
     return jax.vmap(at_level, in_axes=-1, out_axes=-1)(twin_rewards)
 
 
 def _alone_decided(rule, worlds, available, log_ref):
     """The same from what decisions are made of in every world, `[n, K (who is set), K, L]`."""
-    own = jnp.eye(worlds.shape[1], dtype=bool)
+    set_alone = jnp.eye(worlds.shape[1], dtype=bool)
 
     def at_level(world: Array) -> Array:
-        return jnp.sum(rule.decide(world, available[..., None, :], log_ref[..., None, :]) * own, -1)
+        return jnp.sum(rule.decide(world, available[..., None, :], log_ref[..., None, :]) * set_alone, -1)
 
     return jax.vmap(at_level, in_axes=-1, out_axes=-1)(worlds)
 
@@ -240,7 +240,7 @@ def _against(rule, rewards, available, log_ref, other_rewards, other_available, 
     """The decision on each alternative of `rewards [..., L]` in a pair with another; the others broadcast."""
 
     def pair(first: Array, second: Array) -> Array:
-        return joined([own[None] for own in jnp.broadcast_arrays(first, second)])
+        return joined([value[None] for value in jnp.broadcast_arrays(first, second)])
 
     shape = jnp.broadcast_to(available, rewards.shape)
     there, ref = pair(shape, other_available), pair(jnp.broadcast_to(log_ref, rewards.shape), other_log_ref)

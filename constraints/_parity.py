@@ -116,7 +116,7 @@ class GroupParity(Parity):
         index = [jnp.where(cell < 0, -1, event * cells + cell) for event in range(len(self.events))]
         return Members(jnp.stack(index, -1), jnp.stack([shares(choices, event) for event in self.events], -1))
 
-    def slots(self):
+    def events_of_cells(self):
         return tuple((event,) for event in range(len(self.events)) for _ in self.who.cells)
 
 

@@ -7,7 +7,7 @@ not, and is trained by the ratio of soft sums as a proxy.
 
 A group of which the model chooses nobody has no precision. The floor holds there: nothing was chosen wrongly. Parity
 does not: a precision that is not known may be anything in [0, 1], so the gap is 1, and no model meets a bound by
-choosing nobody of a group. Soft decisions never choose quite nobody; less than `NOBODY` of what is there is.
+choosing nobody of a group. Soft decisions never choose quite nobody; less than `NEGLIGIBLE_SHARE` of what is there is.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from ._grouping import Grouping
 from ._parity import Parity, shares
 from ._rate import Members, RateConstraint
 
-NOBODY = 1e-12  # of a cell's mass
-LEAST = 1e-18  # the slope of a ratio with a smaller denominator is no number in float32
+NEGLIGIBLE_SHARE = 1e-12  # of a cell's mass
+LEAST_DENOMINATOR = 1e-18  # the slope of a ratio with a smaller denominator is no number in float32
 
 
 class AbstractPrecision(RateConstraint):
@@ -33,7 +33,7 @@ class AbstractPrecision(RateConstraint):
     def affine(self):
         return None
 
-    def evidence(self):
+    def certifiable_as(self):
         return "no certificate: precision is a ratio whose denominator depends on the model"
 
     def cells(self):
@@ -45,12 +45,12 @@ class AbstractPrecision(RateConstraint):
         return Members(jnp.stack([cell, cell], -1), jnp.stack(label, -1))
 
     def sums(self, outcome, rows):
-        return jnp.stack([self.total(outcome.decisions[..., None] * slot, rows) for slot in jnp.eye(2)])
+        return jnp.stack([self.total(outcome.decisions[..., None] * event, rows) for event in jnp.eye(2)])
 
     def rates(self, statistics: Statistics):
         """Precision of each cell, `[C]`; NaN where the model chooses nothing."""
         right, wrong = statistics.sums
-        some = right + wrong > jnp.maximum(NOBODY * statistics.masses, LEAST)
+        some = right + wrong > jnp.maximum(NEGLIGIBLE_SHARE * statistics.masses, LEAST_DENOMINATOR)
         return jnp.where(some, right / jnp.where(some, right + wrong, 1), jnp.nan)
 
 

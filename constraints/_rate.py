@@ -2,38 +2,39 @@
 
     rates[c] = sum share * weight * decision / sum share * weight        over the members of cell c
 
-Membership of an alternative is a cell index and a share. An alternative can be a member once per slot (equalized
-odds: a slot for the chosen share, one for the rejected share; counterfactual parity: a slot per level).
+Membership of an alternative is a cell index and a share. An alternative can be a member once per event (equalized
+odds: an event for the chosen share, one for the rejected share; counterfactual parity: one per level).
 
 For few cells, sums are products with the shares laid out by cell, many times faster on a CPU; for many they are
-`segment_sum`s, whose gradient is a gather of one price per alternative. Memory is linear in n, and no more than FEW
-numbers per alternative whatever the number of cells.
+`segment_sum`s, whose gradient is a gather of one price per alternative. Memory is linear in n, and no more than
+MAX_PAIRS numbers per alternative whatever the number of cells.
 """
 
 from __future__ import annotations
 
 import functools
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
+from . import _renamed
 from ._choices import Choices
 from ._constraint import Constraint, Statistics
 from ._outcome import Outcome
 from .alternatives import pieces
 
-FEW = 40  # pairs of a cell and a slot up to which shares are laid out by pair
+MAX_PAIRS = 40  # pairs of a cell and an event up to which shares are laid out by pair
 
 
 class Members(NamedTuple):
-    """Who is in which cell, once per slot.
+    """Who is in which cell, once per event.
 
     cell: `[n, K, E]` int, -1: in none
     share: `[n, K, E]` >= 0, the row's weight in the cell
-    by_pair: `[n, J, S]`, the shares laid out by pairs of a slot and a cell for the alternatives that have items, or
+    by_pair: `[n, J, S]`, the shares laid out by pairs of an event and a cell for the alternatives that have items, or
         None for many pairs; `prepare` fills it in
     """
 
@@ -43,7 +44,7 @@ class Members(NamedTuple):
 
 
 class Counts(NamedTuple):
-    """What a certificate counts, of every alternative and slot.
+    """What a certificate counts, of every alternative and event.
 
     cell: `[n, K, E]` int, -1: in none
     share: `[n, K, E]` with which it counts there, > 0 in a cell
@@ -77,19 +78,22 @@ class RateConstraint(Constraint):
         raise NotImplementedError
 
     def members(self, choices: Choices) -> Members:
-        """`Members` with E slots; may look at everything in the choices, never at decisions."""
+        """`Members` with E events; may look at everything in the choices, never at decisions."""
         raise NotImplementedError
 
-    def slots(self) -> tuple[tuple[int, ...], ...] | None:
-        """Of every cell the slots that its members can have, `[C]`; None: any. What it leaves out costs nothing."""
+    def events_of_cells(self) -> tuple[tuple[int, ...], ...] | None:
+        """Of every cell the events that its members can have, `[C]`; None: any. What it leaves out costs nothing."""
         return None
 
-    def decided(self, outcome: Outcome) -> Array:
+    def decision_values(self, outcome: Outcome) -> Array:
         """The decisions that are averaged, `[n, K, E]` or `[n, K, 1]`."""
         return outcome.decisions[..., None]
 
+    if not TYPE_CHECKING:  # names of the release before
+        slots, decided = _renamed.old_method("slots"), _renamed.old_method("decided")
+
     def affine(self) -> tuple[float, float] | None:
-        """(a, b) if `decided` is a + b * decision, so that `reach` knows what is possible; else None."""
+        """(a, b) if `decision_values` are a + b * decision, so that `attainable_range` is known; else None."""
         return 0.0, 1.0
 
     def labels(self):
@@ -100,20 +104,20 @@ class RateConstraint(Constraint):
         outsider = (members.cell < 0) | ~choices.inside[..., None]
         share, spare = jnp.where(outsider, 0, members.share), len(self.cells())
         cell, by_pair = jnp.where(outsider, spare, members.cell), None
-        slot, own = self._pairs(cell.shape[-1])
-        if len(slot) <= FEW:
+        pair_event, pair_cell = self._pairs(cell.shape[-1])
+        if len(pair_event) <= MAX_PAIRS:
             inside = slice(jax.tree.leaves(choices.items)[0].shape[1])
-            by_pair = jnp.where(cell[:, inside, slot] == own, share[:, inside, slot], 0)
+            by_pair = jnp.where(cell[:, inside, pair_event] == pair_cell, share[:, inside, pair_event], 0)
         return Members(cell, share, by_pair)
 
-    def _pairs(self, slots: int) -> tuple[np.ndarray, np.ndarray]:
-        """Slot and cell of every pair, `[S]` each, in the order of the slots."""
-        known = self.slots() or [range(slots)] * len(self.cells())
-        pairs = sorted((slot, cell) for cell, own in enumerate(known) for slot in own)
-        return np.array([slot for slot, _ in pairs], int), np.array([cell for _, cell in pairs], int)
+    def _pairs(self, events: int) -> tuple[np.ndarray, np.ndarray]:
+        """Event and cell of every pair, `[S]` each, in the order of the events."""
+        known = self.events_of_cells() or [range(events)] * len(self.cells())
+        pairs = sorted((event, cell) for cell, cell_events in enumerate(known) for event in cell_events)
+        return np.array([event for event, _ in pairs], int), np.array([cell for _, cell in pairs], int)
 
     def sums(self, outcome, rows):
-        return self.total(self.decided(outcome), rows)
+        return self.total(self.decision_values(outcome), rows)
 
     def masses(self, rows):
         if rows.by_pair is not None:
@@ -127,38 +131,38 @@ class RateConstraint(Constraint):
         rows: what `prepare` gave
         """
         if rows.by_pair is not None:
-            slots = rows.share.shape[-1]
-            slot, _ = self._pairs(slots)
+            events = rows.share.shape[-1]
+            pair_event, _ = self._pairs(events)
             if values.shape[-1] == 1:
                 sums = _product(values[..., 0], rows.by_pair)
             else:
-                wide = values[..., slot] if not np.array_equal(slot, np.arange(slots)) else values
+                wide = values[..., pair_event] if not np.array_equal(pair_event, np.arange(events)) else values
                 sums = jnp.sum(wide[:, : rows.by_pair.shape[1]] * rows.by_pair, (0, 1))
             return self._by_cell(sums, rows)
         spare = len(self.cells())  # members of no cell land in a spare segment that is cut off
         return jax.ops.segment_sum((rows.share * values).ravel(), rows.cell.ravel(), spare + 1)[:spare]
 
     def _by_cell(self, sums: Array, rows: Members) -> Array:
-        """Sums by pair of a slot and a cell, `[S]`, added up by cell, `[C]`."""
-        _, own = self._pairs(rows.share.shape[-1])
-        return sums @ jnp.asarray(own[:, None] == np.arange(len(self.cells())), sums.dtype)
+        """Sums by pair of an event and a cell, `[S]`, added up by cell, `[C]`."""
+        _, pair_cell = self._pairs(rows.share.shape[-1])
+        return sums @ jnp.asarray(pair_cell[:, None] == np.arange(len(self.cells())), sums.dtype)
 
-    def evidence(self):
+    def certifiable_as(self):
         return "scores" if self.affine() is None else "counts"
 
     def counts(self, outcome: Outcome, choices: Choices) -> Counts:
         """Who counts in which cell, with what share and value; sums of share * value by cell are the `statistics`."""
         rows = self.prepare(choices)
         counted = (rows.cell < len(self.cells())) & (rows.share > 0)
-        value = jnp.broadcast_to(self.decided(outcome), rows.share.shape)
+        value = jnp.broadcast_to(self.decision_values(outcome), rows.share.shape)
         pairs = ((rows.cell, -1), (rows.share, 0), (value, 0))
-        return Counts(*(jnp.where(counted, own, empty) for own, empty in pairs))
+        return Counts(*(jnp.where(counted, array, empty) for array, empty in pairs))
 
     def compared(self) -> Compared | None:
         """Which rates or differences of rates the bound bounds, so that a certificate can; None where `combine` or
         `gap` is a subclass's own, which may say here what it bounds."""
-        own = type(self)
-        plain = own.combine is RateConstraint.combine and own.gap is Constraint.gap
+        kind = type(self)
+        plain = kind.combine is RateConstraint.combine and kind.gap is Constraint.gap
         return Compared(("",), self.cells(), False) if plain else None
 
     def rates(self, statistics: Statistics) -> Array:
@@ -172,9 +176,10 @@ class RateConstraint(Constraint):
 
 def _product(values: Array, shares: Array) -> Array:
     """sum over n and k of values `[n, K]` * shares `[n, J, S]`, `[S]`; alternatives without items come last."""
-    parts, laid = pieces(values), jnp.moveaxis(shares, 1, 0)
-    owned = [laid] if len(parts) == 1 else [laid[k : k + 1] for k in range(len(laid))]
+    split, laid = pieces(values), jnp.moveaxis(shares, 1, 0)
+    laid_split = [laid] if len(split) == 1 else [laid[k : k + 1] for k in range(len(laid))]
     products = [
-        jnp.tensordot(part[: len(own)], own, 2, precision="highest") for part, own in zip(parts, owned, strict=False)
+        jnp.tensordot(value[: len(share)], share, 2, precision="highest")
+        for value, share in zip(split, laid_split, strict=False)
     ]
     return functools.reduce(jnp.add, products)

@@ -14,7 +14,7 @@ from ._choices import Attribute, Choices, static
 from ._constraint import Constraint, Statistics
 from ._grouping import Grouping
 from ._parity import shares
-from ._precision import NOBODY
+from ._precision import NEGLIGIBLE_SHARE
 from ._rate import Members, RateConstraint
 
 
@@ -40,7 +40,7 @@ class RateRatio(RateConstraint):
     def affine(self):
         return None
 
-    def evidence(self):
+    def certifiable_as(self):
         return "no certificate: a ratio of rates is no mean over people"
 
     def members(self, choices: Choices) -> Members:
@@ -50,7 +50,7 @@ class RateRatio(RateConstraint):
         shape = (len(self.who.strata), len(self.who.groups))
         rates, empty = self.rates(statistics).reshape(shape), (statistics.masses <= 0).reshape(shape)
         best = jnp.where(empty, 0, rates).max(-1, keepdims=True)
-        nobody = best <= NOBODY
+        nobody = best <= NEGLIGIBLE_SHARE
         shortfall = 1 - jnp.where(empty, 0, rates) / jnp.where(nobody, 1, best)
         return jnp.where(empty | nobody, 0, shortfall).ravel()
 

@@ -29,7 +29,7 @@ class RewardParity(GroupParity):
     def affine(self):
         return None
 
-    def decided(self, outcome):
+    def decision_values(self, outcome):
         return jax.lax.stop_gradient(self._score(outcome))
 
     def proxy_sums(self, outcome, rows):
@@ -40,7 +40,7 @@ class RewardParity(GroupParity):
 
 
 class ThresholdParity(Parity):
-    """Equal shares of rewards above t over the groups of each stratum, for every threshold t; a slot per threshold.
+    """Equal shares of rewards above t over the groups of each stratum, for every threshold t; an event per threshold.
 
     The proxy is a logistic step of width `softness`.
     """
@@ -63,14 +63,14 @@ class ThresholdParity(Parity):
         return tuple(", ".join(filter(None, (name, stratum))) for name in names for stratum in self.who.strata)
 
     def members(self, choices: Choices) -> Members:
-        cell, slots = self.who.cell(choices)[..., None], jnp.arange(len(self.thresholds))
-        share = jnp.broadcast_to(shares(choices, "all")[..., None], (*choices.shape, len(slots)))
-        return Members(jnp.where(cell < 0, -1, slots * len(self.who.cells) + cell), share)
+        cell, events = self.who.cell(choices)[..., None], jnp.arange(len(self.thresholds))
+        share = jnp.broadcast_to(shares(choices, "all")[..., None], (*choices.shape, len(events)))
+        return Members(jnp.where(cell < 0, -1, events * len(self.who.cells) + cell), share)
 
-    def slots(self):
-        return tuple((slot,) for slot in range(len(self.thresholds)) for _ in self.who.cells)
+    def events_of_cells(self):
+        return tuple((event,) for event in range(len(self.thresholds)) for _ in self.who.cells)
 
-    def decided(self, outcome):
+    def decision_values(self, outcome):
         above = self._above(jax.lax.stop_gradient(outcome.rewards))
         return (above > 0).astype(above.dtype)
 

@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-FEW = 16
+MAX_PIECES = 16
 
 
 def pieces(values: Array | list[Array]) -> list[Array]:
@@ -22,19 +22,19 @@ def pieces(values: Array | list[Array]) -> list[Array]:
     if isinstance(values, list):
         return values
     front = jnp.moveaxis(values, -1, 0)  # split, as the way back of slices would add up arrays that are mostly 0
-    return list(jax.lax.split(front, [1] * len(front))) if len(front) <= FEW else [front]
+    return list(jax.lax.split(front, [1] * len(front))) if len(front) <= MAX_PIECES else [front]
 
 
-def joined(parts: Array | list[Array]) -> Array:
+def joined(values: Array | list[Array]) -> Array:
     """The inverse of `pieces`."""
-    return jnp.moveaxis(jnp.concatenate(parts), 0, -1) if isinstance(parts, list) else parts
+    return jnp.moveaxis(jnp.concatenate(values), 0, -1) if isinstance(values, list) else values
 
 
-def total(parts: list[Array]) -> Array:
+def total(values: list[Array]) -> Array:
     """Sum over the alternatives, `[...]`."""
-    return functools.reduce(jnp.add, [part.sum(0) for part in parts])
+    return functools.reduce(jnp.add, [piece.sum(0) for piece in values])
 
 
-def highest(parts: list[Array]) -> Array:
+def highest(values: list[Array]) -> Array:
     """Maximum over the alternatives, `[...]`."""
-    return functools.reduce(jnp.maximum, [part.max(0) for part in parts])
+    return functools.reduce(jnp.maximum, [piece.max(0) for piece in values])

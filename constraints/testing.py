@@ -65,8 +65,8 @@ def with_columns(constraint: Constraint, choices: Choices, seed: int = 0) -> Cho
     the choices lack."""
     rng = np.random.default_rng(seed)
     made = {name: rng.lognormal(1, 1, choices.shape) for name in constraint.columns() if name not in choices.columns}
-    own = {name: jnp.asarray(np.where(choices.inside, values, 0)) for name, values in made.items()}
-    return choices.replace(columns={**choices.columns, **own})
+    columns = {name: jnp.asarray(np.where(choices.inside, values, 0)) for name, values in made.items()}
+    return choices.replace(columns={**choices.columns, **columns})
 
 
 class Probe:
@@ -82,8 +82,8 @@ class Probe:
         shape = jax.eval_shape(lambda: constraint.measure(self._decide(Argmax(), self.rewards, choices), choices)).shape
         m = len(constraint.labels())
         _require(shape == (m,), f"labels: {m} labels for measurements of shape {shape}; give one label per number")
-        self.look = jax.jit(self._look)
-        self.violation, self.proxy, self.statistics = self.look(constraint, self.rewards, choices)
+        self.evaluate = jax.jit(self._evaluate)
+        self.violation, self.proxy, self.statistics = self.evaluate(constraint, self.rewards, choices)
 
     def _draw(self, shape: tuple[int, ...]) -> Array:
         return jnp.asarray(np.round(self.rng.normal(size=shape), 1))  # rounded: ties occur
@@ -92,7 +92,7 @@ class Probe:
     def _decide(rule: DecisionRule, rewards: tuple[Array, dict[str, Array]], choices: Choices) -> Outcome:
         return decide(rule, jnp.where(choices.outside, 0, rewards[0]), choices, rewards[1])
 
-    def _look(self, constraint: Constraint, rewards: Any, choices: Choices) -> tuple[Array, Array, Statistics]:
+    def _evaluate(self, constraint: Constraint, rewards: Any, choices: Choices) -> tuple[Array, Array, Statistics]:
         rows = constraint.prepare(choices)
         masses = constraint.masses(rows)
         soft = Statistics(constraint.proxy_sums(self._decide(Softmax(), rewards, choices), rows), masses)
@@ -104,9 +104,9 @@ class Probe:
         """The violations must not change when the rows are taken like this and their weights multiplied."""
         moved = self.choices.take(rows)
         moved = moved.replace(weight=moved.weight * weight)
-        seen = self.look(self.constraint, jax.tree.map(lambda leaf: leaf[rows], self.rewards), moved)
-        _same(clause, seen[0], self.violation)
-        _same(f"{clause} (proxy)", seen[1], self.proxy)
+        measured = self.evaluate(self.constraint, jax.tree.map(lambda leaf: leaf[rows], self.rewards), moved)
+        _same(clause, measured[0], self.violation)
+        _same(f"{clause} (proxy)", measured[1], self.proxy)
 
 
 def _require(holds: Any, message: str) -> None:
@@ -140,7 +140,7 @@ def configuration_is_static(probe: Probe) -> None:
     @jax.jit
     def traced(c: Constraint) -> Array:
         traces.append(1)
-        return probe.look(c, probe.rewards, probe.choices)[0]
+        return probe.evaluate(c, probe.rewards, probe.choices)[0]
 
     outcome = probe._decide(Argmax(), probe.rewards, probe.choices)
     _same("jit: differs from eager", constraint.violation(outcome, probe.choices), traced(constraint))
@@ -152,7 +152,7 @@ def configuration_is_static(probe: Probe) -> None:
 
 def gradients_are_where_they_belong(probe: Probe) -> None:
     """The proxy has a finite gradient for every inequality that has data; the truth has none."""
-    soft, hard = jax.jit(jax.jacobian(lambda r: probe.look(probe.constraint, r, probe.choices)[:2][::-1]))(
+    soft, hard = jax.jit(jax.jacobian(lambda r: probe.evaluate(probe.constraint, r, probe.choices)[:2][::-1]))(
         probe.rewards
     )
     labels = probe.constraint.labels()
@@ -184,25 +184,25 @@ def weights_count(probe: Probe) -> None:
     rows = np.concatenate([np.arange(n), np.arange(n)])
     copies = probe.choices.take(rows)
     copies = copies.replace(weight=copies.weight * jnp.concatenate([jnp.ones(n), jnp.asarray(some - 1.0)]))
-    repeated = probe.look(probe.constraint, jax.tree.map(lambda leaf: leaf[rows], probe.rewards), copies)
+    repeated = probe.evaluate(probe.constraint, jax.tree.map(lambda leaf: leaf[rows], probe.rewards), copies)
     _same(
         "weight: a row of weight 2 is not two rows",
-        probe.look(probe.constraint, probe.rewards, heavier)[0],
+        probe.evaluate(probe.constraint, probe.rewards, heavier)[0],
         repeated[0],
     )
     ignored = probe.choices.replace(weight=probe.choices.weight * (some > 1))
-    rest = probe.look(probe.constraint, probe.rewards, ignored)
+    rest = probe.evaluate(probe.constraint, probe.rewards, ignored)
     flipped = jax.tree.map(
         lambda leaf: jnp.where((some > 1).reshape(-1, *[1] * (leaf.ndim - 1)), leaf, -leaf), probe.rewards
     )
-    _same("weight: a row of weight 0 is seen", probe.look(probe.constraint, flipped, ignored)[0], rest[0])
+    _same("weight: a row of weight 0 is seen", probe.evaluate(probe.constraint, flipped, ignored)[0], rest[0])
 
 
 def statistics_add_up(probe: Probe) -> None:
-    """Statistics of two halves add up to those of the whole, and `slots` leaves out no member of a rate."""
+    """Statistics of two halves add up to those of the whole, and `events_of_cells` leaves out no member of a rate."""
     first = jnp.arange(probe.choices.shape[0]) < probe.choices.shape[0] // 2
     halves = [
-        probe.look(probe.constraint, probe.rewards, probe.choices.replace(weight=probe.choices.weight * half))[2]
+        probe.evaluate(probe.constraint, probe.rewards, probe.choices.replace(weight=probe.choices.weight * half))[2]
         for half in (first, ~first)
     ]
     whole = probe.constraint.combine(add(*halves)) - probe.constraint.bounds()
@@ -210,9 +210,10 @@ def statistics_add_up(probe: Probe) -> None:
     for part in probe.constraint.parts():
         if isinstance(part, RateConstraint):
             rows = part.prepare(probe.choices)
-            laid, summed = (part.total(jnp.ones_like(rows.share), own) for own in (rows, rows._replace(by_pair=None)))
+            lays = (rows, rows._replace(by_pair=None))
+            laid, summed = (part.total(jnp.ones_like(rows.share), members) for members in lays)
             size = jnp.maximum(summed, 1)
-            _same(f"{part.name()}: slots leaves out members", laid / size, summed / size)
+            _same(f"{part.name()}: events_of_cells leaves out members", laid / size, summed / size)
 
 
 def unavailable_alternatives_are_invisible(probe: Probe) -> None:
@@ -220,9 +221,9 @@ def unavailable_alternatives_are_invisible(probe: Probe) -> None:
     hidden = ~np.asarray(probe.choices.available)
     twins = {name: jnp.where(hidden[..., None], 1e3, twin) for name, twin in probe.rewards[1].items()}
     noise = (jnp.where(hidden, 1e3, probe.rewards[0]), twins)
-    seen = probe.look(probe.constraint, noise, probe.choices)
-    _same("an unavailable alternative's reward is visible", seen[0], probe.violation)
-    _same("an unavailable alternative's reward is visible (proxy)", seen[1], probe.proxy)
+    measured = probe.evaluate(probe.constraint, noise, probe.choices)
+    _same("an unavailable alternative's reward is visible", measured[0], probe.violation)
+    _same("an unavailable alternative's reward is visible (proxy)", measured[1], probe.proxy)
 
 
 def the_bound_bounds_the_gap(probe: Probe) -> None:
@@ -244,7 +245,7 @@ def certificates_count_what_is_measured(probe: Probe) -> None:
     `compared` names, counted one by one (`RateConstraint.counts`)."""
     outcome = probe._decide(Argmax(), probe.rewards, probe.choices)
     for part in probe.constraint.parts():
-        if isinstance(part, RateConstraint) and part.evidence() in ("counts", "scores"):
+        if isinstance(part, RateConstraint) and part.certifiable_as() in ("counts", "scores"):
             wrong = miscounted(part, outcome, probe.choices)
             _require(not wrong, f"{part.name()}: {wrong}")
 
@@ -255,11 +256,11 @@ def miscounted(part: RateConstraint, outcome: Outcome, choices: Choices) -> str:
     cell, share, value = (np.asarray(array, float) for array in counts)
     counted = cell >= 0
     if np.any((value[counted] < -1e-6) | (value[counted] > 1 + 1e-6)):
-        return "decided: expected values in [0, 1]"
+        return "decision_values: expected values in [0, 1]"
     if (affine := part.affine()) is not None and not part.twins():  # of twins it is of their decisions
         expected = affine[0] + affine[1] * np.asarray(outcome.decisions, float)[..., None]
         if np.any(np.abs(value - expected)[counted] > 1e-5):
-            return "affine: `decided` is another function of the decision"
+            return "affine: `decision_values` is another function of the decision"
     if (compared := part.compared()) is None:
         return ""
     blocks, groups, paired = compared
@@ -320,7 +321,7 @@ def reads_coding(constraint: Constraint, choices: Choices | None = None, seed: i
     }
     moved = choices.replace(items=recoded(choices.items), context=recoded(choices.context), twins=twins)
     try:
-        _same("", probe.look(constraint, probe.rewards, moved)[0], probe.violation)
+        _same("", probe.evaluate(constraint, probe.rewards, moved)[0], probe.violation)
     except AssertionError:
         return (
             f"{constraint.name()} reads coded features (`items` or `context`): standardised, in no units, and in no "

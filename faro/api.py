@@ -34,7 +34,7 @@ from .sweep import Progress
 from .training import Settings as Settings
 from .training.bounds import check_bounds
 
-TRIED = 200  # choices that a constraint is tried on
+TRIED_CHOICES = 200  # choices that a constraint is tried on
 
 load = _data.load
 Source: TypeAlias = str | os.PathLike | pd.DataFrame | Dataset
@@ -88,13 +88,13 @@ def train(
     data, bound = _streamed(data, schema, stream) if stream else _dataset(data, schema), _bound(bound)
     made_constraint = _constraint(data, constraint, attribute, of, within, bound)
     seed = _seeds([seed])[0]
-    own_model, own_settings, objective = make_model(model), _settings(settings), make_objective(loss)
+    made_model, made_settings, objective = make_model(model), _settings(settings), make_objective(loss)
     return sweep.train(
         data,
         made_constraint,
         seed=seed,
-        model=own_model,
-        settings=own_settings,
+        model=made_model,
+        settings=made_settings,
         objective=objective,
         mesh=mesh,
         stream=stream,
@@ -211,7 +211,7 @@ def tried_on(
     of: str | tuple[str, str] | None = None,
     within: str | None = None,
     schema: Any = None,
-    rows: int = TRIED,
+    rows: int = TRIED_CHOICES,
 ) -> tuple[Constraint, Choices, str]:
     """A constraint, some choices of the train part to hold it against the contract, and what to call them.
 

@@ -43,9 +43,9 @@ def accuracy(rewards: Array, choices: Choices) -> Array:
 def tied(rewards: Array | list[Array], choices: Choices) -> Array:
     """Whether the best alternative is not unique, `[n]` bool."""
     there = pieces(choices.available)
-    parts = [jnp.where(available, part, -jnp.inf) for part, available in zip(pieces(rewards), there, strict=True)]
-    best = highest(parts)
-    return total([jnp.asarray(part == best, jnp.int32) for part in parts]) != 1  # nobody is best where rewards are NaN
+    masked = [jnp.where(exists, piece, -jnp.inf) for piece, exists in zip(pieces(rewards), there, strict=True)]
+    best = highest(masked)
+    return total([jnp.asarray(piece == best, jnp.int32) for piece in masked]) != 1  # none is best where rewards are NaN
 
 
 def ties(rewards: Array, choices: Choices) -> Array:
@@ -57,10 +57,10 @@ def spread(rewards: Array | list[Array], choices: Choices) -> Array:
     """Twice the standard deviation of the rewards within a choice, over all choices: of pairs, the root mean square of
     the difference. At least 1e-6, so that it can be a unit."""
     there = pieces(choices.available)
-    rewards_there = [jnp.where(here, part, 0) for part, here in zip(pieces(rewards), there, strict=True)]
+    present = [jnp.where(exists, piece, 0) for piece, exists in zip(pieces(rewards), there, strict=True)]
     count = jnp.maximum(total(there), 1)
-    mean = total(rewards_there) / count
-    squares = total([jnp.where(here, (part - mean) ** 2, 0) for part, here in zip(rewards_there, there, strict=True)])
+    mean = total(present) / count
+    squares = total([jnp.where(exists, (piece - mean) ** 2, 0) for piece, exists in zip(present, there, strict=True)])
     return jnp.maximum(2 * jnp.sqrt(_mean(squares / count, choices)), 1e-6)
 
 

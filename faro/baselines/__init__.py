@@ -105,7 +105,7 @@ def undefined(constraint: Constraint, parts: Any) -> str:
 def _compares_rates(constraint: Constraint) -> bool:
     """Whether it bounds differences of rates of decisions between groups, as the linear program states them."""
     events = getattr(constraint, "events", None)
-    return grouping(constraint) is not None and events is not None and constraint.evidence() == "counts"
+    return grouping(constraint) is not None and events is not None and constraint.certifiable_as() == "counts"
 
 
 # Points ---------------------------------------------------------------------------------------------------------------

@@ -33,10 +33,10 @@ from .bounds.binomial import Floats, clopper_pearson_lower, clopper_pearson_uppe
 from .bounds.shift import BALLS, two_point, worst
 from .bounds.two_binomials import Counts
 from .policy import Claim
-from .rounding import MARGIN
+from .rounding import LEVEL_MARGIN
 
-WORK = 200.0  # most that is tried before nothing is said: a pair of counts is 1, and 1 more for 10,000 units
-SLACK = 1e-8  # of conditions in floats
+MAX_WORK = 200.0  # most that is tried before nothing is said: a pair of counts is 1, and 1 more for 10,000 units
+FLOAT_SLACK = 1e-8  # of conditions in floats
 
 
 def some_scores(
@@ -61,8 +61,8 @@ def _block(claim: Claim, level: float, sizes: Sequence[int], masses: Sequence[Fl
     bound = claim.bound
     if claim.method == "unit-ratio":
         if claim.constraint == "counterfactual_parity":  # one sample: the mean of (1 + difference) / 2
-            return all(_winnable(own, (1 + float(bound)) / 2, level) for own in masses)
-        return claim.paired or all(_winnable(own, float(bound), level) for own in masses)
+            return all(_winnable(unit_masses, (1 + float(bound)) / 2, level) for unit_masses in masses)
+        return claim.paired or all(_winnable(unit_masses, float(bound), level) for unit_masses in masses)
     if claim.method == "block-pair":
         return _winnable(np.ones(sizes[0]), (1 + float(bound)) / 2, level)
     if claim.everywhere:
@@ -72,7 +72,7 @@ def _block(claim: Claim, level: float, sizes: Sequence[int], masses: Sequence[Fl
         if claim.ball not in (None, "w1"):
             return True
         widths = [min(1.0, float(dkw.mean_excess(n, level / 2))) for n in sizes]  # falling
-        return all(min(a, a / 2 + b) <= float(bound) + SLACK for a, b in itertools.combinations(widths, 2))
+        return all(min(a, a / 2 + b) <= float(bound) + FLOAT_SLACK for a, b in itertools.combinations(widths, 2))
     if claim.method == "exact2":
 
         def close(x: Counts, y: Counts) -> bool:
@@ -98,7 +98,7 @@ def _block(claim: Claim, level: float, sizes: Sequence[int], masses: Sequence[Fl
 def _winnable(masses: Floats, rate: float, level: float) -> bool:
     """Whether "the rate is at least this" can be rejected by betting: bets are at most 3 / (4 (1 - rate)), and units
     of these masses (shares of the cap) gain most with totals of 0."""
-    return rate >= 1 or bool(np.log1p(0.75 * rate / (1 - rate) * masses).sum() >= np.log(1 / level) + MARGIN)
+    return rate >= 1 or bool(np.log1p(0.75 * rate / (1 - rate) * masses).sum() >= np.log(1 / level) + LEVEL_MARGIN)
 
 
 class Ends(NamedTuple):
@@ -108,35 +108,35 @@ class Ends(NamedTuple):
     below: float
 
     def upper(self, k: ArrayLike, n: int) -> Floats:
-        found = special.betainccinv(np.add(k, 1), np.maximum(np.subtract(n, k), 1), min(self.above, 1.0))
-        return np.where(np.equal(k, n), 1.0, found)
+        interior = special.betainccinv(np.add(k, 1), np.maximum(np.subtract(n, k), 1), min(self.above, 1.0))
+        return np.where(np.equal(k, n), 1.0, interior)
 
     def lower(self, k: ArrayLike, n: int) -> Floats:
-        found = special.betaincinv(np.maximum(k, 1), np.subtract(n, k) + 1, min(self.below, 1.0))
-        return np.where(np.equal(k, 0), 0.0, found)
+        interior = special.betaincinv(np.maximum(k, 1), np.subtract(n, k) + 1, min(self.below, 1.0))
+        return np.where(np.equal(k, 0), 0.0, interior)
 
 
 def some_counts(
     sizes: Sequence[int], bound: float, ends: Sequence[Ends], shows: Callable[[Counts, Counts], bool]
 ) -> bool:
     """Whether counts k_g of n_g exist of which all ordered pairs are within the bound, as `shows` says; True also where
-    more than `WORK` would have to be done to tell. Necessary: u(k_x) - l(k_y) <= bound for all `ends`."""
-    left = WORK
+    more than `MAX_WORK` would have to be done to tell. Necessary: u(k_x) - l(k_y) <= bound for all `ends`."""
+    left = MAX_WORK
 
     def extended(chosen: tuple[Counts, ...]) -> bool:
         nonlocal left
         if len(chosen) == len(sizes):
             return True
-        for k in _candidates(sizes[len(chosen)], chosen, bound + SLACK, ends):
-            own, fits = Counts(k, sizes[len(chosen)]), True
+        for k in _candidates(sizes[len(chosen)], chosen, bound + FLOAT_SLACK, ends):
+            counts, fits = Counts(k, sizes[len(chosen)]), True
             for other in chosen:
-                left -= 1 + (own.n + other.n) / 10_000
+                left -= 1 + (counts.n + other.n) / 10_000
                 if left < 0:
                     return True
-                if not (shows(own, other) and shows(other, own)):
+                if not (shows(counts, other) and shows(other, counts)):
                     fits = False
                     break
-            if fits and extended((*chosen, own)):
+            if fits and extended((*chosen, counts)):
                 return True
         return False
 
@@ -152,9 +152,9 @@ def _candidates(n: int, chosen: tuple[Counts, ...], bound: float, ends: Sequence
         yield from sorted(counts[wide <= 2 * bound].tolist(), key=lambda k: min(k, n - k))
         return
     low, high = 0, n
-    for own in ends:
+    for end in ends:
         for k, m in chosen:
-            least, most = float(own.upper(k, m)) - bound, float(own.lower(k, m)) + bound
-            low = max(low, bisect.bisect_left(range(n + 1), least, key=lambda k: float(own.lower(k, n))))
-            high = min(high, bisect.bisect_right(range(n + 1), most, key=lambda k: float(own.upper(k, n))) - 1)
+            least, most = float(end.upper(k, m)) - bound, float(end.lower(k, m)) + bound
+            low = max(low, bisect.bisect_left(range(n + 1), least, key=lambda k: float(end.lower(k, n))))
+            high = min(high, bisect.bisect_right(range(n + 1), most, key=lambda k: float(end.upper(k, n))) - 1)
     yield from sorted(range(low, high + 1), key=lambda k: abs(2 * k - low - high))

@@ -30,10 +30,10 @@ from .policy import Claim, Policy
 if TYPE_CHECKING:
     from .description import PlugIn
 
-CLOSE = 1e-9  # of a decision to the one that the rewards give
+DECISION_TOLERANCE = 1e-9  # of a decision to the one that the rewards give
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 CELL = re.compile("0|[1-9][0-9]{0,8}")
-HEAVY = float(np.finfo(np.float64).max)  # what a sum of weights must stay below, in whatever order it is taken
+MAX_TOTAL_WEIGHT = float(np.finfo(np.float64).max)  # a sum of weights stays below, in whatever order
 Codes = NDArray[np.intp]
 
 
@@ -110,10 +110,10 @@ class Audit:
         """`[levels, rows]` the decision on a row whose alternative alone (a chooser's attribute: whose choice) is set
         to a level; rows without valid twins have no meaning."""
         if chooser:
-            return np.stack([self.decisions(np.nan_to_num(own), threshold) for own in self.twins[name]])
+            return np.stack([self.decisions(np.nan_to_num(rewards), threshold) for rewards in self.twins[name]])
         rival, rivals = self._best_others(threshold)
-        own = np.nan_to_num(self.twins[name])
-        return np.where(own > rival, 1.0, np.where(own == rival, 1 / (1 + rivals), 0.0))
+        twin_rewards = np.nan_to_num(self.twins[name])
+        return np.where(twin_rewards > rival, 1.0, np.where(twin_rewards == rival, 1 / (1 + rivals), 0.0))
 
     def _best_others(self, threshold: float) -> tuple[Floats, Floats]:
         """The largest reward among the other alternatives of each row's choice, and how many have it."""
@@ -168,7 +168,7 @@ def audit_of(
     alternative = source.columns.get("alternative", [""] * source.rows)
     reward = source.numbers("reward")
     weight = source.numbers("weight", lambda w: w >= 0, ">= 0") if "weight" in source.columns else np.ones(source.rows)
-    if len(weight) * float(weight.max()) >= HEAVY:
+    if len(weight) * float(weight.max()) >= MAX_TOTAL_WEIGHT:
         raise DataError(
             f"{where}: column 'weight': weights up to {weight.max():g} overflow when they are added up; divide all of "
             "them by the largest, and the policy's cap"
@@ -187,7 +187,7 @@ def audit_of(
         )
         for name in sorted({claim.attribute or "" for claim in claims if claim.twins})
     }
-    made = {own.sha256: own for own in plugins}
+    made = {plugin.sha256: plugin for plugin in plugins}
     wanted = sorted({(claim.plugin, claim.plugin_sha256): claim for claim in claims if claim.plugin}.items())
     cells = {claim.plugin_sha256: source.cells(claim, made) for _, claim in wanted}
     numbering = {name: number for number, name in enumerate(dict.fromkeys(choice))}
@@ -203,13 +203,15 @@ def audit_of(
 
     frame = [unit, choice, alternative, _texts(weight), _texts(label), _texts(outside), content]
     frame += [source.columns[name] for name, _ in declared] + [together[name] for name in policy.shared]
-    for own in cells.values():
+    for counted in cells.values():
         frame += [
-            text for pair in zip(own.cell.T, own.share.T, strict=True) for text in (_codes(pair[0]), _texts(pair[1]))
+            texts
+            for cell, share in zip(counted.cell.T, counted.share.T, strict=True)
+            for texts in (_codes(cell), _texts(share))
         ]
     frame = [column or [""] * source.rows for column in frame]
-    rewards = [_texts(reward), *(_texts(row) for own in twins.values() for row in own)]
-    rewards += [_texts(value) for own in cells.values() if own.value is not None for value in own.value.T]
+    rewards = [_texts(reward), *(_texts(row) for twin_rewards in twins.values() for row in twin_rewards)]
+    rewards += [_texts(value) for counted in cells.values() if counted.value is not None for value in counted.value.T]
     frames = [",".join(map(quote, row)) for row in zip(*frame, strict=True)]
     rows = [f"{f},{','.join(map(quote, r))}" for f, r in zip(frames, zip(*rewards, strict=True), strict=True)]
     audit = Audit(
@@ -226,7 +228,7 @@ def _same_decisions(source: _Columns, audit: Audit, policy: Policy) -> None:
     """`DataError` if the table decided otherwise than its rewards do under this policy."""
     stated = source.numbers("decision", empty=True)
     made = audit.decisions(audit.reward, float(policy.threshold))
-    other = np.abs(stated - made) > CLOSE  # an empty cell is NaN, and states nothing
+    other = np.abs(stated - made) > DECISION_TOLERANCE  # an empty cell is NaN, and states nothing
     if other.any():
         row = int(np.argmax(other))
         raise DataError(
@@ -284,10 +286,10 @@ class _Columns:
                 f"{self.where}: nothing says that it has cells by {claim.plugin}: no description, or one without them; "
                 "score with faro score, where the plug-in is installed"
             )
-        own = made[claim.plugin_sha256]
-        size = len(own.blocks) * len(own.groups)
+        made_by = made[claim.plugin_sha256]
+        size = len(made_by.blocks) * len(made_by.groups)
         cells, shares, values = [], [], []
-        for slot in own.slots:
+        for slot in made_by.slots:
             column = self.column(f"cell:{slot}")
             known = {text: int(text) for text in set(column) if CELL.fullmatch(text) and int(text) < size} | {"": -1}
             if strange := sorted(set(column) - set(known)):
@@ -296,7 +298,7 @@ class _Columns:
             inside = cells[-1] >= 0
             shares.append(self.numbers(f"share:{slot}", empty=True))
             good = np.where(inside, shares[-1] > 0, np.isnan(shares[-1]))
-            if own.values == "column":
+            if made_by.values == "column":
                 values.append(self.numbers(f"value:{slot}", empty=True))
                 good &= np.where(inside, (values[-1] >= 0) & (values[-1] <= 1), np.isnan(values[-1]))
             if not good.all():
@@ -304,7 +306,7 @@ class _Columns:
                     f"{self.where}: slot {slot!r} of cells: expected a share > 0, and a value in [0, 1], of every row "
                     "in a cell, and neither of the others"
                 )
-        return Counted(own, np.stack(cells, 1), np.stack(shares, 1), np.stack(values, 1) if values else None)
+        return Counted(made_by, np.stack(cells, 1), np.stack(shares, 1), np.stack(values, 1) if values else None)
 
 
 def _codes(values: Codes) -> list[str]:
@@ -318,15 +320,15 @@ def _texts(values: Floats | None) -> list[str]:
 
 def _digest(rows: Iterable[str]) -> str:
     """sha256 over the sorted sha256 of rows."""
-    each = sorted(hashlib.sha256(f"[{row}]".encode()).hexdigest() for row in rows)
-    return hashlib.sha256("".join(each).encode()).hexdigest()
+    row_digests = sorted(hashlib.sha256(f"[{row}]".encode()).hexdigest() for row in rows)
+    return hashlib.sha256("".join(row_digests).encode()).hexdigest()
 
 
 def _one_per_choice(where: str, name: str, choice: list[str], values: list) -> None:
-    seen: dict[str, object] = {}
-    for each, value in zip(choice, values, strict=False):  # no values: the column is not read
-        if seen.setdefault(each, value) != value:
-            raise DataError(f"{where}: choice {each[:40]!r} has two values of {name!r}; a choice has one")
+    first_value: dict[str, object] = {}
+    for name_of_choice, value in zip(choice, values, strict=False):  # no values: the column is not read
+        if first_value.setdefault(name_of_choice, value) != value:
+            raise DataError(f"{where}: choice {name_of_choice[:40]!r} has two values of {name!r}; a choice has one")
 
 
 def _one_owner(where: str, unit: list[str], content: list[str]) -> None:

@@ -22,7 +22,7 @@ from .committed_order import key as hashed
 from .committed_order import thinned
 from .policy import Block, Claim, Policy
 
-IMMOVABLE_NEVER = ("threshold_parity", "reward_parity", "counterfactual_oscillation", "counterfactual_flip")
+NEVER_IMMOVABLE = ("threshold_parity", "reward_parity", "counterfactual_oscillation", "counterfactual_flip")
 
 
 class Cell(NamedTuple):
@@ -91,27 +91,27 @@ class People:
 
     def cells(self, claim: Claim) -> Blocks:
         """The cells of a claim by block and group; `UsageError` if no model can move its rates."""
-        found: Blocks = {}
+        blocks: Blocks = {}
         if claim.plugin:
             return {block.name: self._made(claim, block) for block in claim.blocks}
         for block in claim.blocks:
-            mass, own = self._members(claim, block)
-            self._check_movable(claim, block, mass, own)
+            mass, row_level = self._members(claim, block)
+            self._check_movable(claim, block, mass, row_level)
             if self.policy.estimand == "unit":
                 rank = self.rank(claim)
                 whole = np.bincount(rank, mass)[rank]
                 mass = np.divide(mass, whole, out=np.zeros_like(mass), where=mass > 0)
-            found[block.name] = {}
+            blocks[block.name] = {}
             for group in claim.groups:
                 level = self._level(claim, group)
                 inside = mass > 0
                 if claim.constraint in ("counterfactual_flip", "counterfactual_oscillation"):
-                    inside &= own != level
+                    inside &= row_level != level
                 elif not claim.twins:
-                    inside &= own == level
+                    inside &= row_level == level
                 rows = np.flatnonzero(inside)
-                found[block.name][group] = Cell(rows, mass[rows], self._values(claim, block, level)[rows])
-        return found
+                blocks[block.name][group] = Cell(rows, mass[rows], self._values(claim, block, level)[rows])
+        return blocks
 
     def _made(self, claim: Claim, block: Block) -> dict[str, Cell]:
         """The cells of a block that a plug-in made: a row is in as many as it has slots there."""
@@ -121,18 +121,18 @@ class People:
             decided = self.decisions if counted.made.values == "decision" else 1 - self.decisions
             value = np.broadcast_to(decided[:, None], counted.cell.shape)
         member = {group: counted.cell == counted.place(block.name, group) for group in claim.groups}
-        shares = np.stack([np.where(own, counted.share, 0).sum(1) for own in member.values()], 1)
+        shares = np.stack([np.where(inside, counted.share, 0).sum(1) for inside in member.values()], 1)
         if counted.value is None:
             self._check_comparable(claim, block, shares)
         whole = np.ones(len(shares))
         if self.policy.estimand == "unit":
             rank = self.rank(claim)
             whole = np.bincount(rank, shares.sum(1)).astype(float)[rank]
-        found: dict[str, Cell] = {}
-        for group, own in member.items():
-            at, slot = np.nonzero(own)
-            found[group] = Cell(at, counted.share[at, slot] / whole[at], value[at, slot])
-        return found
+        cells: dict[str, Cell] = {}
+        for group, inside in member.items():
+            at, slot = np.nonzero(inside)
+            cells[group] = Cell(at, counted.share[at, slot] / whole[at], value[at, slot])
+        return cells
 
     def _check_comparable(self, claim: Claim, block: Block, shares: Floats) -> None:
         """As `_check_movable`, of rows by their mass in each cell of the block, `[rows, groups]`."""
@@ -151,20 +151,20 @@ class People:
         """Mass of every row in the block, 0 for others, and the number of its level."""
         audit, attributes = self.audit, self.policy.attributes
         everyone = np.zeros(len(audit.weight), np.intp)
-        own = audit.levels[claim.attribute] if claim.attribute else everyone
+        row_level = audit.levels[claim.attribute] if claim.attribute else everyone
         mass = audit.weight
         if block.event:
             assert audit.label is not None
             mass = mass * (audit.label if block.event == "chosen" else 1 - audit.label)
         taking_part = range(len(attributes[claim.attribute].levels)) if claim.twins and claim.attribute else None
-        inside = np.isin(own, taking_part or [self._level(claim, group) for group in claim.groups])
+        inside = np.isin(row_level, taking_part or [self._level(claim, group) for group in claim.groups])
         if claim.within:
             inside &= audit.levels[claim.within] == attributes[claim.within].levels.index(block.stratum)
         if claim.of:
             inside &= audit.levels[claim.of[0]] == attributes[claim.of[0]].levels.index(claim.of[1])
         if claim.twins and claim.attribute:
             inside &= audit.valid_twins(claim.attribute, attributes[claim.attribute].chooser)
-        return np.where(inside, mass, 0.0), own
+        return np.where(inside, mass, 0.0), row_level
 
     def _values(self, claim: Claim, block: Block, level: int) -> Floats:
         """z of every row, for the group of this level."""
@@ -191,11 +191,11 @@ class People:
         low, high = float(claim.low), float(claim.high)
         return np.clip((self.audit.reward - low) / (high - low), 0, 1)
 
-    def _check_movable(self, claim: Claim, block: Block, mass: Floats, own: Codes) -> None:
+    def _check_movable(self, claim: Claim, block: Block, mass: Floats, row_level: Codes) -> None:
         """Without an outside option, decisions in a choice sum to 1: they move no rate if all its alternatives are in
         one same cell with the same mass."""
         chooser = claim.attribute is not None and self.policy.attributes[claim.attribute].chooser
-        if claim.constraint in IMMOVABLE_NEVER or (claim.twins and not chooser) or not (mass > 0).any():
+        if claim.constraint in NEVER_IMMOVABLE or (claim.twins and not chooser) or not (mass > 0).any():
             return
         choice = self.audit.member_of
         choices = int(choice.max()) + 1
@@ -204,7 +204,7 @@ class People:
         head = first[choice]
         differ = mass != mass[head]
         if not claim.twins:
-            differ |= (own != own[head]) & ((mass > 0) | (mass[head] > 0))
+            differ |= (row_level != row_level[head]) & ((mass > 0) | (mass[head] > 0))
         counts = np.bincount(choice, mass > 0) > 0
         if not ((self.audit.outside | differ) & counts[choice]).any():
             self._refuse_immovable(claim, block)
@@ -259,13 +259,13 @@ class People:
                 "unit-ratio"
             )
         keep = np.ones(len(self.audit.weight), bool)
-        crowd = rows[several]
-        keep[crowd] = False
+        rows_of_several = rows[several]
+        keep[rows_of_several] = False
         audit, unit = self.audit, self.names(claim)
-        names = [(unit[row], audit.choice[row], audit.alternative[row]) for row in crowd]
-        keep[crowd[thinned(names, self.key)]] = True
-        found = {}
+        names = [(unit[row], audit.choice[row], audit.alternative[row]) for row in rows_of_several]
+        keep[rows_of_several[thinned(names, self.key)]] = True
+        values = {}
         for group, cell in cells.items():
             mine = keep[cell.rows]
-            found[group] = cell.z[mine][np.argsort(ranks[cell.rows[mine]], kind="stable")]
-        return found
+            values[group] = cell.z[mine][np.argsort(ranks[cell.rows[mine]], kind="stable")]
+        return values

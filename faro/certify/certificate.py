@@ -86,12 +86,12 @@ class Case(NamedTuple):
         people = self.people(attempt)
         if people is None:
             return []
-        found = []
+        lines = []
         for claim in self.policy.audited:
             for place, n in claims.units_of(claim, people).items():
                 if n < self.policy.min_group:
-                    found.append(f"{claim.name}: {claims.too_few(place, n, self.policy)}")
-        return found
+                    lines.append(f"{claim.name}: {claims.too_few(place, n, self.policy)}")
+        return lines
 
     def hopeless(self, level: float, attempt: Attempt | None = None) -> list[str]:
         """Claims that no scores of these people could show at this level; `UsageError` if a unit is above the cap."""
@@ -136,7 +136,7 @@ def prepare(
     wanted = {claim.name for claim in policy.claims if not claim.of_people}
     if set(given) != wanted:
         raise UsageError(f"--table: expected NAME=FILE for exactly {sorted(wanted) or 'no claim'}")
-    columns = audit = seen = None
+    columns = audit = sharing = None
     files = {str(path): _sha256(path) for path in models}
     shared: dict[str, dict[str, int | None]] = {}
     of_table: list[str] = []
@@ -144,19 +144,19 @@ def prepare(
         if table is None:
             raise UsageError("the policy has claims about people: give a scored table")
         columns, description, audit = read_described(table, policy, description, files, train_units)
-        seen, trained = (None, {}) if train_units is None else overlap.check_units(train_units, audit)
+        sharing, trained = (None, {}) if train_units is None else overlap.check_units(train_units, audit)
         shared = {
             name: {
                 "values": len(set(audit.shared[name])),
                 "crossed": len(audit.crossed(name)),
-                "trained": trained[name] if seen and description else None,
+                "trained": trained[name] if sharing and description else None,
             }
             for name in audit.shared
         }
         of_table = _of_table(policy, audit, description)
     elif table is not None or train_units is not None:
         raise UsageError("no claim of the policy reads a scored table")
-    for name in policy.assumed(seen is not None, of_table):
+    for name in policy.assumed(sharing is not None, of_table):
         if not policy.admits(name):
             refusal = NotIndependentError if name in ("train-overlap-unchecked", "no-ledger") else UsageError
             advice = {
@@ -176,7 +176,7 @@ def prepare(
         policy,
         columns,
         audit,
-        seen,
+        sharing,
         model_digest(files.values()),
         given,
         description,
@@ -245,9 +245,9 @@ def make(case: Case, attempt: Attempt | None = None, info: dict[str, Any] | None
             findings[claim.name] = claims.find(claim, people, level)
         else:
             findings[claim.name] = optimum.find(claim, case.tables[claim.name])
-    verdict = all_of([found.verdict for found in findings.values()])
+    verdict = all_of([finding.verdict for finding in findings.values()])
     told = {"table": summary(case.description)} if audit is not None else {}
-    if blind := {name: found.blind for name, found in findings.items() if found.blind}:
+    if blind := {name: finding.blind for name, finding in findings.items() if finding.blind}:
         told["blind"] = blind
     record = {
         "schema": SCHEMA,
@@ -257,7 +257,7 @@ def make(case: Case, attempt: Attempt | None = None, info: dict[str, Any] | None
         "ledger": attempt.record if attempt else None,
         "train_units_sha256": case.train_units_sha256,
         "assumptions": case.assumed,
-        "claims": {name: found.record for name, found in findings.items()},
+        "claims": {name: finding.record for name, finding in findings.items()},
         "result": {"verdict": verdict.value},
     }
     return Certificate(record | {"sha256": digest(record), "info": told | (info or {})}, findings, verdict)

@@ -102,7 +102,7 @@ class _Finder:
         record: dict[str, Any] = {}
         if self.has_ends:
             ends = self._ends()
-            record["ends"] = _nested({place: [text(x) for x in each] for place, each in ends.items()})
+            record["ends"] = _nested({place: [text(x) for x in pair] for place, pair in ends.items()})
             sides = {
                 place: {"up": shift.two_point(hi), "down": shift.two_point(1 - lo)} for place, (lo, hi) in ends.items()
             }
@@ -111,14 +111,14 @@ class _Finder:
             sides, values = self._laws(), {}
             if not claim.ball:
                 values = {
-                    p: {s: min(ONE, up(law.mean(lambda z: z))) for s, law in own.items()} for p, own in sides.items()
+                    p: {s: min(ONE, up(law.mean(lambda z: z))) for s, law in laws.items()} for p, laws in sides.items()
                 }
         else:
             ucb, lcb = self._whole()
             return self._finding({"ucb": text(ucb)}, ucb, lcb)
         if claim.ball:
             worst = self._worst(sides, claim.radius)
-            values = {place: {side: found.value for side, found in own.items()} for place, own in worst.items()}
+            values = {place: {side: bound.value for side, bound in by_side.items()} for place, by_side in worst.items()}
             record["dual"] = _duals(worst)
             record["breakdown"] = beside(lambda: self._breakdown(sides), lambda why: None)
         ucb = max(self._added(values), Decimal(0) if self.counted is None else min(ONE, up(self.counted)))
@@ -147,8 +147,8 @@ class _Finder:
         if all(self.units.values()):
             ucb = combine.largest_upper(
                 ordered,
-                lambda each, first: upper(each, self.level, first),
-                lambda each, gap: rejects(each, gap, self.level),
+                lambda comparison, first: upper(comparison, self.level, first),
+                lambda comparison, gap: rejects(comparison, gap, self.level),
                 self.claim.bound,
                 up(self.counted or 0),
             )
@@ -160,55 +160,61 @@ class _Finder:
             value = dkw.lower(*self._pair(_reversed(worst)), self.low_level)
         return ucb, _lcb(worst, value) if 0 < value <= self._apart(worst) else None
 
-    def _pair(self, each: Comparison) -> tuple[Floats, Floats]:
-        return self.z[each.block, each.high], self.z[each.block, each.low or ""]
+    def _pair(self, comparison: Comparison) -> tuple[Floats, Floats]:
+        return self.z[comparison.block, comparison.high], self.z[comparison.block, comparison.low or ""]
 
     def _method(self) -> tuple[Callable, Callable, Callable]:
         """upper(comparison, level, first), rejects(comparison, gap, level), and what was counted."""
         claim = self.claim
         if claim.method == "exact2":
 
-            def counts(each: Comparison) -> tuple[two_binomials.Counts, two_binomials.Counts]:
-                a, b = self._pair(each)  # a tie counts in the worse direction
+            def counts(comparison: Comparison) -> tuple[two_binomials.Counts, two_binomials.Counts]:
+                a, b = self._pair(comparison)  # a tie counts in the worse direction
                 return two_binomials.Counts(int((a > 0).sum()), len(a)), two_binomials.Counts(
                     int((b == 1).sum()), len(b)
                 )
 
             return (
-                lambda each, level, first: two_binomials.upper(*counts(each), level, first),
-                lambda each, gap, level: two_binomials.rejects(*counts(each), gap, level),
+                lambda comparison, level, first: two_binomials.upper(*counts(comparison), level, first),
+                lambda comparison, gap, level: two_binomials.rejects(*counts(comparison), gap, level),
                 self._difference,
             )
         if claim.method == "block-pair":
             return (
-                lambda each, level, first: betting.difference_upper(*self._pair(each), level, first),
-                lambda each, gap, level: _shows(betting.block_pairs(*self._pair(each)), 1.0, 1.0, gap, level),
+                lambda comparison, level, first: betting.difference_upper(*self._pair(comparison), level, first),
+                lambda comparison, gap, level: _shows(
+                    betting.block_pairs(*self._pair(comparison)), 1.0, 1.0, gap, level
+                ),
                 self._difference,
             )
         if claim.everywhere:
 
-            def apart(each: Comparison, gap: Decimal, level: float) -> bool:
-                a, b = self._pair(each)
+            def apart(comparison: Comparison, gap: Decimal, level: float) -> bool:
+                a, b = self._pair(comparison)
                 r = float(Fraction(gap) - dkw.gap(b, a))
                 return r > 0 and dkw.rejects(len(a), len(b), r, level)
 
+            def observed(comparison: Comparison) -> float:
+                a, b = self._pair(comparison)
+                return float(dkw.gap(b, a)) if len(a) and len(b) else 0.0
+
             return (
-                lambda each, level, first: dkw.upper(*self._pair(each)[::-1], level),
+                lambda comparison, level, first: dkw.upper(*self._pair(comparison)[::-1], level),
                 apart,
-                lambda each: float(dkw.gap(*self._pair(each)[::-1])) if all(map(len, self._pair(each))) else 0.0,
+                observed,
             )
 
-        def moves(each: Comparison) -> tuple[Floats, Floats]:
-            a, b = self.cells[each.block, each.high], self.cells[each.block, each.low or ""]
+        def moves(comparison: Comparison) -> tuple[Floats, Floats]:
+            a, b = self.cells[comparison.block, comparison.high], self.cells[comparison.block, comparison.low or ""]
             return self.people.sample(claim, a.rows, a.mass, (1 + a.z - b.z) / 2)
 
-        def paired(each: Comparison, level: float, first: Decimal | None) -> Decimal:
+        def paired(comparison: Comparison, level: float, first: Decimal | None) -> Decimal:
             first = None if first is None else (1 + first) / 2
-            return 2 * betting.upper(*moves(each), self.people.cap(claim), level, first) - 1
+            return 2 * betting.upper(*moves(comparison), self.people.cap(claim), level, first) - 1
 
         return (
             paired,
-            lambda each, gap, level: _shows(*moves(each), self.people.cap(claim), gap, level),
+            lambda comparison, gap, level: _shows(*moves(comparison), self.people.cap(claim), gap, level),
             self._difference,
         )
 
@@ -225,19 +231,19 @@ class _Finder:
         if not self.units[place]:
             return ONE
         if self.claim.method == "unit-ratio":
-            found = betting.upper(*self._sample(place), self.people.cap(self.claim), level)
+            end = betting.upper(*self._sample(place), self.people.cap(self.claim), level)
         else:
-            found = clopper_pearson_upper(int((self.z[place] > 0).sum()), len(self.z[place]), level)
-        return max(found, min(ONE, up(self.rates[place])))
+            end = clopper_pearson_upper(int((self.z[place] > 0).sum()), len(self.z[place]), level)
+        return max(end, min(ONE, up(self.rates[place])))
 
     def _lower_end(self, place: Place, level: float) -> Decimal:
         if not self.units[place]:
             return Decimal(0)
         if self.claim.method == "unit-ratio":
-            found = betting.lower(*self._sample(place), self.people.cap(self.claim), level)
+            end = betting.lower(*self._sample(place), self.people.cap(self.claim), level)
         else:
-            found = clopper_pearson_lower(int((self.z[place] == 1).sum()), len(self.z[place]), level)
-        return min(found, max(Decimal(0), down(self.rates[place])))
+            end = clopper_pearson_lower(int((self.z[place] == 1).sum()), len(self.z[place]), level)
+        return min(end, max(Decimal(0), down(self.rates[place])))
 
     def _sample(self, place: Place) -> tuple[Floats, Floats]:
         return self.people.sample(self.claim, *self.cells[place])
@@ -257,28 +263,28 @@ class _Finder:
 
     def _laws(self) -> Sides:
         """The law of scores, or of distances to a threshold, in every cell, with its sampling error."""
-        found: Sides = {}
+        laws: Sides = {}
         at = {block.name: block.threshold for block in self.claim.blocks}
         for place, z in self.z.items():
             if not len(z):
                 anything = shift.two_point(0 if self.claim.ball == "w1" else 1)  # w1: at no distance from the worst
-                found[place] = {"up": anything, "down": anything}
+                laws[place] = {"up": anything, "down": anything}
                 continue
             excess = float(dkw.mean_excess(len(z), self.level / 2))
             if self.claim.ball == "w1":
                 threshold = float(at[place[0]])
-                found[place] = {
+                laws[place] = {
                     "up": shift.distances(z, threshold, excess),
                     "down": shift.distances(z, threshold, excess, below=True),
                 }
             else:
-                found[place] = {"up": shift.histogram(z, excess), "down": shift.histogram(1 - z, excess)}
-        return found
+                laws[place] = {"up": shift.histogram(z, excess), "down": shift.histogram(1 - z, excess)}
+        return laws
 
     def _worst(self, sides: Sides, radius: Decimal) -> dict[Place, dict[str, Worst]]:
         ball = BALLS[self.claim.ball or ""]
         wanted = ("up", "down") if self.claim.paired else ("up",)
-        return {p: {side: shift.worst(ball, own[side], radius) for side in wanted} for p, own in sides.items()}
+        return {p: {side: shift.worst(ball, laws[side], radius) for side in wanted} for p, laws in sides.items()}
 
     def _breakdown(self, sides: Sides) -> dict[str, Any] | None:
         """The largest shift, at least the policy's, at which the claim still holds."""
@@ -286,7 +292,7 @@ class _Finder:
 
         def exceeds(radius: Decimal) -> Decimal:
             worst = self._worst(sides, radius)
-            return self._added({p: {s: each.value for s, each in own.items()} for p, own in worst.items()})
+            return self._added({p: {s: bound.value for s, bound in by_side.items()} for p, by_side in worst.items()})
 
         radius = shift.breakdown(ball, exceeds, claim.bound) if exceeds(claim.radius) <= claim.bound else None
         if radius is None or not (radius <= claim.radius if claim.ball == "cvar" else radius >= claim.radius):
@@ -303,15 +309,17 @@ class _Finder:
         """The rate in the table, or NaN."""
         return float((cell.mass * cell.z).sum() / cell.mass.sum()) if len(cell.rows) else math.nan
 
-    def _apart(self, each: Comparison) -> float:
+    def _apart(self, comparison: Comparison) -> float:
         """The difference of all rows, before thinning: no bound may contradict it."""
         if self.claim.everywhere:
-            high, low = self.cells[each.block, each.high], self.cells[each.block, each.low or ""]
-            return dkw.weighted_gap(low.z, low.mass, high.z, high.mass)
-        return self._difference(each)
+            block, high, low = comparison
+            a, b = self.cells[block, high], self.cells[block, low or ""]
+            return dkw.weighted_gap(b.z, b.mass, a.z, a.mass)
+        return self._difference(comparison)
 
-    def _difference(self, each: Comparison) -> float:
-        rate = self.rates[each.block, each.high] - (self.rates[each.block, each.low] if each.low is not None else 0)
+    def _difference(self, comparison: Comparison) -> float:
+        block, high, low = comparison
+        rate = self.rates[block, high] - (self.rates[block, low] if low is not None else 0)
         return rate if rate == rate else -math.inf
 
     @functools.cached_property
@@ -319,8 +327,8 @@ class _Finder:
         """The largest difference, or rate, of all rows."""
         if self.claim.ball == "w1":
             return None
-        found = max(map(self._apart, self.claim.comparisons))
-        return found if math.isfinite(found) else None
+        largest = max(map(self._apart, self.claim.comparisons))
+        return largest if math.isfinite(largest) else None
 
 
 def _shows(totals: Floats, masses: Floats | float, cap: float, gap: Decimal, level: float) -> bool:
@@ -330,24 +338,24 @@ def _shows(totals: Floats, masses: Floats | float, cap: float, gap: Decimal, lev
     return middle >= 1 or bool(betting.rejects(totals, masses, cap, middle, level))
 
 
-def _reversed(each: Comparison) -> Comparison:
-    return Comparison(each.block, each.low or "", each.high)
+def _reversed(comparison: Comparison) -> Comparison:
+    return Comparison(comparison.block, comparison.low or "", comparison.high)
 
 
-def _lcb(each: Comparison, value: Decimal, split: Decimal | None = None) -> dict[str, Any]:
+def _lcb(comparison: Comparison, value: Decimal, split: Decimal | None = None) -> dict[str, Any]:
     split_text = None if split is None else text(split)
-    return {"block": each.block, "high": each.high, "low": each.low, "value": text(value), "split": split_text}
+    return {**comparison._asdict(), "value": text(value), "split": split_text}
 
 
 def _nested(by_place: dict[Place, Any]) -> dict[str, dict[str, Any]]:
-    found: dict[str, dict[str, Any]] = {}
+    by_block: dict[str, dict[str, Any]] = {}
     for (block, group), value in by_place.items():
-        found.setdefault(block, {})[group] = value
-    return found
+        by_block.setdefault(block, {})[group] = value
+    return by_block
 
 
 def _duals(worst: dict[Place, dict[str, Worst]]) -> dict[str, dict[str, Any]]:
-    def point(found: Worst) -> dict[str, str]:
-        return {name: text(value) for name, value in found.dual.items()}
+    def point(bound: Worst) -> dict[str, str]:
+        return {name: text(value) for name, value in bound.dual.items()}
 
-    return _nested({place: {side: point(found) for side, found in own.items()} for place, own in worst.items()})
+    return _nested({place: {side: point(bound) for side, bound in by_side.items()} for place, by_side in worst.items()})

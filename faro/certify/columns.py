@@ -65,10 +65,10 @@ def _jsonl(text: str) -> tuple[list[str], list[list[str]]]:
 
 def once(pairs: list) -> dict:
     """An object of JSON whose names all differ."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
+    record = dict(pairs)
+    if len(record) < len(pairs):
         raise DataError("a name stands twice in one line")
-    return found
+    return record
 
 
 def _parquet(path: Path) -> dict[str, list[str]]:

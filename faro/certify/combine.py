@@ -46,7 +46,7 @@ def vacuous(upper: Decimal) -> bool:
 
 def all_of(verdicts: Sequence[Verdict]) -> Verdict:
     """CERTIFIED if all claims are, REFUTED if one is, else INCONCLUSIVE."""
-    if verdicts and all(each is Verdict.CERTIFIED for each in verdicts):
+    if verdicts and all(claimed is Verdict.CERTIFIED for claimed in verdicts):
         return Verdict.CERTIFIED
     return Verdict.REFUTED if Verdict.REFUTED in verdicts else Verdict.INCONCLUSIVE
 
@@ -62,12 +62,12 @@ def largest_upper(
 
     Searched for one comparison and tested for the others, which is far cheaper. List those that look worst first.
     """
-    found, step = max(upper(comparisons[0], bound), least), Decimal("1e-6")
-    while found < 1:
-        beyond = next((each for each in comparisons if not rejects(each, found)), None)
+    value, step = max(upper(comparisons[0], bound), least), Decimal("1e-6")
+    while value < 1:
+        beyond = next((comparison for comparison in comparisons if not rejects(comparison, value)), None)
         if beyond is None:
-            return found
-        found, step = max(upper(beyond, bound), found + step), 2 * step  # a step: where rejection is not monotone
+            return value
+        value, step = max(upper(beyond, bound), value + step), 2 * step  # a step: where rejection is not monotone
     return Decimal(1)
 
 
@@ -77,8 +77,8 @@ def largest_lower(
     exceeds: Callable[[Comparison, Decimal], bool],
 ) -> tuple[Comparison, Decimal]:
     """The comparison with the largest lower bound, and that bound; `exceeds`: is more than a value shown."""
-    worst, found = comparisons[0], lower(comparisons[0])
-    for each in comparisons[1:]:
-        if exceeds(each, found) and (more := lower(each)) > found:
-            worst, found = each, more
-    return worst, found
+    worst, value = comparisons[0], lower(comparisons[0])
+    for comparison in comparisons[1:]:
+        if exceeds(comparison, value) and (more := lower(comparison)) > value:
+            worst, value = comparison, more
+    return worst, value

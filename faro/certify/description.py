@@ -25,7 +25,7 @@ from .policy import OWN_COLUMNS, Claim, Policy, exact
 
 SCHEMA = "faro-scored/1"
 PARQUET_KEY = b"faro"
-LARGEST = 4 << 20
+MAX_BYTES = 4 << 20
 ORIGINS = ("column", "content", "none")
 OUTSIDE = ("none", "all", "column")
 COMPARED = ("pairs", "rates")
@@ -112,7 +112,7 @@ class Description:
     def body(self) -> dict[str, Any]:
         """All fields but the seal, as plain values."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
-        plugins = [own.record() for own in fields.pop("plugins")]
+        plugins = [plugin.record() for plugin in fields.pop("plugins")]
         return {
             "schema": SCHEMA,
             **fields,
@@ -120,7 +120,7 @@ class Description:
             "units": self.units._asdict(),
             "shared": list(self.shared),
             "attributes": {
-                name: {"levels": list(each.levels), "chooser": each.chooser} for name, each in self.attributes.items()
+                name: {"levels": list(spec.levels), "chooser": spec.chooser} for name, spec in self.attributes.items()
             },
             "model_sha256": list(self.model_sha256),
         }
@@ -197,7 +197,7 @@ class Description:
             if claim.plugin:
                 _same_cells(self.cells_of(claim.plugin, claim.plugin_sha256, where), claim, where)
         meant = {*OWN_COLUMNS, "content", *self.shared, *self.attributes}
-        meant |= {name for own in self.plugins for name in own.table_columns}
+        meant |= {name for plugin in self.plugins for name in plugin.table_columns}
         for name in columns:
             if name not in meant and not name.startswith("reward:"):
                 raise DataError(f"{where}: the description says nothing of the column {name!r}: score again")
@@ -209,9 +209,9 @@ class Description:
 
     def cells_of(self, plugin: str, sha256: str, where: str = "table") -> PlugIn:
         """The cells that this plug-in made at this digest; `DataError` if the table has none."""
-        made = {(own.plugin, own.sha256): own for own in self.plugins}
+        made = {(plugin.plugin, plugin.sha256): plugin for plugin in self.plugins}
         if (plugin, sha256) not in made:
-            others = ", ".join(f"{name} at {found[:12]}..." for name, found in made) or "none"
+            others = ", ".join(f"{name} at {sha[:12]}..." for name, sha in made) or "none"
             raise DataError(
                 f"{where}: has no cells by {plugin} at {sha256[:12]}...; it has {others}: another plug-in, or its "
                 "source or options changed since: score again, or let the policy name this digest"
@@ -222,13 +222,13 @@ class Description:
 def _same_cells(made: PlugIn, claim: Claim, where: str) -> None:
     """`DataError` where a claim asks of these cells what they are not."""
     kind = {"pairs": "plugin_parity", "rates": "plugin_cap"}[made.compared]
-    for what, asked, found in (
+    for what, asked, made_value in (
         ("constraint", claim.constraint, kind),
         ("scores", claim.scores, made.values == "column"),
         ("blocks", sorted(set(claim.named_blocks) - set(made.blocks)), []),
         ("groups", sorted(set(claim.groups) - set(made.groups)), []),
     ):
-        if asked != found:
+        if asked != made_value:
             raise DataError(f"{where}: claim {claim.name!r}: {what}: {asked!r}, but {made.plugin} made other cells")
 
 
@@ -260,10 +260,10 @@ def read_description(table: str | Path) -> Description | None:
             if not place(table).exists():
                 return None
             text = place(table).read_bytes()
-        if len(text) > LARGEST:
-            raise ValueError(f"longer than {LARGEST} bytes")
-        found = json.loads(text.decode("utf-8-sig"), object_pairs_hook=once)
-        return _described(found)
+        if len(text) > MAX_BYTES:
+            raise ValueError(f"longer than {MAX_BYTES} bytes")
+        record = json.loads(text.decode("utf-8-sig"), object_pairs_hook=once)
+        return _described(record)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         raise DataError(f"{place(table)}: not the description of a scored table: {error}") from None
 
@@ -282,11 +282,11 @@ def write_description(table: str | Path, description: Description) -> None:
         pq.write_table(content.replace_schema_metadata(metadata), temporary)
 
 
-def _described(found: dict[str, Any]) -> Description:
+def _described(record: dict[str, Any]) -> Description:
     """Every field known, of its type, and sealed."""
-    if found.get("schema") != SCHEMA:
-        raise ValueError(f"expected schema {SCHEMA}, got {str(found.get('schema'))[:40]!r}")
-    values = {key: value for key, value in found.items() if key not in ("schema", "sha256")}
+    if record.get("schema") != SCHEMA:
+        raise ValueError(f"expected schema {SCHEMA}, got {str(record.get('schema'))[:40]!r}")
+    values = {key: value for key, value in record.items() if key not in ("schema", "sha256")}
     names = {field.name for field in dataclasses.fields(Description)}
     if set(values) | {"plugins"} != names or values.get("plugins", ...) == []:
         raise ValueError(f"expected exactly the fields {', '.join(sorted(names))}")
@@ -312,7 +312,7 @@ def _described(found: dict[str, Any]) -> Description:
         | {
             "units": units, "attributes": attributes, "shared": _texts(values["shared"]),
             "model_sha256": _texts(values["model_sha256"]),
-            "plugins": tuple(_plugin(own) for own in values.get("plugins", [])),
+            "plugins": tuple(_plugin(plugin) for plugin in values.get("plugins", [])),
         }
     )  # fmt: skip
     digests = [made.table_sha256, *made.model_sha256, *optional]
@@ -320,10 +320,10 @@ def _described(found: dict[str, Any]) -> Description:
         raise ValueError("expected every sha256 in lower-case hex, those of the model sorted and each once")
     if list(made.shared) != sorted(set(made.shared)) or "" in made.shared:
         raise ValueError("shared: expected different names, sorted")
-    slots = [slot for own in made.plugins for slot in own.slots]
-    if len({*slots}) < len(slots) or len({own.sha256 for own in made.plugins}) < len(made.plugins):
+    slots = [slot for plugin in made.plugins for slot in plugin.slots]
+    if len({*slots}) < len(slots) or len({plugin.sha256 for plugin in made.plugins}) < len(made.plugins):
         raise ValueError("plugins: expected different ones, of different slots")
-    if found.get("sha256") != made.sha256:
+    if record.get("sha256") != made.sha256:
         raise ValueError("it was changed after it was written")
     return made
 
@@ -338,7 +338,8 @@ def _plugin(value: Any) -> PlugIn:
         raise ValueError("plugins: expected texts that are not empty")
     if made.compared not in COMPARED or made.values not in VALUES or not HEX.fullmatch(made.source_sha256):
         raise ValueError("plugins: compared, values or source_sha256 is none of what it may be")
-    if not (made.blocks and made.groups and made.slots) or any(len(set(own)) < len(own) for own in lists.values()):
+    repeats = any(len(set(names)) < len(names) for names in lists.values())
+    if repeats or not (made.blocks and made.groups and made.slots):
         raise ValueError("plugins: expected one block, group and slot or more, and names that differ")
     return made
 

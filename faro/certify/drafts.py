@@ -28,7 +28,7 @@ from .policy import policy_of
 METHODS = {"reward_parity": "block-pair", "counterfactual_parity": "unit-ratio", "counterfactual_flip": "unit-ratio",
            "counterfactual_oscillation": "unit-ratio", "rate_cap": "clopper-pearson", "rate_floor": "clopper-pearson",
            "group_error": "clopper-pearson"}  # fmt: skip
-LONGEST = 60  # characters of a number
+MAX_CHARACTERS = 60  # characters of a number
 
 
 class Claims(NamedTuple):
@@ -44,9 +44,9 @@ def draft_policy(model: TrainedModel, bound: float | None = None, asked: Mapping
     constraint = constraint_of(model, asked)
     if constraint is None:
         raise UsageError("the model was trained under no constraint that is known: write the policy by hand")
-    found = claims_of(constraint, model.schema, bound, single=_sizes(model)["single"])
-    lines = head(model, constraint, found)
-    text = "\n".join([*lines, *written(found)]) + "\n"
+    claims = claims_of(constraint, model.schema, bound, single=_sizes(model)["single"])
+    lines = head(model, constraint, claims)
+    text = "\n".join([*lines, *written(claims)]) + "\n"
     policy_of(text.encode())  # what cannot be read, or has no method, is no draft
     return text
 
@@ -60,14 +60,14 @@ def constraint_of(model: TrainedModel, asked: Mapping[str, Any] | None = None) -
         except UsageError as error:
             raise UsageError(f"{error}; name it with --constraint, and --attribute, --of, --within") from None
     named = make_constraint({spec.name: spec.attribute for spec in model.schema.attributes}, **asked)
-    if named.name() != (own := model.about.get("constraint")):
-        raise UsageError(f"{named.name()}: not what the model was trained under, {own}")
+    if named.name() != (trained_under := model.about.get("constraint")):
+        raise UsageError(f"{named.name()}: not what the model was trained under, {trained_under}")
     parts, bounds = named.parts(), [float(bound) for bound in model.about["bound"]]
     bounded = tuple(part.at(bound) for part, bound in zip(parts, bounds, strict=True))
     return bounded[0] if len(bounded) == 1 else Stack(members=bounded)
 
 
-def head(model: TrainedModel, constraint: Constraint, found: Claims | None = None) -> list[str]:
+def head(model: TrainedModel, constraint: Constraint, claims: Claims | None = None) -> list[str]:
     """What a policy says before its attributes and claims: the question that training asked; for people to edit."""
     schema, sizes = model.schema, _sizes(model)
     by_row = sizes["cap"] is not None
@@ -97,11 +97,11 @@ def head(model: TrainedModel, constraint: Constraint, found: Claims | None = Non
     if shared:
         lines.append(f"# Units share {shared}: shown for new units and these. A claim with `per` is about new ones.")
     assumed = _assumptions(constraint, bool(shared), not by_row and bool(schema.weight))
-    if made := [own for own in (found.claims if found else ()) if "plugin" in own]:
+    if made := [claim for claim in (claims.claims if claims else ()) if "plugin" in claim]:
         lines.append(
             "# Cells by a plug-in are what its author says: read it, and admit it at the digest that you read."
         )
-        assumed += dict.fromkeys(f"cells by {own['plugin']} at {own['plugin_sha256']}" for own in made)
+        assumed += dict.fromkeys(f"cells by {claim['plugin']} at {claim['plugin_sha256']}" for claim in made)
     lines.append(f"assumptions = {toml(assumed)}")
     return lines
 
@@ -116,13 +116,13 @@ def _assumptions(constraint: Constraint, shared: bool, unweighted: bool) -> list
     return ["iid-units", "group-labels-correct", *(name for name, is_needed in needed.items() if is_needed)]
 
 
-def written(found: Claims) -> list[str]:
+def written(claims: Claims) -> list[str]:
     """The lines of a policy that declare these attributes and claims."""
     lines = []
-    for name, attribute in found.attributes.items():
+    for name, attribute in claims.attributes.items():
         lines += ["", f"[attributes.{toml(name)}]", f"levels = {toml(list(attribute.levels))}"]
         lines += ["chooser = true"] if attribute.chooser else []
-    for claim in found.claims:
+    for claim in claims.claims:
         lines += ["", "[[claim]]", *(f"{key} = {toml(value)}" for key, value in claim.items())]
     return lines
 
@@ -137,7 +137,7 @@ def claims_of(constraint: Constraint, schema: Schema, bound: float | None = None
     `UsageError` with the reason for a part that no claim measures, attributes that the schema does not declare so, and
     a bound that no policy can ask for.
     """
-    found: list[dict[str, Any]] = []
+    claims: list[dict[str, Any]] = []
     attributes: dict[str, Attribute] = {}
     for part in constraint.parts():
         record, asked = to_record(part), float(part.bound) if bound is None else float(bound)
@@ -146,17 +146,17 @@ def claims_of(constraint: Constraint, schema: Schema, bound: float | None = None
             _declared(attribute, schema)
             if attributes.setdefault(attribute.name, attribute) != attribute:
                 raise UsageError(f"two attributes of the constraint are called {attribute.name!r}; rename one")
-        found += _claims(part, record, asked, single) if named(record) else [_of_cells(part, asked, single, schema)]
-    _name(found)
+        claims += _claims(part, record, asked, single) if named(record) else [_of_cells(part, asked, single, schema)]
+    _name(claims)
     order = [spec.name for spec in schema.attributes]
-    attributes = dict(sorted(attributes.items(), key=lambda own: (*order, own[0]).index(own[0])))
-    return Claims(found, attributes)
+    attributes = dict(sorted(attributes.items(), key=lambda item: (*order, item[0]).index(item[0])))
+    return Claims(claims, attributes)
 
 
 def _attributes(part: Any) -> list[Attribute]:
     """The attributes that a part looks at: whose groups, within whose levels, of what kind."""
-    own = (part.who.attribute, part.who.within, part.who.of and part.who.of[0])
-    return [attribute for attribute in own if attribute is not None]
+    attributes = (part.who.attribute, part.who.within, part.who.of and part.who.of[0])
+    return [attribute for attribute in attributes if attribute is not None]
 
 
 def _check(part: Any, record: Record, schema: Schema) -> list[Attribute]:
@@ -223,7 +223,7 @@ def _claims(part: Any, record: Record, bound: float, single: bool) -> Iterator[d
     if who.within is not None:
         claim["within"] = who.within.name
     if kind == "threshold_parity":
-        claim["thresholds"] = [_number("thresholds", each) for each in dict.fromkeys(part.thresholds)]
+        claim["thresholds"] = [_number("thresholds", threshold) for threshold in dict.fromkeys(part.thresholds)]
     if kind in ("reward_parity", "counterfactual_oscillation"):
         claim["scale"] = _number("scale", part.scale)
     if getattr(part, "tail", False):
@@ -236,10 +236,10 @@ def _claims(part: Any, record: Record, bound: float, single: bool) -> Iterator[d
     cells = [
         (stratum, group) for stratum in (who.within.levels if who.within else ("",)) for group in who.attribute.levels
     ]
-    for (stratum, group), own in zip(cells, reference, strict=True):
+    for (stratum, group), reference_of_cell in zip(cells, reference, strict=True):
         words = ", ".join(filter(None, (group, stratum)))
         where: dict[str, Any] = {"groups": [group]} | ({"strata": [stratum]} if stratum else {})
-        yield claim | {"name": f"{kind}: {words}", "bound": _bound(part, bound, own)} | where
+        yield claim | {"name": f"{kind}: {words}", "bound": _bound(part, bound, reference_of_cell)} | where
 
 
 def _bound(part: Constraint, bound: float, reference: float = 0.0) -> Decimal:
@@ -282,9 +282,9 @@ def toml(value: Any) -> str:
         return str(value).lower()
     if isinstance(value, Decimal):
         digits = format(value, "f")
-        if len(digits) > LONGEST:
+        if len(digits) > MAX_CHARACTERS:
             raise UsageError(
-                f"{float(value)!r} cannot stand in a policy, whose numbers have at most {LONGEST} characters"
+                f"{float(value)!r} cannot stand in a policy, whose numbers have at most {MAX_CHARACTERS} characters"
             )
         return digits
     return f"[{', '.join(map(toml, value))}]"

@@ -49,14 +49,14 @@ def _certified(
         case, place = _case(folder, table["model"][row], policy, source)
         cases.append(case)
         places.append(place)
-    found = modes.disclose(cases, ledger, info)
-    for certificate, place in zip(found, places, strict=True):
+    certificates = modes.disclose(cases, ledger, info)
+    for certificate, place in zip(certificates, places, strict=True):
         write_json(place.with_suffix(".json"), certificate.record)
-    slacks = {row: _slack(certificate) for row, certificate in zip(chosen, found, strict=True)}
-    verdicts = {row: certificate.verdict.value for row, certificate in zip(chosen, found, strict=True)}
+    slacks = {row: _slack(certificate) for row, certificate in zip(chosen, certificates, strict=True)}
+    verdicts = {row: certificate.verdict.value for row, certificate in zip(chosen, certificates, strict=True)}
     table = store.write_certified(folder, slacks, verdicts)
     shown = table.loc[chosen, ["bound", "seed", SLACK, VERDICT]]
-    return shown.assign(spent=[float(Fraction(each.record["ledger"]["delta"])) for each in found])
+    return shown.assign(spent=[float(Fraction(certificate.record["ledger"]["delta"])) for certificate in certificates])
 
 
 def score_gate(folder: Path, name: str, policy: Policy, source: Any = None) -> Path:
@@ -81,9 +81,9 @@ def _case(folder: Path, name: str, policy: Policy, source: Any) -> tuple[Case, P
     return prepare(place, policy, train_units=units_file(folder / name), models=model_files(folder / name)), place
 
 
-def _slack(found: Certificate) -> str:
+def _slack(certificate: Certificate) -> str:
     """The largest upper bound of all claims, as text; 1 says nothing."""
-    return str(max(float(each.ucb) for each in found.findings.values() if each.ucb is not None))
+    return str(max(float(finding.ucb) for finding in certificate.findings.values() if finding.ucb is not None))
 
 
 def first_model(folder: Path) -> str:

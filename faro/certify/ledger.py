@@ -46,7 +46,7 @@ FIELDS = {
     "disclosed": {"reason"},
     "retired": {"reason"},
 }
-NONE = "0" * 64
+NO_PREVIOUS = "0" * 64
 
 
 def canonical(value: Any) -> str:
@@ -147,21 +147,21 @@ class Ledger:
     def disclose(self, rows_sha256: list[str], reason: str) -> dict[str, Attempt]:
         """The attempt of each of these tables: the one it had, or one for all others, its share divided among them.
         Retires the audit set; what was looked at before that is shown again as it was."""
-        found: dict[str, Attempt] = {}
+        attempts: dict[str, Attempt] = {}
         for entry in self.entries:
             if entry["kind"] in ("attempt", "points"):
                 tables = entry["rows_sha256"] if entry["kind"] == "points" else [entry["rows_sha256"]]
-                found |= dict.fromkeys(set(tables) & set(rows_sha256), self._at(entry))
-        new = sorted(set(rows_sha256) - set(found))
+                attempts |= dict.fromkeys(set(tables) & set(rows_sha256), self._at(entry))
+        new = sorted(set(rows_sha256) - set(attempts))
         disclosed = any(entry["kind"] == "disclosed" for entry in self.entries)
         if new or not disclosed:
             self._check_open()
         if new:
             points = self._at(self.append("points", attempt=self.attempts + 1, rows_sha256=new))
-            found |= dict.fromkeys(new, points)
+            attempts |= dict.fromkeys(new, points)
         if not disclosed:
             self.append("disclosed", reason=reason)
-        return found
+        return attempts
 
     def passed(self, attempt: Attempt) -> None:
         """That this attempt was shown as a pass, once."""
@@ -169,7 +169,7 @@ class Ledger:
             self.append("passed", attempt=attempt.number)
 
     def append(self, kind: str, **fields: Any) -> dict[str, Any]:
-        entry = {"kind": kind, "previous": self.entries[-1]["sha256"] if self.entries else NONE, **fields}
+        entry = {"kind": kind, "previous": self.entries[-1]["sha256"] if self.entries else NO_PREVIOUS, **fields}
         entry["sha256"] = digest(entry)
         before = self.path.stat().st_size
         try:
@@ -204,8 +204,8 @@ def place(policy: Policy, path: str | Path | None) -> Path:
 
 def files(policy: Policy, path: str | Path | None) -> list[Path]:
     """The ledger and the file beside it."""
-    found = place(policy, path)
-    return [found, *(_beside(found, what) for what in ("head", "units", "seed"))]
+    ledger = place(policy, path)
+    return [ledger, *(_beside(ledger, what) for what in ("head", "units", "seed"))]
 
 
 def create(path: Path, policy: Policy, audit: Audit) -> Path:
@@ -226,8 +226,8 @@ def create(path: Path, policy: Policy, audit: Audit) -> Path:
         }  # fmt: skip
         Ledger(path, policy, []).append("init", **fields)
     except OSError:
-        for each in written:
-            each.unlink(missing_ok=True)
+        for made in written:
+            made.unlink(missing_ok=True)
         raise
     return listed
 
@@ -291,7 +291,7 @@ def _read(path: Path, lines: list[str]) -> list[dict[str, Any]]:
             if entry.get("schema") == "faro-ledger/1":
                 expected -= {"seed_sha256", "units_sha256"}
             good = set(body) == expected and entry["sha256"] == digest(body)
-            good &= entry["previous"] == (entries[-1]["sha256"] if entries else NONE)
+            good &= entry["previous"] == (entries[-1]["sha256"] if entries else NO_PREVIOUS)
             good &= (entry["kind"] == "init") == (not entries)
             if entry["kind"] in ("attempt", "points"):
                 attempts += 1

@@ -75,20 +75,20 @@ def gate(case: Case, ledger_path: Path, prove: Prove, info: dict | None = None) 
         if short := case.short(ledger.following) or _hopeless(case, ledger):
             return Gated(Answer.TOO_FEW, short=tuple(short))
         attempt = ledger.attempt(case.audit.rows_sha256)
-        found, reason = None, ""
+        certificate, reason = None, ""
         try:
-            found = make(case, attempt, info)
-            reason = "" if found.verdict is Verdict.CERTIFIED else found.verdict.value
-            reason = reason or prove(found) or ""
+            certificate = make(case, attempt, info)
+            reason = "" if certificate.verdict is Verdict.CERTIFIED else certificate.verdict.value
+            reason = reason or prove(certificate) or ""
         except FaroError as error:
             reason = str(error)
         except Exception:  # a fault of ours is no pass either; what it was stays in escrow
             reason = traceback.format_exc()
-        _escrow(case, attempt, found, reason)
-        if reason or found is None:
+        _escrow(case, attempt, certificate, reason)
+        if reason or certificate is None:
             return Gated(Answer.NO_PASS)
         ledger.passed(attempt)
-        return Gated(Answer.PASS, shown=found if ledger.closed else None)
+        return Gated(Answer.PASS, shown=certificate if ledger.closed else None)
 
 
 def _folders(case: Case, ledger_path: Path | None) -> list[Path]:
@@ -139,13 +139,13 @@ def _check_part(case: Case, who: str) -> None:
         )
 
 
-def _escrow(case: Case, attempt: ledgers.Attempt, found: Certificate | None, reason: str) -> None:
+def _escrow(case: Case, attempt: ledgers.Attempt, certificate: Certificate | None, reason: str) -> None:
     """The whole certificate, or why there is none, where only the owner looks."""
     if case.policy.escrow is None:
         return
     folder = case.policy.folder / case.policy.escrow
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    record = found.record if found else {}
+    record = certificate.record if certificate else {}
     with replacing(folder / f"attempt{attempt.number:04d}.json") as temporary:
         temporary.touch(mode=0o600)
         temporary.write_text(json.dumps({"reason": reason, "certificate": record}, indent=1) + "\n", encoding="utf-8")

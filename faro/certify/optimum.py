@@ -29,7 +29,7 @@ from .claims import Finding
 from .policy import Claim
 from .rounding import down, quotient, short, text, up
 
-PULLED_IN = 1e-9  # constraints are met with a margin, so that rational weights meet them exactly
+CONSTRAINT_MARGIN = 1e-9  # constraints are met with a margin, so that rational weights meet them exactly
 
 
 def find(claim: Claim, path: str | Path) -> Finding:
@@ -46,15 +46,15 @@ def mixture_of(claim: Claim, path: str | Path) -> Finding:
     f, c = np.array(losses, float), np.array(violations, float)
     n, m = c.shape
     tolerance = float(claim.tolerance)
-    found = optimize.linprog(
-        f, c.T, np.full(m, tolerance - PULLED_IN), np.ones((1, n)), [1.0], bounds=(0, None), method="highs-ds"
+    solution = optimize.linprog(
+        f, c.T, np.full(m, tolerance - CONSTRAINT_MARGIN), np.ones((1, n)), [1.0], bounds=(0, None), method="highs-ds"
     )
-    if found.status == 2:
+    if solution.status == 2:
         return _refuted(claim, sha, violations)
-    if found.status != 0:
-        raise NoProofError(f"claim {claim.name!r}: no solution of the mixture programme: {found.message}")
-    weights = mixture.normalised(dict(enumerate(found.x)))
-    prices = [Fraction(max(0.0, -price)).limit_denominator(10**12) for price in found.ineqlin.marginals]
+    if solution.status != 0:
+        raise NoProofError(f"claim {claim.name!r}: no solution of the mixture programme: {solution.message}")
+    weights = mixture.normalised(dict(enumerate(solution.x)))
+    prices = [Fraction(max(0.0, -price)).limit_denominator(10**12) for price in solution.ineqlin.marginals]
     proved = mixture.check(weights, losses, violations, prices)
     if proved.violation > Fraction(claim.tolerance):
         raise NoProofError(f"claim {claim.name!r}: the solver's weights violate the tolerance by rounding")
@@ -72,7 +72,7 @@ def _refuted(claim: Claim, sha: str, violations: list[list[Fraction]]) -> Findin
     """The largest violation that every mixture has, by prices of sum 1."""
     c = np.array(violations, float)
     n, m = c.shape
-    found = optimize.linprog(  # maximise v subject to c @ lam >= v for every model
+    solution = optimize.linprog(  # maximise v subject to c @ lam >= v for every model
         np.r_[np.zeros(m), -1.0],
         np.c_[-c, np.ones(n)],
         np.zeros(n),
@@ -81,9 +81,10 @@ def _refuted(claim: Claim, sha: str, violations: list[list[Fraction]]) -> Findin
         bounds=[(0, None)] * m + [(None, None)],
         method="highs-ds",
     )
-    if found.status != 0:
-        raise NoProofError(f"claim {claim.name!r}: neither a mixture nor a proof that there is none: {found.message}")
-    shares = mixture.normalised(dict(enumerate(found.x[:m])))
+    if solution.status != 0:
+        reason = solution.message
+        raise NoProofError(f"claim {claim.name!r}: neither a mixture nor a proof that there is none: {reason}")
+    shares = mixture.normalised(dict(enumerate(solution.x[:m])))
     prices = [shares.get(j, Fraction(0)) for j in range(m)]
     lcb = down(quotient(mixture.least_violation(violations, prices)))
     record: dict[str, Any] = {
@@ -185,16 +186,16 @@ def read_pairs(path: str | Path) -> tuple[str, NDArray[np.bool_], Floats, list[l
 
 
 Loss = Callable[[Floats], tuple[float, Floats]]
-CLOSELY = {"ftol": 1e-15, "maxiter": 1000}
+SOLVER_OPTIONS = {"ftol": 1e-15, "maxiter": 1000}
 
 
 def _inner_point(loss: Loss, m: Floats, slack: float) -> list[Fraction]:
     """Decimals near the best head, pulled in so that |M w| < slack."""
     within = {"type": "ineq", "fun": lambda w: np.r_[slack - m @ w, slack + m @ w], "jac": lambda w: np.r_[-m, m]}
     start, limits = np.zeros(m.shape[1]), [within] if len(m) else []
-    found = optimize.minimize(loss, start, jac=True, method="SLSQP", constraints=limits, options=CLOSELY)
-    reached = max(np.abs(m @ found.x).max(initial=0.0), 1e-300)
-    return _decimals(found.x * min(1.0, slack * (1 - 1e-10) / reached))
+    optimum = optimize.minimize(loss, start, jac=True, method="SLSQP", constraints=limits, options=SOLVER_OPTIONS)
+    reached = max(np.abs(m @ optimum.x).max(initial=0.0), 1e-300)
+    return _decimals(optimum.x * min(1.0, slack * (1 - 1e-10) / reached))
 
 
 def _kernel_point(loss: Loss, rows: list[list[Fraction]], d: int) -> list[Fraction]:
@@ -212,9 +213,9 @@ def _kernel_point(loss: Loss, rows: list[list[Fraction]], d: int) -> list[Fracti
         value, gradient = loss(basis @ z)
         return value, basis.T @ gradient
 
-    found = optimize.minimize(along, np.zeros(len(free)), jac=True, method="SLSQP", options=CLOSELY)
+    optimum = optimize.minimize(along, np.zeros(len(free)), jac=True, method="SLSQP", options=SOLVER_OPTIONS)
     point = [Fraction(0)] * d
-    for j, value in zip(free, _decimals(found.x), strict=True):
+    for j, value in zip(free, _decimals(optimum.x), strict=True):
         point[j] = value
     for pivot, row in zip(pivots, reduced, strict=True):
         point[pivot] = -sum((row[j] * point[j] for j in free), Fraction(0))

@@ -39,43 +39,44 @@ from .description import PlugIn, read_description
 from .ledger import canonical, digest
 from .policy import CAPS, PAIRS, Policy
 
-CLOSE = 1e-9  # of a share or a value to the one computed again: platforms may round differently
-MEASURED = {"thresholds", "scale", "tail", "reference"}  # options of a notion that say what a claim measures
-TRAINING = {"form", "softness"}  # options that say how a model is trained, and move no gap
-TRIED = 60  # choices that a constraint is tried on
-NAMED = ("unit", "choice", "alternative")  # what rows are sorted by
-NONE = "no certificate: "
+TOLERANCE = 1e-9  # of a share or a value to the one computed again: platforms may round differently
+MEASURED_OPTIONS = {"thresholds", "scale", "tail", "reference"}  # options of a notion that say what a claim measures
+TRAINING_OPTIONS = {"form", "softness"}  # options that say how a model is trained, and move no gap
+TRIED_CHOICES = 60  # choices that a constraint is tried on
+ROW_KEY = ("unit", "choice", "alternative")  # what rows are sorted by
+NO_CERTIFICATE = "no certificate: "
 
 
 def named(record: Record) -> bool:
     """Whether a claim of this name measures what the stored constraint does, from the table itself."""
-    strange = record.get("options", {}).keys() - {"attribute", "of", "within", "bound"} - MEASURED - TRAINING
+    known = {"attribute", "of", "within", "bound"} | MEASURED_OPTIONS | TRAINING_OPTIONS
+    strange = record.get("options", {}).keys() - known
     return "opaque" not in record and record["type"] in PAIRS + CAPS and not strange
 
 
 # Whether ------------------------------------------------------------------------------------------------------------
 
 
-def evidence(constraint: Constraint, choices: Choices) -> list[tuple[str, str]]:
+def certifiable_as(constraint: Constraint, choices: Choices) -> list[tuple[str, str]]:
     """(name, what a certificate of it rests on, or why there is none) of every part of a constraint, tried on choices
     with the attributes and columns that it looks at."""
-    found = []
+    lines = []
     for part in constraint.parts():
         record = to_record(part)
         if named(record):
-            words = f"certificate: {part.evidence()} of the claim {record['type']}, from the table itself"
+            words = f"certificate: {part.certifiable_as()} of the claim {record['type']}, from the table itself"
         elif reason := uncounted(part, choices):
-            words = NONE + reason
+            words = NO_CERTIFICATE + reason
         else:
-            words = f"certificate: {part.evidence()} in cells by {record['type']} at {describe(part).sha256[:12]}"
-        found.append((part.name(), words))
-    return found
+            words = f"certificate: {part.certifiable_as()} in cells by {record['type']} at {describe(part).sha256[:12]}"
+        lines.append((part.name(), words))
+    return lines
 
 
 def uncounted(part: Any, choices: Choices) -> str:
     """Why a scored table cannot hold the cells of this part of a constraint, tried on choices; "" if it can."""
-    if part.evidence() not in ("counts", "scores"):
-        return part.evidence().removeprefix(NONE)
+    if part.certifiable_as() not in ("counts", "scores"):
+        return part.certifiable_as().removeprefix(NO_CERTIFICATE)
     if not isinstance(part, RateConstraint):
         return "it has no cells: only a constraints.RateConstraint does"
     if part.twins():
@@ -127,7 +128,7 @@ def bare(choices: Choices) -> Choices:
 def made_up(part: Constraint, schema: Schema) -> Choices:
     """Random choices with the attributes of a schema and the columns that a constraint looks at, some with an outside
     option."""
-    rng, n, k = np.random.default_rng(0), TRIED, 4
+    rng, n, k = np.random.default_rng(0), TRIED_CHOICES, 4
     available = rng.random((n, k)) < 0.85
     available[:, :2] = True
     outside = np.zeros((n, k), bool)
@@ -137,9 +138,9 @@ def made_up(part: Constraint, schema: Schema) -> Choices:
     votes = votes / votes.sum(1, keepdims=True)
     votes[n // 2 :] = np.eye(k)[votes.argmax(1)][n // 2 :]
     attributes = {}
-    for own in (spec.attribute for spec in schema.attributes):
-        codes = rng.integers(0, len(own.levels), (n, 1 if own.chooser else k))
-        attributes[own.name] = np.where(inside, np.broadcast_to(codes, (n, k)), -1)
+    for attribute in (spec.attribute for spec in schema.attributes):
+        codes = rng.integers(0, len(attribute.levels), (n, 1 if attribute.chooser else k))
+        attributes[attribute.name] = np.where(inside, np.broadcast_to(codes, (n, k)), -1)
     return ct.make_choices(
         rng.normal(size=(n, k, 2)), votes, context=rng.normal(size=(n, 2)), available=available, outside=outside,
         attributes=attributes, weight=rng.uniform(0.5, 2, n), unit=np.arange(n) // 2,
@@ -155,7 +156,7 @@ def attributes_of(record: Any) -> list[Attribute]:
                 return attributes_of(record["parts"])
             return [Attribute(record["name"], tuple(record["levels"]), record["chooser"])]
         record = list(record.values())
-    return [own for value in record for own in attributes_of(value)] if isinstance(record, list) else []
+    return [attribute for value in record for attribute in attributes_of(value)] if isinstance(record, list) else []
 
 
 def counted_by_rows(part: RateConstraint, choices: Choices) -> bool:
@@ -167,7 +168,7 @@ def counted_by_rows(part: RateConstraint, choices: Choices) -> bool:
     compared = part.compared()
     assert compared is not None
     block = np.where(cell >= 0, cell // len(compared.groups), -1)
-    once = all((np.sum(block == own, -1) <= 1).all() for own in range(len(compared.blocks)))
+    once = all((np.sum(block == number, -1) <= 1).all() for number in range(len(compared.blocks)))
     return once and len(np.unique(share[cell >= 0])) <= 1
 
 
@@ -202,7 +203,7 @@ def made_by(made: PlugIn) -> RateConstraint:
 def source_sha256(kind: type) -> str:
     """sha256 of [name, sha256] of all source files of the packages that a class comes from; of the package
     `constraints` only where no other has a part in it. `UsageError` where there is no file."""
-    modules = dict.fromkeys(own.__module__.partition(".")[0] for own in kind.__mro__)
+    modules = dict.fromkeys(base.__module__.partition(".")[0] for base in kind.__mro__)
     modules = {name: None for name in modules if name not in ("builtins", "abc")}
     packages = [name for name in modules if name != "constraints"] or ["constraints"]
     files = sorted((name, str(path)) for package in packages for name, path in _sources(package))
@@ -236,7 +237,7 @@ def counted_parts(model: TrainedModel, note: Callable[[str], None]) -> list[Rate
         return []
     parts: dict[str, RateConstraint] = {}
     for part in constraint.parts() if constraint is not None else ():
-        if named(to_record(part)) or part.evidence() not in ("counts", "scores"):
+        if named(to_record(part)) or part.certifiable_as() not in ("counts", "scores"):
             continue
         if reason := uncounted(part, made_up(part, model.schema)):
             note(f"no cells of {part.name()}: {reason}")
@@ -262,14 +263,14 @@ def with_cells(
     """
     plugins: list[PlugIn] = []
     rows = kept.index.to_numpy()
-    levels = {name: own.levels for name, own in model.attributes(data).items()}
+    levels = {name: attribute.levels for name, attribute in model.attributes(data).items()}
     outside = outside_of(model.schema)
     for part in counted_parts(model, note):
         try:
             if not data.labelled:
                 raise UsageError("the data have no labels")
             counts = jax.tree.map(lambda array: array[rows], _counts_of(part, data, model, scored))
-            first = 1 + sum(len(own.slots) for own in plugins)
+            first = 1 + sum(len(plugin.slots) for plugin in plugins)
             made = describe(part, [str(first + slot) for slot in range(counts.cell.shape[-1])])
             if taken := sorted({*made.table_columns} & {*scored.columns}):
                 raise UsageError(f"the data have a column {taken[0]!r} of their own: rename it")
@@ -338,15 +339,15 @@ def counts_of_table(
     weight = np.zeros(n)
     weight[choice] = _floats(columns, "weight") if "weight" in columns else 1.0
     codes = {}
-    for own, levels in attributes.items():
+    for name, levels in attributes.items():
         known = {level: code for code, level in enumerate(levels)} | {"": -1}
-        codes[own] = laid([known.get(str(level), -1) for level in columns[own]], -1, np.int32)
+        codes[name] = laid([known.get(str(level), -1) for level in columns[name]], -1, np.int32)
     with jax.enable_x64(True):
         choices = Choices(
             items=jnp.zeros((n, k, 0)), available=jnp.asarray(inside | out), chosen=jnp.asarray(chosen),
             weight=jnp.asarray(weight), unit=jnp.asarray(unit[order][first].astype(np.int32)), outside=jnp.asarray(out),
-            attributes={own: jnp.asarray(code) for own, code in codes.items()},
-            columns={own: jnp.asarray(laid(_floats(columns, f"column:{own}"), 0.0)) for own in part.columns()},
+            attributes={name: jnp.asarray(code) for name, code in codes.items()},
+            columns={name: jnp.asarray(laid(_floats(columns, f"column:{name}"), 0.0)) for name in part.columns()},
         )  # fmt: skip
         rewards = jnp.asarray(laid(_floats(columns, "reward"), 0.0))
         counts = part.counts(ct.decide(ct.Argmax(), rewards, choices, {}), choices)
@@ -384,7 +385,7 @@ def _same(made: PlugIn, stated: Sequence[Any], again: Counts, where: str) -> Non
             continue
         if one.shape != other.shape:
             raise UnprovedError(f"{where}: {one.shape[-1]} slots of cells, {made.plugin} makes {other.shape[-1]}")
-        differ = one != other if what == "cell" else ~np.isclose(one, other, rtol=CLOSE, atol=CLOSE)
+        differ = one != other if what == "cell" else ~np.isclose(one, other, rtol=TOLERANCE, atol=TOLERANCE)
         if differ.any():
             raise UnprovedError(
                 f"{where}: {int(differ.any(-1).sum())} rows have another {what} than {made.plugin} gives them"
@@ -415,7 +416,7 @@ def recomputed(table: str | Path, policy: Policy, plugins: Sequence[str]) -> lis
     columns, lines = read_columns(table), []
     description.check(columns, policy, str(table))
     order = sorted(
-        range(len(columns["unit"])), key=lambda row: [columns[name][row] for name in NAMED if name in columns]
+        range(len(columns["unit"])), key=lambda row: [columns[name][row] for name in ROW_KEY if name in columns]
     )
     columns = {name: [cells[row] for row in order] for name, cells in columns.items()}
     stated = audit_of(columns, policy, str(table), description.shared, description.plugins).plugins
@@ -424,13 +425,13 @@ def recomputed(table: str | Path, policy: Policy, plugins: Sequence[str]) -> lis
         part = made_by(made)
         if (now := describe(part).sha256) != sha256:
             raise DataError(f"{table}: cells by {plugin} at {sha256}, but here it is {now}: source or options changed")
-        levels = {name: own.levels for name, own in description.attributes.items()}
+        levels = {name: attribute.levels for name, attribute in description.attributes.items()}
         try:
             again = counts_of_table(part, columns, description.outside, levels)
         except DataError as error:
             raise DataError(f"{table}: {error}") from None
         empty = stated[sha256].share, stated[sha256].value
-        share, value = (np.zeros(1) if own is None else np.nan_to_num(own) for own in empty)
+        share, value = (np.zeros(1) if array is None else np.nan_to_num(array) for array in empty)
         _same(made, (stated[sha256].cell, share, value), again, str(table))
         lines.append(f"computed again: the cells of {len(again.cell)} rows by {plugin} at {sha256}")
     return lines

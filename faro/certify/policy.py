@@ -27,15 +27,15 @@ TABLES = ("mixture", "head_optimum")
 METHODS = ("exact2", "clopper-pearson", "unit-ratio", "block-pair", "dkw")
 EVENTS = {"equalized_odds": ("chosen", "rejected"), "equal_opportunity": ("chosen",),
           "predictive_equality": ("rejected",), "group_error": ("chosen",)}  # fmt: skip
-OF_TABLES = ("undescribed-table", "weights-ignored", "same-items")  # format 1 had no word for these
+TABLE_ASSUMPTIONS = ("undescribed-table", "weights-ignored", "same-items")  # format 1 had no word for these
 ASSUMPTIONS = ("iid-units", "group-labels-correct", "label-noise-bounded", "twins-as-declared",
-               *OF_TABLES, "train-overlap-unchecked", "no-ledger")  # fmt: skip
+               *TABLE_ASSUMPTIONS, "train-overlap-unchecked", "no-ledger")  # fmt: skip
 SCHEMAS = ("faro-policy/1", "faro-policy/2")
 # columns of a scored table that have a meaning of their own
 OWN_COLUMNS = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 CELLS_BY = re.compile(r"cells by .+ at [0-9a-f]{64}")  # an assumption that names who made the cells
-LARGEST_FILE = 4 << 20
+MAX_BYTES = 4 << 20
 
 
 class Attribute(NamedTuple):
@@ -124,15 +124,15 @@ class Claim:
     def blocks(self) -> list[Block]:
         if self.plugin:
             return [Block(name, "", "", "") for name in self.named_blocks]
-        found = []
+        blocks = []
         for event in EVENTS.get(self.constraint, ("",)):
             for threshold in self.thresholds or ("",):
                 for stratum in self.strata:
                     parts = [event]
                     parts += [f"reward>{threshold}"] if threshold else []
                     parts += [f"{self.within}={stratum}"] if stratum else []
-                    found.append(Block(", ".join(part for part in parts if part), event, threshold, stratum))
-        return found
+                    blocks.append(Block(", ".join(part for part in parts if part), event, threshold, stratum))
+        return blocks
 
     @property
     def comparisons(self) -> list[Comparison]:
@@ -204,10 +204,10 @@ class Policy:
 
     def admits(self, assumption: str) -> bool:
         """Whether it is listed, or is one that this format has no word for."""
-        return assumption in self.assumptions or (self.format == 1 and assumption in OF_TABLES)
+        return assumption in self.assumptions or (self.format == 1 and assumption in TABLE_ASSUMPTIONS)
 
     def assumed(self, overlap_checked: bool, of_table: Collection[str] = ()) -> list[str]:
-        """The assumptions that the claims need, sorted; `of_table`: those of `OF_TABLES` that the table needs."""
+        """The assumptions that the claims need, sorted; `of_table`: the `TABLE_ASSUMPTIONS` that the table needs."""
         people = self.audited
         needed = {
             "iid-units": bool(people),
@@ -218,7 +218,7 @@ class Policy:
             "twins-as-declared": any(claim.twins for claim in people),
             "train-overlap-unchecked": bool(people) and not overlap_checked,
             "no-ledger": bool(people) and self.ledger is None,
-            **{name: name in of_table for name in OF_TABLES},
+            **{name: name in of_table for name in TABLE_ASSUMPTIONS},
             **{claim.cells_by: True for claim in people if claim.plugin},
         }
         return sorted(name for name, is_needed in needed.items() if is_needed)
@@ -257,8 +257,8 @@ class _Table:
         return tuple(self.take(key, f"a list of at least {least} different texts", good, default))
 
     def number(self, key: str, expected: str, good: Callable[[Decimal], bool], default: Any = ...) -> Any:
-        found = self.take(key, expected, lambda v: (x := exact(v)) is not None and good(x), default)
-        return found if found is default else exact(found)
+        value = self.take(key, expected, lambda v: (x := exact(v)) is not None and good(x), default)
+        return value if value is default else exact(value)
 
     def flag(self, key: str) -> bool:
         return self.take(key, "true or false", lambda v: isinstance(v, bool), False)
@@ -296,8 +296,8 @@ def read_policy(path: str | Path) -> Policy:
 
 def policy_of(data: bytes, folder: Path = Path()) -> Policy:
     """The policy in the bytes of a TOML file that is in `folder`."""
-    if len(data) > LARGEST_FILE:
-        raise UsageError(f"longer than {LARGEST_FILE} bytes")
+    if len(data) > MAX_BYTES:
+        raise UsageError(f"longer than {MAX_BYTES} bytes")
     try:
         values = parse_toml(data, parse_float=str)
     except ValueError as error:
@@ -309,9 +309,9 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
     old = table.text("schema", among=SCHEMAS) == SCHEMAS[0]
     attributes = {}
     for name, spec in _Table(table.take("attributes", "a table", lambda v: True, {}), "attributes").values.items():
-        own = _Table(spec, f"attributes.{name}")
-        attributes[name] = Attribute(own.texts("levels", 2), own.flag("chooser"))
-        own.done()
+        spec_table = _Table(spec, f"attributes.{name}")
+        attributes[name] = Attribute(spec_table.texts("levels", 2), spec_table.flag("chooser"))
+        spec_table.done()
     claims = table.take("claim", "one [[claim]] or more", lambda v: isinstance(v, list) and len(v) > 0)
     policy = Policy(
         delta=table.number("delta", "a number in (0, 0.5]", lambda x: 0 < x <= Decimal("0.5")),
@@ -321,7 +321,7 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
         min_group=table.take("min_group", "a whole number >= 1", lambda v: type(v) is int and 1 <= v <= 10**9),
         assumptions=table.texts("assumptions", 0),
         attributes=attributes,
-        claims=tuple(_claim(_Table(each, "claim"), attributes, old) for each in claims),
+        claims=tuple(_claim(_Table(claim, "claim"), attributes, old) for claim in claims),
         outside=table.text("outside", "none" if old else ..., ("none", "all", "column")),
         threshold=table.number("threshold", "a number", lambda x: True, Decimal(0) if old else ...),
         units="" if old else table.text("units"),
@@ -434,8 +434,8 @@ def _thresholds(table: _Table) -> tuple[str, ...] | None:
     def good(value: Any) -> bool:
         if value == "all":
             return True
-        found = [exact(v) for v in value] if isinstance(value, list) else []
-        return bool(found) and None not in found and len(set(found)) == len(found)
+        numbers = [exact(v) for v in value] if isinstance(value, list) else []
+        return bool(numbers) and None not in numbers and len(set(numbers)) == len(numbers)
 
     value = table.take("thresholds", 'a list of different numbers, or "all"', good)
     return None if value == "all" else tuple(str(v) for v in value)

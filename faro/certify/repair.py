@@ -29,10 +29,10 @@ from .bounds.binomial import Floats
 from .claims import Finding
 from .policy import Claim
 
-CLOSE = 1e-9  # of the cost: what a proof may leave open
-LEAST = 1e-9  # of a rate: what floats resolve beside 1
+COST_TOLERANCE = 1e-9  # of the cost: what a proof may leave open
+RATE_RESOLUTION = 1e-9  # of a rate: what floats resolve beside 1
 Flags = NDArray[np.bool_]
-NONE = np.zeros(1, bool)
+NO_GROUPS = np.zeros(1, bool)
 
 
 class Repair(NamedTuple):
@@ -71,8 +71,8 @@ def repair_rates(rates: ArrayLike, weights: ArrayLike, bound: float) -> Repair:
     """
     p, w = _checked(rates, weights, bound)
     at_0, at_1 = p == 0, p == 1
-    if not (at_0 | at_1 | ((p >= LEAST) & (1 - p >= LEAST))).all():
-        raise UsageError(f"expected rates of 0, of 1, or at least {LEAST} from both")
+    if not (at_0 | at_1 | ((p >= RATE_RESOLUTION) & (1 - p >= RATE_RESOLUTION))).all():
+        raise UsageError(f"expected rates of 0, of 1, or at least {RATE_RESOLUTION} from both")
     if np.ptp(p) > bound and ((at_0.any() and at_1.any()) or (bound == 0 and (at_0 | at_1).any())):
         raise UsageError("no finite cost moves a rate of 0 or 1, and no other could come within the bound of it")
     return _repair(p, w, bound, DIVERGENCE, at_0, at_1)
@@ -87,26 +87,28 @@ def _checked(values: ArrayLike, weights: ArrayLike, bound: float) -> tuple[Float
 
 
 def _repair(
-    values: Floats, weights: Floats, bound: float, cost: _Cost, at_0: Flags = NONE, at_1: Flags = NONE
+    values: Floats, weights: Floats, bound: float, cost: _Cost, at_0: Flags = NO_GROUPS, at_1: Flags = NO_GROUPS
 ) -> Repair:
     """Groups `at_0` and `at_1` stay where they are: they take any pull."""
     if np.ptp(values) <= bound:
         return Repair(values, 0.0, 0.0, {})
     free = np.full(len(values), True) & ~(at_0 | at_1)
-    mine, own = values[free], weights[free]
+    free_values, free_weights = values[free], weights[free]
 
     def clipped(low: float) -> Floats:
-        return np.clip(mine, low, low + bound)
+        return np.clip(free_values, low, low + bound)
 
     if not free.all():
         low = 0.0 if at_0.any() else 1 - bound
     else:
         low = _crossing(
-            lambda low: float(own @ cost.slope(mine, clipped(low) - mine)), values.min(), values.max() - bound
+            lambda low: float(free_weights @ cost.slope(free_values, clipped(low) - free_values)),
+            values.min(),
+            values.max() - bound,
         )
     repaired, slopes, move = values.copy(), np.zeros(len(values)), np.zeros(len(values))
     repaired[free] = clipped(low)
-    slopes[free] = own * cost.slope(mine, repaired[free] - mine)
+    slopes[free] = free_weights * cost.slope(free_values, repaired[free] - free_values)
     prices = _matched(
         np.where(at_0, np.inf, np.maximum(slopes, 0)), np.where(at_1, np.inf, np.maximum(-slopes, 0)), values
     )
@@ -114,14 +116,14 @@ def _repair(
     for (high, low_), price in prices.items():
         pull[high] += price
         pull[low_] -= price
-    move[free] = cost.move(mine, -pull[free] / own)
+    move[free] = cost.move(free_values, -pull[free] / free_weights)
     relaxed = values + move
-    found = float(own @ cost.of(mine, repaired[free] - mine))
-    lower = float(own @ cost.of(mine, move[free]))
+    cost_found = float(free_weights @ cost.of(free_values, repaired[free] - free_values))
+    lower = float(free_weights @ cost.of(free_values, move[free]))
     lower += sum(price * (relaxed[g] - relaxed[h] - bound) for (g, h), price in prices.items())
-    if not found - lower <= CLOSE * max(found, 1e-9):
+    if not cost_found - lower <= COST_TOLERANCE * max(cost_found, 1e-9):
         raise NoProofError("rounding leaves the cost of this repair unproved: nothing can be said of it")
-    return Repair(repaired, found, min(found, lower), prices)
+    return Repair(repaired, cost_found, min(cost_found, lower), prices)
 
 
 def _crossing(rising: Callable[[float], float], below: float, above: float) -> float:
@@ -172,12 +174,12 @@ def advice(claim: Claim, finding: Finding) -> list[str]:
     """In words, for rates of groups: which pair costs most, and what the cheapest repair would change."""
     if not claim.paired or claim.ball or claim.scores or claim.constraint in ("reward_parity", "threshold_parity"):
         return []
-    found = []
+    lines = []
     for block in claim.blocks:
         where = f"{claim.name}: repair{' in ' + block.name if block.name else ''}"
         line = beside(partial(_words, claim, finding, block.name), "no advice: {}".format)
-        found += [f"{where}: {line}"] if line else []
-    return found
+        lines += [f"{where}: {line}"] if line else []
+    return lines
 
 
 def _words(claim: Claim, finding: Finding, block: str) -> str | None:
@@ -186,12 +188,12 @@ def _words(claim: Claim, finding: Finding, block: str) -> str | None:
     if np.isnan(rates).any():
         return "no advice: a group without people"
     units = np.array([finding.units[block, group] for group in claim.groups], float)
-    found = repair_rates(rates, units / units.sum(), float(claim.bound))
-    if not found.prices:
+    repair = repair_rates(rates, units / units.sum(), float(claim.bound))
+    if not repair.prices:
         return None
-    (high, low), price = max(found.prices.items(), key=lambda item: item[1])
-    moved = ", ".join(f"{g} {p:.3f} -> {q:.3f}" for g, p, q in zip(claim.groups, rates, found.repaired, strict=True))
+    (high, low), price = max(repair.prices.items(), key=lambda item: item[1])
+    moved = ", ".join(f"{g} {p:.3f} -> {q:.3f}" for g, p, q in zip(claim.groups, rates, repair.repaired, strict=True))
     return (
-        f"{moved}; cost {found.cost:.2g} (KL), binding {claim.groups[high]} - {claim.groups[low]}, a bound larger by "
+        f"{moved}; cost {repair.cost:.2g} (KL), binding {claim.groups[high]} - {claim.groups[low]}, a bound larger by "
         f"0.01 saves {0.01 * price:.2g}"
     )

@@ -28,7 +28,7 @@ from .description import Description, read_description
 from .plugins import with_cells
 from .policy import Policy
 
-NAMED = ("unit", "choice", "alternative")
+ROW_KEY = ("unit", "choice", "alternative")
 
 
 class Rescored(NamedTuple):
@@ -68,10 +68,10 @@ def rescore(table: str | Path, policy: Policy, model: str | Path, source: str, t
             _apart(f"{table}: twins of {name!r}", rewards, again.twins[name], tolerance * _spread(again.reward)),
         )
     for claim in policy.audited:
-        found, expected = (_values(policy, each, claim) for each in (stored, again))
+        stated, expected = (_values(policy, audit, claim) for audit in (stored, again))
         if claim.everywhere:
-            found, expected = (np.unique(values, return_inverse=True)[1].astype(float) for values in (found, expected))
-        _apart(f"{table}: values of claim {claim.name!r}", found, expected, tolerance)
+            stated, expected = (np.unique(x, return_inverse=True)[1].astype(float) for x in (stated, expected))
+        _apart(f"{table}: values of claim {claim.name!r}", stated, expected, tolerance)
     return Rescored(len(stored.unit), largest)
 
 
@@ -91,9 +91,9 @@ def _scored(
         write_table(scored, Path(folder, "scored.csv"))
         scored = read_columns(Path(folder, "scored.csv"))
     part = set(columns.get("part", [])) - {""}
-    keep = [i for i, own in enumerate(scored["part"]) if not part or own in part]
-    expected = Counter(zip(*([scored[name][i] for i in keep] for name in NAMED), strict=True))
-    stated = Counter(zip(*(columns[name] for name in NAMED), strict=True))
+    keep = [i for i, row_part in enumerate(scored["part"]) if not part or row_part in part]
+    expected = Counter(zip(*([scored[name][i] for i in keep] for name in ROW_KEY), strict=True))
+    stated = Counter(zip(*(columns[name] for name in ROW_KEY), strict=True))
     what = f"the part {', '.join(sorted(part))} of {source}" if part else str(source)
     for wrong, words in ((stated - expected, "are not in"), (expected - stated, "are missing: they are in")):
         if wrong:

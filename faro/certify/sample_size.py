@@ -17,8 +17,8 @@ from .claims import Finding
 from .combine import Verdict
 from .policy import Claim
 
-MOST = 10**8
-SAME = 1e-9  # two numbers of a table this close are one number, rounded
+MAX_UNITS = 10**8
+ROUNDING_ERROR = 1e-9  # two numbers of a table this close are one number, rounded
 
 
 def units_needed(rate: float, bound: Decimal, level: float, method: str = "exact2") -> int | None:
@@ -38,7 +38,7 @@ def units_needed(rate: float, bound: Decimal, level: float, method: str = "exact
     high = 2
     while not enough(high):
         high *= 2
-        if high > MOST:
+        if high > MAX_UNITS:
             return None
     low = high // 2
     while high - low > 1:
@@ -55,8 +55,8 @@ def advice(claim: Claim, finding: Finding, level: float) -> str | None:
 def _words(claim: Claim, finding: Finding, level: float) -> str | None:
     if finding.verdict is not Verdict.INCONCLUSIVE or claim.ball or finding.counted is None:
         return None
-    if (beyond := finding.counted - float(claim.bound)) > -SAME:
-        where = "above" if beyond > SAME else "the bound itself,"
+    if (beyond := finding.counted - float(claim.bound)) > -ROUNDING_ERROR:
+        where = "above" if beyond > ROUNDING_ERROR else "the bound itself,"
         return f"{finding.counted:.3f} was counted, {where} {claim.bound}; more people would show if that is chance"
     rates = [rate for rate in finding.rates.values() if rate == rate]
     if claim.method in ("exact2", "clopper-pearson") and claim.paired and rates:
@@ -73,6 +73,6 @@ def _words(claim: Claim, finding: Finding, level: float) -> str | None:
 
 def times_as_many(ucb: Decimal | None, counted: float, bound: Decimal) -> float | None:
     """((ucb - counted) / (bound - counted))^2: what is added to the counted gap falls with the square root of n."""
-    if ucb is None or ucb >= 1 or counted > float(bound) - SAME:
+    if ucb is None or ucb >= 1 or counted > float(bound) - ROUNDING_ERROR:
         return None
     return ((float(ucb) - counted) / (float(bound) - counted)) ** 2

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-EVERY = {"row": "every row counts alike", "unit": "every unit counts alike"}
+ALIKE = {"row": "every row counts alike", "unit": "every unit counts alike"}
 
 
 def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None, rules: Mapping[str, Any]) -> list[str]:
@@ -34,7 +34,7 @@ def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None,
             f"the model was trained under {named}" if named else "nothing says what the model was trained under"
         )
         if table["estimand"] != rules.get("estimand"):
-            lines.append(f"in training {EVERY[table['estimand']]}, here {EVERY[rules.get('estimand', 'row')]}")
+            lines.append(f"in training {ALIKE[table['estimand']]}, here {ALIKE[rules.get('estimand', 'row')]}")
     for column, counts in data["shared"].items():
         seen = "" if counts["trained"] is None else f", {counts['trained']} of them seen in training"
         about = f"{counts['values']} values of {column!r}, {counts['crossed']} under several units{seen}"

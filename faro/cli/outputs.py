@@ -43,11 +43,11 @@ def wanted(options: argparse.Namespace) -> bool:
 
 
 def reported(mode: str, run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
-    """`run`, whose errors go into the files as well. What it leaves in `options.found` is what they say otherwise."""
+    """`run`, whose errors go into the files as well. What it leaves in `options.outcome` is what they say otherwise."""
 
     def command(options: argparse.Namespace) -> int:
         check_places(options)
-        options.found = {}
+        options.outcome = {}
         usual = "certificate" if getattr(options, "disclose", False) else mode
         try:
             code = run(options)
@@ -57,9 +57,10 @@ def reported(mode: str, run: Callable[[argparse.Namespace], int]) -> Callable[[a
         except Exception as error:
             _refused(options, usual, 70, f"internal error: {type(error).__name__}")
             raise
-        if options.found:
-            found = dict(options.found)
-            _publish(options, found.pop("mode", usual), found.pop("code", code), found, "error" if code else "warning")
+        if options.outcome:
+            fields = dict(options.outcome)
+            level = "error" if code else "warning"
+            _publish(options, fields.pop("mode", usual), fields.pop("code", code), fields, level)
         return code
 
     return command
@@ -67,7 +68,7 @@ def reported(mode: str, run: Callable[[argparse.Namespace], int]) -> Callable[[a
 
 def _refused(options: argparse.Namespace, mode: str, code: int, reason: str) -> None:
     """What CI reads of a refusal. A refused disclosure makes no page: there is no certificate to show to people."""
-    said = {name: options.found[name] for name in ("assumed", "statements") if name in options.found}
+    said = {name: options.outcome[name] for name in ("assumed", "statements") if name in options.outcome}
     if getattr(options, "disclose", False):
         options.html = None
     _publish(options, mode, code, {"reason": reason} | said)
@@ -80,7 +81,7 @@ def check_places(options: argparse.Namespace) -> None:
     written = [os.path.realpath(name) for name in written if name]
     names = ("policy", "ledger", "scored", "certificate", "audit", "train_units", "baseline")
     read = [getattr(options, name, None) for name in names] + list(options.model)
-    read += [each.partition("=")[2] for each in options.table] + _ledger_of(options)
+    read += [given.partition("=")[2] for given in options.table] + _ledger_of(options)
     taken = {os.path.realpath(name) for name in read if name}
     for place in written:
         if place in taken or written.count(place) > 1:
@@ -98,20 +99,23 @@ def _ledger_of(options: argparse.Namespace) -> list[str]:
         return [options.ledger, f"{options.ledger}.head"] if options.ledger else []
 
 
-def described(found: Certificate, policy: Policy) -> dict[str, Any]:
+def described(certificate: Certificate, policy: Policy) -> dict[str, Any]:
     """The parts of an outcome that a certificate has."""
     from ..certify.sample_size import advice
 
-    hints = {claim.name: advice(claim, found.findings[claim.name], float(policy.delta)) for claim in policy.claims}
+    findings, level = certificate.findings, float(policy.delta)
+    hints = {claim.name: advice(claim, findings[claim.name], level) for claim in policy.claims}
     return {
-        "certificate": found.record,
-        "verdicts": {name: finding.verdict.value for name, finding in found.findings.items()},
-        "sizes": {name: finding.units for name, finding in found.findings.items() if finding.units},
+        "certificate": certificate.record,
+        "verdicts": {name: finding.verdict.value for name, finding in findings.items()},
+        "sizes": {name: finding.units for name, finding in findings.items() if finding.units},
         "needed": {name: hint for name, hint in hints.items() if hint},
     }
 
 
-def _publish(options: argparse.Namespace, mode: str, code: int, found: Mapping[str, Any], level: str = "error") -> None:
+def _publish(
+    options: argparse.Namespace, mode: str, code: int, fields: Mapping[str, Any], level: str = "error"
+) -> None:
     from ..report.certificate import Mode, Outcome, write_outputs
 
     try:
@@ -119,5 +123,5 @@ def _publish(options: argparse.Namespace, mode: str, code: int, found: Mapping[s
     except (OSError, ValueError):
         policy = ""  # the reason says so
     place = os.path.relpath(options.policy)
-    outcome = Outcome(Mode(mode), code, policy, options.policy if place.startswith("..") else place, **found)
+    outcome = Outcome(Mode(mode), code, policy, options.policy if place.startswith("..") else place, **fields)
     write_outputs(outcome, {kind: getattr(options, kind) for kind in KINDS}, level=level)

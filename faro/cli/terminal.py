@@ -148,22 +148,22 @@ def show_description(described: dict[str, Any]) -> None:
             console.print(escape(f"trap: {trap}"))
 
 
-def show_installed(kind: str, found: list[dict[str, Any]]) -> None:
+def show_installed(kind: str, rows: list[dict[str, Any]]) -> None:
     """What can be named of a kind, where it comes from, and what it is."""
     table = _table(kind, "what", fold=True)
     table.columns[1].justify, table.columns[1].no_wrap = "left", False
-    for row in found:
+    for row in rows:
         source = "" if row["from"] == "faro-fairness" else f" (from {row['from']})"
         table.add_row(f"{row['name']}{escape(source)}", escape(row["what"]))
     _console().print(table)
 
 
-def show_settings(found: list[dict[str, Any]]) -> None:
+def show_settings(settings: list[dict[str, Any]]) -> None:
     """Every setting by its group: default, when it matters, what it means."""
     table = _table("setting", "default", "matters under", "what", fold=True)
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "left", False
-    for group, rows in itertools.groupby(found, lambda row: row["group"]):
+    for group, rows in itertools.groupby(settings, lambda row: row["group"]):
         table.add_row(f"[bold]{group}[/bold]")
         for row in rows:
             default, matters = row["default"], row["matters"].replace("`", "")

@@ -340,7 +340,7 @@ def _of_trial(
         added, statistics = jax.tree.map(jnp.add, before, (added, statistics))
 
     def measured(part_statistics):
-        pieces = zip(constraint.parts(), ct.pieces(constraint, part_statistics), strict=True)
+        pieces = zip(constraint.parts(), ct.statistics_of_parts(constraint, part_statistics), strict=True)
         rates = [part.rates(piece) for part, piece in pieces if isinstance(part, RateConstraint)]
         return {"gap": constraint.gap(part_statistics), "rates": jnp.concatenate([jnp.zeros(0), *rates])}
 

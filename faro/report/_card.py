@@ -15,7 +15,7 @@ from ..errors import DataError, UsageError
 from ..files import write_text
 from ._commands import Command, member_text, of_member
 from ._markdown import fenced, grid, listed, pairs, plain, quoted
-from ._records import PARTS, figures
+from ._records import PART_WORDS, figures
 from ._run import Run, bound_text, finite, number, speak
 from ._series import representative
 from .certificate import Mode, Outcome, assumptions, shown, statement
@@ -46,14 +46,14 @@ def point(run: Run, bound: float | None = None, seed: int | None = None) -> int:
     if bound is None:
         bound = run.focus()
     elif math.isfinite(bound):
-        below = [each for each in run.bounds if each <= bound * (1 + 1e-9)]
+        below = [candidate for candidate in run.bounds if candidate <= bound * (1 + 1e-9)]
         if not below:
             known = ", ".join(map(bound_text, run.bounds)) or "none"
             raise UsageError(f"--bound: {run.folder} has no bound of at most {bound:g}; its bounds are {known}")
         bound = below[-1]
     rows = [int(row) for row in run.at(bound) if seed is None or run.members["seed"].iloc[row] == seed]
     if not rows:
-        seeds = ", ".join(str(each) for each in sorted(run.members["seed"].unique()))
+        seeds = ", ".join(str(known) for known in sorted(run.members["seed"].unique()))
         raise UsageError(
             f"{run.folder} has no model at bound {bound_text(bound)} and seed {seed}; its seeds are {seeds}"
         )
@@ -85,7 +85,7 @@ def card(run: Run, row: int) -> str:
         "## Limits",
         listed([*LIMITS, *_several(run.data.get("traps")), *run.notes]),
         "## How to reproduce",
-        *(_typed(each) for each in of_member(run, row)),
+        *(_typed(command) for command in of_member(run, row)),
         "## Versions",
         _versions(run, row),
     ]
@@ -97,9 +97,9 @@ def card(run: Run, row: int) -> str:
 
 def _front(run: Run, row: int, name: str) -> str:
     """YAML in the form of the Hub's model cards; no licence, which is for those to choose who publish the model."""
-    found = [("accuracy", "accuracy", float(run.members["dev_accuracy"].iloc[row]))]
-    found += [("gap", f"gap of {speak(p)}", float(g)) for p, g in zip(run.parts, run.gaps("dev")[row], strict=True)]
-    if not all(math.isfinite(value) for _, _, value in found):
+    dev = [("accuracy", "accuracy", float(run.members["dev_accuracy"].iloc[row]))]
+    dev += [("gap", f"gap of {speak(p)}", float(g)) for p, g in zip(run.parts, run.gaps("dev")[row], strict=True)]
+    if not all(math.isfinite(value) for _, _, value in dev):
         raise DataError(
             f"{run.folder}: {member_text(run, row)} DIVERGED: there is nothing to say of it; choose another"
         )
@@ -113,7 +113,7 @@ def _front(run: Run, row: int, name: str) -> str:
         "model-index:",
         f"- name: {quoted(name)}",
         "  results:",
-        *_result(run, "development", found),
+        *_result(run, "development", dev),
     ]
     if math.isfinite(run.certified[row]):
         slack = ("certified_slack", f"largest upper bound ({run.verdicts[row]})", float(run.certified[row]))
@@ -121,7 +121,7 @@ def _front(run: Run, row: int, name: str) -> str:
     return "\n".join([*lines, "---"])
 
 
-def _result(run: Run, split: str, found: list[tuple[str, str, float]]) -> list[str]:
+def _result(run: Run, split: str, values: list[tuple[str, str, float]]) -> list[str]:
     """A task, a part of the data, and (type, name, value) of every figure on it."""
     lines = [
         "  - task:",
@@ -133,7 +133,7 @@ def _result(run: Run, split: str, found: list[tuple[str, str, float]]) -> list[s
         f"      split: {split}",
         "    metrics:",
     ]
-    for kind, what, value in found:
+    for kind, what, value in values:
         lines += [f"    - type: {kind}", f"      name: {quoted(what)}", f"      value: {value!r}"]
     return lines
 
@@ -172,8 +172,8 @@ def _data(run: Run) -> str:
     data = run.data
     sizes = {prefix: sorted(set(run.members[f"{prefix}_n"])) for prefix in ("train", "selection", "dev")}
     parts = ", ".join(
-        f"{PARTS[prefix]} {'-'.join(f'{n:,.0f}' for n in dict.fromkeys((found[0], found[-1])))}"
-        for prefix, found in sizes.items()
+        f"{PART_WORDS[prefix]} {'-'.join(f'{n:,.0f}' for n in dict.fromkeys((counts[0], counts[-1])))}"
+        for prefix, counts in sizes.items()
     )
     facts = {
         "Name": data["name"],
@@ -194,7 +194,7 @@ def _constraint(run: Run, row: int) -> str:
     free = free[run.members["seed"].iloc[free].to_numpy() == run.members["seed"].iloc[row]]
     prefixes = ["dev", "train", "selection", *(["population"] if run.known else [])]
     rates = {prefix: run.rates(prefix) for prefix in prefixes}
-    head = ["group", *(PARTS[prefix] for prefix in prefixes)]
+    head = ["group", *(PART_WORDS[prefix] for prefix in prefixes)]
     compare = len(free) and int(free[0]) != row
     head += ["development, unconstrained, same seed"] if compare else []
     rows = []
@@ -208,14 +208,14 @@ def _constraint(run: Run, row: int) -> str:
 def _figures(run: Run, row: int) -> str:
     prefixes = ["dev", "train", "selection", *(["population"] if run.known else [])]
     at = run.at(float(run.members["bound"].iloc[row]))
-    head = ["", *(PARTS[prefix] for prefix in prefixes)]
+    head = ["", *(PART_WORDS[prefix] for prefix in prefixes)]
     several = len(at) > 1
     head += [f"development over {len(at)} seeds: mean (smallest-largest)"] if several else []
     gaps = [run.gaps("dev")[at][:, part] for part in range(len(run.parts))]
     measured = [run.members["dev_accuracy"].iloc[at], *gaps]
     measured += [run.members[f"dev_{name}"].iloc[at] for name in ("nll", "ece")]
     spreads = [_spread(finite(values)) for values in measured] + [""]
-    rows = [[*each, *([spread] if several else [])] for each, spread in zip(figures(run, row), spreads, strict=True)]
+    rows = [[*cells, *([spread] if several else [])] for cells, spread in zip(figures(run, row), spreads, strict=True)]
     note = (
         "The range over seeds is that of all models at this bound; a seed also changes who is in which part. "
         if several
@@ -292,10 +292,10 @@ def _intervals(outcome: Outcome) -> list[str]:
 
 def _outcome(record: dict[str, Any], verdict: str, policy: str) -> Outcome | None:
     """The certificate with its claims, if this is the policy it was made under."""
-    found = Outcome(Mode.CERTIFICATE, 0, policy)
-    if found.policy_sha256 != record.get("policy_sha256"):
+    outcome = Outcome(Mode.CERTIFICATE, 0, policy)
+    if outcome.policy_sha256 != record.get("policy_sha256"):
         return None
-    names = [str(claim["name"]) for claim in found.rules.get("claim", [])]
+    names = [str(claim["name"]) for claim in outcome.rules.get("claim", [])]
     if len(names) == 1 or verdict == "CERTIFIED":
         code = {"CERTIFIED": 0, "REFUTED": 1}.get(verdict, 3)
         return Outcome(Mode.CERTIFICATE, code, policy, certificate=record, verdicts=dict.fromkeys(names, verdict))

@@ -16,7 +16,7 @@ OUTPUT, GRID = ("--out",), ("--bounds", "--seeds", "--memory")  # options that a
 BLANKS = ("bound", "seed", "model", "slack")  # what differs between the points of a run
 BOUND, SEED, MODEL, SLACK = (f"\0{name}\0" for name in BLANKS)  # no command line holds a zero byte
 REMARK = "  # "
-BARE = ("--overwrite", "--json", "--quiet", "--baselines")  # options without a value, which change no model
+FLAGS = ("--overwrite", "--json", "--quiet", "--baselines")  # options without a value, which change no model
 
 
 class Command(NamedTuple):
@@ -58,7 +58,7 @@ def blanks(run: Run, row: int) -> dict[str, str]:
 
 def fill(text: str, values: dict[str, str]) -> str:
     """The text with its blanks filled in, one pass: what is filled in is not read again."""
-    return re.sub(r"\0(\w+)\0", lambda found: values[found[1]], text)
+    return re.sub(r"\0(\w+)\0", lambda blank: values[blank[1]], text)
 
 
 def _again(run: Run) -> list[Command]:
@@ -92,7 +92,7 @@ def _asked(command: Any, drop: tuple[str, ...] = ()) -> list[str] | None:
     kept, rest = [], iter(words[2:])
     for word in rest:
         name, equals, _ = word.partition("=")
-        if name in BARE:
+        if name in FLAGS:
             continue
         value = [] if equals else [next(rest, "")]
         if name not in drop:
@@ -143,8 +143,8 @@ def _thing(run: Run, kind: str, said: str) -> str:
 
 def _opaque(record: Any) -> bool:
     """Whether a part of a stored constraint is not stored as data."""
-    each = record.values() if isinstance(record, dict) else record if isinstance(record, list) else ()
-    return (isinstance(record, dict) and "opaque" in record) or any(map(_opaque, each))
+    children = record.values() if isinstance(record, dict) else record if isinstance(record, list) else ()
+    return (isinstance(record, dict) and "opaque" in record) or any(map(_opaque, children))
 
 
 def _source(run: Run) -> str:
@@ -171,7 +171,7 @@ def _certify(run: Run, folder: str, model: str) -> list[Command]:
     files = f"--model {model} --model {weights} --train-units {units}"
     policy = shlex.quote(f"{folder}/{POLICY}")
     check = f"faro verify {place}{MODEL}.json {place}{MODEL}.csv --policy {policy} \\\n  {files}"
-    found = [
+    steps = [
         Command("Check its certificate", "With the policy it was made under, here faro.toml of the run.", check, True)
     ]
     twins = run.manifest["constraint"].get("twins")
@@ -192,7 +192,7 @@ def _certify(run: Run, folder: str, model: str) -> list[Command]:
             " This run stores its constraint's name alone: say it after --constraint, with --attribute, --of and "
             "--within, and to faro score --twins NAME for one of twins."
         )
-    return [*found, Command("Certify it", note, "\n".join(way), False)]
+    return [*steps, Command("Certify it", note, "\n".join(way), False)]
 
 
 def member_text(run: Run, row: int) -> str:

@@ -28,7 +28,7 @@ def write_comparison(run: Run, other: Run, path: str | Path) -> Path:
     expected = run.known and other.known and not warnings
     text = page(
         title=f"{names[0]} and {names[1]}",
-        constraint=" / ".join(dict.fromkeys(each.spoken for each in runs)),
+        constraint=" / ".join(dict.fromkeys(either.spoken for either in runs)),
         subtitle=f"{run.data['name']}, {run.size}; {len(run.members)} and {len(other.members)} models",
         lead=_told(told, warnings, names),
         note=TUNING,
@@ -42,9 +42,9 @@ def write_comparison(run: Run, other: Run, path: str | Path) -> Path:
         names=names,
         sections=[
             section("Bound by bound", _paired(run, other, names)),
-            *(section(f"Per bound: {name}", bounds(each, place)) for place, (each, name) in enumerate(named)),
+            *(section(f"Per bound: {name}", bounds(either, place)) for place, (either, name) in enumerate(named)),
             training(runs),
-            *(section(f"What was run: {name}", f"<dl>{facts(each)}</dl>") for each, name in named),
+            *(section(f"What was run: {name}", f"<dl>{facts(either)}</dl>") for either, name in named),
         ],
     )
     write_text(path, text)
@@ -57,30 +57,31 @@ def differences(run: Run, other: Run) -> tuple[list[tuple[str, str]], list[str]]
     `DataError` where the data differ: then not even accuracies compare.
     """
     both = (run, other)
-    digests = [str(each.data.get("digest", "not recorded"))[:12] for each in both]
+    digests = [str(either.data.get("digest", "not recorded"))[:12] for either in both]
     if run.data["name"] != other.data["name"] or run.data.get("digest") != other.data.get("digest"):
-        what = [f"{each.data['name']} (digest {digest})" for each, digest in zip(both, digests, strict=True)]
+        what = [f"{either.data['name']} (digest {digest})" for either, digest in zip(both, digests, strict=True)]
         raise DataError(
             f"{run.folder} is about {what[0]} and {other.folder} about {what[1]}: points of different data do not "
             "compare; run both on one data set"
         )
-    constraints = [each.manifest["constraint"]["name"] for each in both]
-    seeds = [sorted(map(int, each.members["seed"].unique())) for each in both]
+    constraints = [either.manifest["constraint"]["name"] for either in both]
+    seeds = [sorted(map(int, either.members["seed"].unique())) for either in both]
+    settings, versions = ([either.manifest.get(of) or {} for either in both] for of in ("configuration", "versions"))
     people = "the same people at each seed" if seeds[0] == seeds[1] else "not all the same people"
     shared = sum(bound in other.bounds for bound in run.bounds)
-    found = [
+    told = [
         ("data", f"{SAME}: {run.data['name']}, {run.size}, digest {digests[0]}"),
         ("constraint", _pair(*constraints)),
-        *(_changed([each.manifest.get("configuration") or {} for each in both], "setting ") or [("settings", SAME)]),
-        ("seeds", f"{_pair(*(', '.join(map(str, each)) for each in seeds))}; development parts have {people}"),
+        *(_changed(settings, "setting ") or [("settings", SAME)]),
+        ("seeds", f"{_pair(*(', '.join(map(str, some)) for some in seeds))}; development parts have {people}"),
         ("bounds", _pair(f"{len(run.bounds)}", f"{len(other.bounds)}, of which {shared} are in both"))
         if run.bounds != other.bounds
         else ("bounds", f"{SAME}: {shared}"),
-        *(_changed([each.manifest.get("versions") or {} for each in both], "version of ") or [("versions", SAME)]),
-        ("device", _pair(*(str(each.manifest.get("device", "not recorded")) for each in both))),
+        *(_changed(versions, "version of ") or [("versions", SAME)]),
+        ("device", _pair(*(str(either.manifest.get("device", "not recorded")) for either in both))),
     ]
     warnings = [] if constraints[0] == constraints[1] else [_WARNING.format(*constraints)]
-    return found, warnings
+    return told, warnings
 
 
 _WARNING = (
@@ -90,8 +91,8 @@ _WARNING = (
 
 
 def _changed(values: Sequence[Mapping[str, Any]], what: str) -> list[tuple[str, str]]:
-    names = dict.fromkeys(name for each in values for name in each)
-    pairs = {name: [str(each.get(name, "not recorded")) for each in values] for name in names}
+    names = dict.fromkeys(name for settings in values for name in settings)
+    pairs = {name: [str(settings.get(name, "not recorded")) for settings in values] for name in names}
     return [(f"{what}{name}", _pair(*pair)) for name, pair in pairs.items() if pair[0] != pair[1]]
 
 
@@ -101,7 +102,7 @@ def _pair(first: str, second: str) -> str:
 
 def _names(run: Run, other: Run) -> tuple[str, str]:
     """What the runs are called: their folders, as short as tells them apart."""
-    folders = [Path(each.folder) for each in (run, other)]
+    folders = [Path(either.folder) for either in (run, other)]
     short, long = ([way(folder) for folder in folders] for way in (lambda f: f.name or str(f), Path.as_posix))
     if long[0] == long[1]:
         return f"{short[0]} (1)", f"{short[1]} (2)"
@@ -116,7 +117,7 @@ def _told(told: list[tuple[str, str]], warnings: list[str], names: tuple[str, st
     text = f"{names[0]} and {names[1]} are runs on the same data. "
     text += f"What was recorded of them differs in {listed}." if what else "Nothing else that was recorded differs."
     rows = "".join(f"<dt>{escape(what)}</dt><dd>{escape(words)}</dd>" for what, words in order)
-    warned = "".join(f'<p class="note warning">{escape(each)}</p>' for each in warnings)
+    warned = "".join(f'<p class="note warning">{escape(warning)}</p>' for warning in warnings)
     title = f"<h2>What differs</h2>{quiet(f'Before the stroke: {names[0]}. After it: {names[1]}.')}"
     return f'<p class="headline">{escape(text)}</p>{warned}<section class="differs">{title}<dl>{rows}</dl></section>'
 
@@ -126,27 +127,27 @@ def _paired(run: Run, other: Run, names: tuple[str, str]) -> str:
     within each seed; over all seeds of each, without changes, where they share none."""
     shared = [*(bound for bound in run.bounds if bound in other.bounds), math.inf]
     seeds = sorted(set(run.members["seed"]) & set(other.members["seed"]))
-    measured = [(each.gap("dev"), each.members["dev_accuracy"].to_numpy(float)) for each in (run, other)]
+    measured = [(either.gap("dev"), either.members["dev_accuracy"].to_numpy(float)) for either in (run, other)]
     rows = []
     for bound in shared:
-        at = [_by_seed(each, bound) for each in (run, other)]
+        at = [_by_seed(either, bound) for either in (run, other)]
         if not all(at):
             continue
-        rows_of = [[own[seed] for seed in seeds] if seeds else list(own.values()) for own in at]
+        rows_of = [[row_of_seed[seed] for seed in seeds] if seeds else list(row_of_seed.values()) for row_of_seed in at]
         cells = [bound_text(bound)]
         for before, after in zip(*measured, strict=True):
             first, second = before[rows_of[0]], after[rows_of[1]]
             cells += [_mean(first), _mean(second), _change(second - first) if seeds else "-"]
         rows.append((key(representative(other, other.at(bound)), 1), cells))
     head = ["bound", *(f"{what}: {word}" for what in ("gap", "accuracy") for word in (*names, "change"))]
-    found = scrolled(table(head, rows), "bound by bound") if rows else ""
+    text = scrolled(table(head, rows), "bound by bound") if rows else ""
     if len(shared) == 1:
-        found += quiet("The runs share no bound: sweep both with the same --bounds, or compare where their points lie.")
+        text += quiet("The runs share no bound: sweep both with the same --bounds, or compare where their points lie.")
     if not seeds:
-        return found + quiet(
+        return text + quiet(
             "On development data, means over seeds. The runs share no seed: other people were measured."
         )
-    return found + quiet(
+    return text + quiet(
         f"On development data: means over the seeds that both have ({', '.join(map(str, seeds))}), and the change from "
         "one run to the other within each seed, as mean and range. A change whose range spans 0 is not told apart from "
         "none by these seeds."

@@ -21,7 +21,7 @@ MEANINGS = {
     "diverged": "loss or gap stopped being a number; of primal adam, try a lower learning_rate",
     "unconstrained": "no bound was asked for",
 }
-STALLED = 0.8  # of the violation of the quarter before: less progress than this is none
+STALLED_SHARE = 0.8  # of the violation of the quarter before: less progress than this is none
 
 
 def ending(run: Run, row: int) -> str:
@@ -37,7 +37,7 @@ def ending(run: Run, row: int) -> str:
     if last.min() > 0:  # never within the bound
         price = run.traces["multiplier"][row].sum(axis=-1)
         rising = bool(run.traces["capped"][row][-1]) or price[-1] > price[-quarter:].mean()
-        stalled = not len(before) or np.median(last) > STALLED * np.median(before)
+        stalled = not len(before) or np.median(last) > STALLED_SHARE * np.median(before)
         return "infeasible" if stalled and rising else "unfinished"
     swings = np.ptp(gap[-quarter:]) > bound / 2 and np.any(last > 0)
     return "oscillating" if swings else "settled"

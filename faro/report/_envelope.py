@@ -17,68 +17,69 @@ from ._run import Run, bound_text, number
 from ._series import Panel, Point, Series
 from ._tables import scrolled, table
 
-FINE = 200  # points of the drawn line
+LINE_POINTS = 200  # points of the drawn line
 UP = Context(prec=2, rounding=ROUND_CEILING)
 
 
 def envelope_panel(run: Run) -> Panel | None:
     """The envelope of the first seed that has one, with the models of that seed; a bar is what a model can be beaten
     by at most. None without an envelope."""
-    found = envelopes(run)
-    if not found:
+    known = envelopes(run)
+    if not known:
         return None
-    own = found[0]
-    slacks = [each["slack"] for each in own.members.values()]
-    grid = np.linspace(min([own.lines[0, 0], *slacks]), max([own.lines[-1, 0], *slacks]), FINE)
-    line = tuple(Point(float(x), float(y)) for x, y in zip(grid, own.lower(grid), strict=True))
+    envelope = known[0]
+    slacks = [member["slack"] for member in envelope.members.values()]
+    grid = np.linspace(min([envelope.lines[0, 0], *slacks]), max([envelope.lines[-1, 0], *slacks]), LINE_POINTS)
+    line = tuple(Point(float(x), float(y)) for x, y in zip(grid, envelope.lower(grid), strict=True))
     kinds: dict[str, list[Point]] = {"best": [], "fail": [], "free": []}
-    for row, each in own.members.items():
+    for row, member in envelope.members.items():
         bound, status = float(run.members["bound"].iloc[row]), str(run.members["status"].iloc[row])
-        look = "free" if math.isinf(bound) else "best" if status == "FEASIBLE" else "fail"
-        kinds[look].append(_point(each, bound, status, row))
+        style = "free" if math.isinf(bound) else "best" if status == "FEASIBLE" else "fail"
+        kinds[style].append(_point(member, bound, status, row))
     names = {"best": "models within their bound", "fail": "models that are not", "free": "unconstrained"}
     series = [Series("lower", line, "no linear model is below")]
-    series += [Series(look, tuple(points), names[look]) for look, points in kinds.items() if points]
-    return Panel("slack of the affine proxy", "regularised training loss, nats", tuple(series), note=_note(run, own))
+    series += [Series(style, tuple(points), names[style]) for style, points in kinds.items() if points]
+    note = _note(run, envelope)
+    return Panel("slack of the affine proxy", "regularised training loss, nats", tuple(series), note=note)
 
 
-def _point(each: dict[str, float], bound: float, status: str, row: int) -> Point:
+def _point(member: dict[str, float], bound: float, status: str, row: int) -> Point:
     return Point(
-        each["slack"],
-        each["loss"],
-        up=(each["loss"] - each["gap"], each["loss"]),
+        member["slack"],
+        member["loss"],
+        up=(member["loss"] - member["gap"], member["loss"]),
         title=f"bound {bound_text(bound)}" if math.isfinite(bound) else "unconstrained",
         facts=(
             ("status", status),
-            ("regularised loss", f"{number(each['loss'], 4)} nats"),
-            ("slack of the proxy", number(each["slack"], 4)),
-            ("none lower by more than", f"{rounded_up(each['gap'])} nats"),
-            ("by its own multipliers", f"{rounded_up(each['own_gap'])} nats"),
+            ("regularised loss", f"{number(member['loss'], 4)} nats"),
+            ("slack of the proxy", number(member["slack"], 4)),
+            ("none lower by more than", f"{rounded_up(member['gap'])} nats"),
+            ("by its own multipliers", f"{rounded_up(member['own_gap'])} nats"),
         ),
         rows=(row,),
     )
 
 
-def _note(run: Run, own: Envelope) -> str:
-    lowest, highest = own.lines[0, 0], own.lines[-1, 0]
-    seeds = f" of seed {own.seed}" if run.members["seed"].nunique() > 1 else ""
+def _note(run: Run, envelope: Envelope) -> str:
+    lowest, highest = envelope.lines[0, 0], envelope.lines[-1, 0]
+    seeds = f" of seed {envelope.seed}" if run.members["seed"].nunique() > 1 else ""
     return (
-        f"Certified envelope{seeds}: {own.scope}. LB is the line; between slack {number(lowest)} and {number(highest)} "
-        f"some model is within {rounded_up(own.width)} nats of it. Down and to the left is better. It says nothing of "
-        "accuracy, of gaps of decisions, or of other people."
+        f"Certified envelope{seeds}: {envelope.scope}. LB is the line; between slack {number(lowest)} and "
+        f"{number(highest)} some model is within {rounded_up(envelope.width)} nats of it. Down and to the left is "
+        "better. It says nothing of accuracy, of gaps of decisions, or of other people."
     )
 
 
 def envelope_table(run: Run) -> str:
     """A row per bound, over the seeds that have an envelope, as HTML; "" without any."""
-    found = envelopes(run)
+    known = envelopes(run)
     rows: list[tuple[dict[str, Any], list[str]]] = []
     for bound in [*run.bounds, math.inf]:
         at = set(run.at(bound).tolist())
-        some = [each for own in found for row, each in own.members.items() if row in at]
+        some = [member for envelope in known for row, member in envelope.members.items() if row in at]
         if some:
-            mean = {name: sum(each[name] for each in some) / len(some) for name in ("slack", "loss")}
-            worst = [rounded_up(max(each[name] for each in some)) for name in ("gap", "own_gap")]
+            mean = {name: sum(member[name] for member in some) / len(some) for name in ("slack", "loss")}
+            worst = [rounded_up(max(member[name] for member in some)) for name in ("gap", "own_gap")]
             rows.append(({}, [bound_text(bound), number(mean["slack"], 4), number(mean["loss"], 4), *worst]))
     head = ["bound", "proxy slack", "loss with ridge", "none lower by more than", "by own multipliers"]
     return scrolled(table(head, rows), "certified envelope") if rows else ""
@@ -86,14 +87,15 @@ def envelope_table(run: Run) -> str:
 
 def envelope_note(run: Run) -> str:
     """What the table is about."""
-    found = envelopes(run)
-    if not found:
+    known = envelopes(run)
+    if not known:
         return ""
-    several = f"{len(found)} seeds: means, and the largest gap" if len(found) > 1 else f"seed {found[0].seed}"
-    points, width = sum(len(own.lines) for own in found), rounded_up(max(own.width for own in found))
+    several = f"{len(known)} seeds: means, and the largest gap" if len(known) > 1 else f"seed {known[0].seed}"
+    points = sum(len(envelope.lines) for envelope in known)
+    width = rounded_up(max(envelope.width for envelope in known))
     return (
         f"Over {several}, from {points} dual points; some model is everywhere within {width} nats of the lower bound. "
-        f"{found[0].scope[0].upper()}{found[0].scope[1:]}. Loss is that of training, ridge included; slack is the "
+        f"{known[0].scope[0].upper()}{known[0].scope[1:]}. Loss is that of training, ridge included; slack is the "
         "smallest bound at which the affine proxy of the constraint holds. A model far above the line at its slack is "
         "not therefore worse: it was trained for the gap of decisions, of which the proxy is a tangent. Check it: faro "
         "envelope --features, then faro verify."

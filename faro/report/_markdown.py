@@ -22,12 +22,12 @@ def _escaped(word: str) -> str:
 def quoted(value: Any) -> str:
     """A scalar of YAML: JSON's double quotes, with everything escaped that YAML does not print."""
     text = json.dumps(str(value), ensure_ascii=False)
-    return "".join(each if each.isprintable() else f"\\U{ord(each):08x}" for each in text)
+    return "".join(character if character.isprintable() else f"\\U{ord(character):08x}" for character in text)
 
 
 def fenced(text: str, kind: str) -> str:
     """A block of code whose fence is longer than any in the text."""
-    fence = "`" * max(3, 1 + max((len(found) for found in re.findall("`+", text)), default=0))
+    fence = "`" * max(3, 1 + max((len(ticks) for ticks in re.findall("`+", text)), default=0))
     return f"{fence}{kind}\n{text.rstrip()}\n{fence}"
 
 

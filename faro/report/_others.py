@@ -46,13 +46,13 @@ def series(run: Run) -> list[Series]:
     """A series per baseline: means over seeds, bars over seeds."""
     if run.baselines is None:
         return []
-    found = []
-    for name, own in _by_name(run).items():
+    drawn = []
+    for name, measured in _by_name(run).items():
         points = []
-        for row in own[own["seed"] == MEAN].to_dict("records"):
+        for row in measured[measured["seed"] == MEAN].to_dict("records"):
             if not (math.isfinite(row["dev_gap"]) and math.isfinite(row["dev_accuracy"])):
                 continue
-            seeds = own[(own["seed"] != MEAN) & _same(own["setting"], row["setting"])]
+            seeds = measured[(measured["seed"] != MEAN) & _same(measured["setting"], row["setting"])]
             x, y = seeds["dev_gap"], seeds["dev_accuracy"]
             points.append(
                 Point(
@@ -65,8 +65,8 @@ def series(run: Run) -> list[Series]:
                 )
             )
         if points:
-            found.append(Series(name, tuple(points), NAMES.get(name, name)))
-    return found
+            drawn.append(Series(name, tuple(points), NAMES.get(name, name)))
+    return drawn
 
 
 def setting_text(row: dict[str, Any]) -> str:
@@ -79,12 +79,12 @@ def verdicts(run: Run) -> list[str]:
     """Per baseline, where it is ahead of the run by more than chance among people explains, and where it is not."""
     if run.baselines is None:
         return []
-    found = []
-    for name, own in _by_name(run).items():
-        rows, said = own[own["seed"] == MEAN], NAMES.get(name, name)
+    lines = []
+    for name, measured in _by_name(run).items():
+        rows, said = measured[measured["seed"] == MEAN], NAMES.get(name, name)
         rows = rows[np.isfinite(rows["dev_gap"])]
         if not len(rows):
-            found.append(f"{said.partition(' (')[0]}: {next(iter(own['note'].dropna()), 'not measured')}.")
+            lines.append(f"{said.partition(' (')[0]}: {next(iter(measured['note'].dropna()), 'not measured')}.")
             continue
         ahead = rows[rows["ahead_low"] > 0]
         behind, alone = int((rows["ahead_high"] < 0).sum()), int(rows["ahead"].isna().sum())
@@ -100,16 +100,16 @@ def verdicts(run: Run) -> list[str]:
             text = f"{said}: ahead of this run at none of {count}"
         text += f"; behind at {behind}" if behind else ""
         text += f"; {alone} with a smaller gap than any point of the run" if alone else ""
-        found.append(text + ".")
-    return found
+        lines.append(text + ".")
+    return lines
 
 
 def baselines(run: Run) -> str:
     """A row per baseline and setting."""
     head = ["baseline", "train gap", "dev gap", "dev accuracy", "ahead of this run"]
     rows = []
-    for own in _by_name(run).values():
-        for row in own[(own["seed"] == MEAN) & np.isfinite(own["dev_gap"])].to_dict("records"):
+    for measured in _by_name(run).values():
+        for row in measured[(measured["seed"] == MEAN) & np.isfinite(measured["dev_gap"])].to_dict("records"):
             won = {"class": "focus"} if row["ahead_low"] > 0 else {}
             cells = [setting_text(row), number(row["train_gap"])]
             cells += [_over_people(row, name) for name in ("dev_gap", "dev_accuracy")]
@@ -120,10 +120,10 @@ def baselines(run: Run) -> str:
 def certainty(run: Run) -> str:
     """A row per bound: intervals over people, and who is not dominated."""
     assert run.uncertainty is not None
-    own = run.uncertainty[run.uncertainty["seed"] == MEAN].sort_values("bound")
+    means = run.uncertainty[run.uncertainty["seed"] == MEAN].sort_values("bound")
     head = ["bound", "dev gap", "dev accuracy", "not dominated"]
     rows: list[Any] = []
-    for row in own.to_dict("records"):
+    for row in means.to_dict("records"):
         cells = [bound_text(row["bound"]), _over_people(row, "dev_gap"), _over_people(row, "dev_accuracy")]
         rows.append(({}, [*cells, number(row["non_dominated"], 2)]))
     return scrolled(table(head, rows), "how sure the points are")
@@ -132,8 +132,8 @@ def certainty(run: Run) -> str:
 def volume_text(run: Run) -> str:
     """The hypervolume with its spread, in a sentence."""
     assert run.hypervolume is not None
-    own = run.hypervolume.set_index("seed")
-    mean, seeds = own.loc[MEAN], finite(own["hypervolume"].drop(MEAN))
+    by_seed = run.hypervolume.set_index("seed")
+    mean, seeds = by_seed.loc[MEAN], finite(by_seed["hypervolume"].drop(MEAN))
     text = (
         f"Hypervolume of the feasible members on development people: {number(mean['hypervolume'], 4)} "
         f"(95 % over people: {number(mean['low'], 4)}-{number(mean['high'], 4)}"
@@ -160,7 +160,7 @@ def _over_people(row: dict[str, Any], name: str) -> str:
 
 def _by_name(run: Run) -> dict[str, pd.DataFrame]:
     assert run.baselines is not None
-    return {str(name): own for name, own in run.baselines.groupby("baseline", sort=False)}
+    return {str(name): rows for name, rows in run.baselines.groupby("baseline", sort=False)}
 
 
 def _same(settings: pd.Series, setting: float) -> pd.Series:

@@ -45,7 +45,7 @@ def _page(run: Run) -> str:
     seeds = run.members["seed"].nunique()
     several = f"{len(run.bounds)} bound{'s' * (len(run.bounds) != 1)}"
     lower = envelope_panel(run)
-    found = [
+    sections = [
         section("Per bound", bounds(run), quiet(bounds_note(run, seeds))),
         *([section("Certified envelope", envelope_table(run), quiet(envelope_note(run)))] if lower else []),
         section("Non-dominated points", pareto(run)),
@@ -64,7 +64,7 @@ def _page(run: Run) -> str:
         caption=_caption(run, seeds),
         runs=[run],
         names=[""],
-        sections=found,
+        sections=sections,
     )
 
 
@@ -78,7 +78,7 @@ def _sure(run: Run) -> list[str]:
 def _baselines(run: Run) -> list[str]:
     if run.baselines is None:
         return []
-    said = "".join(f"<li>{escape(each)}</li>" for each in verdicts(run))
+    said = "".join(f"<li>{escape(verdict)}</li>" for verdict in verdicts(run))
     return [section("Baselines", f"<ul>{said}</ul>", baselines(run), quiet(MATCHED))]
 
 
@@ -137,8 +137,8 @@ def training(runs: Sequence[Run]) -> str:
     of = [(len(run.labels), kept(run), len(run.traces["step"])) for run in runs]
     labels, shown, steps = (" and ".join(dict.fromkeys(map(str, column))) for column in zip(*of, strict=True))
     text = (
-        f"At most {min(INEQUALITIES, max(each[0] for each in of))} of {labels} inequalities are shown, those with the "
-        f"largest multipliers, and {shown} of {steps} records of each trace. All of them are in traces.npz."
+        f"At most {min(INEQUALITIES, max(len(run.labels) for run in runs))} of {labels} inequalities are shown, those "
+        f"with the largest multipliers, and {shown} of {steps} records of each trace. All of them are in traces.npz."
     )
     return (
         '<section id="training" hidden>\n<h2>How it was trained<span class="which"></span></h2>\n'
@@ -164,10 +164,10 @@ def _pointed(panel: Panel, svg: str, spots: Sequence[Spot]) -> str:
 def _typed(run: Run, name: str) -> str:
     """The commands as they are without a script, with blanks."""
     braces = {blank: f"{{{blank}}}" for blank in BLANKS}
-    found = [
+    blocks = [
         (f"{name}: " * bool(name) + one.title, fill(one.note, braces), fill(one.text, braces)) for one in commands(run)
     ]
-    return "".join(f"<h4>{escape(title)}</h4>{quiet(note)}<pre>{escape(text)}</pre>" for title, note, text in found)
+    return "".join(f"<h4>{escape(title)}</h4>{quiet(note)}<pre>{escape(text)}</pre>" for title, note, text in blocks)
 
 
 def _configuration(run: Run) -> str:

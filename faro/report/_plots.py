@@ -28,7 +28,7 @@ from ._series import Panel, Point, Series
 # Okabe and Ito's palette, told apart by readers with any colour vision.
 BLUE, RED, GREEN, ORANGE, SKY, PURPLE = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7"
 INK, GREY = "#222222", "#8a8f94"
-FLOOR = 1e-8  # residuals below are drawn here
+RESIDUAL_FLOOR = 1e-8  # residuals below are drawn here
 INEQUALITIES = 8  # shown of one member: those with the largest multipliers
 STYLE: Any = {
     "svg.hashsalt": "faro",
@@ -75,10 +75,11 @@ def draw_panel(panel: Panel, ax: Axes) -> None:
         _draw_series(ax, series, panel.runs > 1)
     ax.set_xlabel(panel.x)
     ax.set_ylabel(panel.y)
-    reach = max((point.x for one in panel.series if one.look != "truth" for point in one.points), default=0.0)
-    reach = max([reach, *(point.across[1] for one in panel.series for point in one.points if point.across)])
-    if reach > 0:
-        ax.set_xlim(-0.03 * reach, 1.12 * reach)
+    measured = (point.x for series in panel.series if series.style != "truth" for point in series.points)
+    widest = max(measured, default=0.0)
+    widest = max([widest, *(point.across[1] for series in panel.series for point in series.points if point.across)])
+    if widest > 0:
+        ax.set_xlim(-0.03 * widest, 1.12 * widest)
     ax.spines[["top", "right"]].set_visible(False)
     ax.grid(color=INK, alpha=0.12, linewidth=0.6)
     ax.set_axisbelow(True)
@@ -90,7 +91,7 @@ def draw_panel(panel: Panel, ax: Axes) -> None:
         ax.text(0.5, 0.5, "no member has numbers", transform=ax.transAxes, ha="center")
 
 
-LOOKS: dict[str, dict[str, Any]] = {
+STYLES: dict[str, dict[str, Any]] = {
     "lower": {"linestyle": "-", "color": GREEN, "linewidth": 1.4, "marker": "", "zorder": 2},
     "truth": {"linestyle": "--", "color": RED, "linewidth": 1.4, "zorder": 2},
     "best": {"marker": "o", "color": BLUE},
@@ -103,7 +104,7 @@ LOOKS: dict[str, dict[str, Any]] = {
     "penalty": {"marker": "^", "color": PURPLE, "markerfacecolor": "none"},
     "group_dro": {"marker": "v", "color": PURPLE},
 }
-RUNS = ({"color": BLUE, "marker": "o"}, {"color": RED, "marker": "s"})  # told apart by colour and by shape
+RUN_STYLES = ({"color": BLUE, "marker": "o"}, {"color": RED, "marker": "s"})  # told apart by colour and by shape
 
 
 def _legend(name: str) -> str | None:
@@ -113,12 +114,12 @@ def _legend(name: str) -> str | None:
 
 
 def _draw_series(ax: Axes, series: Series, several: bool) -> None:
-    look: Any = {"linestyle": "none", "markersize": 5.5, "zorder": 3} | LOOKS[series.look]
+    style: Any = {"linestyle": "none", "markersize": 5.5, "zorder": 3} | STYLES[series.style]
     if several:  # the colour says which run; crosses and diamonds stay what they are
-        mine = RUNS[series.run % len(RUNS)]
-        look |= mine if series.look in ("best", "rest") else {"color": mine["color"]}
+        mine = RUN_STYLES[series.run % len(RUN_STYLES)]
+        style |= mine if series.style in ("best", "rest") else {"color": mine["color"]}
     x, y = [point.x for point in series.points], [point.y for point in series.points]
-    bars: Any = {"color": look["color"], "alpha": 0.7 if series.look == "certified" else 0.35, "linewidth": 1.1}
+    bars: Any = {"color": style["color"], "alpha": 0.7 if series.style == "certified" else 0.35, "linewidth": 1.1}
     across, up = ([p for p in series.points if getattr(p, side) is not None] for side in ("across", "up"))
     if across:
         ends = [p.across for p in across if p.across]
@@ -126,7 +127,7 @@ def _draw_series(ax: Axes, series: Series, several: bool) -> None:
     if up:
         ends = [p.up for p in up if p.up]
         ax.vlines([p.x for p in up], *zip(*ends, strict=True), zorder=2, **bars)
-    ax.plot(x, y, label=_legend(series.name), **look)
+    ax.plot(x, y, label=_legend(series.name), **style)
     halo = [withStroke(linewidth=2.5, foreground=ax.get_facecolor())] if ax.patch.get_alpha() != 0 else []
     place: Any = {"xytext": (6, -4), "textcoords": "offset points", "va": "top"}
     for point in series.points:
@@ -152,7 +153,7 @@ def draw_traces(run: Run, row: int) -> Figure:
             violations.plot(step, run.traces["violation"][row, :, index], **style)
             multipliers.plot(step, run.traces["multiplier"][row, :, index], **style)
         for name in RESIDUALS:
-            residuals.semilogy(step, np.maximum(run.traces[name][row], FLOOR), label=name, linewidth=1.2)
+            residuals.semilogy(step, np.maximum(run.traces[name][row], RESIDUAL_FLOOR), label=name, linewidth=1.2)
         violations.axhline(0, color=INK, linestyle="--", linewidth=0.8)
         titles = ["gap on the training sample", "violation (positive: violated)", "multiplier"]
         titles += ["distance from the conditions of a solution"]
@@ -209,8 +210,8 @@ def inline(panel: Panel) -> tuple[str, list[Spot]]:
         draw_panel(panel, ax)
         buffer = io.BytesIO()
         figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-        found = [(series.run, point) for series in panel.series for point in series.points if point.title]
-        places = [ax.transData.transform((point.x, point.y)) for _, point in found]
+        titled = [(series.run, point) for series in panel.series for point in series.points if point.title]
+        places = [ax.transData.transform((point.x, point.y)) for _, point in titled]
     text = buffer.getvalue().decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     for colour, name in (
@@ -225,7 +226,7 @@ def inline(panel: Panel) -> tuple[str, list[Spot]]:
     height = 72 * figure.get_figheight()
     spots = [
         Spot(run, point, round(float(x), 2), round(height - float(y), 2))
-        for (run, point), (x, y) in zip(found, places, strict=True)
+        for (run, point), (x, y) in zip(titled, places, strict=True)
     ]
     return text, sorted(spots, key=lambda spot: (spot.run, spot.point.rows))
 

@@ -11,13 +11,13 @@ import numpy as np
 
 from ._commands import blanks, commands, member_text
 from ._ending import MEANINGS, ending
-from ._plots import FLOOR, INEQUALITIES, Spot, largest
+from ._plots import INEQUALITIES, RESIDUAL_FLOOR, Spot, largest
 from ._run import RESIDUALS, Run, bound_text, number
 from ._series import representative, slack_text
 
-RECORDS = 60  # of a trace, at most
-BUDGET = 250_000  # numbers of all traces together, which keeps the page below 3 MB
-PARTS = {"dev": "development", "train": "training", "selection": "selection", "population": "population"}
+MAX_RECORDS = 60  # of a trace, at most
+MAX_NUMBERS = 250_000  # numbers of all traces together, which keeps the page below 3 MB
+PART_WORDS = {"dev": "development", "train": "training", "selection": "selection", "population": "population"}
 STATUS = {
     "FEASIBLE": "its training gap is within its bound",
     "INFEASIBLE": "its training gap is not within its bound, or ties decide too much",
@@ -27,7 +27,7 @@ STATUS = {
 
 def records(panels: Sequence[Sequence[Spot]], runs: Sequence[Run], names: Sequence[str] = ("",)) -> dict[str, Any]:
     """`panels` has the points of each, with the run and the rows that they stand for; `runs` a record of each run."""
-    budget = BUDGET // len(runs)
+    budget = MAX_NUMBERS // len(runs)
     return {
         "panels": [
             [
@@ -46,10 +46,10 @@ def as_json(value: Any) -> str:
     return text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e")
 
 
-def kept(run: Run, budget: int = BUDGET) -> int:
+def kept(run: Run, budget: int = MAX_NUMBERS) -> int:
     """How many records of each trace a page holds."""
     drawn = 1 + len(run.parts) + len(RESIDUALS) + 2 * min(INEQUALITIES, len(run.labels))
-    return min(len(run.traces["step"]), RECORDS, max(10, budget // (len(run.members) * drawn)))
+    return min(len(run.traces["step"]), MAX_RECORDS, max(10, budget // (len(run.members) * drawn)))
 
 
 def chosen(run: Run) -> int:
@@ -69,7 +69,7 @@ def _run(run: Run, name: str, budget: int) -> dict[str, Any]:
         "residuals": RESIDUALS,
         "cells": cells,
         "step": _numbers(run.traces["step"][thin]),
-        "columns": [PARTS[prefix] for prefix in _prefixes(run)],
+        "columns": [PART_WORDS[prefix] for prefix in _prefixes(run)],
         "commands": [command._asdict() for command in commands(run)],
         "members": [_member(run, row, thin, cells, rates) for row in range(len(run.members))],
         "chosen": chosen(run),
@@ -96,7 +96,7 @@ def _member(run: Run, row: int, thin: Any, cells: list[str], rates: dict[str, di
         "rates": {prefix: _numbers([rates[prefix][cell][row] for cell in cells]) for prefix in rates},
         "loss": _numbers(traces["loss"]),
         "gap": [_numbers(column) for column in traces["gap"].T],
-        "residuals": [_numbers(np.log10(np.maximum(traces[key], FLOOR)), 2) for key in RESIDUALS],
+        "residuals": [_numbers(np.log10(np.maximum(traces[key], RESIDUAL_FLOOR)), 2) for key in RESIDUALS],
         "shown": shown,
         "violation": [_numbers(traces["violation"][:, index]) for index in shown],
         "multiplier": [_numbers(traces["multiplier"][:, index]) for index in shown],
@@ -107,17 +107,17 @@ def said(run: Run, row: int) -> list[tuple[str, str]]:
     """Status, standing and certificate of a member, as (what, words)."""
     member = run.members.iloc[row]
     free = math.isinf(member["bound"]) and member["status"] == "FEASIBLE"
-    found = [("status", f"{member['status']}: {'no bound was asked for' if free else STATUS[member['status']]}")]
-    found += [("non-dominated", "yes, on the selection part" if member["pareto"] else "no")]
+    lines = [("status", f"{member['status']}: {'no bound was asked for' if free else STATUS[member['status']]}")]
+    lines += [("non-dominated", "yes, on the selection part" if member["pareto"] else "no")]
     if run.verdicts[row]:
-        found += [
+        lines += [
             ("certificate", f"{run.verdicts[row]} under its policy; gap at most {slack_text(run.certified[row])}")
         ]
-    return found
+    return lines
 
 
 def figures(run: Run, row: int) -> list[tuple[str, ...]]:
-    """A member's figures: (name, one per part of `PARTS` that the run has), with four digits."""
+    """A member's figures: (name, one per part of `PART_WORDS` that the run has), with four digits."""
     prefixes = _prefixes(run)
     member = run.members.iloc[row]
     gaps = {prefix: run.gaps(prefix)[row] for prefix in prefixes}

@@ -43,8 +43,8 @@ class Run(store.Run):
 
 def speak(name: str) -> str:
     """A constraint's name as words."""
-    found = re.fullmatch(r"(\w+)\((.*)\)", name)
-    return f"{found[1].replace('_', ' ')} ({found[2]})" if found else name.replace("_", " ")
+    parts = re.fullmatch(r"(\w+)\((.*)\)", name)
+    return f"{parts[1].replace('_', ' ')} ({parts[2]})" if parts else name.replace("_", " ")
 
 
 def finite(values: Any) -> np.ndarray:
@@ -124,10 +124,10 @@ def headline(run: Run) -> str:
     """The result in house language: what holds on the training sample, what was then measured on held-out people."""
     table = summary_table(run)
     bound = run.focus()
-    found = table[table["bound"] == bound]
-    if not len(found) or not math.isfinite(bound):
+    rows = table[table["bound"] == bound]
+    if not len(rows) or not math.isfinite(bound):
         return "This run has no member that was trained under a bound."
-    row = found.to_dict("records")[0]
+    row = rows.to_dict("records")[0]
     if table.loc[np.isfinite(table["bound"]), "feasible"].sum() == 0:
         gaps = np.where(np.isfinite(run.members["bound"]), run.gap("train"), np.nan)
         reached = (

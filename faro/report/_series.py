@@ -15,7 +15,7 @@ import numpy as np
 
 from ._run import MEAN, Run, bound_text, finite, limits_text, number, spread_text, summary_table
 
-GROUPS = 6  # whose rates a point says at once
+MAX_GROUPS = 6  # whose rates a point says at once
 
 
 @dataclasses.dataclass(frozen=True)
@@ -35,10 +35,10 @@ class Point:
 
 @dataclasses.dataclass(frozen=True)
 class Series:
-    """Points that look alike: `look` is one of `_plots.LOOKS`, `name` is said in the legend, if at all; `run` is the
+    """Points that look alike: `style` is one of `_plots.STYLES`, `name` is said in the legend, if at all; `run` is the
     place of the run among those of the panel, which also gives the colour where there are several."""
 
-    look: str
+    style: str
     points: tuple[Point, ...]
     name: str = ""
     run: int = 0
@@ -72,7 +72,7 @@ def panel(run: Run, others: Sequence[Series] = (), expected: bool = True) -> Pan
     if truth:
         line = tuple(Point(x, y) for x, y in zip(truth["bounds"], truth["accuracy"], strict=True))
         series.append(Series("truth", line, "true frontier"))
-    series += [Series(look, points, NAMES[look]) for look, points in _bounds(run, known).items()]
+    series += [Series(style, points, NAMES[style]) for style, points in _bounds(run, known).items()]
     return Panel(*_axes(known), (*series, *_certified(run, known), *others))
 
 
@@ -80,9 +80,9 @@ def panel_of(runs: Sequence[Run], names: Sequence[str], expected: bool) -> Panel
     """The frontiers of several runs in one pair of axes; expected values in the known population if `expected`."""
     series = []
     for place, (run, name) in enumerate(zip(runs, names, strict=True)):
-        found = _bounds(run, expected)
-        named = next(iter(found), None)  # one entry of the legend is enough
-        series += [Series(look, points, name if look == named else "", place) for look, points in found.items()]
+        points_of = _bounds(run, expected)
+        named = next(iter(points_of), None)  # one entry of the legend is enough
+        series += [Series(style, points, name if style == named else "", place) for style, points in points_of.items()]
     return Panel(*_axes(expected), tuple(series), len(runs))
 
 
@@ -126,7 +126,7 @@ def _bounds(run: Run, expected: bool) -> dict[str, tuple[Point, ...]]:
                 rows=tuple(int(one) for one in all_of),
             )
         )
-    return {look: tuple(points) for look, points in kinds.items() if points}
+    return {style: tuple(points) for style, points in kinds.items() if points}
 
 
 def _facts(run: Run, row: dict[str, Any], at: np.ndarray) -> list[tuple[str, str]]:
@@ -144,17 +144,17 @@ def _facts(run: Run, row: dict[str, Any], at: np.ndarray) -> list[tuple[str, str
     rates = run.rates("dev")
     starts = {cell.partition("=")[0] for cell in rates}  # "sex=Male" is "Male" where all are of one attribute
     drop = len(starts) == 1 and all("=" in cell for cell in rates)
-    names = {cell: cell.partition("=")[2] if drop else cell for cell in list(rates)[:GROUPS]}
+    names = {cell: cell.partition("=")[2] if drop else cell for cell in list(rates)[:MAX_GROUPS]}
     facts += [(f"rate, {name}", number(_mean(rates[cell][at]))) for cell, name in names.items()]
-    return facts + ([("more groups", f"{len(rates) - GROUPS}")] if len(rates) > GROUPS else [])
+    return facts + ([("more groups", f"{len(rates) - MAX_GROUPS}")] if len(rates) > MAX_GROUPS else [])
 
 
 def people_facts(run: Run, bound: float) -> list[tuple[str, str]]:
     """What a point at this bound says of its uncertainty."""
     if run.uncertainty is None:
         return []
-    own = run.uncertainty
-    rows = own[(own["seed"] == MEAN) & (own["bound"] == bound)].to_dict("records")
+    table = run.uncertainty
+    rows = table[(table["seed"] == MEAN) & (table["bound"] == bound)].to_dict("records")
     return [fact for row in rows for fact in sure_facts(row)]
 
 

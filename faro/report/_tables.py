@@ -129,7 +129,7 @@ def facts(run: Run) -> str:
     counts = {prefix: sorted(set(run.members[f"{prefix}_n"])) for prefix in ("train", "selection", "dev")}
     sizes = [f"{prefix} {_range(values)}" for prefix, values in counts.items()]
     seconds = manifest.get("seconds")
-    found = {
+    entries = {
         "Data": ": ".join(str(data[key]) for key in ("name", "title") if data.get(key)),
         "Size": ", ".join(f"{data[key]:,} {key}" for key in ("choices", "people") if isinstance(data.get(key), int)),
         "Unit": data.get("unit"),
@@ -151,7 +151,7 @@ def facts(run: Run) -> str:
     code = {"Digest", "Command", "Constraint"}
     return "".join(
         f"<dt>{name}</dt><dd>{f'<code>{escape(str(fact))}</code>' if name in code else escape(str(fact))}</dd>"
-        for name, fact in found.items()
+        for name, fact in entries.items()
         if fact and not (isinstance(fact, float) and pd.isna(fact))
     )
 

@@ -48,8 +48,8 @@ def rates_in(columns: Iterable[str], part: str, names: Sequence[str] = (), name:
     """Cell -> the column of its rate on a part of the data; of the constraint's part `name` alone, among parts of these
     `names`, where that is given."""
     head = cell_of(names, name, "")
-    found = _in(columns, f"{part}_rate")
-    return {cell[len(head) :]: column for cell, column in found.items() if cell.startswith(head)}
+    rates = _in(columns, f"{part}_rate")
+    return {cell[len(head) :]: column for cell, column in rates.items() if cell.startswith(head)}
 
 
 def cell_of(names: Sequence[str], name: str, cell: str) -> str:
@@ -69,10 +69,10 @@ def figures_in(columns: Iterable[str], parts: Iterable[str]) -> list[str]:
 
 
 def _in(columns: Iterable[str], head: str, bare: bool = False) -> dict[str, str]:
-    found = {}
+    column_of = {}
     for column in map(str, columns):
         if bare and column == head:
-            found[""] = column
+            column_of[""] = column
         elif column.startswith(f"{head}[") and column.endswith("]"):
-            found[column[len(head) + 1 : -1]] = column
-    return found
+            column_of[column[len(head) + 1 : -1]] = column
+    return column_of

@@ -40,24 +40,24 @@ def envelope_file(folder: str | Path, seed: int, member: str | None = None) -> P
 def envelopes(run: Run) -> list[Envelope]:
     """Those of all of a seed's members, in the order of their names; `DataError` if one is damaged or of another
     run."""
-    found = [
+    places = [
         (re.fullmatch(r"envelope-seed(\d+)", path.stem), path) for path in Path(run.folder).glob("envelope-*.json")
     ]
-    return [_read(run, int(match[1]), path) for match, path in sorted(found, key=lambda pair: str(pair[1])) if match]
+    return [_read(run, int(match[1]), path) for match, path in sorted(places, key=lambda pair: str(pair[1])) if match]
 
 
 def _read(run: Run, seed: int, path: Path) -> Envelope:
     rows = {name: row for row, name in enumerate(run.members["model"])}
     try:
-        found = json.loads(path.read_text(encoding="utf-8"))
-        if found["about"]["digest"] != run.data.get("digest"):
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["about"]["digest"] != run.data.get("digest"):
             raise DataError(f"{path}: about other data than this run; write it again with faro envelope")
-        lines = [[float(point[name]) for name in ("slack", "constant", "price")] for point in found["points"]]
+        lines = [[float(point[name]) for name in ("slack", "constant", "price")] for point in record["points"]]
         members = {
             rows[member["name"]]: {name: float(member[name]) for name in ("slack", "loss", "gap", "own_gap")}
-            for member in found["members"]
+            for member in record["members"]
         }
-        scope, width, array = str(found["scope"]), float(found["width"]), np.array(lines, float).reshape(-1, 3)
+        scope, width, array = str(record["scope"]), float(record["width"]), np.array(lines, float).reshape(-1, 3)
         numbers = [width, *array.ravel(), *(value for member in members.values() for value in member.values())]
         if not (len(array) and np.isfinite(numbers).all()):
             raise ValueError("no points, or numbers that are not finite")

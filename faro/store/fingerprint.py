@@ -39,30 +39,31 @@ def describe(thing: Any, depth: int = 0) -> Any:
     if depth > DEEP:
         return type(thing).__qualname__
 
-    def each(values: Any) -> list[Any]:
+    def described(values: Any) -> list[Any]:
         return [describe(value, depth + 1) for value in values]
 
     if isinstance(thing, list | tuple):
-        return each(thing)
+        return described(thing)
     if isinstance(thing, set | frozenset):
-        return sorted(map(json.dumps, each(thing)))
+        return sorted(map(json.dumps, described(thing)))
     if isinstance(thing, np.ndarray | np.generic | jax.Array):
-        own = np.asarray(thing)
-        return [str(own.dtype), own.shape, hashlib.sha256(own.tobytes()).hexdigest()]
+        array = np.asarray(thing)
+        return [str(array.dtype), array.shape, hashlib.sha256(array.tobytes()).hexdigest()]
     if isinstance(thing, Mapping):
-        return {"mapping": sorted(zip(map(str, thing), each(thing.values()), strict=True), key=lambda pair: pair[0])}
+        pairs = zip(map(str, thing), described(thing.values()), strict=True)
+        return {"mapping": sorted(pairs, key=lambda pair: pair[0])}
     if isinstance(thing, type | types.ModuleType | types.BuiltinFunctionType):
         return f"{getattr(thing, '__module__', '')}:{getattr(thing, '__qualname__', thing.__name__)}"
     if isinstance(thing, types.CodeType):
-        return [thing.co_code.hex(), thing.co_names, thing.co_varnames, each(thing.co_consts)]
+        return [thing.co_code.hex(), thing.co_names, thing.co_varnames, described(thing.co_consts)]
     if isinstance(thing, types.FunctionType):
         enclosed = [cell.cell_contents for cell in thing.__closure__ or () if cell != types.CellType()]
         code = [thing.__code__, thing.__defaults__, thing.__kwdefaults__, enclosed]
-        return {"function": f"{thing.__module__}:{thing.__qualname__}", "is": each(code)}
+        return {"function": f"{thing.__module__}:{thing.__qualname__}", "is": described(code)}
     if isinstance(thing, types.MethodType):
-        return each([thing.__func__, thing.__self__])
+        return described([thing.__func__, thing.__self__])
     if isinstance(thing, functools.partial):
-        return each([thing.func, thing.args, thing.keywords])
+        return described([thing.func, thing.args, thing.keywords])
     if callable(thing) and hasattr(thing, "__wrapped__"):  # of a jitted function that one
         return describe(thing.__wrapped__, depth + 1)
     record = to_record(thing)

@@ -59,9 +59,9 @@ class Frontier:
 
         `DataError` if a file is missing or damaged, `UsageError` for a model that must be given.
         """
-        found = Run.read(folder)
+        run = Run.read(folder)
         try:
-            models = [load_model(found.folder / name, model) for name in found.members["model"]]
+            models = [load_model(run.folder / name, model) for name in run.members["model"]]
         except UsageError as error:
             raise UsageError(f"{error}, or Frontier.load(folder, model=...) for the run") from None
-        return cls(found.members, models, found.traces, found.manifest, reused=True, baselines=found.baselines)
+        return cls(run.members, models, run.traces, run.manifest, reused=True, baselines=run.baselines)

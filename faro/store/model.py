@@ -96,14 +96,14 @@ class TrainedModel:
     def crossed(self) -> dict[str, ct.Attribute]:
         """The crossed attributes of its constraint, by name: a scored table has a column of each."""
         declared = {spec.name: spec.attribute for spec in self.schema.attributes}
-        own = crossed(self.specification)
-        for name, attribute in own.items():
+        attributes = crossed(self.specification)
+        for name, attribute in attributes.items():
             if name in declared:
                 raise UsageError(f"the crossed attribute {name!r} has the name of a declared one; rename that")
             for part in _parts(attribute):
                 if part != declared.get(part.name):
                     raise UsageError(f"{name!r} is crossed of {part.name!r}, which the schema does not declare so")
-        return own
+        return attributes
 
     def read(self, data: Any, labels: bool | None = None) -> Dataset:
         """A table as this model's schema reads it, by the types of its columns and the rule of its units.
@@ -138,7 +138,7 @@ class TrainedModel:
         rewards, moved = self._atoms(data, twins)
         drawn = np.zeros(data.n, int) if self.draw is None else self.draw.atoms(data)
         every = np.arange(data.n)
-        return rewards[drawn, every], {name: own[drawn, every] for name, own in moved.items()}
+        return rewards[drawn, every], {name: values[drawn, every] for name, values in moved.items()}
 
     def _atoms(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Rewards of every atom, `[A, n, K]`, and of twins, `[A, n, K, L]`; NaN where the design supports none."""
@@ -154,20 +154,20 @@ class TrainedModel:
                 valid_here = {name: choices.twins[name].valid for name in twins}
                 said = _rewards(self.model, params, choices, people, tuple(twins))
                 slices.append((jax.tree.map(np.asarray, said), valid_here))
-        rewards, moved = jax.tree.map(lambda *own: np.concatenate(own, 1)[:, : data.n], *[said for said, _ in slices])
-        valid = jax.tree.map(lambda *own: np.concatenate(own)[: data.n], *[own for _, own in slices])
+        rewards, moved = jax.tree.map(lambda *some: np.concatenate(some, 1)[:, : data.n], *[said for said, _ in slices])
+        valid = jax.tree.map(lambda *some: np.concatenate(some)[: data.n], *[valid_here for _, valid_here in slices])
         available = data.parsed.available
-        found = np.where(available, rewards, np.nan)
+        available_rewards = np.where(available, rewards, np.nan)
         twin_rewards = {name: np.where(valid[name], moved[name], np.nan) for name in twins}
-        endless = [~np.isfinite(found) & available]
-        endless += [(~np.isfinite(own) & valid[name]).any(-1) for name, own in twin_rewards.items()]
+        endless = [~np.isfinite(available_rewards) & available]
+        endless += [(~np.isfinite(level_rewards) & valid[name]).any(-1) for name, level_rewards in twin_rewards.items()]
         if any(map(np.any, endless)):
             choice = data.choice_ids[int(np.argmax(np.logical_or.reduce(endless).any((0, 2))))]
             raise DataError(
                 f"{data.name}: choice {str(choice)[:40]}: its reward is no finite number; are its features too large "
                 "for this model, or is the model one that DIVERGED?"
             )
-        return found, twin_rewards
+        return available_rewards, twin_rewards
 
     def score(self, data: Any, twins: Sequence[str] = (), *, expected: bool = False) -> pd.DataFrame:
         """The scored table: a row per alternative that is not the outside option, in the order of the data.
@@ -198,7 +198,7 @@ class TrainedModel:
             available = jnp.asarray(parsed.available)
             atoms = rewards[None] if draw is None else self._atoms(data, ())[0]
             rule = ct.Argmax()
-            decided = [np.asarray(rule.decide(jnp.asarray(np.nan_to_num(own)), available, None)) for own in atoms]
+            decided = [np.asarray(rule.decide(jnp.asarray(np.nan_to_num(atom)), available, None)) for atom in atoms]
         hard = decided[0] if draw is None else np.tensordot(np.asarray(draw.weights), np.stack(decided), 1)
         n, k = parsed.available.shape
         inside = parsed.inside
@@ -249,7 +249,7 @@ class TrainedModel:
 
     def _save(self, base: Path) -> Path:
         leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
-        arrays = {f"{CODING}{name}": np.asarray(own, order="C") for name, own in self.coding.arrays().items()}
+        arrays = {f"{CODING}{name}": np.asarray(array, order="C") for name, array in self.coding.arrays().items()}
         tensors = safetensors.numpy.save({_name(keys): np.asarray(leaf) for keys, leaf in leaves} | arrays)
         record = {
             "format": FORMAT,
@@ -285,16 +285,16 @@ class TrainedModel:
 
 @functools.partial(jax.jit, static_argnames=("model", "twins"))
 def _rewards(model: models.Model, params: Any, choices: ct.Choices, people: Any, twins: tuple[str, ...]) -> Any:
-    def each(seen: models.Seen, outcome: ct.Outcome, own: ct.Choices, rows: Any) -> Any:
+    def of_slice(seen: models.Seen, outcome: ct.Outcome, some: ct.Choices, rows: Any) -> Any:
         if twins and seen.log_probs is not None:
             raise UsageError(f"twins: {type(model).__name__} gives probabilities, so a twin has no reward of its own")
         scores = joined(seen.scores)
-        out = jnp.sum(jnp.where(own.outside & own.available, scores, 0), -1, keepdims=True)  # 0 by convention
-        shifted = scores if seen.log_probs is None else jnp.where(own.outside, 0, scores - out)
+        out = jnp.sum(jnp.where(some.outside & some.available, scores, 0), -1, keepdims=True)  # 0 by convention
+        shifted = scores if seen.log_probs is None else jnp.where(some.outside, 0, scores - out)
         return shifted, {name: twin.rewards for name, twin in outcome.twins.items()}
 
-    def of_atom(own: Any) -> Any:
-        return models.evaluate(model, own, choices, each=each, twins=twins, people=people)[1]
+    def of_atom(atom: Any) -> Any:
+        return models.evaluate(model, atom, choices, each=of_slice, twins=twins, people=people)[1]
 
     return jax.lax.map(of_atom, params)
 
@@ -323,7 +323,7 @@ def units_file(path: str | os.PathLike) -> Path | None:
 
 def _parts(attribute: ct.Attribute) -> list[ct.Attribute]:
     """The attributes that a crossed one is made of."""
-    return [own for part in attribute.parts for own in _parts(part)] or [attribute]
+    return [declared for part in attribute.parts for declared in _parts(part)] or [attribute]
 
 
 def _name(path: Sequence[Any]) -> str:
@@ -379,11 +379,11 @@ def _check_coded(coding: Coding, schema: Schema) -> None:
 
 def _check_shapes(params: Any, begun: Any, atoms: bool) -> None:
     """`ValueError` for parameters that are not of these shapes, after the axis of atoms if they have one."""
-    found, expected = (jax.tree_util.tree_flatten_with_path(tree)[0] for tree in (params, begun))
-    shapes = {_name(path): np.shape(leaf)[atoms:] for path, leaf in found}
+    given, expected = (jax.tree_util.tree_flatten_with_path(tree)[0] for tree in (params, begun))
+    shapes = {_name(path): np.shape(leaf)[atoms:] for path, leaf in given}
     if shapes != {_name(path): leaf.shape for path, leaf in expected}:
         raise ValueError("parameters of other shapes than the model and its coding have")
-    if not all(np.issubdtype(leaf.dtype, np.floating) for _, leaf in found):
+    if not all(np.issubdtype(leaf.dtype, np.floating) for _, leaf in given):
         raise ValueError("parameters that are no floats")
 
 
@@ -409,12 +409,13 @@ def _specification(record: Mapping[str, Any]) -> dict[str, Any] | None:
 
 def _stored_model(record: Mapping[str, Any], base: Path) -> models.Model:
     """The model that a file has as data; `UsageError` if it has none, or may not import it."""
-    own = record["model"]
+    stored = record["model"]
     if record["format"] != FORMAT:
-        kind = own["kind"]
-        own = {"type": kind, "options": own["options"]} if kind else {"type": own["class"], "opaque": ITS_NAME_ALONE}
+        kind = stored["kind"]
+        rest = {"options": stored["options"]} if kind else {"opaque": ITS_NAME_ALONE}
+        stored = {"type": kind or stored["class"], **rest}
     try:
-        return from_record(own, "model")
+        return from_record(stored, "model")
     except UsageError as error:
         raise UsageError(f"{base}: {error}: call load_model(path, model=...) with it") from None
 
@@ -444,7 +445,7 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
         tensors = safetensors.numpy.load(stored)
         model = _stored_model(record, base) if model is None else model
         arrays = {name: tensors.pop(name) for name in [*tensors] if name.startswith(CODING)}
-        arrays = {name.removeprefix(CODING): own for name, own in arrays.items()}
+        arrays = {name.removeprefix(CODING): array for name, array in arrays.items()}
         coding, schema = Coding.from_dict(record["coding"], arrays), Schema.from_dict(record["schema"])
         params, draw = _nested(tensors, model, coding), record.get("draw")
         draw = None if draw is None else _drawn(base, draw, params)
@@ -452,8 +453,8 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
         _check_coded(coding, schema)
         if (begun := _begun(model, coding)) is not None:
             _check_shapes(params, begun, atoms=draw is not None)
-        own = {"specification": _specification(record), "loss": record.get("loss")}
-        return TrainedModel(model, params, coding, schema, record["about"], draw=draw, **own)
+        as_data = {"specification": _specification(record), "loss": record.get("loss")}
+        return TrainedModel(model, params, coding, schema, record["about"], draw=draw, **as_data)
     except FaroError:
         raise
     except FileNotFoundError as error:

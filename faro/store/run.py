@@ -165,8 +165,8 @@ class Run:
 
     def rates(self, part: str) -> dict[str, np.ndarray]:
         """Cell -> rate of every trial, `[M]`."""
-        found = columns.rates_in(self.members, part)
-        return {cell: self.members[column].to_numpy(float) for cell, column in found.items()}
+        rates = columns.rates_in(self.members, part)
+        return {cell: self.members[column].to_numpy(float) for cell, column in rates.items()}
 
     @property
     def certified(self) -> np.ndarray:
@@ -240,8 +240,8 @@ def texts(folder: str | Path) -> pd.DataFrame:
 
 def _read(path: Path, words: tuple[str, ...]) -> pd.DataFrame:
     """A table with numbers exactly as they were written; these columns are texts, "" where they are empty."""
-    found = pd.read_csv(path, dtype=str, keep_default_na=False)
-    return pd.DataFrame({name: found[name] if name in words else _numbers(found[name]) for name in found})
+    texts = pd.read_csv(path, dtype=str, keep_default_na=False)
+    return pd.DataFrame({name: texts[name] if name in words else _numbers(texts[name]) for name in texts})
 
 
 def _numbers(column: pd.Series) -> pd.Series:
@@ -265,12 +265,12 @@ def _optional(folder: Path, name: str) -> pd.DataFrame | None:
     if not path.is_file():
         return None
     try:
-        found = _read(path, ("seed", *texts_of))
-        wanted = [*found.columns, *TABLES[name], *texts_of]
-        found = found.reindex(columns=list(dict.fromkeys(wanted)))
-        found["seed"] = found["seed"].astype(str)
-        found = found.replace({text: {"": np.nan} for text in texts_of})
-        return found.astype(dict.fromkeys(TABLES[name], float))
+        table = _read(path, ("seed", *texts_of))
+        wanted = [*table.columns, *TABLES[name], *texts_of]
+        table = table.reindex(columns=list(dict.fromkeys(wanted)))
+        table["seed"] = table["seed"].astype(str)
+        table = table.replace({text: {"": np.nan} for text in texts_of})
+        return table.astype(dict.fromkeys(TABLES[name], float))
     except (ValueError, KeyError, pd.errors.ParserError) as error:
         raise DataError(f"{path}: damaged ({_line(error)}); run the sweep again with --overwrite") from error
 
@@ -283,7 +283,7 @@ def _check(run: Run, name: Any, labels: Any) -> None:
     members, where = run.members, f"{run.folder}/{FRONTIER}"
     gaps = {part: columns.gaps_in(members, part) for part in columns.PARTS}
     absent = [column for column in COLUMNS if column not in members]
-    absent += [columns.figure(part, "gap") for part, found in gaps.items() if not found]
+    absent += [columns.figure(part, "gap") for part, columns_found in gaps.items() if not columns_found]
     if absent:
         raise DataError(f"{where}: expected a column {absent[0]!r}, found none; run the sweep again")
     if not len(members):

@@ -103,20 +103,20 @@ def _plain_options(thing: Any, options: Mapping[str, Any]) -> Record:
     defaults = (
         {field.name: field.default for field in dataclasses.fields(thing)} if dataclasses.is_dataclass(thing) else {}
     )
-    found = {}
+    options_as_data = {}
     for name, value in options.items():
         try:
-            found[name] = _plain(value, name)
+            options_as_data[name] = _plain(value, name)
         except _Opaque:
             if defaults.get(name, dataclasses.MISSING) is not value:
                 raise
-    return found
+    return options_as_data
 
 
 def _equal(made: Any, thing: Any, kind: str) -> bool:
     if kind in ("constraint", "loss"):
         return same(made, thing)
-    pair = [_plain_options(own, _options(own, kind)) for own in (made, thing)]
+    pair = [_plain_options(value, _options(value, kind)) for value in (made, thing)]
     return type(made) is type(thing) and pair[0] == pair[1]
 
 
@@ -139,24 +139,24 @@ def _place(kind: type) -> str:
 def _notion(constraint: Constraint, fields: dict[str, Any]) -> tuple[str, dict[str, Any]]:
     """The notion of faro's that makes it, and with which options: of several the one that leaves least to be said."""
     who = fields.get("who", Grouping())
-    found: list[tuple[int, int, str, dict[str, Any]]] = []
+    makers: list[tuple[int, int, str, dict[str, Any]]] = []
     for name, point in notions().items():
         if not point.value.startswith("constraints:"):
             continue
         notion = find_notion(name)
-        takes = [own for own in _arguments(notion) if own in (*PLACED, *fields)]
-        given = {own: getattr(who, own) if own in PLACED else fields[own] for own in takes}
-        given = {own: value for own, value in given.items() if not (own in PLACED and value is None)}
+        takes = [option for option in _arguments(notion) if option in (*PLACED, *fields)]
+        given = {option: getattr(who, option) if option in PLACED else fields[option] for option in takes}
+        given = {option: value for option, value in given.items() if not (option in PLACED and value is None)}
         try:
             made = notion(**given)
         except DAMAGE:
             continue
         if type(made) is type(constraint):
-            rest = {own: value for own, value in fields.items() if not same(getattr(made, own), value)}
-            found.append((len(rest.keys() - given.keys()), len(found), name, given | rest))
-    if not found:
+            rest = {option: value for option, value in fields.items() if not same(getattr(made, option), value)}
+            makers.append((len(rest.keys() - given.keys()), len(makers), name, given | rest))
+    if not makers:
         raise _Opaque("no notion makes a constraint of its class")
-    _, _, name, options = min(found, key=lambda each: each[:2])
+    _, _, name, options = min(makers, key=lambda maker: maker[:2])
     return name, options
 
 
@@ -184,11 +184,11 @@ def _plain(value: Any, where: str) -> Any:
     if isinstance(value, float):
         return _number(value)
     if isinstance(value, tuple):
-        return [_plain(each, where) for each in value]
+        return [_plain(item, where) for item in value]
     if isinstance(value, list):
-        return {"is": "list", "value": [_plain(each, where) for each in value]}
+        return {"is": "list", "value": [_plain(item, where) for item in value]}
     if isinstance(value, dict) and all(isinstance(key, str) for key in value):
-        return {"is": "dict", "value": {key: _plain(each, where) for key, each in value.items()}}
+        return {"is": "dict", "value": {key: _plain(item, where) for key, item in value.items()}}
     if kind_of(value) != OBJECT or _is_constant(value):
         return {"is": kind_of(value), **_stored(value)}
     raise _Opaque(f"its field {where!r} is a {type(value).__name__}, which is no plain data")
@@ -209,7 +209,7 @@ def _number(value: float) -> Any:
 
 def _nested(value: Any) -> Any:
     if isinstance(value, list):
-        return [_nested(each) for each in value]
+        return [_nested(item) for item in value]
     return _number(value) if isinstance(value, float) else value
 
 
@@ -224,14 +224,14 @@ def from_record(record: Any, kind: str = "constraint") -> Any:
     return _made(record, kind)
 
 
-def _made(record: Any, kind: str, own: type | None = None) -> Any:
-    """What a record says; of the class `own`, where that is known."""
+def _made(record: Any, kind: str, made_by: type | None = None) -> Any:
+    """What a record says; of the class `made_by`, where that is known."""
     if not (isinstance(record, Mapping) and isinstance(record.get("type"), str)):
         raise DataError(f"{kind}: expected a record with a type, got {str(record)[:60]!r}")
     name = record["type"]
-    maker = find(kind, name) if ":" not in name and kind in GROUPS else own or _class(name, kind)
+    maker = find(kind, name) if ":" not in name and kind in GROUPS else made_by or _class(name, kind)
     try:
-        options = {own: _value(value) for own, value in record["options"].items()}
+        options = {option: _value(value) for option, value in record["options"].items()}
         made = _from_options(maker, options, kind)
     except DAMAGE as error:
         raise DataError(f"{kind} {name!r}: its options cannot be read ({type(error).__name__}: {error})") from error
@@ -246,11 +246,11 @@ def _from_options(maker: Any, options: Record, kind: str) -> Any:
     if kind != "constraint":
         return maker(**options)
     takes = _arguments(maker)
-    made = maker(**{own: value for own, value in options.items() if own in takes})
+    made = maker(**{option: value for option, value in options.items() if option in takes})
     fields = {field.name for field in dataclasses.fields(made)} if isinstance(made, Constraint) else set()
     if unknown := sorted(options.keys() - {*takes} - fields):
         raise ValueError(f"unknown option {unknown[0]!r}")
-    made = dataclasses.replace(made, **{own: value for own, value in options.items() if own in fields})
+    made = dataclasses.replace(made, **{option: value for option, value in options.items() if option in fields})
     bound: Any = getattr(made, "bound", None)
     if bound is not None and (isinstance(bound, str | bool) or np.ndim(bound) or math.isnan(bound)):
         raise ValueError(f"bound: expected a number, got {str(bound)[:40]!r}")
@@ -266,11 +266,11 @@ def _class(place: str, kind: str) -> type:
             f"the {kind} is {place}, and no file may decide what is imported: import {module} first, declare it by an "
             f"entry point of its package, or name the {kind} yourself"
         )
-    found: Any = find(kind, place) if path else None
-    suits = isinstance(found, type) and issubclass(found, BASES.get(kind, object))
-    if not (suits and (kind in BASES or dataclasses.is_dataclass(found))):
+    thing: Any = find(kind, place) if path else None
+    suits = isinstance(thing, type) and issubclass(thing, BASES.get(kind, object))
+    if not (suits and (kind in BASES or dataclasses.is_dataclass(thing))):
         raise DataError(f"{kind} {place!r}: expected a class of {kind}s")
-    return found
+    return thing
 
 
 @functools.cache
@@ -300,15 +300,15 @@ def _value(value: Any) -> Any:
         if kind == "float":
             return float(value["value"])
         if kind == "list":
-            return [_value(each) for each in value["value"]]
+            return [_value(item) for item in value["value"]]
         if kind == "dict":
-            return {key: _value(each) for key, each in value["value"].items()}
+            return {key: _value(item) for key, item in value["value"].items()}
         raise ValueError(f"unknown kind of value {kind!r}")
-    return tuple(_value(each) for each in value) if isinstance(value, list) else value
+    return tuple(_value(item) for item in value) if isinstance(value, list) else value
 
 
 def _value_of_nested(value: Any) -> Any:
-    return [_value_of_nested(each) for each in value] if isinstance(value, list) else _value(value)
+    return [_value_of_nested(item) for item in value] if isinstance(value, list) else _value(value)
 
 
 def _opaque(record: Any) -> Iterator[str]:
@@ -325,15 +325,15 @@ def _opaque(record: Any) -> Iterator[str]:
 
 def crossed(record: Any) -> dict[str, Attribute]:
     """The crossed attributes that a stored constraint looks at, by name. Nothing is imported for it."""
-    found: dict[str, Attribute] = {}
+    attributes_by_name: dict[str, Attribute] = {}
     try:
         attributes = [_value(value) for value in _attributes(record)]
     except DAMAGE as error:
         raise DataError(f"an attribute of the constraint cannot be read ({type(error).__name__}: {error})") from error
     for attribute in attributes:
-        if attribute.parts and found.setdefault(attribute.name, attribute) != attribute:
+        if attribute.parts and attributes_by_name.setdefault(attribute.name, attribute) != attribute:
             raise UsageError(f"two crossed attributes are called {attribute.name!r}; rename one that they are made of")
-    return found
+    return attributes_by_name
 
 
 def _attributes(record: Any) -> Iterator[Mapping]:

@@ -1,7 +1,7 @@
 """What a user should know of the data under a constraint before any number: every front door says it in these words.
 
 empty      a cell without train data: it takes no part
-few        a cell of fewer than `constraints.SMALL` train units: its rate is noisy
+few        a cell of fewer than `constraints.FEW_UNITS` train units: its rate is noisy
 lone       a block in which one group alone has data: nothing is compared there
 unchosen   a cell in which people chose nothing, under a precision
 bound      one that no model exceeds, or that no model meets
@@ -56,34 +56,34 @@ def fit_for(
     """
     if isinstance(train, Choices):
         _twins_differ(constraint, [train])
-        reached = ct.reach(constraint, train)
+        ranges = ct.attainable_range(constraint, train)
     else:
         _twins_differ(constraint, train())
-        reached = ct.reach(constraint, train())
+        ranges = ct.attainable_range(constraint, train())
     said, empty = [], {}
-    for part, reach in zip(constraint.parts(), reached, strict=True):
+    for part, possible in zip(constraint.parts(), ranges, strict=True):
         bound = float(part.bound)
-        verdict = reach.verdict(bound)
+        verdict = possible.verdict(bound)
         if verdict == "immovable":
-            raise UsageError(reach.explain(bound))
+            raise UsageError(possible.explain(bound))
         if verdict == "inactive":
-            raise DataError(f"{where}: {reach.explain(bound)} in the train part; it needs two groups")
+            raise DataError(f"{where}: {possible.explain(bound)} in the train part; it needs two groups")
         if verdict == "infeasible" or (verdict == "cannot bind" and bound < float("inf")):
-            said.append(reach.explain(bound))
-        if reach.empty:
-            said.append(f"{reach.name}: no train data for {_listed(reach.empty)}; these rows are inactive")
-        if reach.small:
+            said.append(possible.explain(bound))
+        if possible.empty:
+            said.append(f"{possible.name}: no train data for {_listed(possible.empty)}; these rows are inactive")
+        if possible.small:
             said.append(
-                f"{reach.name}: fewer than {ct.SMALL} train units in {_listed(reach.small)}; their rates are noisy"
+                f"{possible.name}: fewer than {ct.FEW_UNITS} train units in {_listed(possible.small)}; their rates are noisy"
             )
-        if reach.alone:
-            said.append(f"{reach.name}: one group only in {_listed(reach.alone)}; nothing to compare there")
-        if reach.unchosen:
+        if possible.alone:
+            said.append(f"{possible.name}: one group only in {_listed(possible.alone)}; nothing to compare there")
+        if possible.unchosen:
             said.append(
-                f"{reach.name}: people chose nothing in train of {_listed(reach.unchosen)}; a precision there is 0, "
+                f"{possible.name}: people chose nothing in train of {_listed(possible.unchosen)}; a precision there is 0, "
                 "or not known if the model chooses nothing"
             )
-        empty[reach.name] = reach.empty
+        empty[possible.name] = possible.empty
     return Notes(tuple(said), () if dev is None else _of_dev(constraint, dev), empty)
 
 
@@ -108,9 +108,9 @@ def _look_alike(twin: Twin) -> bool:
 def _of_dev(constraint: Constraint, dev: Choices | Iterable[Choices]) -> tuple[str, ...]:
     """A sentence per part whose dev gap leaves somebody out."""
     return tuple(
-        f"{reach.name}: dev gap over {_listed(reach.live) or 'nobody'}; no dev people in {_listed(reach.empty)}"
-        for reach in ct.reach(constraint, dev)
-        if reach.empty
+        f"{possible.name}: dev gap over {_listed(possible.live) or 'nobody'}; no dev people in {_listed(possible.empty)}"
+        for reach in ct.attainable_range(constraint, dev)
+        if possible.empty
     )
 
 

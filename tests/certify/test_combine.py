@@ -114,7 +114,7 @@ def test_a_gap_above_one_threshold_is_seen_by_all_thresholds_only():
 
 def test_rounding_is_outward_and_text_is_plain():
     for value in (0.1, 1 / 3, 0.0, 1e-12, 0.999999999999):
-        assert rounding.down(value) <= D(value) - rounding.PAD < D(value) + rounding.PAD <= rounding.up(value)
+        assert rounding.down(value) <= D(value) - rounding.PADDING < D(value) + rounding.PADDING <= rounding.up(value)
     assert [rounding.text(D(x)) for x in ("1E+2", "0.1000", "-0.0", "1E-7", "3")] == [
         "100",
         "0.1",

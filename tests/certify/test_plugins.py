@@ -75,7 +75,7 @@ class Wait(ct.RateConstraint):
     def affine(self):
         return 1.0, -1.0
 
-    def decided(self, outcome):
+    def decision_values(self, outcome):
         return 1 - outcome.decisions[..., None]
 
     def members(self, choices):
@@ -484,7 +484,7 @@ def test_the_check_says_what_certify_does():
     for what, constraint in EVERY:
         if what.startswith(("exposure_parity at", "exposure_parity(form")):
             continue  # bounds and rows change no cells
-        for part, (name, said) in zip(constraint.parts(), plugins.evidence(constraint, choices), strict=True):
+        for part, (name, said) in zip(constraint.parts(), plugins.certifiable_as(constraint, choices), strict=True):
             assert name == part.name()
             if any("&" in own for own in part.twins()):
                 continue  # never trained: no twins have a crossed attribute's name
@@ -497,7 +497,7 @@ def test_the_check_says_what_certify_does():
                 ways.add("none")
                 continue
             way = f"of the claim {kind}" if not kind.startswith("plugin") else "in cells by"
-            assert said.startswith(f"certificate: {part.evidence()} {way}"), (what, said)
+            assert said.startswith(f"certificate: {part.certifiable_as()} {way}"), (what, said)
             ways.add(way.partition(" claim")[0])
     assert ways == {"none", "of the", "in cells by"}
 

@@ -170,7 +170,7 @@ def test_counts_of_a_constraint_are_what_the_bound_takes():
     choices = choices.replace(unit=jnp.arange(200) // 4, weight=jnp.ones(200))
     constraint = ct.equalized_odds(GROUP, 0.1)
     outcome = ct.decide(ct.Argmax(), jnp.asarray(RNG(1).normal(size=choices.shape)), choices)
-    assert constraint.evidence() == "counts"
+    assert constraint.certifiable_as() == "counts"
     cells, share, value = (np.asarray(array, float) for array in constraint.counts(outcome, choices))
     unit = np.broadcast_to(np.asarray(choices.unit)[:, None, None], cells.shape)
     rates = constraint.rates(constraint.statistics(outcome, choices))

@@ -757,5 +757,5 @@ def test_commands_of_a_point_know_every_option():
 
     many, one = options("frontier"), options("train")
     bare = {name for name, nargs in many.items() if nargs == 0 and name != "--help"}
-    assert bare == set(_commands.BARE)
+    assert bare == set(_commands.FLAGS)
     assert set(many) - set(one) - bare == set(_commands.GRID)

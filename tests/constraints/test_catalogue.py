@@ -114,7 +114,7 @@ def test_what_is_counted_adds_up_to_the_statistics():
         return constraint.counts(outcome, choices), constraint.statistics(outcome, choices)
 
     for constraint in (ct.demographic_parity(GROUP), ct.equalized_odds(COMMUNITY), ct.rate_floor(GROUP)):
-        assert constraint.evidence() == "counts"
+        assert constraint.certifiable_as() == "counts"
         counts, whole = both(constraint, CHOICES)
         for cell in range(len(constraint.cells())):
             mine = counts.cell == cell
@@ -122,12 +122,12 @@ def test_what_is_counted_adds_up_to_the_statistics():
             np.testing.assert_allclose(counts.share[mine].sum(), whole.masses[cell], rtol=1e-5)
         assert not np.any((counts.share > 0) != (counts.cell >= 0))
     for name in ("reward parity", "threshold parity", "exposure parity", "oscillation"):
-        assert CATALOGUE[name].evidence() == "scores"
+        assert CATALOGUE[name].certifiable_as() == "scores"
         if not CATALOGUE[name].twins():
             value = both(CATALOGUE[name], CHOICES)[0].value
             assert np.all((value >= 0) & (value <= 1))
     for name in ("group loss", "rate ratio", "calibration", "predictive parity", "precision floor"):
-        assert CATALOGUE[name].evidence().startswith("no certificate")
+        assert CATALOGUE[name].certifiable_as().startswith("no certificate")
 
 
 def test_what_a_bound_compares_is_said_where_it_is_known():

@@ -77,16 +77,16 @@ class OrderMatters(Sound):
         return members._replace(share=members.share * jnp.linspace(1, 2, choices.shape[0])[:, None, None])
 
 
-class LeavesOutASlot(Sound):
-    def slots(self):
-        return ((), *super().slots()[1:])
+class LeavesOutAnEvent(Sound):
+    def events_of_cells(self):
+        return ((), *super().events_of_cells()[1:])
 
 
 MUTANTS = {  # and what the contract says of them
     ForgetsWeight: "weight 0 is seen", SumsWithoutMass: "unit of weight", LooksAtUnavailable: "no gradient",
     WrongGap: "over the bound", TwiceTheLabel: "not unique", OneLabelShort: "labels: 7", OrderMatters: "row order",
     ProxyWithoutGradient: "no gradient", UnhashedConfiguration: "retraced", NeverFree: "bound inf",
-    LeavesOutASlot: "slots leaves out members",
+    LeavesOutAnEvent: "events_of_cells leaves out members",
 }  # fmt: skip
 
 
@@ -323,5 +323,30 @@ def test_names_of_the_release_before_are_known_and_say_the_new_ones():
     np.testing.assert_array_equal(before.decisions, ct.decide(ct.Argmax(), rewards, choices).decisions)
     with pytest.warns(FutureWarning):
         assert (ct.Soft, ct.Policy, ct.Reading) == (ct.Softmax, ct.KLTilted, ct.DecisionRule)
+    with pytest.warns(FutureWarning, match="constraints.attainable_range now"):
+        assert ct.reach is ct.attainable_range
+    with pytest.warns(FutureWarning):
+        assert (ct.Reach, ct.SMALL, ct.pieces) == (ct.AttainableRange, ct.FEW_UNITS, ct.statistics_of_parts)
     with pytest.raises(AttributeError, match="no attribute 'Firm'"):
         assert ct.Firm
+
+
+def test_methods_of_the_release_before_are_known_whoever_says_or_asks_them():
+    with pytest.warns(FutureWarning, match="Before.slots is events_of_cells now"):
+
+        class Before(Sound):
+            def slots(self):
+                return ((), *super().slots()[1:])
+
+            def decided(self, outcome):
+                return 1 - super().decided(outcome)
+
+    now = Sound(bound=0.05, who=ct.Grouping(GROUP))
+    before, choices = Before(bound=0.05, who=ct.Grouping(GROUP)), example_choices(n=8)
+    outcome = ct.decide(ct.Argmax(), jnp.zeros(choices.shape), choices)
+    with pytest.warns(FutureWarning, match="Before.decided is decision_values now"):
+        np.testing.assert_array_equal(before.decision_values(outcome), 1 - now.decision_values(outcome))
+    with pytest.warns(FutureWarning):
+        assert before.events_of_cells() == ((), *now.events_of_cells()[1:]) == before.slots()
+    with pytest.warns(FutureWarning, match="certifiable_as now"):
+        assert now.evidence() == now.certifiable_as() == "counts"

@@ -401,19 +401,21 @@ FAULTS = {
     "only one side": ("demographic_parity", ct.Parity, "combine", of_whole(jnp.abs)),
     "half of the distance": ("demographic_parity", ct.Parity, "combine", of_whole(lambda rows: rows / 2)),
     "the mean stratum for the worst": ("demographic_parity within", ct.Parity, "gap", instead(mean_over_blocks)),
-    "complement forgotten": ("rate_floor", _caps.RateCap, "decided", of_whole(lambda rejected: 1 - rejected)),
-    "loss in bits": ("group_loss", _caps.GroupLoss, "decided", of_whole(lambda loss: loss / np.log(2))),
+    "complement forgotten": ("rate_floor", _caps.RateCap, "decision_values", of_whole(lambda rejected: 1 - rejected)),
+    "loss in bits": ("group_loss", _caps.GroupLoss, "decision_values", of_whole(lambda loss: loss / np.log(2))),
     "against the worst": ("rate_ratio", _ratio.RateRatio, "combine", instead(against_the_worst)),
     "right for wrong": ("precision_floor", _precision.PrecisionFloor, "gap", of_whole(lambda gap: 1 - gap)),
     "errors cancel over bins": ("calibration", _calibration.Calibration, "combine", instead(errors_cancel)),
-    "last shown first": ("exposure_parity", _exposure.ExposureParity, "decided", of_whole(lambda share: 1 - share)),
+    "last shown first": (
+        "exposure_parity", _exposure.ExposureParity, "decision_values", of_whole(lambda share: 1 - share)
+    ),
     "exposure of all is not 1": ("exposure_parity", _exposure, "_share", of_whole(lambda share: share * 2)),
     "own level counted": ("counterfactual_flip", _counterfactual, "_members", others(False)),
     "own level left out": ("counterfactual_parity", _counterfactual, "_members", others(True)),
-    "flips cancel": ("counterfactual_flip", _counterfactual.CounterfactualFlip, "decided", instead(signed)),
+    "flips cancel": ("counterfactual_flip", _counterfactual.CounterfactualFlip, "decision_values", instead(signed)),
     "all set for one": ("counterfactual_flip", _outcome, "_alone_set", instead(_outcome._chooser_set)),
     "one set for all": ("counterfactual_parity of, chooser", _outcome, "_chooser_set", instead(_outcome._alone_set)),
-    "no end to a move": ("counterfactual_oscillation", OSCILLATION, "decided", instead(endless)),
+    "no end to a move": ("counterfactual_oscillation", OSCILLATION, "decision_values", instead(endless)),
 }  # fmt: skip
 
 

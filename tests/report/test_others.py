@@ -73,13 +73,13 @@ def test_it_says_plainly_where_a_baseline_is_ahead(folder):
 
 def test_baselines_are_series_of_the_same_panel(folder):
     run = read_run(folder)
-    found = {one.look: one for one in series(run)}
+    found = {one.style: one for one in series(run)}
     assert list(found) == ["thresholds", "reweighting", "penalty"]
     first = found["thresholds"].points[0]
     assert (first.x, first.y) == (0.06, 0.7) and first.across == pytest.approx((0.05, 0.07))
     assert dict(first.facts)["decides by the group"] == "yes" and first.rows == ()
     (one,) = panels(run)
-    assert [each.look for each in one.series][-3:] == list(found)
+    assert [each.style for each in one.series][-3:] == list(found)
     assert any("use the group" in text.get_text() for text in draw_frontier(run).axes[0].get_legend().get_texts())
 
 
@@ -87,8 +87,8 @@ def test_where_the_population_is_known_baselines_have_a_panel_of_their_own(folde
     Invented(known=True).write(folder)
     expected, measured = panels(read_run(folder))
     assert "population" in expected.x and "development" in measured.x
-    assert not {"thresholds", "truth"} <= {each.look for each in expected.series}
-    assert "truth" not in {each.look for each in measured.series}
+    assert not {"thresholds", "truth"} <= {each.style for each in expected.series}
+    assert "truth" not in {each.style for each in measured.series}
     (folder / "baselines.csv").unlink()
     assert len(panels(read_run(folder))) == 1
 

@@ -190,8 +190,8 @@ def test_slopes_are_numbers_however_few_are_chosen(name):
 
 
 def test_the_test_of_slopes_finds_a_denominator_that_is_too_small(monkeypatch):
-    monkeypatch.setattr("constraints._precision.NOBODY", 0.0)
-    monkeypatch.setattr("constraints._precision.LEAST", 0.0)
+    monkeypatch.setattr("constraints._precision.NEGLIGIBLE_SHARE", 0.0)
+    monkeypatch.setattr("constraints._precision.LEAST_DENOMINATOR", 0.0)
     jax.clear_caches()
     with pytest.raises(AssertionError, match="60"):
         test_slopes_are_numbers_however_few_are_chosen("predictive parity")

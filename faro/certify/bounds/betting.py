@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...errors import DataError, UsageError
-from ..rounding import MARGIN, least_rejected
+from ..rounding import LEVEL_MARGIN, least_rejected
 from .binomial import Floats
 
 
@@ -46,7 +46,7 @@ def log_capital(totals: Floats, masses: Floats, cap: float, m: float, placed: Fl
 
 def rejects(totals: Floats, masses: Floats, cap: float, m: float, level: float) -> Floats:
     """`[...]` whether "the rate is at least m" is rejected; leading axes are separate samples."""
-    wanted = np.log(1 / level) + MARGIN
+    wanted = np.log(1 / level) + LEVEL_MARGIN
     return log_capital(totals, masses, cap, m, bets(totals, masses, cap, level)) >= wanted
 
 
@@ -58,7 +58,7 @@ def upper(totals: ArrayLike, masses: ArrayLike, cap: float, level: float, first:
     """
     totals, masses = check_units(totals, masses, cap)
     placed = bets(totals, masses, cap, level)
-    wanted = np.log(1 / level) + MARGIN
+    wanted = np.log(1 / level) + LEVEL_MARGIN
 
     def rejected(m: Decimal) -> bool:
         return bool(log_capital(totals, masses, cap, float(m), placed) >= wanted)
@@ -108,8 +108,8 @@ def paired_upper(
 
 def difference_upper(a: ArrayLike, b: ArrayLike, level: float, first: Decimal | None = None) -> Decimal:
     """Upper bound on E a - E b, for two groups of independent values in [0, 1] that share no unit: block pairs."""
-    found = mean_upper(block_pairs(a, b), level, None if first is None else (1 + first) / 2)
-    return 2 * found - 1
+    mean = mean_upper(block_pairs(a, b), level, None if first is None else (1 + first) / 2)
+    return 2 * mean - 1
 
 
 def block_pairs(a: ArrayLike, b: ArrayLike) -> Floats:

@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from ...errors import DataError
-from ..rounding import MARGIN, down, least_rejected, quotient, up
+from ..rounding import LEVEL_MARGIN, down, least_rejected, quotient, up
 from .binomial import Floats
 
-GRID = 2000
+STEPS = 2000  # from 0 to a radius
 
 
 def tail(n: int, x: Floats) -> Floats:
@@ -29,9 +29,9 @@ def tail(n: int, x: Floats) -> Floats:
 
 
 def exceeds(n_a: int, n_b: int, radius: float) -> float:
-    """Upper bound on P(E_a + E_b > radius): that of the smaller group is rounded up to `GRID` steps on [0, radius]."""
+    """Upper bound on P(E_a + E_b > radius): that of the smaller group is rounded up to `STEPS` steps on [0, radius]."""
     n_a, n_b = sorted((n_a, n_b))
-    grid = np.linspace(0, radius, GRID + 1)
+    grid = np.linspace(0, radius, STEPS + 1)
     tails = tail(n_a, grid)
     return float(-np.diff(tails) @ tail(n_b, radius - grid[1:]) + tails[-1])
 
@@ -39,12 +39,12 @@ def exceeds(n_a: int, n_b: int, radius: float) -> float:
 def radius(n_a: int, n_b: int, level: float) -> Decimal:
     """The smallest r found with P(E_a + E_b > r) <= level."""
     union = np.sqrt(np.log(2 / level) / 2) * (n_a**-0.5 + n_b**-0.5)
-    return least_rejected(lambda r: rejects(n_a, n_b, float(r), level), 0.0, float(union) * (1 + 2 / GRID) + 1e-6)
+    return least_rejected(lambda r: rejects(n_a, n_b, float(r), level), 0.0, float(union) * (1 + 2 / STEPS) + 1e-6)
 
 
 def rejects(n_a: int, n_b: int, radius: float, level: float) -> bool:
     """Whether P(E_a + E_b > radius) <= level is shown."""
-    return exceeds(n_a, n_b, radius) <= level * (1 - MARGIN)
+    return exceeds(n_a, n_b, radius) <= level * (1 - LEVEL_MARGIN)
 
 
 def gap(a: ArrayLike, b: ArrayLike) -> Fraction:
@@ -72,15 +72,15 @@ def weighted_gap(a: ArrayLike, mass_a: ArrayLike, b: ArrayLike, mass_b: ArrayLik
 
 def upper(a: ArrayLike, b: ArrayLike, level: float) -> Decimal:
     """Upper bound on sup_t (F_a(t) - F_b(t)), at most 1; scores `[n_a]`, `[n_b]` of independent units, none shared."""
-    found = gap(a, b)
-    return min(Decimal(1), up(quotient(found)) + radius(len(np.asarray(a)), len(np.asarray(b)), level))
+    observed = gap(a, b)
+    return min(Decimal(1), up(quotient(observed)) + radius(len(np.asarray(a)), len(np.asarray(b)), level))
 
 
 def lower(a: ArrayLike, b: ArrayLike, level: float) -> Decimal:
     """Lower bound on sup_t (F_a(t) - F_b(t)), at least 0: where the empirical difference is largest, F_a is at most
     E_a lower and F_b at most E_b higher than observed."""
-    found = gap(a, b)
-    return max(Decimal(0), down(quotient(found)) - radius(len(np.asarray(a)), len(np.asarray(b)), level))
+    observed = gap(a, b)
+    return max(Decimal(0), down(quotient(observed)) - radius(len(np.asarray(a)), len(np.asarray(b)), level))
 
 
 def mean_excess(n: int, level: float) -> Decimal:

@@ -35,7 +35,7 @@ from ...errors import DataError, NoProofError, UsageError
 from ..rounding import short, up
 from .binomial import Floats
 
-LEAST, LARGEST = 1e-3, 1e6  # of lambda; other coordinates are within +-LARGEST
+MIN_LAMBDA, MAX_COORDINATE = 1e-3, 1e6  # of lambda; other coordinates are within +-MAX_COORDINATE
 
 
 class Law(NamedTuple):
@@ -124,10 +124,10 @@ class KL(Ball):
         def value(log: float) -> float:
             return self.dual(law, radius, math.exp(log))
 
-        found = optimize.minimize_scalar(
-            value, bounds=(math.log(LEAST), math.log(LARGEST)), method="bounded", options={"xatol": 1e-9}
+        optimum = optimize.minimize_scalar(
+            value, bounds=(math.log(MIN_LAMBDA), math.log(MAX_COORDINATE)), method="bounded", options={"xatol": 1e-9}
         )
-        return (float(np.clip(math.exp(found.x), LEAST, LARGEST)),)
+        return (float(np.clip(math.exp(optimum.x), MIN_LAMBDA, MAX_COORDINATE)),)
 
 
 class Chi2(Ball):
@@ -154,12 +154,12 @@ class Chi2(Ball):
         def beyond(c: float) -> float:
             return law.mean(lambda z: np.maximum(z - c, 0) ** 2) / kept(c) ** 2 - 1 - radius
 
-        low, high = -2 * LARGEST + 2.0, float(law.values[law.weights > 0].max()) - 1e-9
+        low, high = -2 * MAX_COORDINATE + 2.0, float(law.values[law.weights > 0].max()) - 1e-9
         if law.excess > 0:
             high = law.best - 1e-9
         c = low if beyond(low) >= 0 else high if beyond(high) <= 0 else optimize.brentq(beyond, low, high, xtol=1e-13)
-        lam = float(np.clip(kept(c) / 2, LEAST, LARGEST))
-        return lam, float(np.clip(c + 2 * lam, -LARGEST, LARGEST))
+        lam = float(np.clip(kept(c) / 2, MIN_LAMBDA, MAX_COORDINATE))
+        return lam, float(np.clip(c + 2 * lam, -MAX_COORDINATE, MAX_COORDINATE))
 
 
 class LR(Ball):
@@ -202,7 +202,7 @@ class W1(Ball):
         # A fractional knapsack: the nearest move first, until the budget is spent on the cell at distance 1 / lambda.
         spent = np.cumsum(law.values * law.weights)
         edge = law.values[min(np.searchsorted(spent, radius), len(law.values) - 1)]
-        return (float(np.clip(1 / max(edge, 1e-300), LEAST, LARGEST)),)
+        return (float(np.clip(1 / max(edge, 1e-300), MIN_LAMBDA, MAX_COORDINATE)),)
 
 
 BALLS: Mapping[str, Ball] = {
@@ -227,12 +227,12 @@ def worst(ball: Ball, law: Law, radius: float | Decimal, point: tuple[float, ...
     if not low <= float(radius) <= high:
         raise UsageError(f"expected a radius of this ball between {low:g} and {high:g}, got {radius}")
     candidates = [ball.best(law, float(radius)), *([point] if point is not None else [])]
-    rounded = [tuple(map(short, each)) for each in candidates if np.isfinite(each).all()]
-    found = [(ball.dual(law, float(radius), *map(float, each)), each) for each in rounded]
-    found = [(value, each) for value, each in found if math.isfinite(value)]
-    if not found:
+    rounded = [tuple(map(short, candidate)) for candidate in candidates if np.isfinite(candidate).all()]
+    values = [(ball.dual(law, float(radius), *map(float, dual_point)), dual_point) for dual_point in rounded]
+    values = [(value, dual_point) for value, dual_point in values if math.isfinite(value)]
+    if not values:
         raise NoProofError(f"no dual point of the ball has a finite value at radius {radius}: nothing can be claimed")
-    value, chosen = min(found)
+    value, chosen = min(values)
     return Worst(min(Decimal(1), up(value)), dict(zip(ball.names, chosen, strict=True)))
 
 

@@ -1,8 +1,8 @@
 """The other side of a shift bound: a law inside the ball that attains the dual's value, found by cvxpy.
 
 It shows that the bound is tight; that the bound is valid needs only the dual point. A solver's status is advice: what
-it returns is moved into the ball, evaluated again, and counts only if it comes within `CLOSE` of the dual. Then the
-next solver is asked. If none succeeds, the dual alone stands.
+it returns is moved into the ball, evaluated again, and counts only if it comes within `MEAN_TOLERANCE` of the dual.
+Then the next solver is asked. If none succeeds, the dual alone stands.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from .binomial import Floats
 from .shift import BALLS, Law, worst
 
-CLOSE = 1e-6
+MEAN_TOLERANCE = 1e-6
 LINEAR, CONIC = (cp.HIGHS, cp.CLARABEL, cp.SCS), (cp.CLARABEL, cp.SCS)
 
 
@@ -45,8 +45,8 @@ def solve(problem: cp.Problem, solvers: Sequence[str], accept: Callable[[], bool
 
 
 def attained(name: str, law: Law, radius: float) -> Attained | None:
-    """A law in the ball around `law` (without sampling error: `excess` 0) whose mean of z is within `CLOSE` of the
-    dual bound; None if no solver finds one."""
+    """A law in the ball around `law` (without sampling error: `excess` 0) whose mean of z is within `MEAN_TOLERANCE` of
+    the dual bound; None if no solver finds one."""
     target = float(worst(BALLS[name], law, radius).value)
     if name == "w1":
         return _transported(law, radius, target)
@@ -55,15 +55,15 @@ def attained(name: str, law: Law, radius: float) -> Attained | None:
         z, p = np.append(z, 1.0), np.append(p, 0.0)
     q = cp.Variable(len(p), nonneg=True)
     problem = cp.Problem(cp.Maximize(z @ q), [cp.sum(q) == 1, *_ball(name, q, p, radius)])
-    found: list[tuple[float, Floats]] = []
+    laws: list[tuple[float, Floats]] = []
 
     def accept() -> bool:
         law_in_ball = inside(name, np.asarray(q.value), p, radius)
-        found.append((float(z @ law_in_ball), law_in_ball))
-        return target - found[-1][0] <= CLOSE
+        laws.append((float(z @ law_in_ball), law_in_ball))
+        return target - laws[-1][0] <= MEAN_TOLERANCE
 
     solver = solve(problem, CONIC if name in ("kl", "chi2") else LINEAR, accept)
-    return Attained(*found[-1], solver) if solver else None
+    return Attained(*laws[-1], solver) if solver else None
 
 
 def _ball(name: str, q: cp.Variable, p: Floats, radius: float) -> list[cp.Constraint]:
@@ -101,21 +101,21 @@ def distance(name: str, q: Floats, p: Floats) -> float:
     if name in ("tv", "label-noise"):
         return float(np.abs(q - p).sum()) / 2
     ratio = q[p > 0] / p[p > 0]
-    each = ratio * np.log(np.maximum(ratio, 1e-300)) if name == "kl" else (ratio - 1) ** 2
-    return float(p[p > 0] @ each)
+    terms = ratio * np.log(np.maximum(ratio, 1e-300)) if name == "kl" else (ratio - 1) ** 2
+    return float(p[p > 0] @ terms)
 
 
 def _transported(law: Law, radius: float, target: float) -> Attained | None:
     away, p = law.values, law.weights
     moved = cp.Variable(len(p), nonneg=True)
     problem = cp.Problem(cp.Maximize(cp.sum(moved)), [moved <= p, away @ moved <= radius])
-    found: list[tuple[float, Floats]] = []
+    laws: list[tuple[float, Floats]] = []
 
     def accept() -> bool:
         mass = np.clip(np.asarray(moved.value), 0, p)
         mass = np.where(away > 0, mass * min(1.0, radius / max(away @ mass, 1e-300)), p)
-        found.append((float(mass.sum()), mass))
-        return target - found[-1][0] <= CLOSE
+        laws.append((float(mass.sum()), mass))
+        return target - laws[-1][0] <= MEAN_TOLERANCE
 
     solver = solve(problem, LINEAR, accept)
-    return Attained(*found[-1], solver) if solver else None
+    return Attained(*laws[-1], solver) if solver else None

@@ -17,10 +17,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from ..rounding import MARGIN, least_rejected
+from ..rounding import LEVEL_MARGIN, least_rejected
 from .binomial import Floats, clopper_pearson_lower, clopper_pearson_upper, difference_tail
 
-CELLS = 100
+RATE_STEPS = 100
 
 
 class Counts(NamedTuple):
@@ -53,13 +53,13 @@ def rejects(a: Counts, b: Counts, gap: Decimal, level: float, within: Box | None
         return False
     if within.high_a - within.low_b < gap:
         return True  # the box holds no null point
-    edges = np.linspace(float(within.low_b), float(within.high_a - gap), CELLS + 1)  # of p_b
-    limit = (level - level / 20) * (1 - MARGIN)
+    edges = np.linspace(float(within.low_b), float(within.high_a - gap), RATE_STEPS + 1)  # of p_b
+    limit = (level - level / 20) * (1 - LEVEL_MARGIN)
 
     def corners(some: slice) -> Floats:
         return difference_tail(edges[:-1][some] + float(gap), edges[1:][some], a.n, b.n, excess, limit * 1e-10)
 
-    few = slice(CELLS // 16, None, CELLS // 8)  # most gaps that are not rejected are not so already here
+    few = slice(RATE_STEPS // 16, None, RATE_STEPS // 8)  # most gaps that are not rejected are not so already here
     return bool((corners(few) <= limit).all() and (corners(slice(None)) <= limit).all())
 
 
@@ -71,8 +71,8 @@ def upper(a: Counts, b: Counts, level: float, first: Decimal | None = None) -> D
     """
     within = box(a, b, level)
     beyond = float(within.high_a - within.low_b) + 1e-6
-    found = least_rejected(lambda gap: rejects(a, b, gap, level, within), a.k / a.n - b.k / b.n, beyond, first)
-    return min(found, Decimal(1))
+    difference = least_rejected(lambda gap: rejects(a, b, gap, level, within), a.k / a.n - b.k / b.n, beyond, first)
+    return min(difference, Decimal(1))
 
 
 def clopper_pearson_difference(a: Counts, b: Counts, level: float) -> Decimal:

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ...certify.policy import Policy
 
 
-USUAL = 0.05  # the bound that a draft asks for where training had none, or several
+DEFAULT_BOUND = 0.05  # the bound that a draft asks for where training had none, or several
 
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -108,7 +108,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     policy.add_argument(
         "--bound",
         type=float,
-        help=f"slack to show (default: that of training; {USUAL} for a run, or a model without one)",
+        help=f"slack to show (default: that of training; {DEFAULT_BOUND} for a run, or a model without one)",
     )
     _named(policy, "of a model whose file has the constraint's name alone")
     _imported(policy, "import the model's constraint")
@@ -135,17 +135,17 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     _output(envelope)
 
 
-NAMED = ("constraint", "attribute", "of", "within")
+CONSTRAINT_OPTIONS = ("constraint", "attribute", "of", "within")
 
 
 def _named(sub: argparse.ArgumentParser, whose: str) -> None:
-    for name in NAMED:
+    for name in CONSTRAINT_OPTIONS:
         sub.add_argument(f"--{name}", metavar="NAME", help=whose)
 
 
 def _constraint_named(options: argparse.Namespace) -> dict[str, str]:
     """What was said of the constraint, as `make_constraint` is told."""
-    given = {name: getattr(options, name) for name in NAMED}
+    given = {name: getattr(options, name) for name in CONSTRAINT_OPTIONS}
     return {name: value for name, value in given.items() if value is not None}
 
 
@@ -191,10 +191,10 @@ def _case(options: argparse.Namespace, policy: Policy) -> Case:
 
 
 def _tables(given: list[str]) -> dict[str, str]:
-    found = dict(each.split("=", 1) for each in given if "=" in each)
-    if len(found) < len(given):
+    tables = dict(text.split("=", 1) for text in given if "=" in text)
+    if len(tables) < len(given):
         raise UsageError("--table: expected NAME=FILE, every name once")
-    return found
+    return tables
 
 
 def _info() -> dict[str, Any]:
@@ -217,30 +217,30 @@ def _certify(options: argparse.Namespace) -> int:
         import_constraints(options.plugin)
         return _disclose_run(options, policy)
     case = _case(options, policy)
-    options.found = _of_case(case)
+    options.outcome = _of_case(case)
     _note_content(case.columns or {}, options)
     _note_scale(case, options)
     if options.disclose:
-        (found,) = modes.disclose([case], ledger.place(policy, options.ledger), _info())
+        (certificate,) = modes.disclose([case], ledger.place(policy, options.ledger), _info())
     else:
-        found = modes.tune(case, _info(), options.ledger)
+        certificate = modes.tune(case, _info(), options.ledger)
     baseline = _baseline(options.baseline, case) if options.baseline else None
     if options.out:
-        _write(found, options.out)
-    _show(found, policy, options)
-    tuning = found.record["info"].get("note") == modes.TUNING
-    options.found |= {"mode": "tuning" if tuning else "certificate", "code": found.verdict.exit_code}
-    options.found |= outputs.described(found, policy)
-    worse = [] if baseline is None else _worse(found, baseline)
+        _write(certificate, options.out)
+    _show(certificate, policy, options)
+    tuning = certificate.record["info"].get("note") == modes.TUNING
+    options.outcome |= {"mode": "tuning" if tuning else "certificate", "code": certificate.verdict.exit_code}
+    options.outcome |= outputs.described(certificate, policy)
+    worse = [] if baseline is None else _worse(certificate, baseline)
     for name in worse:
         print(f"faro: {name}: the bound is worse than in {options.baseline}", file=sys.stderr)
     if baseline is not None:
-        options.found["worse"] = {claim.name: claim.name in worse for claim in policy.claims}
+        options.outcome["worse"] = {claim.name: claim.name in worse for claim in policy.claims}
     if options.report_only:
         return 0
     if baseline is not None:
         return 1 if worse else 0
-    code = found.verdict.exit_code
+    code = certificate.verdict.exit_code
     return 0 if code == 3 and options.fail_on == "refuted" else code
 
 
@@ -260,9 +260,9 @@ def _of_case(case: Case) -> dict[str, Any]:
 
 def _note_table(case: Case, options: argparse.Namespace) -> None:
     """What the table does not say of itself, where nothing else is printed; it depends on no score."""
-    from ...certify.policy import OF_TABLES
+    from ...certify.policy import TABLE_ASSUMPTIONS
 
-    assumed = [f"assumed: {name}" for name in case.assumed if name in OF_TABLES]
+    assumed = [f"assumed: {name}" for name in case.assumed if name in TABLE_ASSUMPTIONS]
     outputs.noted(options, [*assumed, *case.statements])
 
 
@@ -282,10 +282,10 @@ def _gate(options: argparse.Namespace) -> int:
 
     policy = read_policy(options.policy)
     case = _case(options, policy)
-    options.found = _of_case(case)
+    options.outcome = _of_case(case)
     _note_table(case, options)
     place = ledger.place(policy, options.ledger)
-    gated = modes.gate(case, place, lambda found: _doubt(found, case, place, options), _info())
+    gated = modes.gate(case, place, lambda certificate: _doubt(certificate, case, place, options), _info())
     if gated.shown and options.out:
         _write(gated.shown, options.out)
     word = {modes.Answer.PASS: "pass", modes.Answer.NO_PASS: "no pass", modes.Answer.TOO_FEW: "too few people"}
@@ -295,12 +295,12 @@ def _gate(options: argparse.Namespace) -> int:
         print("\n".join([word[gated.answer], *gated.short]))
     if gated.answer is modes.Answer.PASS and options.out and not gated.shown:
         outputs.noted(options, ["more passes are left, so the certificate stays in escrow until they are used"])
-    options.found = {"reason": "; ".join(gated.short), **_of_case(case)}
-    options.found |= outputs.described(gated.shown, policy) if gated.shown else {}
+    options.outcome = {"reason": "; ".join(gated.short), **_of_case(case)}
+    options.outcome |= outputs.described(gated.shown, policy) if gated.shown else {}
     return int(gated.answer)
 
 
-def _doubt(found: Certificate, case: Case, ledger: Path, options: argparse.Namespace) -> str | None:
+def _doubt(certificate: Certificate, case: Case, ledger: Path, options: argparse.Namespace) -> str | None:
     """Why the stand-alone checker does not prove a certificate; None if it does."""
     import tempfile
 
@@ -309,14 +309,14 @@ def _doubt(found: Certificate, case: Case, ledger: Path, options: argparse.Names
     from ...certify.description import write_description
 
     with tempfile.TemporaryDirectory() as folder:
-        cert, table = Path(folder, "certificate.json"), Path(folder, "audit.csv")
-        cert.write_text(json.dumps(found.record), encoding="utf-8")
+        written, table = Path(folder, "certificate.json"), Path(folder, "audit.csv")
+        written.write_text(json.dumps(certificate.record), encoding="utf-8")
         write_columns(case.columns or {}, table)
         if case.description is not None:
             write_description(table, case.description)
         try:
             result = verify.verify(
-                cert, str(table), policy=options.policy, ledger=ledger, train_units=options.train_units,
+                written, str(table), policy=options.policy, ledger=ledger, train_units=options.train_units,
                 tables=_tables(options.table), models=options.model,
             )  # fmt: skip
         except verify.Refused as refused:
@@ -360,7 +360,7 @@ def _verify_certificate(options: argparse.Namespace) -> int:
     record = json.loads(Path(options.certificate).read_text(encoding="utf-8-sig"))
     record["info"] = _held(record["info"], options.audit, result)
     verdicts = {name: finding.verdict for name, finding in result.findings.items()}
-    options.found = {"certificate": record, "verdicts": verdicts}
+    options.outcome = {"certificate": record, "verdicts": verdicts}
     return verify.VERDICTS[result.verdict]
 
 
@@ -369,9 +369,9 @@ def _held(info: Any, audit: str | None, result: Any) -> dict[str, Any]:
     from ...certify.description import read_description
     from ...certify.statements import summary
 
-    found = {"table": summary(read_description(audit))} if audit else {}
+    described_table = {"table": summary(read_description(audit))} if audit else {}
     blind = {name: finding.reason for name, finding in result.findings.items() if finding.reason}
-    return (info if isinstance(info, dict) else {}) | found | {"blind": blind}
+    return (info if isinstance(info, dict) else {}) | described_table | {"blind": blind}
 
 
 def _rescored(options: argparse.Namespace) -> str:
@@ -382,8 +382,8 @@ def _rescored(options: argparse.Namespace) -> str:
     models = [name for name in options.model if name.endswith(".json")]
     if len(models) != 1 or not options.audit or not 0 <= options.tolerance < 1:
         raise UsageError("--rescore needs AUDIT, one --model MODEL.json, and a --tolerance in [0, 1)")
-    found = rescore(options.audit, read_policy(options.policy), models[0], options.rescore, options.tolerance)
-    return f"scored again: {found.rows} rows, rewards differ by at most {found.largest:.3g}"
+    again = rescore(options.audit, read_policy(options.policy), models[0], options.rescore, options.tolerance)
+    return f"scored again: {again.rows} rows, rewards differ by at most {again.largest:.3g}"
 
 
 def _ledger(options: argparse.Namespace) -> int:
@@ -440,11 +440,11 @@ def _policy(options: argparse.Namespace) -> int:
     model = load_model(place / first_model(place) if place.is_dir() else place)
     asked = _constraint_named(options)
     constraint = constraint_of(model, asked)
-    own = [float(part.bound) for part in constraint.parts()] if constraint is not None else []
-    if bound is None and (place.is_dir() or float("inf") in own):
-        bound = USUAL
+    bounds = [float(part.bound) for part in constraint.parts()] if constraint is not None else []
+    if bound is None and (place.is_dir() or float("inf") in bounds):
+        bound = DEFAULT_BOUND
         why = "a run has models of many bounds" if place.is_dir() else "it was trained without a bound"
-        print(f"faro: note: {why}: the draft asks for {USUAL}; say another with --bound", file=sys.stderr)
+        print(f"faro: note: {why}: the draft asks for {DEFAULT_BOUND}; say another with --bound", file=sys.stderr)
     text = draft_policy(model, bound, asked)
     write_text(options.out, text) if options.out else print(text, end="")
     return 0
@@ -472,10 +472,10 @@ def _disclose_run(options: argparse.Namespace, policy: Policy) -> int:
 # Certificates on disk and on the terminal ---------------------------------------------------------------------------
 
 
-def _write(found: Certificate, path: str) -> None:
+def _write(certificate: Certificate, path: str) -> None:
     from ...files import write_json
 
-    write_json(path, found.record)
+    write_json(path, certificate.record)
 
 
 def _baseline(path: str, case: Case) -> dict[str, Any]:
@@ -504,12 +504,12 @@ def _baseline(path: str, case: Case) -> dict[str, Any]:
     return claims
 
 
-def _worse(found: Certificate, baseline: dict[str, Any]) -> list[str]:
+def _worse(certificate: Certificate, baseline: dict[str, Any]) -> list[str]:
     """Claims whose bound is larger than the baseline's, or that have none where it has one."""
     from ...certify.policy import exact
 
     worse = []
-    for name, finding in found.findings.items():
+    for name, finding in certificate.findings.items():
         record = baseline[name]
         before = exact(record.get("ucb")) if isinstance(record, dict) else None
         if before is None and not (isinstance(record, dict) and record.get("ucb", "") is None):
@@ -519,23 +519,23 @@ def _worse(found: Certificate, baseline: dict[str, Any]) -> list[str]:
     return worse
 
 
-def _show(found: Certificate, policy: Policy, options: argparse.Namespace) -> None:
+def _show(certificate: Certificate, policy: Policy, options: argparse.Namespace) -> None:
     from ..terminal import show_certificate
 
     if options.json:
-        print(json.dumps(found.record))
+        print(json.dumps(certificate.record))
     else:
-        show_certificate(*described(found, policy))
+        show_certificate(*described(certificate, policy))
 
 
-def described(found: Certificate, policy: Policy) -> tuple[list[dict[str, Any]], list[str], str]:
+def described(certificate: Certificate, policy: Policy) -> tuple[list[dict[str, Any]], list[str], str]:
     """Rows, notes and the verdict for a reader: what is claimed of whom, and what would change it."""
     from ...certify.sample_size import advice
     from ...certify.statements import about_table, rules_of
 
     rows, notes = [], []
     for claim in policy.claims:
-        finding = found.findings[claim.name]
+        finding = certificate.findings[claim.name]
         shifted = f", {claim.ball} {claim.radius}" if claim.ball else ""
         vacuous = finding.ucb is not None and finding.ucb >= 1
         rows.append(
@@ -550,8 +550,8 @@ def described(found: Certificate, policy: Policy) -> tuple[list[dict[str, Any]],
         notes += [f"{claim.name}: {finding.blind}"] if finding.blind else []
         if hint := advice(claim, finding, float(policy.delta)):
             notes.append(f"{claim.name}: {hint}")
-        notes += repair_hints(claim, finding, found)
-    record = found.record
+        notes += repair_hints(claim, finding, certificate)
+    record = certificate.record
     spent = record["ledger"] and record["ledger"]["delta"]
     from fractions import Fraction
 
@@ -562,12 +562,12 @@ def described(found: Certificate, policy: Policy) -> tuple[list[dict[str, Any]],
     notes.append(f"assumed: {', '.join(record['assumptions'])}")
     if "note" in record["info"]:
         notes.append(record["info"]["note"])
-    return rows, notes, found.verdict.value
+    return rows, notes, certificate.verdict.value
 
 
-def repair_hints(claim: Any, finding: Any, found: Certificate) -> list[str]:
+def repair_hints(claim: Any, finding: Any, certificate: Certificate) -> list[str]:
     """What parity would cost where dev rows were counted; never of gate rows."""
-    if "note" not in found.record["info"] or finding.verdict.value == "CERTIFIED" or not finding.rates:
+    if "note" not in certificate.record["info"] or finding.verdict.value == "CERTIFIED" or not finding.rates:
         return []
     from ...certify.repair import advice
 
@@ -587,7 +587,7 @@ def _enveloped(options: argparse.Namespace) -> int:
 
     asked = _constraint_named(options)
     limits = {"width": options.width, "most": options.points}
-    found = of_run.write_envelopes(
+    written = of_run.write_envelopes(
         options.folder, source=options.data, asked=asked, features=options.features, member=options.member,
         **{name: value for name, value in limits.items() if value is not None},
     )  # fmt: skip
@@ -596,15 +596,15 @@ def _enveloped(options: argparse.Namespace) -> int:
         lambda why: print(f"faro: note: no pictures and no report: {why}", file=sys.stderr),
     )
     if options.json:
-        print(json.dumps(found, indent=1))
+        print(json.dumps(written, indent=1))
         return 0
-    for each in found:
-        width = report.rounded_up(each["width"])
-        print(f"{each['envelope']}: {each['points']} points, nowhere wider than {width} nats")
-        if each["members"]:
-            gap = report.rounded_up(each["largest_gap"])
-            print(f"  {each['members']} models: none could be beaten by more than {gap} nats")
-    wide = [str(each["seed"]) for each in found if each["width"] > (options.width or of_run.WIDTH)]
+    for envelope in written:
+        width = report.rounded_up(envelope["width"])
+        print(f"{envelope['envelope']}: {envelope['points']} points, nowhere wider than {width} nats")
+        if envelope["members"]:
+            gap = report.rounded_up(envelope["largest_gap"])
+            print(f"  {envelope['members']} models: none could be beaten by more than {gap} nats")
+    wide = [str(envelope["seed"]) for envelope in written if envelope["width"] > (options.width or of_run.WIDTH)]
     if wide and not options.quiet:
         print(f"faro: note: seed {', '.join(wide)}: wider than asked; give more --points", file=sys.stderr)
     return 0

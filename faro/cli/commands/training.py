@@ -229,13 +229,13 @@ def _output(sub: argparse.ArgumentParser) -> None:
 # From flags and the configuration file to arguments -----------------------------------------------------------------
 
 
-def _configured(options: argparse.Namespace, own: tuple[str, ...]) -> dict[str, Any]:
+def _configured(options: argparse.Namespace, command_names: tuple[str, ...]) -> dict[str, Any]:
     """The arguments of `faro.api` that flags and the configuration file give; flags win."""
     from ...data import Schema
     from ...registry import known
     from ...training.settings import Settings, assigned, flat
 
-    names = (*SHARED, *own)
+    names = (*SHARED, *command_names)
     grid = ("bound", "seed", "bounds", "seeds")  # one file serves both commands; each reads its own
     values: dict[str, Any] = {}
     if options.config:
@@ -458,7 +458,7 @@ def _list(kind: str, options: argparse.Namespace) -> int:
     from ... import registry
     from ..terminal import show_installed
 
-    found = [
+    installed = [
         {
             "name": name,
             "from": point.dist.name if point.dist else "",
@@ -466,7 +466,7 @@ def _list(kind: str, options: argparse.Namespace) -> int:
         }
         for name, point in registry.declared(kind).items()
     ]
-    print(json.dumps(found, indent=1)) if options.json else show_installed(kind, found)
+    print(json.dumps(installed, indent=1)) if options.json else show_installed(kind, installed)
     return 0
 
 
@@ -497,13 +497,13 @@ def _constraints(options: argparse.Namespace) -> int:
         name = next(name for name, value in given.items() if value)
         raise UsageError(f"--{name} goes with --data; without data the check makes its own choices")
     else:
-        attributes = {own.name: own for own in (testing.GROUP, testing.KIND, testing.COMMUNITY)}
+        attributes = {attribute.name: attribute for attribute in (testing.GROUP, testing.KIND, testing.COMMUNITY)}
         made = registry.make_constraint(attributes, options.name, testing.GROUP.name, unless=("attribute",))
     results = testing.try_clauses(made, choices)
     kept = not any(results.values())
     notes = list(filter(None, [testing.reads_coding(made, choices)])) if kept else []
     tried = testing.with_columns(made, testing.example_choices()) if choices is None else choices
-    rests = plugins.evidence(made, tried) if kept else []
+    rests = plugins.certifiable_as(made, tried) if kept else []
     if options.json:
         checked = {"name": made.name(), "labels": made.labels(), "on": where, "clauses": results, "notes": notes}
         print(json.dumps(checked | {"certificate": dict(rests)}, indent=1))

@@ -94,27 +94,27 @@ def _blocks(spec: Mapping[str, Any], rules: Mapping[str, Any]) -> list[str]:
         return [str(block) for block in spec.get("blocks", [""])]
     thresholds = spec.get("thresholds")
     within = spec.get("within")
-    found = []
+    names = []
     for event in EVENTS.get(spec["constraint"], ("",)):
         for threshold in thresholds if isinstance(thresholds, list) else ("",):
             for stratum in spec.get("strata") or (_levels(within, rules) if within else ("",)):
                 parts = (event, f"reward>{threshold}" if threshold != "" else "", stratum and f"{within}={stratum}")
-                found.append(", ".join(part for part in parts if part))
-    return found
+                names.append(", ".join(part for part in parts if part))
+    return names
 
 
 def _comparisons(claim: Claim, rules: Mapping[str, Any]) -> list[Comparison]:
     """Every inequality of the claim. What the certificate proves of the claim as a whole, it proves of each."""
     if claim.constraint in TABLES:
         return []
-    found = []
+    comparisons = []
     for block in _blocks(claim.spec, rules):
         for high in claim.groups:
             for low in (None,) if claim.constraint in CAPS else claim.groups:
                 if low != high:
                     upper = _own(claim, block, high, low)
-                    found.append(Comparison(block, high, low, _status(claim, block, high, low, upper), upper))
-    return found
+                    comparisons.append(Comparison(block, high, low, _status(claim, block, high, low, upper), upper))
+    return comparisons
 
 
 def _own(claim: Claim, block: str, high: str, low: str | None) -> Decimal | None:

@@ -61,16 +61,16 @@ def github_annotations(outcome: Outcome, level: str = "error") -> list[str]:
         return []
     bad = [claim for claim in outcome.claims if claim.verdict != "CERTIFIED"]
     note = " Tuning data, no guarantee." if outcome.mode is Mode.TUNING else ""
-    found = [
+    commands = [
         _command(level, outcome, claim.name, f"{claim.name}: {claim.verdict}", f"{statement(outcome, claim)}{note}")
         for claim in bad
     ]
-    found = [
+    commands = [
         _command(level, outcome, name, f"{name}: WORSE", f"The bound is worse than in the baseline.{note}")
         for name in worse
-    ] + found
-    if len(found) > ANNOTATIONS:
-        rest = len(found) - ANNOTATIONS + 1
+    ] + commands
+    if len(commands) > ANNOTATIONS:
+        rest = len(commands) - ANNOTATIONS + 1
         more = _command(
             level,
             outcome,
@@ -78,8 +78,8 @@ def github_annotations(outcome: Outcome, level: str = "error") -> list[str]:
             f"faro: {outcome.verdict}",
             f"{rest} more claims fall short.",
         )
-        found = [*found[: ANNOTATIONS - 1], more]
-    return found or [_command(level, outcome, None, f"faro: {outcome.verdict}", outcome.meaning)]
+        commands = [*commands[: ANNOTATIONS - 1], more]
+    return commands or [_command(level, outcome, None, f"faro: {outcome.verdict}", outcome.meaning)]
 
 
 def _command(level: str, outcome: Outcome, claim: str | None, title: str, message: str) -> str:

@@ -38,13 +38,13 @@ TUNING = (
 
 def certificate_page(outcome: Outcome) -> str:
     """The page as HTML."""
-    own, shared = resources.files(__package__), resources.files("faro.report")
-    css = shared.joinpath("page.css").read_text("utf-8") + own.joinpath("certificate.css").read_text("utf-8")
+    here, shared = resources.files(__package__), resources.files("faro.report")
+    css = shared.joinpath("page.css").read_text("utf-8") + here.joinpath("certificate.css").read_text("utf-8")
     tuning = outcome.mode is Mode.TUNING
     verdict = "TUNING DATA" if tuning else outcome.verdict
     kind = "tuning" if tuning else {0: "good", 1: "bad", 3: "open"}.get(outcome.code, "bad")
     title = {Mode.GATE: "Gate", Mode.TUNING: "Rehearsal on development data"}.get(outcome.mode, "Certificate")
-    return string.Template(own.joinpath("certificate.html").read_text("utf-8")).substitute(
+    return string.Template(here.joinpath("certificate.html").read_text("utf-8")).substitute(
         title=escape(f"faro: {verdict}"),
         css=css,
         kind=kind,
@@ -59,12 +59,12 @@ def certificate_page(outcome: Outcome) -> str:
 
 
 def _body(outcome: Outcome) -> str:
-    found = [("Of whom", _whom(outcome)), ("How surely", _surely(outcome))]
-    found += [("What it rests on", _rests(outcome))]
-    found += [("What would change it", _change(outcome)), ("What it does not say", _listed(list(LIMITS)))]
-    found += [("How to check it again", _recheck(outcome))] if outcome.mode is not Mode.TUNING else []
-    found += [("What it names", _facts(outcome))]
-    return "".join(f"<section><h2>{escape(name)}</h2>{text}</section>" for name, text in found if text)
+    sections = [("Of whom", _whom(outcome)), ("How surely", _surely(outcome))]
+    sections += [("What it rests on", _rests(outcome))]
+    sections += [("What would change it", _change(outcome)), ("What it does not say", _listed(list(LIMITS)))]
+    sections += [("How to check it again", _recheck(outcome))] if outcome.mode is not Mode.TUNING else []
+    sections += [("What it names", _facts(outcome))]
+    return "".join(f"<section><h2>{escape(name)}</h2>{text}</section>" for name, text in sections if text)
 
 
 def _bare(outcome: Outcome) -> str:
@@ -99,10 +99,10 @@ def _bar(outcome: Outcome, claim: Claim) -> str:
     if claim.ucb is None or claim.ucb >= 1:
         return ""
     ends = [claim.bound, claim.ucb, *([claim.lcb] if claim.lcb else [])]
-    reach = max(*ends, Decimal("0.001")) * Decimal("1.2")
+    widest = max(*ends, Decimal("0.001")) * Decimal("1.2")
 
     def at(value: Decimal) -> float:
-        return round(float(100 * max(value, Decimal(0)) / reach), 2)
+        return round(float(100 * max(value, Decimal(0)) / widest), 2)
 
     colour, left = COLOURS[claim.verdict or "INCONCLUSIVE"], at(claim.bound)
     low = max(claim.lcb or Decimal(0), Decimal(0))
@@ -206,19 +206,19 @@ def _change(outcome: Outcome) -> str:
 
 def _changes(outcome: Outcome, claim: Claim) -> list[str]:
     """How far a claim is from another verdict: the bound, shifts of the population, people needed."""
-    found = []
+    lines = []
     if claim.verdict == "CERTIFIED" and claim.ucb is not None:
-        found.append(f"A bound below {shown(claim.ucb)} would not be certified on these data.")
+        lines.append(f"A bound below {shown(claim.ucb)} would not be certified on these data.")
     ball = claim.spec.get("ball")
     if ball in BALLS:
         if claim.breakdown is not None:
             words = BALLS[ball].format(radius=shown(claim.breakdown, up=ball == "cvar"))
-            found.append(f"It survives this shift, and nothing is claimed beyond it: {words}.")
+            lines.append(f"It survives this shift, and nothing is claimed beyond it: {words}.")
     elif about_people(claim):
-        found.append("If people, groups or use differ from the audit, it need not hold: no shift was looked at.")
+        lines.append("If people, groups or use differ from the audit, it need not hold: no shift was looked at.")
     if claim.name in outcome.needed:
-        found.append(_sentence(outcome.needed[claim.name]))
-    return found or ["Nothing is known of how far it is from another verdict."]
+        lines.append(_sentence(outcome.needed[claim.name]))
+    return lines or ["Nothing is known of how far it is from another verdict."]
 
 
 def _recheck(outcome: Outcome) -> str:

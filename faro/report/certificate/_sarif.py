@@ -23,7 +23,7 @@ RULES = {
 
 def sarif(outcome: Outcome) -> str:
     """One SARIF log with one run, as JSON. Rule ids and fingerprints do not depend on any number."""
-    results = [_result(outcome, *found) for found in _findings(outcome)]
+    results = [_result(outcome, *finding) for finding in _findings(outcome)]
     run: dict[str, Any] = {
         "tool": {"driver": {"name": "faro", "rules": [_rule(name) for name in RULES]}},
         "automationDetails": {"id": f"faro/{outcome.mode}/"},
@@ -39,20 +39,20 @@ def sarif(outcome: Outcome) -> str:
 def _findings(outcome: Outcome) -> list[tuple[str, str | None, str]]:
     """(rule, claim, message) of all that is not as it should be."""
     note = " Tuning data, no guarantee." if outcome.mode is Mode.TUNING else ""
-    found: list[tuple[str, str | None, str]] = [
+    findings: list[tuple[str, str | None, str]] = [
         (claim.verdict.lower(), claim.name, f"{claim.name}: {statement(outcome, claim)}{note}")
         for claim in outcome.claims
         if claim.verdict in ("REFUTED", "INCONCLUSIVE")
     ]
-    found += [
+    findings += [
         ("worse", name, f"{name}: the bound is worse than in the baseline.{note}")
         for name, is_worse in outcome.worse.items()
         if is_worse
     ]
-    if not found and outcome.code != 0:
+    if not findings and outcome.code != 0:
         rule = {1: "no-pass", 3: "too-few-people"}.get(outcome.code, "no-answer")
-        found = [(rule, None, outcome.meaning)]
-    return found
+        findings = [(rule, None, outcome.meaning)]
+    return findings
 
 
 def _rule(name: str) -> dict[str, Any]:

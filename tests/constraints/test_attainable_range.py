@@ -97,7 +97,7 @@ def compared(constraint):
 
 
 def check(found, constraint, rates, gaps):
-    """A `Reach` against the rates `[W, C]` and gaps `[W]` of all worlds. Returns its verdicts."""
+    """A `AttainableRange` against the rates `[W, C]` and gaps `[W]` of all worlds. Returns its verdicts."""
     names, some = constraint.cells(), ~np.isnan(rates).any(0)
     assert found.empty == tuple(name for name, own in zip(names, some, strict=True) if not own)
     live = [cells for cells in compared(constraint) if all(some[c] for c in cells)]
@@ -130,7 +130,7 @@ def test_every_decision_there_is(name):
     for seed in range(16):
         choices = random_choices(seed)
         rates, gaps = map(np.asarray, measure(choices, jnp.asarray(decisions(choices.available))))
-        (found,) = ct.reach(constraint, choices)
+        (found,) = ct.attainable_range(constraint, choices)
         seen |= check(found, constraint, rates, gaps)
         lowest, exact = least_gap(constraint, choices, measure)
         assert found.lowest <= lowest + 1e-6
@@ -206,7 +206,7 @@ def test_every_decision_on_twins(name):
         choices = random_choices(seed, n=2, k=k)
         worlds = twin_decisions(choices, constraint.who.attribute.chooser)
         rates, gaps = map(np.asarray, measure(choices, jnp.asarray(worlds, float)))
-        (found,) = ct.reach(constraint, choices)
+        (found,) = ct.attainable_range(constraint, choices)
         seen |= check(found, constraint, rates, gaps)
     assert len(seen) > 1, seen
 
@@ -222,17 +222,17 @@ def test_many_alternatives():
         most = [
             np.where(choices.available, parts[g] - parts[h], -np.inf).max(1).sum() for g in live for h in live if g != h
         ]
-        (found,) = ct.reach(ct.demographic_parity(GROUP), choices)
+        (found,) = ct.attainable_range(ct.demographic_parity(GROUP), choices)
         assert found.highest == pytest.approx(max(most), abs=1e-6)
 
 
 def test_of_scores_ratios_and_losses_nothing_is_known_beforehand():
     for constraint in (ct.reward_parity(GROUP), ct.group_loss(GROUP), ct.exposure_parity(GROUP), ct.rate_ratio(GROUP)):
-        (found,) = ct.reach(constraint, random_choices(1))
+        (found,) = ct.attainable_range(constraint, random_choices(1))
         assert found.verdict(0.0) == found.verdict(1.0) == "unknown"  # so they are never refused
         assert found.empty and found.small  # who is in their cells is known all the same
     stack = ct.Stack(members=(ct.rate_ratio(GROUP), ct.rate_cap(GROUP), ct.demographic_parity(GROUP)))
-    names = [found.name for found in ct.reach(stack, random_choices(0))]
+    names = [found.name for found in ct.attainable_range(stack, random_choices(0))]
     assert names == ["rate_ratio(group)", "rate_cap(group)", "demographic_parity(group)"]
 
 
@@ -414,10 +414,10 @@ def test_a_measurement_of_ones_own_is_bounded_by_its_rates_or_unknown():
     rng = np.random.default_rng(3)
     length = rng.normal(size=(7, 2))
     choices = ct.make_choices(rng.normal(size=(7, 2, 1)), rng.integers(0, 2, 7), columns={"length": length})
-    (own,) = ct.reach(Apart(bound=0.1), choices)
+    (own,) = ct.attainable_range(Apart(bound=0.1), choices)
     gaps = []
     for picks in itertools.product((0, 1), repeat=7):
         rewards = jnp.eye(2)[jnp.array(picks)]
         gaps.append(float(Apart(bound=0.1).measure(ct.decide(ct.Argmax(), rewards, choices), choices).max()))
     assert min(gaps) >= own.lowest - 1e-6 and max(gaps) <= own.highest + 1e-6 <= max(gaps) + 0.5
-    assert own.verdict(0.1) == "ok" and ct.reach(Product(bound=0.1), choices)[0].verdict(0.1) == "unknown"
+    assert own.verdict(0.1) == "ok" and ct.attainable_range(Product(bound=0.1), choices)[0].verdict(0.1) == "unknown"

@@ -30,17 +30,17 @@ from ._precision import AbstractPrecision
 from ._rate import Members, RateConstraint
 from ._ratio import RateRatio
 
-SMALL = 30  # a rate of fewer units than this says little; it is reported, never dropped
+FEW_UNITS = 30  # a rate of fewer units than this says little; it is reported, never dropped
 
 
 @dataclasses.dataclass(frozen=True)
-class Reach:
+class AttainableRange:
     """What a constraint can measure on these choices, over all decisions.
 
     name: of the part
     live: cells with data
     empty: cells without, which are inactive
-    small: cells of fewer than `SMALL` units, which are active, with how many
+    small: cells of fewer than `FEW_UNITS` units, which are active, with how many
     alone: blocks with data for one group only, which are inactive
     unchosen: cells of a precision in which people chose nothing
     immovable: what no model can move
@@ -95,7 +95,7 @@ class Reach:
         }[what]
 
 
-def reach(constraint: Constraint, choices: Choices | Iterable[Choices]) -> tuple[Reach, ...]:
+def attainable_range(constraint: Constraint, choices: Choices | Iterable[Choices]) -> tuple[AttainableRange, ...]:
     """What any model at all could make each part of a constraint measure on these choices, in the order of the parts.
 
         sum_i min_k A_ik <= rate <= sum_i max_k A_ik        A = share * weight / mass, over available alternatives k
@@ -105,11 +105,11 @@ def reach(constraint: Constraint, choices: Choices | Iterable[Choices]) -> tuple
     """
     parts = constraint.parts()
     tallies = [_Tally(part) if _cells(part) else None for part in parts]
-    for own in [choices] if isinstance(choices, Choices) else choices:
+    for shard in [choices] if isinstance(choices, Choices) else choices:
         for tally in filter(None, tallies):
-            tally.add(own)
+            tally.add(shard)
     pairs = zip(parts, tallies, strict=True)
-    return tuple(Reach(part.name()) if tally is None else tally.reach() for part, tally in pairs)
+    return tuple(AttainableRange(part.name()) if tally is None else tally.attainable_range() for part, tally in pairs)
 
 
 def _cells(part: Any) -> tuple[str, ...]:
@@ -137,7 +137,7 @@ class _Tally:
         self.affine = part.affine() if isinstance(part, RateConstraint) else None
         size = len(self.names) + 1  # the last: members of no cell
         self.mass, self.chosen, self.low, self.high = (np.zeros(size) for _ in range(4))
-        self.units: list[set[int]] = [set() for _ in self.names]  # up to SMALL of each
+        self.units: list[set[int]] = [set() for _ in self.names]  # up to FEW_UNITS of each
 
     def add(self, choices: Choices) -> None:
         for name in self.part.twins():
@@ -155,26 +155,26 @@ class _Tally:
             return
         available = np.asarray(choices.available)
         alone_set = any(choices.twins[name].items is not None for name in self.part.twins())
-        for slot in range(cell.shape[-1]):
-            own, value = cell[..., slot], share[..., slot]
+        for event in range(cell.shape[-1]):
+            event_cell, event_share = cell[..., event], share[..., event]
             if alone_set:  # every twin is a world of its own; its decision is free unless it is the only alternative
                 sole = available.sum(1, keepdims=True) == 1
-                np.add.at(self.high, own, value)
-                np.add.at(self.low, own, np.where(sole, value, 0))
+                np.add.at(self.high, event_cell, event_share)
+                np.add.at(self.low, event_cell, np.where(sole, event_share, 0))
             else:
-                _add_world(self.low, self.high, own, value, available)
+                _add_world(self.low, self.high, event_cell, event_share, available)
 
     def _count(self, cell: np.ndarray, share: np.ndarray, unit: np.ndarray) -> None:
         """Add the units of cells that have few so far."""
-        few = np.append([len(seen) < SMALL for seen in self.units], False)
+        few = np.append([len(units) < FEW_UNITS for units in self.units], False)
         wanted = (share > 0) & few[cell]
         base = int(unit.max(initial=0)) + 1
-        own, who = np.divmod(np.unique(cell[wanted] * base + unit[np.nonzero(wanted)[0]]), base)
-        starts = np.searchsorted(own, np.arange(len(few)))
-        for seen, first, end in zip(self.units, starts[:-1], starts[1:], strict=True):
-            seen.update(who[first : min(end, first + SMALL)].tolist())
+        cells, who = np.divmod(np.unique(cell[wanted] * base + unit[np.nonzero(wanted)[0]]), base)
+        starts = np.searchsorted(cells, np.arange(len(few)))
+        for units, first, end in zip(self.units, starts[:-1], starts[1:], strict=True):
+            units.update(who[first : min(end, first + FEW_UNITS)].tolist())
 
-    def reach(self) -> Reach:
+    def attainable_range(self) -> AttainableRange:
         part, names = self.part, self.names
         empty = self.mass[:-1] <= 0
         compares = isinstance(part, Parity | RateRatio)
@@ -185,7 +185,7 @@ class _Tally:
             return tuple(names[c] for c in np.flatnonzero(which))
 
         small = tuple(
-            f"{name} ({len(seen)})" for name, seen in zip(names, self.units, strict=True) if 0 < len(seen) < SMALL
+            f"{name} ({len(unit)})" for name, unit in zip(names, self.units, strict=True) if 0 < len(unit) < FEW_UNITS
         )
         blocks = part.blocks() if compares else ()
         alone = (~empty).reshape(-1, groups).sum(1) == 1 if compares else np.zeros(0, bool)
@@ -199,8 +199,8 @@ class _Tally:
         }
         if self.affine is None:
             some = (~empty).reshape(-1, groups).sum(1) > 1 if compares else ~empty
-            return Reach(**known, highest=np.inf if some.any() else -np.inf)
-        return Reach(**known, **self._range(empty, groups))
+            return AttainableRange(**known, highest=np.inf if some.any() else -np.inf)
+        return AttainableRange(**known, **self._range(empty, groups))
 
     def _range(self, empty: np.ndarray, groups: int) -> dict[str, Any]:
         """What no model can move, and the ends of the gap; `empty [C]`."""
@@ -258,7 +258,7 @@ class _Tally:
 
         middle = jnp.asarray((low + high) / 2)
         slopes = [np.asarray(jax.jacfwd(measured)(middle * at + (1 - at) * jnp.asarray(low))) for at in (0.0, 0.4, 1.0)]
-        if not all(np.allclose(own, slopes[0], atol=1e-5) for own in slopes):
+        if not all(np.allclose(slope, slopes[0], atol=1e-5) for slope in slopes):
             return {"highest": np.inf}
         steps = np.where(empty, 0, slopes[0])
         base = np.asarray(measured(jnp.asarray(low))) - steps @ low
@@ -279,11 +279,11 @@ def _monotone(part: Any) -> bool:
     return combine is RateConstraint.combine or combine.__module__.partition(".")[0] == __package__
 
 
-def _add_world(low, high, own, value, available):
-    """Add the ranges of the rates over choices whose K decisions sum to 1; `own` and `value` `[n, K]`."""
-    for k in range(own.shape[1]):
-        mine = own == own[:, k : k + 1]
-        first = ~mine[:, :k].any(1)  # once for every cell of a choice
-        part = np.where(mine, value, 0)
-        np.add.at(high, own[first, k], part[first].max(1))
-        np.add.at(low, own[first, k], np.where(available, part, np.inf)[first].min(1))
+def _add_world(low, high, cell, share, available):
+    """Add the ranges of the rates over choices whose K decisions sum to 1; `cell` and `share` `[n, K]`."""
+    for k in range(cell.shape[1]):
+        same_cell = cell == cell[:, k : k + 1]
+        first = ~same_cell[:, :k].any(1)  # once for every cell of a choice
+        cell_share = np.where(same_cell, share, 0)
+        np.add.at(high, cell[first, k], cell_share[first].max(1))
+        np.add.at(low, cell[first, k], np.where(available, cell_share, np.inf)[first].min(1))
