@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-PART = re.compile(r"\.[0-9a-f]{16}\.part(\..*)?")  # names of what is being written; none is used twice
+UNFINISHED = re.compile(r"\.[0-9a-f]{16}\.part(\..*)?")  # names of what is being written; none is used twice
 NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)  # the disk is full, or one's share of it
 
 
@@ -35,12 +35,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
-        with _part(path.parent, path.suffix, os.O_RDWR | os.O_CREAT | os.O_EXCL) as temporary:
+        with _unfinished(path.parent, path.suffix, os.O_RDWR | os.O_CREAT | os.O_EXCL) as temporary:
             yield temporary
             os.replace(temporary, path)
     except OSError as error:
         name = error.filename
-        if error.errno is not None and (name is None or PART.fullmatch(os.path.basename(os.fsdecode(name)))):
+        if error.errno is not None and (name is None or UNFINISHED.fullmatch(os.path.basename(os.fsdecode(name)))):
             error.filename, error.filename2 = str(path), None  # the name that the user knows
         raise
 
@@ -48,12 +48,12 @@ def replacing(path: str | Path) -> Iterator[Path]:
 @contextlib.contextmanager
 def scratch(folder: str | Path) -> Iterator[Path]:
     """A new folder in `folder`, which is gone when the block ends."""
-    with _part(Path(folder), "", os.O_RDONLY) as temporary:
+    with _unfinished(Path(folder), "", os.O_RDONLY) as temporary:
         yield temporary
 
 
 @contextlib.contextmanager
-def _part(folder: Path, suffix: str, flags: int) -> Iterator[Path]:
+def _unfinished(folder: Path, suffix: str, flags: int) -> Iterator[Path]:
     """A locked file of its own, or without O_CREAT a folder, which does not outlive the block."""
     _clear(folder)
     while True:
@@ -77,7 +77,7 @@ def _clear(folder: Path) -> None:
     """Remove what killed writers left in a folder; nothing on a file system without locks, for nobody knows."""
     left: list[os.DirEntry] = []
     with contextlib.suppress(PermissionError), os.scandir(folder) as entries:
-        left += [entry for entry in entries if PART.fullmatch(entry.name)]
+        left += [entry for entry in entries if UNFINISHED.fullmatch(entry.name)]
     for entry in left:
         with contextlib.suppress(OSError):  # gone meanwhile, or somebody else's
             flags = os.O_RDONLY if entry.is_dir(follow_symlinks=False) else os.O_RDWR

@@ -150,8 +150,8 @@ def make_constraint(
     for option in given:
         if option not in taken and option not in unless:
             raise UsageError(f"{constraint} takes no {option}")
-    parts = [_make(name, given, bound, attributes) for name in names]
-    return parts[0] if len(parts) == 1 else ct.Stack(members=tuple(parts))
+    made = [_make(name, given, bound, attributes) for name in names]
+    return made[0] if len(made) == 1 else ct.Stack(members=tuple(made))
 
 
 def _make(text: str, given: dict[str, Any], bound: float, attributes: Mapping[str, Attribute]) -> Constraint:
@@ -176,14 +176,14 @@ def _make(text: str, given: dict[str, Any], bound: float, attributes: Mapping[st
 
 def _split(text: str) -> list[str]:
     """At every "+" outside brackets."""
-    parts, depth = [""], 0
+    texts, depth = [""], 0
     for letter in text:
         depth += (letter == "(") - (letter == ")")
         if letter == "+" and depth == 0:
-            parts.append("")
+            texts.append("")
         else:
-            parts[-1] += letter
-    return parts
+            texts[-1] += letter
+    return texts
 
 
 def _options(text: str, kind: str = "constraint") -> tuple[str, dict[str, Any]]:
@@ -201,12 +201,12 @@ def _options(text: str, kind: str = "constraint") -> tuple[str, dict[str, Any]]:
 
 def _attribute(attributes: Mapping[str, Attribute], name: str) -> Attribute:
     """A declared attribute, or several joined by "&" and crossed; "&&" stands for an "&" in the name of one of them."""
-    parts = [name]
+    names = [name]
     if name not in attributes:
-        parts = [part.replace("&&", "&") for part in re.split("(?<!&)&(?!&)", name)]
-    for part in parts:
-        known("attribute", part, attributes)
-    return functools.reduce(ct.cross, [attributes[part] for part in parts])
+        names = [text.replace("&&", "&") for text in re.split("(?<!&)&(?!&)", name)]
+    for single in names:
+        known("attribute", single, attributes)
+    return functools.reduce(ct.cross, [attributes[single] for single in names])
 
 
 def _kind(of: str | tuple[str, str]) -> tuple[str, str]:

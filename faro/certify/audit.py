@@ -175,8 +175,8 @@ def audit_of(
         )
     labelled = any(block.event for claim in claims for block in claim.blocks)
     label = source.numbers("label", lambda y: (y >= 0) & (y <= 1), "in [0, 1]") if labelled else None
-    told = policy.outside == "column"
-    outside = source.numbers("outside", lambda o: (o == 0) | (o == 1), "1 or 0") if told else None
+    by_row = policy.outside == "column"
+    outside = source.numbers("outside", lambda o: (o == 0) | (o == 1), "1 or 0") if by_row else None
     content = source.texts("content") if policy.equal_content == "refuse" else [""] * source.rows
     declared = sorted(policy.attributes.items())
     levels = {name: source.levels(name, attribute.levels) for name, attribute in declared}

@@ -78,8 +78,8 @@ class People:
         if not len(values):
             return None
         if values.min() == values.max():
-            seen = "value" if claim.scores else "reward"
-            what = f"{seen} is the same" if claim.of_rewards else f"decision is {values[0]:g}"
+            number_name = "value" if claim.scores else "reward"
+            what = f"{number_name} is the same" if claim.of_rewards else f"decision is {values[0]:g}"
             return f"every {what}: that cannot tell groups apart"
         if claim.of_rewards:
             return None

@@ -246,9 +246,9 @@ def make(case: Case, attempt: Attempt | None = None, info: dict[str, Any] | None
         else:
             findings[claim.name] = optimum.find(claim, case.tables[claim.name])
     verdict = all_of([finding.verdict for finding in findings.values()])
-    told = {"table": summary(case.description)} if audit is not None else {}
+    about = {"table": summary(case.description)} if audit is not None else {}
     if blind := {name: finding.blind for name, finding in findings.items() if finding.blind}:
-        told["blind"] = blind
+        about["blind"] = blind
     record = {
         "schema": SCHEMA,
         "policy_sha256": policy.sha256,
@@ -260,4 +260,4 @@ def make(case: Case, attempt: Attempt | None = None, info: dict[str, Any] | None
         "claims": {name: finding.record for name, finding in findings.items()},
         "result": {"verdict": verdict.value},
     }
-    return Certificate(record | {"sha256": digest(record), "info": told | (info or {})}, findings, verdict)
+    return Certificate(record | {"sha256": digest(record), "info": about | (info or {})}, findings, verdict)

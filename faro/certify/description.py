@@ -170,17 +170,17 @@ class Description:
                 f"{where}: nobody knows whose rows these are: the data had no column {self.units.column!r} when they "
                 "were scored, so their units are none; score data that name them"
             )
-        said = "row" if self.units.origin == "content" else self.units.column
+        unit_name = "row" if self.units.origin == "content" else self.units.column
         threshold = exact(self.threshold)
         contradictions = [
             ("outside", policy.outside, self.outside),
             ("threshold", policy.threshold, threshold),
-            ("units", policy.units or said, said),
+            ("units", policy.units or unit_name, unit_name),
         ]
-        for field, asked, made in contradictions:
-            if asked != made:
+        for field, required, made in contradictions:
+            if required != made:
                 raise DataError(
-                    f"{where}: the policy says {field} = {str(asked)!r}, the table was made with {str(made)!r}"
+                    f"{where}: the policy says {field} = {str(required)!r}, the table was made with {str(made)!r}"
                 )
         for name, attribute in policy.attributes.items():
             known = self.attributes.get(name)
@@ -222,14 +222,14 @@ class Description:
 def _same_cells(made: PlugIn, claim: Claim, where: str) -> None:
     """`DataError` where a claim asks of these cells what they are not."""
     kind = {"pairs": "plugin_parity", "rates": "plugin_cap"}[made.compared]
-    for what, asked, made_value in (
+    for what, required, made_value in (
         ("constraint", claim.constraint, kind),
         ("scores", claim.scores, made.values == "column"),
         ("blocks", sorted(set(claim.named_blocks) - set(made.blocks)), []),
         ("groups", sorted(set(claim.groups) - set(made.groups)), []),
     ):
-        if asked != made_value:
-            raise DataError(f"{where}: claim {claim.name!r}: {what}: {asked!r}, but {made.plugin} made other cells")
+        if required != made_value:
+            raise DataError(f"{where}: claim {claim.name!r}: {what}: {required!r}, but {made.plugin} made other cells")
 
 
 def table_digest(columns: Mapping[str, list[str]]) -> str:

@@ -140,13 +140,13 @@ def claims_of(constraint: Constraint, schema: Schema, bound: float | None = None
     claims: list[dict[str, Any]] = []
     attributes: dict[str, Attribute] = {}
     for part in constraint.parts():
-        record, asked = to_record(part), float(part.bound) if bound is None else float(bound)
+        record, limit = to_record(part), float(part.bound) if bound is None else float(bound)
         looked_at = _check(part, record, schema)
         for attribute in looked_at:
             _declared(attribute, schema)
             if attributes.setdefault(attribute.name, attribute) != attribute:
                 raise UsageError(f"two attributes of the constraint are called {attribute.name!r}; rename one")
-        claims += _claims(part, record, asked, single) if named(record) else [_of_cells(part, asked, single, schema)]
+        claims += _claims(part, record, limit, single) if named(record) else [_of_cells(part, limit, single, schema)]
     _name(claims)
     order = [spec.name for spec in schema.attributes]
     attributes = dict(sorted(attributes.items(), key=lambda item: (*order, item[0]).index(item[0])))

@@ -51,21 +51,24 @@ def check(
     """What the weights and the multipliers prove: `violations` `[iterates][m]` are measures minus bounds."""
     table = [[Fraction(value) for value in row] for row in violations]
     costs = [Fraction(value) for value in losses]
-    prices = [Fraction(value) for value in multipliers]
-    if any(len(row) != len(prices) for row in table) or len(table) != len(costs):
+    rationals = [Fraction(value) for value in multipliers]
+    if any(len(row) != len(rationals) for row in table) or len(table) != len(costs):
         raise UsageError("expected a loss and a row of violations per iterate, and a multiplier per column")
-    if min(weights.values()) < 0 or sum(weights.values()) != 1 or any(price < 0 for price in prices):
+    if min(weights.values()) < 0 or sum(weights.values()) != 1 or any(multiplier < 0 for multiplier in rationals):
         raise UsageError("expected weights >= 0 of sum 1 and multipliers >= 0")
-    mixed = [sum(q * table[i][j] for i, q in weights.items()) for j in range(len(prices))]
+    mixed = [sum(q * table[i][j] for i, q in weights.items()) for j in range(len(rationals))]
     lower = min(
-        cost + sum(a * c for a, c in zip(prices, row, strict=True)) for cost, row in zip(costs, table, strict=True)
+        cost + sum(a * c for a, c in zip(rationals, row, strict=True)) for cost, row in zip(costs, table, strict=True)
     )
     return Mixture(sum((q * costs[i] for i, q in weights.items()), Fraction(0)), Fraction(max(mixed, default=0)), lower)
 
 
-def least_violation(violations: Sequence[Sequence[Fraction | float]], prices: Sequence[Fraction | float]) -> Fraction:
-    """Every mixture violates some constraint by at least min_i prices . C_i, for prices >= 0 of sum 1 (Farkas)."""
-    shares = [Fraction(price) for price in prices]
+def least_violation(
+    violations: Sequence[Sequence[Fraction | float]], multipliers: Sequence[Fraction | float]
+) -> Fraction:
+    """Every mixture violates some constraint by at least min_i multipliers . C_i, for multipliers >= 0 of sum 1
+    (Farkas)."""
+    shares = [Fraction(multiplier) for multiplier in multipliers]
     if any(share < 0 for share in shares) or sum(shares) != 1:
         raise UsageError("expected prices >= 0 of sum 1")
     return min(sum((a * Fraction(c) for a, c in zip(shares, row, strict=True)), Fraction(0)) for row in violations)

@@ -54,8 +54,8 @@ def mixture_of(claim: Claim, path: str | Path) -> Finding:
     if solution.status != 0:
         raise NoProofError(f"claim {claim.name!r}: no solution of the mixture programme: {solution.message}")
     weights = mixture.normalised(dict(enumerate(solution.x)))
-    prices = [Fraction(max(0.0, -price)).limit_denominator(10**12) for price in solution.ineqlin.marginals]
-    proved = mixture.check(weights, losses, violations, prices)
+    multipliers = [Fraction(max(0.0, -price)).limit_denominator(10**12) for price in solution.ineqlin.marginals]
+    proved = mixture.check(weights, losses, violations, multipliers)
     if proved.violation > Fraction(claim.tolerance):
         raise NoProofError(f"claim {claim.name!r}: the solver's weights violate the tolerance by rounding")
     # the checker measures against min_i (f_i + lam c_i), which leaves the tolerance's price in the gap
@@ -63,13 +63,13 @@ def mixture_of(claim: Claim, path: str | Path) -> Finding:
     record = {
         "ucb": text(ucb), "lcb": None,
         "weights": {str(i): str(q) for i, q in sorted(weights.items())},
-        "multipliers": [str(price) for price in prices], "table_sha256": sha,
+        "multipliers": [str(price) for price in multipliers], "table_sha256": sha,
     }  # fmt: skip
     return Finding(record, combine.verdict(ucb, None, claim.bound), ucb, None)
 
 
 def _refuted(claim: Claim, sha: str, violations: list[list[Fraction]]) -> Finding:
-    """The largest violation that every mixture has, by prices of sum 1."""
+    """The largest violation that every mixture has, by multipliers of sum 1."""
     c = np.array(violations, float)
     n, m = c.shape
     solution = optimize.linprog(  # maximise v subject to c @ lam >= v for every model
@@ -85,10 +85,10 @@ def _refuted(claim: Claim, sha: str, violations: list[list[Fraction]]) -> Findin
         reason = solution.message
         raise NoProofError(f"claim {claim.name!r}: neither a mixture nor a proof that there is none: {reason}")
     shares = mixture.normalised(dict(enumerate(solution.x[:m])))
-    prices = [shares.get(j, Fraction(0)) for j in range(m)]
-    lcb = down(quotient(mixture.least_violation(violations, prices)))
+    multipliers = [shares.get(j, Fraction(0)) for j in range(m)]
+    lcb = down(quotient(mixture.least_violation(violations, multipliers)))
     record: dict[str, Any] = {
-        "ucb": None, "lcb": text(lcb), "weights": {}, "multipliers": [str(p) for p in prices], "table_sha256": sha,
+        "ucb": None, "lcb": text(lcb), "weights": {}, "multipliers": [str(p) for p in multipliers], "table_sha256": sha,
     }  # fmt: skip
     verdict = combine.Verdict.REFUTED if lcb > claim.tolerance else combine.Verdict.INCONCLUSIVE
     return Finding(record, verdict, None, lcb)
@@ -161,8 +161,9 @@ def head(claim: Claim, path: str | Path) -> Finding:
     elif active.any():
         signs = np.sign(m @ w)[active]
         nu[active] = signs * optimize.nnls((m[active] * signs[:, None]).T, pull)[0]
-    prices = np.array([short(x) for x in nu], float)
-    gap = ((pull - m.T @ prices) ** 2).sum() / (2 * mu) + slack * np.abs(prices).sum() - prices @ (m @ w)
+    multipliers = np.array([short(x) for x in nu], float)
+    rest = ((pull - m.T @ multipliers) ** 2).sum() / (2 * mu)
+    gap = rest + slack * np.abs(multipliers).sum() - multipliers @ (m @ w)
     ucb = up(float(gap) * (1 + 1e-6) + 1e-9)
     record = {
         "ucb": text(ucb), "lcb": None, "w": [str(x) for x in decimals], "nu": [text(short(x)) for x in nu],

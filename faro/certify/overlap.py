@@ -63,13 +63,13 @@ def check_units(path: str | Path, audit: Audit) -> tuple[str, dict[str, int]]:
     head, space, salt = lines[0].partition(" ")
     if head + space != "faro-units/1 " or not all(map(HEX.fullmatch, lines[1:])):
         raise DataError(f"{path}: expected a first line 'faro-units/1 SALT' and a sha256 on every other line")
-    seen = set(lines[1:])
-    if not seen:
+    listed = set(lines[1:])
+    if not listed:
         raise DataError(f"{path}: names no unit; a model that saw nobody was not trained")
-    leaked = sum(not seen.isdisjoint(key(salt, name) for name in {unit, plain(unit)}) for unit in set(audit.unit))
+    leaked = sum(not listed.isdisjoint(key(salt, name) for name in {unit, plain(unit)}) for unit in set(audit.unit))
     if leaked:
         raise NotIndependentError(f"{leaked} audited units were seen in training; an audit needs people it never saw")
     trained = {
-        name: sum(key(salt, name, value) in seen for value in set(values)) for name, values in audit.shared.items()
+        name: sum(key(salt, name, value) in listed for value in set(values)) for name, values in audit.shared.items()
     }
     return hashlib.sha256(data).hexdigest(), trained

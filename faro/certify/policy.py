@@ -128,10 +128,10 @@ class Claim:
         for event in EVENTS.get(self.constraint, ("",)):
             for threshold in self.thresholds or ("",):
                 for stratum in self.strata:
-                    parts = [event]
-                    parts += [f"reward>{threshold}"] if threshold else []
-                    parts += [f"{self.within}={stratum}"] if stratum else []
-                    blocks.append(Block(", ".join(part for part in parts if part), event, threshold, stratum))
+                    words = [event]
+                    words += [f"reward>{threshold}"] if threshold else []
+                    words += [f"{self.within}={stratum}"] if stratum else []
+                    blocks.append(Block(", ".join(word for word in words if word), event, threshold, stratum))
         return blocks
 
     @property

@@ -22,8 +22,8 @@ def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None,
         return []
     unit = rules.get("units") or "unit"
     if table is None:
-        said = f"; the policy says that units are {rules['units']!r}" if rules.get("units") else ""
-        lines = [f"foreign table: nothing describes it{said}"]
+        declared = f"; the policy says that units are {rules['units']!r}" if rules.get("units") else ""
+        lines = [f"foreign table: nothing describes it{declared}"]
     else:
         unit = table["units"]["column"] if table["units"]["origin"] == "column" else "row"
         lines = ["units: every row is one" if unit == "row" else f"units: the column {unit!r} of the data"]
@@ -36,8 +36,8 @@ def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None,
         if table["estimand"] != rules.get("estimand"):
             lines.append(f"in training {ALIKE[table['estimand']]}, here {ALIKE[rules.get('estimand', 'row')]}")
     for column, counts in data["shared"].items():
-        seen = "" if counts["trained"] is None else f", {counts['trained']} of them seen in training"
-        about = f"{counts['values']} values of {column!r}, {counts['crossed']} under several units{seen}"
+        of_training = "" if counts["trained"] is None else f", {counts['trained']} of them seen in training"
+        about = f"{counts['values']} values of {column!r}, {counts['crossed']} under several units{of_training}"
         if column in rules.get("per", ()):
             lines.append(f"{about}: claims per {column} are about new ones, the others about new units and these")
         elif counts["crossed"]:

@@ -72,8 +72,8 @@ def _one_line(error: object) -> str:
 
 def _told(error: OSError) -> str:
     """What the system said, about which file, and what to do if there is no room."""
-    told = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
-    return f"{told}; make room there, then give the same command again" if error.errno in NO_ROOM else told
+    message = f"{error.strerror or error}: {error.filename or ''}".rstrip(": ")
+    return f"{message}; make room there, then give the same command again" if error.errno in NO_ROOM else message
 
 
 def _give_up_stdout() -> None:

@@ -68,10 +68,10 @@ def reported(mode: str, run: Callable[[argparse.Namespace], int]) -> Callable[[a
 
 def _refused(options: argparse.Namespace, mode: str, code: int, reason: str) -> None:
     """What CI reads of a refusal. A refused disclosure makes no page: there is no certificate to show to people."""
-    said = {name: options.outcome[name] for name in ("assumed", "statements") if name in options.outcome}
+    of_table = {name: options.outcome[name] for name in ("assumed", "statements") if name in options.outcome}
     if getattr(options, "disclose", False):
         options.html = None
-    _publish(options, mode, code, {"reason": reason} | said)
+    _publish(options, mode, code, {"reason": reason} | of_table)
 
 
 def check_places(options: argparse.Namespace) -> None:

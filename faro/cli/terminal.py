@@ -84,8 +84,8 @@ def show_model(about: dict[str, Any]) -> None:
         cells.append(f"{max(gaps):.4f}")
         table.add_row(part, f"{figures[f'{part}_n']:,}", *cells)
     console.print(table)
-    for said in about.get("dev_gap_over", []):
-        console.print(escape(said))
+    for sentence in about.get("dev_gap_over", []):
+        console.print(escape(sentence))
     for part in columns.PARTS:
         for name, key in columns.gaps_in(figures, part).items():
             if name:  # a stack: the gap of every part

@@ -69,7 +69,7 @@ def write_card(run: Run, row: int, path: str | Path) -> Path:
 def card(run: Run, row: int) -> str:
     """The card as text."""
     name = f"{run.data['name']}, {run.spoken}, {member_text(run, row)}"
-    parts = [
+    sections = [
         f"# {plain(name)}",
         _summary(run, row),
         "## Data",
@@ -89,7 +89,7 @@ def card(run: Run, row: int) -> str:
         "## Versions",
         _versions(run, row),
     ]
-    return "\n\n".join([_front(run, row, name), *parts]) + "\n"
+    return "\n\n".join([_front(run, row, name), *sections]) + "\n"
 
 
 # Front matter ---------------------------------------------------------------------------------------------------------
@@ -171,7 +171,7 @@ def _summary(run: Run, row: int) -> str:
 def _data(run: Run) -> str:
     data = run.data
     sizes = {prefix: sorted(set(run.members[f"{prefix}_n"])) for prefix in ("train", "selection", "dev")}
-    parts = ", ".join(
+    by_part = ", ".join(
         f"{PART_WORDS[prefix]} {'-'.join(f'{n:,.0f}' for n in dict.fromkeys((counts[0], counts[-1])))}"
         for prefix, counts in sizes.items()
     )
@@ -182,7 +182,7 @@ def _data(run: Run) -> str:
         "Licence of the data": data.get("licence"),
         "Unit": data.get("unit"),
         "Size": ", ".join(f"{data[key]:,} {key}" for key in ("choices", "people") if isinstance(data.get(key), int)),
-        "Choices by part, over seeds": parts,
+        "Choices by part, over seeds": by_part,
         "Held back": "the gate part: no training, selection or table has read it; certificates do",
         "Digest": data.get("digest"),
     }
@@ -222,7 +222,7 @@ def _figures(run: Run, row: int) -> str:
         else "There is one seed, so nothing is known of the spread over seeds. "
     )
     people = "Intervals over people are what a certificate gives; there are none in this table."
-    absent = "".join(f" {said}." for said in run.dev_gap_over)
+    absent = "".join(f" {sentence}." for sentence in run.dev_gap_over)
     return f"{grid(head, rows)}\n\n{plain(TUNING)} {plain(note + people + absent)}"
 
 
@@ -238,9 +238,9 @@ def _certificate(run: Run, row: int) -> list[str]:
         return ["None: nobody has shown anything of people outside the data above for this model."]
     name, record = run.certificate(row)
     file = Path(run.folder, name)
-    said = f"{run.verdicts[row]}; the largest upper bound of its claims is {run.certified[row]:g}."
+    words = f"{run.verdicts[row]}; the largest upper bound of its claims is {run.certified[row]:g}."
     if record is None:
-        return [plain(said), plain(f"The certificate itself ({name}) is not beside this run.")]
+        return [plain(words), plain(f"The certificate itself ({name}) is not beside this run.")]
     try:
         verdict, units, digest = record["result"]["verdict"], record["data"]["units"], record["sha256"]
         slack = max(float(claim["ucb"]) for claim in record["claims"].values() if claim["ucb"] is not None)
@@ -259,12 +259,12 @@ def _certificate(run: Run, row: int) -> list[str]:
         "Audited units": f"{units:,}",
     }
     if outcome is None:
-        return [plain(said), pairs(facts), plain("Its policy is not beside this run, so its claims are not repeated.")]
+        return [plain(words), pairs(facts), plain("Its policy is not beside this run, so its claims are not repeated.")]
     claims = [f"{claim.name}: {statement(outcome, claim)}" for claim in outcome.claims]
     rests = [words for _, words in assumptions(outcome)]
     confidence = f"At {outcome.confidence} confidence, for the population that the audited units come from:"
     return [
-        plain(said),
+        plain(words),
         plain(confidence),
         listed(claims),
         *_intervals(outcome),

@@ -103,13 +103,13 @@ def _asked(command: Any, drop: tuple[str, ...] = ()) -> list[str] | None:
 def _python(run: Run) -> str:
     """The call that repeats a sweep, from what the manifest holds."""
     settings = dict(run.manifest.get("configuration", {}))
-    said = settings.pop("model", "a model")
+    model_name = settings.pop("model", "a model")
     seeds = sorted(int(seed) for seed in run.members["seed"].unique())
-    asked = [f"{run.data['name']!r}", *_notion(run), f"bounds={run.bounds!r}", f"seeds={seeds!r}"]
-    asked += [_thing(run, "model", said), f"settings={settings!r}", "out='again'"]
+    arguments = [f"{run.data['name']!r}", *_notion(run), f"bounds={run.bounds!r}", f"seeds={seeds!r}"]
+    arguments += [_thing(run, "model", model_name), f"settings={settings!r}", "out='again'"]
     if run.manifest.get("loss"):
-        asked.insert(-1, _thing(run, "loss", "the loss"))
-    lines = "".join(f"    {argument}{remark}\n" for argument, remark in map(_comma, asked))
+        arguments.insert(-1, _thing(run, "loss", "the loss"))
+    lines = "".join(f"    {argument}{remark}\n" for argument, remark in map(_comma, arguments))
     modules = "import faro\nfrom faro.store import spec\n" if "spec.from_record" in lines else "import faro\n"
     return f"{modules}\nrun = faro.frontier(\n{lines})"
 
@@ -131,14 +131,14 @@ def _notion(run: Run) -> list[str]:
     return [f"constraint{REMARK}{' '.join(stored['name'].split())}, as it was given"]
 
 
-def _thing(run: Run, kind: str, said: str) -> str:
+def _thing(run: Run, kind: str, display: str) -> str:
     """The argument that says which model or loss it is; a name and a remark where the run does not have it as data."""
     stored = run.manifest.get(kind) or {}
     if stored.get("asked"):
         return f"{kind}={stored['asked']!r}"
     if "record" in stored and not _opaque(stored["record"]):
         return f"{kind}=spec.from_record({stored['record']!r}, {kind!r})"
-    return f"{kind}={kind}{REMARK}{' '.join(said.split())}, as it was given"
+    return f"{kind}={kind}{REMARK}{' '.join(display.split())}, as it was given"
 
 
 def _opaque(record: Any) -> bool:

@@ -24,13 +24,13 @@ def write_comparison(run: Run, other: Run, path: str | Path) -> Path:
     """Write the page that compares two runs of one data set; `DataError` if they are about different data."""
     runs, names = (run, other), _names(run, other)
     named = list(zip(runs, names, strict=True))
-    told, warnings = differences(run, other)
+    recorded, warnings = differences(run, other)
     expected = run.known and other.known and not warnings
     text = page(
         title=f"{names[0]} and {names[1]}",
         constraint=" / ".join(dict.fromkeys(either.spoken for either in runs)),
         subtitle=f"{run.data['name']}, {run.size}; {len(run.members)} and {len(other.members)} models",
-        lead=_told(told, warnings, names),
+        lead=_told(recorded, warnings, names),
         note=TUNING,
         panels=[panel_of(runs, names, expected)],
         caption=(
@@ -69,7 +69,7 @@ def differences(run: Run, other: Run) -> tuple[list[tuple[str, str]], list[str]]
     settings, versions = ([either.manifest.get(of) or {} for either in both] for of in ("configuration", "versions"))
     people = "the same people at each seed" if seeds[0] == seeds[1] else "not all the same people"
     shared = sum(bound in other.bounds for bound in run.bounds)
-    told = [
+    lines = [
         ("data", f"{SAME}: {run.data['name']}, {run.size}, digest {digests[0]}"),
         ("constraint", _pair(*constraints)),
         *(_changed(settings, "setting ") or [("settings", SAME)]),
@@ -81,7 +81,7 @@ def differences(run: Run, other: Run) -> tuple[list[tuple[str, str]], list[str]]
         ("device", _pair(*(str(either.manifest.get("device", "not recorded")) for either in both))),
     ]
     warnings = [] if constraints[0] == constraints[1] else [_WARNING.format(*constraints)]
-    return told, warnings
+    return lines, warnings
 
 
 _WARNING = (
@@ -109,9 +109,9 @@ def _names(run: Run, other: Run) -> tuple[str, str]:
     return (long[0], long[1]) if short[0] == short[1] else (short[0], short[1])
 
 
-def _told(told: list[tuple[str, str]], warnings: list[str], names: tuple[str, str]) -> str:
+def _told(lines: list[tuple[str, str]], warnings: list[str], names: tuple[str, str]) -> str:
     """A sentence about what differs; then all, what differs first."""
-    order = sorted(told, key=lambda one: one[1].startswith(SAME))
+    order = sorted(lines, key=lambda one: one[1].startswith(SAME))
     what = [name for name, words in order if not words.startswith(SAME)]
     listed = ", ".join([*what[:-2], " and ".join(what[-2:])])
     text = f"{names[0]} and {names[1]} are runs on the same data. "

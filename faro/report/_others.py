@@ -81,10 +81,10 @@ def verdicts(run: Run) -> list[str]:
         return []
     lines = []
     for name, measured in _by_name(run).items():
-        rows, said = measured[measured["seed"] == MEAN], NAMES.get(name, name)
+        rows, label = measured[measured["seed"] == MEAN], NAMES.get(name, name)
         rows = rows[np.isfinite(rows["dev_gap"])]
         if not len(rows):
-            lines.append(f"{said.partition(' (')[0]}: {next(iter(measured['note'].dropna()), 'not measured')}.")
+            lines.append(f"{label.partition(' (')[0]}: {next(iter(measured['note'].dropna()), 'not measured')}.")
             continue
         ahead = rows[rows["ahead_low"] > 0]
         behind, alone = int((rows["ahead_high"] < 0).sum()), int(rows["ahead"].isna().sum())
@@ -92,12 +92,12 @@ def verdicts(run: Run) -> list[str]:
         if len(ahead):
             best = ahead.loc[ahead["ahead_low"].idxmax()].to_dict()
             text = (
-                f"{said}: ahead of this run at {len(ahead)} of {count}, clearest at {setting_text(best)}: at a gap of "
+                f"{label}: ahead of this run at {len(ahead)} of {count}, clearest at {setting_text(best)}: at a gap of "
                 f"{number(best['dev_gap'])}, accuracy {number(best['dev_accuracy'])} is higher by "
                 f"{best['ahead']:.3f} ({best['ahead_low']:.3f} to {best['ahead_high']:.3f} over people)"
             )
         else:
-            text = f"{said}: ahead of this run at none of {count}"
+            text = f"{label}: ahead of this run at none of {count}"
         text += f"; behind at {behind}" if behind else ""
         text += f"; {alone} with a smaller gap than any point of the run" if alone else ""
         lines.append(text + ".")

@@ -78,8 +78,8 @@ def _sure(run: Run) -> list[str]:
 def _baselines(run: Run) -> list[str]:
     if run.baselines is None:
         return []
-    said = "".join(f"<li>{escape(verdict)}</li>" for verdict in verdicts(run))
-    return [section("Baselines", f"<ul>{said}</ul>", baselines(run), quiet(MATCHED))]
+    items = "".join(f"<li>{escape(verdict)}</li>" for verdict in verdicts(run))
+    return [section("Baselines", f"<ul>{items}</ul>", baselines(run), quiet(MATCHED))]
 
 
 def page(
@@ -122,9 +122,9 @@ def page(
     )
 
 
-def section(title: str, *parts: str) -> str:
+def section(title: str, *content: str) -> str:
     """A section of a page, from HTML."""
-    return f"<section>\n<h2>{escape(title)}</h2>\n{''.join(parts)}\n</section>\n"
+    return f"<section>\n<h2>{escape(title)}</h2>\n{''.join(content)}\n</section>\n"
 
 
 def quiet(text: str) -> str:
@@ -150,10 +150,10 @@ def _pointed(panel: Panel, svg: str, spots: Sequence[Spot]) -> str:
     """The picture with a link on every point: to its row of the table, and for the script to take over."""
     links = []
     for place, (run, point, x, y) in enumerate(spots):
-        said = escape("; ".join([point.title, *(f"{name} {value}" for name, value in point.facts)]))
+        words = escape("; ".join([point.title, *(f"{name} {value}" for name, value in point.facts)]))
         target = f"#run{run}-{point.rows[0]}" if point.rows else "#frontier"
         links.append(
-            f'<a href="{target}" class="point" data-spot="{place}" aria-label="{said}"><title>{said}</title>'
+            f'<a href="{target}" class="point" data-spot="{place}" aria-label="{words}"><title>{words}</title>'
             f'<circle cx="{x}" cy="{y}" r="8"/></a>'
         )
     label = escape(f"{panel.y} against {panel.x}. Arrow keys go from point to point, Enter chooses one.")

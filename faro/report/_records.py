@@ -87,7 +87,7 @@ def _member(run: Run, row: int, thin: Any, cells: list[str], rates: dict[str, di
         "bound_text": bound_text(member["bound"]),
         "seed": int(member["seed"]),
         "name": member_text(run, row),
-        "said": said(run, row),
+        "said": standing(run, row),
         "figures": figures(run, row),
         "blanks": blanks(run, row),
         "certified": bool(run.verdicts[row]),
@@ -103,7 +103,7 @@ def _member(run: Run, row: int, thin: Any, cells: list[str], rates: dict[str, di
     }
 
 
-def said(run: Run, row: int) -> list[tuple[str, str]]:
+def standing(run: Run, row: int) -> list[tuple[str, str]]:
     """Status, standing and certificate of a member, as (what, words)."""
     member = run.members.iloc[row]
     free = math.isinf(member["bound"]) and member["status"] == "FEASIBLE"

@@ -43,8 +43,8 @@ class Run(store.Run):
 
 def speak(name: str) -> str:
     """A constraint's name as words."""
-    parts = re.fullmatch(r"(\w+)\((.*)\)", name)
-    return f"{parts[1].replace('_', ' ')} ({parts[2]})" if parts else name.replace("_", " ")
+    match = re.fullmatch(r"(\w+)\((.*)\)", name)
+    return f"{match[1].replace('_', ' ')} ({match[2]})" if match else name.replace("_", " ")
 
 
 def finite(values: Any) -> np.ndarray:

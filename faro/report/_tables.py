@@ -26,7 +26,7 @@ def bounds_note(run: Run, seeds: int) -> str:
         text += "Shaded: the bound nearest to half the unconstrained training gap"
         text += ", of those that some member satisfies. " if among else ". "
     text += f"{diverged} of {len(run.members)} members diverged. " if diverged else ""
-    return text + "".join(f"{said}. " for said in run.dev_gap_over)
+    return text + "".join(f"{sentence}. " for sentence in run.dev_gap_over)
 
 
 def table(head: list[str], rows: list[tuple[dict[str, Any], list[str]]]) -> str:
@@ -118,7 +118,7 @@ def pareto(run: Run) -> str:
         f"{len(best)} of {len(members)} members: no feasible member of the same seed is better in gap or accuracy and "
         "at least as good in the other, on the selection part. The development columns took no part in that."
     )
-    note = " ".join([note, *(f"{said}." for said in run.dev_gap_over)])
+    note = " ".join([note, *(f"{sentence}." for sentence in run.dev_gap_over)])
     return f'<p class="quiet">{escape(note)}</p>{scrolled(table(head, rows), "non-dominated points", tall=True)}'
 
 

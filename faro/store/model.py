@@ -41,19 +41,19 @@ CODING = "coding/"  # what names of the coding's arrays begin with; those of par
 
 @dataclasses.dataclass(frozen=True)
 class Draw:
-    """How a randomised model decides: atom j with probability `weights[j]`, drawn once per unit (or per choice).
+    """How a randomised model decides: component j with probability `weights[j]`, drawn once per unit (or per choice).
 
-    u = the hash of the salt "faro mixture SEED" and the id (blake2b keyed by the salt, 53 bits), in [0, 1); the atom is
-    the first one whose cumulative weight exceeds u. So a person meets one model whatever the order of rows, and anyone
-    can repeat the draw.
+    u = the hash of the salt "faro mixture SEED" and the id (blake2b keyed by the salt, 53 bits), in [0, 1); the
+    component is the first one whose cumulative weight exceeds u. So a person meets one model whatever the order of
+    rows, and anyone can repeat the draw.
     """
 
     weights: tuple[float, ...]  # sum to 1
     seed: int = 0
     by: str = "unit"  # or "choice"
 
-    def atoms(self, data: Dataset) -> np.ndarray:
-        """`[n]` which atom decides each choice."""
+    def components(self, data: Dataset) -> np.ndarray:
+        """`[n]` which component decides each choice."""
         ids = [str(unit) for unit in data.units]
         if self.by == "choice":
             ids = [f"{unit} {choice}" for unit, choice in zip(ids, data.choice_ids, strict=True)]
@@ -66,12 +66,12 @@ class TrainedModel:
     """A model with its parameters and all that turns a table into what it reads, so that it can score one.
 
     model: the configuration, a `faro.models.Model`
-    params: its parameters; with a `draw` their leaves have a leading axis of atoms
+    params: its parameters; with a `draw` their leaves have a leading axis of components
     coding: features as numbers, learned from train
     schema: which column of a table is what
     about: how it was made, as plain values: data set, digest, seed, constraint, bound, status, figures
     seen: hashes of the units of train, dual and selection, where the model comes from training; else None
-    draw: how a randomised model picks one of its atoms; None for one that is not
+    draw: how a randomised model picks one of its components; None for one that is not
     specification: the constraint that it was trained under, as data (`faro.store.spec`); None after no training
     loss: the objective that it was trained to minimise, as data; None: the mean of the conditional logit
     """
@@ -124,8 +124,8 @@ class TrainedModel:
         return Dataset.from_table(table, self.schema, name=name, labels=labels, unit_rule=rule, folder=folder)
 
     def rewards(self, data: Any) -> np.ndarray:
-        """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative; of the atom that is
-        drawn for each choice, if the model is randomised.
+        """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative; of the component
+        that is drawn for each choice, if the model is randomised.
 
         data: a `Dataset`, a data frame, or the path of a table
 
@@ -134,14 +134,14 @@ class TrainedModel:
         return self._rewards(self.read(data), ())[0]
 
     def _rewards(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Rewards, and `[n, K, L]` of twins, of the atom that is drawn for each choice."""
-        rewards, moved = self._atoms(data, twins)
-        drawn = np.zeros(data.n, int) if self.draw is None else self.draw.atoms(data)
+        """Rewards, and `[n, K, L]` of twins, of the component that is drawn for each choice."""
+        rewards, moved = self._components(data, twins)
+        drawn = np.zeros(data.n, int) if self.draw is None else self.draw.components(data)
         every = np.arange(data.n)
         return rewards[drawn, every], {name: values[drawn, every] for name, values in moved.items()}
 
-    def _atoms(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Rewards of every atom, `[A, n, K]`, and of twins, `[A, n, K, L]`; NaN where the design supports none."""
+    def _components(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+        """Rewards of every component, `[A, n, K]`, and of twins, `[A, n, K, L]`; NaN where the design supports none."""
         self.coding.check_known(data.parsed.items, data.parsed.context)
         with jax.enable_x64(True):
             params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
@@ -152,10 +152,11 @@ class TrainedModel:
             slices = []
             for choices in Slices.of([(data, np.arange(data.n))], self.coding, options, BLOCK):
                 valid_here = {name: choices.twins[name].valid for name in twins}
-                said = _rewards(self.model, params, choices, people, tuple(twins))
-                slices.append((jax.tree.map(np.asarray, said), valid_here))
-        rewards, moved = jax.tree.map(lambda *some: np.concatenate(some, 1)[:, : data.n], *[said for said, _ in slices])
-        valid = jax.tree.map(lambda *some: np.concatenate(some)[: data.n], *[valid_here for _, valid_here in slices])
+                of_slice = _rewards(self.model, params, choices, people, tuple(twins))
+                slices.append((jax.tree.map(np.asarray, of_slice), valid_here))
+        of_slices, valid_in_slices = zip(*slices, strict=True)
+        rewards, moved = jax.tree.map(lambda *some: np.concatenate(some, 1)[:, : data.n], *of_slices)
+        valid = jax.tree.map(lambda *some: np.concatenate(some)[: data.n], *valid_in_slices)
         available = data.parsed.available
         available_rewards = np.where(available, rewards, np.nan)
         twin_rewards = {name: np.where(valid[name], moved[name], np.nan) for name in twins}
@@ -196,9 +197,9 @@ class TrainedModel:
         rewards, moved = self._rewards(data, twins) if draw is None else (np.full(parsed.available.shape, np.nan), {})
         with jax.enable_x64(True):
             available = jnp.asarray(parsed.available)
-            atoms = rewards[None] if draw is None else self._atoms(data, ())[0]
-            rule = ct.Argmax()
-            decided = [np.asarray(rule.decide(jnp.asarray(np.nan_to_num(atom)), available, None)) for atom in atoms]
+            components = rewards[None] if draw is None else self._components(data, ())[0]
+            rule, known = ct.Argmax(), map(jnp.asarray, map(np.nan_to_num, components))
+            decided = [np.asarray(rule.decide(component, available, None)) for component in known]
         hard = decided[0] if draw is None else np.tensordot(np.asarray(draw.weights), np.stack(decided), 1)
         n, k = parsed.available.shape
         inside = parsed.inside
@@ -266,14 +267,14 @@ class TrainedModel:
         target = base.with_name(base.name + ".json")
         with contextlib.ExitStack() as stack:  # all are written before the first is renamed, and the JSON file is last
 
-            def part(path: Path) -> Path:
+            def replacing(path: Path) -> Path:
                 return stack.enter_context(files.replacing(path))
 
-            part(target).write_text(files.json_text(record), encoding="utf-8")
+            replacing(target).write_text(files.json_text(record), encoding="utf-8")
             if self.seen is not None:
-                units = part(base.with_name(base.name + ".units.txt"))
+                units = replacing(base.with_name(base.name + ".units.txt"))
                 units.write_text(units_text(self.seen.units, self.salt, self.seen.shared), encoding="utf-8")
-            part(base.with_name(base.name + ".safetensors")).write_bytes(tensors)
+            replacing(base.with_name(base.name + ".safetensors")).write_bytes(tensors)
             target.unlink(missing_ok=True)
         return target
 
@@ -293,17 +294,17 @@ def _rewards(model: models.Model, params: Any, choices: ct.Choices, people: Any,
         shifted = scores if seen.log_probs is None else jnp.where(some.outside, 0, scores - out)
         return shifted, {name: twin.rewards for name, twin in outcome.twins.items()}
 
-    def of_atom(atom: Any) -> Any:
-        return models.evaluate(model, atom, choices, each=of_slice, twins=twins, people=people)[1]
+    def of_component(component: Any) -> Any:
+        return models.evaluate(model, component, choices, each=of_slice, twins=twins, people=people)[1]
 
-    return jax.lax.map(of_atom, params)
+    return jax.lax.map(of_component, params)
 
 
 def _drawn(base: Path, draw: dict[str, Any], params: Any) -> Draw:
-    """The stored draw; `DataError` if its weights are no distribution over the atoms of the parameters."""
+    """The stored draw; `DataError` if its weights are no distribution over the components of the parameters."""
     weights, by = np.array(draw["weights"]), draw["by"]
-    atoms = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(params)}
-    numbers = weights.dtype == np.float64 and atoms == {weights.shape}
+    components = {np.shape(leaf)[:1] for leaf in jax.tree.leaves(params)}
+    numbers = weights.dtype == np.float64 and components == {weights.shape}
     if not (numbers and weights.min() >= 0 and abs(weights.sum() - 1) <= 1e-9 and by in ("unit", "choice")):
         raise DataError(f"{base}.json: draw: expected weights of {len(weights)} atoms that sum to 1, by unit or choice")
     return Draw(tuple(weights.tolist()), int(draw["seed"]), by)
@@ -372,15 +373,15 @@ def _check_coded(coding: Coding, schema: Schema) -> None:
     """`ValueError` for a coding of features that the schema does not read so."""
     for block, declared in ((coding.items, schema.kinds(context=False)), (coding.context, schema.kinds(context=True))):
         coded: tuple[Sequence[Any], ...] = (block.numbers, block.levels, block.vectors, block.raw)
-        for parts, names in zip(coded, declared, strict=True):
-            if strange := [part.name for part in parts if part.name not in names]:
+        for features, names in zip(coded, declared, strict=True):
+            if strange := [feature.name for feature in features if feature.name not in names]:
                 raise ValueError(f"coding of {strange[0]!r}, which the schema does not read so")
 
 
-def _check_shapes(params: Any, begun: Any, atoms: bool) -> None:
-    """`ValueError` for parameters that are not of these shapes, after the axis of atoms if they have one."""
+def _check_shapes(params: Any, begun: Any, components: bool) -> None:
+    """`ValueError` for parameters that are not of these shapes, after the axis of components if they have one."""
     given, expected = (jax.tree_util.tree_flatten_with_path(tree)[0] for tree in (params, begun))
-    shapes = {_name(path): np.shape(leaf)[atoms:] for path, leaf in given}
+    shapes = {_name(path): np.shape(leaf)[components:] for path, leaf in given}
     if shapes != {_name(path): leaf.shape for path, leaf in expected}:
         raise ValueError("parameters of other shapes than the model and its coding have")
     if not all(np.issubdtype(leaf.dtype, np.floating) for _, leaf in given):
@@ -452,7 +453,7 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
         _check_about(record["about"])
         _check_coded(coding, schema)
         if (begun := _begun(model, coding)) is not None:
-            _check_shapes(params, begun, atoms=draw is not None)
+            _check_shapes(params, begun, components=draw is not None)
         as_data = {"specification": _specification(record), "loss": record.get("loss")}
         return TrainedModel(model, params, coding, schema, record["about"], draw=draw, **as_data)
     except FaroError:

@@ -358,8 +358,8 @@ def typed(thing: Any) -> str | None:
     try:
         usual = {field.name: field.default for field in dataclasses.fields(thing)}
         options = {name: _value(value) for name, value in record["options"].items()}
-        said = [f"{name}={_literal(value)}" for name, value in options.items() if usual[name] != value]
-        text = record["type"] + (f"({', '.join(said)})" if said else "")
+        texts = [f"{name}={_literal(value)}" for name, value in options.items() if usual[name] != value]
+        text = record["type"] + (f"({', '.join(texts)})" if texts else "")
         return text if _equal(make(kind_of(thing), text), thing, kind_of(thing)) else None
     except (UsageError, *DAMAGE):
         return None
@@ -390,9 +390,9 @@ def _text(record: Record) -> tuple[str, dict[str, str]]:
     place = {name: options.pop(name) for name in PLACED if name in options}
     options.pop("bound", None)
     usual = find_notion(record["type"])(**place, bound=0.05)
-    said = [f"{name}={_literal(value)}" for name, value in options.items() if not same(getattr(usual, name), value)]
+    texts = [f"{name}={_literal(value)}" for name, value in options.items() if not same(getattr(usual, name), value)]
     named = {name: "=".join((value[0].name, value[1])) if name == "of" else value.name for name, value in place.items()}
-    return record["type"] + (f"({', '.join(said)})" if said else ""), named
+    return record["type"] + (f"({', '.join(texts)})" if texts else ""), named
 
 
 def _literal(value: Any) -> str:

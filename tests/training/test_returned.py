@@ -133,7 +133,7 @@ def test_the_draw_is_by_unit_repeatable_and_has_its_weights(run):
         dataclasses.replace(model, params=jax.tree.map(lambda leaf, j=j: leaf[j], model.params), draw=None)
         for j in range(len(model.draw.weights))
     ]
-    drawn = model.draw.atoms(data)
+    drawn = model.draw.components(data)
     each = np.stack([own.rewards(data) for own in alone])
     np.testing.assert_array_equal(model.rewards(data), each[drawn, np.arange(data.n)])
     by_unit = pd.Series(drawn).groupby(data.units)
@@ -142,6 +142,6 @@ def test_the_draw_is_by_unit_repeatable_and_has_its_weights(run):
     n = by_unit.ngroups
     assert np.all(np.abs(share - model.draw.weights) < 4 * np.sqrt(0.25 / n))
     other = dataclasses.replace(model.draw, seed=1)
-    assert np.any(other.atoms(data) != drawn)
-    by_choice = Draw(model.draw.weights, 0, "choice").atoms(data)
+    assert np.any(other.components(data) != drawn)
+    by_choice = Draw(model.draw.weights, 0, "choice").components(data)
     assert (pd.Series(by_choice).groupby(data.units).nunique() > 1).any()

@@ -338,15 +338,15 @@ def _train(options: argparse.Namespace) -> int:
     from ...store.model import base_of
     from ..terminal import show_model
 
-    asked = _configured(options, ("bound", "seed", "shards"))
-    data, shards = asked["data"], asked.pop("shards", None)
-    asked["data"] = data[0] if isinstance(data, list) and len(data) == 1 else data
-    asked["stream"] = options.stream if shards is None else _count(shards)
+    arguments = _configured(options, ("bound", "seed", "shards"))
+    data, shards = arguments["data"], arguments.pop("shards", None)
+    arguments["data"] = data[0] if isinstance(data, list) and len(data) == 1 else data
+    arguments["stream"] = options.stream if shards is None else _count(shards)
     devices.join()
-    out = asked.pop("out", None)
+    out = arguments.pop("out", None)
     with contextlib.nullcontext() if out is None else devices.alone(base_of(out)):
         with _progress(options, "training") as progress:
-            model = api.train(**asked, progress=progress)
+            model = api.train(**arguments, progress=progress)
         outputs.noted(options, model.about["notes"])
         path = str(model.save(out)) if out is not None and devices.first() else None
     about = {**model.about, "model": path}
@@ -359,15 +359,15 @@ def _frontier(options: argparse.Namespace) -> int:
     from ...runtime import devices
     from ..terminal import show_frontier
 
-    asked = _configured(options, ("bounds", "seeds", "memory"))
+    arguments = _configured(options, ("bounds", "seeds", "memory"))
     devices.join()
     devices.keep_programs()
-    asked["out"] = asked.get("out") or f"out/{Path(str(asked['data'])).stem}"
-    asked["bounds"] = _bounds(asked.get("bounds", 20))
-    asked["seeds"] = _seeds(asked.get("seeds", 3))
+    arguments["out"] = arguments.get("out") or f"out/{Path(str(arguments['data'])).stem}"
+    arguments["bounds"] = _bounds(arguments.get("bounds", 20))
+    arguments["seeds"] = _seeds(arguments.get("seeds", 3))
     with _progress(options, "training") as progress:
         run = api.frontier(
-            **asked,
+            **arguments,
             baselines=options.baselines,
             overwrite=options.overwrite,
             command=options.command,
@@ -375,20 +375,20 @@ def _frontier(options: argparse.Namespace) -> int:
         )
     outputs.noted(options, [*run.manifest.get("notes", []), *_execution(run.manifest)])
     if options.json:
-        summary = {"out": str(asked["out"]), "manifest": run.manifest}
+        summary = {"out": str(arguments["out"]), "manifest": run.manifest}
         print(json.dumps(summary | {"members": json.loads(run.table.to_json(orient="records"))}, indent=1))
     else:
         beside(
-            lambda: show_frontier(report.read_run(asked["out"]), reused=run.reused),
-            lambda why: print(f"faro: note: {asked['out']} is whole but cannot be shown: {why}", file=sys.stderr),
+            lambda: show_frontier(report.read_run(arguments["out"]), reused=run.reused),
+            lambda why: print(f"faro: note: {arguments['out']} is whole but cannot be shown: {why}", file=sys.stderr),
         )
     return _outcome(run.table)
 
 
 def _execution(manifest: dict[str, Any]) -> list[str]:
     """How trials were played, where that is not all at once."""
-    said = manifest.get("execution", "")
-    return [f"execution: {said}"] if said.startswith("sequential") else []
+    execution = manifest.get("execution", "")
+    return [f"execution: {execution}"] if execution.startswith("sequential") else []
 
 
 def _outcome(table: Any) -> int:
@@ -436,8 +436,8 @@ def _scored(options: argparse.Namespace) -> int:
         scored = model.score(read, options.twins, expected=options.expected)
         scored = scored if options.part is None else in_part(scored, read, options.part)
     unseen = read.unseen(model.coding).items()
-    said = [f"{count} entries of {name!r} have a level the model never saw; coded as zeros" for name, count in unseen]
-    outputs.noted(options, [*model.about.get("notes", []), *said, *missing])
+    notes = [f"{count} entries of {name!r} have a level the model never saw; coded as zeros" for name, count in unseen]
+    outputs.noted(options, [*model.about.get("notes", []), *notes, *missing])
     if options.out:
         print(
             json.dumps({"rows": len(scored), "out": options.out})

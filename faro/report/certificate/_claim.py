@@ -98,8 +98,8 @@ def _blocks(spec: Mapping[str, Any], rules: Mapping[str, Any]) -> list[str]:
     for event in EVENTS.get(spec["constraint"], ("",)):
         for threshold in thresholds if isinstance(thresholds, list) else ("",):
             for stratum in spec.get("strata") or (_levels(within, rules) if within else ("",)):
-                parts = (event, f"reward>{threshold}" if threshold != "" else "", stratum and f"{within}={stratum}")
-                names.append(", ".join(part for part in parts if part))
+                words = (event, f"reward>{threshold}" if threshold != "" else "", stratum and f"{within}={stratum}")
+                names.append(", ".join(word for word in words if word))
     return names
 
 

@@ -84,10 +84,10 @@ def _claim(outcome: Outcome, claim: Claim) -> str:
     stamp = ""
     if claim.verdict:
         stamp = f"<span class='stamp {COLOURS[claim.verdict]}'>{_word(outcome, claim.verdict)}</span>"
-    parts = [f"<article><h3><span>{escape(claim.name)}</span>{stamp}</h3>", f"<p>{escape(sentence(claim))}.</p>"]
+    lines = [f"<article><h3><span>{escape(claim.name)}</span>{stamp}</h3>", f"<p>{escape(sentence(claim))}.</p>"]
     if claim.verdict:
-        parts += [_bar(outcome, claim), f"<p>{escape(_sentence(result(outcome, claim)))}</p>", _pairs(outcome, claim)]
-    return "".join([*parts, "</article>"])
+        lines += [_bar(outcome, claim), f"<p>{escape(_sentence(result(outcome, claim)))}</p>", _pairs(outcome, claim)]
+    return "".join([*lines, "</article>"])
 
 
 def _word(outcome: Outcome, verdict: str) -> str:

@@ -182,8 +182,8 @@ def headline(outcome: Outcome) -> str:
     what = ", ".join(
         claim.name for claim in claims if claim.verdict == {1: "REFUTED"}.get(outcome.code, "INCONCLUSIVE")
     )
-    said = "these do not hold within their bounds" if outcome.code == 1 else "these are neither shown nor refuted"
-    return f"{start}{said}: {what}."
+    rest = "these do not hold within their bounds" if outcome.code == 1 else "these are neither shown nor refuted"
+    return f"{start}{rest}: {what}."
 
 
 def about_people(claim: Claim) -> bool:
