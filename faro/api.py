@@ -142,7 +142,7 @@ def frontier(
     schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; else None
     mesh: how several devices share the work, as "data=4,sweep=2"; None: by default
     baselines: whether what other methods reach on the same data is measured too (`Frontier.baselines`)
-    memory: about what members may take on each device beside the data, in bytes or as "2GB"; None: half of the device
+    memory: about what trials may take on each device beside the data, in bytes or as "2GB"; None: half of the device
     out: folder of the run; None: nothing is written
     overwrite: whether another run in `out` is replaced; else it is a `UsageError`
     command: how the run was started, which the manifest keeps

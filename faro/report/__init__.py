@@ -4,7 +4,7 @@ the model card of a point.
 A report reads plain records and imports neither jax nor cvxpy: `read_run` is the only way in.
 
     _run          `Run`, `read_run`: what a finished sweep left in its folder
-    _ending       how the training of a member ended
+    _ending       how the training of a trial ended
     _others       how sure the points are, and what other methods reach
     _envelope     the certified envelope of a run
     _series       what a picture shows, before anything draws it

@@ -13,7 +13,7 @@ from typing import Any
 
 from ..errors import DataError, UsageError
 from ..files import write_text
-from ._commands import Command, member_text, of_member
+from ._commands import Command, of_trial, trial_text
 from ._markdown import fenced, grid, listed, pairs, plain, quoted
 from ._records import PART_WORDS, figures
 from ._run import Run, bound_text, finite, number, speak
@@ -51,9 +51,9 @@ def point(run: Run, bound: float | None = None, seed: int | None = None) -> int:
             known = ", ".join(map(bound_text, run.bounds)) or "none"
             raise UsageError(f"--bound: {run.folder} has no bound of at most {bound:g}; its bounds are {known}")
         bound = below[-1]
-    rows = [int(row) for row in run.at(bound) if seed is None or run.members["seed"].iloc[row] == seed]
+    rows = [int(row) for row in run.at(bound) if seed is None or run.trials["seed"].iloc[row] == seed]
     if not rows:
-        seeds = ", ".join(str(known) for known in sorted(run.members["seed"].unique()))
+        seeds = ", ".join(str(known) for known in sorted(run.trials["seed"].unique()))
         raise UsageError(
             f"{run.folder} has no model at bound {bound_text(bound)} and seed {seed}; its seeds are {seeds}"
         )
@@ -61,14 +61,14 @@ def point(run: Run, bound: float | None = None, seed: int | None = None) -> int:
 
 
 def write_card(run: Run, row: int, path: str | Path) -> Path:
-    """Write the card of member `row` of frontier.csv and return its path."""
+    """Write the card of trial `row` of frontier.csv and return its path."""
     write_text(path, card(run, row))
     return Path(path)
 
 
 def card(run: Run, row: int) -> str:
     """The card as text."""
-    name = f"{run.data['name']}, {run.spoken}, {member_text(run, row)}"
+    name = f"{run.data['name']}, {run.spoken}, {trial_text(run, row)}"
     sections = [
         f"# {plain(name)}",
         _summary(run, row),
@@ -85,7 +85,7 @@ def card(run: Run, row: int) -> str:
         "## Limits",
         listed([*LIMITS, *_several(run.data.get("traps")), *run.notes]),
         "## How to reproduce",
-        *(_typed(command) for command in of_member(run, row)),
+        *(_typed(command) for command in of_trial(run, row)),
         "## Versions",
         _versions(run, row),
     ]
@@ -97,12 +97,10 @@ def card(run: Run, row: int) -> str:
 
 def _front(run: Run, row: int, name: str) -> str:
     """YAML in the form of the Hub's model cards; no licence, which is for those to choose who publish the model."""
-    dev = [("accuracy", "accuracy", float(run.members["dev_accuracy"].iloc[row]))]
+    dev = [("accuracy", "accuracy", float(run.trials["dev_accuracy"].iloc[row]))]
     dev += [("gap", f"gap of {speak(p)}", float(g)) for p, g in zip(run.parts, run.gaps("dev")[row], strict=True)]
     if not all(math.isfinite(value) for _, _, value in dev):
-        raise DataError(
-            f"{run.folder}: {member_text(run, row)} DIVERGED: there is nothing to say of it; choose another"
-        )
+        raise DataError(f"{run.folder}: {trial_text(run, row)} DIVERGED: there is nothing to say of it; choose another")
     lines = [
         "---",
         "library_name: faro",
@@ -151,17 +149,17 @@ def _typed(command: Command) -> str:
 
 
 def _summary(run: Run, row: int) -> str:
-    member = run.members.iloc[row]
-    bound, gap = float(member["bound"]), number(run.gap("train")[row], 4)
-    text = f"Trained on {run.data['name']} without a constraint (seed {member['seed']})."
+    trial = run.trials.iloc[row]
+    bound, gap = float(trial["bound"]), number(run.gap("train")[row], 4)
+    text = f"Trained on {run.data['name']} without a constraint (seed {trial['seed']})."
     if math.isfinite(bound):
         text = (
             f"Trained on {run.data['name']} under {run.spoken} with a bound of {bound_text(bound)} "
-            f"(seed {member['seed']}), this model is {member['status']}: its gap on the training sample is {gap}."
+            f"(seed {trial['seed']}), this model is {trial['status']}: its gap on the training sample is {gap}."
         )
     text += (
         f" On the development part, people it was not trained on, the gap is {number(run.gap('dev')[row], 4)} and "
-        f"accuracy {number(member['dev_accuracy'], 4)}."
+        f"accuracy {number(trial['dev_accuracy'], 4)}."
     )
     if run.verdicts[row]:
         text += f" Its certificate says {run.verdicts[row]}: see below."
@@ -170,7 +168,7 @@ def _summary(run: Run, row: int) -> str:
 
 def _data(run: Run) -> str:
     data = run.data
-    sizes = {prefix: sorted(set(run.members[f"{prefix}_n"])) for prefix in ("train", "selection", "dev")}
+    sizes = {prefix: sorted(set(run.trials[f"{prefix}_n"])) for prefix in ("train", "selection", "dev")}
     by_part = ", ".join(
         f"{PART_WORDS[prefix]} {'-'.join(f'{n:,.0f}' for n in dict.fromkeys((counts[0], counts[-1])))}"
         for prefix, counts in sizes.items()
@@ -191,7 +189,7 @@ def _data(run: Run) -> str:
 
 def _constraint(run: Run, row: int) -> str:
     free = run.at(math.inf)
-    free = free[run.members["seed"].iloc[free].to_numpy() == run.members["seed"].iloc[row]]
+    free = free[run.trials["seed"].iloc[free].to_numpy() == run.trials["seed"].iloc[row]]
     prefixes = ["dev", "train", "selection", *(["population"] if run.known else [])]
     rates = {prefix: run.rates(prefix) for prefix in prefixes}
     head = ["group", *(PART_WORDS[prefix] for prefix in prefixes)]
@@ -207,13 +205,13 @@ def _constraint(run: Run, row: int) -> str:
 
 def _figures(run: Run, row: int) -> str:
     prefixes = ["dev", "train", "selection", *(["population"] if run.known else [])]
-    at = run.at(float(run.members["bound"].iloc[row]))
+    at = run.at(float(run.trials["bound"].iloc[row]))
     head = ["", *(PART_WORDS[prefix] for prefix in prefixes)]
     several = len(at) > 1
     head += [f"development over {len(at)} seeds: mean (smallest-largest)"] if several else []
     gaps = [run.gaps("dev")[at][:, part] for part in range(len(run.parts))]
-    measured = [run.members["dev_accuracy"].iloc[at], *gaps]
-    measured += [run.members[f"dev_{name}"].iloc[at] for name in ("nll", "ece")]
+    measured = [run.trials["dev_accuracy"].iloc[at], *gaps]
+    measured += [run.trials[f"dev_{name}"].iloc[at] for name in ("nll", "ece")]
     spreads = [_spread(finite(values)) for values in measured] + [""]
     rows = [[*cells, *([spread] if several else [])] for cells, spread in zip(figures(run, row), spreads, strict=True)]
     note = (
@@ -306,5 +304,5 @@ def _versions(run: Run, row: int) -> str:
     manifest = run.manifest
     settings = json.dumps(manifest.get("configuration", {}), ensure_ascii=False)
     facts = {"faro": manifest.get("faro"), **(manifest.get("versions") or {}), "device": manifest.get("device")}
-    facts |= {"model file": run.members["model"].iloc[row] if "model" in run.members else "", "settings": settings}
+    facts |= {"model file": run.trials["model"].iloc[row] if "model" in run.trials else "", "settings": settings}
     return pairs({name: value for name, value in facts.items() if name != "faro-fairness"})

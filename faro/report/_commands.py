@@ -36,8 +36,8 @@ def commands(run: Run) -> list[Command]:
     return [*_again(run), _score(run, model), *_certify(run, folder, model)]
 
 
-def of_member(run: Run, row: int) -> list[Command]:
-    """The commands of one member of frontier.csv."""
+def of_trial(run: Run, row: int) -> list[Command]:
+    """The commands of one trial of frontier.csv."""
     values = blanks(run, row)
     certified = bool(run.verdicts[row])
     return [
@@ -48,12 +48,12 @@ def of_member(run: Run, row: int) -> list[Command]:
 
 
 def blanks(run: Run, row: int) -> dict[str, str]:
-    """What stands in the blanks of a command for this member."""
-    member = run.members.iloc[row]
-    model = Path(str(member.get("model", ""))).stem or f"seed{member['seed']}"
-    bound = float(member["bound"])
+    """What stands in the blanks of a command for this trial."""
+    trial = run.trials.iloc[row]
+    model = Path(str(trial.get("model", ""))).stem or f"seed{trial['seed']}"
+    bound = float(trial["bound"])
     slack = repr(bound) if bound < 1 else "0.05"  # a policy cannot ask for less than nothing
-    return {"bound": repr(bound), "seed": str(member["seed"]), "model": model, "slack": slack}
+    return {"bound": repr(bound), "seed": str(trial["seed"]), "model": model, "slack": slack}
 
 
 def fill(text: str, values: dict[str, str]) -> str:
@@ -104,7 +104,7 @@ def _python(run: Run) -> str:
     """The call that repeats a sweep, from what the manifest holds."""
     settings = dict(run.manifest.get("configuration", {}))
     model_name = settings.pop("model", "a model")
-    seeds = sorted(int(seed) for seed in run.members["seed"].unique())
+    seeds = sorted(int(seed) for seed in run.trials["seed"].unique())
     arguments = [f"{run.data['name']!r}", *_notion(run), f"bounds={run.bounds!r}", f"seeds={seeds!r}"]
     arguments += [_thing(run, "model", model_name), f"settings={settings!r}", "out='again'"]
     if run.manifest.get("loss"):
@@ -195,8 +195,8 @@ def _certify(run: Run, folder: str, model: str) -> list[Command]:
     return [*steps, Command("Certify it", note, "\n".join(way), False)]
 
 
-def member_text(run: Run, row: int) -> str:
-    """A member as words: "bound 0.05, seed 1"."""
-    member = run.members.iloc[row]
-    bound = float(member["bound"])
-    return f"{f'bound {bound_text(bound)}' if math.isfinite(bound) else 'unconstrained'}, seed {member['seed']}"
+def trial_text(run: Run, row: int) -> str:
+    """A trial as words: "bound 0.05, seed 1"."""
+    trial = run.trials.iloc[row]
+    bound = float(trial["bound"])
+    return f"{f'bound {bound_text(bound)}' if math.isfinite(bound) else 'unconstrained'}, seed {trial['seed']}"

@@ -29,7 +29,7 @@ def write_comparison(run: Run, other: Run, path: str | Path) -> Path:
     text = page(
         title=f"{names[0]} and {names[1]}",
         constraint=" / ".join(dict.fromkeys(either.spoken for either in runs)),
-        subtitle=f"{run.data['name']}, {run.size}; {len(run.members)} and {len(other.members)} models",
+        subtitle=f"{run.data['name']}, {run.size}; {len(run.trials)} and {len(other.trials)} models",
         lead=_told(recorded, warnings, names),
         note=TUNING,
         panels=[panel_of(runs, names, expected)],
@@ -65,7 +65,7 @@ def differences(run: Run, other: Run) -> tuple[list[tuple[str, str]], list[str]]
             "compare; run both on one data set"
         )
     constraints = [either.manifest["constraint"]["name"] for either in both]
-    seeds = [sorted(map(int, either.members["seed"].unique())) for either in both]
+    seeds = [sorted(map(int, either.trials["seed"].unique())) for either in both]
     settings, versions = ([either.manifest.get(of) or {} for either in both] for of in ("configuration", "versions"))
     people = "the same people at each seed" if seeds[0] == seeds[1] else "not all the same people"
     shared = sum(bound in other.bounds for bound in run.bounds)
@@ -126,8 +126,8 @@ def _paired(run: Run, other: Run, names: tuple[str, str]) -> str:
     """Development gap and accuracy at the bounds that both runs have, over the seeds that both have, and the changes
     within each seed; over all seeds of each, without changes, where they share none."""
     shared = [*(bound for bound in run.bounds if bound in other.bounds), math.inf]
-    seeds = sorted(set(run.members["seed"]) & set(other.members["seed"]))
-    measured = [(either.gap("dev"), either.members["dev_accuracy"].to_numpy(float)) for either in (run, other)]
+    seeds = sorted(set(run.trials["seed"]) & set(other.trials["seed"]))
+    measured = [(either.gap("dev"), either.trials["dev_accuracy"].to_numpy(float)) for either in (run, other)]
     rows = []
     for bound in shared:
         at = [_by_seed(either, bound) for either in (run, other)]
@@ -155,8 +155,8 @@ def _paired(run: Run, other: Run, names: tuple[str, str]) -> str:
 
 
 def _by_seed(run: Run, bound: float) -> dict[int, int]:
-    """Seed -> row of frontier.csv of its member at this bound."""
-    return {int(run.members["seed"].iloc[row]): int(row) for row in run.at(bound)}
+    """Seed -> row of frontier.csv of its trial at this bound."""
+    return {int(run.trials["seed"].iloc[row]): int(row) for row in run.at(bound)}
 
 
 def _mean(values: Any) -> str:

@@ -1,4 +1,4 @@
-"""How a member's training ended, read off its traces: settled, oscillating, unfinished, infeasible or diverged.
+"""How a trial's training ended, read off its traces: settled, oscillating, unfinished, infeasible or diverged.
 
 Judged on the last quarter of the records, against the quarter before it. A reading of the traces, not a proof: the
 status (FEASIBLE or not) comes from the saved model alone.
@@ -25,8 +25,8 @@ STALLED_SHARE = 0.8  # of the violation of the quarter before: less progress tha
 
 
 def ending(run: Run, row: int) -> str:
-    """One of the words of `MEANINGS` for member `row` of frontier.csv."""
-    bound, gap = float(run.members["bound"].iloc[row]), run.traces["gap"][row].max(axis=-1)
+    """One of the words of `MEANINGS` for trial `row` of frontier.csv."""
+    bound, gap = float(run.trials["bound"].iloc[row]), run.traces["gap"][row].max(axis=-1)
     if not (np.isfinite(gap).all() and np.isfinite(run.traces["loss"][row]).all()):
         return "diverged"
     if not math.isfinite(bound):

@@ -28,14 +28,14 @@ def envelope_panel(run: Run) -> Panel | None:
     if not known:
         return None
     envelope = known[0]
-    slacks = [member["slack"] for member in envelope.members.values()]
+    slacks = [trial["slack"] for trial in envelope.trials.values()]
     grid = np.linspace(min([envelope.lines[0, 0], *slacks]), max([envelope.lines[-1, 0], *slacks]), LINE_POINTS)
     line = tuple(Point(float(x), float(y)) for x, y in zip(grid, envelope.lower(grid), strict=True))
     kinds: dict[str, list[Point]] = {"best": [], "fail": [], "free": []}
-    for row, member in envelope.members.items():
-        bound, status = float(run.members["bound"].iloc[row]), str(run.members["status"].iloc[row])
+    for row, trial in envelope.trials.items():
+        bound, status = float(run.trials["bound"].iloc[row]), str(run.trials["status"].iloc[row])
         style = "free" if math.isinf(bound) else "best" if status == "FEASIBLE" else "fail"
-        kinds[style].append(_point(member, bound, status, row))
+        kinds[style].append(_point(trial, bound, status, row))
     names = {"best": "models within their bound", "fail": "models that are not", "free": "unconstrained"}
     series = [Series("lower", line, "no linear model is below")]
     series += [Series(style, tuple(points), names[style]) for style, points in kinds.items() if points]
@@ -43,18 +43,18 @@ def envelope_panel(run: Run) -> Panel | None:
     return Panel("slack of the affine proxy", "regularised training loss, nats", tuple(series), note=note)
 
 
-def _point(member: dict[str, float], bound: float, status: str, row: int) -> Point:
+def _point(trial: dict[str, float], bound: float, status: str, row: int) -> Point:
     return Point(
-        member["slack"],
-        member["loss"],
-        up=(member["loss"] - member["gap"], member["loss"]),
+        trial["slack"],
+        trial["loss"],
+        up=(trial["loss"] - trial["gap"], trial["loss"]),
         title=f"bound {bound_text(bound)}" if math.isfinite(bound) else "unconstrained",
         facts=(
             ("status", status),
-            ("regularised loss", f"{number(member['loss'], 4)} nats"),
-            ("slack of the proxy", number(member["slack"], 4)),
-            ("none lower by more than", f"{rounded_up(member['gap'])} nats"),
-            ("by its own multipliers", f"{rounded_up(member['own_gap'])} nats"),
+            ("regularised loss", f"{number(trial['loss'], 4)} nats"),
+            ("slack of the proxy", number(trial["slack"], 4)),
+            ("none lower by more than", f"{rounded_up(trial['gap'])} nats"),
+            ("by its own multipliers", f"{rounded_up(trial['own_gap'])} nats"),
         ),
         rows=(row,),
     )
@@ -62,7 +62,7 @@ def _point(member: dict[str, float], bound: float, status: str, row: int) -> Poi
 
 def _note(run: Run, envelope: Envelope) -> str:
     lowest, highest = envelope.lines[0, 0], envelope.lines[-1, 0]
-    seeds = f" of seed {envelope.seed}" if run.members["seed"].nunique() > 1 else ""
+    seeds = f" of seed {envelope.seed}" if run.trials["seed"].nunique() > 1 else ""
     return (
         f"Certified envelope{seeds}: {envelope.scope}. LB is the line; between slack {number(lowest)} and "
         f"{number(highest)} some model is within {rounded_up(envelope.width)} nats of it. Down and to the left is "
@@ -76,10 +76,10 @@ def envelope_table(run: Run) -> str:
     rows: list[tuple[dict[str, Any], list[str]]] = []
     for bound in [*run.bounds, math.inf]:
         at = set(run.at(bound).tolist())
-        some = [member for envelope in known for row, member in envelope.members.items() if row in at]
+        some = [trial for envelope in known for row, trial in envelope.trials.items() if row in at]
         if some:
-            mean = {name: sum(member[name] for member in some) / len(some) for name in ("slack", "loss")}
-            worst = [rounded_up(max(member[name] for member in some)) for name in ("gap", "own_gap")]
+            mean = {name: sum(trial[name] for trial in some) / len(some) for name in ("slack", "loss")}
+            worst = [rounded_up(max(trial[name] for trial in some)) for name in ("gap", "own_gap")]
             rows.append(({}, [bound_text(bound), number(mean["slack"], 4), number(mean["loss"], 4), *worst]))
     head = ["bound", "proxy slack", "loss with ridge", "none lower by more than", "by own multipliers"]
     return scrolled(table(head, rows), "certified envelope") if rows else ""

@@ -42,7 +42,7 @@ def write_report(run: Run, folder: str | os.PathLike[str]) -> Path:
 
 def _page(run: Run) -> str:
     name = str(run.data["name"])
-    seeds = run.members["seed"].nunique()
+    seeds = run.trials["seed"].nunique()
     several = f"{len(run.bounds)} bound{'s' * (len(run.bounds) != 1)}"
     lower = envelope_panel(run)
     sections = [
@@ -57,7 +57,7 @@ def _page(run: Run) -> str:
     return page(
         title=name,
         constraint=run.spoken,
-        subtitle=f"{run.size}; {several}, {seeds} seed{'s' * (seeds != 1)}, {len(run.members)} models",
+        subtitle=f"{run.size}; {several}, {seeds} seed{'s' * (seeds != 1)}, {len(run.trials)} models",
         lead=f'<p class="headline">{escape(headline(run))}</p>',
         note=CERTIFIED if len(finite(run.certified)) else TUNING,
         panels=[*panels(run), *([lower] if lower else [])],
@@ -133,7 +133,7 @@ def quiet(text: str) -> str:
 
 
 def training(runs: Sequence[Run]) -> str:
-    """Where the script draws how the chosen member was trained, and what of the traces it shows."""
+    """Where the script draws how the chosen trial was trained, and what of the traces it shows."""
     of = [(len(run.labels), kept(run), len(run.traces["step"])) for run in runs]
     labels, shown, steps = (" and ".join(dict.fromkeys(map(str, column))) for column in zip(*of, strict=True))
     text = (

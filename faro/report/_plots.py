@@ -1,4 +1,4 @@
-"""Pictures of a run: the frontier with its spread over seeds, and how a member was trained. Same run, same bytes."""
+"""Pictures of a run: the frontier with its spread over seeds, and how a trial was trained. Same run, same bytes."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ from ._series import Panel, Point, Series
 BLUE, RED, GREEN, ORANGE, SKY, PURPLE = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7"
 INK, GREY = "#222222", "#8a8f94"
 RESIDUAL_FLOOR = 1e-8  # residuals below are drawn here
-INEQUALITIES = 8  # shown of one member: those with the largest multipliers
+INEQUALITIES = 8  # shown of one trial: those with the largest multipliers
 STYLE: Any = {
     "svg.hashsalt": "faro",
     "font.family": "DejaVu Sans",
@@ -43,7 +43,7 @@ def draw_frontier(run: Run, ax: Axes | None = None) -> Figure:
     """Accuracy against gap, a point per bound: mean over seeds, bars from the smallest to the largest seed.
 
     On held-out development data, with baselines if the run has any; else, where the population is known, its expected
-    values and the true frontier. A member with a certificate has a bar that ends at its certified upper bound; none if
+    values and the true frontier. A trial with a certificate has a bar that ends at its certified upper bound; none if
     that says nothing.
     """
     with matplotlib.rc_context(STYLE):
@@ -136,11 +136,11 @@ def _draw_series(ax: Axes, series: Series, several: bool) -> None:
 
 
 def draw_traces(run: Run, row: int) -> Figure:
-    """How member `row` of frontier.csv was trained: gap with its bound, violations, multipliers, and how far each step
+    """How trial `row` of frontier.csv was trained: gap with its bound, violations, multipliers, and how far each step
     was from the conditions of a solution; the title says how it ended."""
-    if not 0 <= row < len(run.members):
-        raise UsageError(f"row: expected 0..{len(run.members) - 1}, got {row}; rows are those of frontier.csv")
-    bound, step = float(run.members["bound"].iloc[row]), run.traces["step"]
+    if not 0 <= row < len(run.trials):
+        raise UsageError(f"row: expected 0..{len(run.trials) - 1}, got {row}; rows are those of frontier.csv")
+    bound, step = float(run.trials["bound"].iloc[row]), run.traces["step"]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 9.0), layout="constrained")
         gaps, violations, multipliers, residuals = figure.subplots(4, sharex=True)
@@ -168,13 +168,13 @@ def draw_traces(run: Run, row: int) -> Figure:
         residuals.set_xlabel("step")
         who = f"bound {bound_text(bound)}" if math.isfinite(bound) else "unconstrained"
         word = ending(run, row)
-        title = f"{run.data['name']}: {who}, seed {run.members['seed'].iloc[row]}: {word}"
+        title = f"{run.data['name']}: {who}, seed {run.trials['seed'].iloc[row]}: {word}"
         figure.suptitle(title + ("\n" + textwrap.fill(MEANINGS[word], 80) if word != who else ""), fontsize=11)
     return figure
 
 
 def largest(run: Run, row: int, count: int = INEQUALITIES) -> list[int]:
-    """Indices of the inequalities worth showing of a member: largest multiplier, then largest last violation."""
+    """Indices of the inequalities worth showing of a trial: largest multiplier, then largest last violation."""
     multiplier = np.nan_to_num(run.traces["multiplier"][row]).max(axis=0, initial=0)
     violation = run.traces["violation"][row]
     last = np.nan_to_num(violation[-1]) if len(violation) else np.zeros(len(multiplier))

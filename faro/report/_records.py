@@ -1,4 +1,4 @@
-"""What the script of a page is given: panels of points, and every member with its figures, traces and commands."""
+"""What the script of a page is given: panels of points, and every trial with its figures, traces and commands."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from ._commands import blanks, commands, member_text
+from ._commands import blanks, commands, trial_text
 from ._ending import MEANINGS, ending
 from ._plots import INEQUALITIES, RESIDUAL_FLOOR, Spot, largest
 from ._run import RESIDUALS, Run, bound_text, number
@@ -49,11 +49,11 @@ def as_json(value: Any) -> str:
 def kept(run: Run, budget: int = MAX_NUMBERS) -> int:
     """How many records of each trace a page holds."""
     drawn = 1 + len(run.parts) + len(RESIDUALS) + 2 * min(INEQUALITIES, len(run.labels))
-    return min(len(run.traces["step"]), MAX_RECORDS, max(10, budget // (len(run.members) * drawn)))
+    return min(len(run.traces["step"]), MAX_RECORDS, max(10, budget // (len(run.trials) * drawn)))
 
 
 def chosen(run: Run) -> int:
-    """The member to show first: at the bound in focus a feasible one, if there is any."""
+    """The trial to show first: at the bound in focus a feasible one, if there is any."""
     return representative(run, run.at(run.focus()))
 
 
@@ -71,28 +71,28 @@ def _run(run: Run, name: str, budget: int) -> dict[str, Any]:
         "step": _numbers(run.traces["step"][thin]),
         "columns": [PART_WORDS[prefix] for prefix in _prefixes(run)],
         "commands": [command._asdict() for command in commands(run)],
-        "members": [_member(run, row, thin, cells, rates) for row in range(len(run.members))],
+        "members": [_trial(run, row, thin, cells, rates) for row in range(len(run.trials))],
         "chosen": chosen(run),
     }
 
 
-def _member(run: Run, row: int, thin: Any, cells: list[str], rates: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
-    member = run.members.iloc[row].to_dict()
-    bounded = math.isfinite(member["bound"])
+def _trial(run: Run, row: int, thin: Any, cells: list[str], rates: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
+    trial = run.trials.iloc[row].to_dict()
+    bounded = math.isfinite(trial["bound"])
     shown = largest(run, row, INEQUALITIES) if bounded else []
     traces = {key: run.traces[key][row][thin] for key in ("loss", "gap", "violation", "multiplier", *RESIDUALS)}
     word = ending(run, row)
     return {
-        "bound": float(member["bound"]) if bounded else None,
-        "bound_text": bound_text(member["bound"]),
-        "seed": int(member["seed"]),
-        "name": member_text(run, row),
+        "bound": float(trial["bound"]) if bounded else None,
+        "bound_text": bound_text(trial["bound"]),
+        "seed": int(trial["seed"]),
+        "name": trial_text(run, row),
         "said": standing(run, row),
         "figures": figures(run, row),
         "blanks": blanks(run, row),
         "certified": bool(run.verdicts[row]),
         "ending": f"{word}: {MEANINGS[word]}" if bounded else "",
-        "n": {prefix: int(member[f"{prefix}_n"]) for prefix in rates},
+        "n": {prefix: int(trial[f"{prefix}_n"]) for prefix in rates},
         "rates": {prefix: _numbers([rates[prefix][cell][row] for cell in cells]) for prefix in rates},
         "loss": _numbers(traces["loss"]),
         "gap": [_numbers(column) for column in traces["gap"].T],
@@ -104,11 +104,11 @@ def _member(run: Run, row: int, thin: Any, cells: list[str], rates: dict[str, di
 
 
 def standing(run: Run, row: int) -> list[tuple[str, str]]:
-    """Status, standing and certificate of a member, as (what, words)."""
-    member = run.members.iloc[row]
-    free = math.isinf(member["bound"]) and member["status"] == "FEASIBLE"
-    lines = [("status", f"{member['status']}: {'no bound was asked for' if free else STATUS[member['status']]}")]
-    lines += [("non-dominated", "yes, on the selection part" if member["pareto"] else "no")]
+    """Status, standing and certificate of a trial, as (what, words)."""
+    trial = run.trials.iloc[row]
+    free = math.isinf(trial["bound"]) and trial["status"] == "FEASIBLE"
+    lines = [("status", f"{trial['status']}: {'no bound was asked for' if free else STATUS[trial['status']]}")]
+    lines += [("non-dominated", "yes, on the selection part" if trial["pareto"] else "no")]
     if run.verdicts[row]:
         lines += [
             ("certificate", f"{run.verdicts[row]} under its policy; gap at most {slack_text(run.certified[row])}")
@@ -117,16 +117,16 @@ def standing(run: Run, row: int) -> list[tuple[str, str]]:
 
 
 def figures(run: Run, row: int) -> list[tuple[str, ...]]:
-    """A member's figures: (name, one per part of `PART_WORDS` that the run has), with four digits."""
+    """A trial's figures: (name, one per part of `PART_WORDS` that the run has), with four digits."""
     prefixes = _prefixes(run)
-    member = run.members.iloc[row]
+    trial = run.trials.iloc[row]
     gaps = {prefix: run.gaps(prefix)[row] for prefix in prefixes}
-    rows = [("accuracy", *(number(member[f"{prefix}_accuracy"], 4) for prefix in prefixes))]
+    rows = [("accuracy", *(number(trial[f"{prefix}_accuracy"], 4) for prefix in prefixes))]
     names = ["gap"] if len(run.parts) == 1 else [f"gap: {part}" for part in run.parts]
     rows += [(name, *(number(gaps[prefix][p], 4) for prefix in prefixes)) for p, name in enumerate(names)]
     for key, name in (("nll", "nll, in nats"), ("ece", "ece")):
-        rows.append((name, *(number(member.get(f"{prefix}_{key}", math.nan), 4) for prefix in prefixes)))
-    return [*rows, ("choices", *(f"{member[f'{p}_n']:,.0f}" if f"{p}_n" in member else "-" for p in prefixes))]
+        rows.append((name, *(number(trial.get(f"{prefix}_{key}", math.nan), 4) for prefix in prefixes)))
+    return [*rows, ("choices", *(f"{trial[f'{p}_n']:,.0f}" if f"{p}_n" in trial else "-" for p in prefixes))]
 
 
 def _prefixes(run: Run) -> list[str]:

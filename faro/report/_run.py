@@ -31,8 +31,8 @@ class Run(store.Run):
 
     def focus(self) -> float:
         """The bound to look at first: nearest to half the unconstrained training gap, if it can be among those that
-        some member satisfies."""
-        feasible = set(self.members.loc[self.members["status"] == "FEASIBLE", "bound"])
+        some trial satisfies."""
+        feasible = set(self.trials.loc[self.trials["status"] == "FEASIBLE", "bound"])
         among = [bound for bound in self.bounds if bound in feasible] or self.bounds
         if not among:
             return math.inf
@@ -59,9 +59,9 @@ def read_run(folder: str | os.PathLike[str]) -> Run:
 
 
 def summary_table(run: Run) -> pd.DataFrame:
-    """A row per bound, ascending, the unconstrained members (bound inf) last.
+    """A row per bound, ascending, the unconstrained trials (bound inf) last.
 
-    `members`, `feasible` and `non_dominated` are counts; the rest are means over the members that have numbers (all but
+    `members`, `feasible` and `non_dominated` are counts; the rest are means over the trials that have numbers (all but
     the diverged), with the smallest and largest as `_low` and `_high` where seeds are compared. A gap is the largest
     over the parts of a stack. `certified_slack` is the largest over the `certified_members`, those with a certificate.
     """
@@ -70,7 +70,7 @@ def summary_table(run: Run) -> pd.DataFrame:
         at = run.at(bound)
         if not len(at):
             continue
-        some = run.members.iloc[at]
+        some = run.trials.iloc[at]
         row: dict[str, Any] = {
             "bound": bound,
             "members": len(at),
@@ -110,7 +110,7 @@ def bound_text(bound: float) -> str:
 
 
 def spread_text(row: Any, name: str) -> str:
-    """Mean and, where members differ, their range."""
+    """Mean and, where trials differ, their range."""
     mean, low, high = (number(row[key]) for key in (name, f"{name}_low", f"{name}_high"))
     return mean if low == high else f"{mean} ({low}-{high})"
 
@@ -129,7 +129,7 @@ def headline(run: Run) -> str:
         return "This run has no member that was trained under a bound."
     row = rows.to_dict("records")[0]
     if table.loc[np.isfinite(table["bound"]), "feasible"].sum() == 0:
-        gaps = np.where(np.isfinite(run.members["bound"]), run.gap("train"), np.nan)
+        gaps = np.where(np.isfinite(run.trials["bound"]), run.gap("train"), np.nan)
         reached = (
             f"the smallest gap reached there was {number(np.nanmin(gaps))}" if len(finite(gaps)) else "all diverged"
         )

@@ -87,10 +87,10 @@ def panel_of(runs: Sequence[Run], names: Sequence[str], expected: bool) -> Panel
 
 
 def coordinates(run: Run, expected: bool) -> tuple[np.ndarray, np.ndarray]:
-    """Gap and accuracy of every member, `[M]` each, as a panel shows them."""
+    """Gap and accuracy of every trial, `[M]` each, as a panel shows them."""
     if expected:
-        return run.members["population_gap"].to_numpy(float), run.members["population_accuracy"].to_numpy(float)
-    return run.gap("dev"), run.members["dev_accuracy"].to_numpy(float)
+        return run.trials["population_gap"].to_numpy(float), run.trials["population_accuracy"].to_numpy(float)
+    return run.gap("dev"), run.trials["dev_accuracy"].to_numpy(float)
 
 
 def _axes(expected: bool) -> tuple[str, str]:
@@ -107,7 +107,7 @@ def _bounds(run: Run, expected: bool) -> dict[str, tuple[Point, ...]]:
     for row in summary_table(run).to_dict("records"):
         bound = row["bound"]
         all_of = run.at(bound)
-        some = run.members.iloc[all_of]
+        some = run.trials.iloc[all_of]
         at = all_of[np.isfinite(gap[all_of]) & np.isfinite(accuracy[all_of])]
         if not len(at):
             continue
@@ -166,14 +166,14 @@ def sure_facts(row: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 def representative(run: Run, rows: Any) -> int:
-    """The first feasible member among the rows, else the first."""
-    feasible = [row for row in rows if run.members["status"].iloc[row] == "FEASIBLE"]
+    """The first feasible trial among the rows, else the first."""
+    feasible = [row for row in rows if run.trials["status"].iloc[row] == "FEASIBLE"]
     return int(feasible[0] if feasible else rows[0] if len(rows) else 0)
 
 
 def statuses(run: Run, at: Sequence[int] | np.ndarray) -> str:
-    """The status of a member, or how many have which: "FEASIBLE (2 of 3), INFEASIBLE (1 of 3)"."""
-    counts = run.members["status"].iloc[list(at)].value_counts(sort=False)
+    """The status of a trial, or how many have which: "FEASIBLE (2 of 3), INFEASIBLE (1 of 3)"."""
+    counts = run.trials["status"].iloc[list(at)].value_counts(sort=False)
     return next(iter(counts.index)) if len(at) == 1 else ", ".join(f"{k} ({n} of {len(at)})" for k, n in counts.items())
 
 
@@ -183,7 +183,7 @@ def slack_text(value: float) -> str:
 
 
 def _certified(run: Run, expected: bool) -> list[Series]:
-    """From the measured gap of a certified member to its upper bound; no point where that says nothing."""
+    """From the measured gap of a certified trial to its upper bound; no point where that says nothing."""
     proved = run.certified
     gap, accuracy = coordinates(run, expected)
     at = np.flatnonzero((proved < 1) & np.isfinite(gap) & np.isfinite(accuracy))

@@ -1,4 +1,4 @@
-"""The tables of a page: a row per bound, the non-dominated members, and what was run."""
+"""The tables of a page: a row per bound, the non-dominated trials, and what was run."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def bounds_note(run: Run, seeds: int) -> str:
     text = "Feasible: members whose training gap is within the bound. "
     text += "Means over the members that have numbers, with the range over seeds in brackets. " if seeds > 1 else ""
     text += "The gap is the largest over the parts of the constraint. " if len(run.parts) > 1 else ""
-    diverged = int((run.members["status"] == "DIVERGED").sum())
+    diverged = int((run.trials["status"] == "DIVERGED").sum())
     if math.isfinite(run.focus()):
-        among = run.members["status"].iloc[run.at(run.focus())].eq("FEASIBLE").any()
+        among = run.trials["status"].iloc[run.at(run.focus())].eq("FEASIBLE").any()
         text += "Shaded: the bound nearest to half the unconstrained training gap"
         text += ", of those that some member satisfies. " if among else ". "
-    text += f"{diverged} of {len(run.members)} members diverged. " if diverged else ""
+    text += f"{diverged} of {len(run.trials)} members diverged. " if diverged else ""
     return text + "".join(f"{sentence}. " for sentence in run.dev_gap_over)
 
 
@@ -51,7 +51,7 @@ def scrolled(text: str, what: str, tall: bool = False) -> str:
 
 
 def key(row: int, place: int = 0) -> dict[str, Any]:
-    """Attributes by which the script knows which member of which run a row of a table shows."""
+    """Attributes by which the script knows which trial of which run a row of a table shows."""
     return {"data-run": place, "data-row": int(row)}
 
 
@@ -96,13 +96,11 @@ def bounds(run: Run, place: int = 0) -> str:
 
 
 def pareto(run: Run) -> str:
-    """Members that no other feasible member of their seed beats in both respects."""
-    members = run.members[["bound", "seed", "pareto", "selection_accuracy", "dev_accuracy"]]
-    members = members.assign(
-        row=range(len(members)), gap=run.gap("selection"), train=run.gap("train"), dev=run.gap("dev")
-    )
-    members = members.assign(certified=run.certified, verdict=run.verdicts)
-    best = members[members["pareto"]].sort_values(["bound", "seed"])
+    """Trials that no other feasible trial of their seed beats in both respects."""
+    trials = run.trials[["bound", "seed", "pareto", "selection_accuracy", "dev_accuracy"]]
+    trials = trials.assign(row=range(len(trials)), gap=run.gap("selection"), train=run.gap("train"), dev=run.gap("dev"))
+    trials = trials.assign(certified=run.certified, verdict=run.verdicts)
+    best = trials[trials["pareto"]].sort_values(["bound", "seed"])
     if not len(best):
         return "<p>None.</p>"
     head = ["bound", "seed", "selection gap", "selection accuracy", "train gap", "dev gap", "dev accuracy"]
@@ -115,7 +113,7 @@ def pareto(run: Run) -> str:
         cells += [slack_text(row["certified"]), row["verdict"].lower()] if certified else []
         rows.append((key(row["row"]), [*cells, *(number(row[name]) for name in names)]))
     note = (
-        f"{len(best)} of {len(members)} members: no feasible member of the same seed is better in gap or accuracy and "
+        f"{len(best)} of {len(trials)} members: no feasible member of the same seed is better in gap or accuracy and "
         "at least as good in the other, on the selection part. The development columns took no part in that."
     )
     note = " ".join([note, *(f"{sentence}." for sentence in run.dev_gap_over)])
@@ -126,7 +124,7 @@ def facts(run: Run) -> str:
     """The manifest as a definition list: data, constraint, software, command."""
     data, manifest = run.data, run.manifest
     versions = [f"{name} {version}" for name, version in (manifest.get("versions") or {}).items()]
-    counts = {prefix: sorted(set(run.members[f"{prefix}_n"])) for prefix in ("train", "selection", "dev")}
+    counts = {prefix: sorted(set(run.trials[f"{prefix}_n"])) for prefix in ("train", "selection", "dev")}
     sizes = [f"{prefix} {_range(values)}" for prefix, values in counts.items()]
     seconds = manifest.get("seconds")
     entries = {
@@ -141,7 +139,7 @@ def facts(run: Run) -> str:
         "Constraint": manifest["constraint"]["name"],
         "Inequalities": f"{len(run.labels)}",
         "Bounds": ", ".join(bound_text(bound) for bound in run.bounds),
-        "Seeds": ", ".join(str(seed) for seed in sorted(run.members["seed"].unique())),
+        "Seeds": ", ".join(str(seed) for seed in sorted(run.trials["seed"].unique())),
         "Notes": _listed(manifest.get("notes")),
         "Versions": ", ".join(versions),
         "Device": manifest.get("device"),

@@ -17,13 +17,13 @@ from .run import Run
 
 @dataclasses.dataclass(frozen=True)
 class Envelope:
-    """What the file of a seed claims: lower lines, how far apart they and losses are, and the members by row."""
+    """What the file of a seed claims: lower lines, how far apart they and losses are, and the trials by row."""
 
     seed: int
     scope: str
     width: float
     lines: np.ndarray  # [points, 3]: slack, constant, price
-    members: dict[int, dict[str, float]]  # slack, loss, gap, own_gap
+    trials: dict[int, dict[str, float]]  # slack, loss, gap, own_gap
 
     def lower(self, slack: Any) -> np.ndarray:
         """No model has a lower loss at this slack."""
@@ -32,13 +32,13 @@ class Envelope:
 
 
 def envelope_file(folder: str | Path, seed: int, member: str | None = None) -> Path:
-    """Where the envelope of a seed is, or of one member of the run, by its model's file; with the suffix .jsonl the
+    """Where the envelope of a seed is, or of one trial of the run, by its model's file; with the suffix .jsonl the
     table that it is proved from."""
     return Path(folder, f"envelope-{f'seed{seed}' if member is None else Path(member).stem}.json")
 
 
 def envelopes(run: Run) -> list[Envelope]:
-    """Those of all of a seed's members, in the order of their names; `DataError` if one is damaged or of another
+    """Those of all of a seed's trials, in the order of their names; `DataError` if one is damaged or of another
     run."""
     places = [
         (re.fullmatch(r"envelope-seed(\d+)", path.stem), path) for path in Path(run.folder).glob("envelope-*.json")
@@ -47,18 +47,18 @@ def envelopes(run: Run) -> list[Envelope]:
 
 
 def _read(run: Run, seed: int, path: Path) -> Envelope:
-    rows = {name: row for row, name in enumerate(run.members["model"])}
+    rows = {name: row for row, name in enumerate(run.trials["model"])}
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["about"]["digest"] != run.data.get("digest"):
             raise DataError(f"{path}: about other data than this run; write it again with faro envelope")
         lines = [[float(point[name]) for name in ("slack", "constant", "price")] for point in record["points"]]
-        members = {
-            rows[member["name"]]: {name: float(member[name]) for name in ("slack", "loss", "gap", "own_gap")}
-            for member in record["members"]
+        trials = {
+            rows[trial["name"]]: {name: float(trial[name]) for name in ("slack", "loss", "gap", "own_gap")}
+            for trial in record["members"]
         }
         scope, width, array = str(record["scope"]), float(record["width"]), np.array(lines, float).reshape(-1, 3)
-        numbers = [width, *array.ravel(), *(value for member in members.values() for value in member.values())]
+        numbers = [width, *array.ravel(), *(value for trial in trials.values() for value in trial.values())]
         if not (len(array) and np.isfinite(numbers).all()):
             raise ValueError("no points, or numbers that are not finite")
     except DataError:
@@ -66,4 +66,4 @@ def _read(run: Run, seed: int, path: Path) -> Envelope:
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"{type(error).__name__}: {error}"
         raise DataError(f"{path}: not an envelope of this run ({problem}); write it again with faro envelope") from None
-    return Envelope(seed, scope, width, array, members)
+    return Envelope(seed, scope, width, array, trials)

@@ -20,11 +20,11 @@ from .run import Run
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Frontier:
-    """A finished sweep: bounds x seeds, and the unconstrained member of each seed.
+    """A finished sweep: bounds x seeds, and the unconstrained trial of each seed.
 
-    table: a row per member, as frontier.csv has it; `bound` is inf for the unconstrained one of a seed
+    table: a row per trial, as frontier.csv has it; `bound` is inf for the unconstrained one of a seed
     models: a `TrainedModel` per row
-    traces: name -> array `[members, looks, ...]` of the training
+    traces: name -> array `[trials, evaluations, ...]` of the training
     manifest: what was run, as plain values
     reused: whether it was read from a folder that held the finished run
     baselines: what other methods reach on the same data, where that was asked for; else None
@@ -61,7 +61,7 @@ class Frontier:
         """
         run = Run.read(folder)
         try:
-            models = [load_model(run.folder / name, model) for name in run.members["model"]]
+            models = [load_model(run.folder / name, model) for name in run.trials["model"]]
         except UsageError as error:
             raise UsageError(f"{error}, or Frontier.load(folder, model=...) for the run") from None
-        return cls(run.members, models, run.traces, run.manifest, reused=True, baselines=run.baselines)
+        return cls(run.trials, models, run.traces, run.manifest, reused=True, baselines=run.baselines)

@@ -17,6 +17,7 @@ import dataclasses
 import json
 import math
 import os
+import warnings
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
@@ -80,13 +81,13 @@ def table_name(name: str) -> str:
 
 @dataclasses.dataclass(frozen=True)
 class Run:
-    """A finished sweep: `members` is frontier.csv, a row per trial; `traces` has a row per trial in the same order:
+    """A finished sweep: `trials` is frontier.csv, a row per trial; `traces` has a row per trial in the same order:
     step [R], loss [M, R], gap [M, R, P], violation and multiplier [M, R, m], residuals of the conditions of a solution
     and capped [M, R]; `manifest` says what was run.
     `uncertainty`, `hypervolume` and `baselines` are the tables of these names, where the folder has them."""
 
     folder: Path
-    members: pd.DataFrame
+    trials: pd.DataFrame
     traces: dict[str, np.ndarray]
     manifest: dict[str, Any]
     uncertainty: pd.DataFrame | None = None
@@ -112,7 +113,7 @@ class Run:
         if number not in (1, FORMAT):
             raise DataError(f"{folder}/{MANIFEST}: expected format {FORMAT} or 1, got {str(number)[:20]!r}")
         try:
-            members = _read(folder / FRONTIER, (*columns.TEXTS, VERDICT))
+            trials = _read(folder / FRONTIER, (*columns.TEXTS, VERDICT))
         except (ValueError, pd.errors.ParserError) as error:
             raise DataError(f"{folder}/{FRONTIER}: damaged ({_line(error)}); run the sweep again") from error
         try:
@@ -120,9 +121,16 @@ class Run:
                 traces = {key: archive[key] for key in TRACES}
         except (ValueError, KeyError, TypeError, OSError, EOFError, zipfile.BadZipFile) as error:
             raise DataError(f"{folder}/{TRACED}: damaged ({_line(error)}); run the sweep again") from error
-        run = cls(folder, members, traces, manifest, **{name: _optional(folder, name) for name in TABLES})
+        run = cls(folder, trials, traces, manifest, **{name: _optional(folder, name) for name in TABLES})
         _check(run, name, labels)
         return run
+
+    @property
+    def members(self) -> pd.DataFrame:
+        """The old name of `trials`, for one release."""
+        message = "Run.members is Run.trials now; the old name goes with the next release"
+        warnings.warn(message, FutureWarning, stacklevel=2)
+        return self.trials
 
     @property
     def data(self) -> dict[str, Any]:
@@ -153,11 +161,11 @@ class Run:
     def known(self) -> bool:
         """Whether the population is known, so that expected values and the true frontier can be shown."""
         wanted = [columns.figure("population", name) for name in ("accuracy", "gap")]
-        return all(name in self.members and bool(self.members[name].notna().any()) for name in wanted)
+        return all(name in self.trials and bool(self.trials[name].notna().any()) for name in wanted)
 
     def gaps(self, part: str) -> np.ndarray:
         """Gap of every trial and part of the constraint, `[M, P]`, on a part of the data; NaN where it diverged."""
-        return self.members[list(columns.gaps_in(self.members, part).values())].to_numpy(float)
+        return self.trials[list(columns.gaps_in(self.trials, part).values())].to_numpy(float)
 
     def gap(self, part: str) -> np.ndarray:
         """Largest gap over the parts, `[M]`: what every bound of the sweep was set on."""
@@ -165,8 +173,8 @@ class Run:
 
     def rates(self, part: str) -> dict[str, np.ndarray]:
         """Cell -> rate of every trial, `[M]`."""
-        rates = columns.rates_in(self.members, part)
-        return {cell: self.members[column].to_numpy(float) for cell, column in rates.items()}
+        rates = columns.rates_in(self.trials, part)
+        return {cell: self.trials[column].to_numpy(float) for cell, column in rates.items()}
 
     @property
     def certified(self) -> np.ndarray:
@@ -174,27 +182,27 @@ class Run:
 
         1 says nothing.
         """
-        none = np.full(len(self.members), np.nan)
-        return self.members[SLACK].to_numpy(float) if SLACK in self.members else none
+        none = np.full(len(self.trials), np.nan)
+        return self.trials[SLACK].to_numpy(float) if SLACK in self.trials else none
 
     @property
     def verdicts(self) -> list[str]:
         """Verdict of every trial's certificate, `[M]`; "" where there is none."""
-        return [""] * len(self.members) if VERDICT not in self.members else self.members[VERDICT].tolist()
+        return [""] * len(self.trials) if VERDICT not in self.trials else self.trials[VERDICT].tolist()
 
     def at(self, bound: float) -> np.ndarray:
         """Rows of the trials trained at this bound; `inf` for the unconstrained ones."""
-        return np.flatnonzero(self.members["bound"].to_numpy() == bound)
+        return np.flatnonzero(self.trials["bound"].to_numpy() == bound)
 
     @property
     def bounds(self) -> list[float]:
         """The finite bounds, ascending."""
-        return sorted(float(bound) for bound in self.members["bound"].unique() if math.isfinite(bound))
+        return sorted(float(bound) for bound in self.trials["bound"].unique() if math.isfinite(bound))
 
     def certificate(self, row: int) -> tuple[str, Any]:
         """Name of the certificate of a trial, below the folder, and what it holds; None where there is no such file.
         `DataError` if it is no JSON."""
-        name = certificate_name(str(self.members["model"].iloc[row]))
+        name = certificate_name(str(self.trials["model"].iloc[row]))
         file = Path(self.folder, name)
         try:
             return name, json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
@@ -280,35 +288,35 @@ def _line(error: Exception) -> str:
 
 
 def _check(run: Run, name: Any, labels: Any) -> None:
-    members, where = run.members, f"{run.folder}/{FRONTIER}"
-    gaps = {part: columns.gaps_in(members, part) for part in columns.PARTS}
-    absent = [column for column in COLUMNS if column not in members]
+    trials, where = run.trials, f"{run.folder}/{FRONTIER}"
+    gaps = {part: columns.gaps_in(trials, part) for part in columns.PARTS}
+    absent = [column for column in COLUMNS if column not in trials]
     absent += [columns.figure(part, "gap") for part, columns_found in gaps.items() if not columns_found]
     if absent:
         raise DataError(f"{where}: expected a column {absent[0]!r}, found none; run the sweep again")
-    if not len(members):
+    if not len(trials):
         raise DataError(f"{where}: expected a row per member, found none; run the sweep again")
     for column in set(COLUMNS) - {"status", "pareto"}:
-        if not pd.api.types.is_numeric_dtype(members[column]):
-            raise DataError(f"{where}: expected numbers in column {column!r}, got {members[column].iloc[0]!r}")
-    if SLACK in members and not pd.api.types.is_numeric_dtype(members[SLACK]):
-        raise DataError(f"{where}: expected numbers or empty cells in column {SLACK!r}, got {members[SLACK].iloc[0]!r}")
+        if not pd.api.types.is_numeric_dtype(trials[column]):
+            raise DataError(f"{where}: expected numbers in column {column!r}, got {trials[column].iloc[0]!r}")
+    if SLACK in trials and not pd.api.types.is_numeric_dtype(trials[SLACK]):
+        raise DataError(f"{where}: expected numbers or empty cells in column {SLACK!r}, got {trials[SLACK].iloc[0]!r}")
     if strange := sorted(set(run.verdicts) - set(VERDICTS)):
         raise DataError(
             f"{where}: expected CERTIFIED, REFUTED, INCONCLUSIVE or nothing in {VERDICT!r}, got {strange[0]!r}"
         )
-    if members["bound"].isna().any():
+    if trials["bound"].isna().any():
         raise DataError(f"{where}: expected a number or inf in column 'bound', found an empty cell")
-    if members["pareto"].dtype != bool:
-        raise DataError(f"{where}: expected True or False in column 'pareto', got {members['pareto'].iloc[0]!r}")
-    strange = sorted(set(members["status"].astype(str)) - set(columns.STATUSES))
+    if trials["pareto"].dtype != bool:
+        raise DataError(f"{where}: expected True or False in column 'pareto', got {trials['pareto'].iloc[0]!r}")
+    strange = sorted(set(trials["status"].astype(str)) - set(columns.STATUSES))
     if strange:
         raise DataError(f"{where}: expected a status of {', '.join(columns.STATUSES)}, got {strange[0]!r}")
     if not isinstance(name, str) or not isinstance(labels, list):
         raise DataError(f"{run.folder}/{MANIFEST}: expected a constraint with a name and a list of labels")
     if len(gaps["dev"]) != len(run.parts):
         raise DataError(f"{where}: expected a gap for each of {len(run.parts)} parts; manifest of another run?")
-    shape = (len(members), len(run.traces["step"]))
+    shape = (len(trials), len(run.traces["step"]))
     shapes = dict.fromkeys(("loss", "capped", *RESIDUALS), shape) | {"gap": (*shape, len(run.parts))}
     shapes |= {key: (*shape, len(labels)) for key in ("violation", "multiplier")}
     for key, expected in shapes.items():

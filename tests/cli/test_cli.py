@@ -19,7 +19,7 @@ from faro.certify.columns import read_columns
 from faro.certify.policy import read_policy
 from faro.errors import UnprovedError
 from faro.report import read_run
-from faro.report._commands import of_member
+from faro.report._commands import of_trial
 from tests.builders.processes import environment
 
 LONG = """
@@ -607,7 +607,7 @@ def test_the_commands_of_a_point_give_the_point(run, finished, faro):
     """What the report says to type is typed: the sweep comes out the same to the byte, the point alone nearly so."""
     members = pd.read_csv(run / "frontier.csv")
     Path("quick.toml").write_text("bounds = [0.3]\nseeds = 2\n" + QUICK)  # one file for both commands: flags win
-    again, train, score, certify = of_member(read_run(run), 2)
+    again, train, score, certify = of_trial(read_run(run), 2)
     assert members["bound"][2] == 0.2
     programs = finished[0] / "programs"  # the same sweep in another process: as it was compiled there
     assert process(*shlex.split(again.text)[1:], "--quiet", programs=programs).returncode == 0
@@ -708,7 +708,7 @@ def test_a_run_is_certified_once(run, faro):
     shown = re.search(r"\| demographic\\_parity: b \| ([\d.]+) \| ([\d.]+) \|", card)
     assert shown and low - 1e-4 < float(shown[1]) <= low and high <= float(shown[2]) < high + 1e-4  # rounded outward
     assert re.search(r"At 9\d(\.\d+)? % confidence, for the population", card)
-    check = of_member(read_run("out"), int(np.flatnonzero(certified["pareto"])[0]))[3]
+    check = of_trial(read_run("out"), int(np.flatnonzero(certified["pareto"])[0]))[3]
     assert check.title == "Check its certificate"
     assert faro(*shlex.split(check.text.replace("\\\n", " "))[1:])[0] in (1, 3)
 

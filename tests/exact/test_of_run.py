@@ -404,7 +404,7 @@ def test_the_report_draws_it_apart_from_accuracy(placed, faro):
         assert point.y == pytest.approx(max(lines), abs=1e-12)
     members = [point for series in lower.series for point in series.points if point.title]
     for point, member in zip(sorted(members, key=lambda each: each.rows), record["members"], strict=True):
-        assert run.members["model"].iloc[point.rows[0]] == member["name"]
+        assert run.trials["model"].iloc[point.rows[0]] == member["name"]
         assert point.up == (float(member["loss"]) - float(member["gap"]), float(member["loss"]))
         said = float(dict(point.facts)["none lower by more than"].removesuffix(" nats"))
         assert float(member["gap"]) <= said <= 1.1 * float(member["gap"])

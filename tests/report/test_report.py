@@ -35,7 +35,7 @@ from faro.report import (
     write_pictures,
     write_report,
 )
-from faro.report._commands import of_member
+from faro.report._commands import of_trial
 from faro.report._plots import inline
 from faro.report._series import panel
 from faro.store.spec import asked, same, to_record
@@ -150,7 +150,7 @@ def test_markup_in_names_stays_text(tmp_path):
 def test_summary_holds_the_numbers_of_the_file(folder):
     run = read_run(folder)
     table = summary_table(run).set_index("bound")
-    some = run.members[run.members["bound"] == 0.05]
+    some = run.trials[run.trials["bound"] == 0.05]
     assert table.loc[0.05, "dev_gap"] == pytest.approx(some["dev_gap"].mean())
     assert table.loc[0.05, "dev_gap_high"] == some["dev_gap"].max()
     assert (table["feasible"] == 3).all()
@@ -161,7 +161,7 @@ def test_diverged_members_do_not_spoil_means(tmp_path):
     run = read_run(Invented(diverged=(0,)).write(tmp_path))
     row = summary_table(run).iloc[0]
     assert row["feasible"] == 2 and row["members"] == 3
-    assert row["dev_accuracy"] == pytest.approx(run.members["dev_accuracy"].iloc[1:3].mean())
+    assert row["dev_accuracy"] == pytest.approx(run.trials["dev_accuracy"].iloc[1:3].mean())
 
 
 def test_headline_says_what_was_measured_on_whom(folder, tmp_path):
@@ -179,14 +179,14 @@ def test_headline_says_what_was_measured_on_whom(folder, tmp_path):
 
 def test_headline_compares_with_the_best_at_the_gap_that_was_reached(tmp_path):
     run = read_run(Invented(known=True).write(tmp_path))
-    gap = run.members["population_gap"].to_numpy()[run.at(0.1)].mean()
+    gap = run.trials["population_gap"].to_numpy()[run.at(0.1)].mean()
     assert headline(run).endswith(f"; the best possible at that gap is {best(gap):.3f}.")
 
 
 def test_stack_is_judged_by_its_largest_gap(tmp_path):
     run = read_run(CASES["stack"].write(tmp_path))
     assert run.gaps("dev").shape == (15, 2)
-    np.testing.assert_allclose(run.gap("dev"), run.members["dev_gap[demographic_parity(sex)]"])
+    np.testing.assert_allclose(run.gap("dev"), run.trials["dev_gap[demographic_parity(sex)]"])
     assert "dev gap: equal_opportunity(sex)" in page(run.folder)[1].text
 
 
@@ -237,7 +237,7 @@ def test_points_say_the_numbers_of_the_file(folder):
     run = certify(folder)
     spots = {spot.point.title: spot.point for spot in inline(panel(run))[1]}
     assert list(spots) == ["bound 0.02", "bound 0.05", "bound 0.1", "bound 0.2", "unconstrained"]
-    some = run.members[run.members["bound"] == 0.1]
+    some = run.trials[run.trials["bound"] == 0.1]
     facts = dict(spots["bound 0.1"].facts)
     assert list(spots["bound 0.1"].rows) == list(some.index)
     assert facts["status"] == "FEASIBLE (3 of 3)"
@@ -300,7 +300,7 @@ def recorded(folder: Path, **changes) -> Run:
     ],
 )
 def test_the_commands_of_a_point_keep_what_was_asked(command, again, alone, folder):
-    sweep, train, score, *_ = of_member(recorded(folder, command=command), 4)
+    sweep, train, score, *_ = of_trial(recorded(folder, command=command), 4)
     assert sweep.text == again and "again/models/bound02-seed1.json" in sweep.note
     assert train.text == f"{alone} --bound 0.05 --seed 1 --out bound02-seed1"
     assert ("'my table.csv'" in score.text) == ("table" in command)
@@ -319,7 +319,7 @@ def test_a_run_from_python_is_repeated_in_python(tmp_path):
         model={"asked": "linear(scale=0.5)", "record": {}},
         loss={"asked": "cvar(share=0.5)", "record": {}},
     )
-    text = of_member(run, 4)[0].text
+    text = of_trial(run, 4)[0].text
     compile(text, "again", "exec")
     for part in ("'demographic_parity+equalized_odds'", "attribute='sex'", "of='side=left'", "within='age'"):
         assert part in text
@@ -327,13 +327,13 @@ def test_a_run_from_python_is_repeated_in_python(tmp_path):
     for part in ("bounds=[0.02, 0.05, 0.1, 0.2]", "seeds=[0, 1, 2]", *own):
         assert part in text
     own = recorded(Invented(parts=("Mine()",)).write(tmp_path / "own"), command="")
-    text = of_member(own, 4)[0].text  # names are not read
+    text = of_trial(own, 4)[0].text  # names are not read
     compile(text, "again", "exec")
     assert "constraint,  # Mine(), as it was given" in text and "model=model,  # a model, as it was given" in text
     record = {"type": "mine.nets:Net", "options": {"depth": 2}}
     own = recorded(tmp_path / "own", model={"asked": None, "record": record})
-    assert f"model=spec.from_record({record!r}, 'model')" in of_member(own, 4)[0].text
-    assert "--constraint NAME" in of_member(own, 4)[-1].text and "name alone" in of_member(own, 4)[-1].note
+    assert f"model=spec.from_record({record!r}, 'model')" in of_trial(own, 4)[0].text
+    assert "--constraint NAME" in of_trial(own, 4)[-1].text and "name alone" in of_trial(own, 4)[-1].note
 
 
 def test_what_is_typed_again_trains_the_same_constraint(tmp_path, monkeypatch):
@@ -343,26 +343,26 @@ def test_what_is_typed_again_trains_the_same_constraint(tmp_path, monkeypatch):
     monkeypatch.setattr(faro, "frontier", lambda *given, **named: seen.append((given, named)))
     for what, constraint in EVERY:
         run.manifest["constraint"] |= {"record": to_record(constraint), "asked": asked(constraint, ATTRIBUTES)}
-        exec(of_member(run, 4)[0].text, {"model": None})
+        exec(of_trial(run, 4)[0].text, {"model": None})
         (_, own), named = seen.pop()
         made = api._constraint(data, own, *(named.get(key) for key in ("attribute", "of", "within")), 0.05)
         assert same(made.at(0.05), constraint.at(0.05)), what
     own = ct.Stack(members=(ct.rate_cap(None), ct.calibration(ATTRIBUTES["group"], bins=3)))
     record = to_record(own) | {"members": [{"type": "mine:Mine", "opaque": "a function"}]}
     run.manifest["constraint"] |= {"record": record, "asked": None, "name": "mine"}
-    assert "constraint,  # mine, as it was given" in of_member(run, 4)[0].text
+    assert "constraint,  # mine, as it was given" in of_trial(run, 4)[0].text
 
 
 def test_names_cannot_leave_their_place_in_a_command(tmp_path):
     """A shell reads back the very words, whatever they hold."""
     odd = "a b'; $(rm -rf ~) {seed} `x`"
     folder = Invented(name=odd).write(tmp_path / odd.replace("/", ""))
-    for command in of_member(recorded(folder, command=""), 4)[1:]:
+    for command in of_trial(recorded(folder, command=""), 4)[1:]:
         for line in command.text.replace("\\\n", " ").splitlines():
             words = shlex.split(line)
             assert words[0] == "faro"
             assert not {"rm", "-rf", ";"} & set(words)
-    assert odd in shlex.split(of_member(read_run(folder), 4)[1].text)
+    assert odd in shlex.split(of_trial(read_run(folder), 4)[1].text)
 
 
 # Two runs -------------------------------------------------------------------------------------------------------------
@@ -371,7 +371,7 @@ def test_names_cannot_leave_their_place_in_a_command(tmp_path):
 def test_two_runs_are_held_against_each_other(folder, tmp_path):
     other = Invented(bounds=(0.05, 0.3), seeds=2, seed=8, setting=1000).write(tmp_path / "other")
     runs = read_run(folder), read_run(other)
-    runs[1].members["dev_gap"] += 0.01
+    runs[1].trials["dev_gap"] += 0.01
     told, warnings = differences(*runs)
     said = dict(told)
     assert not warnings
@@ -385,7 +385,7 @@ def test_two_runs_are_held_against_each_other(folder, tmp_path):
     assert not parsed.loaded
     assert "run and other are runs on the same data. What was recorded of them differs in " in parsed.text
     assert len(json.loads(re.search(r'id="records">(.*?)</script>', text, re.S)[1])["runs"]) == 2
-    ours, theirs = (run.members[run.members["bound"] == 0.05].set_index("seed")["dev_gap"] for run in runs)
+    ours, theirs = (run.trials[run.trials["bound"] == 0.05].set_index("seed")["dev_gap"] for run in runs)
     change = (theirs - ours).dropna()
     assert f"<td>{theirs.mean():.3f}</td>" in text and f"<td>{ours[:2].mean():.3f}</td>" in text  # of shared seeds
     assert abs(change.mean()) > 0.001
@@ -400,7 +400,7 @@ def test_a_run_does_not_differ_from_itself(folder, tmp_path):
     assert "run (1) and run (2) are runs on the same data. Nothing else that was recorded differs." in text
     assert " 0.000 " in text and "-0.000" not in text
     other = read_run(Invented(bounds=(0.3,), seeds=1).write(tmp_path / "other"))
-    other.members.loc[:, "seed"] = 9
+    other.trials.loc[:, "seed"] = 9
     text = Page(write_comparison(run, other, tmp_path / "apart.html").read_text()).text
     assert "The runs share no bound" in text and "The runs share no seed" in text
 
@@ -441,7 +441,7 @@ def card(run: Run, row: int, tmp_path: Path) -> tuple[dict, str]:
 def test_the_card_of_a_point(folder, tmp_path):
     run = read_run(folder)
     row = point(run, 0.1, 1)
-    member = run.members.iloc[row]
+    member = run.trials.iloc[row]
     assert (member["bound"], member["seed"]) == (0.1, 1)
     front, text = card(run, row, tmp_path)
     (entry,) = front["model-index"]
@@ -455,7 +455,7 @@ def test_the_card_of_a_point(folder, tmp_path):
         row_of = next(line for line in text.splitlines() if line.startswith(f"| {column}"))
         for part in ("dev", "train", "selection"):
             assert f"| {member[f'{part}_{column}']:.4f} " in row_of
-        some = run.members.loc[run.members["bound"] == 0.1, f"dev_{column}"]
+        some = run.trials.loc[run.trials["bound"] == 0.1, f"dev_{column}"]
         assert f"| {some.mean():.4f} ({some.min():.4f}-{some.max():.4f}) |" in row_of
     rates = [member["dev_rate[sex=2]"], member["train_rate[sex=2]"]]
     assert f"| sex=2 | {rates[0]:.4f} | {rates[1]:.4f} |" in text
@@ -547,15 +547,15 @@ def test_certified_slack_is_drawn_and_listed_where_there_is_any(folder):
     assert "certified at most" not in page(folder)[0]
     run = certify(folder)
     ax, (ticks,) = drawn(run)
-    at = np.flatnonzero((run.certified < 1) & run.members["pareto"])
-    assert len(at) == run.members["pareto"].sum() - 1  # not the vacuous one
+    at = np.flatnonzero((run.certified < 1) & run.trials["pareto"])
+    assert len(at) == run.trials["pareto"].sum() - 1  # not the vacuous one
     assert ticks.get_xdata() == pytest.approx(run.certified[at])
-    assert ticks.get_ydata() == pytest.approx(run.members["dev_accuracy"].to_numpy()[at])
+    assert ticks.get_ydata() == pytest.approx(run.trials["dev_accuracy"].to_numpy()[at])
     bars = [segment for one in ax.collections for segment in one.get_segments() if segment[1, 0] in run.certified]
     assert sorted(bar[0, 0] for bar in bars) == pytest.approx(sorted(run.gap("dev")[at]))
     assert ax.get_xlim()[1] > run.certified[at].max()
     text, _ = page(folder)
-    largest = max(run.certified[at][run.members["bound"].to_numpy()[at] == 0.1])
+    largest = max(run.certified[at][run.trials["bound"].to_numpy()[at] == 0.1])
     assert f"<td>{math.ceil(1000 * largest) / 1000:.3f} <small>(3 of 3)</small></td>" in text  # rounded up
     for part in ("vacuous", "<td>refuted</td>", "<td>certified</td>", "read once", "Green ticks"):
         assert part in text

@@ -114,7 +114,7 @@ def test_a_run_whose_model_must_be_given_says_so(old):
         Frontier.load(old)
     again = Frontier.load(old, models.Linear())
     assert again.models[1].params["item"].tolist() == found.models[1].params["item"].tolist()
-    assert read_run(old).members.equals(found.table)
+    assert read_run(old).trials.equals(found.table)
 
 
 # Names of columns -----------------------------------------------------------------------------------------------------

@@ -392,7 +392,7 @@ def _execution(manifest: dict[str, Any]) -> list[str]:
 
 
 def _outcome(table: Any) -> int:
-    """3 if no member under a bound is FEASIBLE, 70 if all DIVERGED."""
+    """3 if no trial under a bound is FEASIBLE, 70 if all DIVERGED."""
     bounded = table["bound"] < float("inf")
     status = table.loc[bounded if bounded.any() else ~bounded, "status"]
     if (status == "DIVERGED").all():
