@@ -45,7 +45,7 @@ def old_method(old: str) -> Callable[..., Any]:
         kinds = (vars(kind) for kind in type(self).__mro__)
         return next(kind[new] for kind in kinds if new in kind and kind[new] is not kind.get(old))(self, *args)
 
-    method.__name__, method.__doc__ = old, f"The old name of `{new}`."
+    method.__name__, method.__doc__ = old, f"The old name of `{new}`.\n\nargs: as of the new one\n"
     return method
 
 

@@ -23,8 +23,8 @@ from ..errors import FaroError
 from ..files import NO_ROOM
 from .commands import certificates, training
 
-CODES = "exit codes: 0 done, 2 wrong usage, 3 no model FEASIBLE, 5 bad data, 70 internal error or all DIVERGED"
-CHECKED = (
+TRAINING_CODES = "exit codes: 0 done, 2 wrong usage, 3 no model FEASIBLE, 5 bad data, 70 internal error or all DIVERGED"
+CERTIFICATE_CODES = (
     "exit codes: 0 certified (or done), 1 refuted or no pass, 2 wrong usage, 3 inconclusive, 4 does not check,\n"
     "5 bad data, 6 audit not independent, 7 no valid dual, 70 internal error; only 0 passes"
 )
@@ -102,7 +102,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="faro",
         description="Train choice models under fairness constraints and see what each level of fairness costs.",
-        epilog=f"start with:  faro frontier --data demo --out out/demo\n{CODES}",
+        epilog=f"start with:  faro frontier --data demo --out out/demo\n{TRAINING_CODES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -110,7 +110,7 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
 
     def command(
-        name: str, run: Any, text: str, example: str, codes: str = CODES, unread: int = 0
+        name: str, run: Any, text: str, example: str, codes: str = TRAINING_CODES, unread: int = 0
     ) -> argparse.ArgumentParser:
         sub = commands.add_parser(
             name,
@@ -124,7 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     training.add(command)
-    certificates.add(functools.partial(command, codes=CHECKED, unread=70))
+    certificates.add(functools.partial(command, codes=CERTIFICATE_CODES, unread=70))
     return parser
 
 

@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from ..certify.certificate import Certificate
     from ..certify.policy import Policy
 
-KINDS = ("html", "junit_xml", "sarif", "markdown")
-WHAT = ("a page for people (HTML)", "JUnit XML", "SARIF 2.1.0", "a summary (Markdown)")
+OUTPUTS = ("html", "junit_xml", "sarif", "markdown")
+OUTPUT_WORDS = ("a page for people (HTML)", "JUnit XML", "SARIF 2.1.0", "a summary (Markdown)")
 
 
 def add(sub: argparse.ArgumentParser) -> None:
     """The options."""
-    for kind, what in zip(KINDS, WHAT, strict=True):
+    for kind, what in zip(OUTPUTS, OUTPUT_WORDS, strict=True):
         sub.add_argument(f"--{kind.replace('_', '-')}", metavar="FILE", help=f"write {what}")
 
 
@@ -39,7 +39,7 @@ def noted(options: argparse.Namespace, notes: Iterable[str]) -> None:
 
 def wanted(options: argparse.Namespace) -> bool:
     """Whether a file was asked for."""
-    return any(getattr(options, kind) for kind in KINDS)
+    return any(getattr(options, kind) for kind in OUTPUTS)
 
 
 def reported(mode: str, run: Callable[[argparse.Namespace], int]) -> Callable[[argparse.Namespace], int]:
@@ -77,7 +77,7 @@ def _refused(options: argparse.Namespace, mode: str, code: int, reason: str) -> 
 def check_places(options: argparse.Namespace) -> None:
     """`UsageError` if two outputs are one file, or an output would replace what a command reads: a ledger first of
     all."""
-    written = [getattr(options, kind, None) for kind in (*KINDS, "out")]
+    written = [getattr(options, kind, None) for kind in (*OUTPUTS, "out")]
     written = [os.path.realpath(name) for name in written if name]
     names = ("policy", "ledger", "scored", "certificate", "audit", "train_units", "baseline")
     read = [getattr(options, name, None) for name in names] + list(options.model)
@@ -124,4 +124,4 @@ def _publish(
         policy = ""  # the reason says so
     place = os.path.relpath(options.policy)
     outcome = Outcome(Mode(mode), code, policy, options.policy if place.startswith("..") else place, **fields)
-    write_outputs(outcome, {kind: getattr(options, kind) for kind in KINDS}, level=level)
+    write_outputs(outcome, {kind: getattr(options, kind) for kind in OUTPUTS}, level=level)

@@ -21,7 +21,7 @@ import numpy as np
 
 from .spec import to_record
 
-DEEP = 20  # what is nested deeper is told apart by its type alone
+MAX_DEPTH = 20  # what is nested deeper is told apart by its type alone
 ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 
@@ -36,7 +36,7 @@ def describe(thing: Any, depth: int = 0) -> Any:
     far as their fields and code tell."""
     if thing is None or isinstance(thing, bool | int | float | str):
         return repr(thing) if isinstance(thing, float) else thing
-    if depth > DEEP:
+    if depth > MAX_DEPTH:
         return type(thing).__qualname__
 
     def described(values: Any) -> list[Any]:

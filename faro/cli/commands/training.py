@@ -15,7 +15,7 @@ from ...errors import DataError, UsageError, beside
 from ...files import parse_toml
 from .. import outputs
 
-SHARED = (
+SHARED_ARGUMENTS = (
     "data",
     "schema",
     "constraint",
@@ -31,7 +31,7 @@ SHARED = (
 )
 
 # what a configuration file may give, where that is not text alone
-KINDS: dict[str, tuple[type, ...]] = {
+VALUE_TYPES: dict[str, tuple[type, ...]] = {
     "of": (str, list),
     "schema": (str, dict),
     "settings": (dict,),
@@ -44,7 +44,7 @@ KINDS: dict[str, tuple[type, ...]] = {
     "data": (str, list),
     "shards": (int,),
 }
-WORDS = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
+TYPE_WORDS = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
 
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -235,7 +235,7 @@ def _configured(options: argparse.Namespace, command_names: tuple[str, ...]) -> 
     from ...registry import known
     from ...training.settings import Settings, assigned, flat
 
-    names = (*SHARED, *command_names)
+    names = (*SHARED_ARGUMENTS, *command_names)
     grid = ("bound", "seed", "bounds", "seeds")  # one file serves both commands; each reads its own
     values: dict[str, Any] = {}
     if options.config:
@@ -246,11 +246,11 @@ def _configured(options: argparse.Namespace, command_names: tuple[str, ...]) -> 
         except ValueError as error:
             raise UsageError(f"{options.config}: {error}") from None
         for name in values:
-            known(f"name in {options.config}", name, [*SHARED, *grid, "shards", "settings"])
+            known(f"name in {options.config}", name, [*SHARED_ARGUMENTS, *grid, "shards", "settings"])
         for name, value in values.items():
-            kinds = KINDS.get(name, (str,))
+            kinds = VALUE_TYPES.get(name, (str,))
             if not isinstance(value, kinds) or isinstance(value, bool):
-                expected = " or ".join(dict.fromkeys(WORDS[kind] for kind in kinds))
+                expected = " or ".join(dict.fromkeys(TYPE_WORDS[kind] for kind in kinds))
                 raise UsageError(f"{options.config}: {name}: expected {expected}, got {value!r}")
     settings, changed = flat(values.pop("settings", {})), assigned(options.set)
     for name in ("solver", "temperature"):

@@ -9,7 +9,7 @@ from ._outcome import CLEAN, Mode, Outcome
 from ._words import admitted, result, sentence
 
 ILLEGAL = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")  # no character of XML 1.0
-KINDS = {"REFUTED": "failure", "INCONCLUSIVE": "skipped"}
+JUNIT_ELEMENTS = {"REFUTED": "failure", "INCONCLUSIVE": "skipped"}
 
 
 def junit_xml(outcome: Outcome) -> str:
@@ -35,7 +35,7 @@ def junit_xml(outcome: Outcome) -> str:
             for name, status in cases:
                 unknown = f"not shown to be within {claim.bound}"
                 message = f"{name}: {unknown if status == 'INCONCLUSIVE' else result(outcome, claim)}"
-                _case(suite, f"faro.{claim.name}", name, KINDS.get(status), status, message)
+                _case(suite, f"faro.{claim.name}", name, JUNIT_ELEMENTS.get(status), status, message)
             if claim.name in outcome.worse:
                 kind = "failure" if outcome.worse[claim.name] else None
                 message = f"{claim.name}: the bound is worse than in the baseline"
