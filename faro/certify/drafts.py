@@ -38,10 +38,11 @@ class Claims(NamedTuple):
     attributes: dict[str, Attribute]
 
 
-def draft_policy(model: TrainedModel, bound: float | None = None, asked: Mapping[str, Any] | None = None) -> str:
-    """A policy for a model's own constraint, at its own bound or at this one; `asked` names the constraint where the
-    file does not. `UsageError` with the reason where no claim says what was trained, or a policy cannot ask for it."""
-    constraint = constraint_of(model, asked)
+def draft_policy(model: TrainedModel, bound: float | None = None, arguments: Mapping[str, Any] | None = None) -> str:
+    """A policy for a model's own constraint, at its own bound or at this one; `arguments` name the constraint where
+    the file does not. `UsageError` with the reason where no claim says what was trained, or a policy cannot ask for
+    it."""
+    constraint = constraint_of(model, arguments)
     if constraint is None:
         raise UsageError("the model was trained under no constraint that is known: write the policy by hand")
     claims = claims_of(constraint, model.schema, bound, single=_sizes(model)["single"])
@@ -51,15 +52,15 @@ def draft_policy(model: TrainedModel, bound: float | None = None, asked: Mapping
     return text
 
 
-def constraint_of(model: TrainedModel, asked: Mapping[str, Any] | None = None) -> Constraint | None:
-    """The constraint that a model was trained under, at its bounds. Where its file has the name alone, `asked` says it
-    as `make_constraint` is told; `UsageError` unless that is what the file calls it."""
-    if not asked:
+def constraint_of(model: TrainedModel, arguments: Mapping[str, Any] | None = None) -> Constraint | None:
+    """The constraint that a model was trained under, at its bounds. Where its file has the name alone, `arguments` say
+    it as `make_constraint` is told; `UsageError` unless that is what the file calls it."""
+    if not arguments:
         try:
             return model.constraint
         except UsageError as error:
             raise UsageError(f"{error}; name it with --constraint, and --attribute, --of, --within") from None
-    named = make_constraint({spec.name: spec.attribute for spec in model.schema.attributes}, **asked)
+    named = make_constraint({spec.name: spec.attribute for spec in model.schema.attributes}, **arguments)
     if named.name() != (trained_under := model.about.get("constraint")):
         raise UsageError(f"{named.name()}: not what the model was trained under, {trained_under}")
     parts, bounds = named.parts(), [float(bound) for bound in model.about["bound"]]

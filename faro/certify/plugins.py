@@ -27,6 +27,7 @@ import constraints as ct
 from constraints import Attribute, Choices, Constraint, Counts, RateConstraint
 from constraints.testing import miscounted
 
+from .._moved import old_name
 from ..data import Dataset, Schema
 from ..errors import DAMAGE, DataError, UnprovedError, UsageError
 from ..files import sha256_of
@@ -71,6 +72,10 @@ def certifiable_as(constraint: Constraint, choices: Choices) -> list[tuple[str, 
             words = f"certificate: {part.certifiable_as()} in cells by {record['type']} at {describe(part).sha256[:12]}"
         lines.append((part.name(), words))
     return lines
+
+
+def __getattr__(name: str) -> Any:
+    return old_name(__name__, name, {"evidence": certifiable_as})
 
 
 def uncounted(part: Any, choices: Choices) -> str:

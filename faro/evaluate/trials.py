@@ -39,8 +39,7 @@ from ..store.frontier import Frontier
 from ..store.model import Draw, TrainedModel
 from ..store.on_disk import OnDisk
 from ..store.run import FORMAT, model_name
-from ..store.spec import asked as asked_for
-from ..store.spec import to_record, typed
+from ..store.spec import arguments_of, to_record, typed
 from ..training import Best, EvaluationRecord, Settings
 from ..training.bounds import status_of
 from ..training.game import DEFAULT
@@ -367,7 +366,7 @@ def _manifest(data, constraint, cells, constraints, views, model, settings, obje
             "labels": list(constraint.labels()),
             "cells": cells,
             "record": to_record(constraint),
-            "asked": asked_for(constraint, data.attributes),
+            "asked": arguments_of(constraint, data.attributes),
             "twins": list(constraint.twins()),
         },
         "model": {"name": _said(model), "record": to_record(model), "asked": typed(model)},

@@ -365,7 +365,7 @@ def typed(thing: Any) -> str | None:
         return None
 
 
-def asked(constraint: Constraint, attributes: Mapping[str, Attribute]) -> dict[str, str] | None:
+def arguments_of(constraint: Constraint, attributes: Mapping[str, Attribute]) -> dict[str, str] | None:
     """The arguments of `make_constraint` (and of `faro frontier`) that make it again but for its bound; None where they
     cannot: a part of its own attribute, `of` or `within`, or an option that no text can name."""
     members = constraint.members if isinstance(constraint, ct.Stack) else (constraint,)

@@ -61,29 +61,29 @@ def fit_for(
         _twins_differ(constraint, train())
         ranges = ct.attainable_range(constraint, train())
     said, empty = [], {}
-    for part, possible in zip(constraint.parts(), ranges, strict=True):
+    for part, span in zip(constraint.parts(), ranges, strict=True):
         bound = float(part.bound)
-        verdict = possible.verdict(bound)
+        verdict = span.verdict(bound)
         if verdict == "immovable":
-            raise UsageError(possible.explain(bound))
+            raise UsageError(span.explain(bound))
         if verdict == "inactive":
-            raise DataError(f"{where}: {possible.explain(bound)} in the train part; it needs two groups")
+            raise DataError(f"{where}: {span.explain(bound)} in the train part; it needs two groups")
         if verdict == "infeasible" or (verdict == "cannot bind" and bound < float("inf")):
-            said.append(possible.explain(bound))
-        if possible.empty:
-            said.append(f"{possible.name}: no train data for {_listed(possible.empty)}; these rows are inactive")
-        if possible.small:
+            said.append(span.explain(bound))
+        if span.empty:
+            said.append(f"{span.name}: no train data for {_listed(span.empty)}; these rows are inactive")
+        if span.small:
             said.append(
-                f"{possible.name}: fewer than {ct.FEW_UNITS} train units in {_listed(possible.small)}; their rates are noisy"
+                f"{span.name}: fewer than {ct.FEW_UNITS} train units in {_listed(span.small)}; their rates are noisy"
             )
-        if possible.alone:
-            said.append(f"{possible.name}: one group only in {_listed(possible.alone)}; nothing to compare there")
-        if possible.unchosen:
+        if span.alone:
+            said.append(f"{span.name}: one group only in {_listed(span.alone)}; nothing to compare there")
+        if span.unchosen:
             said.append(
-                f"{possible.name}: people chose nothing in train of {_listed(possible.unchosen)}; a precision there is 0, "
+                f"{span.name}: people chose nothing in train of {_listed(span.unchosen)}; a precision there is 0, "
                 "or not known if the model chooses nothing"
             )
-        empty[possible.name] = possible.empty
+        empty[span.name] = span.empty
     return Notes(tuple(said), () if dev is None else _of_dev(constraint, dev), empty)
 
 
@@ -108,9 +108,9 @@ def _look_alike(twin: Twin) -> bool:
 def _of_dev(constraint: Constraint, dev: Choices | Iterable[Choices]) -> tuple[str, ...]:
     """A sentence per part whose dev gap leaves somebody out."""
     return tuple(
-        f"{possible.name}: dev gap over {_listed(possible.live) or 'nobody'}; no dev people in {_listed(possible.empty)}"
-        for reach in ct.attainable_range(constraint, dev)
-        if possible.empty
+        f"{span.name}: dev gap over {_listed(span.live) or 'nobody'}; no dev people in {_listed(span.empty)}"
+        for span in ct.attainable_range(constraint, dev)
+        if span.empty
     )
 
 

@@ -355,7 +355,7 @@ def test_models_of_format_1_have_their_constraints_name_alone(tmp_path):
         constraint_of(after, {"constraint": "equalized_odds", "attribute": "dialect"})
     named = {"constraint": "demographic_parity+reward_parity(scale=1.0)", "attribute": "dialect"}
     assert constraint_of(after, named) == both
-    assert draft_policy(after, asked=named) == draft_policy(model)
+    assert draft_policy(after, arguments=named) == draft_policy(model)
     del record["about"]["constraint"]
     path.write_text(json.dumps(record))
     assert load_model(path).constraint is None

@@ -38,7 +38,7 @@ from faro.report import (
 from faro.report._commands import of_trial
 from faro.report._plots import inline
 from faro.report._series import panel
-from faro.store.spec import asked, same, to_record
+from faro.store.spec import arguments_of, same, to_record
 from tests.builders.catalogue import ATTRIBUTES, EVERY
 from tests.builders.invented import Invented, best, certify
 
@@ -342,7 +342,7 @@ def test_what_is_typed_again_trains_the_same_constraint(tmp_path, monkeypatch):
     data, seen = SimpleNamespace(attributes=ATTRIBUTES, defaults={}), []
     monkeypatch.setattr(faro, "frontier", lambda *given, **named: seen.append((given, named)))
     for what, constraint in EVERY:
-        run.manifest["constraint"] |= {"record": to_record(constraint), "asked": asked(constraint, ATTRIBUTES)}
+        run.manifest["constraint"] |= {"record": to_record(constraint), "asked": arguments_of(constraint, ATTRIBUTES)}
         exec(of_trial(run, 4)[0].text, {"model": None})
         (_, own), named = seen.pop()
         made = api._constraint(data, own, *(named.get(key) for key in ("attribute", "of", "within")), 0.05)

@@ -18,7 +18,7 @@ from faro import losses, models
 from faro.api import make_model
 from faro.errors import DataError, UsageError
 from faro.registry import make_constraint, notions
-from faro.store.spec import asked, crossed, from_record, same, to_record, typed
+from faro.store.spec import arguments_of, crossed, from_record, same, to_record, typed
 from tests.builders.catalogue import ATTRIBUTES, CROSSED, EVERY
 
 
@@ -120,7 +120,7 @@ def test_what_is_no_plain_data_is_said_in_words():
         record = stored(own)
         with pytest.raises(UsageError, match=f"not stored as data.*{said}"):
             from_record(record)
-        assert asked(own, ATTRIBUTES) is None
+        assert arguments_of(own, ATTRIBUTES) is None
     changed = dataclasses.replace(
         ct.rate_cap(GROUP), event="rejected", title="mine"
     )  # no notion says so, its record does
@@ -261,26 +261,26 @@ def test_damage_is_named(change):
 
 # Names ----------------------------------------------------------------------------------------------------------------
 
-TYPED = [(what, own) for what, own in EVERY if asked(own, ATTRIBUTES) is not None]
+TYPED = [(what, own) for what, own in EVERY if arguments_of(own, ATTRIBUTES) is not None]
 
 
 @pytest.mark.parametrize(("what", "constraint"), TYPED, ids=[what for what, _ in TYPED])
 def test_what_is_typed_makes_the_same_constraint(what, constraint):
-    made = make_constraint(ATTRIBUTES, **asked(constraint, ATTRIBUTES), bound=0.05)
+    made = make_constraint(ATTRIBUTES, **arguments_of(constraint, ATTRIBUTES), bound=0.05)
     assert same(made, constraint.at(0.05))
 
 
 def test_what_can_be_typed():
     """All of the catalogue but parts that have an attribute of their own each."""
     assert {what for what, _ in EVERY} - {what for what, _ in TYPED} == {"own bounds", "nested"}
-    said = asked(ct.reward_parity(CROSSED, scale=2.0, within=ATTRIBUTES["community"]), ATTRIBUTES)
+    said = arguments_of(ct.reward_parity(CROSSED, scale=2.0, within=ATTRIBUTES["community"]), ATTRIBUTES)
     assert said == {"constraint": "reward_parity(scale=2.0)", "attribute": "group&kind", "within": "community"}
-    assert asked(dict(EVERY)["both"], ATTRIBUTES) == {
+    assert arguments_of(dict(EVERY)["both"], ATTRIBUTES) == {
         "constraint": "demographic_parity+equalized_odds",
         "attribute": "group,group&kind",
     }
-    assert asked(ct.demographic_parity(ct.Attribute("group", ("a", "b"))), ATTRIBUTES) is None  # other levels
-    assert asked(dataclasses.replace(ct.exposure_parity(GROUP), softness=0.5), ATTRIBUTES) is None
+    assert arguments_of(ct.demographic_parity(ct.Attribute("group", ("a", "b"))), ATTRIBUTES) is None  # other levels
+    assert arguments_of(dataclasses.replace(ct.exposure_parity(GROUP), softness=0.5), ATTRIBUTES) is None
 
 
 # Crossed levels -------------------------------------------------------------------------------------------------------

@@ -438,14 +438,14 @@ def _policy(options: argparse.Namespace) -> int:
     import_constraints(options.plugin)
     place, bound = Path(options.model), options.bound
     model = load_model(place / first_model(place) if place.is_dir() else place)
-    asked = _constraint_named(options)
-    constraint = constraint_of(model, asked)
+    arguments = _constraint_named(options)
+    constraint = constraint_of(model, arguments)
     bounds = [float(part.bound) for part in constraint.parts()] if constraint is not None else []
     if bound is None and (place.is_dir() or float("inf") in bounds):
         bound = DEFAULT_BOUND
         why = "a run has models of many bounds" if place.is_dir() else "it was trained without a bound"
         print(f"faro: note: {why}: the draft asks for {DEFAULT_BOUND}; say another with --bound", file=sys.stderr)
-    text = draft_policy(model, bound, asked)
+    text = draft_policy(model, bound, arguments)
     write_text(options.out, text) if options.out else print(text, end="")
     return 0
 
