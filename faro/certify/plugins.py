@@ -16,7 +16,7 @@ import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jax
 import jax.numpy as jnp
@@ -74,8 +74,10 @@ def certifiable_as(constraint: Constraint, choices: Choices) -> list[tuple[str, 
     return lines
 
 
-def __getattr__(name: str) -> Any:
-    return old_name(__name__, name, {"evidence": certifiable_as})
+if not TYPE_CHECKING:  # a checker of types knows the new names alone
+
+    def __getattr__(name: str):
+        return old_name(__name__, name, {"evidence": certifiable_as})
 
 
 def uncounted(part: Any, choices: Choices) -> str:
