@@ -1,6 +1,7 @@
 """Tables as choices: declare columns in a `Schema`, read, split by people, code, build `Choices`.
 
-table       files to data frames, and cells as text
+containers  tables in files, folders and other libraries as data frames
+table       cells as text, digests
 values      one canonical form of a cell
 schema      `Schema`: how a table is read as choices
 columns     which columns of a table a schema reads, sides and twins among them
@@ -29,6 +30,7 @@ describe    what a data set holds, as a plain record
 """
 
 from .coding import Coding as Coding
+from .containers import read_table as read_table
 from .dataset import Dataset as Dataset
 from .describe import describe as describe
 from .fetch import fetch as fetch
@@ -46,5 +48,4 @@ from .seen import write_units as write_units
 from .sharded import Sharded as Sharded
 from .split import PARTS as PARTS
 from .split import assign as assign
-from .table import read_table as read_table
 from .table import write_table as write_table

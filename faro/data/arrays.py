@@ -86,8 +86,8 @@ class Features:
 class Parsed:
     """n choices as arrays: what a `Dataset` codes. `alternatives [n, K]` are names ("" = none); `attributes`:
     name -> codes `[n, K]`, -1 = does not apply; `shared`: name -> texts `[n, K]` of columns that units share; `chosen`
-    is None without labels; `source [n, K]`: row of the given table, -1 = none; `twins`: attribute -> at every level
-    what the table sets features to, `live` where there is such a twin, for those attributes that it does so for."""
+    is None without labels, `margin [n]` without its column; `source [n, K]`: row of the given table, -1 = none;
+    `twins`: attribute -> at every level what the table sets features to, `live` where there is such a twin."""
 
     choice_ids: np.ndarray
     alternatives: np.ndarray
@@ -103,6 +103,7 @@ class Parsed:
     context: Features
     source: np.ndarray
     dropped: int
+    margin: np.ndarray | None = None
     twins: dict[str, tuple[Features, ...]] = dataclasses.field(default_factory=dict)
 
     @property

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import dataclasses
 import itertools
-from collections.abc import Collection
+import re
+from collections.abc import Collection, Iterable
 
 import pandas as pd
 
@@ -16,6 +17,7 @@ from faro.errors import DataError, UsageError
 
 from .schema import AttributeSpec, Schema, TwinSpec
 
+LISTS = ("numeric", "categorical", "vectors", "context_numeric", "context_categorical", "context_vectors")
 Places = dict[str, tuple[str | None, ...]]  # name -> its column on every side (None: the side has none), or one for all
 
 
@@ -27,9 +29,71 @@ def need(frame: pd.DataFrame, column: str, what: str, where: str) -> pd.Series:
     return frame[column]
 
 
+def expanded(schema: Schema, frame: pd.DataFrame, where: str) -> Schema:
+    """The schema with the columns that its patterns stand for, in the table's order: `emb_*` are all columns of such
+    names that the schema says nothing else of.
+
+    `DataError` for a pattern that no column matches.
+    """
+    columns = [*map(str, frame.columns)]
+    sides = {column: _without_side(schema, column) for column in columns}
+    of_sides = [*dict.fromkeys(name for name in sides.values() if name)]
+    known = {*of_sides, *columns}
+    patterns = {
+        field: [name for name in getattr(schema, field) if "*" in name and name not in known] for field in LISTS
+    }
+    if not any(patterns.values()) and not any("*" in name for twin in schema.twins for name in twin.features):
+        return schema
+    twins = [twin.column("", level) for twin in schema.twins for level in schema.attribute(twin.attribute).levels]
+    said = {*schema.numbers, *schema.words, *schema.vectors, *schema.context_vectors}
+    changes: dict[str, tuple[str, ...]] = {}
+    for field in LISTS:
+        shared = columns if schema.format != "wide" else [column for column in columns if not sides[column]]
+        there = shared if field.startswith("context") else of_sides
+        free = [name for name in there if name not in said and not name.endswith(tuple(twins))]
+        names: list[str] = []
+        for name in getattr(schema, field):
+            matching = _matching(name, free) if name in patterns[field] else [name]
+            if not matching:
+                shown = ", ".join(free[:30]) or "none"
+                raise DataError(f"{where}: no column matches {name!r} (`{field}`); those that are free: {shown}")
+            names += matching
+        changes[field] = tuple(dict.fromkeys(names))
+    features = [name for names in changes.values() for name in names]
+    moved = []
+    for twin in schema.twins:
+        names = [own for name in twin.features for own in (_matching(name, features) if "*" in name else [name])]
+        moved.append(dataclasses.replace(twin, features=tuple(dict.fromkeys(names))))
+    return schema.replace(**changes, twins=tuple(moved))
+
+
+def _matching(pattern: str, names: Iterable[str]) -> list[str]:
+    parts = re.compile(".*".join(map(re.escape, pattern.split("*"))))
+    return [name for name in names if parts.fullmatch(name)]
+
+
+def _without_side(schema: Schema, column: str) -> str:
+    """What the column of a side of a wide table is called without the side, "" if it is of none; in any other table
+    its name."""
+    if schema.format != "wide":
+        return column
+    for side, mark in itertools.product(schema.sides, "_."):
+        if column.startswith(side + mark):
+            return column.removeprefix(side + mark)
+        if column.endswith(mark + side):
+            return column.removesuffix(mark + side)
+    return ""
+
+
 def shared_names(schema: Schema) -> list[str]:
     """Columns that all alternatives of a row share."""
-    names = [schema.weight, "" if schema.unit == "row" else schema.unit, *schema.shared, *schema.context_features]
+    names = [
+        schema.weight,
+        schema.margin,
+        "" if schema.unit == "row" else schema.unit,
+        *schema.shared,
+        *schema.context_features,
+    ]
     names += [*schema.choice, *(spec.column for spec in schema.attributes if spec.chooser)]
     names += schema.indices(context=True)
     names += [spec.index for spec in schema.arrays if spec.context]
@@ -41,7 +105,10 @@ def side_names(schema: Schema) -> list[str]:
     names = [*schema.item_features, *(spec.column for spec in schema.attributes if not spec.chooser), schema.log_ref]
     names += schema.indices(context=False)
     names += [spec.index for spec in schema.arrays if not spec.context]
-    return list(dict.fromkeys(filter(None, names)))
+    wide = schema.format == "wide"
+    names += [schema.available] if wide else []
+    made = {"", schema.alternative} if wide else {""}  # a wide table has the sides' names in no column
+    return [name for name in dict.fromkeys(names) if name not in made]
 
 
 def side_columns(schema: Schema, frame: pd.DataFrame, side: str, where: str) -> dict[str, str]:
@@ -49,11 +116,12 @@ def side_columns(schema: Schema, frame: pd.DataFrame, side: str, where: str) -> 
     columns, needed = {}, (*schema.item_features, *schema.indices(context=False))
     for name in side_names(schema):
         both = [column for column in (f"{side}_{name}", f"{name}_{side}") if column in frame.columns]
+        both = both or [column for column in (f"{side}.{name}", f"{name}.{side}") if column in frame.columns]
         if len(both) > 1:
             raise DataError(f"{where}: both {both[0]!r} and {both[1]!r} exist; keep one")
         if both:
             columns[name] = both[0]
-        elif name in needed:
+        elif name in needed and not (len(schema.sides) > 2 and schema.on_missing == "level"):
             what = "feature" if name in schema.item_features else "row of an array:"
             raise DataError(f"{where}: no column '{side}_{name}' or '{name}_{side}' (needed as {what} {name!r})")
     return columns
@@ -67,6 +135,10 @@ def places(schema: Schema, frame: pd.DataFrame, where: str) -> tuple[Places, Pla
         return {name: (name,) for name in names if name in frame.columns}, shared
     sides = [side_columns(schema, frame, side, where) for side in schema.sides]
     there = [name for name in names if any(name in columns for columns in sides)]
+    if lacking := [name for name in names if name in schema.item_features and name not in there]:
+        raise DataError(
+            f"{where}: no side has a column of the feature {lacking[0]!r}, as '{schema.sides[0]}_{lacking[0]}'"
+        )
     return {name: tuple(columns.get(name) for columns in sides) for name in there}, shared
 
 
@@ -136,7 +208,8 @@ def used_columns(schema: Schema, frame: pd.DataFrame, twins: bool = True) -> tup
     """(column -> the schema's name of it, vector columns) of the given table that the schema reads and that are
     there; `twins`: those of twins too, by the names of their features."""
     of_alternatives, shared = places(schema, frame, "table")
-    singles = [*schema.choice, schema.alternative, schema.label, schema.weight, schema.available, schema.outside]
+    singles = [*schema.choice, schema.label, schema.weight, schema.outside]
+    singles += [] if schema.format == "wide" else [schema.alternative, schema.available]
     named = {column: name for name, columns in of_alternatives.items() for column in columns if column}
     named |= {column: column for column in (*singles, *shared) if column and column in frame.columns}
     if twins:

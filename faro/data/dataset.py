@@ -23,12 +23,13 @@ from faro.units import RULE, RULES, plain
 
 from .arrays import Parsed, select
 from .coding import Coding
-from .columns import used_columns
+from .columns import expanded, used_columns
+from .containers import frame_of, read_table, unique_columns
 from .mapped import Stored, stored_arrays
 from .parse import parse
 from .schema import Schema
 from .split import assign, check_parts, part_codes
-from .table import content_digest, read_table, row_digests, unique_columns
+from .table import content_digest, row_digests
 from .twins import build_twin
 from .values import quoted
 from .vocabulary import Vocabulary
@@ -54,7 +55,7 @@ class Dataset:
     info: source, licence, traps, as texts
     population: the known truth of generated data, or None
     unit_rule: how units are spelled (`faro.units`)
-    declared: the schema as it was given, without what the table added
+    declared: the schema as it was given, without what the table added to the columns that it names
     arrays: those that the schema declares, by name
     whole: the table that it is a shard of, if it is one
     """
@@ -77,7 +78,7 @@ class Dataset:
     @classmethod
     def from_table(
         cls,
-        table: pd.DataFrame | str | os.PathLike,
+        table: Any,
         schema: Schema,
         *,
         name: str | None = None,
@@ -89,9 +90,10 @@ class Dataset:
         arrays: Mapping[str, Any] = MappingProxyType({}),
         folder: str | os.PathLike | None = None,
     ) -> Dataset:
-        """The choices in a data frame or file.
+        """The choices in a table.
 
-        table: a data frame, or the path of a CSV, Parquet or JSON-lines file
+        table: a data frame (of pandas, polars, pyarrow, Hugging Face), or the path of a CSV, Parquet or JSON-lines file
+            or of a folder of such files
         schema: which column is what
         name: what outputs call it; None: the file's name
         labels: False reads new data to score: label, weight, unit, shared and attribute columns may then be absent, and
@@ -107,12 +109,14 @@ class Dataset:
         """
         if unit_rule not in RULES:
             raise UsageError(f"unit_rule is one of {', '.join(map(str, RULES))}; got {unit_rule!r}")
-        if isinstance(table, pd.DataFrame):
+        held = frame_of(table)
+        if held is not None:
             where, beside = name or "table", Path()
-            frame = unique_columns(table.reset_index(drop=True), where)
+            frame = unique_columns(held.reset_index(drop=True), where)
         else:
             where, beside = name or Path(table).name, Path(table).parent
             frame = read_table(table)
+        schema = expanded(schema, frame, where)
         needed = [spec.name for spec in schema.feature_arrays]
         stored = stored_arrays(schema.arrays, arrays, beside if folder is None else Path(folder), needed)
         try:
@@ -358,8 +362,9 @@ class Dataset:
         columns: numeric columns that are handed out in the table's own units
         dtype: of coded features and weights: float32, or float64 under `jax_enable_x64`
 
-        Without labels, `chosen` is uniform. Where the schema has raw arrays, items (context) are a dict of the coded
-        features, "features", and of each array under its name, in its own shape and dtype whatever `dtype` is.
+        Without labels, `chosen` is uniform. Where the schema has a `margin`, it is the column "margin".
+        Where it has raw arrays, items (context) are a dict of the coded features, "features", and of each array under
+        its name, in its own shape and dtype whatever `dtype` is.
 
         `UsageError` for a column that is not numeric in the schema, `DataError` for one with a missing cell.
         """
@@ -387,6 +392,8 @@ class Dataset:
             "twins": {name: build_twin(self.schema, coding, part, items, context, name) for name in twins},
             "columns": {name: np.asarray(self.column(part, name), dtype) for name in columns},
         }
+        if part.margin is not None:
+            host["columns"]["margin"] = np.broadcast_to(part.margin[:, None], part.available.shape).astype(dtype)
         choices = Choices(**host)
         check_choices(choices)
         return choices

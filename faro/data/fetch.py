@@ -14,9 +14,10 @@ import pandas as pd
 from faro.errors import DataError, FaroError, UsageError
 from faro.files import cache_folder, scratch
 
+from .containers import read_table
 from .registry import NAMES
 from .sets import SETS
-from .table import content_digest, one_line, read_table
+from .table import content_digest, one_line
 
 TIMEOUT = 60  # seconds without an answer
 

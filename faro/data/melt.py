@@ -6,6 +6,7 @@ Nothing is copied: a column of the long table is one or several columns of the g
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
@@ -18,9 +19,10 @@ from faro.units import RULE
 from .columns import places, recognise, twin_places, used_columns
 from .schema import Schema
 from .table import text, vectors
-from .values import Cells, infer, numbers, read
+from .values import Cells, canonical, infer, is_of, numbers, read
 
 CHOICE, SIDE, LABEL, OUTSIDE = "(choice)", "(alternative)", "(label)", "(outside)"
+_COMMA = re.compile(r"[+-]?[0-9][0-9.]*(,[0-9]+)+([.][0-9]+)?")
 SIDES = ("inside", "outside")  # the alternatives of an accept table
 
 
@@ -122,16 +124,27 @@ class Long:
         """`DataError` naming the first bad row `[R]`; {} in the message becomes its cell."""
         if bad.any():
             at = int(np.argmax(bad))
-            message = message.replace("{}", self.shown(name, at)) if message.endswith("{}") else message
+            if message.endswith("{}"):
+                message = message.removesuffix("{}") + self.shown(name, at) + self._advice(name, at)
             called = self.called.get(name, name)
             raise DataError(f"{self.where}: column {called!r}, row {self.row[at] + 1}: {message}")
 
     def shown(self, name: str, at: int) -> str:
         """The cell of a long row, for a message."""
+        value = self._cell(name, at)
+        return ascii(value.strip() if isinstance(value, str) else text(value))[:60]
+
+    def _cell(self, name: str, at: int) -> object:
         parts = self.columns[name]
         column = parts[at % self.width if len(parts) > 1 else 0]
-        value = None if column is None else column.iloc[at // self.width]
-        return ascii(value.strip() if isinstance(value, str) else text(value))[:60]
+        return None if column is None else column.iloc[at // self.width]
+
+    def _advice(self, name: str, at: int) -> str:
+        """What to do about a cell that looks like a number in another writing, or ""."""
+        value = self._cell(name, at)
+        if isinstance(value, str) and _COMMA.fullmatch(value.strip()):
+            return " (a comma in a number: write 1.5 for 1,5 and 1234 for 1,234)"
+        return ""
 
 
 def _without(column: pd.Series, words: Sequence[str]) -> pd.Series:
@@ -186,8 +199,12 @@ def melt(
         long |= {name: (*columns, None) for name, columns in of_side.items() if name not in shared}
         long[OUTSIDE] = tuple(pd.Series(value, frame.index) for value in (0, 1))
     label = np.ones(len(frame))
-    if labels and schema.label:
-        label, schema = shares(given, schema, schema.label, np.ones(len(frame), bool))
+    if labels and schema.label_names_sides:
+        chosen = sides_chosen(given, schema)
+    else:
+        if labels and schema.label:
+            label, schema = shares(given, schema, schema.label, np.ones(len(frame), bool))
+        chosen = [label, 1 - label]
     if schema.choice:
         cells = [given.cells(column, "choice", True) for column in schema.choice]
         for column, column_cells in zip(schema.choice, cells, strict=True):
@@ -201,22 +218,33 @@ def melt(
     else:
         ids = (row + 1).astype(str).astype(object)
     long[CHOICE] = (pd.Series(ids, dtype=object),)
-    long[LABEL] = (pd.Series(label), pd.Series(1 - label))
-    long[SIDE] = tuple(pd.Series(side, frame.index) for side in sides)
-    made: dict[str, Any] = {
-        "format": "long",
-        "choice": (CHOICE,),
-        "alternative": SIDE,
-        "label": LABEL,
-        "positive": "",
-        "negative": "",
-    }
+    long[LABEL] = tuple(map(pd.Series, chosen))
+    side = schema.alternative or SIDE
+    long[side] = tuple(pd.Series(name, frame.index) for name in sides)
+    if schema.available:
+        always = pd.Series(1, frame.index)
+        long[schema.available] = tuple(always if flag is None else flag for flag in long[schema.available])
+    made: dict[str, Any] = {"format": "long", "choice": (CHOICE,), "alternative": side, "label": LABEL}
+    made |= {"positive": "", "negative": "", "codes": (), "unknown": ()}
     made |= {"types": {}, "shared": schema.shared_columns}
     if schema.format == "accept":
         made["outside"] = OUTSIDE
-    types |= {CHOICE: "cell" if rule < RULE else "text", SIDE: "text", LABEL: "number", OUTSIDE: "number"}
+    types |= {CHOICE: "cell" if rule < RULE else "text", side: "text", LABEL: "number", OUTSIDE: "number"}
     called = {CHOICE: schema.choice[-1] if schema.choice else CHOICE, LABEL: schema.label or LABEL}
-    return Long(schema.replace(**made), where, np.repeat(row, 2), 2, long, types, called, rule), schema
+    width = len(sides)
+    return Long(schema.replace(**made), where, np.repeat(row, width), width, long, types, called, rule), schema
+
+
+def sides_chosen(table: Long, schema: Schema) -> list[np.ndarray]:
+    """Of every side the labels `[R]`: 1 where it was chosen, NaN where nobody knows."""
+    kind = schema.kind(schema.label)
+    codes = [canonical(code, kind) if is_of(code, kind) else code for code in schema.codes or schema.sides]
+    cells = table.cells(schema.label, "label")
+    live = ~cells.missing & ~np.isin(cells.values, schema.unknown)
+    table.check(schema.label, cells, live)
+    message = f"labels are {', '.join(codes)}; list what says nothing under `unknown`; got {{}}"
+    table.refuse(schema.label, live & ~np.isin(cells.values, codes), message)
+    return [np.where(live, cells.values == code, np.nan) for code in codes]
 
 
 def shares(table: Long, schema: Schema, name: str, read_rows: np.ndarray) -> tuple[np.ndarray, Schema]:
@@ -231,7 +259,7 @@ def shares(table: Long, schema: Schema, name: str, read_rows: np.ndarray) -> tup
         table.refuse(name, read_rows & ~absent & ((values < 0) | (values > 1)), "expected a label in [0, 1], got {}")
         return np.where(read_rows & ~absent, values, np.nan), schema
     cells = table.cells(name, "label")
-    live = read_rows & ~cells.missing
+    live = read_rows & ~cells.missing & ~np.isin(cells.values, schema.unknown)
     table.check(name, cells, live)
     counts = np.bincount(cells.codes[live], minlength=len(cells.texts))
     words = [str(cells.texts[code]) for code in np.argsort(-counts, kind="stable") if counts[code]]
@@ -242,7 +270,7 @@ def shares(table: Long, schema: Schema, name: str, read_rows: np.ndarray) -> tup
     for word in words:
         if word not in (schema.positive, schema.negative):
             two = f"the words {schema.positive!r} and {schema.negative!r}"
-            message = f"labels are {two}, got {word!r}; list it under `missing`, or give shares in [0, 1]"
+            message = f"labels are {two}, got {word!r}; list it under `unknown`, or give shares in [0, 1]"
             table.refuse(name, live & (cells.values == word), message)
     value = (cells.texts == schema.positive).astype(np.float64)[cells.codes]
     return np.where(live, value, np.nan), schema

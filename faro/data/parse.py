@@ -152,7 +152,7 @@ class _Parser:
             if at_levels := self._twins(twin, levels[twin.attribute], context if chooser else items, context):
                 twins[twin.attribute] = at_levels
         names, twice = self._alternative()
-        weight, units, log_ref = self._weight(), self._units(), self._log_ref()
+        weight, margin, units, log_ref = self._weight(), self._margin(), self._units(), self._log_ref()
         label = self._label() if self.labels else None
         shared = {column: self._shared(column) for column in schema.shared_columns if self._there(column)}
         self.kept = np.logical_not(self.dense(self.gaps, False).any(1))
@@ -169,6 +169,7 @@ class _Parser:
             "outside": self.dense(self.outside, False) & available,
             "chosen": None if label is None else self._chosen(label, available),
             "weight": self._of_choice(weight, name=schema.weight),
+            "margin": None if margin is None else self._of_choice(margin, name=schema.margin),
             "units": None if units is None else self._of_choice(units, name=schema.unit),
             "log_ref": None if log_ref is None else self.dense(log_ref, 0.0),
             "source": self.dense(self.row, -1),
@@ -260,7 +261,7 @@ class _Parser:
             pairs = self.table.width > 1 and self.schema.outside != OUTSIDE and not spec.context
             index = np.arange(len(self.table)) if pairs else self.row
             if count != index.max() + 1:
-                rows = f"{index.max() + 1} rows" + (", two for each row of the table" if pairs else "")
+                rows = f"{index.max() + 1} rows" + (f", {self.table.width} for each row of the table" if pairs else "")
                 raise DataError(f"{stored.where}: expected {rows}, got {count}; or name the column of the `index`")
             index = np.where(read, index, -1)
         endless = np.isin(index, stored.scan.endless)
@@ -436,6 +437,15 @@ class _Parser:
         self._refuse(values < 0, name, "expected a weight that is not negative, got {}")
         heavy = values >= HEAVY / len(values)
         self._refuse(heavy, name, "weights like {} overflow when they are added up; divide all of them by the largest")
+        return values
+
+    def _margin(self) -> np.ndarray | None:
+        name = self.schema.margin
+        if not self._there(name):
+            return None
+        values, absent = self._finite(name, "margin", self.rows)
+        self._lacking(absent, name, "the margin")
+        self._refuse(values < 0, name, "expected a margin that is not negative (the label says who is ahead), got {}")
         return values
 
     def _units(self) -> np.ndarray | None:

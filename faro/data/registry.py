@@ -7,16 +7,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from faro.errors import DataError, UsageError
 from faro.files import cache_folder
 
 from . import demo
+from .containers import frame_of, read_table
 from .dataset import Dataset
 from .schema import Schema
 from .sets import SETS
-from .table import read_table
 
 NAMES = ("demo", *SETS)
 
@@ -38,14 +36,15 @@ def locate(name: str, root: str | os.PathLike | None = None) -> Path | None:
 
 
 def load(
-    data: str | os.PathLike | pd.DataFrame,
+    data: Any,
     schema: Schema | Mapping[str, Any] | str | os.PathLike | None = None,
     root: str | os.PathLike | None = None,
     arrays: Mapping[str, Any] | None = None,
 ) -> Dataset:
     """A data set by name, or a table with its schema, as a `Dataset`; never from the network.
 
-    data: a name that `faro data list` shows, the path of a table, or a data frame
+    data: a name that `faro data list` shows, the path of a table or of a folder of its parts, or a data frame (of
+        pandas, polars, pyarrow or Hugging Face)
     schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; of a name None
     root: folder in which registered data sets are looked for; None: $FARO_DATA and the cache
     arrays: name -> an array, or a path to its file, in place of the file that the schema names beside the table
@@ -53,18 +52,23 @@ def load(
     `DataError` for an absent data set, which says how to fetch it, and for a table that its schema does not read;
     `UsageError` for an unknown name or a schema that is missing or wrong.
     """
+    frame = frame_of(data)
+    if frame is None and not isinstance(data, str | os.PathLike):
+        raise UsageError(
+            f"data: expected a data set's name, the path of a table or a data frame, got a {type(data).__name__}"
+        )
     if schema is not None:
         schema = schema_of(schema)
-        if not isinstance(data, pd.DataFrame) and not Path(data).is_file() and str(data) in NAMES:
+        if frame is None and not Path(data).is_file() and str(data) in NAMES:
             raise UsageError(f"data set {str(data)!r} brings its own schema; leave out schema")
-        return Dataset.from_table(data, schema, arrays=arrays or {})
-    if isinstance(data, pd.DataFrame):
+        return Dataset.from_table(data if frame is None else frame, schema, arrays=arrays or {})
+    if frame is not None:
         raise UsageError("a data frame needs a schema: say which columns are the choice, the label, the features")
     name = str(data)
     if name == "demo":
         return demo.demo()
     if name not in SETS:
-        if Path(name).is_file():
+        if Path(name).exists():
             raise UsageError(
                 f"{name}: a table needs a schema: say which columns are the choice, the label, the features"
             )

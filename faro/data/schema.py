@@ -137,21 +137,26 @@ class Schema:
     `Dataset`, which models store, has the type of every column.
 
     unit: column of the person, annotator or prompt that makes rows dependent, or "row"
-    format: "long": a row is an alternative, rows with equal `choice` are one choice. "wide": a row is a pair; the
-        feature f of each side is in the columns `{side}_{f}` or `{f}_{side}`. "accept": a row is an applicant, and the
-        other alternative is the outside option
+    format: "long": a row is an alternative, rows with equal `choice` are one choice. "wide": a row is a choice, with
+        columns for each side; the feature f of a side is in `{side}_{f}` or `{f}_{side}`, or with a dot between.
+        "accept": a row is an applicant, and the other alternative is the outside option
     choice: column, or columns, of the choice's id (long)
-    alternative: column of the alternative's name (long)
-    label: column that says what was chosen: 1/0 or a share (long), the share that preferred the first side (wide,
-        default 1), whether the applicant was accepted (accept)
+    alternative: column of the alternative's name (long), or what the column of the sides' names is called (wide)
+    label: column that says what was chosen: 1/0 or a share (long), the share that preferred the first of two sides
+        (wide, default 1), which of more sides (wide), whether the applicant was accepted (accept)
     positive: the cell that means 1, if labels are words
     negative: the cell that means 0; default: the one other word of the table
+    codes: the cells of the label that name the sides, in their order (wide); default, of three or more: their names
+    unknown: cells of a label of words or codes that do not say what was chosen, as a missing one
     weight: column of weights >= 0 of choices; default 1
-    available: column that says which alternatives were there (long)
+    margin: column of numbers >= 0 of choices, by how much the score of what was chosen should be ahead, in its units
+        (`Pairwise`)
+    available: column that says which alternatives were there (long, and of each side wide)
     outside: column that marks the option of choosing nothing (long)
     log_ref: column of log pi_ref of enumerated response sets
-    sides: names of the two sides (wide), the first of which the label is about
-    numeric: columns of numbers that describe an alternative
+    sides: names of the two or more sides (wide)
+    numeric: columns of numbers that describe an alternative; here and in the next five, `emb_*` stands for all columns
+        of such names that the schema says nothing else of
     categorical: columns of levels, likewise
     vectors: columns of lists of numbers of one length, likewise
     context_numeric: columns of numbers that describe the chooser or prompt
@@ -178,11 +183,14 @@ class Schema:
     label: str = ""
     positive: str = ""
     negative: str = ""
+    codes: tuple[str, ...] = ()
+    unknown: tuple[str, ...] = ()
     weight: str = ""
+    margin: str = ""
     available: str = ""
     outside: str = ""
     log_ref: str = ""
-    sides: tuple[str, str] = ("chosen", "rejected")
+    sides: tuple[str, ...] = ("chosen", "rejected")
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
     vectors: tuple[str, ...] = ()
@@ -201,7 +209,7 @@ class Schema:
     def __post_init__(self):
         for field in (*_COLUMN, "positive", "negative"):
             object.__setattr__(self, field, _text(getattr(self, field), f"schema.{field}"))
-        for field in (*_COLUMNS, "missing"):
+        for field in (*_COLUMNS, "codes", "unknown", "missing"):
             values = tuple(_text(value, f"schema.{field}") for value in getattr(self, field))
             object.__setattr__(self, field, values)
         object.__setattr__(self, "types", {_text(name, "types"): kind for name, kind in self.types.items()})
@@ -213,11 +221,10 @@ class Schema:
             raise UsageError("schema: format 'long' needs `choice` (the column of the choice's id) and `label`")
         if self.format == "accept" and not self.label:
             raise UsageError("schema: format 'accept' needs `label`")
-        if len(self.sides) != 2 or self.sides[0] == self.sides[1]:
-            raise UsageError(f"schema: expected two different `sides`, got {list(self.sides)}")
-        for field in ("available", "outside", "alternative"):
-            if getattr(self, field) and self.format != "long":
+        for field, format_ in (("available", "wide"), ("alternative", "wide"), ("outside", "long")):
+            if getattr(self, field) and self.format not in ("long", format_):
                 raise UsageError(f"schema: `{field}` belongs to format 'long', not {self.format!r}")
+        self._check_sides()
         features = (*self.item_features, *self.context_features, *(spec.name for spec in self.arrays))
         if not self.item_features and all(spec.context for spec in self.feature_arrays):
             raise UsageError(
@@ -241,6 +248,27 @@ class Schema:
             self._check_twin(twin)
         self._check_twin_arrays()
         self._check_names()
+
+    def _check_sides(self) -> None:
+        wide = self.format == "wide"
+        if len(set(self.sides)) < max(2, len(self.sides)):
+            raise UsageError(f"schema: expected two or more different `sides`, got {list(self.sides)}")
+        if wide and not self.label and (len(self.sides) > 2 or self.alternative):
+            what = "`alternative`" if self.alternative else f"{len(self.sides)} sides"
+            raise UsageError(f"schema: {what} need `label`, the column that says which side was chosen")
+        if self.codes and not (wide and self.label and len(set(self.codes)) == len(self.sides) == len(self.codes)):
+            raise UsageError(
+                f"schema: `codes` are the cells of the label of a wide table, one for each of {len(self.sides)} sides"
+            )
+        if self.positive and self.label_names_sides:
+            raise UsageError("schema: `positive` is of labels that are 1 or 0; this label names sides, by `codes`")
+        if self.unknown and not (self.positive or self.label_names_sides):
+            raise UsageError("schema: `unknown` goes with a label of words, so with `positive` or `codes`")
+
+    @property
+    def label_names_sides(self) -> bool:
+        """Whether the label says which side was chosen, and not how many preferred the first."""
+        return self.format == "wide" and bool(self.codes or len(self.sides) > 2)
 
     def _check_types(self) -> None:
         known = (*self.numbers, *self.words)
@@ -269,6 +297,9 @@ class Schema:
             twins.append(dataclasses.replace(twin, only=tuple(only)))
         object.__setattr__(self, "attributes", tuple(specs))
         object.__setattr__(self, "twins", tuple(twins))
+        for field in ("codes", "unknown"):
+            words = tuple(_typed(word, self.kind(self.label), f"schema.{field}") for word in getattr(self, field))
+            object.__setattr__(self, field, words)
         if not self.positive:
             if self.negative:
                 raise UsageError("schema: `negative` goes with `positive`, the word that means 1")
@@ -309,7 +340,7 @@ class Schema:
         spec = self.attribute(twin.attribute)
         known = [name for names in self.kinds(spec.chooser) for name in names]
         for name in twin.features:
-            if name not in known:
+            if name not in known and "*" not in name:
                 whom = "the chooser" if spec.chooser else "an alternative"
                 raise UsageError(
                     f"twins of {spec.name!r}: {name!r} is no feature of {whom}; those are: {', '.join(known) or 'none'}"
@@ -387,8 +418,9 @@ class Schema:
     @property
     def numbers(self) -> tuple[str, ...]:
         """Columns that are read as numbers."""
-        label = "" if self.positive else self.label
+        label = "" if self.positive or self.label_names_sides else self.label
         named = [*self.numeric, *self.context_numeric, self.available, self.outside, self.weight, self.log_ref, label]
+        named.append(self.margin)
         named += [spec.index for spec in self.arrays]
         return tuple(dict.fromkeys(filter(None, named)))
 
@@ -397,7 +429,8 @@ class Schema:
         """Columns whose cells are names, levels or words; a column of numbers may be among them."""
         named = [*self.categorical, *self.context_categorical, *(spec.column for spec in self.attributes)]
         named += [*self.choice, self.alternative, *self.shared, "" if self.unit == "row" else self.unit]
-        return tuple(dict.fromkeys(filter(None, [*named, self.label if self.positive else ""])))
+        label = self.label if self.positive or self.label_names_sides else ""
+        return tuple(dict.fromkeys(filter(None, [*named, label])))
 
     def kind(self, column: str) -> str:
         """The type of a column: declared, or that of its role.
@@ -413,7 +446,9 @@ class Schema:
         """
         words = [level for spec in self.attributes if spec.column == column for level in spec.levels]
         words += [only.equals for twin in self.twins for only in twin.only if only.column == column]
-        return (*words, *((self.positive, self.negative) if column == self.label else ()))
+        sides = (self.codes or self.sides) if self.label_names_sides else ()
+        label = (self.positive, self.negative, *sides, *self.unknown)
+        return (*words, *(label if column == self.label else ()))
 
     def attribute(self, name: str) -> AttributeSpec:
         """A declared attribute.
@@ -452,7 +487,13 @@ class Schema:
     def to_json(self) -> str:
         """One line of JSON, for storing with a model."""
         values = dataclasses.asdict(self)
-        for field in ("arrays", "unit_index"):  # a schema without them is written as before there were any
+        for field in (
+            "arrays",
+            "unit_index",
+            "codes",
+            "unknown",
+            "margin",
+        ):  # a schema without them is written as before there were any
             if not values[field]:
                 del values[field]
         for twin in values["twins"]:
@@ -490,6 +531,8 @@ class Schema:
         """
         try:
             values = parse_toml(Path(path).read_bytes())
+        except IsADirectoryError as error:
+            raise UsageError(f"{path}: expected the TOML file of a schema, got a folder") from error
         except OSError as error:
             raise UsageError(f"{path}: cannot be read: {error.strerror}") from error
         except ValueError as error:
@@ -500,7 +543,7 @@ class Schema:
             raise UsageError(f"{path}: {error}") from error
 
 
-_COLUMN: tuple[str, ...] = ("unit", "alternative", "label", "weight", "available", "outside", "log_ref")
+_COLUMN: tuple[str, ...] = ("unit", "alternative", "label", "weight", "margin", "available", "outside", "log_ref")
 _COLUMNS: tuple[str, ...] = ("choice", "sides", "numeric", "categorical", "vectors", "shared")
 _COLUMNS += ("context_numeric", "context_categorical", "context_vectors")
 _RECORDS = {"attributes": AttributeSpec, "twins": TwinSpec, "only": Only, "arrays": ArraySpec}
@@ -541,12 +584,24 @@ def _build(cls: type, values: Any, where: str) -> Any:
         raise UsageError(f"{where}: expected a table of keys, got {values!r}")
     fields = {field.name: field for field in dataclasses.fields(cls)}
     if unknown := [key for key in values if key not in fields]:
-        raise UsageError(f"{where}: unknown key {unknown[0]!r}; known: {', '.join(fields)}")
+        raise UsageError(f"{where}: unknown key {unknown[0]!r}{_home(unknown[0], cls)}; known: {', '.join(fields)}")
     for name, field in fields.items():
         needed = field.default is field.default_factory is dataclasses.MISSING
         if needed and name not in values:
             raise UsageError(f"{where}: key {name!r} is needed")
     return cls(**{key: _value(key, value, str(fields[key].type), f"{where}.{key}") for key, value in values.items()})
+
+
+def _home(key: str, cls: type) -> str:
+    """Where a key that stands in the wrong table belongs, in words."""
+    tables = {
+        name: "twins.only" if record is Only else name
+        for name, record in _RECORDS.items()
+        if record is not cls and key in {field.name for field in dataclasses.fields(record)}
+    }
+    if cls is not Schema and key in {field.name for field in dataclasses.fields(Schema)}:
+        return ", a key of the schema itself: put it above the first [[...]], which all that follows belongs to"
+    return f", a key of {' or '.join(f'[[{name}]]' for name in tables.values())}" if tables else ""
 
 
 def _value(key: str, value: Any, kind: str, where: str) -> Any:
@@ -557,8 +612,10 @@ def _value(key: str, value: Any, kind: str, where: str) -> Any:
             return dict(value)
         kind = "table of strings"
     if kind.startswith("tuple"):
-        if key in _RECORDS and isinstance(value, (list, tuple)):
-            return tuple(_build(_RECORDS[key], part, where) for part in value)
+        if key in _RECORDS:
+            if isinstance(value, (list, tuple)):
+                return tuple(_build(_RECORDS[key], part, where) for part in value)
+            raise UsageError(f"{where}: expected a list of tables, [[{key}]] in TOML, got {value!r}")
         if isinstance(value, str) and key not in _RECORDS:
             value = [value]
         if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):

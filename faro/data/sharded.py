@@ -27,10 +27,10 @@ from faro.errors import DataError, UsageError
 
 from .arrays import widened
 from .coding import Coding
+from .containers import READ, tables_in
 from .dataset import Dataset, Whole
 from .schema import Schema
 from .split import assign, check_parts, part_codes, uniform
-from .table import KINDS
 from .vocabulary import Vocabulary
 
 SHARD = 2**17  # choices of a shard of data in memory, where nobody says how many shards
@@ -68,9 +68,9 @@ class Sharded:
     def of_folder(cls, folder: str | os.PathLike, schema: Schema) -> Sharded:
         """All tables of a folder, in the order of their names."""
         folder = Path(folder)
-        paths = sorted(path for path in folder.iterdir() if path.is_file() and path.name.lower().endswith(KINDS))
+        paths = tables_in(folder)
         if not paths:
-            raise DataError(f"{folder}: expected tables ending in {', '.join(KINDS)}, found none")
+            raise DataError(f"{folder}: expected tables ending in {', '.join(READ)}, found none")
         return cls(paths, schema, name=folder.resolve().name)
 
     def _census(self) -> None:

@@ -1,20 +1,16 @@
-"""Tables as they come: CSV, Parquet or JSON lines into a data frame, and cells as text that no container changes."""
+"""Cells as text that no container changes, tables written, and digests of what they hold."""
 
 from __future__ import annotations
 
-import csv
 import gzip
 import hashlib
 import io
 import json
 import os
 import re
-import unicodedata
-import zlib
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any, TextIO
 
 import numpy as np
 import pandas as pd
@@ -23,80 +19,11 @@ import pyarrow.compute as pc
 
 from faro.errors import DataError, UsageError
 from faro.files import replacing
-from faro.runtime.parquet import read_parquet
 
 Quote = Callable[[pd.Series], pa.Array]  # a column as JSON strings of its cells
 KINDS = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz")
 BLOCK = 2**16  # rows whose texts are joined at once
 _WHOLE = re.compile(r"-?\d+\.0+")
-
-
-def read_table(path: str | os.PathLike) -> pd.DataFrame:
-    """The table in a `.csv[.gz]`, `.parquet` or `.jsonl[.gz]` file.
-
-    CSV cells stay text, nothing is taken for missing, and spaces around names and cells are dropped. A file that is
-    absent, cut short or corrupt is a `DataError` of one line that names it.
-    """
-    path = Path(path)
-    name = path.name.lower()
-    if not name.endswith(KINDS):
-        raise DataError(f"{path}: expected a table ending in {', '.join(KINDS)}")
-    if not path.is_file():
-        raise DataError(f"{path}: no such file; check the path")
-    try:
-        if name.endswith(".parquet"):
-            frame = read_parquet(path)
-        elif ".jsonl" in name:
-            frame = _read_json_lines(path)
-        else:
-            frame = _read_csv(path)
-    except DataError:
-        raise
-    except (OSError, EOFError, ValueError, zlib.error, csv.Error) as error:
-        raise DataError(f"{path}: cannot be read, cut short or corrupt: {one_line(error)}") from error
-    return unique_columns(frame, str(path))
-
-
-def _read_csv(path: Path) -> pd.DataFrame:
-    """Text cells; a row with too many or too few of them is an error (pandas would fill it up in silence)."""
-    limit = csv.field_size_limit(2**31 - 1)  # a cell may hold an embedding
-    try:
-        with _open(path, "utf-8-sig") as lines:
-            reader = csv.reader(lines, skipinitialspace=True, strict=True)
-            rows = [row for row in reader if row]
-    finally:
-        csv.field_size_limit(limit)
-    names = [name.strip() for name in rows[0]] if rows else []
-    for number, row in enumerate(rows):
-        if len(row) != len(names):
-            what = f"row {number} has {len(row)} cells, the header names {len(names)} columns"
-            raise DataError(f"{path}: {what}; is the file cut short?")
-    columns = zip(*rows[1:], strict=True) if len(rows) > 1 else ((),) * len(names)
-    table = {i: [cell.strip() for cell in column] for i, column in enumerate(columns)}
-    return pd.DataFrame(table, dtype=object).set_axis(names, axis=1)
-
-
-def _open(path: Path, encoding: str) -> TextIO:
-    opener: Any = gzip.open if path.name.lower().endswith(".gz") else open
-    return opener(path, "rt", encoding=encoding, newline="")
-
-
-def _read_json_lines(path: Path) -> pd.DataFrame:
-    """Line by line, because pandas guesses types (and turns "007" into 7)."""
-    records = []
-    with _open(path, "utf-8") as lines:
-        for number, line in enumerate(lines, 1):
-            if not line.strip():
-                continue
-            try:
-                record = json.loads(line)
-            except json.JSONDecodeError as error:
-                raise DataError(f"{path}: line {number} is not JSON ({one_line(error)})") from error
-            if not isinstance(record, dict):
-                raise DataError(f"{path}: line {number}: expected a JSON object, got {type(record).__name__}")
-            records.append(record)
-    columns = list(dict.fromkeys(key for record in records for key in record))
-    return pd.DataFrame({c: pd.Series([r.get(c) for r in records], dtype=object) for c in columns})
 
 
 def write_table(frame: pd.DataFrame, path: str | os.PathLike) -> None:
@@ -127,19 +54,6 @@ def kind_to_write(path: str | os.PathLike) -> str:
     return kind
 
 
-def unique_columns(frame: pd.DataFrame, where: str) -> pd.DataFrame:
-    """The frame with names in NFC, without white space at the ends; `DataError` if it has no rows or two columns of
-    one name."""
-    names = [unicodedata.normalize("NFC", str(column)).strip() for column in frame.columns]
-    frame = frame.set_axis(names, axis=1)
-    repeated = frame.columns[frame.columns.duplicated()]
-    if len(repeated):
-        raise DataError(f"{where}: two columns are named {repeated[0]!r}; rename one")
-    if len(frame) == 0:
-        raise DataError(f"{where}: expected rows, the table is empty")
-    return frame
-
-
 def one_line(error: BaseException) -> str:
     """The message of an exception, on one line."""
     return " ".join(str(error).split()) or type(error).__name__
@@ -165,12 +79,22 @@ def cells(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
     try:
         codes, uniques = pd.factorize(column)
     except TypeError as error:
-        raise DataError(f"column {column.name!r} holds lists; declare it under `vectors`") from error
+        raise DataError(several(column)) from error
     position: dict[str, int] = {}
     remap = [position.setdefault(text(value), len(position)) for value in uniques]
     if (codes < 0).any():
         remap.append(position.setdefault("", len(position)))  # codes of -1 index the last entry
     return np.asarray(remap, np.int64)[codes], np.asarray(list(position), object)
+
+
+def several(column: pd.Series) -> str:
+    """What is wrong with a column of cells that are no single values, and what to do."""
+    found = ((at, cell) for at, cell in enumerate(column, 1) if isinstance(cell, dict | list | np.ndarray))
+    at, cell = next(found, (0, []))
+    if not isinstance(cell, dict):
+        return f"column {column.name!r} holds lists; declare it under `vectors`"
+    keys = ", ".join(repr(f"{column.name}.{key}") for key in list(cell)[:3]) or "none"
+    return f"column {column.name!r}, row {at}: expected one value, got an object; its fields would be columns: {keys}"
 
 
 def texts(column: pd.Series) -> np.ndarray:

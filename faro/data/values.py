@@ -31,6 +31,7 @@ from faro.errors import DataError
 
 from .table import cells as old_cells
 from .table import quoted as old_quoted
+from .table import several
 from .table import text as old_text
 
 TYPES = ("text", "number", "boolean", "date", "cell")
@@ -214,7 +215,7 @@ def _uniques(column: pd.Series) -> tuple[np.ndarray, Iterable[object]]:
             return np.array(codes, np.int64), [value for _, value in position]
         codes, uniques = pd.factorize(column)
     except TypeError as error:
-        raise DataError(f"column {column.name!r} holds lists; declare it under `vectors`") from error
+        raise DataError(several(column)) from error
     return np.asarray(codes, np.int64), uniques
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 
 
 def read_parquet(path: str | Path) -> pd.DataFrame:
@@ -13,6 +14,8 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
     the file, and fails where it is first read."""
     try:
         frame = pd.read_parquet(path)
+        if any(pa.types.is_struct(field.type) for field in pq.read_schema(path)):
+            frame = flat(pq.read_table(path)).to_pandas()
         for name in frame.columns:
             column = frame[name]
             held = column.cat.categories if isinstance(column.dtype, pd.CategoricalDtype) else column
@@ -21,3 +24,10 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
         return frame
     except (pa.ArrowException, NotImplementedError, OverflowError) as error:
         raise ValueError(str(error)) from error
+
+
+def flat(table: pa.Table) -> pa.Table:
+    """The table with a column `a.b` for each field b of a column a of structs, whatever their depth."""
+    while any(pa.types.is_struct(field.type) for field in table.schema):
+        table = table.flatten()
+    return table

@@ -23,6 +23,7 @@ from constraints.alternatives import joined
 
 from .. import files, models
 from ..data import PARTS, Coding, Dataset, Schema, Seen, assign, read_table, units_text
+from ..data.containers import frame_of, unique_columns
 from ..data.slices import Slices
 from ..data.split import uniform
 from ..data.support import SUPPORT, is_support, support_sets
@@ -116,11 +117,12 @@ class TrainedModel:
         rule = self.about.get("unit_rule", 1)  # models that carry no number were trained under rule 1
         if isinstance(data, Dataset):
             return data.read_by(self.schema, rule)
-        table = data if isinstance(data, pd.DataFrame) else read_table(data)
-        folder = None if table is data else Path(data).parent  # of the schema's arrays
+        held = frame_of(data)
+        table = read_table(data) if held is None else unique_columns(held, "table")
+        folder = None if held is not None else Path(data).parent  # of the schema's arrays
         if labels is None:
-            labels = not self.schema.label or self.schema.label in [str(column).strip() for column in table.columns]
-        name = None if table is data else Path(data).name
+            labels = not self.schema.label or self.schema.label in [*table.columns]
+        name = None if held is not None else Path(data).name
         return Dataset.from_table(table, self.schema, name=name, labels=labels, unit_rule=rule, folder=folder)
 
     def rewards(self, data: Any) -> np.ndarray:

@@ -423,7 +423,7 @@ def _scored(options: argparse.Namespace) -> int:
         known("part", options.part, data.PARTS)
     model = load_model(options.model)
     source = data.load(options.data) if options.data in data.NAMES else options.data
-    if not isinstance(source, data.Dataset) and not Path(source).is_file():
+    if not isinstance(source, data.Dataset) and not Path(source).exists():
         raise DataError(f"no data set and no file {options.data!r}; data sets: {', '.join(data.NAMES)}")
     read = model.read(source)
     missing: list[str] = []
