@@ -160,7 +160,7 @@ def test_rows_in_the_order_of_the_table():
     both = np.repeat(values, 2, 0) + np.tile([[0.0], [9.0]], (TALL, 1)).astype("<f4")
     data = pairs(both, frame, arrays=[{"name": "text", "scaling": "none"}])
     np.testing.assert_array_equal(data.choices(data.fit_coding()).items[..., 1:], both.reshape(TALL, 2, D))
-    with pytest.raises(DataError, match=f"expected {2 * TALL} rows, two for each row of the table, got {TALL}"):
+    with pytest.raises(DataError, match=f"expected {2 * TALL} rows, 2 for each row of the table, got {TALL}"):
         pairs(values, frame, arrays=[{"name": "text"}])
 
 
