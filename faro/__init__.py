@@ -23,8 +23,19 @@ if TYPE_CHECKING:
     from .api import load_model as load_model
     from .api import train as train
     from .integrations.sklearn_classifier import ChoiceClassifier as ChoiceClassifier
+    from .integrations.sklearn_ranker import PairRanker as PairRanker
 
-__all__ = ["ChoiceClassifier", "Schema", "Settings", "__version__", "frontier", "load", "load_model", "train"]
+__all__ = [
+    "ChoiceClassifier",
+    "PairRanker",
+    "Schema",
+    "Settings",
+    "__version__",
+    "frontier",
+    "load",
+    "load_model",
+    "train",
+]
 
 find_old_names()
 
@@ -38,6 +49,10 @@ def __getattr__(name: str) -> Any:
         from .integrations.sklearn_classifier import ChoiceClassifier
 
         return ChoiceClassifier
+    if name == "PairRanker":
+        from .integrations.sklearn_ranker import PairRanker
+
+        return PairRanker
     if name in __all__:
         from . import api
 

@@ -6,192 +6,131 @@ regression (or a network) trained by the same game as everything else. Needs the
 
 from __future__ import annotations
 
-import functools
-import warnings
 from typing import Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import pandas as pd
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.exceptions import ConvergenceWarning
 from sklearn.utils.multiclass import check_classification_targets
-from sklearn.utils.validation import check_consistent_length, check_is_fitted, validate_data
+from sklearn.utils.validation import _num_samples, validate_data
 
-from constraints import Attribute, Choices, Constraint
+from constraints import Attribute, Choices
 
 from .. import models
 from ..api import make_model
 from ..errors import DataError
-from ..registry import make_constraint
-from ..training import Best, Data, Game, Settings
-from ..training.bounds import check_bounds
-from ..training.notes import fit_for
-from ..training.settings import Use
-
-GROUP = "sensitive_features"
+from ._estimator import FairEstimator
+from ._groups import GROUP, Groups, check_indices, check_rows, columns, crossed, named, taken
+from ._training import Standard, choice_of_two, said
 
 
-@functools.partial(jax.jit, static_argnames=("game", "constrained"))
-def _fit(key: Any, constraint: Constraint, data: Data, game: Game, constrained: bool) -> Best:
-    unconstrained, _ = game.start(key, constraint, data, game.settings.evaluations)
-    if not constrained:
-        return unconstrained.best
-    trial, _ = game.advance(
-        game.warm_start(unconstrained, constraint, data), constraint, data, game.settings.evaluations
-    )
-    return trial.best
-
-
-class ChoiceClassifier(ClassifierMixin, BaseEstimator):
+class ChoiceClassifier(FairEstimator):
     """Binary classifier whose gap between groups is at most `bound` on the training sample.
 
-    constraint: "demographic_parity", "equalized_odds" or "equal_opportunity" (joined by + for several)
+    constraint: a name of `faro constraints list`, such as "demographic_parity", "equalized_odds" or "equal_opportunity"
+        (joined by + for several); those of twins need more than a table of features has
     bound: largest gap of rates, in [0, 1]
     model: "linear", "mlp", "mlp:64,32" or a `faro.models.Model`
-    settings: a `faro.training.Settings` that plays the game and returns its best candidate, or None
-    random_state: int, or a `numpy.random.RandomState`: seeds the initial parameters
+    settings: a `faro.training.Settings` that plays the game and returns its best candidate, a dictionary of those that
+        differ from the defaults, or None
+    pos_label: the class that is accepted, whose rates are compared; None: the one that sorts last
+    random_state: whole number or `numpy.random.RandomState`: seeds the initial parameters and minibatches; None: chance
 
-    Groups are only needed by `fit`; without them the fit is unconstrained.
+    Groups are only needed by `fit`; without them the fit is unconstrained, unless the constraint needs none (a
+    `rate_cap` on everyone).
 
     Fitted: `classes_`, `n_features_in_`, `status_` (FEASIBLE, INFEASIBLE or DIVERGED on the training sample), `gap_`
     (its hard gaps, one per constraint; None if unconstrained), `notes_` (on the sample: few or no data of a group, a
-    bound that cannot bind or be met), `groups_`, `params_`.
+    bound that cannot bind or be met), `groups_`, `group_columns_` (columns of X that are groups and no features),
+    `params_`; of a linear model `coef_` `[1, d]` and `intercept_` `[1]` in units of X, for `classes_[1]`.
     """
 
-    def __init__(self, constraint="demographic_parity", bound=0.05, model="linear", settings=None, random_state=0):
+    def __init__(
+        self,
+        constraint="demographic_parity",
+        bound=0.05,
+        model="linear",
+        settings=None,
+        pos_label=None,
+        random_state=0,
+    ):
         self.constraint = constraint
         self.bound = bound
         self.model = model
         self.settings = settings
+        self.pos_label = pos_label
         self.random_state = random_state
 
-    def fit(self, X, y, *, sensitive_features=None):
+    def fit(self, X, y, sample_weight=None, *, sensitive_features=None):
         """Fit under the constraint; returns itself, and warns (`ConvergenceWarning`) unless it is FEASIBLE.
 
         X: features `[n, d]`, array or data frame
-        y: labels `[n]` of two classes; the one that sorts last is accepted
-        sensitive_features: groups `[n]`, or several columns `[n, a]`, which are crossed; None: unconstrained
+        y: labels `[n]` of two classes
+        sample_weight: `[n]` >= 0, in the loss and in every rate; None: 1
+        sensitive_features: groups `[n]`; several columns `[n, a]`, or tuples, which are crossed; or the name of a
+            column of X, or a list of names, which are then no features; None: unconstrained
 
-        `ValueError` for other than two classes or settings that do not apply, `DataError` for missing or single groups.
+        `ValueError` for other than two classes or settings that do not apply, `DataError` for missing or single groups
+        and for pandas indices that disagree.
         """
-        X, y = validate_data(self, X, y, dtype=np.float64)
+        self.group_columns_ = [] if sensitive_features is None else named(X, sensitive_features)
+        groups = [taken(X, name) for name in self.group_columns_]
+        if sensitive_features is not None and not groups:
+            groups = columns(sensitive_features, _num_samples(X))
+        check_indices(X, y, groups, sample_weight)
+        X, y = validate_data(self, self._without_groups(X), y, dtype=np.float64)
+        weight = self._weighed(sample_weight, X)
         check_classification_targets(y)
         self.classes_, label = np.unique(y, return_inverse=True)
         if len(self.classes_) > 2:
             raise ValueError(f"Only binary classification is supported. The target has {len(self.classes_)} classes.")
-        if len(self.classes_) < 2:
+        if len(np.unique(label[weight > 0])) < 2:
             raise ValueError("This classifier needs 2 classes; the data contain only one class.")
-        check_bounds([self.bound])
-        settings = self.settings or Settings()
-        if (settings.solver, settings.solution) != ("game", "best"):
-            raise ValueError("settings: this classifier plays the game and returns its best candidate; use faro.train")
-        code = None if sensitive_features is None else self._groups(sensitive_features, len(X))
-        self.mean_, self.scale_ = X.mean(0), X.std(0)
-        self.scale_ = np.where(self.scale_ > 1e-12 * np.abs(self.mean_), self.scale_, 1.0)
-        attribute = Attribute(GROUP, self.groups_ if code is not None else ("everyone",))
-        constraint = make_constraint(
-            {GROUP: attribute}, self.constraint, GROUP, bound=float(self.bound), unless=("attribute",)
-        )
-        choices = self._choices(X, label, code, constraint.columns())
-        self.notes_: list[str] = []
-        if code is not None:
-            if len(self.groups_) < 2:
-                raise DataError(f"sensitive_features: expected two groups or more, got only {self.groups_[0]!r}")
-            self.notes_ = fit_for(constraint, choices, "X").all
-        model = make_model(self.model)
-        game = Game(model, Game.suited(model, settings, constraint, Data(choices, choices)))
-        settings.check_effect(Use(game.settings, choices.shape[0]))
-        seed = (
-            np.random.RandomState(self.random_state) if not hasattr(self.random_state, "randint") else self.random_state
-        )
-        key = jax.random.key(int(seed.randint(2**31 - 1)))
-        best = _fit(key, constraint, Data(choices, choices), game, code is not None)
-        self.params_ = jax.tree.map(np.asarray, best.params)
-        self.gap_ = None if code is None else np.asarray(best.gap, float)
-        self.status_ = "FEASIBLE" if best.candidate else "INFEASIBLE" if best.finite else "DIVERGED"
-        if code is not None and self.status_ != "FEASIBLE":
-            reached = f"gap reached {np.max(best.gap):.4g}"
-            message = f"{self.status_}: no iterate within bound {self.bound} on the training sample; {reached}"
-            warnings.warn(message, ConvergenceWarning, stacklevel=2)
+        if self.pos_label is not None and self.pos_label not in self.classes_:
+            raise ValueError(f"pos_label: expected one of the classes {self.classes_.tolist()}, got {self.pos_label!r}")
+        check_rows(len(X), groups)
+        found = crossed(groups) if groups else Groups(("everyone",), np.zeros(len(X), int))
+        attributes = {GROUP: Attribute(GROUP, found.levels)} if groups else {}
+        if groups:
+            self.groups_ = found.levels
+            if len(found.levels) < 2:
+                raise DataError(f"{GROUP}: expected two groups or more, got only {found.levels[0]!r}")
+        constraint, constrained = self._made(attributes)
+        self._standard = Standard.of(X, weight)
+        choices = self._choices(X, label if self._last_accepted() else 1 - label, weight, found.code)
+        read: dict[str, Any] = {name: self._column(X, name) for name in constraint.columns()}
+        choices = choices.replace(columns=read)
+        self._train(choices, constraint, constrained)
+        if isinstance(make_model(self.model), models.Linear):
+            sign = 1 if self._last_accepted() else -1
+            taste = sign * self.params_["item"][: X.shape[1]].astype(float) / self._standard.scale
+            self.coef_ = taste[None]
+            self.intercept_ = sign * float(self.params_["intercept"]) - self.coef_ @ self._standard.mean
         return self
 
     def decision_function(self, X):
-        """Rewards `[n]`: the log-odds of `classes_[1]`; positive is accepted.
+        """Log-odds `[n]` of `classes_[1]`: the reward of being accepted, or its negative.
 
         X: features `[n, d]`
         """
-        check_is_fitted(self)
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        choices = self._choices(X, np.zeros(len(X), int), None)
-        return np.asarray(_rewards(make_model(self.model), self.params_, choices), float)[: len(X), 0]
+        X = validate_data(self, self._without_groups(X), dtype=np.float64, reset=False)
+        choices = self._choices(X, np.zeros(len(X), int), np.ones(len(X)))
+        _, scores = said(make_model(self.model), self.params_, choices)
+        odds = scores[:, 0] - scores[:, 1]
+        return odds if self._last_accepted() else -odds
 
-    def predict_proba(self, X):
-        """Probabilities `[n, 2]`, in the order of `classes_`.
+    def _last_accepted(self) -> bool:
+        return self.pos_label is None or self.pos_label == self.classes_[1]
 
-        X: features `[n, d]`
-        """
-        accepted = 1 / (1 + np.exp(-self.decision_function(X)))
-        return np.stack([1 - accepted, accepted], 1)
+    def _column(self, X: np.ndarray, name: str) -> np.ndarray:
+        """A column of X as it is, which the constraint reads; the outside option has 0."""
+        known = list(getattr(self, "feature_names_in_", ()))
+        if name not in known:
+            raise DataError(f"X: no column {name!r}, which the constraint reads (known: {', '.join(known) or 'none'})")
+        values = X[:, known.index(name)]
+        return np.stack([values, np.zeros_like(values)], 1)
 
-    def predict(self, X):
-        """`classes_[1]` where the reward is positive, else `classes_[0]`; deterministic, without the groups.
-
-        X: features `[n, d]`
-        """
-        accepted = self.decision_function(X) > 0
-        return self.classes_[accepted.astype(int)]
-
-    def _groups(self, sensitive_features: Any, n: int) -> np.ndarray:
-        frame = pd.DataFrame(sensitive_features)
-        check_consistent_length(frame, np.empty(n))
-        if frame.isna().to_numpy().any():
-            raise DataError("sensitive_features: missing values; give every row a group")
-        first, *others = (frame[column].astype(str) for column in frame)
-        code, levels = pd.factorize(first.str.cat(others, sep=", ") if others else first, sort=True)
-        self.groups_ = tuple(str(level) for level in levels)
-        return code
-
-    def _choices(
-        self, X: np.ndarray, label: np.ndarray, code: np.ndarray | None, named: tuple[str, ...] = ()
-    ) -> Choices:
-        """Applicant against outside option, with the columns of these names as they are; rows and columns are padded so
-        that few shapes are ever compiled."""
-        n, d = X.shape
-        rows, columns = max(64, 1 << (n - 1).bit_length()), -(-d // 8) * 8
-        items = np.zeros((rows, 1, columns), np.float32)
-        items[:n, 0, :d] = (X - self.mean_) / self.scale_
-        chosen, weight = np.tile(np.array([0.0, 1.0], np.float32), (rows, 1)), np.zeros(rows, np.float32)
-        chosen[:n, 0], chosen[:n, 1] = label, 1 - label
-        weight[:n] = 1
-        known, read = list(getattr(self, "feature_names_in_", ())), {}
-        for name in named:
-            if name not in known:
-                raise DataError(
-                    f"X: no column {name!r}, which the constraint reads (known: {', '.join(known) or 'none'})"
-                )
-            read[name] = np.zeros((rows, 2), np.float32)
-            read[name][:n, 0] = X[:, known.index(name)]
-        group = np.full((rows, 2), -1, np.int32)
-        group[:n, 0] = 0 if code is None else code
-        return Choices(
-            items=jnp.asarray(items),
-            available=jnp.ones((rows, 2), bool),
-            chosen=jnp.asarray(chosen),
-            weight=jnp.asarray(weight),
-            unit=jnp.arange(rows),
-            outside=jnp.broadcast_to(jnp.array([False, True]), (rows, 2)),
-            attributes={GROUP: jnp.asarray(group)},
-            columns={name: jnp.asarray(values) for name, values in read.items()},
-        )
-
-    def __sklearn_tags__(self):
-        tags = super().__sklearn_tags__()
-        tags.classifier_tags.multi_class = False
-        return tags
-
-
-@functools.partial(jax.jit, static_argnames="model")
-def _rewards(model: models.Model, params: Any, choices: Choices) -> Any:
-    return models.rewards(model, params, choices)
+    def _choices(self, X: np.ndarray, accepted: np.ndarray, weight: np.ndarray, code: Any = None) -> Choices:
+        """Applicant against outside option."""
+        outside = np.tile([False, True], (len(X), 1))
+        attributes = {} if code is None else {GROUP: np.where(outside, -1, code[:, None]).astype(np.int32)}
+        items = self._standard(X)[:, None]
+        return choice_of_two(items, accepted, weight, outside=outside, attributes=attributes)
