@@ -14,7 +14,6 @@ from sklearn.utils.validation import _num_samples, validate_data
 
 from constraints import Attribute, Choices
 
-from .. import models
 from ..api import make_model
 from ..errors import DataError
 from ._estimator import FairEstimator
@@ -40,7 +39,7 @@ class ChoiceClassifier(FairEstimator):
     Fitted: `classes_`, `n_features_in_`, `status_` (FEASIBLE, INFEASIBLE or DIVERGED on the training sample), `gap_`
     (its hard gaps, one per constraint; None if unconstrained), `notes_` (on the sample: few or no data of a group, a
     bound that cannot bind or be met), `groups_`, `group_columns_` (columns of X that are groups and no features),
-    `params_`; of a linear model `coef_` `[1, d]` and `intercept_` `[1]` in units of X, for `classes_[1]`.
+    `params_`.
     """
 
     def __init__(
@@ -99,11 +98,6 @@ class ChoiceClassifier(FairEstimator):
         read: dict[str, Any] = {name: self._column(X, name) for name in constraint.columns()}
         choices = choices.replace(columns=read)
         self._train(choices, constraint, constrained)
-        if isinstance(make_model(self.model), models.Linear):
-            sign = 1 if self._last_accepted() else -1
-            taste = sign * self.params_["item"][: X.shape[1]].astype(float) / self._standard.scale
-            self.coef_ = taste[None]
-            self.intercept_ = sign * float(self.params_["intercept"]) - self.coef_ @ self._standard.mean
         return self
 
     def decision_function(self, X):
