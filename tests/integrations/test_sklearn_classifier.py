@@ -46,7 +46,6 @@ def test_without_groups_it_is_logistic_regression():
     ours = ChoiceClassifier(settings={"weight_decay": 0.0}).fit(x, y, weight)
     theirs = LogisticRegression(C=np.inf, tol=1e-10, solver="newton-cholesky").fit(x, y, weight)
     assert np.abs(ours.decision_function(x) - theirs.decision_function(x)).max() < 1e-5
-    )
 
 
 def test_the_gap_is_within_the_bound_as_fairlearn_measures_it():
