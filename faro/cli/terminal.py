@@ -12,11 +12,13 @@ from rich import box
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from .. import report
 from ..store import columns
 
 WIDTH = 80  # a narrower terminal wraps lines; tables never lose digits
+NARROWEST, WIDEST = 8, 2**12  # of a first column that is folded; of a table
 
 
 def _console() -> Console:
@@ -29,6 +31,20 @@ def _table(*columns: str, fold: bool = False) -> Table:
     for i, column in enumerate(columns):
         table.add_column(column, justify="left" if i == 0 else "right", no_wrap=not fold or i > 0, overflow="fold")
     return table
+
+
+def _show(console: Console, table: Table) -> None:
+    """Print a table; one of numbers keeps every digit: its first column is folded, and a terminal still narrower
+    wraps lines."""
+    first, *others = table.columns
+    if all(column.no_wrap for column in others):
+        natural = Console(highlight=False, width=WIDEST)
+        widest = natural.measure(table).maximum
+        if widest > console.width:
+            texts = [Text.from_markup(str(cell)).cell_len for cell in (first.header, *first.cells)]
+            first.no_wrap, first.max_width = False, max(NARROWEST, console.width - (widest - max(texts)))
+            console = natural
+    console.print(table)
 
 
 def show_frontier(run: report.Run, reused: bool = False) -> None:
@@ -55,7 +71,7 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
         if truth:
             cells.append(f"{np.interp(row['population_gap'], truth['bounds'], truth['accuracy']):.3f}")
         table.add_row(*cells, style="bold" if free else None)
-    console.print(table)
+    _show(console, table)
     console.print(escape(report.headline(run)))
     for verdict in report.verdicts(run):
         console.print(escape(verdict))
@@ -83,7 +99,7 @@ def show_model(about: dict[str, Any]) -> None:
         gaps = [float(figures[key]) for key in columns.gaps_in(figures, part).values()]
         cells.append(f"{max(gaps):.4f}")
         table.add_row(part, f"{figures[f'{part}_n']:,}", *cells)
-    console.print(table)
+    _show(console, table)
     for sentence in about.get("dev_gap_over", []):
         console.print(escape(sentence))
     for part in columns.PARTS:
@@ -102,7 +118,7 @@ def show_listing(listing: list[dict[str, Any]]) -> None:
         table.add_row(row["name"], escape(row["title"]), escape(where))
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "left", False
-    _console().print(table)
+    _show(_console(), table)
 
 
 def show_description(described: dict[str, Any]) -> None:
@@ -118,7 +134,7 @@ def show_description(described: dict[str, Any]) -> None:
     sizes = _table("part", "choices", "units")
     for name in parts:
         sizes.add_row(name, f"{described['parts'][name]['choices']:,}", f"{described['parts'][name]['units']:,}")
-    console.print(sizes)
+    _show(console, sizes)
     for attribute in described["attributes"]:
         chooser = attribute["of"] == "chooser"
         counted = "choices" if chooser else "alternatives"
@@ -131,7 +147,7 @@ def show_description(described: dict[str, Any]) -> None:
             table.add_row(escape(level["level"]), f"{level['count']:,}", *counts, last)
         if attribute["excluded"]:
             table.add_row("(in no group)", f"{attribute['excluded']:,}")
-        console.print(table)
+        _show(console, table)
     for name, origin in described["twins"].items():
         features = ", ".join(described["twin_features"][name])
         console.print(f"twins of {escape(name)}: {escape(origin)} (sets {escape(features)})")
@@ -155,7 +171,7 @@ def show_installed(kind: str, rows: list[dict[str, Any]]) -> None:
     for row in rows:
         source = "" if row["from"] == "faro-fairness" else f" (from {row['from']})"
         table.add_row(f"{row['name']}{escape(source)}", escape(row["what"]))
-    _console().print(table)
+    _show(_console(), table)
 
 
 def show_settings(settings: list[dict[str, Any]]) -> None:
@@ -169,7 +185,7 @@ def show_settings(settings: list[dict[str, Any]]) -> None:
             default, matters = row["default"], row["matters"].replace("`", "")
             shown = "" if default is None else f"{default:g}" if isinstance(default, float) else str(default)
             table.add_row(f" {row['name']}", shown, escape(matters), escape(row["means"]))
-    _console().print(table)
+    _show(_console(), table)
 
 
 def show_clauses(name: str, where: str, results: dict[str, str], rests: Sequence[tuple[str, str]] = ()) -> None:
@@ -192,7 +208,7 @@ def show_certificate(rows: list[dict[str, Any]], notes: list[str], verdict: str)
         table.add_row(
             *(("-" if v is None else f"{v:.4f}" if isinstance(v, float) else escape(str(v))) for v in row.values())
         )
-    console.print(table)
+    _show(console, table)
     for note in notes:
         console.print(escape(note))
     console.print(f"[bold]{verdict}[/bold]")
