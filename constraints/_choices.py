@@ -90,8 +90,9 @@ class Twin:
     """The same data with one attribute set to each of its L levels, all else as it was.
 
     valid: `[n, K, L]` bool: which twins the design supports
-    items: pytree `[n, J, L, ...]`, of an alternative's attribute; None for a chooser's
-    context: pytree `[n, L, ...]`, of a chooser's attribute; None for an alternative's
+    items: pytree `[n, J, L, ...]`, what alternatives have then; None where a chooser's attribute leaves it as it is
+    context: pytree `[n, L, ...]`, what a chooser's attribute makes of the context, `[n, L, 0]` where there is none;
+        None for an alternative's
     """
 
     valid: Array
@@ -291,10 +292,8 @@ def check_choices(choices: Choices) -> None:
             if jnp.issubdtype(leaf.dtype, jnp.floating):
                 refuse(~_finite(leaf, given.shape) & given, f"{name} must be finite, got NaN or infinity")
     for name, twin in choices.twins.items():
-        if (twin.items is None) == (twin.context is None):
-            raise ValueError(
-                f"twin of {name!r}: give items (an alternative's attribute) or context (a chooser's), not both"
-            )
+        if twin.items is None and twin.context is None:
+            raise ValueError(f"twin of {name!r}: give items (an alternative's attribute) or context (a chooser's)")
 
 
 def _finite(leaf: np.ndarray, lead: tuple[int, ...]) -> np.ndarray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -82,12 +82,27 @@ class Features:
         return [values for values in (*self.vectors.values(), *self.raw.values()) if isinstance(values, Rows)]
 
 
+class Moved(NamedTuple):
+    """What a twin sets at one level, of alternatives and of the chooser; `live` where there is such a twin."""
+
+    items: Features
+    context: Features
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        return (*self.items.names, *self.context.names)
+
+    def take(self, rows: Any) -> Moved:
+        """The same of these choices."""
+        return Moved(self.items.take(rows), self.context.take(rows))
+
+
 @dataclasses.dataclass(frozen=True)
 class Parsed:
     """n choices as arrays: what a `Dataset` codes. `alternatives [n, K]` are names ("" = none); `attributes`:
     name -> codes `[n, K]`, -1 = does not apply; `shared`: name -> texts `[n, K]` of columns that units share; `chosen`
     is None without labels, `margin [n]` without its column; `source [n, K]`: row of the given table, -1 = none;
-    `twins`: attribute -> at every level what the table sets features to, `live` where there is such a twin."""
+    `twins`: attribute -> at every level what the table sets features to, if it sets any."""
 
     choice_ids: np.ndarray
     alternatives: np.ndarray
@@ -104,7 +119,7 @@ class Parsed:
     source: np.ndarray
     dropped: int
     margin: np.ndarray | None = None
-    twins: dict[str, tuple[Features, ...]] = dataclasses.field(default_factory=dict)
+    twins: dict[str, tuple[Moved, ...]] = dataclasses.field(default_factory=dict)
 
     @property
     def inside(self) -> np.ndarray:
@@ -154,9 +169,6 @@ def widened(parsed: Parsed, k: int) -> Parsed:
             {name: Rows(rows.of, grown(rows.index, -1)) for name, rows in of.raw.items()},
         )
 
-    def of_twin(twin: Features) -> Features:  # a chooser's have no axis of alternatives
-        return features(twin) if twin.live.ndim > 1 else twin
-
     return dataclasses.replace(
         parsed,
         alternatives=grown(parsed.alternatives, ""),
@@ -168,5 +180,8 @@ def widened(parsed: Parsed, k: int) -> Parsed:
         shared={name: grown(texts, "") for name, texts in parsed.shared.items()},
         items=features(parsed.items),
         source=grown(parsed.source, -1),
-        twins={name: tuple(map(of_twin, at_levels)) for name, at_levels in parsed.twins.items()},
+        twins={
+            name: tuple(moved._replace(items=features(moved.items)) for moved in levels)
+            for name, levels in parsed.twins.items()
+        },
     )

@@ -152,8 +152,8 @@ def twin_places(schema: Schema, frame: pd.DataFrame, where: str) -> tuple[Places
     twins_of: tuple[Places, Places] = {}, {}
     for twin in schema.twins:
         spec = schema.attribute(twin.attribute)
-        for name in dict.fromkeys(_bases(schema, twin, spec).values()):
-            columns = both[spec.chooser].get(name, ())
+        for name, context in dict.fromkeys((base, context) for _, base, context in _bases(schema, twin, spec)):
+            columns = both[context].get(name, ())
             levels = {
                 level: tuple(column and twin.column(column, level) for column in columns) for level in spec.levels
             }
@@ -164,20 +164,21 @@ def twin_places(schema: Schema, frame: pd.DataFrame, where: str) -> tuple[Places
                     f"{where}: no column {lacking[0]!r}: twins of {twin.attribute!r} need {name!r} at every level"
                 )
             if wanted and not lacking:
-                twins_of[spec.chooser].update(
-                    {twin.column(name, level): at_level for level, at_level in levels.items()}
-                )
+                twins_of[context].update({twin.column(name, level): at_level for level, at_level in levels.items()})
     return twins_of
 
 
-def _bases(schema: Schema, twin: TwinSpec, spec: AttributeSpec) -> dict[str, str]:
-    """Feature -> what a column of its twin is named after: itself, or the index of an array whose twins are rows of the
-    same one."""
+def _bases(schema: Schema, twin: TwinSpec, spec: AttributeSpec) -> list[tuple[str, str, bool]]:
+    """(feature that a twin may set, what a column of its twin is named after, whether it is of the context): itself, or
+    the index of an array whose twins are rows of the same one."""
     arrays = {array.name: array.index for array in schema.feature_arrays}
     apart = {array.name for array in schema.arrays}
-    names = [name for kind in schema.kinds(spec.chooser) for name in kind]
-    bases = {name: arrays.get(name, name) for name in names if twin.column(name, spec.levels[0]) not in apart}
-    return {name: base for name, base in bases.items() if base and base != spec.column}
+    bases = []
+    for name in schema.settable(spec):
+        base = arrays.get(name, name)
+        if base and base != spec.column and twin.column(name, spec.levels[0]) not in apart:
+            bases.append((name, base, name in {own for kind in schema.kinds(context=True) for own in kind}))
+    return bases
 
 
 def recognise(schema: Schema, frame: pd.DataFrame, where: str, arrays: Collection[str]) -> Schema:
@@ -189,16 +190,17 @@ def recognise(schema: Schema, frame: pd.DataFrame, where: str, arrays: Collectio
     twins = []
     for twin in schema.twins:
         spec = schema.attribute(twin.attribute)
-        level, bases = spec.levels[0], _bases(schema, twin, spec)
-        brought = [name for name, base in bases.items() if twin.column(base, level) in there[spec.chooser]]
-        brought += [array.name for array in schema.feature_arrays if twin.column(array.name, level) in arrays]
+        level, settable = spec.levels[0], schema.settable(spec)
+        brought = [
+            name for name, base, context in _bases(schema, twin, spec) if twin.column(base, level) in there[context]
+        ]
+        brought += [name for name in settable if twin.column(name, level) in arrays]
         features = tuple(dict.fromkeys((*twin.features, *brought)))
         if not features and not schema.seen(spec):
             kind = "context_categorical" if spec.chooser else "categorical"
-            known = [name for names in schema.kinds(spec.chooser) for name in names] or ["FEATURE"]
             raise UsageError(
                 f"twins of {spec.name!r}: column {spec.column!r} is no {kind} feature, and {where} has no columns such "
-                f"as {twin.column(known[0], level)!r}, so a model cannot see them"
+                f"as {twin.column(settable[0], level)!r}, so a model cannot see them"
             )
         twins.append(dataclasses.replace(twin, features=features))
     return schema.replace(twins=tuple(twins))
@@ -216,9 +218,10 @@ def used_columns(schema: Schema, frame: pd.DataFrame, twins: bool = True) -> tup
         there = twin_places(schema, frame, "table")
         for twin in schema.twins:
             spec = schema.attribute(twin.attribute)
-            for name, level in itertools.product((of_alternatives, shared)[spec.chooser], spec.levels):
-                columns = there[spec.chooser].get(twin.column(name, level), ())
-                named |= {column: name for column in columns if column}
+            for context, names in enumerate((of_alternatives, shared)):
+                for name, level in itertools.product(names, spec.levels):
+                    columns = there[context].get(twin.column(name, level), ())
+                    named |= {column: name for column in columns if column}
     vectors = {*schema.vectors, *schema.context_vectors}
     plain = {column: name for column, name in named.items() if name not in vectors}
     return plain, [column for column, name in named.items() if name in vectors]

@@ -13,7 +13,7 @@ import pandas as pd
 from faro.errors import DataError
 from faro.units import RULE, plain, unseen
 
-from .arrays import MISSING, Category, Features, Parsed
+from .arrays import MISSING, Category, Features, Moved, Parsed
 from .columns import need
 from .mapped import Rows, Stored
 from .melt import OUTSIDE, Long, choice_ids, melt, shares
@@ -148,8 +148,7 @@ class _Parser:
         levels = {spec.name: self._level(spec) for spec in schema.attributes}
         twins = {}
         for twin in schema.twins:
-            chooser = schema.attribute(twin.attribute).chooser
-            if at_levels := self._twins(twin, levels[twin.attribute], context if chooser else items, context):
+            if at_levels := self._twins(twin, levels[twin.attribute], items, context):
                 twins[twin.attribute] = at_levels
         names, twice = self._alternative()
         weight, margin, units, log_ref = self._weight(), self._margin(), self._units(), self._log_ref()
@@ -178,9 +177,12 @@ class _Parser:
         grid_context = self._spread(context, np.ones(len(self.ids), bool), self._of_choice)
         grid_twins = {}
         for name, at_levels in twins.items():
-            spread = self._of_choice if schema.attribute(name).chooser else self.dense
             grid_twins[name] = tuple(
-                self._spread(at_level, spread(at_level.live, False), spread) for at_level in at_levels
+                Moved(
+                    self._spread(moved.items, self.dense(moved.items.live, False), self.dense),
+                    self._spread(moved.context, self._of_choice(moved.context.live), self._of_choice),
+                )
+                for moved in at_levels
             )
         attributes = {spec.name: self._attribute(spec, levels[spec.name]) for spec in schema.attributes}
         kept: dict[str, Any] = {name: None if value is None else value[keep] for name, value in arrays.items()}
@@ -271,30 +273,29 @@ class _Parser:
             raise DataError(f"{where}: expected finite numbers, got others in row {index[at]} of {stored.where}")
         return Rows(stored, index)
 
-    def _twins(
-        self, twin: TwinSpec, own_level: np.ndarray, features: Features, context: Features
-    ) -> tuple[Features, ...]:
-        """At every level what the table sets `features` to, as columns `[R]`; empty without such. `live`: where there
-        is such a twin.
+    def _twins(self, twin: TwinSpec, own_level: np.ndarray, items: Features, context: Features) -> tuple[Moved, ...]:
+        """At every level what the table sets features to, as columns `[R]`; empty without such.
 
         own_level: `[R]` that a row has itself, -1 = none
         """
         spec = self.schema.attribute(twin.attribute)
         made = []
         for code, level in enumerate(spec.levels):
-            moved = self._moved(twin, level, features)
-            excluded = np.zeros(len(self.table), bool)
+            needed = (own_level >= 0) & (own_level != code)
             for only in twin.only:
-                side = features if only.column in features.categorical else context
-                excluded |= (side.categorical[only.column].values() == only.equals) & (level not in only.levels)
-            needed, there = features.live & (own_level >= 0) & (own_level != code) & ~excluded, features.live
-            for name in moved.names:
-                gone = needed & ~moved.present(name) & features.present(name)
-                if twin.missing == "exclude":
-                    there = there & ~gone
-                else:
-                    self._lacking(gone, self._twin_column(twin, name, level), "the twin", MISSING_TWIN)
-            made.append(dataclasses.replace(moved, live=there))
+                side = items if only.column in items.categorical else context
+                needed &= (side.categorical[only.column].values() != only.equals) | (level in only.levels)
+            sides = []
+            for features in (items, context):
+                moved, there = self._moved(twin, level, features), features.live
+                for name in moved.names:
+                    gone = needed & features.live & ~moved.present(name) & features.present(name)
+                    if twin.missing == "exclude":
+                        there = there & ~gone
+                    else:
+                        self._lacking(gone, self._twin_column(twin, name, level), "the twin", MISSING_TWIN)
+                sides.append(dataclasses.replace(moved, live=there))
+            made.append(Moved(*sides))
         return tuple(made) if any(moved.names for moved in made) else ()
 
     def _twin_column(self, twin: TwinSpec, name: str, level: str) -> str:
@@ -311,9 +312,11 @@ class _Parser:
         read = features.live
 
         def there(name: str) -> bool:
+            if name not in twin.features:
+                return False
             if twin.column(name, level) in arrays:
                 return twin.column(name, level) in self.arrays
-            return name in twin.features and self.table.has(self._twin_column(twin, name, level))
+            return self.table.has(self._twin_column(twin, name, level))
 
         def rows(name: str) -> Rows:
             apart = twin.column(name, level)

@@ -338,12 +338,12 @@ class Schema:
 
     def _check_twin(self, twin: TwinSpec) -> None:
         spec = self.attribute(twin.attribute)
-        known = [name for names in self.kinds(spec.chooser) for name in names]
+        known = self.settable(spec)
         for name in twin.features:
             if name not in known and "*" not in name:
-                whom = "the chooser" if spec.chooser else "an alternative"
+                whose = "" if spec.chooser else " of an alternative"
                 raise UsageError(
-                    f"twins of {spec.name!r}: {name!r} is no feature of {whom}; those are: {', '.join(known) or 'none'}"
+                    f"twins of {spec.name!r}: {name!r} is no feature{whose}; those are: {', '.join(known) or 'none'}"
                 )
         for only in twin.only:
             if only.column not in self.categorical + self.context_categorical:
@@ -368,6 +368,14 @@ class Schema:
         spec: of the attribute
         """
         return spec.column in (self.context_categorical if spec.chooser else self.categorical)
+
+    def settable(self, spec: AttributeSpec) -> tuple[str, ...]:
+        """The features that a twin may set: an alternative's those of alternatives, a chooser's all.
+
+        spec: of the attribute
+        """
+        kinds = (*self.kinds(context=False), *(self.kinds(context=True) if spec.chooser else ()))
+        return tuple(name for names in kinds for name in names)
 
     @property
     def feature_arrays(self) -> tuple[ArraySpec, ...]:

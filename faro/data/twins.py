@@ -7,36 +7,53 @@ brings (`Parsed.twins`); all else stays.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
+import jax
 import numpy as np
 
 from constraints import Twin
 from faro.errors import DataError
 
-from .arrays import Features, Parsed
+from .arrays import Features, Moved, Parsed
 from .coding import Block, Coding
-from .schema import FEATURES, Schema
+from .schema import FEATURES, AttributeSpec, Schema
 
 
 def build_twin(schema: Schema, coding: Coding, parsed: Parsed, items: Any, context: Any, name: str) -> Twin:
     """The `Twin` of attribute `name`; `items [n, J, ...]` and `context [n, ...]` are what models read: coded features,
-    or a dict of them and of raw arrays."""
+    or a dict of them and of raw arrays. A chooser's has a context, be it empty, and items where those are set too."""
     spec, brought = schema.attribute(name), parsed.twins.get(name, ())
     _check_brought(schema, name, brought)
-    block, base = (coding.context, context) if spec.chooser else (coding.items, items)
+    column = spec.column if schema.seen(spec) else ""
+    valid: Any = supported(schema, parsed, name)
+    made: dict[str, Any] = {}
+    if not spec.chooser or any(moved.items.names for moved in brought):
+        width = jax.tree.leaves(items)[0].shape[1]
+        live = parsed.items.live[:, :width]  # an outside option has no items
+        at_levels = [moved.items for moved in brought]
+        made["items"] = _at_levels(coding.items, items, live, spec, "" if spec.chooser else column, at_levels)
+    if spec.chooser:
+        at_levels = [moved.context for moved in brought]
+        made["context"] = _at_levels(coding.context, context, parsed.context.live, spec, column, at_levels)
+    return Twin(valid=valid, **made)
+
+
+def _at_levels(
+    block: Block, base: Any, live: np.ndarray, spec: AttributeSpec, column: str, brought: Sequence[Features]
+) -> Any:
+    """What models read of one side, `base [n, ...]`, with an axis of levels behind those of `live`: the categorical
+    feature `column`, if one is named, and those that the table sets, at every level."""
+    axis = live.ndim
     tree = dict(base) if isinstance(base, dict) else {FEATURES: base}
-    live = parsed.context.live if spec.chooser else parsed.items.live[:, : _width(tree)]
-    count, axis = len(spec.levels), live.ndim
-    tree = {part: np.repeat(np.expand_dims(values, axis), count, axis) for part, values in tree.items()}
-    if schema.seen(spec):
-        _set(block, tree[FEATURES], live, spec.column, spec.levels)
+    tree = {part: np.repeat(np.expand_dims(values, axis), len(spec.levels), axis) for part, values in tree.items()}
+    if column:
+        _set(block, tree[FEATURES], live, column, spec.levels)
     for index, moved in enumerate(brought):
         at_level = {part: values[(slice(None),) * axis + (index,)] for part, values in tree.items()}
         _move(block, at_level, moved)
-    made = tree if block.raw else tree[FEATURES]
-    valid: Any = supported(schema, parsed, name)
-    return Twin(valid=valid, context=made) if spec.chooser else Twin(valid=valid, items=made)
+    return tree if isinstance(base, dict) else tree[FEATURES]
 
 
 def supported(schema: Schema, parsed: Parsed, name: str) -> np.ndarray:
@@ -51,15 +68,14 @@ def supported(schema: Schema, parsed: Parsed, name: str) -> np.ndarray:
         hit = hit if of_item else np.repeat(hit[:, None], valid.shape[1], 1)
         valid &= ~hit[..., None] | np.isin(np.asarray(spec.levels, object), only.levels)
     for index, moved in enumerate(parsed.twins.get(name, ())):
-        valid[..., index] &= moved.live[:, None] if spec.chooser else moved.live
+        if spec.chooser:  # sets all alternatives at once
+            valid[..., index] &= (moved.context.live & (moved.items.live | ~parsed.inside).all(1))[:, None]
+        else:
+            valid[..., index] &= moved.items.live
     return valid
 
 
-def _width(tree: dict[str, np.ndarray]) -> int:
-    return next(iter(tree.values())).shape[1]
-
-
-def _check_brought(schema: Schema, name: str, brought: tuple[Features, ...]) -> None:
+def _check_brought(schema: Schema, name: str, brought: tuple[Moved, ...]) -> None:
     """`DataError` for a table that lacks the twins of a feature that has them."""
     for feature in schema.twin(name).features:
         if not brought or any(feature not in moved.names for moved in brought):

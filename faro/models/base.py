@@ -15,7 +15,7 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from constraints import Choices, DecisionRule, Outcome, decide
+from constraints import Choices, DecisionRule, Outcome, Twin, decide
 from constraints.alternatives import joined, pieces
 
 from ..errors import UsageError
@@ -354,16 +354,24 @@ def twin_predictions(
     result = {}
     for name in names:
         twin = choices.twins[name]
-        if twin.items is None:
-            at_level = jax.vmap(lambda context: said(plain.replace(context=context)), 1, -1)
-            result[name] = TwinPrediction(*at_level(twin.context))
-            continue
-        at_level = jax.vmap(lambda items: said(plain.replace(items=items)), 2, -1)
-        moved, logs = at_level(twin.items)
-        if logs is not None:
+        moved, axes = twin_sides(twin, choices)
+        at_level = jax.vmap(lambda sides: said(plain.replace(**sides)), (axes,), -1)
+        rewards, logs = at_level(moved)
+        if logs is not None and twin.context is None:
             logs = _alone(said, plain, twin.items)
-        result[name] = TwinPrediction(moved, logs)
+        result[name] = TwinPrediction(rewards, logs)
     return result
+
+
+def twin_sides(twin: Twin, choices: Choices) -> tuple[dict[str, Any], dict[str, int]]:
+    """(what a twin sets, "items" or "context" or both; where in each the axis of levels is).
+
+    twin: of one attribute
+    choices: whose it is
+    """
+    sides = {"items": (twin.items, 2), "context": (None if choices.context is None else twin.context, 1)}
+    there = {side: (values, axis) for side, (values, axis) in sides.items() if values is not None}
+    return {side: values for side, (values, _) in there.items()}, {side: axis for side, (_, axis) in there.items()}
 
 
 def _alone(said: Any, plain: Choices, twin_items: Any) -> Array:

@@ -16,7 +16,7 @@ from jax import Array
 
 from constraints import Choices, Twin
 
-from .base import InputSpec, LinearHead, Model, numeric
+from .base import InputSpec, LinearHead, Model, numeric, twin_sides
 
 
 def features(choices: Choices | InputSpec) -> Array:
@@ -135,9 +135,9 @@ class MLP(Model):
         choices = numeric(choices)
         plain, twins = choices.replace(twins={}), {}
         for name, twin in choices.twins.items():
-            field, axis = ("context", 1) if twin.items is None else ("items", 2)
-            moved = jax.vmap(lambda at_level, field=field: outputs(plain.replace(**{field: at_level})), axis, 2)
-            twins[name] = Twin(valid=twin.valid, items=moved(getattr(twin, field)))
+            moved, axes = twin_sides(twin, choices)
+            items = jax.vmap(lambda sides: outputs(plain.replace(**sides)), (axes,), 2)(moved)
+            twins[name] = Twin(valid=twin.valid, items=items, context=twin.context)
         linear = {"item": last["kernel"][:, 0], "intercept": last["bias"][0]}
         return LinearHead(plain.replace(items=outputs(plain), context=None, twins=twins), linear)
 

@@ -101,8 +101,9 @@ def _twins_differ(constraint: Constraint, shards: Iterable[Choices]) -> None:
 
 
 def _look_alike(twin: Twin) -> bool:
-    tree, axis = (twin.items, 2) if twin.items is not None else (twin.context, 1)
-    return all(np.all(leaf == np.take(leaf, [0], axis)) for leaf in map(np.asarray, jax.tree.leaves(tree)))
+    sides = ((twin.items, 2), (twin.context, 1))
+    leaves = [(np.asarray(leaf), axis) for tree, axis in sides for leaf in jax.tree.leaves(tree)]
+    return all(np.all(leaf == np.take(leaf, [0], axis)) for leaf, axis in leaves)
 
 
 def _of_dev(constraint: Constraint, dev: Choices | Iterable[Choices]) -> tuple[str, ...]:

@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
+
+import jax
 import numpy as np
 import pandas as pd
 import pytest
 
+import constraints as ct
 from faro.data import Dataset, Schema, Sharded, load
+from faro.data.coded import CodedShards
 from faro.errors import DataError, UsageError
+from faro.models import MLP, Linear, initial, outcome
 
 N, LEVELS, SIDES = 60, ("female", "male"), ("chosen", "rejected")
 PAIRS = {
@@ -95,6 +101,44 @@ def test_a_choosers_twins_are_of_the_context():
         other = Dataset.from_table(set_to(table, level), schema).choices(coding)
         np.testing.assert_array_equal(twin.context[:, code], other.context)
     assert twin.items is None and twin.valid.all()
+
+
+@pytest.mark.parametrize("prompt", [False, True])
+def test_a_choosers_twins_may_set_both_sides_at_once(prompt, tmp_path):
+    """The prompt was rewritten, and with it what both answers are about: decisions are those of the rewritten table."""
+    rng = np.random.default_rng(5)
+    table = pairs().drop(columns=["chosen_gender", "rejected_gender"]).assign(gender=rng.choice(LEVELS, N))
+    schema = PAIRS | {"attributes": [{"name": "gender", "levels": list(LEVELS), "chooser": True}]}
+    if prompt:
+        for ending in ("", *(f":gender={level}" for level in LEVELS)):
+            table[f"prompt{ending}"] = rng.normal(size=N)
+        schema |= {"context_numeric": ["prompt"]}
+    schema = Schema.from_dict(schema)
+    data = Dataset.from_table(table, schema)
+    coding = data.fit_coding()
+    choices = data.choices(coding, twins=["gender"])
+    assert choices.twins["gender"].context.shape == (N, 2, int(prompt))
+    for model in (Linear(), MLP(widths=(3,))):
+        params = jax.tree.map(
+            lambda leaf: rng.normal(size=leaf.shape).astype(np.float32), initial(model, jax.random.key(0), choices, 0)
+        )
+        for own in (choices, model.prepare(choices)):
+            seen = outcome(model, params, own, ct.Argmax(), ["gender"]).twins["gender"]
+            for code, level in enumerate(LEVELS):
+                other = Dataset.from_table(set_to(table, level), schema).choices(coding)
+                expected = outcome(
+                    model, params, model.prepare(other) if own is not choices else other, ct.Argmax(), []
+                )
+                np.testing.assert_allclose(seen.rewards[..., code], expected.rewards, rtol=1e-4, atol=1e-5)
+                np.testing.assert_array_equal(seen.decisions[..., code], expected.decisions)
+    shard = CodedShards(data, coding, [np.arange(9)], {"twins": ["gender"]}, 1.0)[0]
+    np.testing.assert_array_equal(shard.twins["gender"].items, choices.twins["gender"].items[:9])
+    gap = table.assign(**{"chosen_tone:gender=male": table["chosen_tone:gender=male"].astype(object)})
+    at = int(np.argmax(gap["gender"] == "female"))
+    gap.loc[at, "chosen_tone:gender=male"] = None
+    excluding = schema.replace(twins=(dataclasses.replace(schema.twins[0], missing="exclude"),))
+    valid = Dataset.from_table(gap, excluding).choices(coding, twins=["gender"]).twins["gender"].valid
+    assert not valid[at, :, 1].any() and (~valid).sum() == 2
 
 
 @pytest.mark.parametrize("apart", [False, True])
