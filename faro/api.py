@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from constraints import Choices, Constraint
+from constraints import Attribute, Choices, Constraint
 
 from . import data as _data
 from . import models, report, sweep
@@ -246,7 +246,7 @@ def make_model(model: str | models.Model) -> models.Model:
     if isinstance(model, models.Model):
         return model
     if not isinstance(model, str):
-        raise UsageError(f"model: expected a name or a faro.models.Model (wrap a Flax module), got {model!r}")
+        raise UsageError(f"model: expected a name or a faro.models.Model (wrap a Flax module), got {_what(model)}")
     name, colon, widths = model.partition(":")
     if colon and name in declared("model"):
         try:
@@ -276,21 +276,28 @@ def make_objective(loss: str | Loss | Objective) -> Objective:
     if isinstance(made, Loss):
         return Mean(loss=made)
     if not isinstance(made, Objective):
-        raise UsageError(f"loss: expected a name, a faro.losses.Loss or an Objective, got {made!r}")
+        raise UsageError(f"loss: expected a name, a faro.losses.Loss or an Objective, got {_what(made)}")
     return made
 
 
 def _settings(settings: Settings | Mapping[str, Any] | None) -> Settings:
     """Settings, checked, also from a dictionary of those that differ from the defaults."""
-    values = dataclasses.asdict(settings) if isinstance(settings, Settings) else settings or {}
+    values = {} if settings is None else settings
+    values = dataclasses.asdict(values) if isinstance(values, Settings) else values
     if not isinstance(values, Mapping):
-        raise UsageError(f"settings: expected faro.training.Settings or a dictionary, got {settings!r}")
+        raise UsageError(f"settings: expected faro.training.Settings or a dictionary, got {_what(settings)}")
     return Settings.of(values)
+
+
+def _what(value: Any) -> str:
+    """What was given, for a message: as it is written where that is short, else its type."""
+    shown = repr(value) if isinstance(value, str | float | int | list | tuple | dict | None) else ""
+    return shown if 0 < len(shown) <= 60 and "\n" not in shown else f"a {type(value).__name__}"
 
 
 def _bound(bound: Any) -> float:
     if isinstance(bound, bool) or not isinstance(bound, numbers.Real):
-        raise UsageError(f"bound: expected a number, got {bound!r}")
+        raise UsageError(f"bound: expected a number, got {_what(bound)}")
     return check_bounds([float(bound)])[0]
 
 
@@ -302,7 +309,7 @@ def _listed(what: str, values: Any, kind: type) -> Any:
     wrong = isinstance(many, str) or not isinstance(many, Iterable)
     many = [] if wrong else list(many)
     if wrong or any(isinstance(value, bool) or not isinstance(value, kind) for value in many):
-        raise UsageError(f"{what}: expected how many, or a list of numbers, got {values!r}")
+        raise UsageError(f"{what}: expected how many, or a list of numbers, got {_what(values)}")
     return many
 
 
@@ -339,7 +346,16 @@ def _dataset(data: Any, schema: Any) -> Dataset:
 
 def _constraint(data: Dataset | Sharded, constraint, attribute, of, within, bound) -> Constraint:
     if constraint is not None and not isinstance(constraint, str | Constraint):
-        raise UsageError(f"constraint: expected a name or a Constraint, got {constraint!r}")
+        raise UsageError(f"constraint: expected a name or a Constraint, got {_what(constraint)}")
+    for what, name in (("attribute", attribute), ("within", within)):
+        if isinstance(name, Attribute):
+            raise UsageError(
+                f"{what}: expected the name of a declared attribute, {name.name!r}, got the Attribute itself"
+            )
+        if name is not None and not isinstance(name, str):
+            raise UsageError(f"{what}: expected the name of a declared attribute, got {_what(name)}")
+    if of is not None and not isinstance(of, str | tuple | list):
+        raise UsageError(f"of: expected attribute=level, or a pair of both, got {_what(of)}")
     if isinstance(constraint, Constraint):
         if attribute or of or within:
             raise UsageError(

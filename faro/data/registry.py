@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from constraints import Choices
 from faro.errors import DataError, UsageError
 from faro.files import cache_folder
 
@@ -54,9 +55,12 @@ def load(
     """
     frame = frame_of(data)
     if frame is None and not isinstance(data, str | os.PathLike):
-        raise UsageError(
-            f"data: expected a data set's name, the path of a table or a data frame, got a {type(data).__name__}"
-        )
+        what = f"a {type(data).__name__}"
+        if isinstance(data, Choices):
+            what = (
+                "Choices, which do not say who is in which part: give the table that they were made of, with a schema"
+            )
+        raise UsageError(f"data: expected a data set's name, the path of a table or a data frame, got {what}")
     if schema is not None:
         schema = schema_of(schema)
         if frame is None and not Path(data).is_file() and str(data) in NAMES:
@@ -92,7 +96,12 @@ def schema_of(schema: Schema | Mapping[str, Any] | str | os.PathLike) -> Schema:
     """A schema, from a dict or a TOML file too."""
     if isinstance(schema, Mapping):
         return Schema.from_dict(schema)
-    return schema if isinstance(schema, Schema) else Schema.read(schema)
+    if isinstance(schema, Schema):
+        return schema
+    if not isinstance(schema, str | os.PathLike):
+        what = f"a {type(schema).__name__}"
+        raise UsageError(f"schema: expected a Schema, a dictionary or the path of a TOML file, got {what}")
+    return Schema.read(schema)
 
 
 def listing(root: str | os.PathLike | None = None) -> list[dict[str, Any]]:

@@ -10,6 +10,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+import constraints as ct
+import faro
 from faro.data import Dataset, Schema, Sharded, load
 from faro.data.containers import frame_of, read_table
 from faro.errors import DataError, UsageError
@@ -175,6 +177,39 @@ def test_tables_that_are_not_one(tmp_path):
     assert frame_of("demo") is None
     with pytest.raises(UsageError, match="needs a schema"):
         load(Stream(pa.table({"a": ["b"]})))
+
+
+FRAME = pd.DataFrame({"a": [1]})
+CHOICES = ct.make_choices(np.zeros((4, 2, 1)), [0, 1, 0, 1])
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ({"data": CHOICES}, "got Choices, which do not say who is in which part: give the table"),
+        ({"data": FRAME}, "a data frame needs a schema"),
+        (
+            {"data": FRAME, "schema": FRAME},
+            "expected a Schema, a dictionary or the path of a TOML file, got a DataFrame",
+        ),
+        (
+            {"attribute": ct.Attribute("g", ("a", "b"))},
+            "the name of a declared attribute, 'g', got the Attribute itself",
+        ),
+        ({"attribute": ["g"]}, r"the name of a declared attribute, got \['g'\]"),
+        ({"within": FRAME}, "within: expected the name of a declared attribute, got a DataFrame"),
+        ({"of": 3}, "of: expected attribute=level, or a pair of both, got 3"),
+        ({"constraint": FRAME}, "constraint: expected a name or a Constraint, got a DataFrame"),
+        ({"settings": FRAME}, "settings: expected .* got a DataFrame"),
+    ],
+)
+def test_where_a_name_is_meant_the_words_are_clear(given, message):
+    if "data" not in given:
+        rows = pd.DataFrame(records() * 3).assign(who=range(3 * N))
+        given = {"data": load(rows, SCHEMA), **given}
+    with pytest.raises(UsageError, match=message) as caught:
+        faro.frontier(**given)
+    assert "\n" not in str(caught.value)
 
 
 def test_a_model_reads_what_a_schema_reads():
