@@ -2029,7 +2029,7 @@ def attempt_share(delta: Fraction, attempt: int, passes: int) -> Fraction:
 
 
 INIT = {1: "schema policy_sha256 frame_sha256", 2: "schema policy_sha256 frame_sha256 seed_sha256 units_sha256"}
-ENTRIES = {"init": INIT[2], "attempt": "attempt rows_sha256",
+ENTRIES = {"init": INIT[2], "sequence": "rows_sha256", "attempt": "attempt rows_sha256",
            "points": "attempt rows_sha256", "passed": "attempt", "disclosed": "reason",
            "retired": "reason"}  # fmt: skip
 LOOKS = ("attempt", "points")
@@ -2056,12 +2056,19 @@ def read_ledger(path: Path, policy: Policy, audit: Audit, form: int) -> list[dic
             f"{where}: the chain is broken",
         )
         need((kind == "init") == (place == 1), MALFORMED, f"{where}: 'init' is the first entry and only that")
+        if kind == "sequence":
+            need(place == 2, MALFORMED, f"{where}: 'sequence' comes before every attempt")
+            listed = looked_at(entry, where)
+            need(len(set(listed)) == len(listed), MALFORMED, f"{where}: a table stands twice in the sequence")
         if kind in LOOKS:
             attempts += 1
             need(entry["attempt"] == attempts, MALFORMED, f"{where}: expected attempt {attempts}")
             for rows in looked_at(entry, where):
                 need(rows not in scores, MALFORMED, f"{where}: these scores were attempted before")
                 scores.add(rows)
+            if (order := sequence_of(entries)) is not None:
+                following = order[attempts - 1 : attempts]
+                need([entry["rows_sha256"]] == following, MALFORMED, f"{where}: not the next table of the sequence")
         elif kind == "passed":
             j = entry["attempt"]
             need(type(j) is int and 1 <= j <= attempts and j not in passed, MALFORMED, f"{where}: no such attempt")
@@ -2078,6 +2085,11 @@ def read_ledger(path: Path, policy: Policy, audit: Audit, form: int) -> list[dic
         same = not os.path.lexists(people) or sha256(read_bytes(people, limit=None)) == stated
         need(same, MALFORMED, f"{people}: other audited people than the ledger names")
     return entries
+
+
+def sequence_of(entries: list[dict[str, Any]]) -> list[str] | None:
+    """The tables that were registered to be asked about in this order; None where none were."""
+    return entries[1]["rows_sha256"] if len(entries) > 1 and entries[1]["kind"] == "sequence" else None
 
 
 def looked_at(entry: dict[str, Any], where: str) -> list[str]:
@@ -2109,12 +2121,16 @@ def check_ledger(record: Any, path: Path | None, policy: Policy, audit: Audit, f
     need(same, MALFORMED, "ledger: the entry is another attempt")
     tables = looked_at(entry, "ledger")
     need(audit.rows_sha256 in tables, MALFORMED, "ledger: the attempt is about other scores")
-    passes = sum(entry["kind"] == "passed" for entry in before)
-    need(passes < policy.passes, DEPENDENT, f"ledger: exhausted, {passes} passes were shown before this attempt")
+    passed = {entry["attempt"] for entry in before if entry["kind"] == "passed"}
+    many, in_sequence = len(passed), sequence_of(entries) is not None
+    if in_sequence:  # each at all of delta, while every one before it passed
+        need(many == entry["attempt"] - 1, DEPENDENT, "ledger: the sequence ended before this attempt")
+    else:
+        need(many < policy.passes, DEPENDENT, f"ledger: exhausted, {many} passes were shown before this attempt")
     for kind in ("disclosed", "retired"):
         used = any(entry["kind"] == kind for entry in before)
         need(not used, DEPENDENT, f"ledger: the audit set was {kind} before this attempt")
-    share = attempt_share(policy.delta, entry["attempt"], policy.passes) / len(tables)
+    share = policy.delta if in_sequence else attempt_share(policy.delta, entry["attempt"], policy.passes) / len(tables)
     need(rational(record["delta"], "ledger.delta") == share, UNPROVED, "ledger.delta: another share of delta")
     return share
 

@@ -238,6 +238,13 @@ class People:
     def kept(self, claim: Claim, cells: dict[str, Cell]) -> dict[str, Floats]:
         """Values of one row per unit in a block, in the committed order of units; `UsageError` if rows of a unit may
         not stand for it."""
+        ranks, found = self.rank(claim), {}
+        for group, cell in self.one_row_each(claim, cells).items():
+            found[group] = cell.z[np.argsort(ranks[cell.rows], kind="stable")]
+        return found
+
+    def one_row_each(self, claim: Claim, cells: dict[str, Cell]) -> dict[str, Cell]:
+        """The cells of a block with one row per unit, all of mass 1; `UsageError` as in `kept`."""
         rows = np.concatenate([cell.rows for cell in cells.values()])
         mass = np.concatenate([cell.mass for cell in cells.values()])
         ranks = self.rank(claim)
@@ -264,8 +271,8 @@ class People:
         audit, unit = self.audit, self.names(claim)
         names = [(unit[row], audit.choice[row], audit.alternative[row]) for row in rows_of_several]
         keep[rows_of_several[thinned(names, self.key)]] = True
-        values = {}
+        kept = {}
         for group, cell in cells.items():
             mine = keep[cell.rows]
-            values[group] = cell.z[mine][np.argsort(ranks[cell.rows[mine]], kind="stable")]
-        return values
+            kept[group] = Cell(cell.rows[mine], np.ones(int(mine.sum())), cell.z[mine])
+        return kept

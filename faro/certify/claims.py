@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from fractions import Fraction
 from types import MappingProxyType
@@ -50,6 +50,11 @@ class Finding(NamedTuple):
 def find(claim: Claim, people: People, level: float) -> Finding:
     """Bounds of all comparisons at `level` each, a lower bound at level / M, and the verdict."""
     return _Finder(claim, people, level).find()
+
+
+def uppers(claim: Claim, people: People, level: float, comparisons: Sequence[Comparison]) -> list[Decimal]:
+    """An upper bound of each of these comparisons at `level`, by the claim's method; they do not hold together."""
+    return _Finder(claim, people, level).uppers(comparisons)
 
 
 def units_of(claim: Claim, people: People) -> dict[Place, int]:
@@ -98,8 +103,27 @@ class _Finder:
         )
 
     def find(self) -> Finding:
-        claim = self.claim
         record: dict[str, Any] = {}
+        values = self._values(record)
+        if values is None:
+            ucb, lcb = self._whole()
+            return self._finding({"ucb": text(ucb)}, ucb, lcb)
+        ucb = max(self._added(values), Decimal(0) if self.counted is None else min(ONE, up(self.counted)))
+        lcb = self._lower_of_ends() if self.has_ends else None
+        return self._finding({"ucb": text(ucb)} | record, ucb, lcb)
+
+    def uppers(self, comparisons: Sequence[Comparison]) -> list[Decimal]:
+        """An upper bound of each of these comparisons, on its own."""
+        values = self._values({})
+        if values is not None:
+            return [_allowed(values, each) for each in comparisons]
+        upper, _, _ = self._method()
+        return [upper(each, self.level, self.claim.bound) for each in comparisons]
+
+    def _values(self, record: dict[str, Any]) -> dict[Place, dict[str, Decimal]] | None:
+        """Upper bounds of the rates of all cells and of their complements, and into `record` what they are made of;
+        None where comparisons are bounded whole."""
+        claim = self.claim
         if self.has_ends:
             ends = self._ends()
             record["ends"] = _nested({place: [text(x) for x in pair] for place, pair in ends.items()})
@@ -114,16 +138,13 @@ class _Finder:
                     p: {s: min(ONE, up(law.mean(lambda z: z))) for s, law in laws.items()} for p, laws in sides.items()
                 }
         else:
-            ucb, lcb = self._whole()
-            return self._finding({"ucb": text(ucb)}, ucb, lcb)
+            return None
         if claim.ball:
             worst = self._worst(sides, claim.radius)
             values = {place: {side: bound.value for side, bound in by_side.items()} for place, by_side in worst.items()}
             record["dual"] = _duals(worst)
             record["breakdown"] = beside(lambda: self._breakdown(sides), lambda why: None)
-        ucb = max(self._added(values), Decimal(0) if self.counted is None else min(ONE, up(self.counted)))
-        lcb = self._lower_of_ends() if self.has_ends else None
-        return self._finding({"ucb": text(ucb)} | record, ucb, lcb)
+        return values
 
     def _finding(self, record: dict[str, Any], ucb: Decimal, lcb: dict[str, Any] | None) -> Finding:
         value = None if lcb is None else Decimal(lcb["value"])
@@ -133,10 +154,7 @@ class _Finder:
 
     def _added(self, values: dict[Place, dict[str, Decimal]]) -> Decimal:
         """The largest rate, or difference of rates, that bounds of cells allow."""
-        return max(
-            values[block, high]["up"] + (values[block, low]["down"] - 1 if low is not None else 0)
-            for block, high, low in self.claim.comparisons
-        )
+        return max(_allowed(values, each) for each in self.claim.comparisons)
 
     # Whole comparisons ---------------------------------------------------------------------------------------------
 
@@ -329,6 +347,12 @@ class _Finder:
             return None
         largest = max(map(self._apart, self.claim.comparisons))
         return largest if math.isfinite(largest) else None
+
+
+def _allowed(values: dict[Place, dict[str, Decimal]], each: Comparison) -> Decimal:
+    """The rate, or difference of rates, that bounds of cells allow."""
+    block, high, low = each
+    return values[block, high]["up"] + (values[block, low]["down"] - 1 if low is not None else 0)
 
 
 def _shows(totals: Floats, masses: Floats | float, cap: float, gap: Decimal, level: float) -> bool:

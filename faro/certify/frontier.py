@@ -8,20 +8,21 @@ Reading the gate part uses it up: the ledger divides one share of delta among th
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 
-from ..data import NAMES, load
+from ..data import NAMES, Dataset, load
 from ..errors import DataError, UsageError
 from ..files import write_json
 from ..runtime import locks
 from ..store import run as store
+from ..store.choice import read_choice
 from ..store.columns import SLACK, VERDICT
-from ..store.model import load_model, model_files, units_file
+from ..store.model import TrainedModel, load_model, model_files, units_file
 from . import modes
 from .certificate import Case, Certificate, prepare
 from .policy import Policy
@@ -31,8 +32,9 @@ from .scored import write_scored
 def certify_points(
     folder: Path, policy: Policy, ledger: Path, info: dict[str, Any], source: Any = None, points: str = "pareto"
 ) -> pd.DataFrame:
-    """Disclose the points of a finished run that no other dominates ("pareto"), or all; their rows, with certified
-    slack and the share of delta that each spends. `UsageError` if another process writes into the folder."""
+    """Disclose what `faro choose` chose of a finished run, in sequence, each at the whole delta. Where nothing was
+    chosen, the points that no other dominates ("pareto"), or all, at one share divided among them. Their rows, with
+    certified slack and the share of delta that each spends. `UsageError` if another process writes into the folder."""
     with locks.alone(folder, folder=True):
         return _certified(folder, policy, ledger, info, source, points)
 
@@ -41,34 +43,56 @@ def _certified(
     folder: Path, policy: Policy, ledger: Path, info: dict[str, Any], source: Any, points: str
 ) -> pd.DataFrame:
     table = store.texts(folder)
-    chosen = np.flatnonzero((table["pareto"] == "True") | (points == "all")).tolist()
-    if not len(chosen):
+    choice = read_choice(folder, policy.sha256) if points == "pareto" else None
+    if choice is not None:
+        named = choice["models"]
+    else:
+        named = table["model"][(table["pareto"] == "True") | (points == "all")].drop_duplicates().tolist()
+    if not named:
         raise DataError(f"{folder}: no point of the frontier is FEASIBLE: there is nothing to certify")
-    cases, places = [], []
-    for row in chosen:
-        case, place = _case(folder, table["model"][row], policy, source)
-        cases.append(case)
-        places.append(place)
-    certificates = modes.disclose(cases, ledger, info)
-    for certificate, place in zip(certificates, places, strict=True):
+    cases, places = _cases(folder, named, policy, source)
+    found = (modes.disclose if choice is None else modes.disclose_sequence)(cases, ledger, info)
+    certified = dict(zip(named, found, strict=False))  # a sequence may end before its last
+    for certificate, place in zip(found, places, strict=False):
         write_json(place.with_suffix(".json"), certificate.record)
-    slacks = {row: _slack(certificate) for row, certificate in zip(chosen, certificates, strict=True)}
-    verdicts = {row: certificate.verdict.value for row, certificate in zip(chosen, certificates, strict=True)}
+    rows = [row for row, name in enumerate(table["model"]) if name in certified]
+    slacks = {row: _slack(certified[table["model"][row]]) for row in rows}
+    verdicts = {row: certified[table["model"][row]].verdict.value for row in rows}
     table = store.write_certified(folder, slacks, verdicts)
-    shown = table.loc[chosen, ["bound", "seed", SLACK, VERDICT]]
-    return shown.assign(spent=[float(Fraction(certificate.record["ledger"]["delta"])) for certificate in certificates])
+    shown = table.loc[rows, ["bound", "seed", SLACK, VERDICT]]
+    spent = {name: float(Fraction(own.record["ledger"]["delta"])) for name, own in certified.items()}
+    return shown.assign(spent=[spent[table["model"][row]] for row in rows])
 
 
-def score_gate(folder: Path, name: str, policy: Policy, source: Any = None) -> Path:
-    """The gate part as a model of the run scores it, written to certificates/; `source` names data that faro does not
-    know by name."""
-    model = load_model(folder / name)
+def register(folder: Path, named: Sequence[str], policy: Policy, ledger: Path, source: Any = None) -> None:
+    """Write these models of a run, in this order, as a sequence into the ledger, before anybody looks: their scores of
+    the gate part are digested. `NotIndependentError` if there was an attempt or another sequence."""
+    with locks.alone(folder, folder=True):
+        modes.register(_cases(folder, named, policy, source)[0], ledger)
+
+
+def _cases(folder: Path, named: Sequence[str], policy: Policy, source: Any) -> tuple[list[Case], list[Path]]:
+    cases, places = zip(*(_case(folder, name, policy, source) for name in named), strict=True)
+    return list(cases), list(places)
+
+
+def read_data(folder: Path, model: TrainedModel, source: Any = None) -> Dataset:
+    """The data of a run, as one of its models reads them; `source` names data that faro does not know by name.
+    `UsageError` where it must be given, `DataError` for other data than the run's."""
     known = model.about["data"]
     if source is None and known not in NAMES:
         raise UsageError(f"{folder}: the run is about {known!r}, a table of your own: give it with --data")
     data = model.read(load(source or known) if (source or known) in NAMES else source)
     if data.digest != model.about["digest"]:
         raise DataError(f"{source or known}: other data than the run of {folder} was trained on")
+    return data
+
+
+def score_gate(folder: Path, name: str, policy: Policy, source: Any = None) -> Path:
+    """The gate part as a model of the run scores it, written to certificates/; `source` names data that faro does not
+    know by name."""
+    model = load_model(folder / name)
+    data = read_data(folder, model, source)
     twins = sorted({claim.attribute for claim in policy.audited if claim.twins and claim.attribute})
     place = folder / store.certificate_name(name, ".csv")
     place.parent.mkdir(exist_ok=True)

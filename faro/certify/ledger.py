@@ -3,7 +3,10 @@
     share of attempt j  =  delta 6 / (pi^2 j^2 T_j),     T_j = sum_{i < passes} binomial(j - 1, i)
 
 T_j counts the transcripts of pass and no pass so far, so the shares of all attempts add up to less than delta however
-submitters adapt. Entries are chained by sha256. Beside the ledger lie
+submitters adapt. A *sequence* is the other way to spend delta: a list of scored tables, written before the first
+attempt, each of which may spend all of it, in that order, until the first that does not pass. A table with a false
+claim passes with probability at most delta, since the first of them in the list would have to (fixed-sequence testing;
+Maurer, Hothorn & Lehmacher 1995). Entries are chained by sha256. Beside the ledger lie
 
     NAME.head       the hash of its last entry: a ledger cut short is noticed unless that file is changed as well
     NAME.units      the audited people, as salted hashes (faro.certify.access)
@@ -40,6 +43,7 @@ SCHEMA = "faro-ledger/2"
 SEED = "FARO_LEDGER_SEED"
 FIELDS = {
     "init": {"schema", "policy_sha256", "frame_sha256", "seed_sha256", "units_sha256"},
+    "sequence": {"rows_sha256"},
     "attempt": {"attempt", "rows_sha256"},
     "points": {"attempt", "rows_sha256"},
     "passed": {"attempt"},
@@ -118,9 +122,24 @@ class Ledger:
         for entry in self.entries:
             if entry["kind"] in ("disclosed", "retired"):
                 return f"the audit set was {entry['kind']}: {entry['reason']}"
+        if self.sequence is not None:
+            if self.passes < self.attempts:
+                return "its sequence ended at the first table that did not pass"
+            return "all of its sequence passed" if self.attempts == len(self.sequence) else None
         if self.passes >= self.policy.passes:
             return f"{self.passes} of {self.policy.passes} passes were shown"
         return None
+
+    @property
+    def sequence(self) -> list[str] | None:
+        """The tables of the sequence that was registered, as digests of their rows; None where none was."""
+        rest = self.entries[1:2]
+        return list(rest[0]["rows_sha256"]) if rest and rest[0]["kind"] == "sequence" else None
+
+    def spends(self, attempt: int) -> Fraction:
+        """What an attempt may spend of delta."""
+        delta = Fraction(self.policy.delta)
+        return delta if self.sequence is not None else share(delta, attempt, self.policy.passes)
 
     @property
     def following(self) -> Attempt:
@@ -132,7 +151,19 @@ class Ledger:
         for entry in self.entries:
             if entry["kind"] == "attempt" and entry["rows_sha256"] == rows_sha256:
                 return float(self._at(entry).share)
-        return None if self.closed else float(share(Fraction(self.policy.delta), self.attempts + 1, self.policy.passes))
+        return None if self.closed else float(self.spends(self.attempts + 1))
+
+    def register(self, rows_sha256: list[str]) -> None:
+        """A sequence, before the first attempt; the same again changes nothing."""
+        if self.sequence == rows_sha256:
+            return
+        self._check_open()
+        if self.sequence is not None or self.attempts:
+            looked = "another sequence was registered" if self.sequence is not None else f"{self.attempts} attempts"
+            raise NotIndependentError(f"{self.path}: {looked}: a sequence is fixed before the first look, and once")
+        if len(set(rows_sha256)) < len(rows_sha256):
+            raise UsageError("two models of the sequence score all people alike: leave one out")
+        self.append("sequence", rows_sha256=rows_sha256)
 
     def attempt(self, rows_sha256: str) -> Attempt:
         """The attempt of these scores: the one they had, or a new one, written before anything is counted."""
@@ -142,6 +173,11 @@ class Ledger:
             if entry["kind"] == "points" and rows_sha256 in entry["rows_sha256"]:
                 raise NotIndependentError(f"{self.path}: these scores were disclosed")
         self._check_open()
+        if self.sequence is not None and rows_sha256 != self.sequence[self.attempts]:
+            raise NotIndependentError(
+                f"{self.path}: attempt {self.attempts + 1} of its sequence is about other scores than these: ask in "
+                "the order that was registered"
+            )
         return self._at(self.append("attempt", attempt=self.attempts + 1, rows_sha256=rows_sha256))
 
     def disclose(self, rows_sha256: list[str], reason: str) -> dict[str, Attempt]:
@@ -153,15 +189,21 @@ class Ledger:
                 tables = entry["rows_sha256"] if entry["kind"] == "points" else [entry["rows_sha256"]]
                 attempts |= dict.fromkeys(set(tables) & set(rows_sha256), self._at(entry))
         new = sorted(set(rows_sha256) - set(attempts))
+        if new and self.sequence is not None:
+            raise NotIndependentError(f"{self.path}: a sequence was registered, and these scores are not in their turn")
         disclosed = any(entry["kind"] == "disclosed" for entry in self.entries)
         if new or not disclosed:
             self._check_open()
         if new:
             points = self._at(self.append("points", attempt=self.attempts + 1, rows_sha256=new))
             attempts |= dict.fromkeys(new, points)
-        if not disclosed:
-            self.append("disclosed", reason=reason)
+        self.retire(reason)
         return attempts
+
+    def retire(self, reason: str) -> None:
+        """That every number was shown; once."""
+        if not any(entry["kind"] == "disclosed" for entry in self.entries):
+            self.append("disclosed", reason=reason)
 
     def passed(self, attempt: Attempt) -> None:
         """That this attempt was shown as a pass, once."""
@@ -186,7 +228,7 @@ class Ledger:
         return entry
 
     def _at(self, entry: dict[str, Any]) -> Attempt:
-        delta = share(Fraction(self.policy.delta), entry["attempt"], self.policy.passes)
+        delta = self.spends(entry["attempt"])
         many = len(entry["rows_sha256"]) if entry["kind"] == "points" else 1
         return Attempt(entry["attempt"], entry["sha256"], delta / many, self.seed)
 
@@ -293,6 +335,7 @@ def _read(path: Path, lines: list[str]) -> list[dict[str, Any]]:
             good = set(body) == expected and entry["sha256"] == digest(body)
             good &= entry["previous"] == (entries[-1]["sha256"] if entries else NO_PREVIOUS)
             good &= (entry["kind"] == "init") == (not entries)
+            good &= entry["kind"] != "sequence" or len(entries) == 1
             if entry["kind"] in ("attempt", "points"):
                 attempts += 1
                 good &= entry["attempt"] == attempts

@@ -2,7 +2,8 @@
 
     tune      dev-audit rows: every number, as often as wanted; tuning data, no guarantee
     gate      gate-audit rows: pass or no pass, at a share of delta that the ledger gives; numbers only into escrow
-    disclose  gate-audit rows: every number of several points, once; the audit set is retired
+    disclose  gate-audit rows: every number of several points, once; the audit set is retired. In a sequence each point
+              is tested at the whole delta, until the first that fails
 
 A gate that shows numbers teaches submitters the audit set until something passes; one bit an attempt does not, as long
 as the ledger's shares add up to delta (docs/statistics.md). Whatever goes wrong after an attempt is written is no pass.
@@ -88,7 +89,8 @@ def gate(case: Case, ledger_path: Path, prove: Prove, info: dict | None = None) 
         if reason or certificate is None:
             return Gated(Answer.NO_PASS)
         ledger.passed(attempt)
-        return Gated(Answer.PASS, shown=certificate if ledger.closed else None)
+        fixed = ledger.closed or ledger.sequence is not None  # nobody can adapt to what is shown
+        return Gated(Answer.PASS, shown=certificate if fixed else None)
 
 
 def _folders(case: Case, ledger_path: Path | None) -> list[Path]:
@@ -117,6 +119,38 @@ def _hopeless(case: Case, ledger: ledgers.Ledger) -> list[str]:
 
 def disclose(cases: Sequence[Case], ledger_path: Path, info: dict | None = None) -> list[Certificate]:
     """Every number of several scored tables of one audit set, at the next share divided among them; retires the set."""
+    with _opened(cases, ledger_path) as ledger:
+        scores = [case.audit.rows_sha256 for case in cases if case.audit]
+        attempts = ledger.disclose(scores, f"{len(set(scores))} points, every number")
+    return [make(case, attempts[rows], info) for case, rows in zip(cases, scores, strict=True)]
+
+
+def register(cases: Sequence[Case], ledger_path: Path) -> None:
+    """Write a sequence of scored tables of one audit set into the ledger, before the first attempt."""
+    with _opened(cases, ledger_path) as ledger:
+        ledger.register([case.audit.rows_sha256 for case in cases if case.audit])
+
+
+def disclose_sequence(cases: Sequence[Case], ledger_path: Path, info: dict | None = None) -> list[Certificate]:
+    """Every number of scored tables of one audit set in this order, each at the whole delta, to the first that is not
+    CERTIFIED; retires the set. The order is registered before anything is counted, if it was not."""
+    found = []
+    with _opened(cases, ledger_path) as ledger:
+        scores = [case.audit.rows_sha256 for case in cases if case.audit]
+        ledger.register(scores)
+        for case, rows in zip(cases, scores, strict=True):
+            attempt = ledger.attempt(rows)
+            found.append(make(case, attempt, info))
+            if found[-1].verdict is not Verdict.CERTIFIED:
+                break
+            ledger.passed(attempt)
+        ledger.retire(f"a sequence of {len(scores)}, {len(found)} looked at, every number")
+    return found
+
+
+@contextlib.contextmanager
+def _opened(cases: Sequence[Case], ledger_path: Path) -> Iterator[ledgers.Ledger]:
+    """The ledger of the one audit set that these tables are about."""
     if not cases or any(case.audit is None for case in cases):
         raise UsageError("expected one scored table or more, and claims about people")
     frames = {case.audit.frame_sha256 for case in cases if case.audit}
@@ -127,9 +161,7 @@ def disclose(cases: Sequence[Case], ledger_path: Path, info: dict | None = None)
     with ledgers.opened(ledger_path, cases[0].policy, frames.pop()) as ledger:
         folders = [folder for case in cases for folder in _folders(case, ledger_path)]
         access.check(cases[0].audit.unit if cases[0].audit else [], folders, ledger.entries[0]["units_sha256"])
-        scores = [case.audit.rows_sha256 for case in cases if case.audit]
-        attempts = ledger.disclose(scores, f"{len(set(scores))} points, every number")
-    return [make(case, attempts[rows], info) for case, rows in zip(cases, scores, strict=True)]
+        yield ledger
 
 
 def _check_part(case: Case, who: str) -> None:

@@ -110,6 +110,25 @@ def show_model(about: dict[str, Any]) -> None:
         console.print(escape(about["model"]), soft_wrap=True)
 
 
+def show_members(members: list[tuple[Any, float | None]], chosen: Any = None) -> None:
+    """Members of a run as `faro choose` foretells them, safest first; the second is how likely a sequence certifies
+    each, None where there is none."""
+    if not members:
+        return
+    console = _console()
+    in_sequence = members[0][1] is not None
+    heads = ["model", "bound", "dev\naccuracy*", "dev\ngap*", "cost*", "passes"]
+    table = _table(*heads, *(["passes in\nsequence"] if in_sequence else []))
+    for own, reached in members:
+        finite = [f"{bound:g}" for bound in own.bounds if math.isfinite(bound)]
+        cells = [own.model.removeprefix("models/").removesuffix(".json"), finite[0] if finite else "none"]
+        cells += [f"{own.accuracy:.3f}", f"{own.gap:.3f}", f"{0 - own.utility:.3f}", f"{max(0.0, own.chance):.2f}"]
+        cells += [] if reached is None else [f"{reached:.2f}"]
+        table.add_row(*map(escape, cells), style="bold" if own is chosen else None)
+    console.print(table)
+    console.print("[dim]* on dev, used to choose: tuning data, no guarantee[/dim]")
+
+
 def show_listing(listing: list[dict[str, Any]]) -> None:
     """The known data sets and where they are."""
     table = _table("data set", "what", "where")

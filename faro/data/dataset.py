@@ -309,6 +309,15 @@ class Dataset:
         """
         return np.flatnonzero(np.isin(self.parts(seed), part_codes(part_names)))
 
+    def take(self, rows: np.ndarray) -> Dataset:
+        """These choices alone, whose units and parts are what they are in the whole table.
+
+        rows: indices of choices, whole units of them
+        """
+        names = None if self.unit_origin != "column" else np.unique(self.units)
+        own = Whole(names, 0, self.outsiders) if self.whole is None else self.whole
+        return dataclasses.replace(self, parsed=select(self.parsed, rows), whole=own)
+
     def fit_coding(self, rows: Any = None) -> Coding:
         """The coding learned from these choices and from nothing else: means, spreads, levels, known units.
 

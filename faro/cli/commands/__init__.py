@@ -1,5 +1,6 @@
 """The commands of `faro`, by what they are about.
 
 training      faro data, train, frontier, score, constraints, report, card
+choosing      faro choose
 certificates  faro certify, gate, verify, ledger, policy, envelope
 """

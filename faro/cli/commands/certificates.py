@@ -387,8 +387,6 @@ def _rescored(options: argparse.Namespace) -> str:
 
 
 def _ledger(options: argparse.Namespace) -> int:
-    from fractions import Fraction
-
     from ...certify import access, ledger
     from ...certify.certificate import read_described
     from ...certify.policy import read_policy
@@ -416,7 +414,7 @@ def _ledger(options: argparse.Namespace) -> int:
             print(f"{place}: {audit.units} units, no attempt yet; keep {secret} from whoever submits models")
         return 0
     with ledger.opened(place, policy) as book:
-        following = ledger.share(Fraction(policy.delta), book.attempts + 1, policy.passes)
+        following = book.spends(book.attempts + 1)
         record = {
             "ledger": str(place), "attempts": book.attempts, "passes": book.passes, "closed": book.closed,
             "next_share": None if book.closed else float(following),
@@ -453,16 +451,21 @@ def _policy(options: argparse.Namespace) -> int:
 def _disclose_run(options: argparse.Namespace, policy: Policy) -> int:
     from ...certify import ledger
     from ...certify.frontier import certify_points
+    from ...store.choice import read_choice
 
     table = certify_points(Path(options.scored), policy, ledger.place(policy, options.ledger), _info(), options.data)
     if options.json:
         print(table.to_json(orient="records"))
     else:
         print(table.drop(columns="spent").to_string(index=False))
-        sure = 100 * (1 - table["spent"].sum())
+        in_sequence = read_choice(options.scored) is not None
+        sure = 100 * (1 - (table["spent"].max() if in_sequence else table["spent"].sum()))
+        hold = f"with {sure:.4g} % confidence all {len(table)} hold"
+        if in_sequence:
+            hold = f"each holds with {sure:.4g} % confidence.\nWith that confidence no false claim is CERTIFIED"
         print(
-            f"\ncertified_slack: upper bounds for the population of the gate part; with {sure:.4g} % confidence all "
-            f"{len(table)} hold.\ncertified_verdict: of the policy's claims, whatever bound a model was trained for.\n"
+            f"\ncertified_slack: upper bounds for the population of the gate part; {hold}.\n"
+            "certified_verdict: of the policy's claims, whatever bound a model was trained for.\n"
             f"The gate part is used up. {Path(options.scored, 'certificates')}: a certificate and a scored table per "
             "point, for faro verify"
         )
