@@ -1,10 +1,11 @@
 """Whether `faro choose` names the member that will pass: simulated projects from a frontier to the gate, by counts.
 
 A project has 2 to 4 groups, 100 to 2,500 people of each in its dev part and as many in its gate part, a policy (parity
-within .05 to .15 at delta .05, by exact2), and 13 members: 12 bounds and the unconstrained one. A member's population
-gap is its bound, a floor that training could not get below, and chance; four in five people are decided by one and the
-same order in all members, so that luck on dev is shared. Utility is 1 for the unconstrained member and falls, at first
-slowly, to .2 to .8 for the smallest bound. Mixes, by the true power of the members at the gate:
+within .05 to .15 at delta .05, by exact2), and 3 seeds of 8 members: 7 bounds and the unconstrained one. A member's
+population gap is its bound, a floor that training could not get below, chance of its own, and chance that its seed's
+train people brought, half as large as that of dev. Seeds have dev people of their own; within a seed four in five people
+are decided by one and the same order in all members, so that luck on dev is shared. Utility is 1 for the unconstrained
+member and falls, at first slowly, to .2 to .8 for the smallest bound. Mixes, by the true power of the members:
 
     easy     some member passes with .98 or more, the unconstrained one with less than .5
     boundary the best passes with .80 to .98
@@ -40,13 +41,14 @@ from faro.certify.bounds.two_binomials import Counts
 from faro.certify.predicted import Draws, Gate
 
 DELTA = 0.05
-MEMBERS = 13
+SEEDS, BOUNDS = 3, 8
+MEMBERS = SEEDS * BOUNDS
 SHARED = 0.8  # of the people: decided by one order in all members
 DRAWS = 400
 GATES = 2
 SIZES = np.array([100, 160, 250, 400, 630, 1000, 1600, 2500])  # of a group; few, so that widths are found again
 MIXES: dict[str, Callable[[Floats], bool]] = {
-    "easy": lambda power: bool(power.max() >= 0.98 and power[-1] < 0.5),
+    "easy": lambda power: bool(power.max() >= 0.98 and power[BOUNDS - 1] < 0.5),
     "boundary": lambda power: bool(0.8 <= power.max() < 0.98),
     "none": lambda power: bool(power.max() < 0.8),
     "edge": lambda power: True,
@@ -66,6 +68,10 @@ class Project(NamedTuple):
     @property
     def gaps(self) -> Floats:
         return np.ptp(self.rates, 1)
+
+    def seed(self, number: int) -> Project:
+        """The members of a seed."""
+        return self._replace(rates=self.rates[number * BOUNDS : (number + 1) * BOUNDS])
 
 
 class People(NamedTuple):
@@ -87,8 +93,10 @@ def invented(rng: np.random.Generator, edge: bool) -> Project:
     largest = rng.integers(1, len(SIZES))
     n = SIZES[rng.integers(max(0, largest - 2), largest + 1, groups)]
     free, floor = rng.uniform(0.15, 0.35), rng.uniform(0, 0.6) * float(bound)
-    bounds = np.r_[np.geomspace(0.01, free, MEMBERS - 1), free]
-    gaps = np.hypot(bounds, floor) * np.exp(rng.normal(0, 0.06, MEMBERS))
+    bounds = np.tile(np.r_[np.geomspace(0.01, free, BOUNDS - 1), free], SEEDS)
+    error = 0.5 * np.sqrt((1 / n.astype(float)).max())  # of a rate on dev, at most
+    of_seed = np.repeat(rng.normal(0, 0.5 * np.sqrt(2) * error, SEEDS), BOUNDS)
+    gaps = abs(np.hypot(bounds, floor) * np.exp(rng.normal(0, 0.06, MEMBERS)) + of_seed)
     gaps = np.full(MEMBERS, float(bound)) if edge else gaps
     place = np.r_[0, 1, rng.uniform(0, 1, groups - 2)]
     kept, eased = rng.uniform(0.2, 0.8), 1 - (1 - bounds / free) ** 2
@@ -188,13 +196,15 @@ def follow(mix: str, seed: int) -> dict:
             power = measured_powers(rng, own, gate)
             if MIXES[mix](power):
                 break
-    seen = sample(rng, own)
-    counts = chosen_of(own, seen.ordered, seen.chosen)
-    dev = counts / own.n
+    of_seeds = [own.seed(number) for number in range(SEEDS)]
+    seen = [sample(rng, each) for each in of_seeds]
+    dev = np.concatenate([chosen_of(each, s.ordered, s.chosen) for each, s in zip(of_seeds, seen, strict=True)]) / own.n
     noise = 0.5 / np.sqrt(own.n.sum())  # of a difference of accuracies on these people
     utility = own.utility + rng.normal(0, noise, MEMBERS)
-    draws = Draws(*drawn(rng, own, seen), utility + rng.normal(0, noise, (DRAWS, MEMBERS)))
-    found = predicted.choose(gate, draws, utility, measured(own, dev))
+    rates = [drawn(rng, each, people) for each, people in zip(of_seeds, seen, strict=True)]
+    once, twice = (np.concatenate(part, 1) for part in zip(*rates, strict=True))
+    draws = Draws(once, twice, utility + rng.normal(0, noise, (DRAWS, MEMBERS)))
+    found = predicted.choose(gate, draws, utility, measured(own, dev), np.tile(np.arange(BOUNDS), SEEDS))
     plug = predicted.powers(found.gate, draws)
     gap, feasible = np.ptp(dev, 1), power >= predicted.WANTED
     named = {
@@ -203,7 +213,7 @@ def follow(mix: str, seed: int) -> dict:
         "unpriced": int(predicted.best(found.chances, utility, predicted.WANTED)),
         "plug-in": int(predicted.best(plug, utility, predicted.WANTED)),
         "smallest bound": 0,
-        "half the gap": int(np.argmin(abs(own.bounds[:-1] - own.bounds[-1] / 2))),
+        "half the gap": int(np.argmin(abs(own.bounds - own.bounds[-1] / 2))),
         "dev gap alone": int(predicted.best((gap <= float(own.bound)) - 1e-3 * gap, utility, 0.5)),
     }
     gates = [sample(rng, own) for _ in range(GATES)]

@@ -102,7 +102,9 @@ def choose_point(folder: Path, policy: Policy, level: float, source: Any = None,
     base = np.array([free.get(seed, -1) for seed in seeds] if set(free) == set(seeds) else [-1] * len(seeds))
     dev = read_dev(data, models, [model_files(folder / name) for name in names], policy, base)
     gate, draws = dev.gate(), dev.draws()
-    found = choose(gate, draws, dev.utility, dev.measure(level), RATIO, wanted)
+    smallest = [run.members["bound"].iloc[own].min() for own in rows.values()]
+    alike = np.unique(smallest, return_inverse=True)[1]  # members of one bound differ by their seed alone
+    found = choose(gate, draws, dev.utility, dev.measure(level), alike, RATIO, wanted)
     members = [_member(run, name, own, m, dev, draws, found) for m, (name, own) in enumerate(rows.items())]
     accuracy = np.array([own.accuracy for own in members])
     after = _following(found, dev.utility)

@@ -7,11 +7,13 @@ plug-in draws the gate from the people at hand themselves, as if they were the p
 
     chance_m   = share of the draws in which the gate passes member m                                     at hand, D
     chosen     = the member of highest utility with chance_m >= least; the likeliest where there is none
-    too much   = mean over draws D_b of chance(D_b) - power(D), each of the member that is chosen at D_b
+    too much   = mean over draws D_b of chance(D_b) - power(T), each of the member that is chosen at D_b
     stated     = chance of the one chosen at D - too much
 
 Choosing among many prefers those that were lucky at hand. So the whole choice is repeated at every D_b, from chances
-found anew there, and judged by the power that its member has where D is the truth (Efron, JASA 1983: optimism). `least`
+found anew there, and judged by the power that its member has where T is the truth (Efron, JASA 1983: optimism). T is D,
+but for one thing: members that differ by their seed alone were seen on different people, and differ at D by that as well.
+In T they differ less, by as much as chance explains; else luck of a split would be taken for truth in every D_b. `least`
 is raised until what is stated reaches what is wanted. How often it holds: `python -m benchmarks choose`.
 """
 
@@ -107,6 +109,7 @@ def choose(
     draws: Draws,
     utility: Floats,
     measure: Callable[[Gate, int], Floats] | None = None,
+    alike: np.ndarray | None = None,
     ratio: float = 1.0,
     wanted: float = WANTED,
 ) -> Choice:
@@ -117,21 +120,40 @@ def choose(
     utility  `[M]` of the members on them
     measure  widths `[P]` of a gate as the method itself has them at a member; asked until the member that is chosen
              was measured
+    alike    `[M]` numbers, equal where members differ by their seed alone; None: no two do
     ratio    people of the gate by people at hand
     wanted   in (0, 1)
     """
     gate = gate.binding(draws.twice)
-    found, measured = _choose(gate, draws, utility, ratio, wanted), set[int]()
+    truth = shrunk(gate, draws.once, np.arange(len(utility)) if alike is None else alike)
+    found, measured = _choose(gate, draws, truth, utility, ratio, wanted), set[int]()
     while measure is not None and found.member not in measured:
         measured.add(found.member)
         gate = gate._replace(width=measure(gate, found.member))
-        found = _choose(gate, draws, utility, ratio, wanted)
+        found = _choose(gate, draws, truth, utility, ratio, wanted)
     return found
 
 
-def _choose(gate: Gate, draws: Draws, utility: Floats, ratio: float, wanted: float) -> Choice:
-    own, power = chances(gate, draws.twice), powers(gate, draws, ratio)
-    again = _again(gate, draws)
+def shrunk(gate: Gate, once: Floats, alike: np.ndarray) -> Floats:
+    """`[M, C]` rates of a truth in which members that are alike differ as much as they do but for chance: by the root of
+    1 - (variance of their differences in draws) / (their own)."""
+    same = (alike[:, None] == alike).astype(float)
+    same /= same.sum(1, keepdims=True)
+    middle = once.mean(0)
+    apart, by_chance = middle - same @ middle, once - middle - same @ (once - middle)
+
+    def spread(rates: Floats) -> float:
+        low = np.where((gate.low == NOBODY)[:, None, None], 0, np.moveaxis(rates[..., gate.low], -1, 0))
+        return float(((np.moveaxis(rates[..., gate.high], -1, 0) - low) ** 2).sum() / (rates.size / middle.size))
+
+    observed = spread(apart[None])
+    kept = np.sqrt(max(0.0, 1 - spread(by_chance) / observed)) if observed > 0 else 1.0
+    return same @ middle + kept * apart
+
+
+def _choose(gate: Gate, draws: Draws, truth: Floats, utility: Floats, ratio: float, wanted: float) -> Choice:
+    own, power = chances(gate, draws.twice), powers(gate, draws, ratio, truth)
+    again = _again(gate, draws, truth)
     for least in (*np.arange(wanted, 1, RAISED), 2.0):
         member = int(best(own, utility, least))
         there = best(again, draws.utility[: len(again)], least)
@@ -149,10 +171,10 @@ def chances(gate: Gate, rates: Floats) -> Floats:
     return (reach <= 0).all(0).mean(0) - TRACE * short
 
 
-def powers(gate: Gate, draws: Draws, ratio: float = 1.0) -> Floats:
-    """`[M]` chance of passing were the people at hand the population: the plug-in."""
+def powers(gate: Gate, draws: Draws, ratio: float = 1.0, truth: Floats | None = None) -> Floats:
+    """`[M]` chance of passing were `truth` `[M, C]` the population; None: the people at hand, the plug-in."""
     middle = draws.once.mean(0)
-    gates = middle + (draws.once - middle) / np.sqrt(ratio)
+    gates = (middle if truth is None else truth) + (draws.once - middle) / np.sqrt(ratio)
     return gate.passes(np.where(np.isnan(draws.twice), np.nan, gates)).mean(0)
 
 
@@ -162,7 +184,8 @@ def best(chance: Floats, utility: Floats, least: float) -> np.ndarray:
     return np.where(enough.any(-1), np.argmax(np.where(enough, utility, -np.inf), -1), np.argmax(chance, -1))
 
 
-def _again(gate: Gate, draws: Draws) -> Floats:
-    """`[b, M]` chances found anew, had the people at hand been those of each draw."""
-    inner = draws.twice[:INNER] - draws.once.mean(0)
-    return np.stack([chances(gate, own + inner) for own in draws.once[:REPEATED]])
+def _again(gate: Gate, draws: Draws, truth: Floats) -> Floats:
+    """`[b, M]` chances found anew, had the people at hand been those of each draw from the truth."""
+    middle = draws.once.mean(0)
+    inner = draws.twice[:INNER] - middle
+    return np.stack([chances(gate, truth + own - middle + inner) for own in draws.once[:REPEATED]])
