@@ -92,17 +92,17 @@ def choose_point(folder: Path, policy: Policy, level: float, source: Any = None,
     `DataError` for a run without a member that can be scored, `UsageError` for a claim that no rates foretell.
     """
     run = Run.read(folder)
-    rows = members_of(run.members)
+    rows = members_of(run.trials)
     if not rows:
         raise DataError(f"{folder}: every member DIVERGED: there is nothing to choose")
     models = [load_model(folder / name) for name in rows]
     data = read_data(folder, models[0], source)
-    names, seeds = list(rows), [int(run.members["seed"].iloc[own[0]]) for own in rows.values()]
-    free = {seeds[m]: m for m, own in enumerate(rows.values()) if np.isinf(run.members["bound"].iloc[own]).any()}
+    names, seeds = list(rows), [int(run.trials["seed"].iloc[own[0]]) for own in rows.values()]
+    free = {seeds[m]: m for m, own in enumerate(rows.values()) if np.isinf(run.trials["bound"].iloc[own]).any()}
     base = np.array([free.get(seed, -1) for seed in seeds] if set(free) == set(seeds) else [-1] * len(seeds))
     dev = read_dev(data, models, [model_files(folder / name) for name in names], policy, base)
     gate, draws = dev.gate(), dev.draws()
-    smallest = [run.members["bound"].iloc[own].min() for own in rows.values()]
+    smallest = [run.trials["bound"].iloc[own].min() for own in rows.values()]
     alike = np.unique(smallest, return_inverse=True)[1]  # members of one bound differ by their seed alone
     found = choose(gate, draws, dev.utility, dev.measure(level), alike, RATIO, wanted)
     members = [_member(run, name, own, m, dev, draws, found) for m, (name, own) in enumerate(rows.items())]
@@ -124,7 +124,7 @@ def members_of(table: pd.DataFrame) -> dict[str, list[int]]:
 
 
 def _member(run: Run, name: str, rows: list[int], m: int, dev: DevPeople, draws: Draws, found: Choice) -> Member:
-    table = run.members
+    table = run.trials
     low, high = np.quantile(draws.utility[:, m], [0.025, 0.975])
     return Member(
         name, int(table["seed"].iloc[rows[0]]), tuple(sorted(float(table["bound"].iloc[row]) for row in rows)),

@@ -91,7 +91,7 @@ class DevPeople:
 
     def _widths(self, gate: Gate, member: int, level: float, key: str) -> Floats:
         people = People(self.policy, self.audits[member], key)
-        cells = _samples(people, _names([people]))
+        cells = samples_of(people, names_of([people]))
         found = np.zeros(len(gate.name))
         for claim in self.policy.audited:
             mine = [place for place, name in enumerate(gate.name) if self.asked[name].claim is claim]
@@ -195,9 +195,8 @@ def read_dev(
     `UsageError` for a claim whose bound no rates foretell.
     """
     for claim in policy.audited:
-        if claim.everywhere or claim.ball == "w1":
-            what = 'thresholds = "all"' if claim.everywhere else 'ball = "w1"'
-            raise UsageError(f"claim {claim.name!r}: {what} compares whole distributions, whose chance is not foretold")
+        if not foretellable(claim):
+            raise UsageError(f"claim {claim.name!r} compares whole distributions, whose chance is not foretold")
     if not policy.audited:
         raise UsageError("no claim of the policy is about people: there is nothing to foretell")
     audits: list[Audit] = []
@@ -209,7 +208,7 @@ def read_dev(
         seed = model.about["seed"]
         part = of_seed[seed][0] if seed in of_seed else data.take(data.rows("dev", seed))
         if made or seed not in of_seed:
-            table, audit = _audited(model, part, own, policy, twins)
+            table, audit = audited(model, part, own, policy, twins)
             of_seed[seed] = part, audit
         else:
             scored = model.score(part, twins)
@@ -218,14 +217,19 @@ def read_dev(
         audits.append(audit)
         tables.append(table)
     everybody = [People(policy, audit, KEYS[0]) for audit in audits]
-    names = _names(everybody)
-    samples = [_samples(people, names) for people in everybody]
+    names = names_of(everybody)
+    samples = [samples_of(people, names) for people in everybody]
     blind = [next(filter(None, (people.blind(c, people.cells(c)) for c in policy.audited)), "") for people in everybody]
     correct = [_correct(audit, table, names) for audit, table in zip(audits, tables, strict=True)]
-    return DevPeople(policy, audits, samples, _asked(policy), correct, base, blind)
+    return DevPeople(policy, audits, samples, asked_of(policy), correct, base, blind)
 
 
-def _audited(
+def foretellable(claim: Claim) -> bool:
+    """Whether a claim is one of rates or means in cells, and not of whole distributions."""
+    return not claim.everywhere and claim.ball != "w1"
+
+
+def audited(
     model: TrainedModel, part: Dataset, files: Sequence[Path], policy: Policy, twins: list[str]
 ) -> tuple[pd.DataFrame, Audit]:
     """The scored table as the gate would read it, rows in its order."""
@@ -254,7 +258,7 @@ def _rescored(audit: Audit, table: pd.DataFrame, policy: Policy) -> Audit:
 Names = dict[tuple[str | None, str], int]
 
 
-def _names(everybody: Sequence[People]) -> Names:
+def names_of(everybody: Sequence[People]) -> Names:
     """A number for every unit, and for every value of a column that a claim takes for units."""
     named: dict[tuple[str | None, str], None] = {}
     for people in {id(own.audit.unit): own for own in everybody}.values():
@@ -265,8 +269,8 @@ def _names(everybody: Sequence[People]) -> Names:
     return {name: number for number, name in enumerate(named)}
 
 
-def _samples(people: People, names: Names) -> list[Sample]:
-    """Every cell of every claim, in the order of `_asked`."""
+def samples_of(people: People, names: Names) -> list[Sample]:
+    """Every cell of every claim, in the order of `asked_of`."""
     found = []
     for claim in people.policy.audited:
         codes = np.array([names[claim.per, name] for name in people.names(claim)])
@@ -303,7 +307,7 @@ def _correct(audit: Audit, table: pd.DataFrame, names: Names) -> Sample:
     return _summed(Cell(np.arange(len(first)), weight[first], right + left[0] * left[1]), codes)
 
 
-def _asked(policy: Policy) -> list[Asked]:
+def asked_of(policy: Policy) -> list[Asked]:
     found: list[Asked] = []
     begun = 0
     for claim in policy.audited:

@@ -9,7 +9,7 @@ measures"). What a constraint has beyond that, the form of its rows and the soft
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
@@ -17,13 +17,14 @@ import numpy as np
 
 from constraints import Attribute, Constraint, Stack
 
-from ..data import Schema
+from ..data import Dataset, Schema
 from ..errors import UsageError
 from ..registry import make_constraint
 from ..store.model import TrainedModel
 from ..store.spec import Record, to_record
 from .plugins import attributes_of, counted_by_rows, describe, made_up, named, outside_of, uncounted
 from .policy import policy_of
+from .showable import dev_audit, remarks
 
 METHODS = {"reward_parity": "block-pair", "counterfactual_parity": "unit-ratio", "counterfactual_flip": "unit-ratio",
            "counterfactual_oscillation": "unit-ratio", "rate_cap": "clopper-pearson", "rate_floor": "clopper-pearson",
@@ -38,18 +39,40 @@ class Claims(NamedTuple):
     attributes: dict[str, Attribute]
 
 
-def draft_policy(model: TrainedModel, bound: float | None = None, arguments: Mapping[str, Any] | None = None) -> str:
-    """A policy for a model's own constraint, at its own bound or at this one; `arguments` name the constraint where
-    the file does not. `UsageError` with the reason where no claim says what was trained, or a policy cannot ask for
-    it."""
+def draft_policy(
+    model: TrainedModel,
+    bound: float | None = None,
+    arguments: Mapping[str, Any] | None = None,
+    data: Dataset | None = None,
+    note: Callable[[str], None] = lambda line: None,
+) -> str:
+    """A policy for a model's own constraint.
+
+    model      whose constraint it is
+    bound      to ask for; None: the model's own
+    arguments  name the constraint where the file does not
+    data       that the model was trained on: then every claim has the method that is sharpest for as many people as are
+               in dev, and says which bound they could show at all
+    note       is told in words of claims that they could not show
+
+    `UsageError` with the reason where no claim says what was trained, or a policy cannot ask for it.
+    """
     constraint = constraint_of(model, arguments)
     if constraint is None:
         raise UsageError("the model was trained under no constraint that is known: write the policy by hand")
     claims = claims_of(constraint, model.schema, bound, single=_sizes(model)["single"])
     lines = head(model, constraint, claims)
     text = "\n".join([*lines, *written(claims)]) + "\n"
-    policy_of(text.encode())  # what cannot be read, or has no method, is no draft
-    return text
+    policy = policy_of(text.encode())  # what cannot be read, or has no method, is no draft
+    if data is None or not policy.audited:
+        return text
+    audit, said = dev_audit(model, data, policy), []
+    for own, claim in zip(claims.claims, policy.claims, strict=True):
+        own["method"], words, able = remarks(claim, policy, audit, float(policy.delta))
+        said.append(words)
+        if not able:
+            note(f"{claim.name}: {'; '.join(words)}")
+    return "\n".join([*lines, *written(claims, said)]) + "\n"
 
 
 def constraint_of(model: TrainedModel, arguments: Mapping[str, Any] | None = None) -> Constraint | None:
@@ -117,14 +140,15 @@ def _assumptions(constraint: Constraint, shared: bool, unweighted: bool) -> list
     return ["iid-units", "group-labels-correct", *(name for name, is_needed in needed.items() if is_needed)]
 
 
-def written(claims: Claims) -> list[str]:
-    """The lines of a policy that declare these attributes and claims."""
+def written(claims: Claims, said: Sequence[Sequence[str]] = ()) -> list[str]:
+    """The lines of a policy that declare these attributes and claims; `said` is a comment on each."""
     lines = []
     for name, attribute in claims.attributes.items():
         lines += ["", f"[attributes.{toml(name)}]", f"levels = {toml(list(attribute.levels))}"]
         lines += ["chooser = true"] if attribute.chooser else []
-    for claim in claims.claims:
-        lines += ["", "[[claim]]", *(f"{key} = {toml(value)}" for key, value in claim.items())]
+    for place, claim in enumerate(claims.claims):
+        comment = [f"# {line}" for line in (said[place] if said else ())]
+        lines += ["", "[[claim]]", *comment, *(f"{key} = {toml(value)}" for key, value in claim.items())]
     return lines
 
 

@@ -11,10 +11,10 @@ plug-in draws the gate from the people at hand themselves, as if they were the p
     stated     = chance of the one chosen at D - too much
 
 Choosing among many prefers those that were lucky at hand. So the whole choice is repeated at every D_b, from chances
-found anew there, and judged by the power that its member has where T is the truth (Efron, JASA 1983: optimism). T is D,
-but for one thing: members that differ by their seed alone were seen on different people, and differ at D by that as well.
-In T they differ less, by as much as chance explains; else luck of a split would be taken for truth in every D_b. `least`
-is raised until what is stated reaches what is wanted. How often it holds: `python -m benchmarks choose`.
+found anew there, and judged by the power that its member has where T is the truth (Efron, JASA 1983: optimism). T is D
+but for one thing: members that differ by their seed alone were seen on different people, and differ by that as well. In
+T they differ less, by as much as chance explains; else luck of a split would be taken for truth in every D_b. `least` is
+raised until what is stated reaches what is wanted. How often it holds: `python -m benchmarks choose`.
 """
 
 from __future__ import annotations
@@ -135,8 +135,8 @@ def choose(
 
 
 def shrunk(gate: Gate, once: Floats, alike: np.ndarray) -> Floats:
-    """`[M, C]` rates of a truth in which members that are alike differ as much as they do but for chance: by the root of
-    1 - (variance of their differences in draws) / (their own)."""
+    """`[M, C]` rates of a truth in which members that are alike differ as much as they do but for chance: by the root
+    of 1 - (variance of their differences in draws) / (their own)."""
     same = (alike[:, None] == alike).astype(float)
     same /= same.sum(1, keepdims=True)
     middle = once.mean(0)

@@ -26,7 +26,9 @@ def caps(rates, n=2000, bound=0.5, width=2.0, count=4000, seed=0):
     """Members, each with a cell of its own people, under a cap; rates that were seen `[M]`."""
     rng, rates = np.random.default_rng(seed), np.asarray(rates)
     once = rng.beta(rates * n, (1 - rates) * n, (count, len(rates)))[..., None]
-    gate = predicted.Gate(*(np.array([own]) for own in (0, 0, predicted.NOBODY, bound, width)), np.full((len(rates), 1), n))
+    gate = predicted.Gate(
+        *(np.array([own]) for own in (0, 0, predicted.NOBODY, bound, width)), np.full((len(rates), 1), n)
+    )
     twice = rng.binomial(n, once) / n
     return gate, predicted.Draws(once, twice, np.zeros((count, len(rates))))
 
@@ -102,7 +104,8 @@ def finished(tmp_path_factory):
 def _with_policy(out: Path, bound: str = "0.25") -> Path:
     from faro.cli import main
 
-    assert main(["policy", str(out), "--bound", bound, "--out", str(out / "faro.toml"), "--data", str(out.parent / "people.csv")]) == 0
+    words = ["policy", out, "--bound", bound, "--out", out / "faro.toml", "--data", out.parent / "people.csv"]
+    assert main(list(map(str, words))) == 0
     return out
 
 
@@ -134,7 +137,8 @@ def test_figures_are_those_of_the_run(found, finished):
     assert found.reached == (found.stated >= 0.9) and 0.5 < found.stated <= 1
     assert [own.utility for own, _ in found.sequence] == sorted(own.utility for own, _ in found.sequence)
     chance = [reached for _, reached in found.sequence]
-    assert chance == sorted(chance, reverse=True) and found.sequence[0][0].chance == max(own.chance for own in found.members)
+    assert chance == sorted(chance, reverse=True)
+    assert found.sequence[0][0].chance == max(own.chance for own in found.members)
 
 
 @pytest.mark.parametrize("part", ["gate", "dev"])
@@ -237,8 +241,9 @@ def _certificates(out):
         if path.name.endswith("-metadata.json"):
             continue
         units = out / "models" / f"{path.stem.split('-')[1]}.units.txt"
-        found = verify.verify(path, str(path.with_suffix(".csv")), policy=out / "faro.toml", train_units=str(units),
-                              models=[str(out / "models" / f"{path.stem}{kind}") for kind in (".json", ".safetensors")])  # fmt: skip
+        models = [str(out / "models" / f"{path.stem}{kind}") for kind in (".json", ".safetensors")]
+        given = {"policy": out / "faro.toml", "train_units": str(units), "models": models}
+        found = verify.verify(path, str(path.with_suffix(".csv")), **given)
         record = json.loads(path.read_text())
         assert found.verdict == record["result"]["verdict"]
         spent[path.stem] = record["ledger"]["delta"]

@@ -111,6 +111,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         help=f"slack to show (default: that of training; {DEFAULT_BOUND} for a run, or a model without one)",
     )
     _named(policy, "of a model whose file has the constraint's name alone")
+    policy.add_argument("--data", metavar="NAME|FILE", help="data of a run, if it is not a known data set")
     _imported(policy, "import the model's constraint")
     policy.add_argument("--out", metavar="FILE", help="where to write (default: stdout)")
 
@@ -430,8 +431,12 @@ def _ledger(options: argparse.Namespace) -> int:
 def _policy(options: argparse.Namespace) -> int:
     from ...api import load_model
     from ...certify.drafts import constraint_of, draft_policy
-    from ...certify.frontier import first_model
+    from ...certify.frontier import first_model, read_data
+    from ...data import NAMES
     from ...files import write_text
+
+    def told(line: str) -> None:
+        print(f"faro: note: {line}", file=sys.stderr)
 
     import_constraints(options.plugin)
     place, bound = Path(options.model), options.bound
@@ -442,8 +447,13 @@ def _policy(options: argparse.Namespace) -> int:
     if bound is None and (place.is_dir() or float("inf") in bounds):
         bound = DEFAULT_BOUND
         why = "a run has models of many bounds" if place.is_dir() else "it was trained without a bound"
-        print(f"faro: note: {why}: the draft asks for {DEFAULT_BOUND}; say another with --bound", file=sys.stderr)
-    text = draft_policy(model, bound, arguments)
+        told(f"{why}: the draft asks for {DEFAULT_BOUND}; say another with --bound")
+    data = None
+    if place.is_dir() and (options.data or model.about["data"] in NAMES):
+        data = read_data(place, model, options.data)
+    elif place.is_dir():
+        told("which method is sharpest for these people is not known: give the table with --data")
+    text = draft_policy(model, bound, arguments, data, told)
     write_text(options.out, text) if options.out else print(text, end="")
     return 0
 
