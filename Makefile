@@ -37,8 +37,9 @@ help: ## this list
 frontier: $(STAMP) ## sweep the accuracy-fairness frontier of DATA into OUT
 	@$(BIN)/faro frontier --data "$(DATA)" --out "$(OUT)" $(ARGS)
 
-certificates: $(STAMP) ## certify the points of the last frontier in OUT, once, on people nobody has looked at
-	@test -e "$(OUT)/faro.toml" || { $(BIN)/faro policy "$(OUT)" --out "$(OUT)/faro.toml" && \
+certificates: $(STAMP) ## choose the model of the last frontier in OUT that is likely to pass, and certify it, once
+	@test -e "$(OUT)/faro.toml" || $(BIN)/faro policy "$(OUT)" --out "$(OUT)/faro.toml" $(ARGS)
+	@test -e "$(OUT)/ledger.jsonl" || { $(BIN)/faro choose "$(OUT)" --policy "$(OUT)/faro.toml" $(ARGS) && \
 	  $(BIN)/faro ledger init "$(OUT)" --policy "$(OUT)/faro.toml" $(ARGS); }
 	@$(BIN)/faro certify "$(OUT)" --disclose --policy "$(OUT)/faro.toml" $(ARGS)
 	@$(BIN)/faro report "$(OUT)"

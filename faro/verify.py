@@ -2073,7 +2073,7 @@ def read_ledger(path: Path, policy: Policy, audit: Audit, form: int) -> list[dic
             j = entry["attempt"]
             need(type(j) is int and 1 <= j <= attempts and j not in passed, MALFORMED, f"{where}: no such attempt")
             passed.add(j)
-        elif kind != "init":
+        elif kind not in ("init", "sequence"):
             need(isinstance(entry["reason"], str), MALFORMED, f"{where}: reason: expected a text")
         entries.append(entry)
         previous = entry["sha256"]

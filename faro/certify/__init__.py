@@ -6,6 +6,7 @@
 
     policy           what must be shown, from faro.toml
     drafts           what a model was trained under, as a policy
+    showable         which bound people like these could show at all, and by which method
     columns          the cells of a scored table
     scored           a scored table on disk, and beside it what it is
     description      what a scored table says of itself, so that it travels to the certificate
@@ -27,7 +28,10 @@
     modes            tune, gate, disclose: what each may show
     overlap          whether training saw an audited unit
     rescore          whether a scored table came from the model
-    frontier         certificates of all points of a run, disclosed at once
+    frontier         certificates of points of a run, disclosed at once or in sequence
+    choose           from a frontier to the model that is likely to pass
+    dev_people       what the dev people of a run show in the claims of a policy, trial by trial
+    predicted        the chance of passing a gate, foretold, and the price of choosing
 
     mixture          exact check of a mixture of iterates
     optimum          claims about tables of models: mixtures, linear heads

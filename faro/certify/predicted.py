@@ -13,8 +13,8 @@ plug-in draws the gate from the people at hand themselves, as if they were the p
 Choosing among many prefers those that were lucky at hand. So the whole choice is repeated at every D_b, from chances
 found anew there, and judged by the power that its member has where T is the truth (Efron, JASA 1983: optimism). T is D
 but for one thing: members that differ by their seed alone were seen on different people, and differ by that as well. In
-T they differ less, by as much as chance explains; else luck of a split would be taken for truth in every D_b. `least` is
-raised until what is stated reaches what is wanted. How often it holds: `python -m benchmarks choose`.
+T they differ less, by as much as chance explains; else luck of a split would be taken for truth in every D_b. Then
+`least` is raised until what is stated reaches what is wanted. How often it holds: `python -m benchmarks choose`.
 """
 
 from __future__ import annotations

@@ -4,6 +4,7 @@ spec         a constraint as data, read back to an equal constraint
 model        a trained model: parameters, coding and schema, so that it can score a table
 run          the folder of a finished sweep as plain records: all of its files
 frontier     a finished sweep with its models
+choice       which of its models a gate is to be asked about
 columns      the names of the columns of its tables
 envelopes    its certified envelopes
 on_disk      parameters of a trial in a file of their own, read when they are used

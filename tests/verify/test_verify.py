@@ -383,6 +383,9 @@ def ledger(*kinds, rules, rows):
             fields = {"attempt": attempts, "rows_sha256": full if kind == "attempt" else hand.H([attempts])}
         elif kind == "passed":
             fields = {"attempt": attempts}
+        elif kind.startswith("sequence"):  # of other scores O, and these T
+            listed = [full if each == "T" else hand.H([place]) for place, each in enumerate(kind.split()[1], 1)]
+            kind, fields = "sequence", {"rows_sha256": listed}
         chain.append(hand.entry("attempt" if kind == "other" else kind, chain[-1]["sha256"], **fields))
     return chain
 
@@ -400,6 +403,26 @@ LEDGERS = [
     (("attempt", "disclosed"), 1, 1, 0), (("retired", "attempt"), 1, 1, 6), (("attempt", "other", "passed"), 1, 1, 0),
     (("other", "passed", "other", "passed", "attempt"), 3, 2, 6), (("other",), 1, 1, 5),
 ]  # fmt: skip
+
+
+SEQUENCES = [
+    (("sequence T", "attempt"), 1, 0), (("sequence OOT", "other", "passed", "other", "passed", "attempt"), 3, 0),
+    (("sequence OT", "other", "attempt"), 2, 6), (("sequence OT", "attempt"), 1, 5), (("sequence TO", "attempt"), 1, 0),
+    (("attempt", "sequence T"), 1, 5), (("sequence T", "sequence T", "attempt"), 1, 5),
+    (("sequence OTO", "other", "passed", "attempt", "passed", "other"), 2, 0), (("sequence OO", "attempt"), 1, 5),
+    (("sequence T", "disclosed", "attempt"), 1, 6), (("sequence TT", "attempt"), 1, 5),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kinds", "attempt", "code"), SEQUENCES)
+def test_sequences(kinds, attempt, code, tmp_path, capsys):
+    rules = accepted(ledger="book.jsonl", passes=1)
+    chain = ledger(*kinds, rules=rules, rows=APPLICANTS)
+    mine = next(e for e in chain if e.get("attempt") == attempt)
+    (tmp_path / "book.jsonl").write_text("".join(hand.C(e) + "\n" for e in chain))
+    for spent, expected in ((Fraction(1, 20), code), (share(attempt), code or 4), (Fraction(1, 10), code or 4)):
+        cert = hand.certify(rules, APPLICANTS, ledger=(attempt, spent, mine["sha256"]))
+        assert check(hand.store(tmp_path, rules, APPLICANTS, cert), capsys)[0] == expected
 
 
 @pytest.mark.parametrize(("kinds", "attempt", "passes", "code"), LEDGERS)
