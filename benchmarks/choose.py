@@ -1,11 +1,12 @@
 """Whether `faro choose` names the member that will pass: simulated projects from a frontier to the gate, by counts.
 
-A project has 2 to 4 groups, 100 to 2,500 people of each in its dev part and as many in its gate part, a policy (parity
-within .05 to .15 at delta .05, by exact2), and 3 seeds of 8 members: 7 bounds and the unconstrained one. A population
-gap is the bound, a floor that training could not get below, chance of the member's own, and chance that its seed's
-train people brought, half as large as that of dev. Seeds have dev people of their own; within a seed four in five people
-are decided by one and the same order in all members, so that luck on dev is shared. Utility is 1 for the unconstrained
-member and falls, at first slowly, to .2 to .8 for the smallest bound. Mixes, by the true power of the members:
+A project has 2 to 4 groups, 100 to 2,500 people of each in its dev part and as many in its gate part, a policy
+(parity within .05 to .15 at delta .05, by exact2), and 3 seeds of 8 members: 7 bounds and the unconstrained one. A
+population gap is the bound, a floor that training could not get below, chance of the member's own, and chance that
+its seed's train people brought, half as large as that of dev. Seeds have dev people of their own; within a seed four
+in five people are decided by one and the same order in all members, so that luck on dev is shared. Utility is 1 for
+the unconstrained member and falls, at first slowly, to .2 to .8 for the smallest bound. Mixes, by the true power of
+the members:
 
     easy     some member passes with .98 or more, the unconstrained one with less than .5
     boundary the best passes with .80 to .98
