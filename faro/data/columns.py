@@ -62,7 +62,9 @@ def expanded(schema: Schema, frame: pd.DataFrame, where: str) -> Schema:
     features = [name for names in changes.values() for name in names]
     moved = []
     for twin in schema.twins:
-        names = [own for name in twin.features for own in (_matching(name, features) if "*" in name else [name])]
+        names = []
+        for name in twin.features:
+            names += _matching(name, features) if "*" in name else [name]
         moved.append(dataclasses.replace(twin, features=tuple(dict.fromkeys(names))))
     return schema.replace(**changes, twins=tuple(moved))
 
@@ -173,11 +175,12 @@ def _bases(schema: Schema, twin: TwinSpec, spec: AttributeSpec) -> list[tuple[st
     the index of an array whose twins are rows of the same one."""
     arrays = {array.name: array.index for array in schema.feature_arrays}
     apart = {array.name for array in schema.arrays}
+    of_context = {name for kind in schema.kinds(context=True) for name in kind}
     bases = []
     for name in schema.settable(spec):
         base = arrays.get(name, name)
         if base and base != spec.column and twin.column(name, spec.levels[0]) not in apart:
-            bases.append((name, base, name in {own for kind in schema.kinds(context=True) for own in kind}))
+            bases.append((name, base, name in of_context))
     return bases
 
 

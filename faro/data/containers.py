@@ -184,8 +184,8 @@ def _read_json(path: Path) -> pd.DataFrame:
                 continue
             whole = array and not records and line.lstrip().startswith("[")
             where = f"{path}: line {number}"
-            found = _parsed("".join([line, *(more for _, more in content)]) if whole else line, where)
-            for record in found if whole else [found]:
+            parsed = _parsed("".join([line, *(more for _, more in content)]) if whole else line, where)
+            for record in parsed if whole else [parsed]:
                 if not isinstance(record, dict):
                     raise DataError(f"{where}: expected a JSON object, got {type(record).__name__}")
                 records.append(record)

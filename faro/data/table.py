@@ -89,8 +89,8 @@ def cells(column: pd.Series) -> tuple[np.ndarray, np.ndarray]:
 
 def several(column: pd.Series) -> str:
     """What is wrong with a column of cells that are no single values, and what to do."""
-    found = ((at, cell) for at, cell in enumerate(column, 1) if isinstance(cell, dict | list | np.ndarray))
-    at, cell = next(found, (0, []))
+    several_in = ((at, cell) for at, cell in enumerate(column, 1) if isinstance(cell, dict | list | np.ndarray))
+    at, cell = next(several_in, (0, []))
     if not isinstance(cell, dict):
         return f"column {column.name!r} holds lists; declare it under `vectors`"
     keys = ", ".join(repr(f"{column.name}.{key}") for key in list(cell)[:3]) or "none"

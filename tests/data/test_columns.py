@@ -189,3 +189,18 @@ def test_a_margin_is_what_the_chosen_should_be_ahead_by():
     np.testing.assert_allclose(Pairwise().per_choice(seen, bare), Logit().per_choice(seen, bare), rtol=1e-5)
     with pytest.raises(DataError, match=r"expected a margin that is not negative .* got '-1"):
         load(table.assign(strength=-1.0), schema)
+
+
+def test_words_that_say_nothing_are_missing_labels():
+    """Ties of an arena, beside the word that means the first side and the one that means the second."""
+    table = pd.DataFrame({"who": range(4), "a_x": range(4), "b_x": 0, "winner": ["a", "tie", "b", "a"]})
+    schema = Schema.from_dict(
+        {
+            "format": "wide", "unit": "who", "sides": ["a", "b"], "numeric": ["x"], "label": "winner", "positive": "a",
+            "unknown": ["tie"], "on_missing": "drop",
+        }
+    )  # fmt: skip
+    data = load(table, schema)
+    assert data.parsed.chosen.tolist() == [[1, 0], [0, 1], [1, 0]] and (data.schema.negative, data.dropped) == ("b", 1)
+    with pytest.raises(DataError, match=r"labels are the words 'a' and 'b', got 'tie'; list it under `unknown`"):
+        load(table, schema.replace(unknown=(), negative="b"))
