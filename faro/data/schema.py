@@ -90,6 +90,14 @@ class TwinSpec:
         object.__setattr__(self, "features", features)
         _choose(f"missing of the twins of {self.attribute!r}", self.missing, ("error", "exclude"))
 
+    @property
+    def told(self) -> tuple[str, ...]:
+        """What a reader of figures must know of twins that a table brings: a sentence, or nothing."""
+        if not self.features:
+            return ()
+        listed = ", ".join(self.features[:10]) + (", ..." if len(self.features) > 10 else "")
+        return (f"twins of {self.attribute}: the table says what {listed} would be ({self.origin})",)
+
     def column(self, name: str, level: str) -> str:
         """What holds the values of a feature, or the index of an array, at a level: "emb:gender=female"."""
         return f"{name}:{self.attribute}={level}"

@@ -280,7 +280,9 @@ class _Run:
                 )
             else:
                 train, dev = seed_data.train.pad(rows), _choices(self.data, view, "dev", self.constraint).pad(rows)
-            notes[view.seed] = fit_for(self.constraint, train, where, dev)
+            fit = fit_for(self.constraint, train, where, dev)
+            twins = [told for name in self.constraint.twins() for told in self.data.schema.twin(name).told]
+            notes[view.seed] = dataclasses.replace(fit, train=(*twins, *fit.train))
         return notes
 
     def _trainer(self, views: list[View], training_data: list[Data]) -> tuple[Trainer, str]:

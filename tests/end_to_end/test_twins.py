@@ -61,7 +61,10 @@ def test_flips_and_parity_are_swept_scored_gated_and_verified(written, capsys):
         table, "counterfactual_flip", schema=folder / "schema.toml", attribute="gender", bounds=[0.15], seeds=1,
         settings={"steps": 40}, out=run,
     )  # fmt: skip
-    assert "counterfactual_flip" in (run / "report.html").read_text()
+    told = (
+        "twins of gender: the table says what clarity, emb would be (names and pronouns exchanged by a list of words)"
+    )
+    assert told in (run / "report.html").read_text()
     path = run / "models" / "bound00-seed0.json"
     model = load_model(path)
 
