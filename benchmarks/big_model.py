@@ -80,9 +80,9 @@ def sweep(own: argparse.Namespace) -> None:
     import jax
 
     import faro
-    from faro.runtime import devices
+    from faro.runtime import programs
 
-    devices.keep_programs()
+    programs.keep_programs()
     began = time.perf_counter()
     data = dataset(own.choices)
     print(f"data: {time.perf_counter() - began:.1f} s", flush=True)

@@ -226,11 +226,11 @@ def make_choices(
     choices = Choices(
         items=jax.tree.map(jnp.asarray, items),
         context=jax.tree.map(jnp.asarray, context),
-        available=jnp.ones((n, k), bool) if available is None else jnp.asarray(available, bool),
+        available=jnp.asarray(np.ones((n, k), bool)) if available is None else jnp.asarray(available, bool),
         chosen=jnp.asarray(chosen, real),
-        weight=jnp.ones(n, real) if weight is None else jnp.asarray(weight, real),
-        unit=jnp.arange(n) if unit is None else jnp.asarray(unit),
-        outside=jnp.zeros((n, k), bool) if outside is None else jnp.asarray(outside, bool),
+        weight=jnp.asarray(np.ones(n), real) if weight is None else jnp.asarray(weight, real),
+        unit=jnp.asarray(np.arange(n)) if unit is None else jnp.asarray(unit),
+        outside=jnp.asarray(np.zeros((n, k), bool)) if outside is None else jnp.asarray(outside, bool),
         attributes={name: jnp.asarray(code, jnp.int32) for name, code in (attributes or {}).items()},
         log_ref=None if log_ref is None else jnp.asarray(log_ref, real),
         twins=dict(twins or {}),
@@ -282,7 +282,10 @@ def check_choices(choices: Choices) -> None:
     )
     for name, values in choices.columns.items():
         refuse(~np.isfinite(np.asarray(values)), f"column {name!r} must be finite, got NaN or infinity")
-    parts = (("items", choices.items, np.asarray(choices.inside)), ("context", choices.context, np.ones(n, bool)))
+    parts = (
+        ("items", choices.items, available & ~np.asarray(choices.outside)),
+        ("context", choices.context, np.ones(n, bool)),
+    )
     for name, tree, live in parts:
         for leaf in map(np.asarray, jax.tree.leaves(tree)):
             width = leaf.shape[1] if name == "items" else 0

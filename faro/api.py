@@ -153,6 +153,12 @@ def frontier(
     """
     data = _dataset(data, schema)
     made_constraint = _constraint(data, constraint, attribute, of, within, 0.05)
+
+    def told(done: int, total: int) -> None:
+        if done == 0 and out is not None:  # pictures will be drawn
+            report.ahead()
+        progress(done, total)
+
     run = sweep.frontier(
         data,
         made_constraint,
@@ -167,7 +173,7 @@ def frontier(
         overwrite=overwrite,
         baselines=baselines,
         command=command,
-        progress=progress,
+        progress=told,
     )
     folder = None if out is None else Path(out)
     wanted = ["hypervolume", *(["baselines"] if baselines else [])]

@@ -28,7 +28,7 @@ from faro.data import Dataset, Seen, write_table
 from faro.data.fetch import scratch
 from faro.errors import DataError, UsageError
 from faro.evaluate import trials
-from faro.runtime import locks
+from faro.runtime import devices, locks
 from faro.runtime.checkpoint import Keeper
 from faro.store.model import TrainedModel, load_model
 from tests.builders.claims import accepted, claim
@@ -192,13 +192,26 @@ def test_a_full_disk_in_a_checkpoint_is_one_error_and_leaves_nothing(tmp_path, c
     assert Keeper(tmp_path / "p", "x").stored("start")
 
 
-def test_what_orbax_had_half_written_goes_with_the_next_run(tmp_path):
+def test_steps_are_read_as_they_were_and_those_of_an_older_format_go(tmp_path):
+    """Of every kind of array that a state holds: bytes, types and keys; half-written ones are no step."""
+    state = {
+        "a": jnp.arange(6.0).reshape(2, 3), "half": jnp.asarray([1.5, -2], jnp.bfloat16), "key": jax.random.key(7),
+        "flag": jnp.asarray(True), "none": jnp.zeros((0, 4)), "host": np.arange(3, dtype=np.float32),
+    }  # fmt: skip
     keeper = Keeper(tmp_path, "x")
-    keeper.keep("game", 1, {"a": jnp.zeros(3)})
-    (tmp_path / "game-2.orbax-checkpoint-tmp").mkdir()
-    (tmp_path / "game-2.orbax-checkpoint-tmp/d").touch()
-    assert Keeper(tmp_path, "x").newest("game", {"a": jnp.zeros(3)})[0] == 1
-    assert names(tmp_path) == {"fingerprint.json", "game-1"}
+    for position in (1, 2):
+        keeper.keep("game", position, state)
+    assert names(tmp_path) == {"fingerprint.json", "game-2"}
+    place = devices.on(devices.mesh(1))
+    position, found = Keeper(tmp_path, "x").newest("game", state, place)
+    assert position == 2
+    for one, same in zip(*map(jax.tree.leaves, (state, found)), strict=True):
+        assert one.dtype == same.dtype
+    assert jax.random.uniform(found.pop("key")) == jax.random.uniform(state.pop("key"))
+    for one, same in zip(*map(jax.tree.leaves, (state, found)), strict=True):
+        np.testing.assert_array_equal(np.asarray(one), np.asarray(same))
+    (tmp_path / "fingerprint.json").write_text('"x"')  # as folders of orbax had it
+    assert Keeper(tmp_path, "x").newest("game", state)[0] == 0 and names(tmp_path) == {"fingerprint.json"}
 
 
 @pytest.mark.parametrize("kind", ["text", "model", "run", ".csv", ".csv.gz", ".parquet", ".jsonl"])

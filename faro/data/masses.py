@@ -8,12 +8,12 @@ from __future__ import annotations
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from constraints import Choices, Constraint, RateConstraint, Twin
+from constraints import Choices, Constraint, Members, RateConstraint, Twin
 
+from ..runtime.programs import Program
 from . import Dataset
 from .sharded import Sharded
 from .twins import supported
@@ -73,22 +73,30 @@ def crossed(data: Dataset | Sharded) -> list[str]:
 def _bare(data: Dataset, twins: tuple[str, ...]) -> Choices:
     """The choices of all units without their features."""
     parsed = data.parsed
-    valid = {name: jnp.asarray(supported(data.schema, parsed, name)) for name in twins}
+    array: Any = np.asarray  # on the host, where an operation is no program
+    valid = {name: array(supported(data.schema, parsed, name)) for name in twins}
     return Choices(
-        items=jnp.zeros((*parsed.available.shape, 1)),
-        available=jnp.asarray(parsed.available),
-        chosen=jnp.asarray(parsed.chosen),
-        weight=jnp.asarray(parsed.weight),
-        unit=jnp.asarray(data.unit_codes),
-        outside=jnp.asarray(parsed.outside),
-        attributes={name: jnp.asarray(codes, jnp.int32) for name, codes in parsed.attributes.items()},
-        twins={name: Twin(valid=valid_of, items=jnp.zeros((*valid_of.shape, 1))) for name, valid_of in valid.items()},
+        items=np.zeros((*parsed.available.shape, 1)),
+        available=array(parsed.available),
+        chosen=array(parsed.chosen),
+        weight=array(parsed.weight),
+        unit=array(data.unit_codes),
+        outside=array(parsed.outside),
+        attributes={name: array(codes, np.int32) for name, codes in parsed.attributes.items()},
+        twins={name: Twin(valid=valid_of, items=np.zeros((*valid_of.shape, 1))) for name, valid_of in valid.items()},
     )
+
+
+def _of_part(part: RateConstraint, choices: Choices) -> Members:
+    return part.members(choices)
+
+
+_members = Program(_of_part, known="members of a part")  # as one program, not an operation at a time
 
 
 def _masses(part: RateConstraint, choices: Choices) -> tuple[np.ndarray, np.ndarray]:
     """Of every member of a cell: its unit and cell as one number, and its mass."""
-    members = part.members(choices)
+    members = _members(part, choices)
     cell, share = np.asarray(members.cell), np.asarray(members.share, np.float64)
     counts = (cell >= 0) & np.asarray(choices.inside)[..., None] & (share > 0)
     unit = np.broadcast_to(np.asarray(choices.unit)[:, None, None], cell.shape)

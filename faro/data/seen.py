@@ -11,8 +11,8 @@ common with training.
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping
+from json.encoder import encode_basestring_ascii
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, NamedTuple
@@ -58,5 +58,6 @@ def units_text(units: Iterable[str], salt: str, shared: Shared = MappingProxyTyp
     """What `write_units` writes."""
     names: set[tuple[str, ...]] = {(name,) for unit in units for name in (str(unit), plain(str(unit)))}
     names |= {(column, str(value)) for column, values in shared.items() for value in values}
-    hashes = {hashlib.sha256(json.dumps([salt, *name], separators=(",", ":")).encode()).hexdigest() for name in names}
+    listed = (",".join(map(encode_basestring_ascii, (salt, *name))) for name in names)  # as JSON has them
+    hashes = {hashlib.sha256(f"[{text}]".encode()).hexdigest() for text in listed}
     return "\n".join([f"faro-units/1 {salt}", *sorted(hashes)]) + "\n"

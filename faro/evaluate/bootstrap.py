@@ -40,6 +40,7 @@ from .. import models
 from ..data import Dataset
 from ..data.support import support_sets
 from ..data.views import queries
+from ..runtime.programs import Program
 from ..store import columns
 from ..store.columns import MEAN as MEAN
 from ..store.frontier import Frontier
@@ -208,9 +209,8 @@ class Part:
     def of_params(self, seed: int, model: models.Model, params: Any, weights: np.ndarray) -> Sums:
         """The same from parameters `[M, A, ...]` of components and their weights `[M, A]`."""
         with jax.enable_x64(True):
-            return _programs(model)(
-                self.constraint, (params, weights), self.choices[seed], self.known_of(seed), self.units
-            )
+            of_units = _programs(model, self.units)
+            return of_units(self.constraint, (params, weights), self.choices[seed], self.known_of(seed))
 
     def of_decisions(self, seed: int, decisions: np.ndarray) -> Sums:
         """What units add where decisions `[M, n, K]` are given and not rewards; n may lack the padding."""
@@ -254,16 +254,13 @@ def figures(constraint: Constraint, sums: Sums) -> Draws:
 
 
 @functools.lru_cache(maxsize=16)
-def _programs(model: models.Model) -> Any:
-    return jax.jit(
-        functools.partial(_of_params, model),
-        static_argnums=4,
-        compiler_options=models.options(model),
-    )
+def _programs(model: models.Model, units: int) -> Program:
+    said = ("units of members", model, units)
+    return Program(functools.partial(_of_params, model, units), models.options(model), known=said)
 
 
 def _of_params(
-    model: models.Model, constraint: Constraint, trials: Any, choices: Choices, known: Known, units: int
+    model: models.Model, units: int, constraint: Constraint, trials: Any, choices: Choices, known: Known
 ) -> Sums:
     def adds(seen, hard, slice_choices, local):
         return _adds(constraint, hard, slice_choices.replace(unit=local), units)
@@ -312,8 +309,7 @@ def _by_unit(statistics: Any, choices: Choices, units: int) -> Any:
     return jax.jacrev(of)(jnp.ones(units))
 
 
-@jax.jit
-def _drawn(constraint: Constraint, sums: Sums, multiplicity: Array) -> tuple[Array, Array]:
+def _of_draws(constraint: Constraint, sums: Sums, multiplicity: Array) -> tuple[Array, Array]:
     """Accuracy and gap `[M, b]` of the draws in a block."""
 
     def drawn(leaf):
@@ -328,6 +324,9 @@ def _drawn(constraint: Constraint, sums: Sums, multiplicity: Array) -> tuple[Arr
         return drawn(correct) / drawn(sums.weight), gaps
 
     return jax.lax.map(of_trial, (sums.correct, sums.statistics.sums))
+
+
+_drawn = Program(_of_draws, known="draws of units")
 
 
 # Tables ---------------------------------------------------------------------------------------------------------------

@@ -32,8 +32,8 @@ from ..data.support import support_sets
 from ..data.views import BOUNDED_PART, PARTS, SEEN, View
 from ..losses import Mean, Objective
 from ..models.evaluate import BLOCK
-from ..runtime import devices
 from ..runtime.checkpoint import Keeper
+from ..runtime.programs import Program
 from ..store import columns
 from ..store.frontier import Frontier
 from ..store.model import Draw, TrainedModel
@@ -296,9 +296,9 @@ def _figures(
 
 
 @functools.lru_cache(maxsize=16)
-def _program(model: models.Model, alternatives: int) -> devices.Program:
+def _program(model: models.Model, alternatives: int) -> Program:
     how = models.options(model, alternatives, models.ALTERNATIVES_WORTH_OPTIMISING)  # it runs once a trial
-    return devices.Program(jax.jit(functools.partial(_of_trial, model), compiler_options=how))
+    return Program(functools.partial(_of_trial, model), how, known=("of_trial", model))
 
 
 def _of_trial(

@@ -9,7 +9,7 @@ alternative at a time from its features and the context; a model of your own onl
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..runtime import devices
 from .base import InputSpec as InputSpec
@@ -31,11 +31,26 @@ from .base import twin_rewards as twin_rewards
 from .evaluate import evaluate as evaluate
 from .linear import Linear as Linear
 from .linear import linear_features as linear_features
-from .networks import MLP as MLP
-from .networks import FlaxModel as FlaxModel
-from .networks import features as features
 
+if TYPE_CHECKING:
+    from .networks import MLP as MLP
+    from .networks import FlaxModel as FlaxModel
+    from .networks import features as features
+
+NETWORKS = ("MLP", "FlaxModel", "features")  # imported on first use: flax takes long, and linear models need none
 ALTERNATIVES_WORTH_OPTIMISING = 2**15  # a program that runs once over fewer is not worth optimising
+
+
+def __getattr__(name: str) -> Any:
+    if name in NETWORKS:
+        from . import networks
+
+        return getattr(networks, name)
+    raise AttributeError(f"module 'faro.models' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *NETWORKS})
 
 
 def options(model: Model, alternatives: int = 2, once: int | None = None) -> dict[str, Any]:

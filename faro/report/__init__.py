@@ -20,6 +20,13 @@ A report reads plain records and imports neither jax nor cvxpy: `read_run` is th
     certificate   what a certificate or a gate says, for people and for CI
 """
 
+from __future__ import annotations
+
+import contextlib
+import importlib
+import threading
+from typing import TYPE_CHECKING, Any
+
 from ._card import point as point
 from ._card import write_card as write_card
 from ._compare import differences as differences
@@ -29,12 +36,38 @@ from ._ending import ending as ending
 from ._envelope import rounded_up as rounded_up
 from ._others import verdicts as verdicts
 from ._page import write_report as write_report
-from ._plots import draw_frontier as draw_frontier
-from ._plots import draw_traces as draw_traces
-from ._plots import write_pictures as write_pictures
 from ._run import Run as Run
 from ._run import headline as headline
 from ._run import read_run as read_run
 from ._run import spread_text as spread_text
 from ._run import summary_table as summary_table
 from ._shown import write_shown as write_shown
+
+if TYPE_CHECKING:
+    from ._plots import draw_frontier as draw_frontier
+    from ._plots import draw_traces as draw_traces
+    from ._plots import write_pictures as write_pictures
+
+PICTURES = ("draw_frontier", "draw_traces", "write_pictures")  # imported on first use: matplotlib takes long
+
+
+def ahead() -> None:
+    """Begin to import what draws pictures, on another thread, while something else computes."""
+
+    def load() -> None:
+        with contextlib.suppress(ImportError):  # whoever draws is told
+            importlib.import_module(f"{__name__}._plots")
+
+    threading.Thread(target=load).start()
+
+
+def __getattr__(name: str) -> Any:
+    if name in PICTURES:
+        from . import _plots
+
+        return getattr(_plots, name)
+    raise AttributeError(f"module 'faro.report' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *PICTURES})

@@ -49,7 +49,7 @@ def of_trial(run: Run, row: int) -> list[Command]:
 
 def blanks(run: Run, row: int) -> dict[str, str]:
     """What stands in the blanks of a command for this trial."""
-    trial = run.trials.iloc[row]
+    trial = run.rows[row]
     model = Path(str(trial.get("model", ""))).stem or f"seed{trial['seed']}"
     bound = float(trial["bound"])
     slack = repr(bound) if bound < 1 else "0.05"  # a policy cannot ask for less than nothing
@@ -197,6 +197,6 @@ def _certify(run: Run, folder: str, model: str) -> list[Command]:
 
 def trial_text(run: Run, row: int) -> str:
     """A trial as words: "bound 0.05, seed 1"."""
-    trial = run.trials.iloc[row]
+    trial = run.rows[row]
     bound = float(trial["bound"])
     return f"{f'bound {bound_text(bound)}' if math.isfinite(bound) else 'unconstrained'}, seed {trial['seed']}"

@@ -14,10 +14,9 @@ from ..files import write_text
 from ._commands import BLANKS, commands, fill
 from ._envelope import envelope_note, envelope_panel, envelope_table
 from ._others import CHANCE, MATCHED, baselines, certainty, panels, verdicts, volume_text
-from ._plots import INEQUALITIES, Spot, inline
 from ._records import as_json, kept, records
 from ._run import Run, finite, headline
-from ._series import Panel
+from ._series import INEQUALITIES, Panel, Spot
 from ._tables import bounds, bounds_note, facts, pareto
 
 TUNING = (
@@ -33,14 +32,15 @@ CERTIFIED = (
 escape = html.escape
 
 
-def write_report(run: Run, folder: str | os.PathLike[str]) -> Path:
-    """Write report.html into the folder and return its path. The page loads nothing from anywhere."""
+def write_report(run: Run, folder: str | os.PathLike[str], shown: Sequence[Panel] | None = None) -> Path:
+    """Write report.html into the folder and return its path. The page loads nothing from anywhere. `shown` are its
+    panels, where they are known."""
     path = Path(folder) / "report.html"
-    write_text(path, _page(run))
+    write_text(path, _page(run, panels(run) if shown is None else shown))
     return path
 
 
-def _page(run: Run) -> str:
+def _page(run: Run, shown: Sequence[Panel]) -> str:
     name = str(run.data["name"])
     seeds = run.trials["seed"].nunique()
     several = f"{len(run.bounds)} bound{'s' * (len(run.bounds) != 1)}"
@@ -60,7 +60,7 @@ def _page(run: Run) -> str:
         subtitle=f"{run.size}; {several}, {seeds} seed{'s' * (seeds != 1)}, {len(run.trials)} models",
         lead=f'<p class="headline">{escape(headline(run))}</p>',
         note=CERTIFIED if len(finite(run.certified)) else TUNING,
-        panels=[*panels(run), *([lower] if lower else [])],
+        panels=[*shown, *([lower] if lower else [])],
         caption=_caption(run, seeds),
         runs=[run],
         names=[""],
@@ -96,6 +96,8 @@ def page(
     sections: Sequence[str],
 ) -> str:
     """The whole page; `lead` and `sections` are HTML, the rest is text."""
+    from ._plots import inline  # here: matplotlib takes long to import, and reading a run needs none
+
     files = resources.files(__package__)
     template, css, js = (files.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
     drawn = [inline(one) for one in panels]

@@ -8,7 +8,7 @@ import os
 import re
 import textwrap
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import matplotlib
 import numpy as np
@@ -23,13 +23,11 @@ from ._ending import MEANINGS, ending
 from ._envelope import envelope_panel
 from ._others import panels
 from ._run import RESIDUALS, Run, bound_text
-from ._series import Panel, Point, Series
+from ._series import RESIDUAL_FLOOR, Panel, Series, Spot, largest
 
 # Okabe and Ito's palette, told apart by readers with any colour vision.
 BLUE, RED, GREEN, ORANGE, SKY, PURPLE = "#0072b2", "#d55e00", "#009e73", "#e69f00", "#56b4e9", "#cc79a7"
 INK, GREY = "#222222", "#8a8f94"
-RESIDUAL_FLOOR = 1e-8  # residuals below are drawn here
-INEQUALITIES = 8  # shown of one trial: those with the largest multipliers
 STYLE: Any = {
     "svg.hashsalt": "faro",
     "font.family": "DejaVu Sans",
@@ -39,17 +37,17 @@ STYLE: Any = {
 STYLE |= {"axes.labelcolor": INK, "axes.prop_cycle": cycler(color=[BLUE, RED, GREEN, ORANGE, PURPLE, SKY, INK, GREY])}
 
 
-def draw_frontier(run: Run, ax: Axes | None = None) -> Figure:
+def draw_frontier(run: Run, ax: Axes | None = None, panel: Panel | None = None) -> Figure:
     """Accuracy against gap, a point per bound: mean over seeds, bars from the smallest to the largest seed.
 
     On held-out development data, with baselines if the run has any; else, where the population is known, its expected
     values and the true frontier. A trial with a certificate has a bar that ends at its certified upper bound; none if
-    that says nothing.
+    that says nothing. `panel` is what it shows, where that is known.
     """
     with matplotlib.rc_context(STYLE):
         if ax is None:
             ax = Figure(figsize=(7.2, 5.0), layout="constrained").add_subplot()
-        draw_panel(panels(run)[-1], ax)
+        draw_panel(panel or panels(run)[-1], ax)
         title = [*textwrap.wrap(run.spoken, 66), f"{run.data['name']}, {run.size}"]
         ax.set_title("\n".join(title), fontsize=11, parse_math=False)
         figure = ax.get_figure(root=True)
@@ -173,30 +171,17 @@ def draw_traces(run: Run, row: int) -> Figure:
     return figure
 
 
-def largest(run: Run, row: int, count: int = INEQUALITIES) -> list[int]:
-    """Indices of the inequalities worth showing of a trial: largest multiplier, then largest last violation."""
-    multiplier = np.nan_to_num(run.traces["multiplier"][row]).max(axis=0, initial=0)
-    violation = run.traces["violation"][row]
-    last = np.nan_to_num(violation[-1]) if len(violation) else np.zeros(len(multiplier))
-    return [int(index) for index in np.lexsort((-last, -multiplier))[:count]]
-
-
 def picture(figure: Figure, kind: str) -> bytes:
     """The figure as the bytes of a `png` or `svg` file, the same bytes for the same figure."""
     buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
+        if layout := figure.get_layout_engine():  # laid out once for all kinds, not at every writing
+            figure.set_dpi(200)
+            layout.execute(figure)
+            figure.set_layout_engine(None)
         metadata = {"Date": None, "Creator": None} if kind == "svg" else {"Software": None}
         figure.savefig(buffer, format=kind, dpi=200, metadata=metadata)
     return buffer.getvalue()
-
-
-class Spot(NamedTuple):
-    """Where a point is in the coordinates of the drawn `<svg>`."""
-
-    run: int
-    point: Point
-    x: float
-    y: float
 
 
 def inline(panel: Panel) -> tuple[str, list[Spot]]:
@@ -231,10 +216,10 @@ def inline(panel: Panel) -> tuple[str, list[Spot]]:
     return text, sorted(spots, key=lambda spot: (spot.run, spot.point.rows))
 
 
-def write_pictures(run: Run, folder: str | os.PathLike[str]) -> list[Path]:
+def write_pictures(run: Run, folder: str | os.PathLike[str], panel: Panel | None = None) -> list[Path]:
     """Write frontier.png and frontier.svg into the folder, and envelope.png and envelope.svg where there is a certified
-    envelope; returns their paths."""
-    figures = {"frontier": draw_frontier(run)}
+    envelope; returns their paths. `panel` is what the frontier shows, where that is known."""
+    figures = {"frontier": draw_frontier(run, panel=panel)}
     if lower := envelope_panel(run):
         figures["envelope"] = draw_envelope(run, lower)
     paths = []

@@ -11,9 +11,8 @@ import numpy as np
 
 from ._commands import blanks, commands, trial_text
 from ._ending import MEANINGS, ending
-from ._plots import INEQUALITIES, RESIDUAL_FLOOR, Spot, largest
 from ._run import RESIDUALS, Run, bound_text, number
-from ._series import representative, slack_text
+from ._series import INEQUALITIES, RESIDUAL_FLOOR, Spot, largest, representative, slack_text
 
 MAX_RECORDS = 60  # of a trace, at most
 MAX_NUMBERS = 250_000  # numbers of all traces together, which keeps the page below 3 MB
@@ -77,7 +76,7 @@ def _run(run: Run, name: str, budget: int) -> dict[str, Any]:
 
 
 def _trial(run: Run, row: int, thin: Any, cells: list[str], rates: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
-    trial = run.trials.iloc[row].to_dict()
+    trial = run.rows[row]
     bounded = math.isfinite(trial["bound"])
     shown = largest(run, row, INEQUALITIES) if bounded else []
     traces = {key: run.traces[key][row][thin] for key in ("loss", "gap", "violation", "multiplier", *RESIDUALS)}
@@ -105,7 +104,7 @@ def _trial(run: Run, row: int, thin: Any, cells: list[str], rates: dict[str, dic
 
 def standing(run: Run, row: int) -> list[tuple[str, str]]:
     """Status, standing and certificate of a trial, as (what, words)."""
-    trial = run.trials.iloc[row]
+    trial = run.rows[row]
     free = math.isinf(trial["bound"]) and trial["status"] == "FEASIBLE"
     lines = [("status", f"{trial['status']}: {'no bound was asked for' if free else STATUS[trial['status']]}")]
     lines += [("non-dominated", "yes, on the selection part" if trial["pareto"] else "no")]
@@ -119,7 +118,7 @@ def standing(run: Run, row: int) -> list[tuple[str, str]]:
 def figures(run: Run, row: int) -> list[tuple[str, ...]]:
     """A trial's figures: (name, one per part of `PART_WORDS` that the run has), with four digits."""
     prefixes = _prefixes(run)
-    trial = run.trials.iloc[row]
+    trial = run.rows[row]
     gaps = {prefix: run.gaps(prefix)[row] for prefix in prefixes}
     rows = [("accuracy", *(number(trial[f"{prefix}_accuracy"], 4) for prefix in prefixes))]
     names = ["gap"] if len(run.parts) == 1 else [f"gap: {part}" for part in run.parts]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import os
 import re
@@ -17,6 +18,11 @@ from ..store.columns import RESIDUALS as RESIDUALS
 
 class Run(store.Run):
     """A finished sweep, with the words for it."""
+
+    @functools.cached_property
+    def summary(self) -> pd.DataFrame:
+        """`summary_table`, made once."""
+        return _summary(self)
 
     @property
     def spoken(self) -> str:
@@ -65,6 +71,10 @@ def summary_table(run: Run) -> pd.DataFrame:
     the diverged), with the smallest and largest as `_low` and `_high` where seeds are compared. A gap is the largest
     over the parts of a stack. `certified_slack` is the largest over the `certified_members`, those with a certificate.
     """
+    return run.summary.copy()
+
+
+def _summary(run: Run) -> pd.DataFrame:
     rows = []
     for bound in [*run.bounds, math.inf]:
         at = run.at(bound)

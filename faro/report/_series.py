@@ -9,12 +9,14 @@ from __future__ import annotations
 import dataclasses
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from ._run import MEAN, Run, bound_text, finite, limits_text, number, spread_text, summary_table
 
+RESIDUAL_FLOOR = 1e-8  # residuals below are drawn here
+INEQUALITIES = 8  # shown of one trial: those with the largest multipliers
 MAX_GROUPS = 6  # whose rates a point says at once
 
 
@@ -53,6 +55,15 @@ class Panel:
     series: tuple[Series, ...]
     runs: int = 1
     note: str = ""  # what stands below this panel alone
+
+
+class Spot(NamedTuple):
+    """Where a point is in the coordinates of the drawn `<svg>`."""
+
+    run: int
+    point: Point
+    x: float
+    y: float
 
 
 NAMES = {
@@ -169,6 +180,14 @@ def representative(run: Run, rows: Any) -> int:
     """The first feasible trial among the rows, else the first."""
     feasible = [row for row in rows if run.trials["status"].iloc[row] == "FEASIBLE"]
     return int(feasible[0] if feasible else rows[0] if len(rows) else 0)
+
+
+def largest(run: Run, row: int, count: int = INEQUALITIES) -> list[int]:
+    """Indices of the inequalities worth showing of a trial: largest multiplier, then largest last violation."""
+    multiplier = np.nan_to_num(run.traces["multiplier"][row]).max(axis=0, initial=0)
+    violation = run.traces["violation"][row]
+    last = np.nan_to_num(violation[-1]) if len(violation) else np.zeros(len(multiplier))
+    return [int(index) for index in np.lexsort((-last, -multiplier))[:count]]
 
 
 def statuses(run: Run, at: Sequence[int] | np.ndarray) -> str:

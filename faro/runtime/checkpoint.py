@@ -1,24 +1,25 @@
-"""Steps of a long computation that a killed run does not repeat: `keeper.once(name, program, args)`, kept by orbax."""
+"""Steps of a long computation that a killed run does not repeat: `keeper.once(name, program, args)`.
+
+A step is a file: the arrays of its result one after another, each as numpy writes it. A file is written elsewhere and
+renamed, so what exists is whole.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import json
-import logging
-import os
-import re
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 
-from ..files import write_json
+from ..files import replacing, write_json
 from . import devices
 
-HALF = ".orbax-checkpoint-tmp"  # in the names of what orbax is writing
+FORMAT = "faro-steps/2"  # the first kept them in folders of orbax
 
 
 class Keeper:
@@ -33,13 +34,11 @@ class Keeper:
         self.resumed: list[str] = []
         if self.folder is None:
             return
-        key = self.folder / "fingerprint.json"
+        key, own = self.folder / "fingerprint.json", f"{FORMAT} {fingerprint}"
         if devices.first():
-            if self.folder.exists() and not (key.exists() and json.loads(key.read_text() or "null") == fingerprint):
+            if self.folder.exists() and not (key.exists() and json.loads(key.read_text() or "null") == own):
                 shutil.rmtree(self.folder)
-            for half in self.folder.glob(f"*{HALF}*"):  # of a run that was killed
-                shutil.rmtree(half)
-            write_json(key, fingerprint)
+            write_json(key, own)
         devices.together("checkpoints")
 
     def stored(self, name: str) -> bool:
@@ -51,7 +50,7 @@ class Keeper:
         that of the jitted `program(*args)`, which is stored before it is returned."""
         if self.folder is None:
             return program(*args)
-        if self.stored(name):  # orbax writes elsewhere and renames: what exists is whole
+        if self.stored(name):
             self.resumed.append(name)
             return self.read(name, program.eval_shape(*args), sharding)
         result = program(*args)
@@ -73,44 +72,48 @@ class Keeper:
         earlier = self._kept(name)
         self.write(f"{name}-{position}", state)
         for other in earlier if devices.first() else ():
-            shutil.rmtree(self.folder / f"{name}-{other}")
+            (self.folder / f"{name}-{other}").unlink()
 
     def drop(self, name: str) -> None:
         """Remove what `keep` stored under this name."""
         for position in self._kept(name) if devices.first() else ():
-            shutil.rmtree(self.folder / f"{name}-{position}")  # type: ignore[operator]
+            (self.folder / f"{name}-{position}").unlink()  # type: ignore[operator]
 
     def _kept(self, name: str) -> list[int]:
         paths = [] if self.folder is None else self.folder.glob(f"{name}-*")
         positions = [path.name.removeprefix(f"{name}-") for path in paths]
-        return [int(position) for position in positions if position.isdecimal()]  # others are half-written
+        return [int(position) for position in positions if position.isdecimal()]
 
     def write(self, name: str, tree: Any) -> None:
         """Store this pytree."""
-        import orbax.checkpoint as ocp  # here: a second of import that unstored runs do not need
-
         assert self.folder is not None
-        plain = {str(i): _plain(leaf) for i, leaf in enumerate(jax.tree.leaves(tree))}
-        with _quiet(), _told_by_the_system(self.folder / name), ocp.StandardCheckpointer() as store:
-            store.save(self.folder / name, plain)
+        with contextlib.ExitStack() as stack:
+            file = None
+            if devices.first():
+                file = stack.enter_context(open(stack.enter_context(replacing(self.folder / name)), "wb"))
+            for leaf in jax.tree.leaves(tree):  # of several processes each has a piece
+                own = np.asarray(_whole(_plain(leaf)), order="C")
+                if file is not None:
+                    np.lib.format.write_array_header_1_0(file, np.lib.format.header_data_from_array_1_0(own))
+                    file.write(own.reshape(-1).view(np.uint8).data)
+            if file is not None:
+                file.close()  # before it is renamed
+        devices.together("stored")
 
     def read(self, name: str, shapes: Any, sharding: Any) -> Any:
         """What `write` stored, on devices; of these shapes."""
-        import orbax.checkpoint as ocp
-
         assert self.folder is not None
         leaves = jax.tree.leaves(shapes)
-        plain = [jax.eval_shape(_plain, leaf) for leaf in leaves]
         places = [sharding] * len(leaves)
         if isinstance(sharding, list):
             places = [place for place, shape in zip(sharding, shapes, strict=True) for _ in jax.tree.leaves(shape)]
-        placed = {
-            str(i): jax.ShapeDtypeStruct(p.shape, p.dtype, sharding=place)
-            for i, (p, place) in enumerate(zip(plain, places, strict=True))
-        }
-        with ocp.StandardCheckpointer() as store:
-            stored = store.restore(self.folder / name, placed)
-        return jax.tree.unflatten(jax.tree.structure(shapes), [_like(stored[str(i)], p) for i, p in enumerate(leaves)])
+        found = []
+        with open(self.folder / name, "rb") as file:
+            for leaf, place in zip(leaves, places, strict=True):
+                stored = np.load(file, allow_pickle=False)
+                stored = stored.view(leaf.dtype) if stored.dtype.kind == "V" else stored  # numpy knows no bfloat16
+                found.append(_like(stored if place is None else devices.place(stored, place), leaf))
+        return jax.tree.unflatten(jax.tree.structure(shapes), found)
 
     def close(self) -> None:
         """Remove what was stored: the computation is finished."""
@@ -118,31 +121,8 @@ class Keeper:
             shutil.rmtree(self.folder, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Without the tracebacks that orbax logs beside what it raises."""
-    logger = logging.getLogger("absl")
-    before = logger.disabled
-    logger.disabled = True
-    try:
-        yield
-    finally:
-        logger.disabled = before
-
-
-@contextlib.contextmanager
-def _told_by_the_system(path: Path) -> Iterator[None]:
-    """What the system said, as of a full disk, as an `OSError` of this path, without what is half-written."""
-    try:
-        yield
-    except (OSError, ValueError, RuntimeError) as error:  # tensorstore raises ValueError
-        told = re.search(r"os_error_code='(\d+)'", str(error))
-        number = error.errno if isinstance(error, OSError) else int(told[1]) if told else None
-        if number is None:
-            raise
-        for half in path.parent.glob(f"{path.name}{HALF}*"):
-            shutil.rmtree(half, ignore_errors=True)
-        raise OSError(number, os.strerror(number), str(path)) from None
+def _whole(leaf: Any) -> Any:
+    return devices.fetch(leaf) if isinstance(leaf, jax.Array) and not leaf.is_fully_addressable else leaf
 
 
 def _is_key(leaf: Any) -> bool:

@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import contextlib
 import functools
-import hashlib
 import math
 import os
-import platform
 import re
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -26,9 +23,9 @@ from jax import Array
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from .. import files
 from ..errors import UsageError
 from . import locks
+from .programs import Program
 
 SWEEP, DATA = "sweep", "data"
 COORDINATOR, PROCESSES, PROCESS = "JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID"
@@ -89,22 +86,6 @@ def spelled(count: int) -> str:
     return f"{size:.3g} {unit}"
 
 
-def keep_programs() -> None:
-    """Compiled programs are kept in the user's cache for later runs, unless jax was told of another place.
-
-    On a CPU they are machine code, so the place is named after the versions and what the processor can do.
-    """
-    if jax.config.jax_compilation_cache_dir is None:  # type: ignore[attr-defined]
-        try:
-            features = re.search(r"^(flags|Features)\s*:.*$", Path("/proc/cpuinfo").read_text(), re.M)
-        except OSError:
-            features = None
-        machine = [jax.__version__, platform.machine(), platform.processor(), features[0] if features else ""]
-        name = hashlib.sha256("\n".join(machine).encode()).hexdigest()[:16]
-        jax.config.update("jax_compilation_cache_dir", str(files.cache_folder() / "programs" / name))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-
-
 def parse_bytes(text: str | int | None) -> int | None:
     """Bytes from "2GB", "500 MB" or a number; `UsageError` for anything else."""
     if text is None or (isinstance(text, int) and not isinstance(text, bool) and text > 0):
@@ -121,50 +102,6 @@ def on(mesh: Mesh, *axes: str | None) -> NamedSharding:
     return NamedSharding(mesh, PartitionSpec(*axes))
 
 
-class Program:
-    """A function compiled for a mesh. Called, it compiles for the shapes that it is given, once; `ahead` compiles for
-    shapes to come on another thread, while this one traces the next program or prepares data."""
-
-    def __init__(self, jitted: Any):
-        self.jitted = jitted
-        self.begun: dict[Any, Future] = {}
-        self.shapes: dict[Any, Any] = {}
-
-    def ahead(self, *args: Any) -> Any:
-        """Trace for these arguments, or shapes of them, and begin to compile; the shapes of what the program returns.
-        Several processes compile in step, when they call."""
-        key = self._key(args)
-        if key not in self.shapes:
-            traced = self.jitted.trace(*args)
-            self.shapes[key] = traced.out_info
-            if jax.process_count() == 1:
-                self.begun[key] = _compilers().submit(traced.lower().compile)
-        return self.shapes[key]
-
-    def __call__(self, *args: Any) -> Any:
-        begun = self.begun.get(self._key(args))
-        return self.jitted(*args) if begun is None else begun.result()(*args)
-
-    def wait(self) -> None:
-        """Until everything that was begun is compiled."""
-        for begun in self.begun.values():
-            begun.result()
-
-    def eval_shape(self, *args: Any) -> Any:
-        """The shapes of what the program returns."""
-        return self.jitted.eval_shape(*args)
-
-    @staticmethod
-    def _key(args: tuple) -> Any:
-        leaves, structure = jax.tree.flatten(args)
-        return structure, tuple((np.shape(leaf), getattr(leaf, "dtype", type(leaf))) for leaf in leaves)
-
-
-@functools.cache
-def _compilers() -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(thread_name_prefix="compile")
-
-
 def compiled(
     mesh: Mesh,
     function: Callable[..., Any],
@@ -172,10 +109,11 @@ def compiled(
     output: tuple | list[tuple],
     options: dict[str, Any] | None = None,
     consumed: tuple[int, ...] = (),
+    known: Any = None,
 ) -> Program:
     """`function`, compiled for the mesh: the leading axes of every input and of the output are placed as in `on`; a
     list of outputs is placed one by one. The inputs at the positions `consumed` are gone afterwards, and their memory
-    is that of the output."""
+    is that of the output. `known` says what the function is, see `Program`; on one device alone it is kept."""
 
     @functools.wraps(function)
     def partitioned(*args):
@@ -184,8 +122,9 @@ def compiled(
 
     places = tuple(on(mesh, *axes) for axes in inputs)
     returned: Any = tuple(on(mesh, *axes) for axes in output) if isinstance(output, list) else on(mesh, *output)
-    how: Any = {"in_shardings": places, "out_shardings": returned, "donate_argnums": consumed}
-    return Program(jax.jit(partitioned, **how, compiler_options=options))
+    alone = mesh.size == 1 and jax.process_count() == 1
+    known = known if alone else None
+    return Program(partitioned, options, consumed, known, {"in_shardings": places, "out_shardings": returned})
 
 
 @functools.cache

@@ -146,7 +146,7 @@ class TrainedModel:
         """Rewards of every component, `[A, n, K]`, and of twins, `[A, n, K, L]`; NaN where the design supports none."""
         self.coding.check_known(data.parsed.items, data.parsed.context)
         with jax.enable_x64(True):
-            params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float64), self.params)
+            params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), self.params)
             if self.draw is None:
                 params = jax.tree.map(lambda leaf: leaf[None], params)
             people = support_sets(data, self.coding, self.model.support, np.float64)
@@ -198,10 +198,8 @@ class TrainedModel:
         parsed = data.parsed
         rewards, moved = self._rewards(data, twins) if draw is None else (np.full(parsed.available.shape, np.nan), {})
         with jax.enable_x64(True):
-            available = jnp.asarray(parsed.available)
             components = rewards[None] if draw is None else self._components(data, ())[0]
-            rule, known = ct.Argmax(), map(jnp.asarray, map(np.nan_to_num, components))
-            decided = [np.asarray(rule.decide(component, available, None)) for component in known]
+            decided = [np.asarray(_decided(np.nan_to_num(rewards_of), parsed.available)) for rewards_of in components]
         hard = decided[0] if draw is None else np.tensordot(np.asarray(draw.weights), np.stack(decided), 1)
         n, k = parsed.available.shape
         inside = parsed.inside
@@ -302,6 +300,12 @@ def _rewards(model: models.Model, params: Any, choices: ct.Choices, people: Any,
     return jax.lax.map(of_component, params)
 
 
+@jax.jit
+def _decided(rewards: Any, available: Any) -> Any:
+    """Hard decisions; as one program, not an operation at a time."""
+    return ct.Argmax().decide(rewards, available, None)
+
+
 def _drawn(base: Path, draw: dict[str, Any], params: Any) -> Draw:
     """The stored draw; `DataError` if its weights are no distribution over the components of the parameters."""
     weights, by = np.array(draw["weights"]), draw["by"]
@@ -366,7 +370,7 @@ def _begun(model: models.Model, coding: Coding) -> Any:
     choices = ct.make_choices(coding.items.blank(2, 2), [0, 1], context=coding.context.blank(2))
     units = 0 if coding.units is None else coding.units.size
     try:
-        return jax.eval_shape(lambda key: models.initial(model, key, choices, units), jax.random.key(0))
+        return jax.eval_shape(lambda: models.initial(model, jax.random.key(0), choices, units))
     except Exception:  # whatever a class of somebody's own raises
         return None
 

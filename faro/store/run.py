@@ -14,6 +14,7 @@ Nothing here imports jax; `frontier` has the models of a run on top.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import json
 import math
 import os
@@ -165,7 +166,10 @@ class Run:
 
     def gaps(self, part: str) -> np.ndarray:
         """Gap of every trial and part of the constraint, `[M, P]`, on a part of the data; NaN where it diverged."""
-        return self.trials[list(columns.gaps_in(self.trials, part).values())].to_numpy(float)
+        if ("gap", part) not in self._arrays:
+            own = list(columns.gaps_in(self.trials, part).values())
+            self._arrays["gap", part] = self.trials[own].to_numpy(float)
+        return self._arrays["gap", part]
 
     def gap(self, part: str) -> np.ndarray:
         """Largest gap over the parts, `[M]`: what every bound of the sweep was set on."""
@@ -173,8 +177,20 @@ class Run:
 
     def rates(self, part: str) -> dict[str, np.ndarray]:
         """Cell -> rate of every trial, `[M]`."""
-        rates = columns.rates_in(self.trials, part)
-        return {cell: self.trials[column].to_numpy(float) for cell, column in rates.items()}
+        if ("rate", part) not in self._arrays:
+            found = columns.rates_in(self.trials, part)
+            self._arrays["rate", part] = {cell: self.trials[column].to_numpy(float) for cell, column in found.items()}
+        return self._arrays["rate", part]
+
+    @functools.cached_property
+    def rows(self) -> list[dict[str, Any]]:
+        """`trials` as plain values, a dictionary per trial."""
+        return self.trials.to_dict("records")
+
+    @functools.cached_property
+    def _arrays(self) -> dict[tuple[str, str], Any]:
+        """What is read off `trials` again and again, once for each part of the data."""
+        return {}
 
     @property
     def certified(self) -> np.ndarray:

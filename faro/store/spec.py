@@ -23,7 +23,6 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -197,9 +196,10 @@ def _plain(value: Any, where: str) -> Any:
 def _is_constant(value: Any) -> bool:
     """Whether its fields are all there is to know: those of a frozen dataclass, or of a Linen module."""
     parameters: Any = getattr(value, "__dataclass_params__", None)
-    return (
-        not isinstance(value, type) and parameters is not None and (parameters.frozen or isinstance(value, nn.Module))
-    )
+    if isinstance(value, type) or parameters is None:
+        return False
+    linen = sys.modules.get("flax.linen")  # whoever has a module of it has imported it
+    return parameters.frozen or (linen is not None and isinstance(value, linen.Module))
 
 
 def _number(value: float) -> Any:

@@ -42,11 +42,16 @@ class Batched:
         self.keep = game.settings.solution != "best"
         self.traced = {"start": 0, "advance": 0}
         trial_axis, state_axes, choices = (devices.SWEEP,), (None, devices.SWEEP), (None, devices.DATA)
-        self.start = devices.compiled(mesh, self._start, [(), (), trial_axis, choices], [(), (), state_axes], once)
-        self.advance = devices.compiled(mesh, self._advance, [state_axes, trial_axis, choices], state_axes, steps)
+
+        def known(name: str) -> tuple[Any, ...]:
+            return "Batched", name, game, self.memory
+
+        begin, play, returned = [(), (), trial_axis, choices], [state_axes, trial_axis, choices], [(), (), state_axes]
+        self.start = devices.compiled(mesh, self._start, begin, returned, once, known=known("start"))
+        self.advance = devices.compiled(mesh, self._advance, play, state_axes, steps, known=known("advance"))
         if game.closes:
             self.traced["close"] = 0
-            self.close = devices.compiled(mesh, self._close, [state_axes, trial_axis, choices], state_axes, once)
+            self.close = devices.compiled(mesh, self._close, play, state_axes, once, known=known("close"))
 
     @classmethod
     def of(cls, game: Game, mesh: Mesh, memory: int | None = None, alternatives: int = 0) -> Batched:

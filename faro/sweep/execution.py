@@ -23,6 +23,7 @@ from jax.sharding import Mesh
 from constraints import Choices, Constraint
 
 from ..runtime import devices
+from ..runtime.programs import remembered
 from ..training import Data, Game
 
 MOST_CHUNKS = 10  # calls of the compiled program, and checkpoints, at most: of a sweep, or of a trial on its own
@@ -54,6 +55,11 @@ class Need(NamedTuple):
     @classmethod
     def of(cls, game: Game, data: Data, constraint: Constraint, trials: int, mesh: Mesh) -> Need:
         """Of so many trials, dealt out on the sweep axis of the mesh; `data` is that of one seed."""
+        said = ("bytes of trials", game, trials, tuple(mesh.shape.items()))
+        return cls(*remembered(said, (data, constraint), lambda: cls._of(game, data, constraint, trials, mesh)))
+
+    @classmethod
+    def _of(cls, game: Game, data: Data, constraint: Constraint, trials: int, mesh: Mesh) -> Need:
         state = game.state_shapes(constraint, data)
         params = size(state.game.params)
         activations = game.footprint(state.game.params, data.train, len(constraint.labels()), data.people)

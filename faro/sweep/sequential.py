@@ -58,10 +58,15 @@ class Sequential:
         self.traced = {"begin": 0, "advance": 0, "close": 0, "enter": 0}  # keys of manifests
         steps, once = models.options(game.model, alternatives), models.options(game.model, alternatives, game.rows)
         data = (devices.DATA,)
-        self.begin = devices.compiled(mesh, self._begin, [(), (), data], (), once)
-        self.advance = devices.compiled(mesh, self._advance, [(), (), data], (), steps, consumed=(0,))
-        self.close = devices.compiled(mesh, self._close, [(), (), data], (), once)
-        self.warm_start = devices.compiled(mesh, self._warm_start, [(), (), data], (), once)
+
+        def known(name: str) -> tuple[Any, ...]:
+            return "Sequential", name, game
+
+        inputs = [(), (), data]
+        self.begin = devices.compiled(mesh, self._begin, inputs, (), once, known=known("begin"))
+        self.advance = devices.compiled(mesh, self._advance, inputs, (), steps, (0,), known("advance"))
+        self.close = devices.compiled(mesh, self._close, inputs, (), once, known=known("close"))
+        self.warm_start = devices.compiled(mesh, self._warm_start, inputs, (), once, known=known("warm_start"))
 
     @classmethod
     def of(cls, game: Game, mesh: Mesh, alternatives: int = 0) -> Sequential:

@@ -27,6 +27,7 @@ from ..lagrangian import KKT
 from ..losses import Mean, Objective, Sight
 from ..models.evaluate import made
 from ..runtime import devices
+from ..runtime.programs import remembered
 from .bounds import decides, within
 from .settings import Settings as Settings
 from .unconstrained import MOST_FEATURES, optimum, suits
@@ -212,7 +213,12 @@ class Game:
             )
         if not fits or settings.primal == "adam":
             return settings.filled("adam", n)
-        count = sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(sums, data.train)))
+        shapes = constraint, data.train, data.people
+        count = remembered(
+            ("numbers that are summed up", model, units),
+            shapes,
+            lambda: sum(leaf.size for leaf in jax.tree.leaves(jax.eval_shape(sums, data.train))),
+        )
         many = count * CHOICES_PER_SUM <= n
         filled = settings.filled("sqp" if many or count <= MOST_SUMS else "adam", n)
         halved = many and filled.primal == "sqp" and settings.steps is None

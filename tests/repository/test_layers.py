@@ -38,7 +38,7 @@ ONLY = {
     "optax": {"faro.models", "faro.lagrangian", "faro.training", "faro.baselines"},
     "matplotlib": {"faro.report"},
 }
-NEVER_REACHED_BY_REPORT = {"jax", "jaxlib", "cvxpy", "optax", "flax", "orbax", "constraints"}
+NEVER_REACHED_BY_REPORT = {"jax", "jaxlib", "cvxpy", "optax", "flax", "constraints"}
 
 
 def unit(name: str) -> str:

@@ -9,7 +9,6 @@ from decimal import Decimal
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import special
 
 from ...errors import DataError, UsageError
 from ..rounding import down, up
@@ -19,12 +18,16 @@ Floats = NDArray[np.float64]
 
 def clopper_pearson_upper(k: int, n: int, level: float) -> Decimal:
     """U with P(p > U) <= level for k ~ Binomial(n, p): the p with P(X <= k) = level, rounded up; 1 if k = n."""
+    from scipy import special  # here: it takes long to import, and scoring needs no bound
+
     _check(k, n, level)
     return Decimal(1) if k == n else min(Decimal(1), up(float(special.betainccinv(k + 1, n - k, level))))
 
 
 def clopper_pearson_lower(k: int, n: int, level: float) -> Decimal:
     """L with P(p < L) <= level for k ~ Binomial(n, p): the p with P(X >= k) = level, rounded down; 0 if k = 0."""
+    from scipy import special
+
     _check(k, n, level)
     return Decimal(0) if k == 0 else max(Decimal(0), down(float(special.betaincinv(k, n - k + 1, level))))
 

@@ -29,7 +29,6 @@ from typing import ClassVar, NamedTuple
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy import optimize
 
 from ...errors import DataError, NoProofError, UsageError
 from ..rounding import short, up
@@ -121,6 +120,8 @@ class KL(Ball):
         return top + lam * (radius + log)
 
     def best(self, law, radius):
+        from scipy import optimize  # here: it takes long to import, and few policies speak of shifts
+
         def value(log: float) -> float:
             return self.dual(law, radius, math.exp(log))
 
@@ -146,6 +147,8 @@ class Chi2(Ball):
         return eta + lam * (radius + law.mean(conjugate))
 
     def best(self, law, radius):
+        from scipy import optimize
+
         # The worst weights are proportional to (z - c)+: lambda = E(z - c)+ / 2, eta = c + 2 lambda. Their distance
         # rises with c, to the one that puts all mass on the largest value.
         def kept(c: float) -> float:

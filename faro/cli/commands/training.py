@@ -356,12 +356,12 @@ def _train(options: argparse.Namespace) -> int:
 
 def _frontier(options: argparse.Namespace) -> int:
     from ... import api, report
-    from ...runtime import devices
+    from ...runtime import devices, programs
     from ..terminal import show_frontier
 
     arguments = _configured(options, ("bounds", "seeds", "memory"))
     devices.join()
-    devices.keep_programs()
+    programs.keep_programs()
     arguments["out"] = arguments.get("out") or f"out/{Path(str(arguments['data'])).stem}"
     arguments["bounds"] = _bounds(arguments.get("bounds", 20))
     arguments["seeds"] = _seeds(arguments.get("seeds", 3))
@@ -413,11 +413,12 @@ def _score(options: argparse.Namespace) -> int:
 
 def _scored(options: argparse.Namespace) -> int:
     from ... import data
-    from ...api import load_model
     from ...certify.scored import in_part, write_scored
     from ...registry import import_constraints, known
-    from ...store.model import model_files
+    from ...runtime import programs
+    from ...store.model import load_model, model_files
 
+    programs.keep_programs()
     import_constraints(options.plugin)
     if options.part is not None:
         known("part", options.part, data.PARTS)
