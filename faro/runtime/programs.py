@@ -164,7 +164,7 @@ def _trace(function: Callable[..., Any], args: tuple, file: Path) -> tuple[Any, 
     it; and the shapes of what it returns."""
     from jax import export
 
-    with contextlib.suppress(OSError, ValueError):  # none, or damaged: made anew
+    with contextlib.suppress(OSError, ValueError, ImportError):  # none, or damaged: made anew
         digest, head, body = file.read_bytes().split(b"\n", 2)
         if digest == _digest(head + body):
             exported = export.deserialize(bytearray(body))
@@ -177,9 +177,12 @@ def _trace(function: Callable[..., Any], args: tuple, file: Path) -> tuple[Any, 
         returned.append(tree)
         return found
 
-    exported = export.export(jax.jit(flat))(*map(_shape, leaves))
+    try:
+        exported = export.export(jax.jit(flat))(*map(_shape, leaves))
+    except (ValueError, NotImplementedError) as error:  # it calls what jax does not promise to keep
+        raise _Unknown from error
     tree = returned[-1]
-    with contextlib.suppress(OSError, _Unknown):  # no room, or what it returns is of somebody's own class
+    with contextlib.suppress(OSError, ImportError, _Unknown):  # no room, or what it returns is of somebody's own class
         head, body = json.dumps(_recipe(tree)).encode(), bytes(exported.serialize())
         with files.replacing(file) as temporary:
             temporary.write_bytes(b"\n".join((_digest(head + body), head, body)))
