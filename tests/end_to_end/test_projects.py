@@ -1,4 +1,4 @@
-"""What training, pandas, `certify` and the checker count of one part of a random project agree, or somebody refuses.
+"""What judging, pandas, `certify` and the checker count of one part of a random project agree, or somebody refuses.
 
 Planted faults of the way from the table to the certificate are each found; and every field that travels, dropped or
 changed between two commands, ends in a refusal or in a word.
@@ -22,9 +22,10 @@ from faro.data import parse
 from faro.errors import FaroError
 from faro.store.model import TrainedModel
 from tests.builders import projects
+from tests.builders.drawn import draw
 from tests.builders.projects import Readers
 
-COUNT, WITHIN = 100, 200
+COUNT, WITHIN = 40, 200
 
 
 class Followed(NamedTuple):
@@ -37,7 +38,7 @@ class Followed(NamedTuple):
 
 
 class World:
-    """Projects by seed, followed once."""
+    """Projects by seed, followed once. Their models are drawn: it is counted what they decide, however they came."""
 
     def __init__(self, folder: Path):
         self.folder, self.known = folder, {}
@@ -50,7 +51,9 @@ class World:
             project = model = None
             try:
                 project = projects.build(seed, folder)
-                model = projects.fit(project)
+                with pytest.MonkeyPatch.context() as patch:
+                    draw(patch)
+                    model = projects.fit(project)
                 answer = projects.follow(project, model, folder)
             except FaroError as error:
                 answer = f"{type(error).__name__}: {error}"
@@ -159,6 +162,7 @@ def test_units_without_the_rule_are_found(world, tmp_path, monkeypatch):
         if world[seed].answer == "agreed":
             with monkeypatch.context() as patched:
                 patched.setattr(parse, "_unit", lambda text: (text, ""))
+                draw(patched)
                 try:
                     if projects.run(seed, tmp_path) != "agreed":
                         return
