@@ -77,8 +77,9 @@ def test_the_pilot_is_the_unconstrained_optimum(pilot):
     assert 0.2 < float(member.best.gap[0]) < 0.45
 
 
-@pytest.mark.parametrize("dual", ["nupi", "ascent"])
-@pytest.mark.parametrize("form", ["centred", "anchored", "pairwise"])
+@pytest.mark.parametrize(
+    ("dual", "form"), [("nupi", "centred"), ("nupi", "anchored"), ("nupi", "pairwise"), ("ascent", "centred")]
+)
 def test_bounds_are_met_at_little_cost(pilot, dual, form):
     """Also with one movable rate pair, where the game settles: it must settle within the bound, not a hair above."""
     constraint = ct.demographic_parity(GROUP, 0.1, form=form)
@@ -173,7 +174,7 @@ def test_a_crowd_for_every_sum_is_trained_by_few_second_order_steps():
 def test_what_is_returned_is_the_candidate_with_the_lowest_selection_loss(pilot):
     """Recomputed from the trace alone: among looks within the bound and with few ties, the smallest selection loss."""
     constraint = ct.demographic_parity(GROUP, 0.1)
-    member, looks = play(constraint, pilot[0], Settings(steps=300))
+    member, looks = play(constraint, pilot[0], Settings(steps=600))
     within = (np.asarray(looks.gap)[:, 0] <= 0.1 * (1 - 1e-4)) & (np.asarray(looks.ties) <= 0.01)
     assert 0 < within.sum() < len(within)
     best = np.flatnonzero(within)[np.argmin(np.asarray(looks.selection_loss)[within])]
@@ -188,7 +189,7 @@ def test_a_constant_reward_is_no_candidate(pilot):
     """Everything is tied, the gap is 0, and still nothing may be returned as FEASIBLE."""
     blank = jax.tree.map(jnp.zeros_like, DATA)
     same = Data(*(own.replace(items=zero.items) for own, zero in zip(DATA[:2], blank[:2], strict=True)))
-    member, looks = play(ct.demographic_parity(GROUP, 0.1), pilot[0], Settings(steps=30), same)
+    member, looks = play(ct.demographic_parity(GROUP, 0.1), pilot[0], Settings(steps=600), same)
     assert float(looks.gap.max()) == 0 and float(looks.ties.min()) == 1
     assert not member.best.candidate and member.best.finite
 
@@ -196,16 +197,17 @@ def test_a_constant_reward_is_no_candidate(pilot):
 def test_what_cannot_be_met_returns_the_closest(pilot):
     """Single-alternative choices force group a to be chosen always: the gap cannot fall below 1/2 or so."""
     rng = np.random.default_rng(0)
-    n = 400
-    available = np.ones((n, 3), bool)
-    available[: n // 2, 1:] = False
-    group = np.full((n, 3), -1)
-    group[: n // 2, 0] = 0
-    group[n // 2 :, :2] = 1
+    n = 2400  # as many as the others train on: one program
+    available = np.ones((n, 2), bool)
+    available[::2, 1] = False
+    group = np.full((n, 2), -1)
+    group[::2, 0] = 0
+    group[1::2] = 1
     choices = ct.make_choices(
-        rng.normal(size=(n, 3, 5)), np.zeros(n, int), available=available, attributes={"g": group}
+        rng.normal(size=(n, 2, 5)), np.zeros(n, int), available=available, attributes={"g": group}
     )
-    member, looks = play(ct.demographic_parity(GROUP, 0.2), pilot[0], Settings(steps=60), Data(choices, choices))
+    data = Data(choices, choices.take(slice(0, 600)))
+    member, looks = play(ct.demographic_parity(GROUP, 0.2), pilot[0], Settings(steps=600), data)
     assert not member.best.candidate
     assert float(member.best.smallest_gap[0]) == float(looks.gap.min()) >= 0.5 - 1e-6
     gap, _, _ = figures(models.Linear(), member.best.params, ct.demographic_parity(GROUP, 0.2), choices)
@@ -286,8 +288,8 @@ def test_a_microbatch_changes_memory_not_results(pilot, x64):
 def test_half_precision_is_of_the_steps_only(pilot):
     """Other iterates than in float32, and still every look counts its rewards exactly."""
     constraint = ct.demographic_parity(GROUP, 0.1)
-    member, _ = play(constraint, pilot[0], Settings(steps=300, compute="bfloat16"))
-    exact, _ = play(constraint, pilot[0], Settings(steps=300))
+    member, _ = play(constraint, pilot[0], Settings(steps=600, compute="bfloat16"))
+    exact, _ = play(constraint, pilot[0], Settings(steps=600))
     gap, accuracy, _ = figures(models.Linear(), member.best.params, constraint, DATA.train)
     assert member.best.candidate and gap == pytest.approx(float(member.best.gap[0]), abs=1e-6)
     assert accuracy > figures(models.Linear(), exact.best.params, constraint, DATA.train)[1] - 0.02
@@ -299,8 +301,8 @@ def test_the_dual_player_may_look_at_data_of_its_own(pilot):
     constraint = ct.demographic_parity(GROUP, 0.1)
     alike = CHOICES.take(slice(0, 1200))
     alike = alike.replace(attributes={"g": jnp.asarray(np.random.default_rng(7).integers(0, 2, (1200, 2)))})
-    member, looks = play(constraint, pilot[0], Settings(steps=60), DATA._replace(dual=alike))
-    _, usual = play(constraint, pilot[0], Settings(steps=60), DATA)
+    member, looks = play(constraint, pilot[0], Settings(steps=600), DATA._replace(dual=alike))
+    _, usual = play(constraint, pilot[0], Settings(steps=600), DATA)
     assert looks.multipliers.mean() < 0.02 * usual.multipliers.mean() and member.best.candidate
     gap, _, _ = figures(models.Linear(), member.best.params, constraint, alike)
     assert gap == pytest.approx(float(member.best.gap[0]), abs=1e-6)
