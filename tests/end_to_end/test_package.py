@@ -4,18 +4,21 @@ verified; no line of faro knows of it."""
 
 from __future__ import annotations
 
+import io
 import json
 import signal
 import subprocess
 import sys
 import time
-import zipfile
+from contextlib import redirect_stderr, redirect_stdout
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from faro.cli import main
+from tests.builders.packages import in_reach, install
 from tests.builders.processes import environment
 
 HOUSE = '''
@@ -182,29 +185,24 @@ def write_data(folder: Path) -> Path:
 
 
 class Place:
-    """A folder with the data, and processes in which the package is installed."""
+    """A folder with the data, where the package is installed: for this process and those that it starts."""
 
     def __init__(self, folder: Path):
         self.folder, self.table = folder, write_data(folder)
-        wheel = folder / "house-1.0-py3-none-any.whl"  # written by hand, so that no build tool is needed
-        with zipfile.ZipFile(wheel, "w") as archive:
-            for name, text in WHEEL.items():
-                archive.writestr(name, text)
-        pip = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--no-index", "--disable-pip-version-check"]
-        subprocess.run([*pip, "--target", folder / "site", wheel], check=True)
+        self.site = install(folder, "house", WHEEL)
 
     def started(self, *words: object) -> subprocess.Popen:
         command = [sys.executable, "-m", "faro.cli", *map(str, words)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-        return subprocess.Popen(
-            command, env=environment(self.folder / "programs", (self.folder / "site",)), cwd=self.folder, **pipes
-        )
+        return subprocess.Popen(command, env=environment(path=(self.site,)), cwd=self.folder, **pipes)
 
     def run(self, *words: object, expected: tuple[int, ...] = (0,)) -> str:
-        with self.started(*words) as process:
-            out, err = process.communicate()
-        assert process.returncode in expected, (words, process.returncode, out[-2000:], err[-2000:])
-        return out
+        """The command in this process: what it says."""
+        out, err = io.StringIO(), io.StringIO()
+        with redirect_stdout(out), redirect_stderr(err):
+            code = main([str(word) for word in words])
+        assert code in expected, (words, code, out.getvalue()[-2000:], err.getvalue()[-2000:])
+        return out.getvalue()
 
     def sweep(self, model: str, loss: str, out: str) -> list[object]:
         data = ["--data", self.table, "--schema", "pairs.toml", "--constraint", "styles"]
@@ -213,10 +211,15 @@ class Place:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory):
-    return Place(tmp_path_factory.mktemp("house"))
+    own = Place(tmp_path_factory.mktemp("house"))
+    with in_reach(own.site), pytest.MonkeyPatch.context() as patch:
+        patch.chdir(own.folder)
+        yield own
 
 
 def test_everything_is_listed(place):
+    with place.started("models", "list") as process:  # a new process finds it too
+        assert "tokens (from house)" in " ".join(process.communicate()[0].split())
     for kind, names in (("models", "tokens neighbour doubt"), ("losses", "heard hard"), ("constraints", "styles")):
         listed = " ".join(place.run(kind, "list").split())
         assert all(f"{name} (from house)" in listed for name in names.split()), listed
@@ -251,7 +254,7 @@ def test_a_sweep_that_was_killed_gives_the_same_bytes_and_is_certified(place):
 
 
 def certified_and_verified(place: Place, model: str) -> None:
-    """What was trained under a rate constraint of the package, in new processes; changed cells are refused."""
+    """What was trained under a rate constraint of the package; changed cells are refused."""
     place.run("policy", f"{model}.json", "--plugin", "styles", "--bound", "0.6", "--out", "faro.toml")
     policy, changed = place.folder / "faro.toml", {"min_group = 30": "min_group = 20", 'ledger = "ledger.jsonl"\n': ""}
     text = policy.read_text().replace("assumptions = [", 'assumptions = ["no-ledger", ')

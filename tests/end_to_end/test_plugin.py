@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-import zipfile
 
 import pandas as pd
 import pytest
@@ -11,6 +10,7 @@ from constraints.testing import COMMUNITY, GROUP, KIND
 from faro.cli import main
 from faro.errors import UsageError
 from faro.registry import find_notion, make_constraint, notions
+from tests.builders.packages import in_reach, install
 from tests.builders.processes import environment
 
 MINE = '''
@@ -63,52 +63,49 @@ ATTRIBUTES = {own.name: own for own in (GROUP, KIND, COMMUNITY)}
 
 
 @pytest.fixture(scope="module")
-def installed(tmp_path_factory):
-    """Run the `faro` command where the stranger's package is installed, and nowhere else."""
-    folder = tmp_path_factory.mktemp("stranger")
-    wheel = folder / "stranger-1.0-py3-none-any.whl"  # written by hand, so that no build tool is needed
-    with zipfile.ZipFile(wheel, "w") as archive:
-        for name, text in WHEEL.items():
-            archive.writestr(name, text)
-    place = folder / "site"
-    pip = [sys.executable, "-m", "pip", "install", "-qq", "--no-deps", "--no-index", "--disable-pip-version-check"]
-    subprocess.run([*pip, "--target", place, wheel], check=True)
-
-    def run(*words):
-        command = [sys.executable, "-m", "faro.cli", *map(str, words)]
-        variables = environment(folder / "programs", (place,))  # later commands find what earlier ones compiled
-        return subprocess.run(command, env=variables, cwd=folder, capture_output=True, text=True, check=False)
-
-    return run
+def place(tmp_path_factory):
+    """Where the stranger's package is installed."""
+    return install(tmp_path_factory.mktemp("stranger"), "stranger", WHEEL)
 
 
-def test_a_strangers_constraint_is_one_of_us(installed, tmp_path):
-    listed = installed("constraints", "list")
+@pytest.fixture
+def installed(place):
+    """The package is installed in this process too, for one test."""
+    with in_reach(place):
+        yield
+
+
+def test_the_command_lists_what_is_installed(place):
+    command = [sys.executable, "-m", "faro.cli", "constraints", "list"]
+    listed = subprocess.run(command, env=environment(path=(place,)), capture_output=True, text=True, check=True)
     assert "waiting_time (from stranger)" in " ".join(listed.stdout.split())
-    checked = installed("constraints", "check", "mine:WaitingTime")
-    assert checked.returncode == 0 and checked.stdout.count("holds") == 9, checked.stdout
-    assert "no certificate: its cells cannot be computed again" in checked.stdout  # it reads features
+
+
+def test_a_strangers_constraint_is_one_of_us(installed, faro, tmp_path):
+    code, said, _ = faro("constraints", "check", "mine:WaitingTime")
+    assert code == 0 and said.count("holds") == 9, said
+    assert "no certificate: its cells cannot be computed again" in said  # it reads features
     (tmp_path / "quick.toml").write_text("bounds = [0.4, 0.6]\nseeds = 1\n[settings]\nsteps = 30\n")
     out = tmp_path / "out"
-    swept = installed("frontier", "--constraint", "mixed", "--config", tmp_path / "quick.toml", "--out", out)
-    assert swept.returncode in (0, 3), swept.stderr
+    code, _, err = faro("frontier", "--constraint", "mixed", "--config", tmp_path / "quick.toml", "--out", out)
+    assert code in (0, 3), err
     assert list(pd.read_csv(out / "frontier.csv")["constraint"].unique()) == ["Mixed"]
-    model, policy, place = out / "models" / "bound01-seed0.json", tmp_path / "faro.toml", ["--plugin", "mine:Mixed"]
-    drafted = installed("policy", model, *place, "--bound", "0.5", "--out", policy)
-    assert drafted.returncode == 0, drafted.stderr
+    model, policy, where = out / "models" / "bound01-seed0.json", tmp_path / "faro.toml", ["--plugin", "mine:Mixed"]
+    code, _, err = faro("policy", model, *where, "--bound", "0.5", "--out", policy)
+    assert code == 0, err
     asked = (
         policy.read_text()
         .replace('ledger = "ledger.jsonl"', "")
         .replace("assumptions = [", 'assumptions = ["no-ledger", ')
     )
     policy.write_text(asked)
-    scored = installed("score", model, "demo", "--part", "gate", *place, "--out", tmp_path / "gate.csv")
-    assert scored.returncode == 0 and not scored.stderr, scored.stderr
+    code, _, err = faro("score", model, "demo", "--part", "gate", *where, "--out", tmp_path / "gate.csv")
+    assert (code, err) == (0, "")
     given = [tmp_path / "gate.csv", "--policy", policy, "--train-units", out / "models" / "seed0.units.txt"]
-    certified = installed("certify", *given, "--out", tmp_path / "certificate.json")
-    assert certified.returncode == 0, certified.stdout + certified.stderr
-    verified = installed("verify", tmp_path / "certificate.json", *given, *place)
-    assert verified.returncode == 0 and "computed again: the cells of" in verified.stdout, verified.stderr
+    code, said, err = faro("certify", *given, "--out", tmp_path / "certificate.json")
+    assert code == 0, said + err
+    code, said, err = faro("verify", tmp_path / "certificate.json", *given, *where)
+    assert code == 0 and "computed again: the cells of" in said, err
 
 
 def test_built_ins_use_the_same_mechanism():
