@@ -82,8 +82,9 @@ class Probe:
         shape = jax.eval_shape(lambda: constraint.measure(self._decide(Argmax(), self.rewards, choices), choices)).shape
         m = len(constraint.labels())
         _require(shape == (m,), f"labels: {m} labels for measurements of shape {shape}; give one label per number")
+        self.traces = 0
         self.evaluate = jax.jit(self._evaluate)
-        self.violation, self.proxy, self.statistics = self.evaluate(constraint, self.rewards, choices)
+        self.violation, self.proxy, self.statistics, _ = self.evaluate(constraint, self.rewards, choices)
 
     def _draw(self, shape: tuple[int, ...]) -> Array:
         return jnp.asarray(np.round(self.rng.normal(size=shape), 1))  # rounded: ties occur
@@ -92,13 +93,14 @@ class Probe:
     def _decide(rule: DecisionRule, rewards: tuple[Array, dict[str, Array]], choices: Choices) -> Outcome:
         return decide(rule, jnp.where(choices.outside, 0, rewards[0]), choices, rewards[1])
 
-    def _evaluate(self, constraint: Constraint, rewards: Any, choices: Choices) -> tuple[Array, Array, Statistics]:
+    def _evaluate(self, constraint: Constraint, rewards: Any, choices: Choices) -> tuple[Array, Array, Statistics, Array]:
+        self.traces += 1
         rows = constraint.prepare(choices)
         masses = constraint.masses(rows)
         soft = Statistics(constraint.proxy_sums(self._decide(Softmax(), rewards, choices), rows), masses)
         hard = Statistics(constraint.sums(self._decide(Argmax(), rewards, choices), rows), masses)
-        bounds = constraint.bounds()
-        return constraint.combine(hard) - bounds, constraint.combine(soft) - bounds, hard
+        bounds, measured = constraint.bounds(), constraint.combine(hard)
+        return measured - bounds, constraint.combine(soft) - bounds, hard, measured
 
     def again(self, clause: str, rows: Any, weight: Any) -> None:
         """The violations must not change when the rows are taken like this and their weights multiplied."""
@@ -129,25 +131,24 @@ def labels_are_unique_and_numbers_finite(probe: Probe) -> None:
     _require(len(set(labels)) == len(labels), "labels: not unique")
     for name, value in (("measure", probe.violation), ("proxy", probe.proxy)):
         _require(np.isfinite(np.asarray(value)).all(), f"{name}: not finite; a row without data measures 0")
-    free = np.asarray(probe.constraint.at(jnp.inf).combine(probe.statistics))
+    free = np.asarray(probe.evaluate(probe.constraint.at(jnp.inf), probe.rewards, probe.choices)[-1])
     _require(np.isfinite(free).all(), "measure: not finite at bound inf, at which every sweep begins")
 
 
 def configuration_is_static(probe: Probe) -> None:
     """Eager and jit agree, a pickled copy neither differs nor retraces, and a sweep is vmap over the numbers."""
-    constraint, traces = probe.constraint, []
+    constraint = probe.constraint
 
-    @jax.jit
-    def traced(c: Constraint) -> Array:
-        traces.append(1)
+    def seen(c: Constraint) -> Array:
         return probe.evaluate(c, probe.rewards, probe.choices)[0]
 
     outcome = probe._decide(Argmax(), probe.rewards, probe.choices)
-    _same("jit: differs from eager", constraint.violation(outcome, probe.choices), traced(constraint))
-    _same("pickle: the copy differs", traced(pickle.loads(pickle.dumps(constraint))), probe.violation)
-    _require(len(traces) == 1, "static fields: an equal copy retraced; configuration must compare by value")
+    _same("jit: differs from eager", constraint.violation(outcome, probe.choices), seen(constraint))
+    before = probe.traces
+    _same("pickle: the copy differs", seen(pickle.loads(pickle.dumps(constraint))), probe.violation)
+    _require(probe.traces == before, "static fields: an equal copy retraced; configuration must compare by value")
     pair = jax.tree.map(lambda leaf: jnp.stack([jnp.asarray(leaf)] * 2), constraint)
-    _same("vmap over the constraint's numbers", jax.vmap(traced)(pair), jnp.stack([probe.violation] * 2))
+    _same("vmap over the constraint's numbers", jax.vmap(seen)(pair), jnp.stack([probe.violation] * 2))
 
 
 def gradients_are_where_they_belong(probe: Probe) -> None:

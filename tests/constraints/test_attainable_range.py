@@ -17,6 +17,7 @@ from constraints.testing import COMMUNITY, GROUP, KIND
 from faro.cli import main
 from faro.errors import DataError, UsageError
 from faro.training.notes import fit_for
+from tests.builders.drawn import draw
 
 PAIR = ct.Attribute("pair", ("p", "q"))
 N, K = 4, 3
@@ -339,7 +340,8 @@ def faro(tmp_path, monkeypatch, capsys):
     return call
 
 
-def test_the_command_notes_what_cannot_bind_and_what_cannot_be_met(faro):
+def test_the_command_notes_what_cannot_bind_and_what_cannot_be_met(faro, monkeypatch):
+    draw(monkeypatch)  # notes are of the data, whatever is trained
     write()
     code, said = faro("--attribute", "group,size", "--within", "camp", "--bounds", "0.3", "--out", "out")
     assert code == 3, said  # no member is FEASIBLE

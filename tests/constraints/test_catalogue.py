@@ -41,13 +41,34 @@ CATALOGUE = {
     "reward parity": ct.reward_parity(GROUP, scale=2.0),
     "threshold parity": ct.threshold_parity(GROUP, thresholds=(-0.55, 0.45)),
     "exposure parity": ct.exposure_parity(GROUP),
-    "stack of kinds": ct.Stack(members=(ct.group_loss(COMMUNITY), ct.calibration(GROUP), ct.exposure_parity(GROUP))),
 }
+# A stack keeps the contract only if its members do, and is one program; the two of one name are in different ones.
+STACKS = [ct.Stack(members=tuple(CATALOGUE.values())[first::3]) for first in range(3)]
 
 
-@pytest.mark.parametrize("name", CATALOGUE)
-def test_the_contract(name):
+@pytest.mark.parametrize("stack", STACKS, ids=lambda stack: stack.members[0].name())
+def test_the_contract(stack):
+    broken = {clause: what for clause, what in try_clauses(stack, example_choices(n=30)).items() if what}
+    assert not broken
+
+
+@pytest.mark.parametrize("name", ["demographic parity, chooser", "oscillation, tail"])
+def test_the_contract_of_one_alone(name):
     assert not any(try_clauses(CATALOGUE[name], example_choices(n=30)).values())
+
+
+class Slack(type(ct.rate_cap(GROUP))):
+    """Forgets weights."""
+
+    def members(self, choices):
+        return super().members(choices.replace(weight=choices.weight > 0))
+
+
+def test_a_stack_breaks_the_contract_that_a_member_breaks():
+    cap = ct.rate_cap(GROUP)
+    slack = Slack(**{field.name: getattr(cap, field.name) for field in dataclasses.fields(cap)})
+    broken = try_clauses(ct.Stack(members=(ct.group_loss(COMMUNITY), slack)), example_choices(n=30))
+    assert "weight" in broken["weights count"]
 
 
 def test_the_contract_is_kept_by_the_whole_catalogue():
@@ -306,7 +327,7 @@ def test_every_notion_is_trained():
 def test_a_model_trains_under_every_notion(name):
     """The free model breaks every bound; the trained one keeps all of them, and still predicts."""
     bounds, settings = TRAINED[name]
-    data = faro.load("demo")
+    data = dataclasses.replace(faro.load("demo"), population=None)
     parts = tuple(getattr(ct, notion)(data.attributes["dialect"], bound) for notion, bound in bounds.items())
     run = faro.frontier(data, Together(members=parts), bounds=[1.0], seeds=1, settings=settings)
     free, trained = run.table.to_dict("records")
@@ -352,7 +373,7 @@ def crowd(groups, people=1600, each=3):
     return Dataset.from_table(table, Schema.from_dict(schema), name="crowd")
 
 
-@pytest.mark.parametrize("groups", [2, 10, 200])
+@pytest.mark.parametrize("groups", [10, 200])
 def test_groups_times_ten_strata_are_swept(groups):
     """Up to 2000 cells, most of them small: a row for every cell, and the gap that pandas finds."""
     data = crowd(groups)

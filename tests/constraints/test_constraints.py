@@ -156,7 +156,7 @@ def test_centred_and_pairwise_hold_exactly_when_the_gap_is_within_the_bound(seed
 
 
 @given(st.integers(0, 10**6))
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=30, deadline=None)
 def test_gaps_equal_fairlearns_on_accept_reject(seed):
     rng = np.random.default_rng(seed)
     n, groups = 60, 3

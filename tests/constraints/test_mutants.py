@@ -312,7 +312,7 @@ def measured(constraint, view):
 
 @functools.cache
 def views():
-    """The view as it is and those of all mutants, stacked: eager operations run once for all of them."""
+    """The view as it is and those of all mutants, stacked: one program measures all of them."""
     base = see(WORLD)
     everything = [base, *(mutant(base) for _, mutant in MUTANTS.values())]
     return jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf) for leaf in leaves]), *everything)
@@ -320,7 +320,7 @@ def views():
 
 def found(constraint, lanes=None):
     """`measured` in every lane: of `views`, for the package as it is (first) and for all mutants."""
-    return np.asarray(jax.vmap(functools.partial(measured, constraint))(views() if lanes is None else lanes))
+    return np.asarray(jax.jit(jax.vmap(functools.partial(measured, constraint)))(views() if lanes is None else lanes))
 
 
 def expected(entry):
