@@ -40,14 +40,14 @@ def run(folder, *words, **options):
     return subprocess.run([sys.executable, *map(str, words)], cwd=folder, env=env, text=True, **options)
 
 
-@pytest.mark.parametrize("unbuffered", ["", "1"])
-def test_an_answer_that_nobody_reads_is_no_pass(gate, unbuffered):
+@pytest.mark.parametrize(("unbuffered", "command"), [("", "gate"), ("1", "verify")])
+def test_an_answer_that_nobody_reads_is_no_pass(gate, unbuffered, command):
     hand.write_csv(gate.folder / "unfair.csv", unfair())
     rules = accepted(claim(bound=0.4), assumptions=OPEN)
     checked = hand.store(gate.folder / "..", rules, PEOPLE, hand.certify(rules, PEOPLE))
     assert verify.main(checked) == 0
-    asked = ["-m", "faro.cli", "gate", "unfair.csv", "--policy", "faro.toml"]
-    for words in (asked, ["-m", "faro.cli", "verify", *checked], [ROOT / "faro" / "verify.py", *checked]):
+    given = {"gate": ["unfair.csv", "--policy", "faro.toml"], "verify": checked}
+    for words in (["-m", "faro.cli", command, *given[command]], [ROOT / "faro" / "verify.py", *checked]):
         reader, writer = os.pipe()
         os.close(reader)
         done = run(gate.folder, *words, env={"PYTHONUNBUFFERED": unbuffered}, stdout=writer, stderr=subprocess.PIPE)

@@ -204,8 +204,11 @@ def bounds(claims, certified):
         yield record["ucb"], record["lcb"] and (record["lcb"]["value"], record["lcb"]["split"]), ends
 
 
-@pytest.mark.parametrize("single", [False, True], ids=["several rows a unit", "one row a unit"])
-@pytest.mark.parametrize("estimand", ["row", "unit"])
+@pytest.mark.parametrize(
+    ("single", "estimand"),
+    [(False, "row"), (False, "unit"), (True, "row")],
+    ids=["several rows a unit", "several rows a unit, which count units", "one row a unit"],
+)
 def test_copies_of_named_notions_are_bounded_alike(strangers, tmp_path, single, estimand):
     who = ct.Grouping(TWO, (SORT, "x"))
     pairs = {
