@@ -28,6 +28,7 @@ from faro.report import read_run
 from faro.report._envelope import envelope_panel
 from faro.report._series import panel
 from faro.store.run import clear
+from tests.builders.drawn import draw
 
 PAIRS = ct.Attribute("g", ("a", "b"))
 
@@ -294,9 +295,11 @@ def demo():
 
 @pytest.fixture(scope="module")
 def run(tmp_path_factory):
-    """A short game on the demo, with one bound."""
+    """A run on the demo, with one bound; an envelope is of whatever models there are, so they are drawn."""
     folder = tmp_path_factory.mktemp("run") / "out"
-    frontier(demo(), bounds=[0.1], seeds=1, settings=Settings(steps=30), out=folder)
+    with pytest.MonkeyPatch.context() as patch:
+        draw(patch)
+        frontier(demo(), bounds=[0.1], seeds=1, settings=Settings(steps=30), out=folder)
     return folder
 
 
@@ -304,7 +307,7 @@ def run(tmp_path_factory):
 def placed(run, tmp_path_factory):
     """The run with its envelope."""
     folder = shutil.copytree(run, tmp_path_factory.mktemp("placed") / "out")
-    assert main(["envelope", str(folder), "--width", "5e-3", "--features", "--quiet"]) == 0
+    assert main(["envelope", str(folder), "--width", "2e-2", "--features", "--quiet"]) == 0
     return folder
 
 
@@ -353,15 +356,16 @@ def test_a_frozen_network_is_a_linear_model(x64):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), seen, own)
 
 
-def test_the_last_layer_of_a_network(faro, tmp_path):
+def test_the_last_layer_of_a_network(faro, tmp_path, monkeypatch):
     """On frozen features the network is a linear model with the same loss; what it can be beaten by is proved."""
+    draw(monkeypatch)
     folder = tmp_path / "out"
     how = {"bounds": [0.1], "seeds": 1, "settings": Settings(steps=15), "out": folder, "model": "mlp:4"}
     run = frontier(demo(), **how)
     assert faro("envelope", folder)[0] == 2
     assert faro("envelope", folder, "--member", "models/none.json")[0] == 2
     name = "models/bound01-seed0.json"
-    assert faro("envelope", folder, "--member", name, "--width", "1e-2", "--features")[0] == 0
+    assert faro("envelope", folder, "--member", name, "--width", "3e-2", "--features")[0] == 0
     files = [folder / f"envelope-bound01-seed0.{kind}" for kind in ("json", "jsonl")]
     assert faro("verify", *files)[0] == 0
     (member,) = json.loads(files[0].read_text())["members"]
