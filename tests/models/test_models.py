@@ -55,34 +55,39 @@ EVERY = [
 ]
 
 
+rewards_of = jax.jit(models.rewards, static_argnums=0)
+twin_rewards_of = jax.jit(models.twin_rewards, static_argnums=(0, 3))
+decided = jax.jit(ct.decide)
+
+
 @pytest.mark.parametrize("model", EVERY, ids=lambda m: type(m).__name__)
 def test_every_model_scores_alternatives_one_at_a_time(model):
     """Rewards `[n, K]`, finite, 0 outside; swapping alternatives swaps rewards; vmap over parameters agrees."""
     choices = example_choices(n=12)
     params = model.init(jax.random.key(0), choices)
-    rewards = models.rewards(model, params, choices)
+    rewards = rewards_of(model, params, choices)
     assert rewards.shape == choices.shape and np.isfinite(rewards).all()
     assert not np.any(np.asarray(rewards)[np.asarray(choices.outside)])
     swap = jnp.array([1, 0, 2, 3])
     swapped = choices.replace(items=choices.items[:, swap], outside=choices.outside[:, swap])
-    np.testing.assert_allclose(models.rewards(model, params, swapped), rewards[:, swap], atol=1e-6)
+    np.testing.assert_allclose(rewards_of(model, params, swapped), rewards[:, swap], atol=1e-6)
     both = jax.tree.map(lambda leaf: jnp.stack([leaf, leaf]), params)
-    again = jax.jit(jax.vmap(lambda p: models.rewards(model, p, choices)))(both)
+    again = jax.jit(jax.vmap(lambda p: rewards_of(model, p, choices)))(both)
     np.testing.assert_allclose(again, jnp.stack([rewards, rewards]), atol=1e-6)
-    assert not np.allclose(models.rewards(model, model.init(jax.random.key(1), choices), choices), rewards)
+    assert not np.allclose(rewards_of(model, model.init(jax.random.key(1), choices), choices), rewards)
 
 
 @pytest.mark.parametrize("model", EVERY, ids=lambda m: type(m).__name__)
 def test_twin_rewards_are_rewards_of_the_twin(model):
     choices = example_choices(n=12)
     params = jax.tree.map(lambda leaf: leaf + 0.3, model.init(jax.random.key(0), choices))
-    found = models.twin_rewards(model, params, choices, ("group", "community"))
+    found = twin_rewards_of(model, params, choices, ("group", "community"))
     for level in range(4):
         at = choices.replace(items=choices.twins["group"].items[:, :, level])
-        np.testing.assert_allclose(found["group"][..., level], models.rewards(model, params, at), atol=1e-5)
+        np.testing.assert_allclose(found["group"][..., level], rewards_of(model, params, at), atol=1e-5)
     for level in range(2):
         at = choices.replace(context=choices.twins["community"].context[:, level])
-        np.testing.assert_allclose(found["community"][..., level], models.rewards(model, params, at), atol=1e-5)
+        np.testing.assert_allclose(found["community"][..., level], rewards_of(model, params, at), atol=1e-5)
 
 
 def test_the_linear_model_is_its_formula():
@@ -101,16 +106,14 @@ def test_prepared_choices_have_the_same_rewards(model):
     choices = example_choices(n=12)
     params = jax.tree.map(lambda leaf: leaf + 0.3, model.init(jax.random.key(0), choices))
     prepared = model.prepare(choices)
-    np.testing.assert_allclose(
-        models.rewards(model, params, prepared), models.rewards(model, params, choices), atol=1e-5
-    )
+    np.testing.assert_allclose(rewards_of(model, params, prepared), rewards_of(model, params, choices), atol=1e-5)
     names = ("group", "community")
-    ours, theirs = (models.twin_rewards(model, params, own, names) for own in (prepared, choices))
+    ours, theirs = (twin_rewards_of(model, params, own, names) for own in (prepared, choices))
     outcomes = []
     for name in names:
         np.testing.assert_allclose(ours[name], theirs[name], atol=1e-5)
     for own, twins in ((prepared, ours), (choices, theirs)):
-        outcomes.append(ct.decide(ct.Softmax(), models.rewards(model, params, own), own, twins))
+        outcomes.append(decided(ct.Softmax(), rewards_of(model, params, own), own, twins))
     for a, b in zip(jax.tree.leaves(outcomes[0]), jax.tree.leaves(outcomes[1]), strict=True):
         np.testing.assert_allclose(a, b, atol=1e-5)
 

@@ -96,7 +96,8 @@ def test_dropout_is_noise_in_steps_and_none_in_evaluations():
         models.rewards(restless, models.initial(restless, KEY, own), own)
     game = Game(model, Settings(steps=6, every=2))
     constraint = ct.demographic_parity(GROUP, bound=0.2)
-    first, again = (game.start(KEY, constraint, Data(own, own), 3)[0].best.params for _ in range(2))
+    start = jax.jit(game.start, static_argnums=3)
+    first, again = (start(KEY, constraint, Data(own, own), 3)[0].best.params for _ in range(2))
     jax.tree.map(np.testing.assert_array_equal, first, again)
 
 
@@ -154,7 +155,7 @@ def test_newton_starts_serve_any_linear_model():
     settings = Game.suited(Plain(), Settings(steps=12), constraint, Data(own, own))
     assert settings.primal == "sqp"
     game = Game(Plain(), settings)
-    pilot, _ = game.start(KEY, constraint, Data(own, own), 2)
+    pilot, _ = jax.jit(game.start, static_argnums=3)(KEY, constraint, Data(own, own), 2)
     params = pilot.best.params
 
     def loss(params):
@@ -162,7 +163,7 @@ def test_newton_starts_serve_any_linear_model():
         shown = Plain().prepare(own)
         return jnp.mean(Mean().loss.per_choice(models.predict(Plain(), params, shown), shown)) + decay
 
-    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(jax.grad(loss)(params))) < 1e-4
+    assert max(np.abs(leaf).max() for leaf in jax.tree.leaves(jax.jit(jax.grad(loss))(params))) < 1e-4
 
 
 @dataclasses.dataclass(frozen=True)
@@ -183,7 +184,7 @@ def test_parameters_that_are_not_trained_stay_and_a_penalty_counts():
     for kind in (models.MLP, Frozen):
         game = Game(kind((4,)), Settings(steps=30, every=5))
         begun = models.initial(game.model, jax.random.split(KEY)[0], own)
-        found[kind] = begun, game.start(KEY, constraint, Data(own, own), 6)[0].game.params
+        found[kind] = begun, jax.jit(game.start, static_argnums=3)(KEY, constraint, Data(own, own), 6)[0].game.params
     begun, ended = found[Frozen]
     jax.tree.map(np.testing.assert_array_equal, begun["Dense_0"], ended["Dense_0"])
     assert not np.allclose(begun["Dense_1"]["kernel"], ended["Dense_1"]["kernel"])

@@ -70,7 +70,7 @@ def trained(mesh: jax.sharding.Mesh) -> list:
     return found[0]
 
 
-MESHES = ["sweep=8", "data=8", "data=4,sweep=2"]
+MESHES = ["sweep=8", "data=4,sweep=2"]
 
 
 def compare_meshes() -> None:
@@ -84,7 +84,7 @@ def compare_meshes() -> None:
 
 @pytest.mark.slow
 def test_eight_devices_give_the_result_of_one(tmp_path):
-    """Sweep axis, data axis and both; minibatches; three bounds and an odd number of choices."""
+    """The sweep axis, and both; minibatches; three bounds and an odd number of choices."""
     flags = f"--xla_force_host_platform_device_count=8 {os.environ.get('XLA_FLAGS', '')}"
     process = started(tmp_path, "compare_meshes()", XLA_FLAGS=flags, JAX_ENABLE_X64="1")
     assert process.wait(300) == 0, (tmp_path / "log").read_text()

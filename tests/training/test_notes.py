@@ -21,6 +21,7 @@ from faro.data import Dataset, Schema
 from faro.data.views import View
 from faro.training import Settings
 from faro.training.notes import fit_for, together
+from tests.builders.drawn import draw
 
 LEVELS = ("a", "b", "c", "d", "never")
 CAMPS = ("north", "south")
@@ -107,8 +108,9 @@ def command(tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.filterwarnings("ignore", category=ConvergenceWarning)
-def test_every_front_door_says_the_same(command):
+def test_every_front_door_says_the_same(command, monkeypatch):
     """`faro train`, `faro.train`, `faro.frontier`, saved models, report, card, score, the classifier: one list."""
+    draw(monkeypatch)  # notes are of the data, whatever is trained
     data = faro.load("t.csv", "s.toml")
     settings = {"steps": 3}
     model = faro.train(data, attribute="group", bound=0.1, settings=settings)

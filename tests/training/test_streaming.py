@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -240,20 +241,27 @@ def test_a_streamed_model_is_scored_and_certified_like_any_other(trained, tmp_pa
 # Killed streams -------------------------------------------------------------------------------------------------------
 
 
-def stream(folder: Path) -> streaming.Streamed:
+def stream(folder: Path | None, progress: Any = lambda done, total: None) -> streaming.Streamed:
     jax.config.update("jax_disable_most_optimizations", True)
-    return streaming.train(cut(biased(199), 3), biased(60, 1), CONSTRAINT, settings=MINI, folder=folder, save_every=2)
+    how = {"settings": MINI, "folder": folder, "save_every": 2, "progress": progress}
+    return streaming.train(cut(biased(199), 3), biased(60, 1), CONSTRAINT, **how)
 
 
 def test_a_killed_stream_goes_on_to_the_same_bits(tmp_path):
-    """Killed during the start, in the middle of a pass of steps and of a look, each time a little further."""
+    """Stopped during the start, then killed in the middle of a pass of steps and of a look."""
+
+    def stop(done, total):
+        if (tmp_path / "out" / ".progress" / "start-8").exists():
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        stream(tmp_path / "out", stop)
     command = [sys.executable, "-c", "from tests.training.test_streaming import *; stream(Path('out'))"]
-    for name in ("start-8", "game-10"):
-        with subprocess.Popen(command, cwd=tmp_path, env=environment(tmp_path / "programs")) as process:
-            while process.poll() is None and not (tmp_path / "out" / ".progress" / name).exists():
-                time.sleep(0.001)
-            assert process.poll() is None
-            process.send_signal(signal.SIGKILL)
+    with subprocess.Popen(command, cwd=tmp_path, env=environment()) as process:
+        while process.poll() is None and not (tmp_path / "out" / ".progress" / "game-10").exists():
+            time.sleep(0.001)
+        assert process.poll() is None
+        process.send_signal(signal.SIGKILL)
     resumed = stream(tmp_path / "out")
     assert not (tmp_path / "out" / ".progress").exists()
     for one, same in zip(jax.tree.leaves((whole := stream(None)).trace), jax.tree.leaves(resumed.trace), strict=True):
