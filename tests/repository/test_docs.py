@@ -18,6 +18,7 @@ import pytest
 
 from faro import cli
 from faro.data import Dataset, Schema
+from tests.builders.drawn import draw
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("**/*.md"))]
@@ -28,6 +29,7 @@ MACHINE = re.compile(
 )
 CLAIMS = re.compile(r"(?<![\w-])(fair|fairer|fairly|unbiased|de-?biased|guarantee[sd]?|bias-free)(?![\w-])", re.I)
 QUOTED = re.compile(r'"[^"\n]{0,30}"')  # the words themselves, as those not to use
+DRAWN = ("models", "losses")  # pages on how plug-ins are written: end_to_end/test_package.py trains such ones
 each_page = pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 
 
@@ -77,6 +79,8 @@ def test_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     module = types.ModuleType(f"docs_{page.stem.lower()}")  # importable, so that classes of the page can be pickled
     monkeypatch.setitem(sys.modules, module.__name__, module)
+    if page.stem in DRAWN:
+        draw(monkeypatch)
     for line, info, text in blocks(page):
         if info == "python no-run":
             assert text.startswith("# not run: "), f"{page.name}:{line}: say why it is not run"
