@@ -35,7 +35,8 @@ class Drawn:
         ]
         stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *own) for own in drawn]
         best, look = jax.tree.map(lambda *leaves: np.stack(leaves), *stacked)
-        return Fitted(constraints, best, jax.tree.map(lambda leaf: leaf[:, :, None], look))
+        kept = jax.tree.map(lambda leaf: leaf[:, 1:, None], best.params)  # of a game: its iterates
+        return Fitted(constraints, best, jax.tree.map(lambda leaf: leaf[:, :, None], look)._replace(params=kept))
 
     def _trial(self, seed: int, index: int, data: Data, trials: Trials) -> tuple[Best, Look]:
         rng = np.random.default_rng([seed, index])
