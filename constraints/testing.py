@@ -93,7 +93,9 @@ class Probe:
     def _decide(rule: DecisionRule, rewards: tuple[Array, dict[str, Array]], choices: Choices) -> Outcome:
         return decide(rule, jnp.where(choices.outside, 0, rewards[0]), choices, rewards[1])
 
-    def _evaluate(self, constraint: Constraint, rewards: Any, choices: Choices) -> tuple[Array, Array, Statistics, Array]:
+    def _evaluate(
+        self, constraint: Constraint, rewards: Any, choices: Choices
+    ) -> tuple[Array, Array, Statistics, Array]:
         self.traces += 1
         rows = constraint.prepare(choices)
         masses = constraint.masses(rows)

@@ -12,15 +12,15 @@ from faro import models
 from faro.lagrangian import KKT
 from faro.runtime import devices
 from faro.sweep import run
-from faro.training.game import Best, Data, Look
+from faro.training.game import Best, Data, EvaluationRecord, Game
 from faro.training.trainer import Fitted, Trials
 
 
 class Drawn:
-    """A trainer that trains nothing: small parameters of every trial, and one look at it that says nothing."""
+    """A trainer that trains nothing: small parameters of every trial, and one evaluation that says nothing."""
 
-    def __init__(self, model: models.Model):
-        self.model, self.traced, self.mesh = model, Counter[str](), devices.mesh(1)
+    def __init__(self, game: Game):
+        self.game, self.traced, self.mesh = game, Counter[str](), devices.mesh(1)
 
     def total(self, seeds: int, bounds: int) -> int:
         return 1
@@ -34,20 +34,22 @@ class Drawn:
             for seed, own in zip(trials.seeds, trials.data, strict=True)
         ]
         stacked = [jax.tree.map(lambda *leaves: np.stack(leaves), *own) for own in drawn]
-        best, look = jax.tree.map(lambda *leaves: np.stack(leaves), *stacked)
+        best, trace = jax.tree.map(lambda *leaves: np.stack(leaves), *stacked)
         kept = jax.tree.map(lambda leaf: leaf[:, 1:, None], best.params)  # of a game: its iterates
-        return Fitted(constraints, best, jax.tree.map(lambda leaf: leaf[:, :, None], look)._replace(params=kept))
+        return Fitted(constraints, best, jax.tree.map(lambda leaf: leaf[:, :, None], trace)._replace(params=kept))
 
-    def _trial(self, seed: int, index: int, data: Data, trials: Trials) -> tuple[Best, Look]:
+    def _trial(self, seed: int, index: int, data: Data, trials: Trials) -> tuple[Best, EvaluationRecord]:
         rng = np.random.default_rng([seed, index])
-        shapes = jax.eval_shape(lambda key: models.initial(self.model, key, data.train), jax.random.key(0))
+        shapes = jax.eval_shape(
+            lambda key: models.initial(self.game.model, key, data.train, self.game.units), jax.random.key(0)
+        )
         params = jax.tree.map(lambda leaf: (0.3 * rng.normal(size=leaf.shape)).astype(leaf.dtype), shapes)
         gaps, rows = np.zeros(len(trials.constraint.parts())), np.zeros(len(trials.constraint.labels()))
         one = np.float32(1)
         best = Best(params, np.bool_(False), one, gaps, np.bool_(True), gaps)
-        return best, Look(one, one, gaps, rows, rows, one * 0, KKT(one, one, one), np.bool_(False))
+        return best, EvaluationRecord(one, one, gaps, rows, rows, one * 0, KKT(one, one, one), np.bool_(False))
 
 
 def draw(patch: pytest.MonkeyPatch) -> None:
     """Where the game would be played in memory, parameters are drawn."""
-    patch.setattr(run._Run, "_execution", lambda self, game, *_: (Drawn(game.model), "drawn"))
+    patch.setattr(run._Run, "_execution", lambda self, game, *_: (Drawn(game), "drawn"))
