@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import constraints as ct
@@ -375,6 +375,7 @@ ODD = st.text(LETTERS | st.characters(exclude_categories=["Cs"]), min_size=1, ma
 
 
 @given(ODD, st.lists(ODD, min_size=2, max_size=4, unique=True), ODD, st.lists(ODD, min_size=2, max_size=3, unique=True))
+@settings(deadline=None)
 def test_any_text_is_read_back(name, levels, other, kinds):
     attribute = ct.Attribute(name, tuple(levels), chooser=True)
     schema = [attribute]

@@ -156,7 +156,7 @@ def test_less_memory_is_fewer_members_at_a_time_and_the_same_result(monkeypatch)
     monkeypatch.setattr(sweep.Batched, "at_once", lambda *given: sides.append(decide(*given)) or sides[-1])
     monkeypatch.setattr(Game, "footprint", lambda *given: footprints.append(measure(*given)) or footprints[-1])
     grid: dict[str, Any] = {"bounds": [0.05, 0.1, 0.2, 0.3], "seeds": 2, "settings": {"steps": 20}, "model": "mlp:4"}
-    with pytest.raises(UsageError, match=r"one member needs about [\d,]+ bytes a step, got 1,024; give more"):
+    with pytest.raises(UsageError, match=r"one trial needs about [\d,]+ bytes a step, got 1,024; give more"):
         faro.frontier(small(), memory="1kB", **grid)
     whole = faro.frontier(small(), **grid)
     halves = faro.frontier(small(), memory=int(2.5 * footprints[-1]), **grid)

@@ -207,5 +207,5 @@ def test_one_at_a_time_is_all_at_once_and_goes_on_where_it_was_killed(tight, tmp
 def test_what_one_at_a_time_cannot_is_refused(tight):
     with pytest.raises(UsageError, match="solution = mixture: keeps iterates of every trial"):
         swept(dataclasses.replace(SHORT, solution="mixture"))
-    with pytest.raises(UsageError, match=r"one member needs about [\d,]+ bytes a step, got 1,024; give more"):
+    with pytest.raises(UsageError, match=r"one trial needs about [\d,]+ bytes a step, got 1,024; give more"):
         swept(memory=1024)
