@@ -400,8 +400,8 @@ def test_the_report_draws_it_apart_from_accuracy(placed, faro):
     assert "loss" in lower.y
     assert "accuracy" not in lower.x + lower.y
     assert exact.SCOPE in lower.note
-    assert "lower" not in [series.look for series in panel(run).series]
-    (line,) = (series for series in lower.series if series.look == "lower")
+    assert "lower" not in [series.style for series in panel(run).series]
+    (line,) = (series for series in lower.series if series.style == "lower")
     record = json.loads((placed / "envelope-seed0.json").read_text())
     for point in line.points:
         lines = [float(p["constant"]) - float(p["price"]) * point.x for p in record["points"]]
