@@ -102,7 +102,7 @@ def invented(rng: np.random.Generator, edge: bool) -> Project:
     place = np.r_[0, 1, rng.uniform(0, 1, groups - 2)]
     kept, eased = rng.uniform(0.2, 0.8), 1 - (1 - bounds / free) ** 2
     utility = kept + (1 - kept) * eased + rng.normal(0, 0.01, MEMBERS)
-    return Project(bound, n, rng.uniform(0.1, 0.6) + gaps[:, None] * place, utility, bounds)
+    return Project(bound, n, np.clip(rng.uniform(0.1, 0.6) + gaps[:, None] * place, 0, 1), utility, bounds)
 
 
 def sample(rng: np.random.Generator, own: Project) -> People:

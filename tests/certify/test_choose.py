@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import re
 import shutil
 from pathlib import Path
 
@@ -11,12 +13,15 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from benchmarks import choose as benchmark
 from faro.certify import predicted
 from faro.certify.choose import choose_point, members_of
 from faro.certify.dev_people import Sample
+from faro.certify.drafts import draft_policy
 from faro.certify.policy import read_policy
 from faro.data.split import PARTS, assign
 from faro.store.choice import USED, read_choice
+from faro.store.model import load_model
 from tests.builders import runs
 
 # Chances --------------------------------------------------------------------------------------------------------------
@@ -248,3 +253,42 @@ def _certificates(out):
         assert found.verdict == record["result"]["verdict"]
         spent[path.stem] = record["ledger"]["delta"]
     return spent
+
+
+# Drafts and the benchmark -------------------------------------------------------------------------------------------
+
+
+def test_a_draft_takes_the_sharpest_method_and_says_what_people_could_show(finished):
+    """A model that knows of its data only that units may have several rows: as drafted without people, unit-ratio."""
+    model = load_model(finished / "models" / "bound01-seed0.json")
+    sizes = model.about["audit"] | {"single": False}
+    model = dataclasses.replace(model, about=model.about | {"audit": sizes})
+    data = model.read(finished.parent / "people.csv")
+    told: list[str] = []
+    blind, seen = draft_policy(model, 0.25), draft_policy(model, 0.25, data=data, note=told.append)
+    assert 'method = "unit-ratio"' in blind and 'method = "exact2"' in seen and not told
+    found = re.search(r"could show ([\d.]+) by exact2 \(.*?([\d.]+) by unit-ratio", seen)
+    assert found and 0.08 < float(found[1]) < 0.12 and float(found[2]) > 1.5 * float(found[1])
+    draft_policy(model, 0.05, data=data, note=told.append)
+    assert len(told) == 1 and "would take luck" in told[0]
+
+
+def test_the_benchmark_goes_on_where_it_stopped_and_knows_bad_figures(tmp_path, capsys):
+    words = ["--count", "1", "--out", str(tmp_path)]
+    benchmark.main(words)
+    first = (tmp_path / "projects.jsonl").read_text()
+    assert len(first.splitlines()) == len(benchmark.MIXES) and "oracle" in capsys.readouterr().out
+    benchmark.main(words)
+    assert (tmp_path / "projects.jsonl").read_text() == first
+    done = list(benchmark.read(tmp_path / "projects.jsonl").values())
+    usual = {"passed": 0.95, "stated": 0.95, "power": 0.95, "utility": 0.5, "false": False}
+    good = {rule: dict(usual) for rule in benchmark.RULES}
+    for rule in ("smallest bound", "half the gap", "plug-in", "dev gap alone"):
+        good[rule] |= {"utility": 0.1, "passed": 0.2}
+    edge = {rule: own | {"passed": 0.0} for rule, own in good.items()}
+    by_mix = {mix: [{**done[0], "rules": edge if mix == "edge" else good}] * 100 for mix in benchmark.MIXES}
+    assert all(kept for _, kept in benchmark.bars(by_mix))
+    bold = {**good, "choose": good["choose"] | {"stated": 0.99}}
+    assert not all(kept for _, kept in benchmark.bars(by_mix | {"none": [{**done[0], "rules": bold}] * 100}))
+    lax = {**edge, "choose": edge["choose"] | {"passed": 0.1}}
+    assert not all(kept for _, kept in benchmark.bars(by_mix | {"edge": [{**done[0], "rules": lax}] * 200}))

@@ -165,7 +165,11 @@ def _within(own: Member) -> str:
 
 
 def _people(times: float) -> str:
-    return "it has enough people" if times <= 1 else f"about {times:.2g} times as many people, on dev and at the gate"
+    return (
+        "it nearly has enough people"
+        if times < 1.05
+        else f"about {times:.2g} times as many people, on dev and at the gate"
+    )
 
 
 def _said(what: str, text: str) -> None:
