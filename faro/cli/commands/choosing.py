@@ -165,11 +165,9 @@ def _within(own: Member) -> str:
 
 
 def _people(times: float) -> str:
-    return (
-        "it nearly has enough people"
-        if times < 1.05
-        else f"about {times:.2g} times as many people, on dev and at the gate"
-    )
+    if times < 1.05:
+        return "it nearly has enough people"
+    return f"about {times:.2g} times as many people, on dev and at the gate"
 
 
 def _said(what: str, text: str) -> None:
