@@ -34,9 +34,9 @@ def write_comparison(run: Run, other: Run, path: str | Path) -> Path:
         note=TUNING,
         panels=[panel_of(runs, names, expected)],
         caption=(
-            f"Circles: {names[0]}. Squares: {names[1]}. A point is a mean over seeds, bars run from the smallest to "
-            "the largest. Hollow points are dominated in their own run for most seeds, crosses are bounds that not "
-            "every seed satisfies on its training sample, diamonds are unconstrained. Up and to the left is better."
+            f"Circles: {names[0]}. Squares: {names[1]}. A point is a mean over seeds, bars and bands run from the "
+            "smallest to the largest. Hollow points are dominated in their own run, crosses are bounds that not every "
+            "seed satisfies on its training sample, diamonds are unconstrained. Up and to the left is better."
         ),
         runs=runs,
         names=names,

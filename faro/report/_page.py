@@ -184,8 +184,8 @@ def _caption(run: Run, seeds: int) -> str:
         else "on held-out development data: accuracy against gap"
     )
     bars = (
-        f" Points are means over {seeds} seeds, bars run from the smallest to the largest; a seed also changes who is "
-        "in which part of the data."
+        f" Points are means over {seeds} seeds, bars and the band run from the smallest to the largest (no bar where "
+        "it would lie over another); a seed also changes who is in which part of the data."
         if seeds > 1
         else ""
     )
@@ -194,7 +194,7 @@ def _caption(run: Run, seeds: int) -> str:
     if run.baselines is not None:
         others = " Other marks are baselines, on development data; squares decide by the group."
     return (
-        f"Every bound {where}.{bars}{certified}{others} Up and to the left is better. Filled points are non-dominated "
-        "for most seeds, judged on the selection part; crosses are bounds that not every seed satisfies on its "
-        "training sample."
+        f"Every bound {where}.{bars}{certified}{others} Up and to the left is better. The line joins filled points, "
+        "to which no other point here is preferable; crosses are bounds that not every seed satisfies on its training "
+        "sample."
     )

@@ -92,6 +92,7 @@ def draw_panel(panel: Panel, ax: Axes) -> None:
 STYLES: dict[str, dict[str, Any]] = {
     "lower": {"linestyle": "-", "color": GREEN, "linewidth": 1.4, "marker": "", "zorder": 2},
     "truth": {"linestyle": "--", "color": RED, "linewidth": 1.4, "zorder": 2},
+    "line": {"linestyle": "-", "color": BLUE, "linewidth": 1.2, "marker": "", "zorder": 1.8},
     "best": {"marker": "o", "color": BLUE},
     "rest": {"marker": "o", "color": BLUE, "markerfacecolor": "none"},
     "fail": {"marker": "x", "color": ORANGE},
@@ -117,6 +118,17 @@ def _draw_series(ax: Axes, series: Series, several: bool) -> None:
         mine = RUN_STYLES[series.run % len(RUN_STYLES)]
         style |= mine if series.style in ("best", "rest") else {"color": mine["color"]}
     x, y = [point.x for point in series.points], [point.y for point in series.points]
+    if series.style == "line":  # bars side by side are a band
+        ax.fill_between(
+            x,
+            *zip(*(p.up for p in series.points if p.up), strict=True),
+            color=style["color"],
+            alpha=0.15,
+            linewidth=0,
+            zorder=1.5,
+        )
+        ax.plot(x, y, label=_legend(series.name), **style)
+        return
     bars: Any = {"color": style["color"], "alpha": 0.7 if series.style == "certified" else 0.35, "linewidth": 1.1}
     across, up = ([p for p in series.points if getattr(p, side) is not None] for side in ("across", "up"))
     if across:

@@ -18,6 +18,7 @@ from ._run import MEAN, Run, bound_text, finite, limits_text, number, spread_tex
 RESIDUAL_FLOOR = 1e-8  # residuals below are drawn here
 INEQUALITIES = 8  # shown of one trial: those with the largest multipliers
 MAX_GROUPS = 6  # whose rates a point says at once
+NEAR = (0.25, 0.06)  # labels lie over each other where their points are nearer than these shares of the axes
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,8 +68,9 @@ class Spot(NamedTuple):
 
 
 NAMES = {
-    "best": "non-dominated for most seeds",
-    "rest": "dominated for most seeds",
+    "best": "non-dominated",
+    "rest": "dominated",
+    "line": "frontier; band: range over seeds",
     "fail": "not every seed satisfies its bound",
     "free": "unconstrained",
 }
@@ -83,7 +85,8 @@ def panel(run: Run, others: Sequence[Series] = (), expected: bool = True) -> Pan
     if truth:
         line = tuple(Point(x, y) for x, y in zip(truth["bounds"], truth["accuracy"], strict=True))
         series.append(Series("truth", line, "true frontier"))
-    series += [Series(style, points, NAMES[style]) for style, points in _bounds(run, known).items()]
+    names = NAMES | ({"line": "frontier"} if run.trials["seed"].nunique() < 2 else {})
+    series += [Series(style, points, names[style]) for style, points in _bounds(run, known).items()]
     return Panel(*_axes(known), (*series, *_certified(run, known), *others))
 
 
@@ -111,9 +114,10 @@ def _axes(expected: bool) -> tuple[str, str]:
 
 
 def _bounds(run: Run, expected: bool) -> dict[str, tuple[Point, ...]]:
-    """Look -> a point per bound: filled if non-dominated for most seeds, else hollow; a cross if a seed fails."""
+    """Look -> a point per bound: filled if no other point that is drawn is better in one axis and as good in the other,
+    else hollow; a cross if a seed fails. Filled points, and the unconstrained one if it is among them, are joined."""
     gap, accuracy = coordinates(run, expected)
-    kinds: dict[str, list[Point]] = {"best": [], "rest": [], "fail": [], "free": []}
+    drawn: list[tuple[str, Point]] = []
     named = {run.focus(), *run.bounds[:1]}
     for row in summary_table(run).to_dict("records"):
         bound = row["bound"]
@@ -122,22 +126,59 @@ def _bounds(run: Run, expected: bool) -> dict[str, tuple[Point, ...]]:
         at = all_of[np.isfinite(gap[all_of]) & np.isfinite(accuracy[all_of])]
         if not len(at):
             continue
-        failed, best = (some["status"] != "FEASIBLE").any(), some["pareto"].mean() > 0.5
         x, y = gap[at], accuracy[at]
         text = f"bound {bound_text(bound)}" if math.isfinite(bound) else "unconstrained"
-        kinds["free" if math.isinf(bound) else "fail" if failed else "best" if best else "rest"].append(
-            Point(
-                float(x.mean()),
-                float(y.mean()),
-                (float(x.min()), float(x.max())),
-                (float(y.min()), float(y.max())),
-                label=text if bound in named and math.isfinite(bound) else "",
-                title=text,
-                facts=tuple(_facts(run, row, all_of)),
-                rows=tuple(int(one) for one in all_of),
-            )
+        point = Point(
+            float(x.mean()),
+            float(y.mean()),
+            (float(x.min()), float(x.max())),
+            (float(y.min()), float(y.max())),
+            label=text if bound in named and math.isfinite(bound) else "",
+            title=text,
+            facts=tuple(_facts(run, row, all_of)),
+            rows=tuple(int(one) for one in all_of),
         )
+        failed = (some["status"] != "FEASIBLE").any()
+        drawn.append(("free" if math.isinf(bound) else "fail" if failed else "best", point))
+    within = [point for style, point in drawn if style != "fail"]
+    front = [point for point in within if not any(_dominates(other, point) for other in within)]
+    kinds: dict[str, list[Point]] = {"best": [], "rest": [], "fail": [], "free": [], "line": []}
+    for (style, _), point in zip(drawn, _apart([point for _, point in drawn]), strict=True):
+        kinds["rest" if style == "best" and not any(point.rows == one.rows for one in front) else style].append(point)
+    if len(front) > 1:
+        kinds["line"] = [Point(one.x, one.y, up=one.up) for one in sorted(front, key=lambda one: (one.x, one.y))]
     return {style: tuple(points) for style, points in kinds.items() if points}
+
+
+def _dominates(one: Point, other: Point) -> bool:
+    """Whether a point lies as far up and to the left as another, and further in one of the two."""
+    return one.x <= other.x and one.y >= other.y and (one.x, one.y) != (other.x, other.y)
+
+
+def _apart(points: Sequence[Point]) -> list[Point]:
+    """The points, without the bars that would lie over those of another and without labels that would: points with a
+    label come first, then in order."""
+    wide = max((point.x for point in points), default=0.0) * NEAR[0]
+    high = (max(point.y for point in points) - min(point.y for point in points)) * NEAR[1] if points else 0.0
+    barred: list[Point] = []
+    labelled: list[Point] = []
+    kept: dict[int, Point] = {}
+    for place in sorted(range(len(points)), key=lambda place: not points[place].label):
+        point = points[place]
+        if any(_overlap(point.across, one.across) and _overlap(point.up, one.up) for one in barred):
+            point = dataclasses.replace(point, across=None, up=None)
+        else:
+            barred.append(point)
+        if point.label and any(abs(point.x - one.x) < wide and abs(point.y - one.y) < high for one in labelled):
+            point = dataclasses.replace(point, label="")
+        elif point.label:
+            labelled.append(point)
+        kept[place] = point
+    return [kept[place] for place in range(len(points))]
+
+
+def _overlap(one: tuple[float, float] | None, other: tuple[float, float] | None) -> bool:
+    return one is not None and other is not None and one[0] <= other[1] and other[0] <= one[1]
 
 
 def _facts(run: Run, row: dict[str, Any], at: np.ndarray) -> list[tuple[str, str]]:

@@ -534,6 +534,7 @@ def test_a_certificate_that_says_something_else_is_refused(folder, tmp_path):
 
 
 def test_certified_slack_is_drawn_and_listed_where_there_is_any(folder):
+    from matplotlib.collections import LineCollection
     from matplotlib.figure import Figure
 
     def drawn(run):
@@ -551,7 +552,8 @@ def test_certified_slack_is_drawn_and_listed_where_there_is_any(folder):
     assert len(at) == run.trials["pareto"].sum() - 1  # not the vacuous one
     assert ticks.get_xdata() == pytest.approx(run.certified[at])
     assert ticks.get_ydata() == pytest.approx(run.trials["dev_accuracy"].to_numpy()[at])
-    bars = [segment for one in ax.collections for segment in one.get_segments() if segment[1, 0] in run.certified]
+    drawn_bars = [one for one in ax.collections if isinstance(one, LineCollection)]
+    bars = [segment for one in drawn_bars for segment in one.get_segments() if segment[1, 0] in run.certified]
     assert sorted(bar[0, 0] for bar in bars) == pytest.approx(sorted(run.gap("dev")[at]))
     assert ax.get_xlim()[1] > run.certified[at].max()
     text, _ = page(folder)
@@ -563,6 +565,41 @@ def test_certified_slack_is_drawn_and_listed_where_there_is_any(folder):
     assert table.loc[0.1, "certified_slack"] == pytest.approx(largest)
     assert table.loc[math.inf, "certified_members"] == 0
     write_pictures(run, folder)
+
+
+def series_of(run, style):
+    return [point for one in panel(run).series if one.style == style for point in one.points]
+
+
+def test_filled_points_and_the_line_are_judged_on_what_is_drawn(tmp_path):
+    folder = Invented().write(tmp_path / "run")
+    table = pd.read_csv(folder / "frontier.csv")
+    table["pareto"] = False  # what selection says
+    at = {"dev_gap": [0.03, 0.06, 0.09, 0.2, 0.3], "dev_accuracy": [0.7, 0.74, 0.73, 0.75, 0.76]}
+    for name, values in at.items():
+        table[name] = np.repeat(values, 3) + np.tile([-0.001, 0, 0.001], 5)
+    table.to_csv(folder / "frontier.csv", index=False)
+    run = read_run(folder)
+    assert [point.x for point in series_of(run, "best")] == pytest.approx([0.03, 0.06, 0.2])
+    assert [point.x for point in series_of(run, "rest")] == pytest.approx([0.09])  # below and to the right of .06
+    line = series_of(run, "line")
+    assert [point.x for point in line] == pytest.approx([0.03, 0.06, 0.2, 0.3])  # to the unconstrained
+    assert [point.up for point in line] == [pytest.approx((y - 0.001, y + 0.001)) for y in (0.7, 0.74, 0.75, 0.76)]
+    table.loc[table["bound"] == 0.05, "status"] = "INFEASIBLE"  # a cross neither joins nor dominates
+    table.to_csv(folder / "frontier.csv", index=False)
+    assert [point.x for point in series_of(read_run(folder), "best")] == pytest.approx([0.03, 0.09, 0.2])
+
+
+def test_bars_and_labels_do_not_lie_over_each_other_at_close_bounds(tmp_path):
+    run = read_run(Invented(bounds=tuple(np.geomspace(0.01, 0.0117, 10).round(5))).write(tmp_path))
+    points = [point for style in ("best", "rest", "free") for point in series_of(run, style)]
+    assert len(points) == 11 and sum(bool(point.label) for point in points) == 1
+    barred = [point for point in points if point.across]
+    assert 1 < len(barred) < 11
+    for place, one in enumerate(barred):
+        for other in barred[:place]:
+            apart = [a[0] > b[1] or b[0] > a[1] for a, b in ((one.across, other.across), (one.up, other.up))]
+            assert any(apart)
 
 
 def test_population_values_are_drawn_where_they_are_known(tmp_path):
