@@ -44,6 +44,7 @@ def _page(run: Run, shown: Sequence[Panel]) -> str:
     name = str(run.data["name"])
     seeds = run.trials["seed"].nunique()
     several = f"{len(run.bounds)} bound{'s' * (len(run.bounds) != 1)}"
+    called = f"{name}, " if run.title else ""
     lower = envelope_panel(run)
     sections = [
         section("Per bound", bounds(run), quiet(bounds_note(run, seeds))),
@@ -55,9 +56,9 @@ def _page(run: Run, shown: Sequence[Panel]) -> str:
         section("What was run", f"<dl>{facts(run)}</dl>", _configuration(run)),
     ]
     return page(
-        title=name,
+        title=run.title or name,
         constraint=run.spoken,
-        subtitle=f"{run.size}; {several}, {seeds} seed{'s' * (seeds != 1)}, {len(run.trials)} models",
+        subtitle=f"{called}{run.size}; {several}, {seeds} seed{'s' * (seeds != 1)}, {len(run.trials)} models",
         lead=f'<p class="headline">{escape(headline(run))}</p>',
         note=CERTIFIED if len(finite(run.certified)) else TUNING,
         panels=[*shown, *([lower] if lower else [])],

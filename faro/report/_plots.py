@@ -48,11 +48,17 @@ def draw_frontier(run: Run, ax: Axes | None = None, panel: Panel | None = None) 
         if ax is None:
             ax = Figure(figsize=(7.2, 5.0), layout="constrained").add_subplot()
         draw_panel(panel or panels(run)[-1], ax)
-        title = [*textwrap.wrap(run.spoken, 66), f"{run.data['name']}, {run.size}"]
-        ax.set_title("\n".join(title), fontsize=11, parse_math=False)
+        ax.set_title("\n".join(_title(run)), fontsize=11, parse_math=False)
         figure = ax.get_figure(root=True)
     assert isinstance(figure, Figure)
     return figure
+
+
+def _title(run: Run) -> list[str]:
+    """Lines over a picture."""
+    if run.title:
+        return textwrap.wrap(run.title, 66)
+    return [*textwrap.wrap(run.spoken, 66), f"{run.data['name']}, {run.size}"]
 
 
 def draw_envelope(run: Run, panel: Panel) -> Figure:
@@ -61,8 +67,7 @@ def draw_envelope(run: Run, panel: Panel) -> Figure:
         figure = Figure(figsize=(7.2, 6.0), layout="constrained")
         ax = figure.add_subplot()
         draw_panel(panel, ax)
-        title = [*textwrap.wrap(run.spoken, 66), f"{run.data['name']}, {run.size}"]
-        ax.set_title("\n".join(title), fontsize=11, parse_math=False)
+        ax.set_title("\n".join(_title(run)), fontsize=11, parse_math=False)
         figure.supxlabel(textwrap.fill(panel.note, 108), fontsize=8, ha="center", parse_math=False)
     return figure
 

@@ -25,6 +25,11 @@ class Run(store.Run):
         return _summary(self)
 
     @property
+    def title(self) -> str:
+        """What its reader calls it (`faro report --title`); "" if nobody has said."""
+        return str(self.manifest.get("title", ""))
+
+    @property
     def spoken(self) -> str:
         """The constraint as words: `demographic_parity(sex)` is said "demographic parity (sex)"."""
         return " and ".join(speak(part) for part in self.parts)

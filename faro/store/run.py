@@ -355,6 +355,12 @@ def write(folder: str | Path, table: pd.DataFrame, traces: Mapping[str, np.ndarr
     write_json(folder / MANIFEST, manifest)
 
 
+def entitle(folder: str | Path, title: str) -> None:
+    """Keep what a reader calls the run; "" forgets it."""
+    path = Path(folder) / MANIFEST
+    write_json(path, json.loads(path.read_text(encoding="utf-8")) | {"title": title})
+
+
 def write_table(folder: str | Path, name: str, table: pd.DataFrame) -> None:
     """Write one of `TABLES` into the folder of a run."""
     _write(Path(folder) / table_name(name), table)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import html.parser
 import json
 import math
@@ -19,6 +20,7 @@ import yaml
 import constraints as ct
 import faro
 from faro import api
+from faro.cli import main
 from faro.errors import DataError, UsageError
 from faro.report import (
     Run,
@@ -588,6 +590,20 @@ def test_filled_points_and_the_line_are_judged_on_what_is_drawn(tmp_path):
     table.loc[table["bound"] == 0.05, "status"] = "INFEASIBLE"  # a cross neither joins nor dominates
     table.to_csv(folder / "frontier.csv", index=False)
     assert [point.x for point in series_of(read_run(folder), "best")] == pytest.approx([0.03, 0.09, 0.2])
+
+
+def test_a_title_stands_over_page_and_pictures_until_it_is_taken_back(folder, capsys):
+    words = "Who is hired & why: <2026>"
+    assert main(["report", str(folder), "--title", words]) == 0
+    text, _ = page(folder)
+    assert f"<h1>{html.escape(words)}</h1>" in text and "invented, 1,396 people" in text
+    assert main(["report", str(folder)]) == 0
+    run = read_run(folder)
+    assert draw_frontier(run).axes[0].get_title() == words and run.title == words
+    assert main(["report", str(folder), "--title", ""]) == 0
+    assert draw_frontier(read_run(folder)).axes[0].get_title() == "demographic parity (sex)\ninvented, 1,396 people"
+    assert main(["report", str(folder), str(folder), "--title", words]) == 2
+    assert "--title is for the report of one run" in capsys.readouterr().err
 
 
 def test_bars_and_labels_do_not_lie_over_each_other_at_close_bounds(tmp_path):

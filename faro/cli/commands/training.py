@@ -167,6 +167,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     report.add_argument("folder", help="the --out folder of faro frontier")
     report.add_argument("other", nargs="?", help="another run on the same data: compare the two")
     report.add_argument("--out", metavar="FILE", help="the page that compares (default: compare.html in the first)")
+    report.add_argument("--title", metavar="TEXT", help='over page and pictures, also later ones ("": as by default)')
     _output(report)
 
     card = command(
@@ -517,10 +518,13 @@ def _constraints(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from ... import report
     from ...runtime import locks
+    from ...store.run import entitle
     from ..terminal import show_frontier
 
     run = report.read_run(options.folder)
     if options.other is not None:
+        if options.title is not None:
+            raise UsageError("--title is for the report of one run; leave it out where two are compared")
         other = report.read_run(options.other)
         outputs.noted(options, report.differences(run, other)[1])
         page = str(report.write_comparison(run, other, options.out or Path(options.folder, "compare.html")))
@@ -530,6 +534,9 @@ def _report(options: argparse.Namespace) -> int:
         raise UsageError("--out is for comparing two runs; the report of one goes into its folder")
     outputs.noted(options, run.notes)
     with locks.alone(options.folder, folder=True):
+        if options.title is not None:
+            entitle(options.folder, options.title)
+            run = report.read_run(options.folder)
         written = [str(path) for path in report.write_shown(run, options.folder)]
     print(json.dumps({"written": written})) if options.json else show_frontier(run)
     return 0
