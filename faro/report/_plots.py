@@ -124,14 +124,8 @@ def _draw_series(ax: Axes, series: Series, several: bool) -> None:
         style |= mine if series.style in ("best", "rest") else {"color": mine["color"]}
     x, y = [point.x for point in series.points], [point.y for point in series.points]
     if series.style == "line":  # bars side by side are a band
-        ax.fill_between(
-            x,
-            *zip(*(p.up for p in series.points if p.up), strict=True),
-            color=style["color"],
-            alpha=0.15,
-            linewidth=0,
-            zorder=1.5,
-        )
+        low, high = ([p.up[end] for p in series.points if p.up] for end in (0, 1))
+        ax.fill_between(x, low, high, color=style["color"], alpha=0.15, linewidth=0, zorder=1.5)
         ax.plot(x, y, label=_legend(series.name), **style)
         return
     bars: Any = {"color": style["color"], "alpha": 0.7 if series.style == "certified" else 0.35, "linewidth": 1.1}
