@@ -16,7 +16,7 @@ STAGES = {  # name -> functions whose calls it is
     "trace": ("faro.runtime.programs:Program.ahead", "faro.sweep.run:_Run._trainer"),
     "train": ("faro.sweep.batched:Batched.fit",),
     "keep": ("faro.runtime.checkpoint:Keeper.write",),
-    "judge": ("faro.evaluate.trials:Judge.frontier",),
+    "judge": ("faro.evaluate.trials:Evaluator.frontier",),
     "save": ("faro.store.frontier:Frontier.save",),
     "bootstrap": ("faro.evaluate.bootstrap:measure",),
     "report": ("faro.report._page:write_report",),
