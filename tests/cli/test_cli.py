@@ -596,7 +596,7 @@ def test_a_closed_pipe_is_no_error(finished):
 @pytest.mark.parametrize(
     ("owner", "name", "word"),
     [("faro.evaluate.bootstrap", "measure", "no intervals"),
-     ("faro.report._shown", "write_pictures", "no pictures and no report"),
+     ("faro.report._plots", "write_pictures", "no pictures and no report"),
      ("faro.cli.terminal", "show_frontier", "cannot be shown")],
 )  # fmt: skip
 def test_a_finished_sweep_stays_finished_whatever_shows_it(owner, name, word, finished, run, faro, monkeypatch):
