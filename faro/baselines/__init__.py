@@ -37,6 +37,7 @@ from ..store.frontier import Frontier
 from ..store.run import write_table
 from ..sweep import stack
 from ..training import Data
+from ..training.ridge import Ridge
 from ..training.settings import Settings
 from ._thresholds import Rule as Rule
 from ._thresholds import optimal as optimal
@@ -166,7 +167,8 @@ def _trained(constraint, data, coded, parts, together, model, settings, grid: Gr
     for seed in seeds:
         known = [(parts[name].choices[seed], parts[name].known_of(seed)) for name in ("train", "selection")]
         parts_of_seed = [single(choices.replace(unit=people.code)) for choices, people in known]
-        training_data.append(Data(parts_of_seed[0], parts_of_seed[1], people=narrow(known[0][1].people)))
+        ridge = Ridge.read(coded[seed].about.get("ridge"))
+        training_data.append(Data(parts_of_seed[0], parts_of_seed[1], people=narrow(known[0][1].people), ridge=ridge))
 
     plain = jax.tree.map(lambda leaf: np.asarray(leaf, np.float32), constraint)
     who: Any = grouping(constraint)

@@ -3,6 +3,8 @@
     rewards   u_ik = x_ik . w                                        0 for an outside option
     loss(w)   sum_i p_i sum_k y_ik (log sum_j exp u_ij - u_ik) + mu/2 |w|^2      p_i = weight_i / sum of weights
 
+Where some parameters are punished more than others, features come in units in which all are punished alike.
+
 This is the loss that `faro.training` minimises, with mu its `weight_decay`: conditional logit (McFadden 1974) over the
 available alternatives, with soft labels y. Sums over rows are taken here; solvers see d numbers and d x d tables.
 """
@@ -11,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 import jax
@@ -56,13 +59,23 @@ class Head:
     intercept: bool
     shape: tuple[int, int]  # features of an alternative and of the context, before they were multiplied out
     table: Table
+    units: np.ndarray  # [d] of the features: w * units are the parameters of features as they are
 
     @classmethod
-    def of(cls, choices: Choices, ridge: float, *, intercept: bool | None = None) -> Head:
+    def of(
+        cls,
+        choices: Choices,
+        ridge: float,
+        *,
+        intercept: bool | None = None,
+        shares: Mapping[str, float] | None = None,
+    ) -> Head:
         """The head that `faro.models.Linear` is, on these choices; or, with `items` replaced by the last features of a
         network (twins likewise, `context=None`), the network's last layer.
 
         `ridge` is mu > 0. `intercept=None`: one if any choice has an outside option; without one it cancels.
+        `shares`: by part of the parameters, how strongly it is punished as a share of the ridge, above 0; inf: it stays
+        0. 1 by default.
         Raises `UsageError` for a ridge that is not positive, items that are no array `[n, K, d]`, or too many products
         of features and context; `DataError` for features that are not finite, or weights that are all zero.
         """
@@ -84,6 +97,10 @@ class Head:
             intercept = bool(np.any(np.asarray(choices.outside & choices.available)))
         if intercept:
             items = np.concatenate([items, inside[..., None].astype(items.dtype)], -1)
+        parts = {"item": shape[0], "context": shape[1], "cross": shape[0] * shape[1], "intercept": int(intercept)}
+        punished = np.concatenate([np.full(size, (shares or {}).get(part, 1.0)) for part, size in parts.items()])
+        units = 1 / np.sqrt(punished)
+        items = items if (units == 1).all() else items * units.astype(items.dtype)
         bad = ~np.isfinite(items.sum((1, 2)))
         if bad.any():
             raise DataError(f"choice {int(np.argmax(bad))}: features must be finite, got NaN or infinity")
@@ -91,7 +108,7 @@ class Head:
         if not weight.sum() > 0:
             raise DataError("weights: all are zero, so there is no loss; give some choice a weight")
         table = _table(items, choices, weight / weight.sum())
-        return cls(choices, float(ridge), intercept, shape, table)
+        return cls(choices, float(ridge), intercept, shape, table, units)
 
     @property
     def d(self) -> int:
@@ -116,7 +133,7 @@ class Head:
 
     def params(self, w: np.ndarray) -> dict[str, np.ndarray]:
         """w as the parameters of `faro.models.Linear`."""
-        d, c = self.shape
+        (d, c), w = self.shape, w * self.units
         params = {"intercept": w[-1] if self.intercept else np.zeros(()), "item": w[:d]}
         return params | ({"context": w[d : d + c], "cross": w[d + c : d + c + d * c].reshape(d, c)} if c else {})
 
@@ -124,7 +141,8 @@ class Head:
         """The inverse of `params`, `[d]`; an intercept that the head does not have is dropped, for it cancels."""
         parts = [params[part] for part in ("item", "context", "cross") if part in params]
         parts += [params["intercept"]] * self.intercept
-        return np.concatenate([np.ravel(np.asarray(part, np.float64)) for part in parts])
+        flat = np.concatenate([np.ravel(np.asarray(part, np.float64)) for part in parts])
+        return np.where(self.units > 0, flat / np.where(self.units > 0, self.units, 1), 0)
 
 
 def _table(items: np.ndarray, choices: Choices, share: np.ndarray) -> Table:

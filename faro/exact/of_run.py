@@ -78,7 +78,7 @@ def write_envelopes(
         if member is not None:
             (row,) = params
             choices, params[row] = _last_layer(run.models[row], choices)
-        head = exact.Head.of(choices, run.manifest["configuration"]["weight_decay"])
+        head = _head(run, choices, seed)
         rows = exact.rows_of(constraint, head)
         envelope = sample(head, rows, width, most)
         placed = place(run, constraint, head, rows, params)
@@ -119,6 +119,16 @@ def stored_constraint(run: Frontier) -> Constraint:
         return from_record(record)
     except UsageError as error:
         raise UsageError(f"{error}; name it with --constraint, and --attribute, --of, --within") from None
+
+
+def _head(run: Frontier, choices: Choices, seed: int) -> exact.Head:
+    """The loss that this seed's trials minimise."""
+    ridge = run.manifest.get("ridge")
+    if ridge is None:  # it is fixed, and of the intercept as well
+        return exact.Head.of(choices, run.manifest["configuration"]["weight_decay"])
+    own, model = ridge["seeds"][str(seed)], run.models[0].model
+    shares = model.shares(models.PARTS, float(own["interactions"])) if model.linear else None
+    return exact.Head.of(choices, own["weight_decay"], shares=shares)
 
 
 def _seeds(run: Frontier, folder: Path, member: str | None) -> list[int]:

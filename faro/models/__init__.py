@@ -29,6 +29,7 @@ from .base import rewards as rewards
 from .base import twin_predictions as twin_predictions
 from .base import twin_rewards as twin_rewards
 from .evaluate import evaluate as evaluate
+from .linear import PARTS as PARTS
 from .linear import Linear as Linear
 from .linear import linear_features as linear_features
 

@@ -182,6 +182,15 @@ class Model(abc.ABC):
         """
         return 0.0
 
+    def shares(self, params: Any, interactions: Any) -> Any:
+        """How strongly each parameter is punished, as a share of the weight decay: a pytree of numbers like `params`,
+        or a prefix of it; all alike by default. 0: not at all; inf: it stays 0.
+
+        params: as `init` gave them; only shapes are read
+        interactions: share of products of features and context, >= 0
+        """
+        return 1.0
+
     def trainable(self, params: Any) -> Any:
         """Which parameters training moves: a pytree of bools like `params`, or a prefix of it; all by default.
 

@@ -16,7 +16,9 @@ from constraints.alternatives import pieces
 from .base import LinearHead, Model, numeric
 
 WEIGHTS = ("item", "context", "cross")  # parameters of `Linear` in the order of the features that it prepares
+PARTS = ("intercept", *WEIGHTS)
 CROSSED = 1024  # products of features and context that `Linear` multiplies out before training
+UNPUNISHED = 1e-6  # share of the intercept: next to nothing, but what is proved of an optimum needs some
 
 
 @dataclasses.dataclass(frozen=True)
@@ -70,6 +72,10 @@ class Linear(Model):
             context = choices.context[:, None, None] if twin.context is None else twin.context[:, None]
             twins[name] = Twin(valid=twin.valid, items=_crossed(items, context), context=twin.context)
         return choices.replace(items=_crossed(choices.items, choices.context[:, None]), context=None, twins=twins)
+
+    def shares(self, params, interactions):
+        every = {"intercept": UNPUNISHED, "item": 1.0, "context": 1.0, "cross": interactions}
+        return {part: every[part] for part in params}
 
     def linear_features(self, params, choices):
         return linear_features(params, numeric(choices))

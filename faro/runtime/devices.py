@@ -105,22 +105,23 @@ def on(mesh: Mesh, *axes: str | None) -> NamedSharding:
 def compiled(
     mesh: Mesh,
     function: Callable[..., Any],
-    inputs: Sequence[tuple],
+    inputs: Sequence[Any],
     output: tuple | list[tuple],
     options: dict[str, Any] | None = None,
     consumed: tuple[int, ...] = (),
     known: Any = None,
 ) -> Program:
-    """`function`, compiled for the mesh: the leading axes of every input and of the output are placed as in `on`; a
-    list of outputs is placed one by one. The inputs at the positions `consumed` are gone afterwards, and their memory
-    is that of the output. `known` says what the function is, see `Program`; on one device alone it is kept."""
+    """`function`, compiled for the mesh: the leading axes of every input and of the output are placed as in `on`, or an
+    input as a pytree of such placements says; a list of outputs is placed one by one. The inputs at the positions
+    `consumed` are gone afterwards, and their memory is that of the output. `known` says what the function is, see
+    `Program`; on one device alone it is kept."""
 
     @functools.wraps(function)
     def partitioned(*args):
         with jax.sharding.use_abstract_mesh(mesh.abstract_mesh):
             return function(*args)
 
-    places = tuple(on(mesh, *axes) for axes in inputs)
+    places = tuple(on(mesh, *axes) if type(axes) is tuple else axes for axes in inputs)
     returned: Any = tuple(on(mesh, *axes) for axes in output) if isinstance(output, list) else on(mesh, *output)
     alone = mesh.size == 1 and jax.process_count() == 1
     known = known if alone else None
@@ -146,14 +147,15 @@ def options(quick: bool = True, effort: int | None = None) -> dict[str, Any]:
     return flags
 
 
-def place(tree: Any, sharding: NamedSharding) -> Any:
-    """Host arrays, the same in every process, as arrays of the mesh: each device is given its own piece only."""
+def place(tree: Any, shardings: Any) -> Any:
+    """Host arrays, the same in every process, as arrays of the mesh: each device is given its own piece only.
+    `shardings` is one, or a pytree of them that is a prefix of `tree`."""
 
-    def one(leaf: Any) -> Array:
+    def one(sharding: NamedSharding, leaf: Any) -> Array:
         host = np.asarray(leaf)
         return jax.make_array_from_callback(host.shape, sharding, lambda index: host[index])
 
-    return jax.tree.map(one, tree)
+    return jax.tree.map(lambda own, part: jax.tree.map(functools.partial(one, own), part), shardings, tree)
 
 
 def fetch(tree: Any) -> Any:

@@ -19,7 +19,7 @@ from ..errors import UsageError
 from ..runtime import devices
 from ..training import Best, Data, EvaluationRecord, Game, TrainState
 from ..training.trainer import Fitted, Trials, real
-from .execution import KEPT, Chunks, padding, stack
+from .execution import KEPT, Chunks, dealt, padding, stack
 
 CACHE = 20 * 2**20  # bytes of a network's step on a CPU that stay close to its cores
 
@@ -41,7 +41,7 @@ class Batched:
         self.chunk, self.chunks, self.evaluations = Chunks.of(game)  # `chunk`: evaluations of a call of `advance`
         self.keep = game.settings.solution != "best"
         self.traced = {"start": 0, "advance": 0}
-        trial_axis, state_axes, choices = (devices.SWEEP,), (None, devices.SWEEP), (None, devices.DATA)
+        trial_axis, state_axes, choices = (devices.SWEEP,), (None, devices.SWEEP), dealt(mesh, None)
 
         def known(name: str) -> tuple[Any, ...]:
             return "Batched", name, game, self.memory
@@ -68,7 +68,7 @@ class Batched:
         `UsageError` if a single trial does not fit the memory that was asked for.
         """
         seeds, trials = states.played.shape
-        dealt = trials // self.mesh.shape[devices.SWEEP]
+        on_device = trials // self.mesh.shape[devices.SWEEP]
         params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), states.game.params)
         train, people = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (data.train, data.people)
@@ -80,8 +80,8 @@ class Batched:
                 f"memory: one trial needs about {one:,} bytes a step, got {room:,}; give more, or set microbatch"
             )
         room = near(self.game.model, one, room)
-        fits = [size for size in range(1, dealt + 1) if dealt % size == 0 and size * one <= room]
-        return seeds * dealt * one <= room, max(fits)
+        fits = [size for size in range(1, on_device + 1) if on_device % size == 0 and size * one <= room]
+        return seeds * on_device * one <= room, max(fits)
 
     def _start(
         self, seeds: Array, constraint: Constraint, blank: Array, data: Data
@@ -174,7 +174,7 @@ class Batched:
         total = self.total(len(seeds), len(grid(1.0)))
         progress(0, total)
         whole, state_axes = devices.on(self.mesh), devices.on(self.mesh, None, devices.SWEEP)
-        placed = devices.place(stack(data, padding(self.mesh, self.game)), devices.on(self.mesh, None, devices.DATA))
+        placed = devices.place(stack(data, padding(self.mesh, self.game)), dealt(self.mesh, None))
         lowest = real(constraint)
         requested = len(grid(1.0))
         spare = -requested % self.mesh.shape[devices.SWEEP]  # every device has the same number of trials

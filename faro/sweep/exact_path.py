@@ -21,7 +21,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from constraints import Constraint
+from constraints import Choices, Constraint
 
 from .. import exact, models
 from ..errors import UsageError
@@ -90,13 +90,18 @@ class _Path:
 
     def __init__(self, data: Data, constraint: Constraint, settings: Settings):
         self.data, self.constraint, self.settings = data, constraint, settings
-        self.head = exact.Head.of(data.train, settings.weight_decay)
+        self.head = self._head(data.train)
         rows = exact.rows_of(constraint, self.head)
         self.solver = Solver(self.head, rows)
-        free = exact.solve(self.head, exact.Rows.of(np.zeros((0, self.head.d))), 0.0)
-        self.points = [self._seen(rows, np.inf, np.inf, free.w, np.zeros(len(rows.labels)))]
+        free: np.ndarray = self._free(self.head)
+        nothing = np.zeros(len(rows.labels))
+        self.points = [self._seen(rows, np.inf, np.inf, free, nothing)]
+        self.free = self.points[0]
+        if data.ridge is not None:  # nothing is selected here
+            both = self._head(jax.tree.map(lambda *parts: np.concatenate(parts), data.train, data.selection))
+            self.free = self._seen(rows, np.inf, np.inf, self._free(both), nothing, both)
         moved = rows.slope > 0
-        top = max(0.0, np.max(((rows.matrix @ free.w - rows.base) / np.where(moved, rows.slope, 1))[moved], initial=0))
+        top = max(0.0, np.max(((rows.matrix @ free - rows.base) / np.where(moved, rows.slope, 1))[moved], initial=0))
         low = least_bound(rows)
         low = 0.0 if low <= 0 else low * (1 + 1e-6)
         if low < np.inf:
@@ -105,6 +110,17 @@ class _Path:
                 self.points.append(self._solved(rows, float(bound), before, self.points[-1].w))
                 before = float(bound)
             self._anchor(rows, low)
+
+    def _head(self, choices: Choices) -> exact.Head:
+        if self.data.ridge is None:
+            return exact.Head.of(choices, self.settings.weight_decay)
+        decay, interactions = self.data.ridge
+        shares = models.Linear().shares(models.PARTS, float(interactions))
+        return exact.Head.of(choices, float(decay), shares=shares)
+
+    @staticmethod
+    def _free(head: exact.Head) -> np.ndarray:
+        return exact.solve(head, exact.Rows.of(np.zeros((0, head.d))), 0.0).w
 
     def _anchor(self, rows: exact.Rows, low: float) -> None:
         """Points beyond the path, each by rows that agree with the hard measurement at the one before it."""
@@ -131,11 +147,14 @@ class _Path:
         point = self.solver.at(bound, start)
         return self._seen(rows, bound, before, point.w, point.multipliers)
 
-    def _seen(self, rows: exact.Rows, bound: float, before: float, w: np.ndarray, multipliers: Any) -> PathPoint:
+    def _seen(
+        self, rows: exact.Rows, bound: float, before: float, w: np.ndarray, multipliers: Any, head: Any = None
+    ) -> PathPoint:
+        head = head or self.head
         with jax.enable_x64(True):
-            params = jax.tree.map(jnp.asarray, self.head.params(w))
+            params = jax.tree.map(jnp.asarray, head.params(w))
             figures = jax.tree.map(np.asarray, _figures(self.constraint, params, self.data))
-        rate = self.head.moments(w, curvature=False).gradient + self.head.ridge * w + multipliers @ rows.matrix
+        rate = head.moments(w, curvature=False).gradient + head.ridge * w + multipliers @ rows.matrix
         slack = rows.matrix @ w - rows.limits(bound) if np.isfinite(bound) else np.zeros_like(multipliers)
         kkt = KKT(np.abs(rate).max(), np.max(slack, initial=0), np.max(np.abs(multipliers * slack), initial=0))
         evaluation = EvaluationRecord(
@@ -156,9 +175,10 @@ class _Path:
 
         def candidate(point: PathPoint) -> bool:
             few_ties = decides(point.evaluation.ties, self.settings)
-            free = np.isinf(bounds).all() and point is not self.points[0]  # without a bound: the optimum itself
-            return bool(few_ties and not free and within(point.evaluation.gap, bounds, candidate=True))
+            return bool(few_ties and within(point.evaluation.gap, bounds, candidate=True))
 
+        if np.isinf(bounds).all():
+            return self._returned(self.free, constraint, candidate(self.free))
         for _ in range(HALVINGS):
             chosen = self._best(candidate)
             if chosen is None or chosen == 0 or candidate(self.points[chosen - 1]):
@@ -172,7 +192,11 @@ class _Path:
         chosen = self._best(candidate)
         few_ties = [point for point in self.points if decides(point.evaluation.ties, self.settings)]
         near = min(few_ties or self.points, key=lambda point: np.max(point.evaluation.gap - bounds))
-        point = near if chosen is None else self.points[chosen]
+        return self._returned(near if chosen is None else self.points[chosen], constraint, chosen is not None)
+
+    def _returned(self, point: PathPoint, constraint: Constraint, candidate: bool) -> tuple[Best, EvaluationRecord]:
+        few_ties = [point for point in self.points if decides(point.evaluation.ties, self.settings)]
+        bounds = np.array([float(part.bound) for part in constraint.parts()])
         evaluation = point.evaluation._replace(
             violation=point.evaluation.violation - np.asarray(constraint.bounds(), np.float64)
         )
@@ -181,8 +205,8 @@ class _Path:
         )
         best = Best(
             params=point.params,
-            candidate=jnp.asarray(chosen is not None),
-            merit=evaluation.selection_loss if chosen is not None else np.max(evaluation.gap - bounds),
+            candidate=jnp.asarray(candidate),
+            merit=evaluation.selection_loss if candidate else np.max(evaluation.gap - bounds),
             gap=evaluation.gap,
             finite=jnp.asarray(True),
             smallest_gap=smallest,

@@ -109,9 +109,16 @@ def stack(data_of_seeds: list[Data], multiple: int = 1) -> Data:
         spare = np.arange(len(leaf) + -len(leaf) % multiple) % max(len(leaf), 1)
         return np.asarray(leaf)[spare]
 
-    rows = [seed_data._replace(people=None) for seed_data in data_of_seeds]
+    rows = [seed_data._replace(people=None, ridge=None) for seed_data in data_of_seeds]
     data = jax.tree.map(largest, *rows, is_leaf=lambda node: isinstance(node, Choices))
-    return data._replace(people=stacked(tuple(jax.tree.map(whole, seed_data.people) for seed_data in data_of_seeds)))
+    people = stacked(tuple(jax.tree.map(whole, seed_data.people) for seed_data in data_of_seeds))
+    return data._replace(people=people, ridge=stacked(tuple(seed_data.ridge for seed_data in data_of_seeds)))
+
+
+def dealt(mesh: Mesh, *axes: str | None) -> Data:
+    """Where data are on the mesh: after these leading axes choices and people are dealt out, a ridge is whole."""
+    choices: Any = devices.on(mesh, *axes, devices.DATA)
+    return Data(choices, choices, choices, choices, ridge=devices.on(mesh, *axes))
 
 
 def padding(mesh: Mesh, game: Game) -> int:

@@ -47,6 +47,7 @@ from ..training.returned import choose
 from ..training.settings import Use
 from ..training.streaming import Stream, check_streamed
 from ..training.trainer import Progress, Trainer, Trials
+from . import ridges
 from .batched import Batched
 from .execution import Need
 from .grid import LOWEST_BOUND, default_bounds
@@ -164,7 +165,7 @@ class _Run:
         bounds = [[float(part.bound) for part in c.parts()] for c in self.grid(1.0)]
         versions = {name: metadata.version(name) for name in ("faro-fairness", "jax", "flax", "optax")}
         data = [self.data.name, self.data.digest, self.data.schema.to_dict(), self.data.unit_rule]
-        game = [self.constraint, bounds, self.seeds, self.model, dataclasses.asdict(self.settings)]
+        game = [self.constraint, bounds, self.seeds, self.model, self.settings.known_by()]
         game += [] if self.objective == DEFAULT else [self.objective]
         game += [f"stream {int(self.stream)}"] if self.stream else []
         return fingerprint(versions, data, game)
@@ -212,6 +213,9 @@ class _Run:
         keeper = Keeper(None if folder is None else folder / PROGRESS, tag)
         evaluator = Evaluator(self.data, self.constraint, self.model, self.settings, views, self.objective)
         given = self._exactly(views) if self.settings.solver == "exact" else training_data
+        chosen = self._ridges(views, training_data, trainer, keeper)
+        if chosen is not None:
+            given = [seed_data._replace(ridge=ridge) for seed_data, ridge in zip(given, chosen.ridges, strict=True)]
         trials = Trials(self.seeds, given, self.constraint, self.grid, keeper, progress, evaluator.ahead)
         constraints, best, trace, solution = trainer.fit(trials)
         all_constraints = [self.constraint.at(UNCONSTRAINED), *constraints]
@@ -224,10 +228,12 @@ class _Run:
             all_constraints, best, solution, trace, keeper if isinstance(trainer, Sequential) else None
         )
         bounded_part = BOUNDED_PART[self.settings.dual_data]
+        ridge_of = {} if chosen is None else dict(zip(self.seeds, [own.said() for own in chosen.ridges], strict=True))
         for about in (
             run.models.about() if isinstance(run.models, OnDisk) else (trained.about for trained in run.models)
         ):
             own_notes = notes[about["seed"]]
+            about.update({"ridge": ridge_of[about["seed"]]} if ridge_of else {})
             about.update({"trainer": why} if self.stream else {})
             about.update(notes=own_notes.all, dev_gap_over=list(own_notes.dev))
             if because := reason(self.constraint, about, own_notes, bounded_part):
@@ -242,6 +248,8 @@ class _Run:
             traced={program: count - before[program] for program, count in trainer.traced.items()},
             seconds=round(time.perf_counter() - began, 2),
         )
+        if chosen is not None:
+            run.manifest["ridge"] = {"chosen_by": chosen.how, "seeds": {str(s): own for s, own in ridge_of.items()}}
         if folder is not None and devices.first():
             store.clear(folder)
             run.save(folder)
@@ -305,14 +313,27 @@ class _Run:
         game = Game(self.model, self.settings, rows, objective=self.objective, units=units)
         return self._execution(game, alternatives, training_data[0])
 
+    def _ridges(
+        self, views: list[View], training_data: list[Data], trainer: Trainer, keeper: Keeper
+    ) -> ridges.Chosen | None:
+        """The ridge of every seed, and how it was found; None where it is fixed."""
+        if self.settings.ridge == "fixed":
+            return None
+        if isinstance(trainer, Sequential) or not isinstance(self.data, Dataset):
+            raise UsageError("ridge = chosen: needs a table in memory, and all trials at once; leave it out")
+        game = trainer.game if isinstance(trainer, Batched) else Game(self.model, self.settings, units=views[0].units)
+        names, both = self.data.units, ("train", "selection")
+        units = [names[np.concatenate([view.rows[part] for part in both])] for view in views]
+        return ridges.choose(game, self.constraint, training_data, self.seeds, units, keeper)
+
     def _use(self, training_data: list[Data]) -> Use:
         """What the settings are used for."""
         if self.stream:
             shards: Any = training_data[0].train
             return Use(self.settings, shards.size, len(shards))
-        return Use(
-            self.settings, max(seed_data.train.shape[0] for seed_data in training_data), baselines=self.baselines
-        )
+        rows = max(seed_data.train.shape[0] for seed_data in training_data)
+        products = ridges.has_products(self.model, training_data[0].train)
+        return Use(self.settings, rows, baselines=self.baselines, products=products)
 
     def _execution(self, game: Game, alternatives: int, data: Data) -> tuple[Trainer, str]:
         """How the trials of the game share memory."""

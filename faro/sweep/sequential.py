@@ -29,7 +29,7 @@ from ..runtime import devices
 from ..runtime.checkpoint import Keeper
 from ..training import Best, Data, EvaluationRecord, Game, TrainState
 from ..training.trainer import Fitted, Trials, real
-from .execution import Chunks, padding, stack
+from .execution import Chunks, dealt, padding, stack
 
 
 class StoredComponents:
@@ -57,7 +57,7 @@ class Sequential:
         self.chunk, self.chunks, self.evaluations = Chunks.of(game)
         self.traced = {"begin": 0, "advance": 0, "close": 0, "enter": 0}  # keys of manifests
         steps, once = models.options(game.model, alternatives), models.options(game.model, alternatives, game.rows)
-        data = (devices.DATA,)
+        data = dealt(mesh)
 
         def known(name: str) -> tuple[Any, ...]:
             return "Sequential", name, game
@@ -107,7 +107,7 @@ class Sequential:
                 raise UsageError("execution sequential: several processes share what is on disk; give --out")
             scratch = tempfile.TemporaryDirectory(prefix="faro-")
             keeper = Keeper(Path(scratch.name))
-        self.whole, self.dealt = devices.on(self.mesh), devices.on(self.mesh, devices.DATA)
+        self.whole = devices.on(self.mesh)
         padded = stack(data, padding(self.mesh, self.game))  # one shape for all seeds
         total, done = self.total(len(seeds), len(grid(1.0))), 0
 
@@ -169,7 +169,7 @@ class Sequential:
         return Fitted(constraints, best, trace, StoredComponents(read, len(seeds), 1 + len(constraints), scratch))
 
     def _placed(self, padded: Data, seed: int) -> Data:
-        return devices.place(jax.tree.map(lambda leaf: leaf[seed], padded), self.dealt)
+        return devices.place(jax.tree.map(lambda leaf: leaf[seed], padded), dealt(self.mesh))
 
     def _trial(
         self,

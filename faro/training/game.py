@@ -29,6 +29,7 @@ from ..models.evaluate import made
 from ..runtime import devices
 from ..runtime.programs import remembered
 from .bounds import decides, within
+from .ridge import Ridge
 from .settings import Settings as Settings
 from .unconstrained import MOST_FEATURES, optimum, suits
 
@@ -54,12 +55,15 @@ class Data(NamedTuple):
     selection: what the best iterate is chosen by
     dual: what the dual player measures violations on, if that is not train (Cotter et al. ICML 2019)
     people: of every unit code its earlier choices, for models that read them; else None
+    ridge: a `Ridge` that was chosen; then an unconstrained optimum that is found at once is that of train and
+        selection. None: all parameters are punished alike, and it is that of train alone
     """
 
     train: Any
     selection: Choices
     dual: Choices | None = None
     people: Any = None
+    ridge: Any = None
 
 
 class EvaluationRecord(NamedTuple):
@@ -135,6 +139,7 @@ class Prepared:
     aims: Any
     totals: Totals
     people: Any = None
+    ridge: Any = None
 
     @classmethod
     def of(
@@ -145,6 +150,7 @@ class Prepared:
         objective: Objective = DEFAULT,
         known: Any = (),
         people: Any = None,
+        ridge: Any = None,
     ) -> Prepared:
         """Computed once, outside the training scan; padded to a multiple of this many choices. `known` is what the
         objective knows of train."""
@@ -154,7 +160,7 @@ class Prepared:
         choices = choices.replace(weight=jnp.where(position < n, choices.weight, 0))
         rows, aims = constraint.prepare(choices), objective.prepare(choices, known)
         totals = Totals(constraint.masses(rows), jnp.sum(choices.weight), objective.masses(choices, aims))
-        return cls(choices=choices, rows=rows, aims=aims, totals=totals, people=people)
+        return cls(choices=choices, rows=rows, aims=aims, totals=totals, people=people, ridge=ridge)
 
     def take(self, index: Any) -> Prepared:
         """These choices only; totals stay those of all."""
@@ -245,7 +251,10 @@ class Game:
         shapes = jax.eval_shape(lambda key: models.initial(self.model, key, data.train, self.units), key)
         # the optimum is one, wherever it is looked for
         params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
-        params, gradient, inverse = optimum(self.model, params, train.choices, self.settings.weight_decay)
+        seen = train.choices
+        if data.ridge is not None:  # nothing is selected here
+            seen = jax.tree.map(lambda *parts: jnp.concatenate(parts), seen, self.model.prepare(data.selection))
+        params, gradient, inverse = optimum(self.model, params, seen, self.ridge(data))
         state = self.initial_state(key, params, unconstrained, data, ones, inverse)
         asked = train if data.dual is None else self.prepared(unconstrained, data.dual, data)
         tally = self.tally(params, unconstrained, train)
@@ -341,7 +350,13 @@ class Game:
         if that is not all here."""
         known = self.objective.known(data.train) if known is None else known
         multiple = self.settings.microbatch or 1
-        return Prepared.of(constraint, self.model.prepare(choices), multiple, self.objective, known, data.people)
+        return Prepared.of(
+            constraint, self.model.prepare(choices), multiple, self.objective, known, data.people, self.ridge(data)
+        )
+
+    def ridge(self, data: Data) -> Ridge:
+        """How strongly parameters are punished: as the data say, else the settings."""
+        return data.ridge or Ridge(self.settings.weight_decay)
 
     def play(
         self, state: TrainState, constraint: Constraint, train: Prepared, dual: Prepared | None
@@ -489,10 +504,11 @@ class Game:
         remembers = dual is None and (not one_batch or self.shards > 1)  # else each step sees all that is held
 
         def observe(params, moments, temperature, drawn, scale, aim, noise):
-            params, moved = self._held(params)
+            params, moved = self._held(params, train.ridge)
             seen = self._tally(params, constraint, drawn, temperature, aim, s.compute, noise, train=True)
             tally = jax.tree.map(lambda leaf: scale * leaf, seen)
-            loss = self.objective.combine(aim, tally.loss, train.totals.aim) + s.weight_decay / 2 * _square(moved)
+            loss = self.objective.combine(aim, tally.loss, train.totals.aim)
+            loss += train.ridge.punishment(self.model, params, moved)
             for penalty in jax.tree.leaves(tally.penalty):
                 loss += penalty / train.totals.weight
             held = None if dual is None else self._tally(params, constraint, dual, temperature, aim, s.compute)
@@ -535,13 +551,13 @@ class Game:
         (game, moments, _, aim), steps = jax.lax.scan(step, begin, order, length=s.every)
         return game, moments, aim, jax.tree.map(lambda leaf: leaf[0], steps)
 
-    def _held(self, params: Any) -> tuple[Any, Any]:
-        """The parameters, without a gradient of those that training does not move; and those that it moves."""
+    def _held(self, params: Any, ridge: Ridge) -> tuple[Any, Any]:
+        """The parameters, without a gradient of those that training does not move; and which it moves."""
+        params = ridge.held(self.model, params)
         if not models.overrides(self.model, "trainable"):
-            return params, params
-        mask = self.model.trainable(params)
-        held = jax.tree.map(lambda moves, part: part if moves else jax.lax.stop_gradient(part), mask, params)
-        return held, jax.tree.map(lambda moves, part: part if moves else (), mask, params)
+            return params, True
+        moved = jax.tree.broadcast(self.model.trainable(params), params)
+        return jax.tree.map(lambda moves, part: part if moves else jax.lax.stop_gradient(part), moved, params), moved
 
     def _tally(
         self, params, constraint, prepared: Prepared, temperature, aim, compute="float32", noise=None, train=False

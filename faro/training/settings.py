@@ -27,6 +27,7 @@ PRIMAL: dict[str, dict[str, Any]] = {  # defaults that depend on the primal play
 }
 CHOICES = {
     "solver": ("game", "exact"),
+    "ridge": ("fixed", "chosen"),
     "solution": ("best", "last", "average", "mixture"),
     "primal": tuple(PRIMAL),
     "dual": ("nupi", "ascent"),
@@ -34,6 +35,7 @@ CHOICES = {
     "compute": ("float32", "bfloat16"),
 }
 OLD = {"primal": {"newton": "sqp"}}  # values of the release before, for one release; stored manifests keep them
+LATER = ("ridge", "interactions")
 WHOLE = ("steps", "every", "batch", "microbatch")
 POSITIVE = ("temperature_start", "temperature", "learning_rate", "cap")
 
@@ -51,12 +53,14 @@ class Use(NamedTuple):
     rows: train choices that a step draws from, of each shard
     shards: into which the train choices are cut
     baselines: whether baselines are trained by the same settings, which play no game
+    products: whether the model has products of features and context
     """
 
     settings: Settings
     rows: int
     shards: int = 1
     baselines: bool = False
+    products: bool = True
 
 
 class Need(NamedTuple):
@@ -92,6 +96,21 @@ BATCHES = Need(
     _batches,
     lambda use: (f"every step sees all {use.rows} train choices", "leave it out, or set batch below that"),
 )
+FIXED = Need(
+    "`ridge = fixed`",
+    lambda use: use.settings.ridge == "fixed",
+    lambda use: ("ridge = chosen chooses it", "leave out one of the two"),
+)
+CHOSEN = Need(
+    "`ridge = chosen`",
+    lambda use: use.settings.ridge == "chosen",
+    lambda use: ("all parameters are punished alike", "leave it out, or set ridge = chosen"),
+)
+PRODUCTS = Need(
+    "products with context",
+    lambda use: use.products,
+    lambda use: ("the model has no products of features and context", "leave it out"),
+)
 SHARED = Need(
     "`dual_data = train`",
     lambda use: use.settings.dual_data == "train",
@@ -115,7 +134,11 @@ class Optimiser:
     primal: str | None = _setting(None, "sqp or adam; left out: sqp for a narrow linear model of few sums", GAME)
     steps: Any = _setting(None, "of each stage; left out: 100 of sqp (50 of many choices), 600 of adam", STEPS)  # noqa: RUF009
     learning_rate: float = _setting(0.03, "of Adam; falls to a tenth by a cosine", STEPS, RATES)
-    weight_decay: float = _setting(1e-4, "L2 penalty in units of the loss: weight_decay / 2 * |params|^2")
+    ridge: str = _setting("fixed", "or chosen: by the data, see docs/training.md; intercepts are not punished then")
+    weight_decay: float = _setting(1e-4, "L2 penalty in units of the loss: weight_decay / 2 * |params|^2", FIXED)
+    interactions: float | None = _setting(
+        None, "times as much that products with context are punished, inf: none; left out: chosen", CHOSEN, PRODUCTS
+    )
     temperature_start: float = _setting(1.0, "of the soft decisions that are differentiated, at the first step", STEPS)
     temperature: Any = _setting(None, "and at the last; left out: 0.7 of sqp, 0.05 of adam", STEPS)  # noqa: RUF009
 
@@ -213,6 +236,11 @@ class Settings(Selection, Batching, Multipliers, Optimiser):  # fields come from
             )
         return settings
 
+    def known_by(self) -> dict[str, Any]:
+        """What a run is known by: all values, but for settings of later versions that are as if they were not there."""
+        values = dataclasses.asdict(self)
+        return values if self.ridge != "fixed" else {name: values[name] for name in values if name not in LATER}
+
     def check_effect(self, use: Use) -> None:
         """`UsageError` for a value other than the default that can have no effect: why, and what to do.
 
@@ -305,7 +333,8 @@ def _check(name: str, value: Any, default: Any) -> None:
         if value not in (*CHOICES[name], *OLD.get(name, ())):
             raise UsageError(f"{name}: expected one of {', '.join(CHOICES[name])}, got {value!r}")
         return
-    number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    number = isinstance(value, int | float) and not isinstance(value, bool)
+    number = number and (math.isfinite(value) or (name == "interactions" and value > 0))
     whole = isinstance(default, int) or name in WHOLE
     wrong = not number or value < 0 or (name in POSITIVE and value <= 0)
     if wrong or (whole and (value != int(value) or value < 1)):

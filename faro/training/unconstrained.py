@@ -1,7 +1,7 @@
 """The optimum of a linear model without constraints, by Newton's method inside a compiled program.
 
-    loss(w)   sum_i p_i (-log likelihood of choice i) + mu/2 |w|^2       p_i = weight_i / sum of weights
-    step      -(Hessian + mu I)^-1 gradient, of the first length of 1, 1/2, 1/4, ... that lowers the loss
+    loss(w)   sum_i p_i (-log likelihood of choice i) + mu/2 sum_j share_j w_j^2       p_i = weight_i / sum of weights
+    step      -(Hessian + mu S)^-1 gradient, of the first length of 1, 1/2, 1/4, ... that lowers the loss
 
 A Hessian costs O(n K d^2), and a few of them do what takes hundreds of first-order steps, each of which reads all
 features as well; of many choices a sample's is nearly everybody's. The loss is convex, so this is where any other
@@ -23,6 +23,7 @@ from constraints.alternatives import total
 
 from .. import metrics, models
 from ..runtime import devices
+from .ridge import Ridge
 
 STEPS = 30  # at most
 ENOUGH = 0.05  # a step that leaves no more than this share of what is to be gained keeps its curvature for the next
@@ -57,18 +58,22 @@ def suits(model: models.Model, choices: Choices) -> bool:
     return sum(leaf.shape[-1] for leaf in jax.tree.leaves(choices.items)) <= MOST_FEATURES
 
 
-def optimum(model: models.Model, params: Any, choices: Choices, decay: float) -> tuple[Any, Any, Array]:
+def optimum(model: models.Model, params: Any, choices: Choices, ridge: Ridge) -> tuple[Any, Any, Array]:
     """(parameters, gradient of the loss there, inverse of its Hessian near there `[d, d]`), on choices that the model
-    `suits` and with mu = `decay`; `params` is where to begin."""
+    `suits`; `params` is where to begin."""
     n, stride = choices.shape[0], choices.shape[0] // BLOCK
     start, unravel = ravel_pytree(params)
     eps = jnp.finfo(choices.weight.dtype).eps  # of the loss
     counts = choices.weight / choices.weight.sum() * choices.chosen.sum(-1)
     plain = choices.replace(twins={})
+    shares = ridge.vector(model, params)
+    there = jnp.isfinite(shares)
+    punished = ridge.decay * jnp.where(there, shares, 1)
 
     def loss(w):
+        w = jnp.where(there, w, 0)
         rewards = models.reward_pieces(model, unravel(w), choices)
-        return metrics.nll(rewards, choices) + decay / 2 * jnp.dot(w, w)
+        return metrics.nll(rewards, choices) + jnp.dot(punished, jnp.square(w)) / 2
 
     def curvature(w):
         count = 1 if devices.dealt(n) else -(-n // BLOCK)
@@ -82,14 +87,16 @@ def optimum(model: models.Model, params: Any, choices: Choices, decay: float) ->
             )
             return added + hessian(w, block_choices, jnp.where(rows >= block * size, mine, 0))
 
-        ridge = decay + 10 * eps  # directions in which nothing happens stay where they are
-        return jax.lax.fori_loop(0, count, add, ridge * jnp.eye(start.size))
+        held = punished + 10 * eps  # directions in which nothing happens stay where they are
+        return jax.lax.fori_loop(0, count, add, jnp.diag(held))
 
     def hessian(w, block_choices, mine):
         logs = log_softmax_pieces(models.reward_pieces(model, unravel(w), block_choices), block_choices.available)
         odds = [jnp.exp(log)[..., None] for log in logs]  # [k, n, 1]
         features = model.linear_features(params, block_choices)
         mean = total([x * part for x, part in zip(features, odds, strict=True)])  # [n, d]
+        mean = jnp.where(there, mean, 0)
+        features = [jnp.where(there, x, 0) for x in features]
         spread = jnp.concatenate(
             [(x - mean) * jnp.sqrt(part * mine[:, None]) for x, part in zip(features, odds, strict=True)]
         ).reshape(-1, w.size)
@@ -116,7 +123,7 @@ def optimum(model: models.Model, params: Any, choices: Choices, decay: float) ->
     if stride > 1:  # a sample leads to where one or two steps with everybody are enough, if it knows enough
         sample = choices.take(slice(None, None, stride))
         weight = jnp.where(sample.weight.sum() > 0, sample.weight, 1)
-        led, _, known = optimum(model, params, sample.replace(weight=weight), decay)
+        led, _, known = optimum(model, params, sample.replace(weight=weight), ridge)
         led = ravel_pytree(led)[0]
         start = jnp.where(loss(led) < loss(start), led, start)
     else:

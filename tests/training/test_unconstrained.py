@@ -11,7 +11,9 @@ from scipy.optimize import minimize
 
 import constraints as ct
 from faro import models
+from faro.models.linear import UNPUNISHED
 from faro.training import Data, Game, unconstrained
+from faro.training.ridge import Ridge
 from faro.training.settings import Settings
 
 DECAY = 1e-3
@@ -24,7 +26,7 @@ def program(block):
 
 
 def optimum(model, start, choices, decay):
-    return program(unconstrained.BLOCK)(model, start, choices, decay)
+    return program(unconstrained.BLOCK)(model, start, choices, Ridge(decay, 1.0))
 
 
 def choices(seed: int, n: int = 200, k: int = 3, d: int = 4, outside: bool = False, soft: bool = False):
@@ -48,12 +50,13 @@ def by_scipy(own, decay=DECAY):
     x = np.pad(x, ((0, 0), (0, own.shape[1] - x.shape[1]), (0, 0)))
     mask, y = np.asarray(own.available), np.asarray(own.chosen, float)
     p = np.asarray(own.weight, float) / np.asarray(own.weight, float).sum()
+    punished = np.r_[np.ones(x.shape[-1] - 1), UNPUNISHED]
 
     def loss(w):
         u = np.where(mask, x @ w, -np.inf)
         top = u.max(1, keepdims=True)
         normaliser = (top + np.log(np.exp(u - top).sum(1, keepdims=True)))[:, 0]
-        return float(p @ (y.sum(1) * normaliser - (y * np.where(mask, u, 0)).sum(1)) + decay / 2 * w @ w)
+        return float(p @ (y.sum(1) * normaliser - (y * np.where(mask, u, 0)).sum(1)) + decay / 2 * punished @ w**2)
 
     found = minimize(loss, np.zeros(x.shape[-1]), method="BFGS", options={"gtol": 1e-9})
     return found.x, found.fun
@@ -111,7 +114,7 @@ def test_a_sample_leads_the_way_but_everybody_decides(monkeypatch, rare):
         q = 1 / (1 + np.exp(-(x @ np.r_[params["intercept"], params["item"]])))
         open_ = np.asarray(own.available).all(1)
         p = np.asarray(own.weight, float) / np.asarray(own.weight, float).sum() * open_
-        hessian = (x * (p * q * (1 - q))[:, None]).T @ x + decay * np.eye(5)
+        hessian = (x * (p * q * (1 - q))[:, None]).T @ x + decay * np.diag([UNPUNISHED, 1, 1, 1, 1])
         np.testing.assert_allclose(inverse @ hessian, np.eye(5), atol=0.5)
 
 

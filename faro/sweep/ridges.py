@@ -1,0 +1,127 @@
+"""The ridge of every seed, before its trials: one for all of its bounds, chosen by people that no later part sees.
+
+folds       a linear model whose optimum is found at once: by folds over units of train and selection
+selection   another model in memory: trained without a constraint at each of a few ridges, by the selection loss
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from constraints import Choices, Constraint
+
+from .. import models
+from ..runtime.checkpoint import Keeper
+from ..training import Data, Game
+from ..training import ridge as ridges
+from ..training.ridge import Ridge
+from .execution import stack
+
+
+class Chosen(NamedTuple):
+    """The ridges of all seeds.
+
+    ridges: of every seed
+    how: "folds" or "selection"
+    """
+
+    ridges: list[Ridge]
+    how: str
+
+
+def has_products(model: models.Model, choices: Choices) -> bool:
+    """Whether the model has parameters of products of features and context on such choices."""
+
+    def shares(share: float) -> Any:
+        return jax.tree.leaves(model.shares(models.initial(model, jax.random.key(0), choices), share))
+
+    return choices.context is not None and shares(1.0) != shares(2.0)
+
+
+def choose(
+    game: Game, constraint: Constraint, data: Sequence[Data], seeds: Sequence[int], units: Sequence[Any], keeper: Keeper
+) -> Chosen:
+    """The ridge of every seed.
+
+    game: that will be played
+    constraint: whose columns the data have
+    data: of every seed, on the host
+    seeds: their numbers
+    units: of every seed the name of the unit of every row, those of selection after those of train
+    keeper: keeps what is chosen
+    """
+    interactions = game.settings.interactions
+    products: tuple[float, ...] = (1.0,)
+    if interactions is not None:
+        products = (interactions,)
+    elif has_products(game.model, data[0].train):
+        products = ridges.PRODUCTS
+    if game.direct(data[0]):
+        return Chosen(_by_folds(game.model, data, units, products), "folds")
+    candidates = [(decay, share) for decay in ridges.FEW for share in products]
+    return Chosen(_by_selection(game, constraint, data, seeds, candidates, keeper), "selection")
+
+
+def _by_folds(
+    model: models.Model, data: Sequence[Data], units: Sequence[Any], products: Sequence[float]
+) -> list[Ridge]:
+    size = jax.eval_shape(lambda own: models.initial(model, jax.random.key(0), own), data[0].train)
+    weights = sum(leaf.size for leaf in jax.tree.leaves(size))
+    rows = [ridges.fold_rows(names, weights) for names in units]
+    most, found = max(own.shape[1] for own in rows), []
+    for own, folds, names in zip(data, rows, units, strict=True):
+        folds = np.pad(folds, ((0, 0), (0, most - folds.shape[1])), constant_values=-1).ravel()
+        plain = [part.replace(twins={}) for part in (own.train, own.selection)]
+        sample = jax.tree.map(lambda *parts: np.concatenate(parts), *plain).take(np.maximum(folds, 0))
+        sample = sample.replace(weight=np.where(folds >= 0, sample.weight, 0).astype(np.float32))
+        sampled = np.asarray(ridges.PATH, np.float32) * (len(names) / np.count_nonzero(folds >= 0))
+        risk = ridges.risks(model, sample, jnp.asarray(sampled), jnp.asarray(products, jnp.float32))
+        found.append(ridges.best(np.asarray(risk), ridges.PATH, products))
+    return found
+
+
+def _by_selection(
+    game: Game,
+    constraint: Constraint,
+    data: Sequence[Data],
+    seeds: Sequence[int],
+    candidates: list[tuple[float, float]],
+    keeper: Keeper,
+) -> list[Ridge]:
+    """The candidate of least selection loss for every seed."""
+    own = jax.tree.map(jnp.asarray, stack(list(data), game.settings.microbatch or 1))
+    decays, products = (jnp.asarray(values, jnp.float32) for values in zip(*candidates, strict=True))
+    program = _program(game)
+    arguments = constraint.at(float("inf")), Ridge(decays, products), jnp.asarray(list(seeds)), own
+    merit = np.asarray(keeper.once("ridge", program, arguments, jax.sharding.SingleDeviceSharding(jax.devices()[0])))
+    merit = np.where(np.isfinite(merit), merit, np.inf)
+    return [Ridge(*candidates[place]) for place in np.argmin(merit, 1)]
+
+
+@functools.lru_cache(maxsize=16)
+def _program(game: Game) -> Any:
+    return jax.jit(functools.partial(_merits, game), compiler_options=models.options(game.model))
+
+
+def _merits(game: Game, constraint: Constraint, candidates: Ridge, seeds: Array, data: Data) -> Array:
+    """The least selection loss `[seeds, candidates]` on the way of an unconstrained training."""
+
+    def of_seed(pair: Any) -> Array:
+        seed, own = pair
+
+        def of_candidate(ridge: Ridge) -> Array:
+            begun, _ = game.start(
+                jax.random.key(seed), constraint, own._replace(ridge=ridge), game.settings.evaluations
+            )
+            return begun.best.merit
+
+        return jax.lax.map(of_candidate, candidates)
+
+    return jax.lax.map(of_seed, (seeds, data))

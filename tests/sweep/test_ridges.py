@@ -1,0 +1,79 @@
+"""Sweeps whose ridge the data choose: one loss for the game, the exact path and the envelope."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+
+import faro
+from faro import exact, models, verify
+from faro.data.views import View
+from faro.errors import UsageError
+from faro.exact.of_run import write_envelopes
+from faro.sweep import ridges
+
+SETTINGS = {"ridge": "chosen", "steps": 20}
+
+
+@pytest.fixture(scope="module")
+def data():
+    return faro.load("demo")
+
+
+@pytest.fixture(scope="module")
+def run(data, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("ridges")
+    return folder, faro.frontier(data, bounds=[0.1], seeds=2, settings=SETTINGS, out=folder)
+
+
+def optimum(data, trained):
+    """By the exact solver in float64, on train and selection, with the ridge that the model names."""
+    view = View.of(data, trained.about["seed"])
+    rows = np.concatenate([view.rows[part] for part in ("train", "selection")])
+    with jax.enable_x64(True):
+        choices = data.choices(trained.coding, rows, dtype=np.float64)
+    said = trained.about["ridge"]
+    shares = models.Linear().shares(models.PARTS, float(said["interactions"]))
+    head = exact.Head.of(choices, said["weight_decay"], shares=shares)
+    return head, exact.solve(head, exact.Rows.of(np.zeros((0, head.d))), 0.0)
+
+
+def test_the_unconstrained_model_is_the_optimum_of_all_that_was_seen(data, run):
+    folder, made = run
+    stored = json.loads((folder / "manifest.json").read_text())["ridge"]
+    assert stored["chosen_by"] == "folds" and stored["seeds"].keys() == {"0", "1"}
+    for trained in made.models[:2]:
+        assert trained.about["ridge"] == stored["seeds"][str(trained.about["seed"])]
+        head, best = optimum(data, trained)
+        reached = head.loss(head.weights(jax.tree.map(np.asarray, trained.params)))
+        assert best.loss - 1e-9 <= reached <= best.loss + 1e-6
+    assert made.table["status"].tolist() == ["FEASIBLE"] * 4
+
+
+def test_the_exact_path_and_the_envelope_are_of_the_same_loss(data, run):
+    folder, made = run
+    by_solves = faro.frontier(data, bounds=[0.1], seeds=1, settings={"ridge": "chosen", "solver": "exact"})
+    assert by_solves.models[0].about["ridge"] == made.models[0].about["ridge"]
+    columns = ["train_nll", "selection_nll", "dev_nll"]
+    np.testing.assert_allclose(by_solves.table[columns][:1], made.table[columns][:1], atol=1e-5)
+    summary, _ = write_envelopes(folder, features=True)
+    assert (
+        summary["points"] > 2
+        and verify.main([str(folder / f"envelope-seed0.{kind}") for kind in ("json", "jsonl")]) == 0
+    )
+
+
+def test_what_cannot_be_chosen_is_refused(data):
+    with pytest.raises(UsageError, match=r"weight_decay = 0\.1: can have no effect, for ridge = chosen chooses it"):
+        faro.frontier(data, bounds=[0.1], seeds=1, settings={"ridge": "chosen", "weight_decay": 0.1})
+    with pytest.raises(UsageError, match=r"interactions = 2\.0: can have no effect, for all parameters are punished"):
+        faro.frontier(data, bounds=[0.1], seeds=1, settings={"interactions": 2.0})
+    with pytest.raises(UsageError, match="ridge: a stream never holds all of train"):
+        faro.train(data, bound=0.1, settings={"ridge": "chosen"}, stream=2)
+
+
+def test_a_network_is_given_the_ridge_that_selection_prefers(data):
+    made = faro.frontier(data, bounds=[0.1], seeds=1, model="mlp:4", settings={"ridge": "chosen", "steps": 10})
+    assert made.manifest["ridge"]["chosen_by"] == "selection"
+    assert made.models[0].about["ridge"]["weight_decay"] in ridges.ridges.FEW
