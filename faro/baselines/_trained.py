@@ -37,7 +37,7 @@ def train(
     data: of every seed, leaves `[S, ...]`
     memory: bytes that the steps of what is trained side by side may take, about
     """
-    settings = settings.filled(rows=data.train.weight.shape[1])
+    settings = dataclasses.replace(settings, primal="adam").filled(rows=data.train.weight.shape[1])  # of first order
     return _program(model, settings, memory or devices.memory())(constraint, objectives, seeds, data)
 
 
