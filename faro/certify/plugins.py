@@ -22,6 +22,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pandas as pd
+from jax import Array
 
 import constraints as ct
 from constraints import Attribute, Choices, Constraint, Counts, RateConstraint
@@ -110,9 +111,9 @@ def _tried(part: RateConstraint, choices: Choices) -> str:
     turned = bare(choices)
     turned = jax.tree.map(lambda leaf: leaf[:, ::-1] if np.shape(leaf)[:2] == choices.shape else leaf, turned)
     outcome = ct.decide(ct.Argmax(), rewards, choices, {})
-    counts = part.counts(outcome, choices)
+    counts = _counted(part, rewards, choices)
     try:
-        again = part.counts(ct.decide(ct.Argmax(), rewards[:, ::-1], turned, {}), turned)
+        again = _counted(part, rewards[:, ::-1], turned)
         same = all(
             np.shape(a) == np.shape(b) and np.allclose(a, np.asarray(b)[:, ::-1], atol=1e-5)
             for a, b in zip(counts, again, strict=True)
@@ -125,6 +126,12 @@ def _tried(part: RateConstraint, choices: Choices) -> str:
             "columns named in `columns`, but no features, and alternatives in no order: name what it reads in `columns`"
         )
     return miscounted(part, outcome, choices)
+
+
+@jax.jit
+def _counted(part: RateConstraint, rewards: Array, choices: Choices) -> Counts:
+    """What the constraint counts where the best alternative is chosen; one program, for there are many small steps."""
+    return part.counts(ct.decide(ct.Argmax(), rewards, choices, {}), choices)
 
 
 def bare(choices: Choices) -> Choices:
@@ -171,7 +178,7 @@ def counted_by_rows(part: RateConstraint, choices: Choices) -> bool:
     then methods that count rows suit."""
     votes = jax.nn.one_hot(jnp.argmax(choices.chosen, 1), choices.shape[1])
     choices = choices.replace(weight=jnp.ones(choices.shape[0]), chosen=votes)
-    cell, share, _ = map(np.asarray, part.counts(ct.decide(ct.Argmax(), choices.chosen, choices, {}), choices))
+    cell, share, _ = map(np.asarray, _counted(part, choices.chosen, choices))
     compared = part.compared()
     assert compared is not None
     block = np.where(cell >= 0, cell // len(compared.groups), -1)
@@ -306,7 +313,7 @@ def _counts_of(part: RateConstraint, data: Dataset, model: TrainedModel, scored:
     with jax.enable_x64(True):
         choices = data.choices(model.coding, columns=part.columns(), dtype=np.float64)
         choices = jax.tree.map(jnp.asarray, choices)
-        counts = part.counts(ct.decide(ct.Argmax(), jnp.asarray(rewards), choices, {}), choices)
+        counts = _counted(part, jnp.asarray(rewards), choices)
         return jax.tree.map(lambda array: np.asarray(array)[inside], counts)
 
 
@@ -357,7 +364,7 @@ def counts_of_table(
             columns={name: jnp.asarray(laid(_floats(columns, f"column:{name}"), 0.0)) for name in part.columns()},
         )  # fmt: skip
         rewards = jnp.asarray(laid(_floats(columns, "reward"), 0.0))
-        counts = part.counts(ct.decide(ct.Argmax(), rewards, choices, {}), choices)
+        counts = _counted(part, rewards, choices)
         return jax.tree.map(lambda array: np.asarray(array)[at], counts)
 
 

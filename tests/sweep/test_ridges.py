@@ -57,7 +57,7 @@ def test_the_exact_path_and_the_envelope_are_of_the_same_loss(data, run):
     assert by_solves.models[0].about["ridge"] == made.models[0].about["ridge"]
     columns = ["train_nll", "selection_nll", "dev_nll"]
     np.testing.assert_allclose(by_solves.table[columns][:1], made.table[columns][:1], atol=1e-5)
-    summary, _ = write_envelopes(folder, features=True)
+    summary, _ = write_envelopes(folder, features=True, width=1e-2)
     assert (
         summary["points"] > 2
         and verify.main([str(folder / f"envelope-seed0.{kind}") for kind in ("json", "jsonl")]) == 0
