@@ -13,7 +13,10 @@ Attempt = tuple[str, dict[str, Any]]
 
 TIGHT, LOOSE = (dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), size) for size in (1e-12, 1e-8))
 QUADRATIC: Sequence[Attempt] = (("CLARABEL", TIGHT), ("CLARABEL", LOOSE), ("OSQP", {"max_iter": 100_000}))
-LINEAR: Sequence[Attempt] = (("HIGHS", {}), ("SCIPY", {}))  # HiGHS both times: its solutions are vertices
+LINEAR: Sequence[Attempt] = (
+    ("HIGHS", {"output_flag": False}),
+    ("SCIPY", {}),
+)  # HiGHS both times: its solutions are vertices
 
 
 ENOUGH = 1e-6  # primal-dual gap and violation, relative, with which an attempt is good

@@ -149,7 +149,7 @@ def test_sampling_excess_moves_mass_to_the_best_value():
 
 
 @pytest.mark.parametrize("below", [False, True])
-def test_transport_to_a_threshold(below):
+def test_transport_to_a_threshold(below, capfd):
     rng = np.random.default_rng(7)
     reward = np.round(rng.normal(size=300), 2)
     for radius in (0, 0.003, 0.05, 0.5, 10):
@@ -163,6 +163,7 @@ def test_transport_to_a_threshold(below):
         assert bound == pytest.approx(mass / len(reward), abs=2e-6)
         found = shift_primal.attained("w1", law, radius)
         assert found is not None and 0 <= bound - found.value <= shift_primal.MEAN_TOLERANCE
+    assert capfd.readouterr() == ("", "")  # no solver's banner
 
 
 def test_a_difference_adds_both_sides():

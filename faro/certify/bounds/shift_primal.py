@@ -18,6 +18,7 @@ from .binomial import Floats
 from .shift import BALLS, Law, worst
 
 MEAN_TOLERANCE = 1e-6
+SILENT = {cp.HIGHS: {"output_flag": False}}  # it prints who made it, whatever `verbose` says
 LINEAR, CONIC = (cp.HIGHS, cp.CLARABEL, cp.SCS), (cp.CLARABEL, cp.SCS)
 
 
@@ -35,7 +36,7 @@ def solve(problem: cp.Problem, solvers: Sequence[str], accept: Callable[[], bool
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # "may be inaccurate": that is for `accept` to say
-                problem.solve(solver=solver)
+                problem.solve(solver=solver, **SILENT.get(solver, {}))
         except (cp.SolverError, ValueError, ArithmeticError):
             continue
         values = [variable.value for variable in problem.variables()]
