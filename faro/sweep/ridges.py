@@ -1,4 +1,4 @@
-"""The ridge of every seed, before its trials: one for all of its bounds, chosen by people that no later part sees.
+"""The ridge of every seed, before its trials: one for all of its bounds, chosen without its dev people.
 
 folds       a linear model whose optimum is found at once: by folds over units of train and selection
 selection   another model in memory: trained without a constraint at each of a few ridges, by the selection loss
@@ -37,12 +37,11 @@ class Chosen(NamedTuple):
 
 
 def has_products(model: models.Model, choices: Choices) -> bool:
-    """Whether the model has parameters of products of features and context on such choices."""
-
-    def shares(share: float) -> Any:
-        return jax.tree.leaves(model.shares(models.initial(model, jax.random.key(0), choices), share))
-
-    return choices.context is not None and shares(1.0) != shares(2.0)
+    """Whether the model has parameters of products of features and context on such choices; only shapes are read."""
+    if choices.context is None or not models.overrides(model, "shares"):
+        return False
+    params = jax.eval_shape(lambda own: models.initial(model, jax.random.key(0), own), choices)
+    return jax.tree.leaves(model.shares(params, 1.0)) != jax.tree.leaves(model.shares(params, 2.0))
 
 
 def choose(

@@ -9,7 +9,7 @@ strongest ridge to the weakest, each from where the one before it ended:
     risk    sum over folds of the fold's loss at w_-f
 
 Of many choices a sample is enough, for mu n is a precision that does not depend on n. Other models are trained without
-constraint at each of a few ridges, and the selection part decides (`by_selection`). Source: Hastie, Tibshirani and
+constraint at each of a few ridges, and the selection part decides (`faro.sweep.ridges`). Source: Hastie, Tibshirani and
 Friedman, The Elements of Statistical Learning (2009), 7.10 and 18.3.
 """
 
@@ -80,7 +80,7 @@ class Ridge(NamedTuple):
         """The parameters, 0 and without gradient where their share is infinite."""
 
         def hold(leaf: Array, share: Any) -> Array:
-            return leaf if isinstance(share, float) and np.isfinite(share) else jnp.where(jnp.isinf(share), 0, leaf)
+            return leaf if _plain(share) else jnp.where(jnp.isinf(share), 0, leaf)
 
         return jax.tree.map(hold, params, self.shares(model, params))
 
@@ -92,11 +92,16 @@ class Ridge(NamedTuple):
         """
 
         def square(leaf: Array, share: Any, counts: bool) -> Array:
-            share = share if isinstance(share, float) and np.isfinite(share) else jnp.where(jnp.isinf(share), 0, share)
+            share = share if _plain(share) else jnp.where(jnp.isinf(share), 0, share)
             return share * jnp.vdot(leaf, leaf) if counts else jnp.zeros(())
 
         parts = jax.tree.map(square, params, self.shares(model, params), jax.tree.broadcast(moved, params))
         return self.decay / 2 * sum(jax.tree.leaves(parts), jnp.zeros(()))
+
+
+def _plain(share: Any) -> bool:
+    """Whether a share is known to be finite before anything runs: then nothing is traced for its sake."""
+    return isinstance(share, float) and bool(np.isfinite(share))
 
 
 def fold_rows(names: Sequence[str], weights: int) -> np.ndarray:
