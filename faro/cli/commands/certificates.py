@@ -28,8 +28,8 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "certify",
         outputs.reported("tuning", _certify),
         "Bound disparities on held-out people: on the dev part as often as wanted, or once with --disclose.",
-        "  faro certify dev.csv --policy faro.toml\n"
-        "  faro certify gate.csv --policy faro.toml --disclose --out certificate.json\n"
+        "  faro certify dev.csv --policy faro.toml --train-units out/model.units.txt\n"
+        "  faro certify gate.csv --policy faro.toml --train-units out/model.units.txt --disclose\n"
         "  faro certify out/demo --policy out/demo/faro.toml --disclose",
     )
     _judged(certify)
