@@ -28,7 +28,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: frontier certificates test test-part test-browser lint bench coverage clean help
+.PHONY: frontier certificates text test test-part test-browser lint bench coverage clean help
 
 help: ## this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [DATA=demo] [OUT=out/demo] [ARGS='--seeds 5']"
@@ -43,6 +43,10 @@ certificates: $(STAMP) ## choose the model of the last frontier in OUT that is l
 	  $(BIN)/faro ledger init "$(OUT)" --policy "$(OUT)/faro.toml" $(ARGS); }
 	@$(BIN)/faro certify "$(OUT)" --disclose --policy "$(OUT)/faro.toml" $(ARGS)
 	@$(BIN)/faro report "$(OUT)"
+
+text: $(STAMP) ## install what reads text, and the encoder minilm into the cache (83 MB, once)
+	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[text]'
+	@$(BIN)/faro encoder install minilm
 
 test: $(STAMP) ## run the tests; FARO_DATA=folder adds those on real data
 	@$(BIN)/python -m pytest -q -n 2 $(ARGS)

@@ -1,6 +1,7 @@
 """What every test shares: quick compilation, deselection of what cannot run here, double precision on request.
 
-A test marked `real_data` needs the folder that FARO_DATA names, one marked `gpu` a GPU that jax sees. Under xdist the
+A test marked `real_data` needs the folder that FARO_DATA names, one marked `encoder` the weights that `make text`
+fetches, one marked `gpu` a GPU that jax sees. Under xdist the
 workers deselect, and the controller adds up what they report, so that the summary line counts them all the same.
 """
 
@@ -16,6 +17,8 @@ import pytest
 
 os.environ.setdefault("JAX_COMPILATION_CACHE_DIR", "")  # none: commands would keep programs in the user's cache
 import jax
+
+from faro.files import cache_folder
 
 # Most of the time of tests is compiling, and these emitters took half of that. Processes that tests start inherit the
 # flag. An XLA that does not know a flag ends at once, so newer ones go without until somebody has tried it with them.
@@ -33,6 +36,7 @@ LONGEST = (
     "sweep/test_exact_path.py", "constraints/test_mutants.py", "evaluate/test_bootstrap.py",
 )  # fmt: skip
 
+ENCODER = cache_folder() / "encoders" / "minilm"  # before a test moves the cache
 DESELECTED = pytest.StashKey[list[str]]()
 OURS = "|".join(
     ["faro", "constraints", "benchmarks", "tests", *(path.stem for path in Path(__file__).parent.glob("*.py"))]
@@ -67,6 +71,8 @@ def missing(config: pytest.Config) -> dict[str, str]:
     if data_folder() is None:
         named = os.environ.get("FARO_DATA")
         reasons["real_data"] = f"FARO_DATA={named} is not a folder" if named else "FARO_DATA is not set"
+    if not ENCODER.is_dir():
+        reasons["encoder"] = "no weights; make text fetches them"
     if all(device.platform != "gpu" for device in jax.devices()):
         reasons["gpu"] = "jax sees no GPU"
     return reasons
@@ -153,6 +159,13 @@ def real_data() -> Path:
     folder = data_folder()
     assert folder is not None, "mark the test real_data as well"
     return folder
+
+
+@pytest.fixture
+def minilm() -> Path:
+    """The folder of the MiniLM encoder; use together with the marker `encoder`."""
+    assert ENCODER.is_dir(), "mark the test encoder as well"
+    return ENCODER
 
 
 @pytest.fixture

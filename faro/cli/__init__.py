@@ -21,7 +21,7 @@ from typing import Any
 
 from ..errors import FaroError
 from ..files import NO_ROOM
-from .commands import certificates, choosing, training
+from .commands import certificates, choosing, text, training
 
 TRAINING_CODES = "exit codes: 0 done, 2 wrong usage, 3 no model FEASIBLE, 5 bad data, 70 internal error or all DIVERGED"
 CERTIFICATE_CODES = (
@@ -124,6 +124,7 @@ def _parser() -> argparse.ArgumentParser:
         return sub
 
     training.add(command)
+    text.add(command)
     choosing.add(command)
     certificates.add(functools.partial(command, codes=CERTIFICATE_CODES, unread=70))
     return parser

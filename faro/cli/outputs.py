@@ -8,9 +8,10 @@ decided by `faro.report.certificate.Outcome`, not here.
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -125,3 +126,22 @@ def _publish(
     place = os.path.relpath(options.policy)
     outcome = Outcome(Mode(mode), code, policy, options.policy if place.startswith("..") else place, **fields)
     write_outputs(outcome, {kind: getattr(options, kind) for kind in OUTPUTS}, level=level)
+
+
+@contextlib.contextmanager
+def progress(options: argparse.Namespace, what: str, counted: str = "") -> Iterator[Any]:
+    """A progress bar on stderr, on a terminal only; with a rate where it says what is counted."""
+    if options.quiet or not sys.stderr.isatty():
+        yield lambda done, total: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, ProgressColumn, TextColumn, TimeElapsedColumn
+
+    class Rate(ProgressColumn):
+        def render(self, task):
+            return f"{task.speed:,.0f} {counted}/s" if task.speed else ""
+
+    columns = (TextColumn(what), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
+    with Progress(*columns, *([Rate()] if counted else []), console=Console(stderr=True), transient=True) as bar:
+        task = bar.add_task(what, total=None)
+        yield lambda done, total: bar.update(task, completed=done, total=total)

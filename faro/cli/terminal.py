@@ -140,6 +140,17 @@ def show_listing(listing: list[dict[str, Any]]) -> None:
     _show(_console(), table)
 
 
+def show_encoders(listing: list[dict[str, Any]]) -> None:
+    """The known encoders of text and where they are."""
+    table = _table("encoder", "what", "licence", "where")
+    for row in listing:
+        where = row["where"] if row["present"] else f"absent; faro encoder install {row['name']}"
+        table.add_row(row["name"], *map(escape, (row["title"], row["licence"], where)))
+    for column in table.columns[1:]:
+        column.justify, column.no_wrap = "left", False
+    _show(_console(), table)
+
+
 def show_description(described: dict[str, Any]) -> None:
     """Sizes, groups with counts per part and base rates, licence and traps of a data set."""
     console = _console()

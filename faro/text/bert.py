@@ -1,0 +1,238 @@
+"""Encoders of the BERT family in Flax: BERT (MiniLM is one), RoBERTa and DistilBERT, from the files they ship in.
+
+Devlin et al. (2019), Liu et al. (2019), Sanh et al. (2019). Layers are scanned, so that a program of six layers is
+compiled as fast as one of a single layer.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from faro.errors import DataError
+
+FAMILIES = ("bert", "roberta", "xlm-roberta", "camembert", "distilbert")
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {
+    "gelu": lambda x: jax.nn.gelu(x, approximate=False),
+    "gelu_new": lambda x: jax.nn.gelu(x, approximate=True),
+    "gelu_pytorch_tanh": lambda x: jax.nn.gelu(x, approximate=True),
+    "relu": jax.nn.relu,
+    "silu": jax.nn.silu,
+}
+BLOCKED = -1e9  # what a padded place is told to weigh, before the softmax
+
+
+@dataclasses.dataclass(frozen=True)
+class Architecture:
+    """Sizes of an encoder, as config.json says them.
+
+    family: one of FAMILIES; vocabulary: number of tokens; width: of a token's vector; layers, heads: how many; hidden:
+    width between the two products of a layer; positions: rows of the table of places; types: kinds of segments (0: the
+    family has none); activation: between those products; epsilon: of the normalisation; shift: row of the first place
+    """
+
+    family: str
+    vocabulary: int
+    width: int
+    layers: int
+    heads: int
+    hidden: int
+    positions: int
+    types: int
+    activation: str
+    epsilon: float
+    shift: int
+
+    @classmethod
+    def of(cls, config: Mapping[str, Any], where: str) -> Architecture:
+        """The sizes in a config.json.
+
+        config: its values
+        where: what messages call it
+
+        `DataError` for another family, and for a key that is absent or no number.
+        """
+        family = config.get("model_type")
+        if family not in FAMILIES:
+            raise DataError(f"{where}: expected model_type {', '.join(FAMILIES)}, got {family!r}")
+        small = family == "distilbert"
+        keys = {
+            "vocabulary": "vocab_size",
+            "width": "dim" if small else "hidden_size",
+            "layers": "n_layers" if small else "num_hidden_layers",
+            "heads": "n_heads" if small else "num_attention_heads",
+            "hidden": "hidden_dim" if small else "intermediate_size",
+            "positions": "max_position_embeddings",
+        }
+        if not small:
+            keys["types"] = "type_vocab_size"
+        sizes = {}
+        for name, key in keys.items():
+            size = config.get(key)
+            if type(size) is not int or size < 1:
+                raise DataError(f"{where}: expected {key} as a whole number above 0, got {size!r}")
+            sizes[name] = size
+        if sizes["width"] % sizes["heads"]:
+            raise DataError(f"{where}: {sizes['heads']} heads do not divide a width of {sizes['width']}")
+        kind = config.get("position_embedding_type", "absolute")
+        activation = config.get("activation" if small else "hidden_act", "gelu")
+        if kind != "absolute" or activation not in ACTIVATIONS:
+            known = f"absolute position embeddings and an activation among {', '.join(ACTIVATIONS)}"
+            raise DataError(f"{where}: expected {known}, got {kind!r} and {activation!r}")
+        shift = 0 if family in ("bert", "distilbert") else int(config.get("pad_token_id", 1)) + 1
+        return cls(
+            family,
+            types=sizes.pop("types", 0),
+            activation=activation,
+            epsilon=float(config.get("layer_norm_eps", 1e-12)),
+            shift=shift,
+            **sizes,
+        )
+
+    @property
+    def longest(self) -> int:
+        """Tokens that a text may have, as far as places go."""
+        return self.positions - self.shift
+
+
+class _Layer(nn.Module):
+    """h = norm(x + attention(x)), norm(h + MLP(h))."""
+
+    sizes: Architecture
+
+    @nn.compact
+    def __call__(self, x: Array, blocked: Array) -> tuple[Array, None]:
+        sizes = self.sizes
+        batch, length, width = x.shape
+        query, key, value = jnp.split(nn.Dense(3 * width, name="projections")(x), 3, -1)
+
+        def of_heads(values: Array) -> Array:
+            return values.reshape(batch, length, sizes.heads, width // sizes.heads).transpose(0, 2, 1, 3)
+
+        scores = of_heads(query) @ of_heads(key).swapaxes(-1, -2) / np.sqrt(width // sizes.heads) + blocked
+        seen = jax.nn.softmax(scores, -1) @ of_heads(value)
+        seen = nn.Dense(width, name="output")(seen.transpose(0, 2, 1, 3).reshape(x.shape))
+        x = nn.LayerNorm(sizes.epsilon, name="attention_norm")(x + seen)
+        inner = ACTIVATIONS[sizes.activation](nn.Dense(sizes.hidden, name="inner")(x))
+        x = nn.LayerNorm(sizes.epsilon, name="norm")(x + nn.Dense(width, name="outer")(inner))
+        return x, None
+
+
+class Bert(nn.Module):
+    """Tokens to vectors, `[B, T]` to `[B, T, width]`.
+
+    sizes: the architecture
+    """
+
+    sizes: Architecture
+
+    @nn.compact
+    def __call__(self, tokens: Array, mask: Array, types: Array) -> Array:
+        """Vectors of the last layer.
+
+        tokens: `[B, T]` ids; mask: `[B, T]` whether a place has a token; types: `[B, T]` the segment of each
+        """
+        sizes = self.sizes
+        places = jnp.arange(tokens.shape[1])[None] + sizes.shift
+        if sizes.shift:  # RoBERTa: padding has a place of its own
+            places = jnp.where(mask, places, sizes.shift - 1)
+        x = nn.Embed(sizes.vocabulary, sizes.width, name="words")(tokens)
+        x = x + nn.Embed(sizes.positions, sizes.width, name="places")(places)
+        if sizes.types:
+            x = x + nn.Embed(sizes.types, sizes.width, name="types")(types if sizes.types > 1 else types * 0)
+        x = nn.LayerNorm(sizes.epsilon, name="norm")(x)
+        blocked = jnp.where(mask, 0.0, BLOCKED)[:, None, None, :].astype(x.dtype)
+        layers = nn.scan(
+            _Layer,
+            variable_axes={"params": 0},
+            split_rngs={"params": True},
+            in_axes=nn.broadcast,
+            length=sizes.layers,
+        )
+        return layers(sizes, name="layers")(x, blocked)[0]
+
+
+# Weights as they ship ------------------------------------------------------------------------------------------------
+
+# our name -> theirs, in a layer
+_BERT = {
+    "query": "attention.self.query",
+    "key": "attention.self.key",
+    "value": "attention.self.value",
+    "output": "attention.output.dense",
+    "attention_norm": "attention.output.LayerNorm",
+    "inner": "intermediate.dense",
+    "outer": "output.dense",
+    "norm": "output.LayerNorm",
+}
+_DISTILBERT = {
+    "query": "attention.q_lin",
+    "key": "attention.k_lin",
+    "value": "attention.v_lin",
+    "output": "attention.out_lin",
+    "attention_norm": "sa_layer_norm",
+    "inner": "ffn.lin1",
+    "outer": "ffn.lin2",
+    "norm": "output_layer_norm",
+}
+
+
+def parameters(sizes: Architecture, tensors: Mapping[str, Any], where: str) -> dict[str, Any]:
+    """The parameters of `Bert`, in single precision, of the tensors of a model.safetensors.
+
+    sizes: what config.json says
+    tensors: by the names that they ship with; a prefix as `bert.` is passed over, and so is what an encoder does not
+        read (pooler, heads)
+    where: what messages call the file
+
+    `DataError` for a tensor that is absent or of another shape than the sizes say.
+    """
+    word = "embeddings.word_embeddings.weight"
+    prefix = next((key.removesuffix(word) for key in tensors if key.endswith(word)), "")
+    layer, theirs = ("transformer.layer", _DISTILBERT) if sizes.family == "distilbert" else ("encoder.layer", _BERT)
+    width = sizes.width
+
+    def tensor(name: str, *shape: int) -> np.ndarray:
+        older = name.replace("LayerNorm.weight", "LayerNorm.gamma").replace("LayerNorm.bias", "LayerNorm.beta")
+        found = next((tensors[prefix + key] for key in (name, older) if prefix + key in tensors), None)
+        if found is None:
+            raise DataError(f"{where}: no tensor {prefix + name!r}; is it a {sizes.family} encoder?")
+        if found.shape != shape:
+            expected = f"expected {shape} by config.json, got {tuple(found.shape)}"
+            raise DataError(f"{where}: tensor {prefix + name!r}: {expected}")
+        return np.asarray(found, np.float32)
+
+    def norm(name: str) -> dict[str, np.ndarray]:
+        return {"scale": tensor(f"{name}.weight", width), "bias": tensor(f"{name}.bias", width)}
+
+    def dense(name: str, out: int, into: int) -> dict[str, np.ndarray]:
+        return {"kernel": tensor(f"{name}.weight", out, into).T, "bias": tensor(f"{name}.bias", out)}
+
+    def one_layer(number: int) -> dict[str, Any]:
+        names = {ours: f"{layer}.{number}.{name}" for ours, name in theirs.items()}
+        parts = [dense(names[part], width, width) for part in ("query", "key", "value")]
+        return {
+            "projections": {key: np.concatenate([part[key] for part in parts], -1) for key in ("kernel", "bias")},
+            "output": dense(names["output"], width, width),
+            "attention_norm": norm(names["attention_norm"]),
+            "inner": dense(names["inner"], sizes.hidden, width),
+            "outer": dense(names["outer"], width, sizes.hidden),
+            "norm": norm(names["norm"]),
+        }
+
+    table = {
+        "words": {"embedding": tensor(word, sizes.vocabulary, width)},
+        "places": {"embedding": tensor("embeddings.position_embeddings.weight", sizes.positions, width)},
+        "norm": norm("embeddings.LayerNorm"),
+        "layers": jax.tree.map(lambda *parts: np.stack(parts), *map(one_layer, range(sizes.layers))),
+    }
+    if sizes.types:
+        table["types"] = {"embedding": tensor("embeddings.token_type_embeddings.weight", sizes.types, width)}
+    return table

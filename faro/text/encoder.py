@@ -1,0 +1,217 @@
+"""Encoders: a folder of config.json, model.safetensors and tokenizer.json, and vectors of texts by it."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import safetensors.flax
+from jax import Array
+from safetensors import SafetensorError
+
+from faro.errors import DataError
+from faro.files import sha256_of
+
+from .bert import Architecture, Bert, parameters
+from .tokens import Text, Tokenizer, Tokens
+
+FILES = ("config.json", "model.safetensors", "tokenizer.json")
+POOLINGS = ("mean", "first", "last")
+BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # lengths that a program is compiled for
+AT_ONCE = 4096  # tokens of a batch, padding among them
+_MODES = {"mean": "mean", "cls": "first", "lasttoken": "last"}  # as 1_Pooling/config.json calls them
+
+
+@dataclasses.dataclass(frozen=True)
+class Pooling:
+    """How vectors of tokens become one of the text.
+
+    how: "mean" of all tokens, "first" or "last" of them; normalised: whether it is then brought to length 1
+    """
+
+    how: str = "mean"
+    normalised: bool = False
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Pooling:
+        """What modules.json and the folder of the pooling say; without modules.json the mean, as sentence-transformers
+        takes it.
+
+        folder: of the encoder
+
+        `DataError` for another step, and for a file that is named and absent.
+        """
+        if not (folder / "modules.json").is_file():
+            return cls()
+        how, normalised = "", False
+        for module in _json(folder / "modules.json"):
+            kind = str(module.get("type", "")).rsplit(".", 1)[-1]
+            if kind == "Pooling":
+                how = _pooled_how(folder / str(module.get("path", "")) / "config.json")
+            elif kind == "Normalize":
+                normalised = True
+            elif kind != "Transformer":
+                known = "Transformer, Pooling, Normalize"
+                raise DataError(f"{folder / 'modules.json'}: expected the modules {known}, got {kind!r}")
+        if not how:
+            raise DataError(f"{folder / 'modules.json'}: no Pooling among its modules: not an encoder of texts")
+        return cls(how, normalised)
+
+
+def _pooled_how(path: Path) -> str:
+    config = _json(path)
+    named = config.get("pooling_mode")
+    modes = [key.removeprefix("pooling_mode_").removesuffix("_tokens").removesuffix("_token") for key in config
+             if key.startswith("pooling_mode_") and config[key]]  # fmt: skip
+    modes = [named] if isinstance(named, str) else modes
+    if len(modes) != 1 or modes[0] not in _MODES:
+        raise DataError(f"{path}: expected one pooling of {', '.join(_MODES)}, got {', '.join(modes) or 'none'}")
+    return _MODES[modes[0]]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Encoder:
+    """Vectors of texts.
+
+    name: what outputs call it
+    folder: that it was read from
+    sizes: its architecture
+    params: of `Bert`
+    tokenizer: of its folder
+    pooling: how vectors of tokens become one of the text
+    limit: tokens of a text at most; what is beyond is cut off, and counted
+    digest: sha256 of all that decides a vector: weights, sizes, tokenizer, pooling, limit
+    """
+
+    name: str
+    folder: Path
+    sizes: Architecture
+    params: Any
+    tokenizer: Tokenizer
+    pooling: Pooling
+    limit: int
+    digest: str
+
+    @classmethod
+    def read(cls, folder: Path, name: str = "", limit: int = 0) -> Encoder:
+        """The encoder in a folder.
+
+        folder: with config.json, model.safetensors and tokenizer.json; modules.json and sentence_bert_config.json are
+            read where they are there
+        name: what outputs call it; "": the folder's
+        limit: tokens of a text at most; 0: what the folder says
+
+        `DataError` for a file that is absent (it names it), damaged, or at odds with the others; `UsageError` without
+        the package `tokenizers`, or for a limit that the encoder does not have.
+        """
+        if lacking := [file for file in FILES if not (folder / file).is_file()]:
+            raise DataError(f"{folder}: no file {lacking[0]}; an encoder is a folder of {', '.join(FILES)}")
+        sizes = Architecture.of(_json(folder / "config.json"), str(folder / "config.json"))
+        pooling, limit = Pooling.of_folder(folder), _limit(folder, sizes, limit)
+        tokenizer = Tokenizer(folder / "tokenizer.json", sizes.vocabulary)
+        weights = folder / "model.safetensors"
+        try:
+            tensors = safetensors.flax.load_file(weights)
+        except (OSError, ValueError, SafetensorError) as error:
+            raise DataError(f"{weights}: damaged, or no safetensors file: {' '.join(str(error).split())}") from error
+        params = jax.tree.map(jnp.asarray, parameters(sizes, tensors, str(weights)))
+        told = [dataclasses.asdict(sizes), dataclasses.asdict(pooling), limit]
+        told += [sha256_of(weights), sha256_of(folder / "tokenizer.json")]
+        digest = hashlib.sha256(json.dumps(["faro encoder 1", *told]).encode()).hexdigest()
+        return cls(name or folder.name, folder, sizes, {"params": params}, tokenizer, pooling, limit, digest)
+
+    @property
+    def width(self) -> int:
+        """Numbers of a vector."""
+        return self.sizes.width
+
+    def vectors(self, tokens: Sequence[Tokens]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """(which texts `[B]`, their vectors `[B, width]` in float32), a batch after another, longest texts first.
+
+        tokens: of every text, in any order
+
+        Texts of like length go together, padded to one of a few lengths, so that a program is compiled for each of
+        those alone. A vector does not depend on what else is in its batch, beyond rounding.
+        """
+        order = np.argsort([-len(text.ids) for text in tokens], kind="stable")
+        pending: tuple[np.ndarray, Array] | None = None
+        done = 0
+        while done < len(order):
+            length = bucket(len(tokens[order[done]].ids))
+            which = order[done : done + max(1, AT_ONCE // length)]
+            done += len(which)
+            batch = _padded([tokens[at] for at in which], max(1, AT_ONCE // length), length)
+            now = which, _pooled(self.sizes, self.pooling, self.params, *batch)
+            if pending is not None:  # the next batch is laid out while this one is computed
+                yield pending[0], np.asarray(pending[1])[: len(pending[0])]
+            pending = now
+        if pending is not None:
+            yield pending[0], np.asarray(pending[1])[: len(pending[0])]
+
+    def encode(self, texts: Sequence[Text]) -> np.ndarray:
+        """`[N, width]` in float32: a vector of every text.
+
+        texts: one each, or two that are read together
+        """
+        out = np.zeros((len(texts), self.width), np.float32)
+        for which, vectors in self.vectors(self.tokenizer(texts, self.limit)):
+            out[which] = vectors
+        return out
+
+
+def bucket(length: int) -> int:
+    """The length that a text is padded to.
+
+    length: of its tokens
+    """
+    return next((size for size in BUCKETS if size >= length), -(-length // BUCKETS[-1]) * BUCKETS[-1])
+
+
+def _limit(folder: Path, sizes: Architecture, asked: int) -> int:
+    path = folder / "sentence_bert_config.json"
+    said = _json(path).get("max_seq_length") if path.is_file() else None
+    limit = asked or said or sizes.longest
+    if type(limit) is not int or not 0 < limit <= sizes.longest:
+        raise DataError(f"{folder}: expected a limit of 1 to {sizes.longest} tokens, got {limit!r}")
+    return limit
+
+
+def _json(path: Path) -> Any:
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise DataError(f"{path}: not JSON: {' '.join(str(error).split())}") from error
+
+
+def _padded(tokens: Sequence[Tokens], rows: int, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    ids, types, mask = (np.zeros((rows, length), kind) for kind in (np.int32, np.int32, bool))
+    mask[len(tokens) :, 0] = True  # rows of nobody attend to something
+    for row, text in enumerate(tokens):
+        ids[row, : len(text.ids)], types[row, : len(text.ids)] = text.ids, text.types
+        mask[row, : len(text.ids)] = True
+    return ids, mask, types
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _pooled(sizes: Architecture, pooling: Pooling, params: Any, ids: Array, mask: Array, types: Array) -> Array:
+    with jax.default_matmul_precision("highest"):
+        vectors: Any = Bert(sizes).apply(params, ids, mask, types)
+    if pooling.how == "mean":
+        weight = mask[..., None].astype(vectors.dtype)
+        pooled = (vectors * weight).sum(1) / weight.sum(1)
+    else:
+        last = jnp.where(pooling.how == "last", mask.sum(1) - 1, 0)
+        pooled = jnp.take_along_axis(vectors, last[:, None, None], 1)[:, 0]
+    if pooling.normalised:
+        pooled = pooled / jnp.maximum(jnp.linalg.norm(pooled, axis=-1, keepdims=True), 1e-12)
+    return pooled

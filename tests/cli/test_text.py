@@ -1,0 +1,76 @@
+"""`faro encoder` and `faro embed`: what they print, and what they refuse in one line."""
+
+from __future__ import annotations
+
+import gzip
+import json
+
+import pytest
+
+from tests.oracles import bert
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory):
+    return bert.write(tmp_path_factory.mktemp("encoder"))
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("FARO_CACHE", str(tmp_path / "cache"))
+
+
+def lines(path, *records):
+    path.write_text("".join(json.dumps(record) + "\n" for record in records), encoding="utf-8")
+    return path
+
+
+def test_encoders_are_listed_with_the_way_to_install_them(faro):
+    code, out, _ = faro("encoder", "list")
+    assert code == 0 and "faro encoder" in out and "Apache-2.0" in out
+    code, out, _ = faro("encoder", "list", "--json")
+    assert json.loads(out)[0] | {"title": "", "licence": ""} == {
+        "name": "minilm", "title": "", "licence": "", "present": False, "where": ""}  # fmt: skip
+    assert faro("encoder", "list", "minilm")[0] == 2
+    assert faro("encoder", "install")[0] == 2
+
+
+def test_texts_are_embedded_once_and_truncation_is_said(faro, encoder, tmp_path):
+    path = lines(tmp_path / "a.jsonl", {"text": "the cat"}, {"text": "the cat"}, {"text": "the dog sat on a mat"})
+    words = ("embed", path, "--column", "text", "--encoder", encoder, "--limit", 5)
+    code, out, err = faro(*words)
+    assert code == 0 and "2 different texts, 2 of them new, 12 numbers each" in out
+    assert "1 of 2 texts have more than 5 tokens; the rest was cut off" in err
+    code, out, _ = faro(*words, "--json")
+    assert json.loads(out) | {"out": "", "digest": "", "encoder": ""} == {
+        "texts": 2, "new": 0, "truncated": 1, "width": 12, "encoder": "", "digest": "", "out": ""}  # fmt: skip
+    code, out, _ = faro(*words, "--out", tmp_path / "own", "--dtype", "float16", "--json")
+    assert json.loads(out)["new"] == 2 and (tmp_path / "own" / "manifest.json").exists()
+    code, _, err = faro(*words[:-1], 6, "--out", tmp_path / "own", "--dtype", "float16")
+    assert code == 5 and "holds vectors of" in err
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b'{"text": ""}\n', "column 'text', row 1: expected a text, got nothing"),
+        (b'{"text": "the cat"}\n{"other": 1}\n', "column 'text', row 2: expected a text, got nothing"),
+        (b'{"text": 3}\n', "column 'text', row 1: expected a text, got 3"),
+        (b'{"other": "the cat"}\n', "no column 'text'; columns are: other"),
+        (b'{"text": "\xff"}\n', "cannot be read, cut short or corrupt"),
+        (b'{"text": "\\ud800"}\n', "expected Unicode text"),
+    ],
+)
+def test_bad_texts_are_refused_in_one_line_and_nothing_is_written(faro, encoder, tmp_path, content, reason):
+    path = tmp_path / "a.jsonl"
+    path.write_bytes(content)
+    code, out, err = faro("embed", path, "--column", "text", "--encoder", encoder)
+    assert code == 5 and reason in err and err.count("\n") == 1 and not out
+    assert not (tmp_path / "cache").exists()
+
+
+def test_a_truncated_gzip_is_refused(faro, encoder, tmp_path):
+    path = tmp_path / "a.jsonl.gz"
+    path.write_bytes(gzip.compress(b'{"text": "the cat"}\n' * 99)[:-9])
+    code, _, err = faro("embed", path, "--column", "text", "--encoder", encoder)
+    assert code == 5 and "cut short" in err
