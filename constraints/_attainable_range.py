@@ -47,6 +47,8 @@ class AttainableRange:
     lowest: the gap is not below it, whatever the model
     highest: nor above it (the ends may be unattainable together); -inf where nothing can be compared, inf where nobody
         knows
+    people: of every cell, of how many units alike its rate is the mean: (sum of their masses)^2 / sum of squares
+    shared: whether somebody counts in several cells
     """
 
     name: str
@@ -58,6 +60,8 @@ class AttainableRange:
     immovable: tuple[str, ...] = ()
     lowest: float = 0.0
     highest: float = np.inf
+    people: tuple[float, ...] = ()
+    shared: bool = False
 
     def verdict(self, bound: float) -> str:
         """ "immovable", "inactive" (nothing to compare), "cannot bind", "infeasible", "ok" at this bound, or "unknown"
@@ -136,8 +140,9 @@ class _Tally:
         self.part, self.names = part, _cells(part)
         self.affine = part.affine() if isinstance(part, RateConstraint) else None
         size = len(self.names) + 1  # the last: members of no cell
-        self.mass, self.chosen, self.low, self.high = (np.zeros(size) for _ in range(4))
+        self.mass, self.chosen, self.low, self.high, self.squares = (np.zeros(size) for _ in range(5))
         self.units: list[set[int]] = [set() for _ in self.names]  # up to FEW_UNITS of each
+        self.shared = False
 
     def add(self, choices: Choices) -> None:
         for name in self.part.twins():
@@ -150,7 +155,9 @@ class _Tally:
         self.mass += np.bincount(cell.ravel(), share.ravel(), len(self.mass))
         if isinstance(self.part, AbstractPrecision):
             self.chosen += np.bincount(cell[..., 0].ravel(), share[..., 0].ravel(), len(self.mass))
-        self._count(cell, share, np.asarray(choices.unit))
+        unit = np.asarray(choices.unit)
+        self._weigh(cell, share, unit)
+        self._count(cell, share, unit)
         if self.affine is None:
             return
         available = np.asarray(choices.available)
@@ -163,6 +170,15 @@ class _Tally:
                 np.add.at(self.low, event_cell, np.where(sole, event_share, 0))
             else:
                 _add_world(self.low, self.high, event_cell, event_share, available)
+
+    def _weigh(self, cell: np.ndarray, share: np.ndarray, unit: np.ndarray) -> None:
+        """Add the squares of what units weigh in cells; one that is in two shards counts as two."""
+        counts = (share > 0) & (cell < len(self.names))
+        pair = unit[np.nonzero(counts)[0]].astype(np.int64) * len(self.squares) + cell[counts]
+        pairs, which = np.unique(pair, return_inverse=True)
+        who, cells = np.divmod(pairs, len(self.squares))
+        self.squares += np.bincount(cells, np.bincount(which, share[counts], len(pairs)) ** 2, len(self.squares))
+        self.shared |= bool((np.diff(who) == 0).any())
 
     def _count(self, cell: np.ndarray, share: np.ndarray, unit: np.ndarray) -> None:
         """Add the units of cells that have few so far."""
@@ -196,6 +212,8 @@ class _Tally:
             "small": small,
             "alone": tuple(block or "all choices" for block, one in zip(blocks, alone, strict=True) if one),
             "unchosen": named(unchosen),
+            "people": tuple((self.mass[:-1] ** 2 / np.where(empty, 1, self.squares[:-1])).tolist()),
+            "shared": self.shared,
         }
         if self.affine is None:
             some = (~empty).reshape(-1, groups).sum(1) > 1 if compares else ~empty

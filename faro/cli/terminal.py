@@ -98,8 +98,9 @@ def show_model(about: dict[str, Any]) -> None:
         cells = [f"{float(figures[f'{part}_{column}']):.4f}" for column in ("accuracy", "nll", "ece")]
         gaps = [float(figures[key]) for key in columns.gaps_in(figures, part).values()]
         cells.append(f"{max(gaps):.4f}")
-        table.add_row(part, f"{figures[f'{part}_n']:,}", *cells)
+        table.add_row(columns.said(part), f"{figures[f'{part}_n']:,}", *cells)
     _show(console, table)
+    console.print(f"[dim]{columns.USED_NOTE}[/dim]")
     for sentence in about.get("dev_gap_over", []):
         console.print(escape(sentence))
     for part in columns.PARTS:

@@ -19,7 +19,7 @@ from constraints.alternatives import joined
 
 from .. import metrics, models
 from ..errors import UsageError
-from ..training import Best, Data, Game, Settings
+from ..training import Best, Data, Game, Settings, doubts
 from ..training.bounds import status_of
 from ..training.notes import fit_for
 from ..training.settings import Use
@@ -90,15 +90,19 @@ def train(
     data = Data(whole, whole)
     game = Game(model, Game.suited(model, settings, constraint, data), n if settings.batch else None)
     settings.check_effect(Use(game.settings, n))
-    key, notes, exact = jax.random.key(seed), list[str](), not constrained and game.direct(data)
+    key, exact = jax.random.key(seed), not constrained and game.direct(data)
+    notes = fit_for(constraint, whole, "X").all if constrained else []
+    notes += doubts.said([doubts.Doubts(seed, {}, doubts.exceeding(models.parameter_count(model, choices), n))])
     if not exact:
         single = jax.tree.map(jnp.asarray, whole)
-        data, notes = Data(single, single), fit_for(constraint, single, "X").all if constrained else []
+        data = Data(single, single)
     with jax.enable_x64(exact):  # a few steps, so in as many digits as those of scikit-learn
         best = _game(game, constrained)(key, constraint, data)
     params = jax.tree.map(np.asarray, best.params)
     if not constrained:
-        return Trained(params, "FEASIBLE" if best.candidate else "INFEASIBLE" if best.finite else "DIVERGED", None, [])
+        return Trained(
+            params, "FEASIBLE" if best.candidate else "INFEASIBLE" if best.finite else "DIVERGED", None, notes
+        )
     figures = _judged(model, constraint, params, whole)
     status = status_of(figures, [float(part.bound) for part in constraint.parts()], bool(best.finite), game.settings)
     if status != "FEASIBLE":

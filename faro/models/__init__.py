@@ -23,6 +23,7 @@ from .base import initial as initial
 from .base import numeric as numeric
 from .base import outcome as outcome
 from .base import overrides as overrides
+from .base import parameter_count as parameter_count
 from .base import predict as predict
 from .base import reward_pieces as reward_pieces
 from .base import rewards as rewards

@@ -277,6 +277,17 @@ def initial(model: Model, key: Array, choices: Choices, units: int = 0) -> Any:
     return model.init(key, InputSpec.of(choices, units))
 
 
+def parameter_count(model: Model, choices: Choices, units: int = 0) -> int:
+    """How many parameters the model has on data of the shape of these choices.
+
+    model: whose `init` is traced
+    choices: of which only shapes are read
+    units: how many people are known
+    """
+    params = jax.eval_shape(lambda own: initial(model, jax.random.key(0), own, units), choices)
+    return sum(leaf.size for leaf in jax.tree.leaves(params))
+
+
 def predict(
     model: Model, params: Any, choices: Choices, *, key: Array | None = None, train: bool = False, people: Any = None
 ) -> Seen:

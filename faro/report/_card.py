@@ -13,6 +13,7 @@ from typing import Any
 
 from ..errors import DataError, UsageError
 from ..files import write_text
+from ..store import columns
 from ._commands import Command, of_trial, trial_text
 from ._markdown import fenced, grid, listed, pairs, plain, quoted
 from ._records import PART_WORDS, figures
@@ -219,7 +220,7 @@ def _figures(run: Run, row: int) -> str:
         if several
         else "There is one seed, so nothing is known of the spread over seeds. "
     )
-    people = "Intervals over people are what a certificate gives; there are none in this table."
+    people = f"Intervals over people are what a certificate gives; there are none in this table. {columns.USED_NOTE}"
     absent = "".join(f" {sentence}." for sentence in run.dev_gap_over)
     return f"{grid(head, rows)}\n\n{plain(TUNING)} {plain(note + people + absent)}"
 

@@ -11,6 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from ..files import write_text
+from ..store import columns
 from ._commands import BLANKS, commands, fill
 from ._envelope import envelope_note, envelope_panel, envelope_table
 from ._others import CHANCE, MATCHED, baselines, certainty, panels, verdicts, volume_text
@@ -114,6 +115,7 @@ def page(
         subtitle=escape(subtitle),
         lead=lead,
         note=escape(note),
+        used=escape(columns.USED_NOTE),
         plots="".join(plots),
         caption=escape(caption),
         commands="".join(_typed(run, name) for run, name in zip(runs, names, strict=True)),

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..store import columns
 from ._commands import blanks, commands, trial_text
 from ._ending import MEANINGS, ending
 from ._run import RESIDUALS, Run, bound_text, number
@@ -16,7 +17,10 @@ from ._series import INEQUALITIES, RESIDUAL_FLOOR, Spot, largest, representative
 
 MAX_RECORDS = 60  # of a trace, at most
 MAX_NUMBERS = 250_000  # numbers of all traces together, which keeps the page below 3 MB
-PART_WORDS = {"dev": "development", "train": "training", "selection": "selection", "population": "population"}
+PART_WORDS = {
+    part: columns.said(part, word)
+    for part, word in (("dev", "development"), ("train", "training"), ("selection", ""), ("population", ""))
+}
 STATUS = {
     "FEASIBLE": "its training gap is within its bound",
     "INFEASIBLE": "its training gap is not within its bound, or ties decide too much",

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from ..store import columns
 from ._run import Run, bound_text, finite, number, spread_text, summary_table
 from ._series import representative, slack_text
 
@@ -103,7 +104,8 @@ def pareto(run: Run) -> str:
     best = trials[trials["pareto"]].sort_values(["bound", "seed"])
     if not len(best):
         return "<p>None.</p>"
-    head = ["bound", "seed", "selection gap", "selection accuracy", "train gap", "dev gap", "dev accuracy"]
+    used = [f"{columns.said('selection')} {name}" for name in ("gap", "accuracy")]
+    head = ["bound", "seed", *used, "train gap", "dev gap", "dev accuracy"]
     names = ["gap", "selection_accuracy", "train", "dev", "dev_accuracy"]
     certified = bool(len(finite(run.certified)))
     head[2:2] = ["certified at most", "verdict"] if certified else []
@@ -114,7 +116,7 @@ def pareto(run: Run) -> str:
         rows.append((key(row["row"]), [*cells, *(number(row[name]) for name in names)]))
     note = (
         f"{len(best)} of {len(trials)} members: no feasible member of the same seed is better in gap or accuracy and "
-        "at least as good in the other, on the selection part. The development columns took no part in that."
+        f"at least as good in the other, on the selection part. {columns.USED_NOTE}"
     )
     note = " ".join([note, *(f"{sentence}." for sentence in run.dev_gap_over)])
     return f'<p class="quiet">{escape(note)}</p>{scrolled(table(head, rows), "non-dominated points", tall=True)}'

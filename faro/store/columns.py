@@ -12,6 +12,11 @@ from collections.abc import Iterable, Sequence
 
 PARTS = ("train", "selection", "dev")  # whose figures every run has
 FIGURES = ("n", "accuracy", "nll", "ece")  # of each part
+USED = "selection"  # the part on which things were chosen
+USED_NOTE = (
+    "Used: the ridge, candidates of training and non-dominated points are chosen on the selection part, whose figures "
+    "therefore flatter; dev is the first part that chose nothing."
+)
 MEMBER = ("bound", "seed", "status", "pareto")  # what is said of a trial beside its figures
 TEXTS = ("constraint", "status", "model")
 STATUSES = ("FEASIBLE", "INFEASIBLE", "DIVERGED")
@@ -22,6 +27,11 @@ MEAN = "mean"  # in a column of seeds: the mean over them
 
 RESIDUALS = ("stationarity", "feasibility", "complementarity")
 TRACES = ("step", "loss", "gap", "violation", "multiplier", *RESIDUALS, "capped")
+
+
+def said(part: str, word: str = "") -> str:
+    """What a reader is told a part is, by another word where there is one: what was used to choose is called so."""
+    return f"{word or part} (used)" if part == USED else word or part
 
 
 def figure(part: str, name: str) -> str:

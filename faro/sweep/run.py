@@ -39,7 +39,7 @@ from ..store.fingerprint import fingerprint
 from ..store.frontier import Frontier
 from ..store.model import TrainedModel, load_model
 from ..store.on_disk import OnDisk
-from ..training import Data, Game, Settings
+from ..training import Data, Game, Settings, doubts
 from ..training.bounds import check_bounds
 from ..training.game import DEFAULT
 from ..training.notes import Notes, fit_for, reason, together
@@ -229,17 +229,17 @@ class _Run:
         )
         bounded_part = BOUNDED_PART[self.settings.dual_data]
         ridge_of = {} if chosen is None else dict(zip(self.seeds, [own.said() for own in chosen.ridges], strict=True))
-        for about in (
-            run.models.about() if isinstance(run.models, OnDisk) else (trained.about for trained in run.models)
-        ):
+        abouts = list(run.models.about() if isinstance(run.models, OnDisk) else (own.about for own in run.models))
+        doubted = self._doubts(abouts, notes, views, training_data)
+        for about, doubt in zip(abouts, doubted, strict=True):
             own_notes = notes[about["seed"]]
             about.update({"ridge": ridge_of[about["seed"]]} if ridge_of else {})
             about.update({"trainer": why} if self.stream else {})
-            about.update(notes=own_notes.all, dev_gap_over=list(own_notes.dev))
+            about.update(notes=[*own_notes.all, *doubts.said([doubt])], dev_gap_over=list(own_notes.dev))
             if because := reason(self.constraint, about, own_notes, bounded_part):
                 about["reason"] = because
         run.manifest.update(
-            notes=together({seed: of_seed.all for seed, of_seed in notes.items()}),
+            notes=together({seed: of_seed.all for seed, of_seed in notes.items()}) + doubts.said(doubted),
             dev_gap_over=together({seed: of_seed.dev for seed, of_seed in notes.items()}),
             command=command,
             fingerprint=self.fingerprint,
@@ -277,7 +277,8 @@ class _Run:
 
     def _notes(self, views: list[View], training_data: list[Data]) -> dict[int, Notes]:
         """What is to be known of every seed's train and dev parts."""
-        notes = {}
+        notes, schema = {}, self.data.schema
+        sides = schema.format == "wide" and bool(schema.label)  # else a choice's alternatives stand in no order
         rows = 0 if self.stream else max(seed_data.train.shape[0] for seed_data in training_data)
         for view, seed_data in zip(views, training_data, strict=True):  # padded: one shape, one compilation
             where = f"{self.data.name}, seed {view.seed}"
@@ -290,8 +291,27 @@ class _Run:
                 train, dev = seed_data.train.pad(rows), _choices(self.data, view, "dev", self.constraint).pad(rows)
             fit = fit_for(self.constraint, train, where, dev)
             twins = [told for name in self.constraint.twins() for told in self.data.schema.twin(name).told]
-            notes[view.seed] = dataclasses.replace(fit, train=(*twins, *fit.train))
+            judged = {"selection": [seed_data.selection], "dev": dev if self.stream else [dev]}
+            constants = {
+                part: doubts.constant_loss(train() if self.stream else [train], own, sides)
+                for part, own in judged.items()
+            }
+            notes[view.seed] = dataclasses.replace(fit, train=(*twins, *fit.train), constants=constants)
         return notes
+
+    def _doubts(
+        self, abouts: list[dict[str, Any]], notes: dict[int, Notes], views: list[View], training_data: list[Data]
+    ) -> list[doubts.Doubts]:
+        """What gives reason to doubt every model; of its seed it is what the unconstrained one does, the first."""
+        of_seeds = {}
+        for about, view, seed_data in zip(abouts, views, training_data, strict=False):
+            shapes = seed_data.train if isinstance(seed_data.train, Choices) else seed_data.train[0]
+            size = models.parameter_count(self.model, shapes, view.units)
+            of_seeds[view.seed] = doubts.of_seed(about["figures"], notes[view.seed].constants, size, view.seed)
+        return [
+            of_seeds[about["seed"]]._replace(apart=doubts.apart(self.constraint, about, notes[about["seed"]].cells))
+            for about in abouts
+        ]
 
     def _trainer(self, views: list[View], training_data: list[Data]) -> tuple[Trainer, str]:
         """What trains, and why so, as the manifest says it."""

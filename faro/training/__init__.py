@@ -3,6 +3,7 @@
 settings       `Settings`: names, defaults, which values can be, when each has an effect
 bounds         which bounds may be asked for, and which status a model has against them
 notes          what a user should know of the data before any number
+doubts         what gives reason to doubt what training came to
 ridge          how strongly parameters are punished, and what folds say of it
 unconstrained  the optimum without constraints, from which every bound begins
 trainer        `Trainer`: what the game, exact paths and streams have in common

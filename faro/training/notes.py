@@ -20,22 +20,26 @@ import jax
 import numpy as np
 
 import constraints as ct
-from constraints import Choices, Constraint, Twin
+from constraints import AttainableRange, Choices, Constraint, Twin
 
 from ..errors import DataError, UsageError
 from ..store import columns
 from .bounds import within
+from .doubts import Cells
 
 MOST_NAMES = 8  # names in one note
 
 
 @dataclasses.dataclass(frozen=True)
 class Notes:
-    """Sentences on train, and on who is in the dev gap; `empty` are the cells without train data, by part."""
+    """Sentences on train, and on who is in the dev gap; by part, `empty` are the cells without train data, and `cells`
+    says how many people are in those whose rates are compared; `constants` is the log-loss of a constant on parts."""
 
     train: tuple[str, ...] = ()
     dev: tuple[str, ...] = ()
     empty: Mapping[str, tuple[str, ...]] = dataclasses.field(default_factory=dict)
+    cells: Mapping[str, Cells] = dataclasses.field(default_factory=dict)
+    constants: Mapping[str, float] = dataclasses.field(default_factory=dict)
 
     @property
     def all(self) -> list[str]:
@@ -84,7 +88,14 @@ def fit_for(
                 "or not known if the model chooses nothing"
             )
         empty[span.name] = span.empty
-    return Notes(tuple(said), () if dev is None else _of_dev(constraint, dev), empty)
+    if dev is None:
+        return Notes(tuple(said), (), empty)
+    on_dev = ct.attainable_range(constraint, dev)
+    parts = {
+        part.name(): Cells.of(part, *spans) for part, *spans in zip(constraint.parts(), ranges, on_dev, strict=True)
+    }
+    cells = {name: own for name, own in parts.items() if own is not None}
+    return Notes(tuple(said), _of_dev(on_dev), empty, cells)
 
 
 def _twins_differ(constraint: Constraint, shards: Iterable[Choices]) -> None:
@@ -106,11 +117,11 @@ def _look_alike(twin: Twin) -> bool:
     return all(np.all(leaf == np.take(leaf, [0], axis)) for leaf, axis in leaves)
 
 
-def _of_dev(constraint: Constraint, dev: Choices | Iterable[Choices]) -> tuple[str, ...]:
+def _of_dev(ranges: Iterable[AttainableRange]) -> tuple[str, ...]:
     """A sentence per part whose dev gap leaves somebody out."""
     return tuple(
         f"{span.name}: dev gap over {_listed(span.live) or 'nobody'}; no dev people in {_listed(span.empty)}"
-        for span in ct.attainable_range(constraint, dev)
+        for span in ranges
         if span.empty
     )
 

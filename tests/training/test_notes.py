@@ -115,13 +115,13 @@ def test_every_front_door_says_the_same(command, monkeypatch):
     settings = {"steps": 3}
     model = faro.train(data, attribute="group", bound=0.3, settings=settings)
     notes = model.about["notes"]
-    assert [sentence.split(": ")[1].split(" ")[0] for sentence in notes] == ["no", "fewer", "dev"]
-    assert model.about["dev_gap_over"] == notes[2:] and "group=never" in notes[2]
+    assert [sentence.split(": ")[1].split(" ")[0] for sentence in notes] == ["no", "fewer", "dev", "nll"]
+    assert model.about["dev_gap_over"] == notes[2:3] and "group=never" in notes[2]
 
     run = faro.frontier(data, attribute="group", bounds=[0.3], seeds=[0], settings=settings, out="run")
     assert run.manifest["notes"] == notes and all(own.about["notes"] == notes for own in run.models)
     record = report.read_run("run")
-    assert record.notes == notes and record.dev_gap_over == notes[2:]
+    assert record.notes == notes and record.dev_gap_over == notes[2:3]
     page = html.unescape(Path("run/report.html").read_text("utf-8"))
     assert all(sentence in page for sentence in notes) and page.count(notes[2]) >= 3  # headline, table, notes
     assert notes[2] in report.headline(record)
