@@ -130,7 +130,8 @@ def _publish(
 
 @contextlib.contextmanager
 def progress(options: argparse.Namespace, what: str, counted: str = "") -> Iterator[Any]:
-    """A progress bar on stderr, on a terminal only; with a rate where it says what is counted."""
+    """A progress bar on stderr, on a terminal only; one that says what it counts has a rate, and begins with the
+    first of them."""
     if options.quiet or not sys.stderr.isatty():
         yield lambda done, total: None
         return
@@ -142,6 +143,16 @@ def progress(options: argparse.Namespace, what: str, counted: str = "") -> Itera
             return f"{task.speed:,.0f} {counted}/s" if task.speed else ""
 
     columns = (TextColumn(what), BarColumn(), TextColumn("{task.percentage:>3.0f} %"), TimeElapsedColumn())
-    with Progress(*columns, *([Rate()] if counted else []), console=Console(stderr=True), transient=True) as bar:
-        task = bar.add_task(what, total=None)
-        yield lambda done, total: bar.update(task, completed=done, total=total)
+    bar = Progress(*columns, *([Rate()] if counted else []), console=Console(stderr=True), transient=True)
+    task = bar.add_task(what, total=None)
+
+    def told(done: int, total: int) -> None:
+        bar.start()
+        bar.update(task, completed=done, total=total)
+
+    if not counted:
+        bar.start()
+    try:
+        yield told
+    finally:
+        bar.stop()

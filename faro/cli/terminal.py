@@ -186,6 +186,12 @@ def show_description(described: dict[str, Any]) -> None:
     console.print(escape(f"features: {', '.join(features['items'])}"))
     if features["context"]:
         console.print(escape(f"context: {', '.join(features['context'])}"))
+    for text in described["texts"]:
+        told = f"{text['texts']:,} different texts, {text['embedded']:,} of them embedded by {text['encoder']}"
+        told += f", median {text['median_tokens']:.0f} tokens, {text['truncated']:,} longer than {text['limit']}"
+        console.print(escape(f"text {text['name']}: {told}"))
+    for note in described["notes"]:
+        console.print(escape(f"note: {note}"))
     for key in ("source", "licence", "unit"):
         if described[key]:
             console.print(escape(f"{key}: {described[key]}"))

@@ -9,6 +9,8 @@ melt        wide and accept tables as long ones
 parse       a table and its schema into dense arrays
 arrays      those arrays
 mapped      arrays in files, read by rows
+preferences  preference data as it ships, and what their columns say
+texts       columns of texts as array features
 dataset     `Dataset`: read once, then split, coded and handed out
 sharded     `Sharded`: a table in several files, one of which is read at a time
 coded       coded choices in shards on disk
@@ -24,6 +26,7 @@ masses      how much a unit weighs in the cells of a constraint
 seen        salted hashes of the units that training saw
 registry    data sets by name
 sets        the real ones
+text_sets   those of text
 demo        one with a known truth
 fetch       real ones from their public source, if every cell is the published one
 describe    what a data set holds, as a plain record

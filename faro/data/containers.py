@@ -21,17 +21,17 @@ import pandas as pd
 import pyarrow as pa
 
 from faro.errors import DataError, UsageError
-from faro.runtime.parquet import flat, read_parquet
+from faro.runtime.parquet import flat, read_arrow, read_parquet
 
 from .table import KINDS, one_line
 
 NULL = "__HIVE_DEFAULT_PARTITION__"
-READ = (*KINDS, ".json", ".json.gz")  # endings of tables that are read; what is written ends in KINDS
+READ = (*KINDS, ".json", ".json.gz", ".arrow")  # endings of tables that are read; what is written ends in KINDS
 
 
 def read_table(path: str | os.PathLike) -> pd.DataFrame:
-    """The table in a `.csv[.gz]`, `.parquet` or `.json[l][.gz]` file, or in all such files of a folder, in the order of
-    their names.
+    """The table in a `.csv[.gz]`, `.parquet`, `.arrow` or `.json[l][.gz]` file, or in all such files of a folder, in
+    the order of their names; in a folder of `datasets.save_to_disk` those that its state.json names.
 
     CSV cells stay text, nothing is taken for missing, and spaces around names and cells are dropped. JSON is an object
     a line, or one array of them. In a folder names that begin with a dot or an underscore are passed over, as Spark's
@@ -119,6 +119,8 @@ def _of_file(path: Path) -> pd.DataFrame:
     try:
         if name.endswith(".parquet"):
             return read_parquet(path)
+        if name.endswith(".arrow"):
+            return read_arrow(path)
         return _read_json(path) if ".json" in name else _read_csv(path)
     except DataError:
         raise
@@ -129,7 +131,7 @@ def _of_file(path: Path) -> pd.DataFrame:
 def _of_folder(folder: Path) -> pd.DataFrame:
     """The tables of a folder as one, those of its folders `column=value` with that column; `DataError` if it has none,
     or a part has other columns than the first."""
-    parts = [(path, _of_file(path)) for path in tables_in(folder)]
+    parts = [(path, _of_file(path)) for path in _saved_to_disk(folder) or tables_in(folder)]
     for inner in sorted(path for path in folder.iterdir() if path.is_dir() and "=" in path.name):
         column, _, value = unquote(inner.name).partition("=")
         parts.append((inner, _of_folder(inner).assign(**{column: "" if value == NULL else value})))
@@ -145,6 +147,25 @@ def _of_folder(folder: Path) -> pd.DataFrame:
             has = "has" if name in part.columns else "lacks"
             raise DataError(f"{path}: {has} a column {name!r}, unlike {first}; tables of a folder are parts of one")
     return pd.concat([part for _, part in parts], ignore_index=True)
+
+
+def _saved_to_disk(folder: Path) -> list[Path]:
+    """The tables of a folder that `datasets.save_to_disk` wrote, none of any other."""
+    try:
+        if (folder / "dataset_dict.json").is_file():
+            splits = json.loads((folder / "dataset_dict.json").read_text(encoding="utf-8"))["splits"]
+            raise DataError(
+                f"{folder}: several tables, {', '.join(map(str, splits))}; name one, as {folder / splits[0]}"
+            )
+        if not (folder / "state.json").is_file():
+            return []
+        files = json.loads((folder / "state.json").read_text(encoding="utf-8"))["_data_files"]
+        paths = [folder / Path(file["filename"]).name for file in files]
+    except (ValueError, LookupError, TypeError) as error:
+        raise DataError(f"{folder}: its state.json is damaged: {one_line(error)}") from error
+    if lacking := [path for path in paths if not path.is_file()]:
+        raise DataError(f"{lacking[0]}: no such file, and {folder / 'state.json'} names it")
+    return paths
 
 
 def _read_csv(path: Path) -> pd.DataFrame:

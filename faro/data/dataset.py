@@ -8,7 +8,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -30,6 +30,7 @@ from .parse import parse
 from .schema import Schema
 from .split import assign, check_parts, part_codes
 from .table import content_digest, row_digests
+from .texts import StoredTexts, with_texts
 from .twins import build_twin
 from .values import quoted
 from .vocabulary import Vocabulary
@@ -58,6 +59,7 @@ class Dataset:
     declared: the schema as it was given, without what the table added to the columns that it names
     arrays: those that the schema declares, by name
     whole: the table that it is a shard of, if it is one
+    notes: what is to be known of how it was read, a sentence each
     """
 
     name: str
@@ -71,6 +73,7 @@ class Dataset:
     declared: Schema | None = None
     arrays: Mapping[str, Stored] = dataclasses.field(default_factory=dict)
     whole: Whole | None = None
+    notes: tuple[str, ...] = ()
 
     def __repr__(self) -> str:
         return f"Dataset({self.name!r}, {self.n} choices among {self.k}, {self.people} units)"
@@ -116,15 +119,17 @@ class Dataset:
         else:
             where, beside = name or Path(table).name, Path(table).parent
             frame = read_table(table)
+        schema, frame, of_texts, notes = with_texts(schema, frame, where, labels)
         schema = expanded(schema, frame, where)
         needed = [spec.name for spec in schema.feature_arrays]
-        stored = stored_arrays(schema.arrays, arrays, beside if folder is None else Path(folder), needed)
+        given = {**arrays, **of_texts}
+        stored = stored_arrays(schema.arrays, given, beside if folder is None else Path(folder), needed)
         try:
             resolved, parsed = parse(schema, frame, where, labels, unit_rule, stored)
         except DataError as error:
             raise error if str(error).startswith(where) else DataError(f"{where}: {error}") from error
         about = (dict(defaults or {}), dict(info or {}), population)
-        return cls(name or where, frame, resolved, parsed, *about, unit_rule, schema, stored)
+        return cls(name or where, frame, resolved, parsed, *about, unit_rule, schema, stored, notes=notes)
 
     def read_by(self, schema: Schema, unit_rule: int) -> Dataset:
         """The same table, its cells and units read as a model reads them; itself, if it was read so.
@@ -143,7 +148,18 @@ class Dataset:
         again = Dataset.from_table(
             self.frame, asked, name=self.name, labels=self.labelled, unit_rule=unit_rule, arrays=self.arrays
         )
-        return dataclasses.replace(again, defaults=self.defaults, info=self.info, population=self.population)
+        kept = {"defaults": self.defaults, "info": self.info, "population": self.population, "notes": self.notes}
+        return dataclasses.replace(again, **kept)
+
+    def embed(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
+        """Compute the vectors of its texts that are not on disk; they would be when they are first read.
+
+        progress: called with (done, total) texts among those to compute
+        """
+        for stored in self.arrays.values():
+            if isinstance(stored, StoredTexts):
+                stored.embed(progress)
+        return self
 
     @property
     def n(self) -> int:

@@ -11,6 +11,7 @@ from .dataset import Dataset
 from .registry import load
 from .schema import AttributeSpec, Schema, TwinSpec
 from .split import PARTS
+from .texts import StoredTexts
 
 
 def describe(data: str | Dataset, seed: int = 0, root: str | os.PathLike | None = None) -> dict[str, Any]:
@@ -33,11 +34,28 @@ def describe(data: str | Dataset, seed: int = 0, root: str | os.PathLike | None 
         "attributes": [_attribute(dataset, spec, parts) for spec in schema.attributes],
         "twins": {twin.attribute: twin.origin for twin in schema.twins},
         "twin_features": {twin.attribute: list(_set_features(schema, twin)) for twin in schema.twins},
+        "texts": [_texts(stored) for stored in dataset.arrays.values() if isinstance(stored, StoredTexts)],
+        "notes": list(dataset.notes),
         "defaults": {
             key: list(value) if isinstance(value, tuple) else value for key, value in dataset.defaults.items()
         },
         "digest": dataset.digest,
         **{key: dataset.info.get(key, "") for key in ("title", "source", "licence", "unit", "traps")},
+    }
+
+
+def _texts(stored: StoredTexts) -> dict[str, Any]:
+    """How many different texts there are, how many have a vector on disk, and how long they are."""
+    counted, encoder = stored.counted, stored.encoder
+    assert counted is not None and encoder is not None
+    return {
+        "name": stored.name,
+        "texts": len(counted.keys),
+        "embedded": int(counted.there.sum()),
+        "truncated": stored.truncated,
+        "median_tokens": float(np.median(counted.tokens)),
+        "encoder": encoder.name,
+        "limit": encoder.limit,
     }
 
 

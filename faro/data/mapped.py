@@ -107,6 +107,13 @@ class Stored:
             raise DataError(f"{self.where}: the file was changed or removed while it was in use; begin again")
         return np.array(np.memmap(path, self.dtype, "r", start, self.shape, order)[rows])
 
+    def contents(self, rows: np.ndarray) -> list[bytes]:
+        """A 16-byte hash of the numbers of each of these rows."""
+        block = np.ascontiguousarray(self.read(rows))
+        return [
+            hashlib.blake2b(row.data, digest_size=16).digest() for row in block.reshape(len(block), -1).view(np.uint8)
+        ]
+
     @property
     def step(self) -> int:
         """Rows of one block."""
@@ -170,9 +177,7 @@ class Rows:
         rows, place = np.unique(self.index, return_inverse=True)
         hashes = [b""] * int((rows < 0).sum())
         for first in range(len(hashes), len(rows), self.of.step):
-            block = np.ascontiguousarray(self.of.read(rows[first : first + self.of.step]))
-            bytes_of = block.reshape(len(block), -1).view(np.uint8)
-            hashes += [hashlib.blake2b(row.data, digest_size=16).digest() for row in bytes_of]
+            hashes += self.of.contents(rows[first : first + self.of.step])
         return np.array(hashes, object)[place.reshape(self.index.shape)]
 
 

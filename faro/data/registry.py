@@ -2,21 +2,26 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
+
+import pandas as pd
 
 from constraints import Choices
 from faro.errors import DataError, UsageError
 from faro.files import cache_folder
 
 from . import demo
-from .containers import frame_of, read_table
+from .containers import frame_of, read_table, unique_columns
 from .dataset import Dataset
+from .preferences import LENGTH, recognise
 from .schema import Schema
 from .sets import SETS
 
+BY_LENGTH = {"constraint": "demographic_parity", "attribute": LENGTH.name}  # what pairs of texts begin with
 NAMES = ("demo", *SETS)
 
 
@@ -46,7 +51,8 @@ def load(
 
     data: a name that `faro data list` shows, the path of a table or of a folder of its parts, or a data frame (of
         pandas, polars, pyarrow or Hugging Face)
-    schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; of a name None
+    schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; of a name None, and of preference data
+        whose columns say what they are (`faro.data.preferences`)
     root: folder in which registered data sets are looked for; None: $FARO_DATA and the cache
     arrays: name -> an array, or a path to its file, in place of the file that the schema names beside the table
 
@@ -67,15 +73,13 @@ def load(
             raise UsageError(f"data set {str(data)!r} brings its own schema; leave out schema")
         return Dataset.from_table(data if frame is None else frame, schema, arrays=arrays or {})
     if frame is not None:
-        raise UsageError("a data frame needs a schema: say which columns are the choice, the label, the features")
+        return _recognised(unique_columns(frame.reset_index(drop=True), "table"), "table", "a data frame")
     name = str(data)
     if name == "demo":
         return demo.demo()
     if name not in SETS:
         if Path(name).exists():
-            raise UsageError(
-                f"{name}: a table needs a schema: say which columns are the choice, the label, the features"
-            )
+            return _recognised(read_table(name), Path(name).name, f"{name}: a table")
         raise UsageError(f"no data set and no file {name!r}; data sets: {', '.join(NAMES)}")
     folder = locate(name, root)
     if folder is None:
@@ -90,6 +94,19 @@ def load(
             f"{folder / spec.files[0]}: is not the published table ({error}); run: faro data fetch {name}"
         ) from error
     return Dataset.from_table(frame, its_schema, name=name, defaults=spec.defaults, info=spec.info)
+
+
+def _recognised(frame: pd.DataFrame, where: str, what: str) -> Dataset:
+    """A table in one of the formats of preference data, which needs no schema."""
+    known = recognise(frame, where)
+    if known is None:
+        raise UsageError(
+            f"{what} needs a schema: say which columns are the choice, the label, the features (read without one: "
+            "prompt, chosen, rejected; prompt, completion, label; prompt, completions, ranks)"
+        )
+    defaults = BY_LENGTH if any(spec == LENGTH for spec in known.schema.attributes) else {}
+    made = Dataset.from_table(known.frame, known.schema, name=where, defaults=defaults)
+    return dataclasses.replace(made, notes=(*known.notes, *made.notes))
 
 
 def schema_of(schema: Schema | Mapping[str, Any] | str | os.PathLike) -> Schema:

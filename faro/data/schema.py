@@ -137,6 +137,38 @@ class ArraySpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class TextSpec:
+    """A feature whose values are vectors of texts, by an encoder (`faro.text`).
+
+    name: of the feature; column: of the texts (default: the name; in a wide table each side has its own,
+    `chosen_NAME`); after: column of a text that is read before it, as one with it (a prompt); context: whether it is
+    the chooser's or prompt's and not an alternative's; encoder: a name (`faro encoder list`) or a folder; limit: tokens
+    at most (0: the encoder's own); dtype: of the vectors on disk, "float32" or "float16"; scaling: as of arrays;
+    digest: of the encoder that read the texts of a `Dataset` or of a model; another one is refused.
+    """
+
+    name: str
+    column: str = ""
+    after: str = ""
+    context: bool = False
+    encoder: str = "minilm"
+    limit: int = 0
+    dtype: str = "float32"
+    scaling: str = "joint"
+    digest: str = ""
+
+    def __post_init__(self):
+        for field in ("name", "column", "after"):
+            object.__setattr__(self, field, _text(getattr(self, field), "texts"))
+        if not self.name or self.name == FEATURES:
+            raise UsageError(f"text {self.name!r}: expected another name ({FEATURES!r} is that of the coded features)")
+        _choose(f"the scaling of text {self.name!r}", self.scaling, SCALINGS)
+        _choose(f"the dtype of text {self.name!r}", self.dtype, ("float32", "float16"))
+        if self.limit < 0:
+            raise UsageError(f"text {self.name!r}: expected a limit of tokens above 0, or 0, got {self.limit}")
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class Schema:
     """Which column of a table is what.
 
@@ -170,7 +202,8 @@ class Schema:
     context_numeric: columns of numbers that describe the chooser or prompt
     context_categorical: columns of levels, likewise
     context_vectors: columns of lists of numbers, likewise
-    arrays: features in files beside the table (`ArraySpec`)
+    arrays: features in files beside the table (`ArraySpec`); those of the texts of a `Dataset` are among them
+    texts: features that an encoder makes of columns of texts (`TextSpec`)
     unit_index: whether models are told which unit of training each choice is of (`Choices.unit_index`); the coding then
         holds hashes of those units
     attributes: whose groups constraints compare (`AttributeSpec`)
@@ -206,6 +239,7 @@ class Schema:
     context_categorical: tuple[str, ...] = ()
     context_vectors: tuple[str, ...] = ()
     arrays: tuple[ArraySpec, ...] = ()
+    texts: tuple[TextSpec, ...] = ()
     unit_index: bool = False
     attributes: tuple[AttributeSpec, ...] = ()
     twins: tuple[TwinSpec, ...] = ()
@@ -233,10 +267,12 @@ class Schema:
             if getattr(self, field) and self.format not in ("long", format_):
                 raise UsageError(f"schema: `{field}` belongs to format 'long', not {self.format!r}")
         self._check_sides()
-        features = (*self.item_features, *self.context_features, *(spec.name for spec in self.arrays))
-        if not self.item_features and all(spec.context for spec in self.feature_arrays):
+        arrays = {spec.name: spec.context for spec in self.arrays}
+        arrays |= {spec.name: spec.context for spec in self.texts}
+        features = (*self.item_features, *self.context_features, *arrays)
+        if not self.item_features and all(arrays.values()):
             raise UsageError(
-                "schema: name at least one feature of the alternatives (numeric, categorical, vectors or arrays)"
+                "schema: name at least one feature of the alternatives (numeric, categorical, vectors, arrays or texts)"
             )
         for column in features:
             if features.count(column) > 1:
@@ -505,6 +541,7 @@ class Schema:
         values = dataclasses.asdict(self)
         for field in (
             "arrays",
+            "texts",
             "unit_index",
             "codes",
             "unknown",
@@ -562,7 +599,7 @@ class Schema:
 _COLUMN: tuple[str, ...] = ("unit", "alternative", "label", "weight", "margin", "available", "outside", "log_ref")
 _COLUMNS: tuple[str, ...] = ("choice", "sides", "numeric", "categorical", "vectors", "shared")
 _COLUMNS += ("context_numeric", "context_categorical", "context_vectors")
-_RECORDS = {"attributes": AttributeSpec, "twins": TwinSpec, "only": Only, "arrays": ArraySpec}
+_RECORDS = {"attributes": AttributeSpec, "twins": TwinSpec, "only": Only, "arrays": ArraySpec, "texts": TextSpec}
 
 
 def _text(value: str, where: str) -> str:
@@ -623,6 +660,8 @@ def _home(key: str, cls: type) -> str:
 def _value(key: str, value: Any, kind: str, where: str) -> Any:
     if (kind == "bool" and isinstance(value, bool)) or (kind == "str" and isinstance(value, str)):
         return value
+    if kind == "int" and type(value) is int:
+        return value
     if kind.startswith("Mapping"):
         if isinstance(value, Mapping) and all(isinstance(part, str) for part in value.values()):
             return dict(value)
@@ -637,4 +676,5 @@ def _value(key: str, value: Any, kind: str, where: str) -> Any:
         if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
             return tuple(value)
         kind = "list of strings"
+    kind = "whole number" if kind == "int" else kind
     raise UsageError(f"{where}: expected a {kind}, got {value!r}")

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from . import text_sets
 from .schema import AttributeSpec, Only, Schema, TwinSpec
 
 Table = tuple[pd.DataFrame, Schema]
@@ -241,5 +242,8 @@ SETS = {
             "traps": "label 1 is the favourable one, no recidivism; two-year recidivists were kept beyond the cut-off, "
             "so the base rate is inflated (Barenstein 2019); re-arrest is not re-offence; two race groups are compared",
         },
+    ),
+    "polarized-issues": SetSpec(
+        text_sets.POLARIZED, text_sets.polarized_issues, _parity("author_politics"), text_sets.POLARIZED_INFO
     ),
 }

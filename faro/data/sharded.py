@@ -121,6 +121,11 @@ class Sharded:
         return len(self.weight)
 
     @property
+    def notes(self) -> tuple[str, ...]:
+        """What is to be known of how the tables were read."""
+        return self.shard(0).notes if self.schema.texts else ()
+
+    @property
     def people(self) -> int:
         """Number of units."""
         return self.n if self._names is None else len(self._names)

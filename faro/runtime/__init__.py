@@ -4,5 +4,5 @@ devices     a mesh of two axes, several processes as one, arrays placed on them
 programs    programs that are compiled once, and kept for later runs
 checkpoint  steps of a long computation that a killed run does not repeat
 locks       one writer at a time
-parquet     Parquet files as data frames
+parquet     Parquet and Arrow files as data frames
 """

@@ -1,4 +1,5 @@
-"""Parquet files as data frames, damaged ones refused where they are read and not where a cell is first looked at."""
+"""Parquet and Arrow files as data frames; damaged ones are refused where they are read, not where a cell is first
+looked at."""
 
 from __future__ import annotations
 
@@ -22,6 +23,22 @@ def read_parquet(path: str | Path) -> pd.DataFrame:
             if isinstance(held.dtype, pd.StringDtype):
                 pa.array(held.array).validate(full=True)
         return frame
+    except (pa.ArrowException, NotImplementedError, OverflowError) as error:
+        raise ValueError(str(error)) from error
+
+
+def read_arrow(path: str | Path) -> pd.DataFrame:
+    """The table of an Arrow IPC file, in either of its two forms (a stream, as `datasets` writes it); `ValueError` if
+    it is damaged."""
+    try:
+        with pa.memory_map(str(path)) as source:
+            with open(path, "rb") as file:
+                whole = file.read(6) == b"ARROW1"
+            reader = pa.ipc.open_file(source) if whole else pa.ipc.open_stream(source)
+            table = reader.read_all()
+            for column in table.columns:
+                column.validate(full=True)
+            return flat(table).to_pandas()
     except (pa.ArrowException, NotImplementedError, OverflowError) as error:
         raise ValueError(str(error)) from error
 

@@ -296,7 +296,9 @@ class _Run:
                 part: doubts.constant_loss(train() if self.stream else [train], own, sides)
                 for part, own in judged.items()
             }
-            notes[view.seed] = dataclasses.replace(fit, train=(*twins, *fit.train), constants=constants)
+            notes[view.seed] = dataclasses.replace(
+                fit, train=(*self.data.notes, *twins, *fit.train), constants=constants
+            )
         return notes
 
     def _doubts(

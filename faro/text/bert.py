@@ -7,6 +7,7 @@ compiled as fast as one of a single layer.
 from __future__ import annotations
 
 import dataclasses
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -116,7 +117,7 @@ class _Layer(nn.Module):
         def of_heads(values: Array) -> Array:
             return values.reshape(batch, length, sizes.heads, width // sizes.heads).transpose(0, 2, 1, 3)
 
-        scores = of_heads(query) @ of_heads(key).swapaxes(-1, -2) / np.sqrt(width // sizes.heads) + blocked
+        scores = of_heads(query) @ of_heads(key).swapaxes(-1, -2) / math.sqrt(width // sizes.heads) + blocked
         seen = jax.nn.softmax(scores, -1) @ of_heads(value)
         seen = nn.Dense(width, name="output")(seen.transpose(0, 2, 1, 3).reshape(x.shape))
         x = nn.LayerNorm(sizes.epsilon, name="attention_norm")(x + seen)

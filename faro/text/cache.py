@@ -13,7 +13,7 @@ import hashlib
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import safetensors.numpy
@@ -22,7 +22,7 @@ from faro.errors import DataError, UsageError
 from faro.files import cache_folder, replacing, write_json
 
 from .encoder import Encoder
-from .tokens import Text
+from .tokens import Text, Tokens
 
 FORMAT = "faro-embeddings/1"
 DTYPES = ("float32", "float16")
@@ -82,6 +82,49 @@ class Embedded:
         return out
 
 
+class Counted(NamedTuple):
+    """What is known of texts before a vector is computed.
+
+    keys: `[N]` sha256 of each; tokens: `[N]` how many it has; read: `[N]` how many of those the encoder reads; there:
+    `[N]` whether its vector is on disk
+    """
+
+    keys: list[bytes]
+    tokens: np.ndarray
+    read: np.ndarray
+    there: np.ndarray
+
+
+def count(encoder: Encoder, texts: Sequence[Text], *, folder: Path | None = None, dtype: str = "float32") -> Counted:
+    """Tokens of texts, and which of them have a vector already.
+
+    encoder: that reads them
+    texts: in any order
+    folder: of the vectors; None: `folder_of`
+    dtype: of the numbers
+
+    `DataError` for a text without tokens.
+    """
+    keys = [key_of(text) for text in texts]
+    there = _index(folder or folder_of(encoder, dtype))[1]
+    known = np.array([key in there for key in keys], bool)
+    counts = np.zeros((len(keys), 2), np.int64)
+    counts[known] = np.array([there[key][2:] for key in keys if key in there], np.int64).reshape(-1, 2)
+    new = [text for text, is_known in zip(texts, known, strict=True) if not is_known]
+    counts[~known] = np.array([(its.full, len(its.ids)) for its in _tokens(encoder, new)], np.int64).reshape(-1, 2)
+    return Counted(keys, counts[:, 0], counts[:, 1], known)
+
+
+def _tokens(encoder: Encoder, texts: Sequence[Text]) -> list[Tokens]:
+    """Those that are read; `DataError` for a text without any."""
+    tokens = encoder.tokenizer(texts, encoder.limit) if texts else []
+    for text, its in zip(texts, tokens, strict=True):
+        if its.own == 0:
+            shown = text if isinstance(text, str) else text[-1]
+            raise DataError(f"a text has no tokens: {ascii(shown)[:40]}; leave its row out")
+    return tokens
+
+
 def folder_of(encoder: Encoder, dtype: str = "float32") -> Path:
     """Where vectors of an encoder are kept unless another folder is named.
 
@@ -89,18 +132,6 @@ def folder_of(encoder: Encoder, dtype: str = "float32") -> Path:
     dtype: of the numbers
     """
     return cache_folder() / "embeddings" / f"{encoder.digest[:32]}-{dtype}"
-
-
-def known(encoder: Encoder, texts: Sequence[Text], folder: Path | None = None, dtype: str = "float32") -> int:
-    """How many of the texts have a vector already.
-
-    encoder: that makes them
-    texts: in any order
-    folder: of the vectors; None: `folder_of`
-    dtype: of the numbers
-    """
-    there = _index(folder or folder_of(encoder, dtype))[1]
-    return sum(key_of(text) in there for text in texts)
 
 
 def embed(
@@ -141,11 +172,7 @@ def embed(
 
 def _fill(encoder: Encoder, keys: list[bytes], texts: list[Text], folder: Path, dtype: str, progress: Progress) -> None:
     """Compute vectors and write them, a shard after another."""
-    tokens = encoder.tokenizer(texts, encoder.limit)
-    for text, its in zip(texts, tokens, strict=True):
-        if its.own == 0:
-            shown = text if isinstance(text, str) else text[-1]
-            raise DataError(f"a text has no tokens: {ascii(shown)[:40]}; leave its row out")
+    tokens = _tokens(encoder, texts)
     done = 0
     held: list[tuple[np.ndarray, np.ndarray]] = []
     progress(0, len(texts))

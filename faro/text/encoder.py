@@ -145,11 +145,12 @@ class Encoder:
         pending: tuple[np.ndarray, Array] | None = None
         done = 0
         while done < len(order):
-            length = bucket(len(tokens[order[done]].ids))
+            length = min(bucket(len(tokens[order[done]].ids)), self.sizes.longest)  # no place is beyond the table
             which = order[done : done + max(1, AT_ONCE // length)]
             done += len(which)
             batch = _padded([tokens[at] for at in which], max(1, AT_ONCE // length), length)
-            now = which, _pooled(self.sizes, self.pooling, self.params, *batch)
+            with jax.enable_x64(False):  # whoever scores in double precision reads the same vectors
+                now = which, _pooled(self.sizes, self.pooling, self.params, *batch)
             if pending is not None:  # the next batch is laid out while this one is computed
                 yield pending[0], np.asarray(pending[1])[: len(pending[0])]
             pending = now

@@ -7,6 +7,7 @@ import json
 
 import pytest
 
+from tests.builders import encoders
 from tests.oracles import bert
 
 
@@ -74,3 +75,23 @@ def test_a_truncated_gzip_is_refused(faro, encoder, tmp_path):
     path.write_bytes(gzip.compress(b'{"text": "the cat"}\n' * 99)[:-9])
     code, _, err = faro("embed", path, "--column", "text", "--encoder", encoder)
     assert code == 5 and "cut short" in err
+
+
+def test_a_file_of_pairs_trains_a_model_without_a_schema(faro, tmp_path):
+    encoders.install(tmp_path / "cache")
+    path, out = lines(tmp_path / "pairs.jsonl", *encoders.pairs(300)), tmp_path / "model.json"
+    code, said, _ = faro("embed", path, "--json")
+    assert code == 0 and json.loads(said)["new"] > 200
+    code, said, err = faro("train", "--data", path, "--out", out, "--bound", 1, "--set", "steps=5")
+    assert code == 0 and "demographic_parity(length)" in said, err
+    assert "note: rows that share a prompt are one unit" in err
+    code, said, _ = faro("score", out, path)
+    assert code == 0 and said.count("\n") == 601
+    code, said, _ = faro("data", "describe", path)
+    assert code == 0 and "of them embedded by minilm" in said
+
+
+def test_other_tables_are_embedded_by_the_names_of_their_columns(faro, tmp_path):
+    encoders.install(tmp_path / "cache")
+    code, _, err = faro("embed", lines(tmp_path / "a.jsonl", {"text": "the cat"}))
+    assert code == 2 and "no preference data by its columns; name columns of texts" in err

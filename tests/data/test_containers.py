@@ -160,6 +160,7 @@ def test_folders_that_are_no_table(tmp_path):
     (tmp_path / "part-1.csv").write_text("a,c\n1,2\n")
     with pytest.raises(DataError, match=r"part-1\.csv: lacks a column 'b', unlike part-0\.csv"):
         read_table(tmp_path)
+    (tmp_path / "part-1.csv").unlink()
     with pytest.raises(UsageError, match="a table needs a schema"):
         load(tmp_path)
     with pytest.raises(UsageError, match="expected the TOML file of a schema, got a folder"):

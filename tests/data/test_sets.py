@@ -12,13 +12,18 @@ from constraints import check_choices
 from faro.data import describe, listing, load
 from faro.data.registry import NAMES
 from faro.data.sets import SETS
+from tests.builders import encoders
 
 pytestmark = pytest.mark.real_data
 
 
 @pytest.fixture(scope="module")
-def sets():
-    return {name: load(name) for name in SETS}
+def sets(tmp_path_factory):
+    cache = tmp_path_factory.mktemp("cache")
+    encoders.install(cache)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FARO_CACHE", str(cache))
+        yield {name: load(name) for name in SETS}
 
 
 def levels(data, name):
@@ -40,6 +45,7 @@ def people(data, name):
         ("immigration", 6_980, 2, 1_396),
         ("adult", 48_842, 2, 48_842),
         ("compas", 6_172, 2, 6_172),
+        ("polarized-issues", 16_771, 2, 922),
     ],
 )
 def test_sizes(sets, name, n, k, units):
@@ -125,3 +131,12 @@ def test_compas(sets):
     assert data.parsed.chosen[:, 0].sum() == 3_363  # 2,809 of 6,172 recidivated
     names = " ".join(data.fit_coding().items.names)
     assert not any(word in names for word in ("race", "score", "sex", "recid", "start", "event"))
+
+
+def test_polarized_issues(sets):
+    data = sets["polarized-issues"]
+    assert people(data, "politics") == {"left": 342, "middle": 295, "right": 285}
+    assert people(data, "topic") == {"campus_protests": 308, "foreign_intervention": 308, "right_to_assemble": 306}
+    assert levels(data, "author_politics") == {"left": 14_735, "middle": 10_192, "right": 8_615}
+    assert describe(data)["texts"][0]["texts"] == 3_321
+    assert data.parsed.chosen[:, 0].sum() == 8_685 - 7  # votes for A, without those on pairs of one text

@@ -18,6 +18,7 @@ import pytest
 
 from faro import cli
 from faro.data import Dataset, Schema
+from tests.builders import encoders
 from tests.builders.drawn import draw
 
 ROOT = Path(__file__).parents[2]
@@ -106,7 +107,9 @@ def test_commands_parse(page, capsys):
 
 
 @each_page
-def test_schemas_read_their_tables(page, tmp_path):
+def test_schemas_read_their_tables(page, tmp_path, monkeypatch):
+    monkeypatch.setenv("FARO_CACHE", str(tmp_path))  # texts are read by an encoder of random weights
+    encoders.install(tmp_path)
     before = ""
     for line, info, text in blocks(page):
         if info == "toml" and "unit" in (values := tomllib.loads(text)):

@@ -54,7 +54,7 @@ def test_a_second_set_pays_for_its_new_texts_alone(encoder, tmp_path, counted):
     cache.embed(encoder, TEXTS[:20], folder=tmp_path)
     again = cache.embed(encoder, TEXTS[10:25], folder=tmp_path)
     assert counted == [20, 5] and again.new == 5
-    assert cache.known(encoder, TEXTS, tmp_path) == 25
+    assert cache.count(encoder, TEXTS, folder=tmp_path).there.tolist() == [True] * 25 + [False] * 24
     pair = cache.embed(encoder, [("the cat", "sat")], folder=tmp_path)
     assert pair.new == 1 and pair.keys != cache.embed(encoder, ["sat"], folder=tmp_path).keys
 
@@ -69,7 +69,7 @@ def test_a_killed_run_goes_on_behind_its_last_shard(encoder, tmp_path, monkeypat
 
     with pytest.raises(KeyboardInterrupt):
         cache.embed(encoder, TEXTS, folder=tmp_path, progress=killed)
-    kept = cache.known(encoder, TEXTS, tmp_path)
+    kept = cache.count(encoder, TEXTS, folder=tmp_path).there.sum()
     assert 8 <= kept < 20
     made = cache.embed(encoder, TEXTS, folder=tmp_path)
     assert counted == [len(TEXTS), len(TEXTS) - kept]
@@ -79,6 +79,8 @@ def test_a_killed_run_goes_on_behind_its_last_shard(encoder, tmp_path, monkeypat
 def test_truncation_is_counted(encoder, tmp_path):
     short = Encoder.read(encoder.folder, limit=5)
     made = cache.embed(short, ["the cat", "the cat sat on a mat"], folder=tmp_path)
+    before = cache.count(short, ["the cat sat on a mat"], folder=tmp_path / "none")
+    assert before.tokens == [8] and before.read == [5] and not before.there.any()
     assert made.truncated == 1 and made.tokens.tolist() == [4, 8] and made.read.tolist() == [4, 5]
     assert cache.embed(short, ["the cat sat on a mat"], folder=tmp_path).truncated == 1
 

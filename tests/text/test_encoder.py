@@ -56,6 +56,13 @@ def test_a_vector_does_not_depend_on_batch_bucket_or_padding(folder, monkeypatch
     np.testing.assert_allclose(encoder.encode(TEXTS[::-1])[::-1], together, atol=1e-5)
 
 
+def test_the_longest_text_has_places_for_all_of_its_padding(folder):
+    encoder = Encoder.read(folder)
+    text = "the cat sat on a mat " * 7
+    assert len(encoder.tokenizer([text], encoder.limit)[0].ids) == encoder.limit == 40 < bucket(40)
+    np.testing.assert_allclose(encoder.encode([text])[0], expected(encoder, text), atol=1e-5)
+
+
 def test_lengths_are_few():
     assert [bucket(length) for length in (1, 16, 17, 500, 512, 513, 1200)] == [16, 16, 24, 512, 512, 1024, 1536]
 

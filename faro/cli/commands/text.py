@@ -6,6 +6,7 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from ...errors import DataError, UsageError
 from .. import outputs
@@ -27,12 +28,16 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "embed",
         _embed,
         "Compute vectors of the texts in a table, once each, and keep them on disk.",
-        "  faro embed answers.jsonl --column text\n"
+        "  faro embed pairs.jsonl\n  faro embed answers.jsonl --column text\n"
         "  faro embed pairs.parquet --column chosen --column rejected --encoder minilm --out vectors/",
     )
     embed.add_argument("file", metavar="FILE", help="a table: CSV, JSONL, Parquet, or a folder of them")
     embed.add_argument(
-        "--column", action="append", default=[], required=True, metavar="NAME", help="a column of texts (repeatable)"
+        "--column",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a column of texts (repeatable; default: the answers of preference data, as chosen and rejected)",
     )
     embed.add_argument("--encoder", default="minilm", metavar="NAME|FOLDER", help="what reads them (default minilm)")
     embed.add_argument("--limit", type=int, default=0, metavar="N", help="tokens of a text at most (default: its own)")
@@ -63,26 +68,15 @@ def _encoder(options: argparse.Namespace) -> int:
 
 
 def _embed(options: argparse.Namespace) -> int:
-    from ...data import read_table
     from ...runtime import programs
     from ...text import cache, known
 
     programs.keep_programs()
-    table = read_table(options.file)
-    texts: dict[str, None] = {}
-    for column in options.column:
-        if column not in table.columns:
-            names = ", ".join(map(str, table.columns[:30]))
-            raise DataError(f"{options.file}: no column {column!r}; columns are: {names}")
-        for row, cell in enumerate(table[column], 1):
-            if not isinstance(cell, str) or not cell.strip():
-                shown = "nothing" if cell is None or cell == "" else ascii(cell)[:40]
-                raise DataError(f"{options.file}: column {column!r}, row {row}: expected a text, got {shown}")
-            texts[cell] = None
     encoder = known.find(options.encoder, options.limit)
+    texts = _texts(options)
     folder = cache.folder_of(encoder, options.dtype) if options.out is None else Path(options.out)
     with outputs.progress(options, "embedding", "texts") as progress:
-        made = cache.embed(encoder, list(texts), folder=folder, dtype=options.dtype, progress=progress)
+        made = cache.embed(encoder, texts, folder=folder, dtype=options.dtype, progress=progress)
     if made.truncated:
         cut = f"{made.truncated} of {len(texts)} texts have more than {encoder.limit} tokens; the rest was cut off"
         outputs.noted(options, [cut])
@@ -96,3 +90,24 @@ def _embed(options: argparse.Namespace) -> int:
     words = f"{len(texts):,} different texts, {made.new:,} of them new, {made.width} numbers each -> {folder}"
     print(json.dumps(summary) if options.json else words)
     return 0
+
+
+def _texts(options: argparse.Namespace) -> list[Any]:
+    """The different texts of a table, in the columns that are named or in those of its answers."""
+    from ...data import read_table
+    from ...data.texts import texts_of
+
+    table = read_table(options.file)
+    texts: dict[str, None] = {}
+    if not options.column:
+        return texts_of(table, Path(options.file).name, options.encoder, options.limit)
+    for column in options.column:
+        if column not in table.columns:
+            names = ", ".join(map(str, table.columns[:30]))
+            raise DataError(f"{options.file}: no column {column!r}; columns are: {names}")
+        for row, cell in enumerate(table[column], 1):
+            if not isinstance(cell, str) or not cell.strip():
+                shown = "nothing" if cell is None or cell == "" else ascii(cell)[:40]
+                raise DataError(f"{options.file}: column {column!r}, row {row}: expected a text, got {shown}")
+            texts[cell] = None
+    return list(texts)

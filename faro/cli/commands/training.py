@@ -333,6 +333,16 @@ def _data(options: argparse.Namespace) -> int:
     return 0
 
 
+def _read(options: argparse.Namespace, arguments: dict[str, Any]) -> None:
+    """Read the data that arguments name, and embed their texts, which has a progress bar of its own."""
+    from ... import api
+
+    if isinstance(arguments["data"], str):
+        data = api.load(arguments["data"], arguments.pop("schema", None))
+        with outputs.progress(options, "embedding", "texts") as progress:
+            arguments["data"] = data.embed(progress)
+
+
 def _train(options: argparse.Namespace) -> int:
     from ... import api
     from ...runtime import devices
@@ -345,6 +355,8 @@ def _train(options: argparse.Namespace) -> int:
     arguments["stream"] = options.stream if shards is None else _count(shards)
     devices.join()
     out = arguments.pop("out", None)
+    if not arguments["stream"]:
+        _read(options, arguments)
     with contextlib.nullcontext() if out is None else devices.alone(base_of(out)):
         with outputs.progress(options, "training") as progress:
             model = api.train(**arguments, progress=progress)
@@ -366,6 +378,7 @@ def _frontier(options: argparse.Namespace) -> int:
     arguments["out"] = arguments.get("out") or f"out/{Path(str(arguments['data'])).stem}"
     arguments["bounds"] = _bounds(arguments.get("bounds", 20))
     arguments["seeds"] = _seeds(arguments.get("seeds", 3))
+    _read(options, arguments)
     with outputs.progress(options, "training") as progress:
         run = api.frontier(
             **arguments,

@@ -1,0 +1,284 @@
+"""Columns of texts as array features: an index into the vectors of the different texts, made when they are first read.
+
+A text feature `answer` becomes the array `answer` whose rows are named by columns `answer:row` (of sides
+`chosen_answer:row`), beside them `answer_tokens` and, where answers stand beside each other, `answer_length`:
+"shorter", "longer" or "equal". What the array is, is said by its texts and by the digest of its encoder, not by its
+floats, so digests and parts do not depend on the machine.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import pandas as pd
+
+from faro.errors import DataError, UsageError
+from faro.text import cache, dialogue, known
+from faro.text.encoder import Encoder
+from faro.text.tokens import Text
+
+from . import preferences
+from .mapped import Scan, Stored
+from .schema import ArraySpec, Schema, TextSpec
+
+Progress = Callable[[int, int], None]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class StoredTexts(Stored):
+    """The vectors of different texts as an array `[N, d]`; computed, or found on disk, when a row is first read."""
+
+    encoder: Encoder | None = None
+    texts: tuple[Text, ...] = ()
+    counted: cache.Counted | None = None
+
+    @classmethod
+    def of_texts(cls, spec: TextSpec, encoder: Encoder, texts: Sequence[Text], where: str) -> StoredTexts:
+        """Those of the texts, in this order."""
+        shape, dtype = (len(texts), encoder.width), np.dtype(spec.dtype)
+        counted = cache.count(encoder, texts, dtype=spec.dtype)
+        name = f"text {spec.name!r} of {where}"
+        return cls(spec.name, name, shape, dtype, encoder=encoder, texts=tuple(texts), counted=counted)
+
+    def embed(self, progress: Progress = lambda done, total: None) -> cache.Embedded:
+        """Compute what is not on disk yet."""
+        if "_vectors" not in self.__dict__:
+            assert self.encoder is not None
+            self.__dict__["_vectors"] = cache.embed(self.encoder, self.texts, dtype=str(self.dtype), progress=progress)
+        return self.__dict__["_vectors"]
+
+    def read(self, rows: Any) -> np.ndarray:
+        return self.embed()[rows]
+
+    def contents(self, rows: np.ndarray) -> list[bytes]:
+        assert self.counted is not None
+        return [self.counted.keys[row][:16] for row in rows]
+
+    @functools.cached_property
+    def scan(self) -> Scan:
+        assert self.counted is not None and self.encoder is not None
+        digest = hashlib.sha256(f"faro texts 1 {self.encoder.digest} {self.dtype}".encode())
+        for key in self.counted.keys:
+            digest.update(key)
+        return Scan(digest.hexdigest(), np.zeros(0, int))
+
+    @property
+    def truncated(self) -> int:
+        """How many texts have more tokens than the encoder reads."""
+        assert self.counted is not None
+        return int((self.counted.read < self.counted.tokens).sum())
+
+
+class WithTexts(NamedTuple):
+    """A table whose texts are rows of arrays."""
+
+    schema: Schema
+    frame: pd.DataFrame
+    arrays: dict[str, StoredTexts]
+    notes: tuple[str, ...]
+
+
+def with_texts(schema: Schema, frame: pd.DataFrame, where: str, labels: bool) -> WithTexts:
+    """The table with the columns that its texts need, and their arrays; without texts it is itself.
+
+    schema: that names texts
+    frame: the table
+    where: what messages call it
+    labels: whether it says what was chosen: two texts of a pair must then differ
+
+    `DataError` naming the row of a text that is absent or of a pair of equal texts, where `on_missing` does not drop
+    it; also where the encoder is not the one that the schema's digest names.
+    """
+    if not schema.texts:
+        return WithTexts(schema, frame, {}, ())
+    frame = preferences.plain(frame, where)
+    encoders: dict[tuple[str, int], Encoder] = {}
+    specs, arrays, notes, made = [], {}, [], dict[str, Any]()
+    for spec in schema.texts:
+        if (spec.encoder, spec.limit) not in encoders:
+            encoders[spec.encoder, spec.limit] = known.find(spec.encoder, spec.limit)
+        encoder = encoders[spec.encoder, spec.limit]
+        if spec.digest not in ("", encoder.digest):
+            here = f"{spec.encoder!r} here is {encoder.digest[:12]}"
+            raise DataError(f"{where}: text {spec.name!r} was read by encoder {spec.digest[:12]}, and {here}")
+        reader = _Reader(schema, spec, frame, where, encoder)
+        reader.read()
+        if labels:
+            reader.refuse_equals()
+        made |= reader.columns()
+        arrays[spec.name] = reader.stored
+        specs.append(dataclasses.replace(spec, digest=encoder.digest))
+        if cut := reader.stored.truncated:
+            total = len(reader.stored.texts)
+            notes.append(
+                f"text {spec.name}: {cut} of {total} texts have more than {encoder.limit} tokens; the rest is not read"
+            )
+    of_texts = [
+        ArraySpec(name=spec.name, index=f"{spec.name}:row", context=spec.context, scaling=spec.scaling)
+        for spec in specs
+    ]
+    others = [spec for spec in schema.arrays if spec.name not in arrays]
+    schema = schema.replace(texts=tuple(specs), arrays=(*others, *of_texts))
+    return WithTexts(schema, frame.assign(**made), arrays, tuple(notes))
+
+
+def texts_of(frame: pd.DataFrame, where: str, encoder: str, limit: int) -> list[Text]:
+    """The different answers of preference data, as an encoder reads them.
+
+    frame: with the columns as they ship
+    where: what messages call it
+    encoder: a name or a folder
+    limit: tokens at most; 0: the encoder's own
+
+    `UsageError` for a table in no known format.
+    """
+    known_as = preferences.recognise(frame, where)
+    if known_as is None:
+        raise UsageError(f"{where}: no preference data by its columns; name columns of texts, by --column")
+    texts = tuple(dataclasses.replace(spec, encoder=encoder, limit=limit) for spec in known_as.schema.texts)
+    read = with_texts(known_as.schema.replace(texts=texts), known_as.frame, where, labels=False)
+    return list(dict.fromkeys(text for stored in read.arrays.values() for text in stored.texts))
+
+
+class _Reader:
+    """One text feature of a table, in all columns that hold it: of each side, and of twins."""
+
+    def __init__(self, schema: Schema, spec: TextSpec, frame: pd.DataFrame, where: str, encoder: Encoder):
+        self.schema, self.spec, self.frame, self.where, self.encoder = schema, spec, frame, where, encoder
+        self.numbers: dict[Text, int] = {}
+        self.template: dialogue.Template | None = None
+        self.places: dict[str, np.ndarray] = {}  # name of an index column -> [R] which text, -1 = none
+        self.sides: list[str] = []  # the index columns of the table itself
+
+    def read(self) -> None:
+        own = self.spec.column or self.spec.name
+        wide = self.schema.format == "wide" and not self.spec.context
+        for prefix in [f"{side}_" for side in self.schema.sides] if wide else [""]:
+            column = self._column(own, prefix)
+            index = f"{prefix}{self.spec.name}:row"
+            self.places[index] = self._texts(column, self.schema.on_missing != "drop")
+            self.sides.append(index)
+            for twin in self.schema.twins:
+                for level in self.schema.attribute(twin.attribute).levels:
+                    if (of_twin := twin.column(column, level)) in self.frame.columns:
+                        self.places[twin.column(index, level)] = self._texts(of_twin, False)
+        if not self.numbers:
+            raise DataError(f"{self.where}: no row has a text {self.spec.name!r}")
+        self.stored = StoredTexts.of_texts(self.spec, self.encoder, [*self.numbers], self.where)
+
+    def _column(self, own: str, prefix: str) -> str:
+        side = prefix.removesuffix("_")
+        names = [f"{side}_{own}", f"{own}_{side}", f"{side}.{own}", f"{own}.{side}"] if side else [own]
+        there = [name for name in names if name in self.frame.columns]
+        if len(there) != 1:
+            columns = ", ".join(map(str, self.frame.columns[:30]))
+            which = f"both {there[0]!r} and {there[1]!r}; keep one" if there else f"no column {names[0]!r}"
+            raise DataError(f"{self.where}: {which} (needed as text {self.spec.name!r}); columns are: {columns}")
+        return there[0]
+
+    def _texts(self, column: str, needed: bool) -> np.ndarray:
+        before = self.frame[self.spec.after] if self.spec.after in self.frame.columns else None
+        if before is None and self.spec.after:
+            raise DataError(f"{self.where}: no column {self.spec.after!r}, which text {self.spec.name!r} is read after")
+        places = np.full(len(self.frame), -1)
+        for row, cell in enumerate(self.frame[column]):
+            text = self._text(cell, column, row)
+            if not text.strip() or text.strip() in self.schema.missing:
+                if needed:
+                    where = f"{self.where}: column {column!r}, row {row + 1}"
+                    raise DataError(f"{where}: expected a text, got none; fill it in, or declare on_missing = 'drop'")
+                continue
+            whole: Text = text
+            if before is not None:
+                asked = self._text(before.iloc[row], self.spec.after, row)
+                whole = (asked, text) if asked.strip() else text
+            places[row] = self.numbers.setdefault(whole, len(self.numbers))
+        return places
+
+    def _text(self, cell: Any, column: str, row: int) -> str:
+        if cell is None or cell is pd.NA or (isinstance(cell, float) and cell != cell):
+            return ""
+        where = f"{self.where}: column {column!r}, row {row + 1}"
+        spoken = dialogue.brief(dialogue.side(cell, where))
+        if isinstance(spoken, str):
+            return spoken
+        if not spoken:
+            return ""
+        if self.template is None:
+            self.template = dialogue.Template(self.encoder.folder)
+        return self.template(spoken)
+
+    def refuse_equals(self) -> None:
+        """`DataError` for a pair of equal texts, also where truncation makes them so; or its row is dropped."""
+        schema = self.schema
+        alone = len([spec for spec in schema.texts if not spec.context]) == 1 and not schema.item_features
+        if (
+            len(self.sides) != 2
+            or not alone
+            or any(not spec.context for spec in schema.arrays if spec.name != self.spec.name)
+        ):
+            return
+        first, second = (self.places[index] for index in self.sides)
+        equal = (first == second) & (first >= 0)
+        counted = self.stored.counted
+        assert counted is not None
+        cut = counted.read < counted.tokens
+        both = np.flatnonzero((first >= 0) & (second >= 0) & ~equal)
+        both = both[cut[first[both]] & cut[second[both]]]
+        pairs = [(self.stored.texts[first[row]], self.stored.texts[second[row]]) for row in both]
+        if pairs:
+            read = self.encoder.tokenizer([text for pair in pairs for text in pair], self.encoder.limit)
+            same = [np.array_equal(one.ids, other.ids) for one, other in zip(read[::2], read[1::2], strict=True)]
+            equal[both[same]] = True
+        if not equal.any():
+            return
+        if schema.on_missing != "drop":
+            row = int(np.argmax(equal))
+            why = "are one text" if first[row] == second[row] else f"are alike in all {self.encoder.limit} tokens read"
+            sides = " and ".join(schema.sides)
+            raise DataError(f"{self.where}: row {row + 1}: {sides} {why}; leave it out, or declare on_missing = 'drop'")
+        for index in self.sides:
+            self.places[index] = np.where(equal, -1, self.places[index])
+
+    def columns(self) -> dict[str, Any]:
+        """Index, tokens and length of every side."""
+        counted = self.stored.counted
+        assert counted is not None
+        tokens = np.append(counted.tokens, 0)
+        made: dict[str, Any] = {
+            index: pd.Series([place if place >= 0 else None for place in places.tolist()], self.frame.index, object)
+            for index, places in self.places.items()
+        }
+        lengths = {}
+        for index in self.sides:
+            name = index.removesuffix(":row")
+            lengths[name] = tokens[self.places[index]]
+            cells = [
+                count if place >= 0 else None
+                for count, place in zip(lengths[name].tolist(), self.places[index], strict=True)
+            ]
+            made[f"{name}_tokens"] = pd.Series(cells, self.frame.index, object)
+        for name, own in lengths.items():
+            if len(lengths) > 1:
+                mean = np.mean([*lengths.values()], 0)
+            elif (
+                self.schema.format == "long"
+                and not self.spec.context
+                and all(c in self.frame for c in self.schema.choice)
+            ):
+                by = [self.frame[column].astype(str) for column in self.schema.choice]
+                mean = pd.Series(own, self.frame.index).groupby(by).transform("mean").to_numpy()
+            else:
+                continue
+            words = np.where(own < mean, "shorter", np.where(own > mean, "longer", "equal"))
+            made[f"{name}_length"] = pd.Series(words, self.frame.index, object)
+        return {
+            name: cells
+            for name, cells in made.items()
+            if name.endswith(":row") or ":row:" in name or name not in self.frame
+        }
