@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .api import load as load
     from .api import load_model as load_model
     from .api import train as train
+    from .integrations.rewards import reward_fn as reward_fn
     from .integrations.sklearn_classifier import ChoiceClassifier as ChoiceClassifier
     from .integrations.sklearn_ranker import PairRanker as PairRanker
 
@@ -34,6 +35,7 @@ __all__ = [
     "frontier",
     "load",
     "load_model",
+    "reward_fn",
     "train",
 ]
 
@@ -49,6 +51,10 @@ def __getattr__(name: str) -> Any:
         from .integrations.sklearn_classifier import ChoiceClassifier
 
         return ChoiceClassifier
+    if name == "reward_fn":
+        from .integrations.rewards import reward_fn
+
+        return reward_fn
     if name == "PairRanker":
         from .integrations.sklearn_ranker import PairRanker
 

@@ -141,6 +141,16 @@ def show_listing(listing: list[dict[str, Any]]) -> None:
     _show(_console(), table)
 
 
+def show_subsets(figures: Any) -> None:
+    """What a model reaches on each subset, beside length and a constant."""
+    table = _table(*figures.columns, fold=True)
+    for record in figures.itertuples(index=False):
+        counts = [f"{count:,}" for count in record[1:3]]
+        numbers = ["-" if value != value else f"{value:.3f}" for value in record[3:]]
+        table.add_row(escape(str(record[0]) or "(empty)"), *counts, *numbers)
+    _show(_console(), table)
+
+
 def show_encoders(listing: list[dict[str, Any]]) -> None:
     """The known encoders of text and where they are."""
     table = _table("encoder", "what", "licence", "where")

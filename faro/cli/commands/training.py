@@ -107,11 +107,15 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         _score,
         "Score a table with a saved model: unit, choice, alternative, attributes, label, reward, decision.",
         "  faro score out/demo/models/bound00-seed0.json demo --out scored.csv\n"
-        "  faro score out/model.json new_people.csv --part train",
+        "  faro score out/model.json new_people.csv --part train\n"
+        "  faro score out/model.json benchmark.jsonl --by subset",
     )
     score.add_argument("model", help="a saved model (its .json or .safetensors)")
     score.add_argument("data", help="a data set's name, or a table that has the columns of the model's schema")
     score.add_argument("--expected", action="store_true", help="decisions of a randomised model as means over its draw")
+    score.add_argument(
+        "--by", metavar="COLUMN", help="instead of rows: accuracy, ties, margin, nll, ece of each level of a column"
+    )
     score.add_argument("--part", help="only units that the model's seed puts in train, dual, selection, dev or gate")
     score.add_argument("--twins", action="append", default=[], metavar="NAME", help="add rewards of twins (repeatable)")
     score.add_argument(
@@ -418,6 +422,8 @@ def _score(options: argparse.Namespace) -> int:
     from ...data.table import kind_to_write
     from ...runtime import locks
 
+    if options.by is not None:
+        return _scored_by(options)
     if not options.out:
         return _scored(options)
     kind_to_write(options.out)
@@ -437,10 +443,7 @@ def _scored(options: argparse.Namespace) -> int:
     if options.part is not None:
         known("part", options.part, data.PARTS)
     model = load_model(options.model)
-    source = data.load(options.data) if options.data in data.NAMES else options.data
-    if not isinstance(source, data.Dataset) and not Path(source).exists():
-        raise DataError(f"no data set and no file {options.data!r}; data sets: {', '.join(data.NAMES)}")
-    read = model.read(source)
+    read = model.read(_source(options))
     missing: list[str] = []
     if options.out:
         scored = write_scored(
@@ -464,6 +467,37 @@ def _scored(options: argparse.Namespace) -> int:
     else:
         scored.to_csv(sys.stdout, index=False)
     return 0
+
+
+def _scored_by(options: argparse.Namespace) -> int:
+    from ...evaluate.subsets import scored_by
+    from ...runtime import programs
+    from ...store.model import load_model
+    from ..terminal import show_subsets
+
+    for name in ("out", "twins", "expected"):
+        if getattr(options, name):
+            raise UsageError(f"--by gives figures and no rows; leave out --{name}")
+    programs.keep_programs()
+    model = load_model(options.model)
+    figures = scored_by(model, _source(options), options.by, options.part)
+    outputs.noted(options, model.about.get("notes", []))
+    if options.json:
+        print(figures.to_json(orient="records", indent=1))
+    else:
+        show_subsets(figures)
+    return 0
+
+
+def _source(options: argparse.Namespace) -> Any:
+    """The table that is to be scored, by its name or its path."""
+    from ... import data
+
+    if options.data in data.NAMES:
+        return data.load(options.data)
+    if not Path(options.data).exists():
+        raise DataError(f"no data set and no file {options.data!r}; data sets: {', '.join(data.NAMES)}")
+    return options.data
 
 
 def _list(kind: str, options: argparse.Namespace) -> int:

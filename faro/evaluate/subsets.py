@@ -1,0 +1,110 @@
+"""How well a saved model predicts the choices of a table, for each subset that a column names, beside length and a
+constant: as benchmarks of reward models report it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pandas as pd
+from jax import Array
+
+import constraints as ct
+from faro import metrics
+from faro.data import PARTS, Dataset
+from faro.data.mapped import Rows
+from faro.data.texts import StoredTexts
+from faro.errors import DataError, UsageError
+from faro.store.model import TrainedModel
+
+ALL = "all"
+COLUMNS = ("choices", "units", "accuracy", "ties", "margin", "nll", "ece", "length", "constant")
+
+
+def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = None) -> pd.DataFrame:
+    """A row for each level of a column, and one of all: what the model reaches there.
+
+    model: a trained model
+    data: a `Dataset`, a data frame, or the path of a table, which says what was chosen
+    column: of the table; of a choice of several rows the first says which subset it is in
+    part: only units that the model's seed puts there; None: all
+
+    Columns: `choices`, `units`; `accuracy` and `ties` in [0, 1]; `margin`, the mean of the reward of what was chosen
+    less that of the others; `nll` in nats; `ece` in [0, 1]; `length`, the accuracy of who takes the text of more tokens
+    (NaN without texts); `constant`, that of who takes any. Choices count by their weight.
+
+    `DataError` for a table without labels or column, `UsageError` for a part that there is none of.
+    """
+    read = model.read(data)
+    if not read.labelled:
+        raise DataError(f"{read.name}: no column {model.schema.label!r}, which says what was chosen")
+    rows = np.arange(read.n)
+    if part is not None:
+        if part not in PARTS or read.unit_origin == "none":
+            raise UsageError(f"{read.name}: no part {part!r} (parts: {', '.join(PARTS)}), or no units to place there")
+        rows = read.rows(part, model.about.get("seed", 0))
+    levels = _levels(read, column)
+    of_choices = {name: values[rows] for name, values in _figures(read, model.rewards(read)).items()}
+    named = sorted(set(levels[rows].tolist()))
+    subsets = [(level, levels[rows] == level) for level in named]
+    if len(named) > 1:
+        subsets.append((ALL, np.ones(len(rows), bool)))
+    records = []
+    for level, here in subsets:
+        weight = read.weight[rows][here]
+        record = {column: level, "choices": len(weight), "units": len(set(read.units[rows][here]))}
+        own = {name: values[here] for name, values in of_choices.items()}
+        record["ece"] = metrics.ece(own.pop("confidence"), own.pop("label"), weight)
+        record |= {name: float(values @ weight / weight.sum()) for name, values in own.items()}
+        records.append(record)
+    return pd.DataFrame(records, columns=[column, *COLUMNS])
+
+
+def _figures(data: Dataset, rewards: np.ndarray) -> dict[str, np.ndarray]:
+    """Figure -> `[n]` its value for every choice; of `ece` the confidence and the label."""
+    chosen, available, tokens = np.asarray(data.parsed.chosen), data.parsed.available, _tokens(data)
+    others = (1 - chosen) * available
+    others = others / np.maximum(others.sum(1, keepdims=True), 1e-300)
+    own = np.where(available, rewards, 0.0)
+    with jax.enable_x64(True):
+        choices = ct.make_choices(np.zeros((*available.shape, 1)), chosen, available=available)
+        counted = np.zeros_like(own) if tokens is None else tokens
+        figures = {name: np.asarray(values) for name, values in _of_choices(own, counted, choices).items()}
+    figures["margin"] = (own * (chosen - others)).sum(1)
+    if tokens is None:
+        figures["length"] = np.full(len(own), np.nan)
+    return figures
+
+
+@jax.jit
+def _of_choices(rewards: Array, tokens: Array, choices: ct.Choices) -> dict[str, Array]:
+    def hits(values: Array) -> Array:
+        return (choices.chosen * ct.decide(ct.Argmax(), values, choices).decisions).sum(1)
+
+    confidence, label = metrics.top_label(rewards, choices)
+    return {
+        "accuracy": hits(rewards), "ties": metrics.tied(rewards, choices) * 1.0,
+        "confidence": confidence, "label": label,
+        "nll": metrics.log_losses(rewards, choices), "length": hits(tokens), "constant": hits(jnp.zeros_like(rewards)),
+    }  # fmt: skip
+
+
+def _levels(data: Dataset, column: str) -> np.ndarray:
+    """`[n]` the subset of each choice, as text."""
+    if column not in data.frame.columns:
+        names = ", ".join(map(str, data.frame.columns[:30]))
+        raise DataError(f"{data.name}: no column {column!r}; columns are: {names}")
+    cells = data.frame[column].map(lambda cell: "" if cell is None or cell != cell else str(cell).strip())
+    return cells.to_numpy(object)[data.parsed.source[:, 0]]
+
+
+def _tokens(data: Dataset) -> np.ndarray | None:
+    """`[n, K]` tokens of the texts of every alternative, None without texts."""
+    total = None
+    for rows in data.parsed.items.vectors.values():
+        if isinstance(rows, Rows) and isinstance(rows.of, StoredTexts) and rows.of.counted is not None:
+            counts = np.append(rows.of.counted.tokens, 0)[rows.index].astype(float)
+            total = counts if total is None else total + counts
+    return total

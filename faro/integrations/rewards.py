@@ -1,0 +1,112 @@
+"""A saved model as the reward function that trainers of policies call (GRPO of TRL and Tunix)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from faro.data import Dataset, Schema
+from faro.data.schema import ArraySpec, TextSpec
+from faro.errors import DataError, UsageError
+from faro.store.model import TrainedModel, load_model
+from faro.text import dialogue, known
+from faro.text.encoder import Encoder
+from faro.text.tokens import Text
+
+CHOICE, LABEL, TOKENS = "(completion)", "(label)", "_tokens"
+RewardFunction = Callable[..., list[float | None]]
+
+
+def reward_fn(model: TrainedModel | str | os.PathLike) -> RewardFunction:
+    """`f(prompts, completions, **columns) -> rewards`, a number for every completion, None for one without a text.
+
+    model: whose features are texts, and columns that the trainer's data set has; or the path of one that was saved
+
+    prompts and completions are texts or lists of messages; of columns those are read that the model's schema names as
+    features (the rater's, where it needs one), any other is passed over. Rewards are those of `faro score`. Nothing is
+    written: completions of a policy that is trained are new each time.
+
+    `UsageError` for a model without texts, one with arrays in files, a randomised one, or where a column that it reads
+    is not given; `DataError` where the encoder is not the one that it was trained with.
+    """
+    trained = model if isinstance(model, TrainedModel) else load_model(model)
+    schema = trained.schema
+    of_texts = {spec.name for spec in schema.texts}
+    if trained.draw is not None:
+        raise UsageError("reward_fn: a randomised model has no one reward; take one of its components")
+    if not of_texts or any(spec.name not in of_texts for spec in schema.arrays):
+        raise UsageError("reward_fn: expected a model whose features are texts and columns, without arrays in files")
+    if trained.model.support:
+        raise UsageError("reward_fn: the model reads earlier choices of a person, which a trainer does not have")
+    encoders = {spec.name: _encoder(spec) for spec in schema.texts}
+    alone = _alone(schema)
+
+    def rewards(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
+        said = [_spoken(completion, f"completion {number}") for number, completion in enumerate(completions, 1)]
+        live = [number for number, text in enumerate(said) if isinstance(text, list) or text.strip()]
+        out: list[float | None] = [None] * len(said)
+        if not live:
+            return out
+        frame = pd.DataFrame({CHOICE: np.arange(len(live)), LABEL: np.ones(len(live))})
+        arrays = {}
+        for spec in schema.texts:
+            encoder = encoders[spec.name]
+            given = prompts if spec.context else said
+            before = [None] * len(live) if not spec.after else [_spoken(prompts[at], "prompt") for at in live]
+            texts = [_read(encoder, _spoken(given[at], "text"), asked) for at, asked in zip(live, before, strict=True)]
+            tokens = encoder.tokenizer(texts, encoder.limit)
+            vectors = np.zeros((len(texts), encoder.width), np.float32)
+            for which, values in encoder.vectors(tokens):
+                vectors[which] = values
+            arrays[spec.name] = vectors.astype(spec.dtype)
+            frame[f"{spec.name}:row"] = np.arange(len(live))
+            frame[f"{spec.name}{TOKENS}"] = [its.full for its in tokens]
+        for name in (*alone.item_features, *alone.context_features):
+            if name in frame:
+                continue
+            if name not in columns:
+                raise UsageError(f"reward_fn: the model reads the column {name!r}, and the trainer gave none")
+            frame[name] = pd.Series([columns[name][at] for at in live], dtype=object)
+        data = Dataset.from_table(frame, alone, name="completions", labels=False, arrays=arrays)
+        for at, reward in zip(live, trained.rewards(data)[:, 0].tolist(), strict=True):
+            out[at] = reward
+        return out
+
+    return rewards
+
+
+def _encoder(spec: TextSpec) -> Encoder:
+    encoder = known.find(spec.encoder, spec.limit)
+    if spec.digest not in ("", encoder.digest):
+        here = f"{spec.encoder!r} here is {encoder.digest[:12]}"
+        raise DataError(f"reward_fn: text {spec.name!r} was read by encoder {spec.digest[:12]}, and {here}")
+    return encoder
+
+
+def _alone(schema: Schema) -> Schema:
+    """How a table of completions is read, one to a choice: the features of a schema and nothing else of it."""
+    arrays = tuple(ArraySpec(name=spec.name, index=f"{spec.name}:row", context=spec.context) for spec in schema.texts)
+    features: dict[str, Any] = {
+        name: getattr(schema, name)
+        for name in ("numeric", "categorical", "vectors", "context_numeric", "context_categorical", "context_vectors")
+    }
+    names = {name for some in features.values() for name in some}
+    types = {name: kind for name, kind in schema.types.items() if name in names}
+    features |= {"missing": schema.missing, "on_missing": "level" if schema.on_missing == "level" else "error"}
+    return Schema(unit="row", choice=(CHOICE,), label=LABEL, arrays=arrays, types=types, **features)
+
+
+def _spoken(cell: Any, where: str) -> dialogue.Side:
+    return dialogue.brief(dialogue.side(cell, f"reward_fn: {where}"))
+
+
+def _read(encoder: Encoder, text: dialogue.Side, before: dialogue.Side | None) -> Text:
+    """One text as the encoder reads it, behind what comes before."""
+    if isinstance(text, list) or isinstance(before, list):
+        template = dialogue.Template(encoder.folder)
+        text, before = template(text), None if before is None else template(before)
+    return (str(before), text) if before else text

@@ -1,0 +1,86 @@
+"""`reward_fn`: the rewards of the scored table, in the shape that trainers of policies call."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import faro
+from faro.errors import DataError, UsageError
+from tests.builders import encoders
+from tests.oracles import bert
+
+RECORDS = encoders.pairs(160)
+SCHEMA = {
+    "format": "wide",
+    "unit": "prompt_id",
+    "numeric": ["answer_tokens"],
+    "context_categorical": ["politics"],
+    "texts": [{"name": "answer", "after": "prompt"}, {"name": "prompt", "context": True}],
+    "attributes": [
+        {"name": "length", "column": "answer_length", "levels": ["shorter", "longer"], "others": "exclude"},
+    ],
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    encoders.install(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FARO_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(scope="module")
+def model():
+    return encoders.untrained(faro.load(pd.DataFrame(RECORDS), SCHEMA))
+
+
+def test_rewards_are_those_of_the_scored_table(model, cache, tmp_path):
+    frame = pd.DataFrame(RECORDS)
+    wanted = model.rewards(frame)[:9]
+    shards = {path: path.stat().st_mtime_ns for path in cache.rglob("*.safetensors")}
+    reward = faro.reward_fn(model.save(tmp_path / "model"))
+    prompts, politics = frame["prompt"].tolist()[:9], frame["politics"].tolist()[:9]
+    chosen = reward(prompts, frame["chosen"].tolist()[:9], politics=politics, trainer_state=None)
+    rejected = reward(
+        prompts=[[{"role": "user", "content": prompt}] for prompt in prompts],
+        completions=[[{"role": "assistant", "content": text}] for text in frame["rejected"].tolist()[:9]],
+        politics=politics,
+    )
+    assert all(isinstance(value, float) for value in chosen)
+    np.testing.assert_allclose(np.stack([chosen, rejected], 1), wanted, atol=1e-5)
+    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.safetensors")} == shards  # nothing was written
+
+
+def test_a_completion_without_text_has_no_reward(model):
+    asked = {"prompts": ["the cat"] * 3, "politics": ["left"] * 3}
+    some = faro.reward_fn(model)(completions=["a dog", " ", "sat"], **asked)
+    alone = faro.reward_fn(model)(["the cat"], ["sat"], politics=["left"])
+    assert some[1] is None and some[2] == pytest.approx(alone[0], abs=1e-6)
+    assert faro.reward_fn(model)(["the cat"], [""], politics=["left"]) == [None]
+
+
+def test_answers_that_are_accepted_or_not_have_a_reward_against_refusing():
+    records = [{"prompt": r["prompt"], "completion": r["chosen"], "label": i % 2 == 0, "group": "ab"[i % 3 == 0]}
+               for i, r in enumerate(RECORDS)]  # fmt: skip
+    frame = pd.DataFrame(records)
+    data = faro.load(frame)
+    model = encoders.untrained(data)
+    got = faro.reward_fn(model)(frame["prompt"].tolist()[:5], frame["completion"].tolist()[:5])
+    np.testing.assert_allclose(got, model.rewards(data)[:5, 0], atol=1e-5)
+
+
+def test_what_a_trainer_cannot_give_is_said(model, cache, tmp_path):
+    with pytest.raises(UsageError, match="reads the column 'politics', and the trainer gave none"):
+        faro.reward_fn(model)(["the cat"], ["sat"])
+    with pytest.raises(UsageError, match="expected a model whose features are texts"):
+        faro.reward_fn(encoders.untrained(faro.load("demo")))
+    with pytest.MonkeyPatch.context() as patch:
+        encoders.install(tmp_path)
+        bert.write(tmp_path / "encoders" / "minilm", seed=1)
+        patch.setenv("FARO_CACHE", str(tmp_path))
+        with pytest.raises(DataError, match="text 'answer' was read by encoder"):
+            faro.reward_fn(model)
