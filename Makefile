@@ -28,7 +28,7 @@ endif
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: frontier certificates text test test-part test-browser lint bench coverage clean help
+.PHONY: frontier certificates text test test-slow test-part test-browser lint bench coverage clean help
 
 help: ## this list
 	@echo "usage: make TARGET [PYTHON=python3.12] [DATA=demo] [OUT=out/demo] [ARGS='--seeds 5']"
@@ -48,8 +48,11 @@ text: $(STAMP) ## install what reads text, and the encoder minilm into the cache
 	@$(BIN)/python -m pip install -qq --disable-pip-version-check -e '.[text]'
 	@$(BIN)/faro encoder install minilm
 
-test: $(STAMP) ## run the tests; FARO_DATA=folder adds those on real data
-	@$(BIN)/python -m pytest -q -n 2 $(ARGS)
+test: $(STAMP) ## run the tests but the slow ones; FARO_DATA=folder adds those on real data
+	@$(BIN)/python -m pytest -q -n 2 -m "not slow" $(ARGS)
+
+test-slow: $(STAMP) ## run the slow ones: whole runs, simulations, other processes, everything under every notion
+	@$(BIN)/python -m pytest -q -n 2 -m slow $(ARGS)
 
 test-part: $(STAMP) ## the part of the tests that .ci/run runs on every Python and on the lowest versions
 	@$(BIN)/python -m pytest -q -n 2 $(PART) $(ARGS)

@@ -1,8 +1,14 @@
 """What every test shares: quick compilation, deselection of what cannot run here, double precision on request.
 
+<<<<<<< HEAD
 A test marked `real_data` needs the folder that FARO_DATA names, one marked `encoder` the weights that `make text`
 fetches, one marked `gpu` a GPU that jax sees. Under xdist the
 workers deselect, and the controller adds up what they report, so that the summary line counts them all the same.
+=======
+A test marked `real_data` needs the folder that FARO_DATA names, one marked `gpu` a GPU that jax sees; one marked `slow`
+takes more than 5 seconds of a core, and `make test` leaves it to `make test-slow`. Under xdist the workers deselect, and
+the controller adds up what they report, so that the summary line counts them all the same.
+>>>>>>> 9e54cc3 (make test leaves the slow tests to make test-slow; .ci/run runs both)
 """
 
 from __future__ import annotations
@@ -79,8 +85,10 @@ def missing(config: pytest.Config) -> dict[str, str]:
 
 
 def explanation(config: pytest.Config) -> list[str]:
-    used = data_folder()
-    lines = [f"deselected: tests marked {marker} ({why})" for marker, why in missing(config).items()]
+    used, left_out = data_folder(), missing(config)
+    if "not slow" in config.option.markexpr:
+        left_out["slow"] = "make test-slow runs them"
+    lines = [f"deselected: tests marked {marker} ({why})" for marker, why in left_out.items()]
     return lines + ([f"real data: {used}"] if used else [])
 
 
@@ -102,8 +110,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     out = [item for item in items if any(item.get_closest_marker(marker) for marker in unavailable)]
     if out:
         items[:] = [item for item in items if item not in out]
-        config.stash[DESELECTED] = [item.nodeid for item in out]
         config.hook.pytest_deselected(items=out)
+
+
+def pytest_deselected(items: list[pytest.Item]) -> None:
+    for item in items:
+        item.config.stash.setdefault(DESELECTED, []).append(item.nodeid)
 
 
 def pytest_sessionfinish(session: pytest.Session) -> None:

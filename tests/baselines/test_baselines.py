@@ -204,6 +204,7 @@ def run(folder):
     return data, own, made
 
 
+@pytest.mark.slow
 def test_a_finished_run_gets_its_baselines_without_training_again(run, folder):
     _, _, made = run
     written = pd.read_csv(folder / "baselines.csv")
@@ -240,6 +241,7 @@ def test_a_penalty_of_nothing_is_the_unconstrained_member(run):
     assert free - 1e-6 <= unpriced < free + 1e-4 < priced
 
 
+@pytest.mark.slow
 def test_group_dro_helps_the_group_that_loses_most():
     """A large and a small group with opposite labels: the mean serves the large one."""
     rng = np.random.default_rng(8)

@@ -40,6 +40,7 @@ def run(folder, *words, **options):
     return subprocess.run([sys.executable, *map(str, words)], cwd=folder, env=env, text=True, **options)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("unbuffered", "command"), [("", "gate"), ("1", "verify")])
 def test_an_answer_that_nobody_reads_is_no_pass(gate, unbuffered, command):
     hand.write_csv(gate.folder / "unfair.csv", unfair())

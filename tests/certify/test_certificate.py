@@ -24,6 +24,7 @@ from tests.oracles import verify_by_hand as hand
 from tests.oracles.verdicts import CODES
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("rules", "rows"), CASES, ids=[names(rules["claim"][0]) for rules, _ in CASES])
 def test_the_checker_proves_every_kind_of_claim_and_a_second_generator_agrees(rules, rows, tmp_path, capsys):
     found, words = make(tmp_path, rules, rows)

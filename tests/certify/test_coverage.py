@@ -36,12 +36,14 @@ STUDIES = {(study.method, study.setting): study for study in coverage.studies()}
 CONTROLS = [key for key, study in STUDIES.items() if study.control]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", SMALL, ids=" ".join)
 def test_false_passes_are_rare_at_the_boundary(key):
     share, low, good = coverage.run(STUDIES[key], 2500, seed=11)
     assert good, f"{share:.4f} of the draws were wrong, at least {low:.4f}; delta is {coverage.DELTA}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("key", CONTROLS, ids=" ".join)
 def test_invalid_methods_are_seen_to_fail(key):
     _, low, good = coverage.run(STUDIES[key], 1000, seed=12)

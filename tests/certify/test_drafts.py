@@ -155,6 +155,7 @@ def world(request, tmp_path_factory):
 NEVER = ("group_loss", "rate_ratio", "precision_floor", "predictive_parity", "calibration")
 
 
+@pytest.mark.slow
 def test_what_is_counted_is_what_was_trained(world):
     """The gap of every part of every constraint is what its claims count, or there is no draft, and a reason."""
     counted, drafted = [], set()

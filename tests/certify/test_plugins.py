@@ -204,6 +204,7 @@ def bounds(claims, certified):
         yield record["ucb"], record["lcb"] and (record["lcb"]["value"], record["lcb"]["split"]), ends
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("single", "estimand"),
     [(False, "row"), (False, "unit"), (True, "row")],

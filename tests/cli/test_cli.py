@@ -215,6 +215,7 @@ def test_a_known_data_set_that_is_not_here(name, faro):
     refused(faro("data", "describe", name), 5, f"faro data fetch {name}")
 
 
+@pytest.mark.slow
 def test_damaged_models(run, faro):
     model = run / "models" / "bound01-seed0.json"
     whole = model.read_text()
@@ -489,6 +490,7 @@ def test_accept_tables(faro, monkeypatch):
     assert json.loads(out)["members"][1]["status"] == "FEASIBLE"
 
 
+@pytest.mark.slow
 def test_one_model_with_a_schema_and_all_else_in_the_configuration(faro):
     Path("all.toml").write_text(
         'data = "t.csv"\nattribute = "group"\nconstraint = "demographic_parity+equal_opportunity"\nbound = 0.3\n'
@@ -615,6 +617,7 @@ def test_a_finished_sweep_stays_finished_whatever_shows_it(owner, name, word, fi
     assert (run / "frontier.csv").read_bytes() == table
 
 
+@pytest.mark.slow
 def test_the_commands_of_a_point_give_the_point(run, finished, faro):
     """What the report says to type is typed: the sweep comes out the same to the byte, the point alone nearly so."""
     members = pd.read_csv(run / "frontier.csv")

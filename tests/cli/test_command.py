@@ -35,6 +35,7 @@ def runs(tmp_path_factory):
     return folder, [whole(folder, *FRONTIER, "--out", name)[1] for name in ("cold", "warm")]
 
 
+@pytest.mark.slow
 def test_a_frontier_imports_nothing_that_it_does_not_need(runs):
     assert runs[1] == [set(), set()]
 

@@ -124,6 +124,7 @@ def check(found, constraint, rates, gaps):
     return verdicts
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENTRIES)
 def test_every_decision_there_is(name):
     """16 draws of masks, votes, strata and groups; every world of four choices among three, ties included."""

@@ -46,6 +46,7 @@ CATALOGUE = {
 STACKS = [ct.Stack(members=tuple(CATALOGUE.values())[first::3]) for first in range(3)]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("stack", STACKS, ids=lambda stack: stack.members[0].name())
 def test_the_contract(stack):
     broken = {clause: what for clause, what in try_clauses(stack, example_choices(n=30)).items() if what}
@@ -257,6 +258,7 @@ def relabelled(drawn, order):
     return choices, rewards, moved | {"group": moved["group"][..., order]}
 
 
+@pytest.mark.slow
 @given(st.integers(0, 2**32 - 1), st.sampled_from([1, 2, 10]), st.floats(0, 0.6), st.floats(0, 0.6))
 @settings(max_examples=100, deadline=None)
 def test_only_people_count_whatever_their_order_padding_parts_and_names(seed, coarse, masked, missing):
@@ -323,6 +325,7 @@ def test_every_notion_is_trained():
     assert {name for bounds, _ in TRAINED.values() for name in bounds} == set(NOTIONS)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", TRAINED)
 def test_a_model_trains_under_every_notion(name):
     """The free model breaks every bound; the trained one keeps all of them, and still predicts."""
@@ -373,6 +376,7 @@ def crowd(groups, people=1600, each=3):
     return Dataset.from_table(table, Schema.from_dict(schema), name="crowd")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("groups", [10, 200])
 def test_groups_times_ten_strata_are_swept(groups):
     """Up to 2000 cells, most of them small: a row for every cell, and the gap that pandas finds."""

@@ -143,6 +143,7 @@ def minutes_of(scored, parts):
     return (both["w"] * both["decision"] * both["minutes"]).sum() / weight.sum()
 
 
+@pytest.mark.slow
 def test_a_bound_in_minutes_binds_and_pandas_finds_it(data):
     """Minibatches, judge, dev and intervals over people see the table's minutes."""
     bound, settings = 24.0, {"batch": 48, "primal": "adam", "steps": 200}
@@ -171,6 +172,7 @@ def test_the_contract_makes_columns_up_and_finds_who_reads_coded_features():
     assert own.shape == (30, 4) and own.min() >= 0 and own.max() > 5
 
 
+@pytest.mark.slow
 def test_the_command_checks_on_data(data, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     trips().to_csv("t.csv", index=False)

@@ -90,6 +90,7 @@ MUTANTS = {  # and what the contract says of them
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mutant", MUTANTS)
 def test_a_mutant_is_caught(mutant):
     with pytest.raises(AssertionError, match=MUTANTS[mutant]):
@@ -155,6 +156,7 @@ def test_centred_and_pairwise_hold_exactly_when_the_gap_is_within_the_bound(seed
             assert holds == within or not exact, form
 
 
+@pytest.mark.slow
 @given(st.integers(0, 10**6))
 @settings(max_examples=30, deadline=None)
 def test_gaps_equal_fairlearns_on_accept_reject(seed):

@@ -330,6 +330,7 @@ def expected(entry):
     return np.array([*(rows[label] for label in labels), gap])
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ENTRIES)
 def test_the_package_agrees_with_the_count_and_no_mutant_survives(name, x64):
     entry = ENTRIES[name]
@@ -419,6 +420,7 @@ FAULTS = {
 }  # fmt: skip
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("fault", FAULTS)
 def test_a_fault_of_its_own_arithmetic_is_noticed(fault, monkeypatch, x64):
     name, place, attribute, change = FAULTS[fault]

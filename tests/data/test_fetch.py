@@ -136,6 +136,7 @@ def test_the_pinned_contents_are_those_of_the_published_tables(name, real_data):
         assert content_digest(changed, table.columns) != source.content
 
 
+@pytest.mark.slow
 @pytest.mark.real_data
 def test_real_tables_as_their_sources_write_them(real_data, served, tmp_path):
     folder, address = served

@@ -103,6 +103,7 @@ def test_a_choosers_twins_are_of_the_context():
     assert twin.items is None and twin.valid.all()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("prompt", [False, True])
 def test_a_choosers_twins_may_set_both_sides_at_once(prompt, tmp_path):
     """The prompt was rewritten, and with it what both answers are about: decisions are those of the rewritten table."""

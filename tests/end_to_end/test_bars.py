@@ -96,6 +96,7 @@ def nearest(table: pd.DataFrame, bound: float) -> pd.Series:
 
 
 @pytest.mark.slow
+@pytest.mark.slow
 @pytest.mark.whole_run
 def test_demo(tmp_path):
     table = check("demo", tmp_path, bounds=14, seeds=1)
@@ -113,6 +114,7 @@ def test_demo(tmp_path):
     assert (faro.load("demo").population.frontier(row["bound"])[0]) == pytest.approx(row["population_frontier"])
 
 
+@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.whole_run
 @pytest.mark.real_data
@@ -138,6 +140,7 @@ QUICK = Settings(steps=60, batch=64)  # minibatches: then what a killed sweep go
 GRID: dict[str, Any] = {"bounds": [0.05, 0.2], "seeds": 2, "settings": QUICK}
 
 
+@pytest.mark.slow
 def test_a_sweep_is_one_program_and_another_like_it_none():
     def labels_turned(frame):  # of every second choice: other numbers, the same shapes
         return frame.assign(chosen=np.where(frame["choice"] % 2, frame["chosen"], 1 - frame["chosen"]))
@@ -150,6 +153,7 @@ def test_a_sweep_is_one_program_and_another_like_it_none():
     assert not np.allclose(run.table["train_nll"], other.table["train_nll"], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_less_memory_is_fewer_members_at_a_time_and_the_same_result(monkeypatch):
     sides, footprints = [], []
     decide, measure = sweep.Batched.at_once, Game.footprint
@@ -165,6 +169,7 @@ def test_less_memory_is_fewer_members_at_a_time_and_the_same_result(monkeypatch)
         np.testing.assert_allclose(halves.table[figure], whole.table[figure], atol=1e-4)
 
 
+@pytest.mark.slow
 def test_a_member_of_a_sweep_is_the_member_trained_alone(x64):
     """The first bound of the second seed, so that no axis can be taken for the other; all others are far away."""
     data = small()
@@ -224,6 +229,7 @@ def killed_when(path: Path, folder: Path) -> bool:
     return running
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_goes_on_to_the_same_result(tmp_path, monkeypatch):
     whole, out = tmp_path / "whole", tmp_path / "out"
     faro.frontier(small(), **GRID, out=whole)

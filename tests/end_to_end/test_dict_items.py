@@ -75,6 +75,7 @@ def folder(tmp_path_factory):
     return where
 
 
+@pytest.mark.slow
 def test_tokens_masks_and_people_train_are_saved_and_score(folder, tmp_path):
     data = faro.load(folder / "pairs.csv", SCHEMA)
     style = data.attributes["style"]

@@ -31,6 +31,7 @@ def grounds(tmp_path_factory):
     return {name: fuzz.make_ground(name, folder) for name in fuzz.PROJECTS}
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, CASES, BLOCK))
 def test_fuzzed_cases_break_no_rule(first, grounds, tmp_path):
     for number in range(first, first + BLOCK):

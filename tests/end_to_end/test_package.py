@@ -225,6 +225,7 @@ def test_everything_is_listed(place):
         assert all(f"{name} (from house)" in listed for name in names.split()), listed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("model", "loss"), [("neighbour", "hard(power=1.2)"), ("doubt", "heard")])
 def test_models_that_read_people_or_say_more_are_swept(place, model, loss):
     place.run(*place.sweep(model, loss, model), expected=(0, 3))
@@ -237,6 +238,7 @@ def test_models_that_read_people_or_say_more_are_swept(place, model, loss):
     assert (",support" in scored) == (model == "neighbour")
 
 
+@pytest.mark.slow
 def test_a_sweep_that_was_killed_gives_the_same_bytes_and_is_certified(place):
     place.run(*place.sweep("tokens", "heard", "whole"), expected=(0, 3))
     with place.started(*place.sweep("tokens", "heard", "killed")) as process:

@@ -81,6 +81,7 @@ def test_the_command_lists_what_is_installed(place):
     assert "waiting_time (from stranger)" in " ".join(listed.stdout.split())
 
 
+@pytest.mark.slow
 def test_a_strangers_constraint_is_one_of_us(installed, faro, tmp_path):
     code, said, _ = faro("constraints", "check", "mine:WaitingTime")
     assert code == 0 and said.count("holds") == 9, said

@@ -66,6 +66,7 @@ def world(tmp_path_factory) -> World:
     return World(tmp_path_factory.mktemp("projects"))
 
 
+@pytest.mark.slow
 def test_four_readers_count_the_same_or_somebody_refuses(world):
     answers = Counter(world[seed].answer.partition(":")[0] for seed in range(COUNT))
     assert answers["agreed"] >= 0.85 * COUNT, answers
@@ -250,5 +251,6 @@ def test_no_field_that_travels_is_dropped_or_changed_in_silence(described_projec
     assert not silent
 
 
+@pytest.mark.slow
 def test_every_fiftieth_agrees_by_the_commands_too(tmp_path):
     assert projects.commands(0, tmp_path) == "agreed"

@@ -54,6 +54,7 @@ def written(tmp_path_factory):
     return folder, gender, features
 
 
+@pytest.mark.slow
 def test_flips_and_parity_are_swept_scored_gated_and_verified(written, capsys):
     folder, gender, features = written
     table, run = folder / "pairs.csv", folder / "run"

@@ -60,6 +60,7 @@ def plain(constraint, params, drawn):
     return right, constraint.gap(constraint.statistics(seen, drawn)).max()
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CONSTRAINTS)
 def test_draws_are_those_of_a_plain_bootstrap(name, x64):
     """Whatever the statistics are: every draw is the constraint's own gap on choices that are there that often."""
@@ -154,6 +155,7 @@ def demo():
     return data, own, faro.frontier(data, own, bounds=[0.05, 0.2], seeds=2, settings={"steps": 60})
 
 
+@pytest.mark.slow
 def test_figures_of_a_run(demo):
     data, own, run = demo
     found = measure(run, data, own, draws=200)

@@ -50,6 +50,7 @@ def softmax(head, w):
     return power / power.sum(1, keepdims=True)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", ["pairs", "awkward"])
 def test_below_the_loss_of_every_head_that_satisfies_the_rows(name, solved):
     head, rows, envelope = solved[name]

@@ -326,6 +326,7 @@ def optimum(name, problems):
     return OPTIMA[name]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "lie",
     [
@@ -363,6 +364,7 @@ def test_a_solver_that_fails_leaves_an_honest_gap(problems, monkeypatch):
     assert exact.solve(head, rows, bound).gap <= 1e-6  # the next in line
 
 
+@pytest.mark.slow
 @pytest.mark.whole_run
 def test_a_hundred_thousand_choices_in_ten_seconds():
     rng = np.random.default_rng(0)

@@ -89,6 +89,7 @@ def made():
 # No model below -------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("k", [2, 3])
 @hypothesis.settings(max_examples=8, deadline=None, derandomize=True)
 @hypothesis.given(
@@ -311,6 +312,7 @@ def placed(run, tmp_path_factory):
     return folder
 
 
+@pytest.mark.slow
 def test_the_envelope_of_a_run(placed, faro):
     folder = placed
     record = json.loads((folder / "envelope-seed0.json").read_text())
@@ -336,6 +338,7 @@ def test_the_envelope_of_a_run(placed, faro):
         assert 0 < float(member["gap"]) <= float(member["own_gap"]) + 1e-9
 
 
+@pytest.mark.slow
 def test_a_frozen_network_is_a_linear_model(x64):
     """Rewards and those of twins, of an alternative's attribute and of a chooser's."""
     model = models.MLP((4, 3))
@@ -356,6 +359,7 @@ def test_a_frozen_network_is_a_linear_model(x64):
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, atol=1e-12), seen, own)
 
 
+@pytest.mark.slow
 def test_the_last_layer_of_a_network(faro, tmp_path, monkeypatch):
     """On frozen features the network is a linear model with the same loss; what it can be beaten by is proved."""
     draw(monkeypatch)

@@ -27,6 +27,7 @@ from faro.training import Settings
 QUICK = Settings(steps=120)
 
 
+@pytest.mark.slow
 @parametrize_with_checks([ChoiceClassifier(settings=QUICK)])
 def test_sklearn_contract(estimator, check):
     check(estimator)
@@ -91,6 +92,7 @@ class Whole(Dataset):
         return np.arange(self.n)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", [np.inf, 0.05])
 def test_it_is_the_model_that_faro_trains_on_the_same_arrays(bound):
     x, y, group = people(400)

@@ -92,6 +92,7 @@ def test_without_groups_it_is_logistic_regression_on_differences():
     assert alone.predict(chosen_first).mean() == pytest.approx(1 - ours.score(x, y))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("bound", [np.inf, 0.05])
 def test_it_is_the_model_that_faro_trains_on_the_same_arrays(bound):
     x, y, dialect, _ = pairs()

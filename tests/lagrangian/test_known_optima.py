@@ -39,6 +39,7 @@ def test_known_optima_are_those_of_an_independent_solver(case):
         assert found.fun >= min(case.optima) - 1e-5 * max(1, abs(min(case.optima)))
 
 
+@pytest.mark.slow
 def test_no_word_is_false_in_double_precision(x64):
     run = solver()
     chosen = [case for case in NAMED if case.name.endswith(("f 1e-9", "rows 1e9")) or ";" not in case.name]
@@ -55,6 +56,7 @@ def test_no_word_is_false_in_single_precision():
     assert [outcome.word for outcome in outcomes] == ["right"] * len(chosen)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("rule", "status", "names"),
     [

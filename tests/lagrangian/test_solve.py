@@ -107,6 +107,7 @@ def solved(index, start):
     return solve(MultiplierMethod(lambda x: known(index, x)), start, tolerance=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", KNOWN)
 def test_the_method_of_multipliers_finds_known_solutions_and_multipliers(name, x64):
     objective, inequalities, equalities, start, solution, multipliers = KNOWN[name]
@@ -129,6 +130,7 @@ def evaluate_program(p, q, a, b, c, d):
     return problem(lambda x: x @ p @ x / 2 + q @ x, lambda x: a @ x - b, lambda x: c @ x - d)
 
 
+@pytest.mark.slow
 def test_quadratic_programs_equal_cvxpys_and_a_batch_equals_one_by_one(x64):
     """The same programs: by vmap, one by one, and by an interior-point solver; parameters and multipliers."""
     programs = [quadratic_program(seed) for seed in range(4)]
@@ -163,6 +165,7 @@ GAMES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", GAMES)
 def test_games_converge_and_say_so_only_where_the_residuals_agree(name, x64):
     objective, inequalities, equalities, start, solution, multipliers = KNOWN["both kinds"]

@@ -66,6 +66,7 @@ class Classes(Model):
         return Prediction(jnp.tensordot(jnp.exp(share), each, 1), mixed)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("model", [Linear(), models.MLP((4,)), FlaxModel(Pair())], ids=lambda own: type(own).__name__)
 def test_built_ins_read_the_coded_features_of_dict_items(model):
     own = choices()

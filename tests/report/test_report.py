@@ -112,6 +112,7 @@ CASES = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES)
 def test_every_run_gets_its_page_pictures_and_table(case, tmp_path):
     invented = CASES[case]

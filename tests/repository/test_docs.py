@@ -75,6 +75,7 @@ def test_there_is_something_to_try():
     assert sum(len(commands(page)) for page in PAGES) >= 10
 
 
+@pytest.mark.slow
 @each_page
 def test_python_runs(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

@@ -68,6 +68,7 @@ class Ruled(models.Model):
         return self.rule(choices.items) @ params
 
 
+@pytest.mark.slow
 def test_a_killed_sweep_of_a_lambda_goes_on(tmp_path):
     data = dataclasses.replace(faro.load("demo"), population=None)
     constraint = ct.demographic_parity(data.attributes["dialect"])

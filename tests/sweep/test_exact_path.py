@@ -21,6 +21,7 @@ def run(tmp_path_factory):
     return folder, faro.frontier("demo", bounds=[0.01, 0.1], seeds=1, settings={"solver": "exact"}, out=folder)
 
 
+@pytest.mark.slow
 def test_members_are_judged_and_saved_like_the_games(run):
     """The hard gap again, by pandas alone from what a saved model scores."""
     folder, made = run
@@ -69,6 +70,7 @@ class AffineParity(type(ct.demographic_parity(ct.Attribute("g", ("a", "b"))))):
         return self.total(exact.Affine().decide(outcome.rewards, outcome.available, None)[..., None], rows)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("k", "groups", "notion", "share", "primal"),
     [

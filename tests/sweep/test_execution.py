@@ -171,6 +171,7 @@ def stop_at(step: int):
     return progress
 
 
+@pytest.mark.slow
 def test_one_at_a_time_is_all_at_once_and_goes_on_where_it_was_killed(tight, tmp_path):
     """The same models; in one trace of each program; to the same bytes after ends in a trial and between trials."""
     whole, data, constraint = swept(folder=tmp_path / "whole")

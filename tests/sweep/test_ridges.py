@@ -39,6 +39,7 @@ def optimum(data, trained):
     return head, exact.solve(head, exact.Rows.of(np.zeros((0, head.d))), 0.0)
 
 
+@pytest.mark.slow
 def test_the_unconstrained_model_is_the_optimum_of_all_that_was_seen(data, run):
     folder, made = run
     stored = json.loads((folder / "manifest.json").read_text())["ridge"]
@@ -51,6 +52,7 @@ def test_the_unconstrained_model_is_the_optimum_of_all_that_was_seen(data, run):
     assert made.table["status"].tolist() == ["FEASIBLE"] * 4
 
 
+@pytest.mark.slow
 def test_the_exact_path_and_the_envelope_are_of_the_same_loss(data, run):
     folder, made = run
     by_solves = faro.frontier(data, bounds=[0.1], seeds=1, settings={"ridge": "chosen", "solver": "exact"})
@@ -73,6 +75,7 @@ def test_what_cannot_be_chosen_is_refused(data):
         faro.train(data, bound=0.1, settings={"ridge": "chosen"}, stream=2)
 
 
+@pytest.mark.slow
 def test_a_network_is_given_the_ridge_that_selection_prefers(data):
     made = faro.frontier(data, bounds=[0.1], seeds=1, model="mlp:4", settings={"ridge": "chosen", "steps": 10})
     assert made.manifest["ridge"]["chosen_by"] == "selection"

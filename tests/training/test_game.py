@@ -77,6 +77,7 @@ def test_the_pilot_is_the_unconstrained_optimum(pilot):
     assert 0.2 < float(member.best.gap[0]) < 0.45
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("dual", "form"), [("nupi", "centred"), ("nupi", "anchored"), ("nupi", "pairwise"), ("ascent", "centred")]
 )
@@ -107,6 +108,7 @@ def second_order(settings):
     return run
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("form", ["centred", "anchored", "pairwise"])
 @pytest.mark.parametrize("bound", [0.02, 0.1])
 def test_second_order_steps_meet_bounds_in_a_sixth_of_the_steps(pilot, form, bound):

@@ -107,6 +107,7 @@ def command(tmp_path, monkeypatch, capsys):
     return call
 
 
+@pytest.mark.slow
 @pytest.mark.filterwarnings("ignore", category=ConvergenceWarning)
 def test_every_front_door_says_the_same(command, monkeypatch):
     """`faro train`, `faro.train`, `faro.frontier`, saved models, report, card, score, the classifier: one list."""
@@ -199,6 +200,7 @@ def test_the_test_of_slopes_finds_a_denominator_that_is_too_small(monkeypatch):
         test_slopes_are_numbers_however_few_are_chosen("predictive parity")
 
 
+@pytest.mark.slow
 def test_a_group_of_which_nobody_is_chosen_is_infeasible_with_the_reason(command):
     """People chose nobody of a group: training goes on, and the precision that nobody knows is the reason."""
     table = pd.concat([project(1), project(2).assign(group="d", hired=0, person=lambda own: "q" + own["person"])])

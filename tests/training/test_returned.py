@@ -103,6 +103,7 @@ def gap(scored):
     return rates.max() - rates.min()
 
 
+@pytest.mark.slow
 def test_a_saved_mixture_is_judged_by_its_expected_decisions(run):
     folder, made = run
     model, data = faro.load_model(folder / made.table["model"][1]), faro.load("demo")

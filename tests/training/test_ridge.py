@@ -53,6 +53,7 @@ def by_hand(own, decay: float, share: float) -> float:
     return float(total)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("context", [0, 2])
 def test_the_risk_is_that_of_models_that_have_not_seen_the_fold(context):
     own, shares = people(400, 4, context), SHARES if context else (1.0,)

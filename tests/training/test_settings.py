@@ -78,6 +78,7 @@ def program(settings, stages):
 # The table -----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", IDLE)
 def test_what_the_table_calls_without_effect_has_none(name):
     """All of them are changed at once, and the program is the same, so that what comes out is, to the byte."""

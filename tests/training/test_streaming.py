@@ -60,6 +60,7 @@ def in_memory(choices, selection, settings, objective=DEFAULT):
     return run(data)
 
 
+@pytest.mark.slow
 def test_one_shard_is_training_in_memory(x64):
     choices, selection = biased(200), biased(60, 1)
     member, looks = in_memory(choices, selection, MINI)
@@ -71,6 +72,7 @@ def test_one_shard_is_training_in_memory(x64):
     assert len(streamed.trace.loss) == 12 and streamed.figures["gap"][0] == pytest.approx(float(member.best.gap[0]))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "objective",
     [losses.Reweighted(who=ct.Grouping(GROUP)), losses.WorstGroup(who=ct.Grouping(GROUP), ascent=0.1)],
@@ -88,6 +90,7 @@ def test_one_shard_is_training_in_memory_under_any_objective(x64, objective):
     assert not all(np.allclose(one, same, atol=1e-3) for one, same in pairs)
 
 
+@pytest.mark.slow
 def test_several_shards_reach_what_training_in_memory_reaches():
     """And the figures are those of all choices at once, recomputed without shards; the last shard is padded."""
     choices, selection = biased(1999), biased(400, 1)
@@ -191,6 +194,7 @@ def trained(tmp_path_factory) -> tuple[Path, Dataset]:
     return folder, data
 
 
+@pytest.mark.slow
 def test_files_give_the_stream_of_shards_in_memory(trained):
     folder, data = trained
     model = faro.load_model(folder / "model")
@@ -247,6 +251,7 @@ def stream(folder: Path | None, progress: Any = lambda done, total: None) -> str
     return streaming.train(cut(biased(199), 3), biased(60, 1), CONSTRAINT, **how)
 
 
+@pytest.mark.slow
 def test_a_killed_stream_goes_on_to_the_same_bits(tmp_path):
     """Stopped during the start, then killed in the middle of a pass of steps and of a look."""
 

@@ -152,6 +152,7 @@ def test_a_feature_that_nobody_has_stays_where_it_is_told_to():
     assert float(params["item"][1]) == 0 and np.isfinite(params["item"]).all()
 
 
+@pytest.mark.slow
 def test_wide_models_networks_and_batches_take_first_order_steps():
     wide = choices(4, n=8, d=unconstrained.MOST_FEATURES + 1)
     assert not unconstrained.suits(models.Linear(), wide) and not unconstrained.suits(models.MLP(), choices(4))

@@ -224,6 +224,7 @@ def assert_not_stronger(new, old, original_verdict):
     assert all(new[key] == old[key] for key in same)
 
 
+@pytest.mark.slow
 def test_no_strengthened_claim_passes(case, capsys):
     cert = case.cert
     verdict = cert["result"]["verdict"]
@@ -245,6 +246,7 @@ def test_no_strengthened_claim_passes(case, capsys):
     assert "internal" not in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_no_field_can_be_added_left_out_or_renamed(case, capsys):
     cert = case.cert
     tried = 0
@@ -412,6 +414,7 @@ def fuzz(case, seed, times):
     return found
 
 
+@pytest.mark.slow
 def test_random_inputs_end_with_documented_codes(case, capsys):
     case.check(case.cert)
     found = fuzz(case, 1, 400)  # benchmarks fuzz: ten thousand
@@ -422,6 +425,7 @@ def test_random_inputs_end_with_documented_codes(case, capsys):
 
 
 # ---------------------------------------------------------------- a table of full size
+@pytest.mark.slow
 @pytest.mark.slow
 def test_a_hundred_thousand_units(tmp_path, capsys):
     """C1, C3 and C5 on four groups take under ten seconds on two idle cores; here only that it is done."""
@@ -455,6 +459,7 @@ def test_a_hundred_thousand_units(tmp_path, capsys):
 
 
 # ---------------------------------------------------------------- the published schema
+@pytest.mark.slow
 def test_the_published_schema_is_that_of_the_checker(case, capsys):
     """What the checker accepts has the shape; what has not the shape is refused."""
     assert fits(case.cert, SCHEMA)
