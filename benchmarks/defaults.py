@@ -200,7 +200,7 @@ def beside_fairlearn(name: str, notion: str, run: sweep.Frontier, seed: int, bou
     counted = group >= 0  # fairlearn has no "excluded from the groups": such people are one more group
     dev_x, dev_y, _ = part("dev")
     moment = {"demographic_parity": DemographicParity, "equalized_odds": EqualizedOdds}[notion]
-    ridge = run.manifest["configuration"]["weight_decay"]
+    ridge = run.manifest["ridge"]["seeds"][str(seed)]["weight_decay"]
     found = []
     for bound in bounds:
         learner = ExponentiatedGradient(

@@ -22,7 +22,7 @@ from faro.data.views import View
 from faro.exact import of_run
 from faro.exact.of_run import WIDTH
 from faro.registry import make_constraint
-from faro.training.settings import Settings
+from faro.training.ridge import UNCHOSEN
 
 SETS = ("demo", "immigration", "swissmetro", "adult", "compas")
 HEADS = 200
@@ -35,7 +35,7 @@ def problem(name: str, seed: int = 0) -> tuple[exact.Head, exact.Rows]:
     constraint, view = make_constraint(data.attributes, **asked), View.of(data, seed)
     with jax.enable_x64(True):
         choices = data.choices(view.coding, view.rows["train"], **constraint.needs(), dtype=np.float64)
-    head = exact.Head.of(choices, Settings().weight_decay)
+    head = exact.Head.of(choices, UNCHOSEN)
     return head, exact.rows_of(constraint, head)
 
 
@@ -44,7 +44,7 @@ def main() -> int:
     parser.add_argument("--sets", nargs="+", default=list(SETS), choices=NAMES)
     parser.add_argument("--width", type=float, default=WIDTH)
     options = parser.parse_args()
-    print(f"width {options.width:g} nats, ridge {Settings().weight_decay:g}; CPUs {os.cpu_count()}, ", end="")
+    print(f"width {options.width:g} nats, ridge {UNCHOSEN:g}; CPUs {os.cpu_count()}, ", end="")
     print(f"load average {os.getloadavg()[0]:.1f}; seconds of the solves, with compilation")
     head_line = "data set        n   K    d   m points  loss - bound  between   planted (true)      below  seconds"
     print(head_line, flush=True)

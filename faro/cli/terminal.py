@@ -75,6 +75,9 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
     console.print(escape(report.headline(run)))
     for verdict in report.verdicts(run):
         console.print(escape(verdict))
+    if ridge := run.manifest.get("ridge"):
+        said = report.ridge_text(ridge["chosen_by"], list(ridge["seeds"].values()))
+        console.print(f"[dim]Ridge: {said}.[/dim]")
     console.print("[dim]Numbers on development people are for tuning; they are not a certificate.[/dim]")
     known = " (finished before; nothing was computed again)" if reused else ""
     tables = ["frontier.csv", *(["uncertainty.csv"] if run.uncertainty is not None else [])]
@@ -101,6 +104,8 @@ def show_model(about: dict[str, Any]) -> None:
         table.add_row(columns.said(part), f"{figures[f'{part}_n']:,}", *cells)
     _show(console, table)
     console.print(f"[dim]{columns.USED_NOTE}[/dim]")
+    if ridge := about.get("ridge"):
+        console.print(f"[dim]Ridge: {report.ridge_text(ridge['chosen_by'], [ridge])}.[/dim]")
     for sentence in about.get("dev_gap_over", []):
         console.print(escape(sentence))
     for part in columns.PARTS:

@@ -64,8 +64,6 @@ class FairEstimator(ClassifierMixin, BaseEstimator):
         settings = Settings.of(values) if isinstance(values, Mapping) else values
         if not isinstance(settings, Settings):
             raise UsageError(f"settings: expected faro.training.Settings or a dictionary, got {settings!r}")
-        if settings.ridge != "fixed":
-            raise UsageError("settings: estimators have no selection part to choose a ridge by; set weight_decay")
         if (settings.solver, settings.solution) != ("game", "best"):
             raise UsageError("settings: estimators play the game and return its best candidate; use faro.train")
         whole = isinstance(self.random_state, numbers.Integral)

@@ -89,7 +89,7 @@ def train(
     n, whole = choices.shape[0], padded(choices, model)
     data = Data(whole, whole)
     game = Game(model, Game.suited(model, settings, constraint, data), n if settings.batch else None)
-    settings.check_effect(Use(game.settings, n))
+    settings.check_effect(Use(game.settings, n, products=False))
     key, exact = jax.random.key(seed), not constrained and game.direct(data)
     notes = fit_for(constraint, whole, "X").all if constrained else []
     notes += doubts.said([doubts.Doubts(seed, {}, doubts.exceeding(models.parameter_count(model, choices), n))])

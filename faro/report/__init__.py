@@ -39,6 +39,7 @@ from ._page import write_report as write_report
 from ._run import Run as Run
 from ._run import headline as headline
 from ._run import read_run as read_run
+from ._run import ridge_text as ridge_text
 from ._run import spread_text as spread_text
 from ._run import summary_table as summary_table
 from ._shown import write_shown as write_shown

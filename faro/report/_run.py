@@ -6,6 +6,7 @@ import functools
 import math
 import os
 import re
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -133,6 +134,32 @@ def spread_text(row: Any, name: str) -> str:
 def limits_text(row: Any, name: str) -> str:
     """Where its interval over people ends."""
     return f"{number(row[f'{name}_low'])}-{number(row[f'{name}_high'])}"
+
+
+HOW = {
+    "folds": "chosen by folds over units of train and selection",
+    "selection": "chosen by the selection part",
+    "settings": "as given",
+    "nothing": "the default, for nothing could choose it here",
+}
+
+
+def ridge_text(how: str, seeds: list[Mapping[str, Any]]) -> str:
+    """How strongly parameters are punished, and who said so.
+
+    how: "folds", "selection", "settings" or "nothing"
+    seeds: of every seed its `weight_decay` and `interactions`, as stored
+    """
+    decays, products = (sorted({float(seed[name]) for seed in seeds}) for name in ("weight_decay", "interactions"))
+    text = f"weight decay {_from_to(decays)}"
+    if products != [1.0]:
+        text += ", products with context " + ("left out" if products == [math.inf] else f"times {_from_to(products)}")
+    return f"{text}; {HOW[how]}"
+
+
+def _from_to(values: list[float]) -> str:
+    ends = [f"{value:.3g}" for value in (values[0], values[-1])]
+    return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 
 def headline(run: Run) -> str:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..store import columns
-from ._run import Run, bound_text, finite, number, spread_text, summary_table
+from ._run import Run, bound_text, finite, number, ridge_text, spread_text, summary_table
 from ._series import representative, slack_text
 
 escape = html.escape
@@ -128,7 +128,7 @@ def facts(run: Run) -> str:
     versions = [f"{name} {version}" for name, version in (manifest.get("versions") or {}).items()]
     counts = {prefix: sorted(set(run.trials[f"{prefix}_n"])) for prefix in ("train", "selection", "dev")}
     sizes = [f"{prefix} {_range(values)}" for prefix, values in counts.items()]
-    seconds = manifest.get("seconds")
+    seconds, ridge = manifest.get("seconds"), manifest.get("ridge")
     entries = {
         "Data": ": ".join(str(data[key]) for key in ("name", "title") if data.get(key)),
         "Size": ", ".join(f"{data[key]:,} {key}" for key in ("choices", "people") if isinstance(data.get(key), int)),
@@ -142,6 +142,7 @@ def facts(run: Run) -> str:
         "Inequalities": f"{len(run.labels)}",
         "Bounds": ", ".join(bound_text(bound) for bound in run.bounds),
         "Seeds": ", ".join(str(seed) for seed in sorted(run.trials["seed"].unique())),
+        "Ridge": ridge_text(ridge["chosen_by"], list(ridge["seeds"].values())) if ridge else None,
         "Notes": _listed(manifest.get("notes")),
         "Versions": ", ".join(versions),
         "Device": manifest.get("device"),

@@ -31,6 +31,7 @@ from ..runtime import devices
 from ..training import Best, Data, EvaluationRecord, Settings
 from ..training.bounds import decides, within
 from ..training.figures import figures
+from ..training.ridge import Ridge
 from ..training.trainer import Fitted, Trials
 
 POINTS = 24  # of the path
@@ -112,9 +113,7 @@ class _Path:
             self._anchor(rows, low)
 
     def _head(self, choices: Choices) -> exact.Head:
-        if self.data.ridge is None:
-            return exact.Head.of(choices, self.settings.weight_decay)
-        decay, interactions = self.data.ridge
+        decay, interactions = self.data.ridge or Ridge.unchosen(self.settings)
         shares = models.Linear().shares(models.PARTS, float(interactions))
         return exact.Head.of(choices, float(decay), shares=shares)
 

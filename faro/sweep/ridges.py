@@ -2,6 +2,10 @@
 
 folds       a linear model whose optimum is found at once: by folds over units of train and selection
 selection   another model in memory: trained without a constraint at each of a few ridges, by the selection loss
+settings    they say it
+nothing     a stream, and trials one after another, have what the settings say or leave at a default
+
+What the settings say of the two, the weight decay and how much products are punished, is the only candidate.
 """
 
 from __future__ import annotations
@@ -19,7 +23,7 @@ from constraints import Choices, Constraint
 
 from .. import models
 from ..runtime.checkpoint import Keeper
-from ..training import Data, Game
+from ..training import Data, Game, Settings
 from ..training import ridge as ridges
 from ..training.ridge import Ridge
 from .execution import stack
@@ -29,7 +33,7 @@ class Chosen(NamedTuple):
     """The ridges of all seeds.
 
     ridges: of every seed
-    how: "folds" or "selection"
+    how: "folds", "selection", "settings" or "nothing"
     """
 
     ridges: list[Ridge]
@@ -56,33 +60,39 @@ def choose(
     units: of every seed the name of the unit of every row, those of selection after those of train
     keeper: keeps what is chosen
     """
-    interactions = game.settings.interactions
+    decay, interactions = game.settings.weight_decay, game.settings.interactions
     products: tuple[float, ...] = (1.0,)
     if interactions is not None:
         products = (interactions,)
     elif has_products(game.model, data[0].train):
         products = ridges.PRODUCTS
+    if decay is not None and len(products) == 1:
+        return Chosen([Ridge(decay, products[0])] * len(data), "settings")
     if game.direct(data[0]):
-        return Chosen(_by_folds(game.model, data, units, products), "folds")
-    candidates = [(decay, share) for decay in ridges.FEW for share in products]
+        path = ridges.PATH if decay is None else (decay,)
+        return Chosen(_by_folds(game.model, data, units, path, products), "folds")
+    candidates = [(decay, share) for decay in (ridges.FEW if decay is None else (decay,)) for share in products]
     return Chosen(_by_selection(game, constraint, data, seeds, candidates, keeper), "selection")
 
 
+def unchosen(settings: Settings, seeds: int) -> Chosen:
+    """What the settings say of the ridge, for so many seeds; what they leave open is left at its default."""
+    return Chosen([Ridge.unchosen(settings)] * seeds, "nothing" if settings.weight_decay is None else "settings")
+
+
 def _by_folds(
-    model: models.Model, data: Sequence[Data], units: Sequence[Any], products: Sequence[float]
+    model: models.Model, data: Sequence[Data], units: Sequence[Any], path: Sequence[float], products: Sequence[float]
 ) -> list[Ridge]:
     size = jax.eval_shape(lambda own: models.initial(model, jax.random.key(0), own), data[0].train)
     weights = sum(leaf.size for leaf in jax.tree.leaves(size))
-    rows = [ridges.fold_rows(names, weights) for names in units]
-    most, found = max(own.shape[1] for own in rows), []
-    for own, folds, names in zip(data, rows, units, strict=True):
-        folds = np.pad(folds, ((0, 0), (0, most - folds.shape[1])), constant_values=-1).ravel()
+    found = []
+    for own, names in zip(data, units, strict=True):
+        folds = ridges.fold_rows(names, weights).ravel()
         plain = [part.replace(twins={}) for part in (own.train, own.selection)]
         sample = jax.tree.map(lambda *parts: np.concatenate(parts), *plain).take(np.maximum(folds, 0))
         sample = sample.replace(weight=np.where(folds >= 0, sample.weight, 0).astype(np.float32))
-        sampled = np.asarray(ridges.PATH, np.float32) * (len(names) / np.count_nonzero(folds >= 0))
-        risk = ridges.risks(model, sample, jnp.asarray(sampled), jnp.asarray(products, jnp.float32))
-        found.append(ridges.best(np.asarray(risk), ridges.PATH, products))
+        scale = len(names) / np.count_nonzero(folds >= 0)
+        found.append(ridges.chosen(model, sample, path, products, scale))
     return found
 
 

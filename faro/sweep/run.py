@@ -165,7 +165,7 @@ class _Run:
         bounds = [[float(part.bound) for part in c.parts()] for c in self.grid(1.0)]
         versions = {name: metadata.version(name) for name in ("faro-fairness", "jax", "flax", "optax")}
         data = [self.data.name, self.data.digest, self.data.schema.to_dict(), self.data.unit_rule]
-        game = [self.constraint, bounds, self.seeds, self.model, self.settings.known_by()]
+        game = [self.constraint, bounds, self.seeds, self.model, dataclasses.asdict(self.settings)]
         game += [] if self.objective == DEFAULT else [self.objective]
         game += [f"stream {int(self.stream)}"] if self.stream else []
         return fingerprint(versions, data, game)
@@ -214,8 +214,7 @@ class _Run:
         evaluator = Evaluator(self.data, self.constraint, self.model, self.settings, views, self.objective)
         given = self._exactly(views) if self.settings.solver == "exact" else training_data
         chosen = self._ridges(views, training_data, trainer, keeper)
-        if chosen is not None:
-            given = [seed_data._replace(ridge=ridge) for seed_data, ridge in zip(given, chosen.ridges, strict=True)]
+        given = [seed_data._replace(ridge=ridge) for seed_data, ridge in zip(given, chosen.ridges, strict=True)]
         trials = Trials(self.seeds, given, self.constraint, self.grid, keeper, progress, evaluator.ahead)
         constraints, best, trace, solution = trainer.fit(trials)
         all_constraints = [self.constraint.at(UNCONSTRAINED), *constraints]
@@ -228,13 +227,13 @@ class _Run:
             all_constraints, best, solution, trace, keeper if isinstance(trainer, Sequential) else None
         )
         bounded_part = BOUNDED_PART[self.settings.dual_data]
-        ridge_of = {} if chosen is None else dict(zip(self.seeds, [own.said() for own in chosen.ridges], strict=True))
+        ridge_of = dict(zip(self.seeds, [own.said() for own in chosen.ridges], strict=True))
         abouts = list(run.models.about() if isinstance(run.models, OnDisk) else (own.about for own in run.models))
         doubted = self._doubts(abouts, notes, views, training_data)
         for about, doubt in zip(abouts, doubted, strict=True):
             own_notes = notes[about["seed"]]
-            about.update({"ridge": ridge_of[about["seed"]]} if ridge_of else {})
             about.update({"trainer": why} if self.stream else {})
+            about["ridge"] = {"chosen_by": chosen.how, **ridge_of[about["seed"]]}
             about.update(notes=[*own_notes.all, *doubts.said([doubt])], dev_gap_over=list(own_notes.dev))
             if because := reason(self.constraint, about, own_notes, bounded_part):
                 about["reason"] = because
@@ -244,12 +243,11 @@ class _Run:
             command=command,
             fingerprint=self.fingerprint,
             execution=why,
+            ridge={"chosen_by": chosen.how, "seeds": {str(seed): said for seed, said in ridge_of.items()}},
             resumed=keeper.resumed,
             traced={program: count - before[program] for program, count in trainer.traced.items()},
             seconds=round(time.perf_counter() - began, 2),
         )
-        if chosen is not None:
-            run.manifest["ridge"] = {"chosen_by": chosen.how, "seeds": {str(s): own for s, own in ridge_of.items()}}
         if folder is not None and devices.first():
             store.clear(folder)
             run.save(folder)
@@ -335,14 +333,10 @@ class _Run:
         game = Game(self.model, self.settings, rows, objective=self.objective, units=units)
         return self._execution(game, alternatives, training_data[0])
 
-    def _ridges(
-        self, views: list[View], training_data: list[Data], trainer: Trainer, keeper: Keeper
-    ) -> ridges.Chosen | None:
-        """The ridge of every seed, and how it was found; None where it is fixed."""
-        if self.settings.ridge == "fixed":
-            return None
-        if isinstance(trainer, Sequential) or not isinstance(self.data, Dataset):
-            raise UsageError("ridge = chosen: needs a table in memory, and all trials at once; leave it out")
+    def _ridges(self, views: list[View], training_data: list[Data], trainer: Trainer, keeper: Keeper) -> ridges.Chosen:
+        """The ridge of every seed, and how it was found."""
+        if self.stream or isinstance(trainer, Sequential) or not isinstance(self.data, Dataset):
+            return ridges.unchosen(self.settings, len(self.seeds))
         game = trainer.game if isinstance(trainer, Batched) else Game(self.model, self.settings, units=views[0].units)
         names, both = self.data.units, ("train", "selection")
         units = [names[np.concatenate([view.rows[part] for part in both])] for view in views]

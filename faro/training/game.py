@@ -55,8 +55,8 @@ class Data(NamedTuple):
     selection: what the best iterate is chosen by
     dual: what the dual player measures violations on, if that is not train (Cotter et al. ICML 2019)
     people: of every unit code its earlier choices, for models that read them; else None
-    ridge: a `Ridge` that was chosen; then an unconstrained optimum that is found at once is that of train and
-        selection. None: all parameters are punished alike, and it is that of train alone
+    ridge: how strongly parameters are punished; then an unconstrained optimum that is found at once is that of train
+        and selection. None: as the settings say, and it is that of train alone
     """
 
     train: Any
@@ -356,7 +356,7 @@ class Game:
 
     def ridge(self, data: Data) -> Ridge:
         """How strongly parameters are punished: as the data say, else the settings."""
-        return data.ridge or Ridge(self.settings.weight_decay)
+        return data.ridge or Ridge.unchosen(self.settings)
 
     def play(
         self, state: TrainState, constraint: Constraint, train: Prepared, dual: Prepared | None

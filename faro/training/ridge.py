@@ -1,11 +1,12 @@
-"""How strongly parameters are punished; by `ridge = chosen` the data say so before anything is trained.
+"""How strongly parameters are punished: the data say so before anything is trained, unless the settings do.
 
     loss(w) + mu / 2 * sum_j share_j w_j^2         share: 1, of an intercept next to nothing, of products `interactions`
 
 Of a linear model by folds over units of train and selection. A path of Newton steps of every fold goes from the
 strongest ridge to the weakest, each from where the one before it ended:
 
-    w_-f    the optimum of the other folds; its first steps are by H - H_f + mu S, H_f the curvature of the fold's rows
+    w_-f    the optimum of the other folds, by steps with H - H_f + mu S: H_f is the curvature of the fold's own rows
+            near the mean of all w, and made again only where steps become slow
     risk    sum over folds of the fold's loss at w_-f
 
 Of many choices a sample is enough, for mu n is a precision that does not depend on n. Other models are trained without
@@ -24,22 +25,26 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
+from scipy.linalg import cho_factor, cho_solve
 
 from constraints import Choices
 
 from .. import models
 from ..data.split import uniform
+from .settings import Settings
 
+UNCHOSEN = 1e-4  # where nothing chooses: in streams, in estimators, where trials are trained one after another
 FOLDS = 5
 PATH = tuple(10.0 ** np.arange(1, -5.1, -1.0))  # of a linear model's path, the strongest first
 PRODUCTS = (float("inf"), 10.0, 1.0)  # how many times as much products are punished, the strongest first
 FEW = (1e-4, 1e-3, 1e-2)  # of other models
 SAMPLE = 2048  # choices, at least, among which folds are made, if there are so many; and
 SAMPLE_PER_WEIGHT = 20  # so many for each parameter
-STEPS = 3  # with one curvature
-LENGTHS = (1.0, 0.5, 0.25, 0.05, 0.0)  # shares of a step that are tried
-CLOSE = 1e-5  # nats that are left to be gained
-ROUNDS = 8  # curvatures at each ridge, at most
+ROWS = 128  # of a fold, or a multiple
+STEPS = 40  # at each ridge, at most
+SLOW = 0.6  # a step that leaves more than this share of what the one before left asks for another curvature
+HALVINGS = 6  # each to a quarter
+CLOSE = 3e-6  # nats that are left to be gained
 HOPELESS = 0.01  # nats above the least so far: no weaker ridge is tried
 
 
@@ -47,11 +52,11 @@ class Ridge(NamedTuple):
     """How strongly parameters are punished: `decay / 2 * sum_j share_j w_j^2`, in units of the loss.
 
     decay: mu >= 0
-    interactions: share of products of features and context, >= 0; inf: there are none. None: all parameters alike
+    interactions: share of products of features and context, >= 0; inf: there are none
     """
 
     decay: Any
-    interactions: Any = None
+    interactions: Any = 1.0
 
     def said(self) -> dict[str, Any]:
         """As the settings that give the same ridge; JSON has no infinity, it becomes text."""
@@ -62,14 +67,19 @@ class Ridge(NamedTuple):
         }
 
     @classmethod
+    def unchosen(cls, settings: Settings) -> Ridge:
+        """That of the settings; what they leave open is not chosen by anything."""
+        decay, interactions = settings.weight_decay, settings.interactions
+        return cls(UNCHOSEN if decay is None else decay, 1.0 if interactions is None else interactions)
+
+    @classmethod
     def read(cls, said: Mapping[str, Any] | None) -> Ridge | None:
         """The inverse of `said`; None of None, as a model has that was made before ridges were chosen."""
         return None if said is None else cls(float(said["weight_decay"]), float(said["interactions"]))
 
     def shares(self, model: models.Model, params: Any) -> Any:
         """The share of every parameter, a pytree like `params` of numbers or scalars; inf: it stays 0."""
-        shares = 1.0 if self.interactions is None else model.shares(params, self.interactions)
-        return jax.tree.broadcast(shares, params)
+        return jax.tree.broadcast(model.shares(params, self.interactions), params)
 
     def vector(self, model: models.Model, params: Any) -> Array:
         """The shares in one vector `[D]`, in the order of `ravel_pytree`."""
@@ -105,7 +115,8 @@ def _plain(share: Any) -> bool:
 
 
 def fold_rows(names: Sequence[str], weights: int) -> np.ndarray:
-    """Rows `[F, r]` of every fold, -1 where it has fewer: by unit, and a sample where there are many rows.
+    """Rows `[F, r]` of every fold, -1 where it has fewer: by unit, and a sample where there are many rows. r is a
+    multiple of `ROWS`, so that seeds share a shape and no seed depends on another.
 
     names: of the unit of every row, train and selection one after another
     weights: number of parameters
@@ -113,117 +124,168 @@ def fold_rows(names: Sequence[str], weights: int) -> np.ndarray:
     fold = np.minimum((uniform("faro folds", names) * FOLDS).astype(int), FOLDS - 1)
     every = -(-len(names) // max(SAMPLE, SAMPLE_PER_WEIGHT * weights))
     rows = [np.flatnonzero(fold == number)[::every] for number in range(FOLDS)]
-    filled = np.full((FOLDS, max(map(len, rows))), -1)
+    filled = np.full((FOLDS, -(-max(map(len, rows)) // ROWS) * ROWS), -1)
     for own, some in zip(filled, rows, strict=True):
         own[: len(some)] = some
     return filled
 
 
-@functools.partial(jax.jit, static_argnames="model")
-def risks(model: models.Model, choices: Choices, ridges: Array, products: Array) -> Array:
-    """Mean loss `[P, R]` of the choices of each fold at parameters that have not seen it, for every candidate.
+def chosen(
+    model: models.Model, choices: Choices, path: Sequence[float], products: Sequence[float], scale: float = 1.0
+) -> Ridge:
+    """The ridge of least risk: of the path, then of the halves of a decade beside it, then by a parabola between those.
+    On the host: of so few choices it takes less time than compiling it would.
 
     model: linear, see `unconstrained.suits`
     choices: F * r choices, those of a fold one after another; weight 0: not there
-    ridges: `[R]` mu, the strongest first, for these choices
-    products: `[P]` shares of products of features and context, the strongest first
+    path: R values of mu, the strongest first
+    products: P shares of products of features and context, the strongest first
+    scale: what a ridge is times, for these choices instead of all
     """
+    candidates = _candidates(model, choices, products)
+    ridges = np.asarray(path, float)
+    risk = np.stack([folds.path(scale * ridges, shares) for folds, shares in candidates])
+    place, nearest = map(int, np.unravel_index(np.argmin(risk), risk.shape))
+    if len(ridges) == 1:
+        return Ridge(float(ridges[0]), float(products[place]))
+    beside = ridges[nearest] * np.sqrt([10.0, 0.1])
+    folds, shares = candidates[place]
+    ridges = np.concatenate([ridges, beside])
+    own = np.concatenate([risk[place], folds.path(scale * beside, shares)])
+    order = np.argsort(-ridges)
+    return Ridge(least(own[order], ridges[order]), float(products[place]))
+
+
+def risks(model: models.Model, choices: Choices, ridges: Sequence[float], products: Sequence[float]) -> np.ndarray:
+    """Mean loss `[P, R]` of the choices of each fold at parameters that have not seen it, for every candidate; inf
+    where a path was hopeless. Parameters as of `chosen`, ridges for these choices."""
+    return np.stack([folds.path(np.asarray(ridges), own) for folds, own in _candidates(model, choices, products)])
+
+
+def _candidates(model: models.Model, choices: Choices, products: Sequence[float]) -> list[tuple[_Folds, np.ndarray]]:
+    """For every share of products the folds, with the features that may count, and how strongly each is punished."""
+    choices = jax.tree.map(np.asarray, choices.replace(twins={}))
+    shapes = jax.eval_shape(lambda own: models.initial(model, jax.random.key(0), own), choices)
+    params = jax.tree.map(lambda leaf: np.zeros(leaf.shape, np.float32), shapes)
+    features, found = np.asarray(_features(model, choices)), []
+    for share in products:
+        shares = np.asarray(Ridge(0.0, share).vector(model, params))
+        there = np.flatnonzero(np.isfinite(shares))
+        own = features if there.size == shares.size else features[..., there]
+        found.append((_Folds.of(own, choices), shares[there].astype(np.float64)))
+    return found
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _features(model: models.Model, choices: Choices) -> Array:
+    """`[K, F, r, D]`."""
     params = jax.tree.map(jnp.zeros_like, models.initial(model, jax.random.key(0), choices))
-    choices = model.prepare(choices).replace(twins={})
-    features = jnp.concatenate(model.linear_features(params, choices))  # [K, N, D]
-    available, chosen = choices.available.T, choices.chosen.T  # [K, N]
-    k, n, d = features.shape
-    weight = choices.weight / choices.weight.sum()
-    counts = weight * chosen.sum(0)
-    left_out = jnp.repeat(jnp.arange(FOLDS), n // FOLDS)[:, None] == jnp.arange(FOLDS)  # [N, F]
-    precise: Any = functools.partial(jnp.einsum, precision="highest")
-
-    def log_probs(w: Array) -> Array:  # of parameters [D, T] -> [K, N, T]
-        rewards = jnp.where(available[..., None], precise("knd,dt->knt", features, w), -jnp.inf)
-        return jax.nn.log_softmax(rewards, axis=0)
-
-    def losses(logs: Array) -> Array:  # [N, T]
-        own = chosen[..., None]
-        return -jnp.sum(jnp.where(own > 0, own * logs, 0), 0) * weight[:, None]
-
-    def slopes(logs: Array, rows: Array) -> Array:  # [D, T], of the rows [N, T] that are counted
-        error = jnp.exp(logs) * counts[:, None] - (chosen * weight)[..., None]
-        return precise("knd,knt->dt", features, jnp.where(rows, error, 0))
-
-    def curvatures(logs: Array, rows: Array) -> Array:  # [F, D, D], of those of the rows [N] that are in every fold
-        odds = jnp.exp(logs)  # [K, N, 1]
-        share = jnp.where(rows, counts, 0)[:, None]
-        spread = (features - jnp.sum(odds * features, 0)) * jnp.sqrt(odds * share)
-        spread = jnp.moveaxis(spread.reshape(k, FOLDS, -1, d), 1, 0).reshape(FOLDS, -1, d)
-        return precise("frd,fre->fde", spread, spread)
-
-    def of_products(share: Array) -> Array:
-        shares = Ridge(0.0, share).vector(model, params)
-        there = jnp.isfinite(shares)
-        shares, both = jnp.where(there, shares, 1), there[:, None] & there
-
-        def steps(w: Array, ridge: Array, inverses: Array) -> tuple[Array, Array]:
-            """Steps of every fold by these inverses of its curvature, and what the last of them promised."""
-
-            def step(w: Array, _: Any) -> tuple[Array, Array]:
-                slope = jnp.where(there[:, None], slopes(log_probs(w), ~left_out) + ridge[:, None] * w, 0)
-                move = jnp.where(there[:, None], precise("fde,ef->df", inverses, slope), 0)
-                tried = w[:, None] - move[:, None] * jnp.asarray(LENGTHS)[:, None]  # [D, T, F]
-                value = losses(log_probs(tried.reshape(d, -1))).reshape(n, *tried.shape[1:])
-                value = (
-                    jnp.sum(jnp.where(left_out[:, None], 0, value), 0)
-                    + precise("d,dtf->tf", ridge, jnp.square(tried)) / 2
-                )
-                least = jnp.argmin(jnp.where(jnp.isnan(value), jnp.inf, value), 0)
-                return jnp.take_along_axis(tried, least[None, None], 1)[:, 0], jnp.sum(slope * move, 0) / 2
-
-            w, promised = jax.lax.scan(step, w, length=STEPS)
-            return w, jnp.max(promised[-1])
-
-        def fitted(w: Array, mu: Array) -> Array:
-            """Every fold's parameters `[D, F]`, of the rows of the others."""
-            ridge = mu * shares + 10 * jnp.finfo(w.dtype).eps
-
-            def inverted(curvature: Array) -> Array:
-                return jnp.linalg.inv(curvature * both + jnp.diag(ridge))
-
-            def again(now: Any) -> Any:
-                w, _, rounds = now
-
-                def of_fold(fold: Array) -> Array:
-                    return inverted(curvatures(log_probs(w[:, fold, None]), ~left_out[:, fold]).sum(0))
-
-                return *steps(w, ridge, jax.lax.map(of_fold, jnp.arange(FOLDS))), rounds + 1
-
-            everybody = curvatures(log_probs(w.mean(1, keepdims=True)), jnp.ones(n, bool))
-            first = steps(w, ridge, inverted(everybody.sum(0) - everybody))
-            return jax.lax.while_loop(lambda now: (now[1] > CLOSE) & (now[2] < ROUNDS), again, (*first, 1))[0]
-
-        def of_ridge(path: tuple[Array, Array], mu: Array) -> tuple[Any, Array]:
-            w, least = path
-
-            def risk(w: Array) -> tuple[Array, Array]:
-                w = fitted(w, mu)
-                return w, jnp.sum(jnp.where(left_out, losses(log_probs(w)), 0))
-
-            nothing = jnp.asarray(jnp.inf, w.dtype)
-            w, found = jax.lax.cond(least[1] > least[0] + HOPELESS, lambda w: (w, nothing), risk, w)
-            return (w, jnp.stack([jnp.minimum(least[0], found), found])), found
-
-        begin = jnp.zeros((d, FOLDS)), jnp.asarray([jnp.inf, -jnp.inf])
-        return jax.lax.scan(of_ridge, begin, ridges)[1]
-
-    return jax.lax.map(of_products, products)
+    pieces = jnp.concatenate(model.linear_features(params, model.prepare(choices)))
+    return pieces.reshape(pieces.shape[0], FOLDS, -1, pieces.shape[-1])
 
 
-def best(risk: np.ndarray, ridges: Sequence[float], products: Sequence[float]) -> Ridge:
-    """The candidate of least risk; between its two neighbours the ridge is that of a parabola through all three."""
+class _Folds(NamedTuple):
+    """Choices in folds; parameters `w [D, F]` of a fold are those of all the others."""
+
+    features: np.ndarray  # [K, F, r, D]
+    available: np.ndarray  # [K, F, r]
+    label: np.ndarray  # [K, F, r] times the weight, which sums to 1
+    share: np.ndarray  # [F, r] weight times how many were chosen
+
+    @classmethod
+    def of(cls, features: np.ndarray, choices: Choices) -> _Folds:
+        weight = np.asarray(choices.weight) / np.sum(choices.weight)
+        label, shape = np.asarray(choices.chosen).T * weight, features.shape[:3]
+        available = np.asarray(choices.available).T.reshape(shape)
+        return cls(features, available, label.reshape(shape), label.sum(0).reshape(shape[1:]))
+
+    def path(self, ridges: np.ndarray, shares: np.ndarray) -> np.ndarray:
+        """The risk `[R]` at every ridge, each from where the one before it ended, until it is hopeless."""
+        found, d = np.full(len(ridges), np.inf), self.features.shape[-1]
+        w, curvature = np.zeros((d, FOLDS)), None
+        for place, mu in enumerate(ridges):
+            w, curvature = self.fitted(w, curvature, mu * shares + 10 * np.finfo(np.float32).eps)
+            losses = self.losses(self.log_probs(w))
+            found[place] = np.trace(losses)
+            if not found[place] <= found.min() + HOPELESS:
+                break
+        return found
+
+    def fitted(self, w: np.ndarray, curvature: Any, ridge: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """The optimum of every fold, and the curvature `[F, D, D]` of its rows near there."""
+        curvature, fresh = (self.curvature(w), True) if curvature is None else (curvature, False)
+        logs = self.log_probs(w)
+        value, before, factors = self.value(w, logs, ridge), np.inf, None
+        for _ in range(STEPS):
+            slope = self.slope(w, logs, ridge)
+            if factors is None:
+                rest = curvature.sum(0) - curvature
+                factors = [cho_factor(one + np.diag(ridge), check_finite=False) for one in rest]
+            move = np.stack([cho_solve(*pair, check_finite=False) for pair in zip(factors, slope.T, strict=True)], 1)
+            promise = np.max(np.sum(slope * move, 0)) / 2
+            if promise <= CLOSE:
+                break
+            if promise > SLOW * before and not fresh:  # by now the curvature is another
+                curvature, fresh, factors, before = self.curvature(w), True, None, np.inf
+                continue
+            before, fresh, length = promise, False, np.ones(FOLDS)
+            for _ in range(HALVINGS):
+                tried = w - length * move
+                logs_there = self.log_probs(tried)
+                there = self.value(tried, logs_there, ridge)
+                worse = ~(there <= value + CLOSE)
+                if not worse.any():
+                    break
+                length = np.where(worse, length / 4, length)
+            if worse.any():  # those stay
+                tried = np.where(worse, w, tried)
+                logs_there = self.log_probs(tried)
+                there = self.value(tried, logs_there, ridge)
+            w, logs, value = tried, logs_there, there
+        return w, curvature
+
+    def log_probs(self, w: np.ndarray) -> np.ndarray:
+        """`[K, F, r, T]` of parameters `[D, T]`."""
+        rewards = np.where(self.available[..., None], self.features @ w.astype(self.features.dtype), -np.inf)
+        rewards -= rewards.max(0)
+        rewards -= np.log(np.exp(rewards).sum(0))
+        return rewards
+
+    def losses(self, logs: np.ndarray) -> np.ndarray:
+        """`[F, T]` of the rows of every fold."""
+        label = self.label[..., None]
+        return -(label * np.where(label > 0, logs, 0)).sum((0, 2), dtype=np.float64)
+
+    def value(self, w: np.ndarray, logs: np.ndarray, ridge: np.ndarray) -> np.ndarray:
+        """What every fold minimises, `[F]`."""
+        losses = self.losses(logs)
+        return losses.sum(0) - np.diag(losses) + ridge @ np.square(w) / 2
+
+    def slope(self, w: np.ndarray, logs: np.ndarray, ridge: np.ndarray) -> np.ndarray:
+        """And how it falls, `[D, F]`."""
+        error = np.exp(logs) * self.share[..., None] - self.label[..., None]
+        error[:, np.arange(FOLDS), :, np.arange(FOLDS)] = 0
+        flat = self.features.reshape(-1, self.features.shape[-1])
+        return flat.T @ error.reshape(-1, FOLDS) + ridge[:, None] * w
+
+    def curvature(self, w: np.ndarray) -> np.ndarray:
+        """Of the rows of every fold, `[F, D, D]`, at what all parameters are on average."""
+        odds = np.exp(self.log_probs(w.mean(1, keepdims=True)))  # [K, F, r, 1]
+        spread = self.features - np.sum(odds * self.features, 0)
+        spread *= np.sqrt(odds * self.share[..., None])
+        spread = np.moveaxis(spread, 0, 1).reshape(FOLDS, -1, spread.shape[-1])
+        return (np.swapaxes(spread, 1, 2) @ spread).astype(np.float64)
+
+
+def least(risk: np.ndarray, ridges: np.ndarray) -> float:
+    """The ridge of least risk `[R]`; between two neighbours that are as far away as each other, that of a parabola
+    through all three, in three digits."""
     risk = np.where(np.isfinite(risk), risk, np.inf)
-    c, r = map(int, np.unravel_index(np.argmin(risk), risk.shape))
+    r = int(np.argmin(risk))
     place = np.log10(ridges[r])
     if 0 < r < len(ridges) - 1:
-        before, here, after = risk[c, r - 1 : r + 2]
+        before, here, after = risk[r - 1 : r + 2]
         bend = before - 2 * here + after
         shift = 0.5 * (before - after) / bend if np.isfinite(bend) and bend > 0 else 0.0
         place += shift * (np.log10(ridges[r + 1]) - place)
-    return Ridge(float(f"{10**place:.3g}"), float(products[c]))
+    return float(f"{10**place:.3g}")

@@ -27,7 +27,6 @@ PRIMAL: dict[str, dict[str, Any]] = {  # defaults that depend on the primal play
 }
 CHOICES = {
     "solver": ("game", "exact"),
-    "ridge": ("fixed", "chosen"),
     "solution": ("best", "last", "average", "mixture"),
     "primal": tuple(PRIMAL),
     "dual": ("nupi", "ascent"),
@@ -35,7 +34,6 @@ CHOICES = {
     "compute": ("float32", "bfloat16"),
 }
 OLD = {"primal": {"newton": "sqp"}}  # values of the release before, for one release; stored manifests keep them
-LATER = ("ridge", "interactions")
 WHOLE = ("steps", "every", "batch", "microbatch")
 POSITIVE = ("temperature_start", "temperature", "learning_rate", "cap")
 
@@ -96,16 +94,6 @@ BATCHES = Need(
     _batches,
     lambda use: (f"every step sees all {use.rows} train choices", "leave it out, or set batch below that"),
 )
-FIXED = Need(
-    "`ridge = fixed`",
-    lambda use: use.settings.ridge == "fixed",
-    lambda use: ("ridge = chosen chooses it", "leave out one of the two"),
-)
-CHOSEN = Need(
-    "`ridge = chosen`",
-    lambda use: use.settings.ridge == "chosen",
-    lambda use: ("all parameters are punished alike", "leave it out, or set ridge = chosen"),
-)
 PRODUCTS = Need(
     "products with context",
     lambda use: use.products,
@@ -134,10 +122,11 @@ class Optimiser:
     primal: str | None = _setting(None, "sqp or adam; left out: sqp for a narrow linear model of few sums", GAME)
     steps: Any = _setting(None, "of each stage; left out: 100 of sqp (50 of many choices), 600 of adam", STEPS)  # noqa: RUF009
     learning_rate: float = _setting(0.03, "of Adam; falls to a tenth by a cosine", STEPS, RATES)
-    ridge: str = _setting("fixed", "or chosen: by the data, see docs/training.md; intercepts are not punished then")
-    weight_decay: float = _setting(1e-4, "L2 penalty in units of the loss: weight_decay / 2 * |params|^2", FIXED)
+    weight_decay: float | None = _setting(
+        None, "L2 penalty, not of intercepts: weight_decay / 2 * |params|^2 nats; left out: chosen by the data"
+    )
     interactions: float | None = _setting(
-        None, "times as much that products with context are punished, inf: none; left out: chosen", CHOSEN, PRODUCTS
+        None, "times as much that products with context are punished, inf: none; left out: chosen", PRODUCTS
     )
     temperature_start: float = _setting(1.0, "of the soft decisions that are differentiated, at the first step", STEPS)
     temperature: Any = _setting(None, "and at the last; left out: 0.7 of sqp, 0.05 of adam", STEPS)  # noqa: RUF009
@@ -235,11 +224,6 @@ class Settings(Selection, Batching, Multipliers, Optimiser):  # fields come from
                 f"batch ({settings.batch}) must be a multiple of microbatch ({settings.microbatch}), or be left out"
             )
         return settings
-
-    def known_by(self) -> dict[str, Any]:
-        """What a run is known by: all values, but for settings of later versions that are as if they were not there."""
-        values = dataclasses.asdict(self)
-        return values if self.ridge != "fixed" else {name: values[name] for name in values if name not in LATER}
 
     def check_effect(self, use: Use) -> None:
         """`UsageError` for a value other than the default that can have no effect: why, and what to do.

@@ -139,8 +139,6 @@ def check_streamed(model: models.Model, settings: Settings, objective: Objective
         raise UsageError(f"solver: a stream plays the game, got {settings.solver!r}; leave it out")
     if settings.solution != "best":
         raise UsageError(f"solution: a stream keeps the best iterate alone, got {settings.solution!r}; leave it out")
-    if settings.ridge != "fixed":
-        raise UsageError(f"ridge: a stream never holds all of train, got {settings.ridge!r}; leave it out")
     if model.support:
         raise UsageError(f"{type(model).__name__} reads earlier choices of a person, which a stream does not have")
 

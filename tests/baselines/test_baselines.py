@@ -21,6 +21,7 @@ from faro.evaluate import bootstrap
 from faro.losses import Penalised, WorstGroup
 from faro.losses.groups import labels, reweighting
 from faro.training import Data
+from faro.training.ridge import Ridge
 from faro.training.settings import Settings
 
 GROUP = ct.Attribute("group", ("a", "b"))
@@ -220,10 +221,11 @@ def parts(data, coded, names=("train", "selection")) -> Data:
 
 
 def test_a_penalty_of_nothing_is_the_unconstrained_member(run):
-    """Both minimise one loss: first-order steps end a little above the optimum, and a penalty ends elsewhere."""
+    """First-order steps end where the member is, which has seen the selection part too; a penalty does not."""
     data, own, made = run
     free = made.models[0]
-    one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], parts(data, free))
+    ridge = Ridge.read(free.about["ridge"])
+    one = jax.tree.map(lambda leaf: np.asarray(leaf)[None], parts(data, free)._replace(ridge=ridge))
     prices = np.array([0.0, 5.0], np.float32)
     plain = jax.tree.map(lambda leaf: np.full(2, leaf, np.float32), own)
     penalties = Penalised(constraint=plain, price=prices)
@@ -232,13 +234,13 @@ def test_a_penalty_of_nothing_is_the_unconstrained_member(run):
 
     def loss(params):
         train = jax.tree.map(lambda leaf: leaf[0], one.train)
-        decay = SETTINGS.weight_decay / 2 * sum(float(np.sum(np.square(leaf))) for leaf in params.values())
-        return float(faro.metrics.nll(models.rewards(models.Linear(), params, train), train)) + decay
+        punished = float(ridge.punishment(models.Linear(), params))
+        return float(faro.metrics.nll(models.rewards(models.Linear(), params, train), train)) + punished
 
     free, unpriced, priced = [
         loss(params) for params in (free.params, *({k: v[0, i] for k, v in found.items()} for i in (0, 1)))
     ]
-    assert free - 1e-6 <= unpriced < free + 1e-4 < priced
+    assert free - 2e-3 <= unpriced < free + 1e-4 and free + 5e-3 < priced
 
 
 @pytest.mark.slow

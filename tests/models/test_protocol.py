@@ -18,6 +18,7 @@ from faro.errors import UsageError
 from faro.losses import Mean
 from faro.models import FlaxModel, InputSpec, Linear, Model, Prediction
 from faro.training import Data, Game, Settings
+from faro.training.ridge import UNCHOSEN
 
 GROUP = ct.Attribute("g", ("A", "B"))
 KEY = jax.random.key(0)
@@ -160,7 +161,7 @@ def test_newton_starts_serve_any_linear_model():
     params = pilot.best.params
 
     def loss(params):
-        decay = settings.weight_decay / 2 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
+        decay = UNCHOSEN / 2 * sum(jnp.sum(leaf**2) for leaf in jax.tree.leaves(params))
         shown = Plain().prepare(own)
         return jnp.mean(Mean().loss.per_choice(models.predict(Plain(), params, shown), shown)) + decay
 

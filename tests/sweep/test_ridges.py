@@ -4,16 +4,17 @@ import json
 
 import jax
 import numpy as np
+import pandas as pd
 import pytest
 
 import faro
 from faro import exact, models, verify
 from faro.data.views import View
-from faro.errors import UsageError
 from faro.exact.of_run import write_envelopes
 from faro.sweep import ridges
+from faro.training.ridge import UNCHOSEN
 
-SETTINGS = {"ridge": "chosen", "steps": 20}
+SETTINGS = {"steps": 20}
 
 
 @pytest.fixture(scope="module")
@@ -45,7 +46,7 @@ def test_the_unconstrained_model_is_the_optimum_of_all_that_was_seen(data, run):
     stored = json.loads((folder / "manifest.json").read_text())["ridge"]
     assert stored["chosen_by"] == "folds" and stored["seeds"].keys() == {"0", "1"}
     for trained in made.models[:2]:
-        assert trained.about["ridge"] == stored["seeds"][str(trained.about["seed"])]
+        assert trained.about["ridge"] == {"chosen_by": "folds"} | stored["seeds"][str(trained.about["seed"])]
         head, best = optimum(data, trained)
         reached = head.loss(head.weights(jax.tree.map(np.asarray, trained.params)))
         assert best.loss - 1e-9 <= reached <= best.loss + 1e-6
@@ -55,7 +56,7 @@ def test_the_unconstrained_model_is_the_optimum_of_all_that_was_seen(data, run):
 @pytest.mark.slow
 def test_the_exact_path_and_the_envelope_are_of_the_same_loss(data, run):
     folder, made = run
-    by_solves = faro.frontier(data, bounds=[0.1], seeds=1, settings={"ridge": "chosen", "solver": "exact"})
+    by_solves = faro.frontier(data, bounds=[0.1], seeds=1, settings={"solver": "exact"})
     assert by_solves.models[0].about["ridge"] == made.models[0].about["ridge"]
     columns = ["train_nll", "selection_nll", "dev_nll"]
     np.testing.assert_allclose(by_solves.table[columns][:1], made.table[columns][:1], atol=1e-5)
@@ -66,17 +67,24 @@ def test_the_exact_path_and_the_envelope_are_of_the_same_loss(data, run):
     )
 
 
-def test_what_cannot_be_chosen_is_refused(data):
-    with pytest.raises(UsageError, match=r"weight_decay = 0\.1: can have no effect, for ridge = chosen chooses it"):
-        faro.frontier(data, bounds=[0.1], seeds=1, settings={"ridge": "chosen", "weight_decay": 0.1})
-    with pytest.raises(UsageError, match=r"interactions = 2\.0: can have no effect, for all parameters are punished"):
-        faro.frontier(data, bounds=[0.1], seeds=1, settings={"interactions": 2.0})
-    with pytest.raises(UsageError, match="ridge: a stream never holds all of train"):
-        faro.train(data, bound=0.1, settings={"ridge": "chosen"}, stream=2)
+def test_what_is_given_is_not_chosen_and_gives_the_same_again(data):
+    """Both numbers, given, lead to the figures that choosing them led to; one alone leaves the other open."""
+    made = faro.frontier(data, bounds=[0.1], seeds=[0], settings=SETTINGS)
+    said = {name: float(value) for name, value in made.models[0].about["ridge"].items() if name != "chosen_by"}
+    again = faro.frontier(data, bounds=[0.1], seeds=[0], settings=SETTINGS | said)
+    assert again.manifest["ridge"] == {"chosen_by": "settings", "seeds": {"0": made.manifest["ridge"]["seeds"]["0"]}}
+    pd.testing.assert_frame_equal(again.table, made.table)
+    half = faro.frontier(data, bounds=[0.1], seeds=[0], settings={"steps": 2, "weight_decay": 0.03}).manifest["ridge"]
+    assert half["chosen_by"] == "folds" and half["seeds"]["0"]["weight_decay"] == 0.03
+
+
+def test_a_stream_has_the_default_and_says_so(data):
+    trained = faro.train(data, bound=0.1, settings={"steps": 4}, stream=2)
+    assert trained.about["ridge"] == {"chosen_by": "nothing", "weight_decay": UNCHOSEN, "interactions": 1.0}
 
 
 @pytest.mark.slow
 def test_a_network_is_given_the_ridge_that_selection_prefers(data):
-    made = faro.frontier(data, bounds=[0.1], seeds=1, model="mlp:4", settings={"ridge": "chosen", "steps": 10})
+    made = faro.frontier(data, bounds=[0.1], seeds=1, model="mlp:4", settings={"steps": 10})
     assert made.manifest["ridge"]["chosen_by"] == "selection"
     assert made.models[0].about["ridge"]["weight_decay"] in ridges.ridges.FEW

@@ -53,11 +53,10 @@ def by_hand(own, decay: float, share: float) -> float:
     return float(total)
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("context", [0, 2])
 def test_the_risk_is_that_of_models_that_have_not_seen_the_fold(context):
     own, shares = people(400, 4, context), SHARES if context else (1.0,)
-    found = ridge.risks(models.Linear(), own, jnp.asarray(DECAYS), jnp.asarray(shares))
+    found = ridge.risks(models.Linear(), own, DECAYS, shares)
     expected = [[by_hand(own, decay, share) for decay in DECAYS] for share in shares]
     np.testing.assert_allclose(found, expected, atol=1e-3)
     if context:  # without products they would be guessing
@@ -67,19 +66,34 @@ def test_the_risk_is_that_of_models_that_have_not_seen_the_fold(context):
 def test_few_people_and_many_features_want_a_strong_ridge():
     """More parameters than a fold's share of people: a weak ridge learns noise, and the risk says so."""
     own = people(100, 60, 0, seed=1)
-    risk = np.asarray(ridge.risks(models.Linear(), own, jnp.asarray(ridge.PATH), jnp.asarray([1.0])))[0]
-    weak, strong = risk[-1], risk.min()
-    assert weak > strong + 0.1 and ridge.best(risk[None], ridge.PATH, (1.0,)).decay > 1e-3
+    risk = ridge.risks(models.Linear(), own, ridge.PATH, (1.0,))[0]
+    weak, strong = risk[np.isfinite(risk)][-1], risk.min()
+    assert weak > strong + ridge.HOPELESS and ridge.chosen(models.Linear(), own, ridge.PATH, (1.0,)).decay > 1e-3
     np.testing.assert_allclose(risk[2], by_hand(own, ridge.PATH[2], 1.0), atol=5e-3)
 
 
 def test_the_ridge_between_three_is_that_of_a_parabola():
     places = np.array([1.0, 0.0, -1.0, -2.0])
     risk = 0.5 + (places + 0.7) ** 2
-    assert ridge.best(risk[None], 10**places, (1.0,)).decay == pytest.approx(10**-0.7, rel=5e-3)
-    assert ridge.best(np.array([risk, risk - 1]), 10**places, (10.0, 1.0)).interactions == 1.0
-    unknown = np.array([[np.nan, 0.3, 0.5, np.inf]])  # at an end, and beside what is not known
-    assert ridge.best(unknown, 10**places, (1.0,)).decay == 1.0
+    assert ridge.least(risk, 10**places) == pytest.approx(10**-0.7, rel=5e-3)
+    unknown = np.array([np.nan, 0.3, 0.5, np.inf])  # at an end, and beside what is not known
+    assert ridge.least(unknown, 10**places) == 1.0
+
+
+@pytest.mark.parametrize("context", [0, 2])
+def test_no_ridge_beside_the_chosen_one_is_better(context):
+    """Of a fine grid around it, folds fitted at each; and of two shares of products the better one."""
+    own, shares = people(400, 12, context, seed=3), (float("inf"), 1.0) if context else (1.0,)
+    chosen = ridge.chosen(models.Linear(), own, ridge.PATH, shares)
+    grid = chosen.decay * np.geomspace(30, 1 / 30, 13)
+    risk = ridge.risks(models.Linear(), own, grid, (chosen.interactions,))[0]
+    assert risk[6] <= risk.min() + 5e-4 and risk.max() > risk.min() + 2e-3
+    everything = ridge.risks(models.Linear(), own, [chosen.decay], shares)[:, 0]
+    assert shares[int(np.argmin(everything))] == chosen.interactions
+    one = ridge.chosen(models.Linear(), own, (0.03,), shares)
+    assert one.decay == 0.03 and ridge.chosen(models.Linear(), own, ridge.PATH, shares, 10.0).decay == pytest.approx(
+        chosen.decay / 10, rel=0.2
+    )
 
 
 def test_folds_are_of_units_whatever_their_order_and_a_sample_of_many():

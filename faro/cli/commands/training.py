@@ -15,6 +15,8 @@ from ...errors import DataError, UsageError, beside
 from ...files import parse_toml
 from .. import outputs
 
+SETTINGS = ("solver", "temperature", "weight_decay", "interactions")  # that have a flag of their own
+
 SHARED_ARGUMENTS = (
     "data",
     "schema",
@@ -24,8 +26,7 @@ SHARED_ARGUMENTS = (
     "within",
     "model",
     "loss",
-    "solver",
-    "temperature",
+    *SETTINGS,
     "mesh",
     "out",
 )
@@ -36,6 +37,8 @@ VALUE_TYPES: dict[str, tuple[type, ...]] = {
     "schema": (str, dict),
     "settings": (dict,),
     "temperature": (int, float),
+    "weight_decay": (int, float),
+    "interactions": (int, float),
     "bound": (int, float),
     "bounds": (int, float, str, list),
     "seed": (int,),
@@ -209,6 +212,13 @@ def _asked(sub: argparse.ArgumentParser, several: bool = False) -> None:
     )
     sub.add_argument("--solver", metavar="NAME", help="game (default), or exact: linear models, parity and the like")
     sub.add_argument("--temperature", type=float, metavar="T", help="of the soft decisions used for gradients, > 0")
+    sub.add_argument(
+        "--weight-decay", type=float, metavar="MU", help="how much parameters are punished (default: the data say so)"
+    )
+    sub.add_argument(
+        "--interactions", type=float, metavar="TIMES",
+        help="as much that products of features and context are punished, inf: none (default: the data say so)",
+    )  # fmt: skip
     sub.add_argument("--mesh", metavar="AXES", help="how several devices share the work, as data=4,sweep=2")
     sub.add_argument(
         "--set", action="append", default=[], metavar="NAME=VALUE",
@@ -258,12 +268,13 @@ def _configured(options: argparse.Namespace, command_names: tuple[str, ...]) -> 
                 expected = " or ".join(dict.fromkeys(TYPE_WORDS[kind] for kind in kinds))
                 raise UsageError(f"{options.config}: {name}: expected {expected}, got {value!r}")
     settings, changed = flat(values.pop("settings", {})), assigned(options.set)
-    for name in ("solver", "temperature"):
+    for name in SETTINGS:
         if name in changed and getattr(options, name) is not None:
-            raise UsageError(f"setting {name!r} is given twice, by --{name} and by --set; leave one out")
+            flag = name.replace("_", "-")
+            raise UsageError(f"setting {name!r} is given twice, by --{flag} and by --set; leave one out")
     values = {name: value for name, value in values.items() if name in names}
     values |= {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    settings |= {name: values.pop(name) for name in ("solver", "temperature") if name in values} | changed
+    settings |= {name: values.pop(name) for name in SETTINGS if name in values} | changed
     values.setdefault("data", "demo")
     if isinstance(values.get("schema"), dict):
         values["schema"] = Schema.from_dict(values["schema"])
