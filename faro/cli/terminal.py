@@ -16,6 +16,7 @@ from rich.text import Text
 
 from .. import report
 from ..store import columns
+from ..store.coefficients import Coefficients
 
 WIDTH = 80  # a narrower terminal wraps lines; tables never lose digits
 NARROWEST, WIDEST = 8, 2**12  # of a first column that is folded; of a table
@@ -114,6 +115,18 @@ def show_model(about: dict[str, Any]) -> None:
                 console.print(escape(f"{part} gap of {name}: {float(figures[key]):.4f}"))
     if about.get("model"):
         console.print(escape(about["model"]), soft_wrap=True)
+
+
+def show_coefficients(found: Coefficients | None) -> None:
+    """The largest coefficients of a linear model; nothing of another."""
+    if found is None:
+        return
+    table = _table("feature", "standardised", "per unit", fold=True)
+    for name, standardised, natural in found.listed:
+        table.add_row(escape(name), f"{standardised:+.4f}", f"{natural:+.4g}")
+    _show(_console(), table)
+    if found.more:
+        _console().print(f"[dim]{found.more:,} more are smaller; the card has the largest of them[/dim]")
 
 
 def show_members(members: list[tuple[Any, float | None]], chosen: Any = None) -> None:

@@ -9,14 +9,13 @@ from typing import Any
 import cvxpy as cp
 import numpy as np
 
+from ..runtime.quiet import silence_highs
+
 Attempt = tuple[str, dict[str, Any]]
 
 TIGHT, LOOSE = (dict.fromkeys(("tol_gap_abs", "tol_gap_rel", "tol_feas"), size) for size in (1e-12, 1e-8))
 QUADRATIC: Sequence[Attempt] = (("CLARABEL", TIGHT), ("CLARABEL", LOOSE), ("OSQP", {"max_iter": 100_000}))
-LINEAR: Sequence[Attempt] = (
-    ("HIGHS", {"output_flag": False}),
-    ("SCIPY", {}),
-)  # HiGHS both times: its solutions are vertices
+LINEAR: Sequence[Attempt] = (("HIGHS", {}), ("SCIPY", {}))  # HiGHS both times: its solutions are vertices
 
 
 ENOUGH = 1e-6  # primal-dual gap and violation, relative, with which an attempt is good
@@ -25,6 +24,7 @@ ENOUGH = 1e-6  # primal-dual gap and violation, relative, with which an attempt 
 def guess(problem: cp.Problem, attempts: Sequence[Attempt], defect: Callable[[], float]) -> bool:
     """Solve with one solver after another until `defect()`, computed from what it left in the variables, is at most
     `ENOUGH`; False if none gets there."""
+    silence_highs()
     for name, options in attempts:
         try:
             with warnings.catch_warnings():  # "may be inaccurate": we measure that ourselves

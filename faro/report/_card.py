@@ -16,7 +16,7 @@ from ..files import write_text
 from ..store import columns
 from ._commands import Command, of_trial, trial_text
 from ._markdown import fenced, grid, listed, pairs, plain, quoted
-from ._records import PART_WORDS, figures
+from ._records import PART_WORDS, WEIGHTS, figures
 from ._run import Run, bound_text, finite, number, speak
 from ._series import representative
 from .certificate import Mode, Outcome, assumptions, shown, statement
@@ -30,6 +30,7 @@ USE = (
     "above. A reward orders the alternatives of one choice; it is not a probability. Other people, other groups, other "
     "ways of deciding from rewards (a temperature, best of n) and other times were not measured."
 )
+MOST = 50  # coefficients of a card
 LIMITS = (
     "FEASIBLE speaks of the training sample, INFEASIBLE of one training run and not of what is possible.",
     "Accuracy is agreement with people's choices. Where these carry the disparity, more of it is no better.",
@@ -79,6 +80,7 @@ def card(run: Run, row: int) -> str:
         _constraint(run, row),
         "## Figures",
         _figures(run, row),
+        *_coefficients(run, row),
         "## Certificate",
         *_certificate(run, row),
         "## Intended use",
@@ -229,6 +231,16 @@ def _spread(values: Any) -> str:
     if not len(values):
         return "-"
     return f"{values.mean():.4f} ({values.min():.4f}-{values.max():.4f})"
+
+
+def _coefficients(run: Run, row: int) -> list[str]:
+    """What a linear model makes of every feature; nothing of another model."""
+    found = run.coefficients(row, MOST)
+    if found is None:
+        return []
+    rows = [[name, f"{standardised:+.4f}", f"{natural:+.4g}"] for name, standardised, natural in found.listed]
+    more = f" {found.more:,} more are smaller." if found.more else ""
+    return ["## Coefficients", plain(WEIGHTS + more), grid(["feature", "standardised", "per unit"], rows)]
 
 
 def _certificate(run: Run, row: int) -> list[str]:

@@ -16,11 +16,17 @@ from ._run import RESIDUALS, Run, bound_text, number
 from ._series import INEQUALITIES, RESIDUAL_FLOOR, Spot, largest, representative, slack_text
 
 MAX_RECORDS = 60  # of a trace, at most
+MAX_COEFFICIENTS = 20  # of a trial
 MAX_NUMBERS = 250_000  # numbers of all traces together, which keeps the page below 3 MB
 PART_WORDS = {
     part: columns.said(part, word)
     for part, word in (("dev", "development"), ("train", "training"), ("selection", ""), ("population", ""))
 }
+WEIGHTS = (
+    "What the model adds to the reward for each feature, the largest first: standardised, by spreads of the training "
+    "sample (a level is 0 or 1), and per unit of the feature. A product has both names, and is of deviations from the "
+    "training means. Features that go together share their weight: no single one is a cause."
+)
 STATUS = {
     "FEASIBLE": "its training gap is within its bound",
     "INFEASIBLE": "its training gap is not within its bound, or ties decide too much",
@@ -76,6 +82,7 @@ def _run(run: Run, name: str, budget: int) -> dict[str, Any]:
         "commands": [command._asdict() for command in commands(run)],
         "members": [_trial(run, row, thin, cells, rates) for row in range(len(run.trials))],
         "chosen": chosen(run),
+        "weights": WEIGHTS,
     }
 
 
@@ -94,6 +101,7 @@ def _trial(run: Run, row: int, thin: Any, cells: list[str], rates: dict[str, dic
         "figures": figures(run, row),
         "blanks": blanks(run, row),
         "certified": bool(run.verdicts[row]),
+        "coefficients": _coefficients(run, row),
         "ending": f"{word}: {MEANINGS[word]}" if bounded else "",
         "n": {prefix: int(trial[f"{prefix}_n"]) for prefix in rates},
         "rates": {prefix: _numbers([rates[prefix][cell][row] for cell in cells]) for prefix in rates},
@@ -130,6 +138,15 @@ def figures(run: Run, row: int) -> list[tuple[str, ...]]:
     for key, name in (("nll", "nll, in nats"), ("ece", "ece")):
         rows.append((name, *(number(trial.get(f"{prefix}_{key}", math.nan), 4) for prefix in prefixes)))
     return [*rows, ("choices", *(f"{trial[f'{p}_n']:,.0f}" if f"{p}_n" in trial else "-" for p in prefixes))]
+
+
+def _coefficients(run: Run, row: int) -> dict[str, Any] | None:
+    """The largest coefficients of a linear model, as (name, standardised, per unit), and how many there are more."""
+    found = run.coefficients(row, MAX_COEFFICIENTS)
+    if found is None:
+        return None
+    listed = [(name, f"{standardised:+.4f}", f"{natural:+.4g}") for name, standardised, natural in found.listed]
+    return {"listed": listed, "more": found.more}
 
 
 def _prefixes(run: Run) -> list[str]:

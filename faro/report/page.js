@@ -149,6 +149,20 @@
     box.className = "scroll";
   };
 
+  const coefficients = (run, member) => {
+    const found = member.coefficients;
+    byId("weights").hidden = !found;
+    if (!found) return;
+    const table = make("table", byId("coefficients")), head = make("tr", make("thead", table)), body = make("tbody", table);
+    for (const name of ["feature", "standardised", "per unit"]) make("th", head, name).scope = "col";
+    for (const cells of found.listed) {
+      const row = make("tr", body);
+      for (const cell of cells) make("td", row, cell);
+    }
+    byId("coefficients").replaceChildren(table);
+    byId("weights-note").textContent = run.weights + (found.more ? ` ${found.more} more are smaller.` : "");
+  };
+
   const copy = (pre, button) => {
     getSelection().selectAllChildren(pre); // at hand where the clipboard is not
     button.textContent = document.execCommand("copy") ? "Copied" : "Selected"; // works in a file, asks for nothing
@@ -183,6 +197,7 @@
     terms(byId("said"), run.name ? [["run", run.name], ...member.said] : member.said);
     figures(run, member);
     rates(run, member);
+    coefficients(run, member);
     commands(run, member);
     for (const which of document.querySelectorAll(".which")) which.textContent = `: ${title}`;
     traces(run, member);

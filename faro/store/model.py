@@ -30,6 +30,7 @@ from ..data.support import SUPPORT, is_support, support_sets
 from ..errors import DAMAGE, DataError, FaroError, UsageError
 from ..models.evaluate import BLOCK
 from ..runtime import locks
+from .coefficients import CODING
 from .run import units_of
 from .spec import crossed, from_record, to_record
 
@@ -37,7 +38,6 @@ FORMAT = "faro-model/3"
 ITS_NAME_ALONE = "files of this older format have its name alone"
 # the first has a constraint's name alone, both a model's kind and the coding's vectors as lists in the JSON file
 FORMATS = ("faro-model/1", "faro-model/2", FORMAT)
-CODING = "coding/"  # what names of the coding's arrays begin with; those of parameters are JSON lists
 
 
 @dataclasses.dataclass(frozen=True)

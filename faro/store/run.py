@@ -30,6 +30,8 @@ import pandas as pd
 from ..errors import DataError
 from ..files import replacing, write_json
 from . import columns
+from .coefficients import Coefficients
+from .coefficients import read as read_coefficients
 from .columns import RESIDUALS, SLACK, TRACES, VERDICT
 
 FORMAT = 2  # of manifest.json; 1 had none, and no model as data
@@ -224,6 +226,11 @@ class Run:
             return name, json.loads(file.read_text(encoding="utf-8")) if file.is_file() else None
         except (OSError, ValueError) as error:
             raise DataError(f"{file}: not a certificate ({_line(error)})") from error
+
+    def coefficients(self, row: int, most: int) -> Coefficients | None:
+        """Those of the model of a trial, at most so many; None where it is not linear or its files are not there."""
+        name = self.trials["model"].iloc[row] if "model" in self.trials else ""
+        return read_coefficients(Path(self.folder, str(name)), most) if name else None
 
     def policy(self) -> str | None:
         """The text of the policy beside the run, faro.toml; None where there is none."""

@@ -14,11 +14,11 @@ from typing import NamedTuple
 import cvxpy as cp
 import numpy as np
 
+from ...runtime.quiet import silence_highs
 from .binomial import Floats
 from .shift import BALLS, Law, worst
 
 MEAN_TOLERANCE = 1e-6
-SILENT = {cp.HIGHS: {"output_flag": False}}  # it prints who made it, whatever `verbose` says
 LINEAR, CONIC = (cp.HIGHS, cp.CLARABEL, cp.SCS), (cp.CLARABEL, cp.SCS)
 
 
@@ -32,11 +32,12 @@ class Attained(NamedTuple):
 
 def solve(problem: cp.Problem, solvers: Sequence[str], accept: Callable[[], bool]) -> str | None:
     """The first solver whose answer is accepted, whatever status it reports; None if none is."""
+    silence_highs()
     for solver in solvers:
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # "may be inaccurate": that is for `accept` to say
-                problem.solve(solver=solver, **SILENT.get(solver, {}))
+                problem.solve(solver=solver)
         except (cp.SolverError, ValueError, ArithmeticError):
             continue
         values = [variable.value for variable in problem.variables()]

@@ -49,6 +49,8 @@ VALUE_TYPES: dict[str, tuple[type, ...]] = {
 }
 TYPE_WORDS = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
 
+LISTED = 10  # coefficients on the terminal
+
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     """The parsers of these commands; `command(name, run, text, examples)` makes one."""
@@ -602,10 +604,16 @@ def _report(options: argparse.Namespace) -> int:
 
 def _card(options: argparse.Namespace) -> int:
     from ... import report
+    from ..terminal import show_coefficients
 
     run = report.read_run(options.folder)
     outputs.noted(options, run.notes)
     row = report.point(run, options.bound, options.seed)
     path = str(report.write_card(run, row, options.out or Path(options.folder, "MODEL_CARD.md")))
-    print(json.dumps({"written": [path]}) if options.json else path)
+    if options.json:
+        print(json.dumps({"written": [path]}))
+        return 0
+    if not options.quiet:
+        show_coefficients(run.coefficients(row, LISTED))
+    print(path)
     return 0
