@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 import unicodedata
 
+NO_NOUNS = ("id", "ids", "uid", "key", "code", "no", "nr", "number", "name", "hash")
 RULE = 2
 RULES = (1, 2)
 WHOLE = re.compile(r"[+]?0*([0-9]+)(\.0*)?")
@@ -37,3 +38,23 @@ def unseen(name: str) -> str:
         if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") or BLANK.match(character):
             return f"U+{ord(character):04X} ({unicodedata.name(character, 'a control character')})"
     return ""
+
+
+def called(unit: str) -> str:
+    """What many units are called, by the name of their column or by words that begin with one: "rater_id" are raters,
+    "person (ID)" are people, "row" are rows; "units" where the name is no noun.
+
+    unit: as a schema or a data set's description has it
+    """
+    first = (unit.split() or [""])[0]
+    words = [word.lower() for word in re.findall(r"[A-Z]?[a-z]+|[A-Z]+(?![a-z])", first)]
+    noun = next((word for word in reversed(words) if word not in NO_NOUNS), "") if first.isascii() else ""
+    if noun in ("person", "people"):
+        return "people"
+    if len(noun) < 3:
+        return "units"
+    if noun.endswith("s"):
+        return noun
+    if noun.endswith("y") and noun[-2] not in "aeiou":
+        return f"{noun[:-1]}ies"
+    return f"{noun}es" if noun.endswith(("ch", "sh", "x", "z")) else f"{noun}s"

@@ -67,6 +67,7 @@ class Chosen:
     following the member of the next higher utility that is worth asking for, None if there is none
     needed    times as many people, on dev and at the gate, with which that would pass; None: no number would do
     sequence  members, safest first, and the chance that the test gets to certify each
+    units     what the run calls its people
     """
 
     members: list[Member]
@@ -78,6 +79,7 @@ class Chosen:
     following: Member | None
     needed: float | None
     sequence: list[tuple[Member, float]]
+    units: str
 
 
 def choose_point(folder: Path, policy: Policy, level: float, source: Any = None, wanted: float = WANTED) -> Chosen:
@@ -111,7 +113,9 @@ def choose_point(folder: Path, policy: Policy, level: float, source: Any = None,
     needed = None if after is None else people_needed(found.gate, draws, after, wanted)
     listed = [(members[m], chance) for m, chance in _sequence(found, draws, dev.utility, accuracy)]
     next_one = None if after is None else members[after]
-    return Chosen(members, members[found.member], found.stated, found.reached, wanted, level, next_one, needed, listed)
+    return Chosen(
+        members, members[found.member], found.stated, found.reached, wanted, level, next_one, needed, listed, run.units
+    )
 
 
 def members_of(table: pd.DataFrame) -> dict[str, list[int]]:

@@ -1,7 +1,13 @@
-"""How many units a group needs before a bound could be certified: what to say when the verdict is INCONCLUSIVE.
+"""How many units would show a bound: every number of this kind, wherever it stands, is of `times_as_many`.
 
-The least n per group at which groups with the same observed rate, so with an empirical gap of 0, are certified. A real
-gap needs more; a smaller n can be certified only by luck. Tiny groups are never merged or dropped.
+What a method adds to the gap that was counted falls with the square root of the number of units, so that an even chance
+to show a bound takes
+
+    ((upper bound - counted) / (bound - counted))^2
+
+times as many, if the gap stays where it is. Where a gap has no upper bound below 1, there is one number besides: the
+least n per group at which groups of one observed rate, whose gap is 0, are certified. `faro choose` asks for more than
+an even chance, and counts draws. Tiny groups are never merged or dropped.
 """
 
 from __future__ import annotations
@@ -11,6 +17,7 @@ from decimal import Decimal
 from functools import partial
 
 from ..errors import beside
+from ..units import called
 from .bounds import two_binomials
 from .bounds.two_binomials import Counts
 from .claims import Finding
@@ -47,17 +54,25 @@ def units_needed(rate: float, bound: Decimal, level: float, method: str = "exact
     return high
 
 
-def advice(claim: Claim, finding: Finding, level: float) -> str | None:
-    """How many people would do, where the verdict is INCONCLUSIVE; None where nothing can be said."""
-    return beside(partial(_words, claim, finding, level), "no advice: {}".format)
+def advice(claim: Claim, finding: Finding, level: float, units: int | None) -> str | None:
+    """How many units would do where the verdict is INCONCLUSIVE and so many were audited; None where nothing can be
+    said."""
+    return beside(partial(_words, claim, finding, level, units), "no advice: {}".format)
 
 
-def _words(claim: Claim, finding: Finding, level: float) -> str | None:
+def _words(claim: Claim, finding: Finding, level: float, units: int | None) -> str | None:
     if finding.verdict is not Verdict.INCONCLUSIVE or claim.ball or finding.counted is None:
         return None
     if (beyond := finding.counted - float(claim.bound)) > -ROUNDING_ERROR:
         where = "above" if beyond > ROUNDING_ERROR else "the bound itself,"
-        return f"{finding.counted:.3f} was counted, {where} {claim.bound}; more people would show if that is chance"
+        would = f"more {_called(claim)} would show if that is chance"
+        return f"{finding.counted:.3f} was counted, {where} {claim.bound}; {would}"
+    if (times := times_as_many(finding.ucb, finding.counted, claim.bound)) is not None:
+        total = "" if units is None or claim.per else f" ({times * units:,.0f})"
+        return (
+            f"{more(times, _called(claim))}{total} would have an even chance to show {claim.bound}, were the gap "
+            f"{finding.counted:.3f}"
+        )
     rates = [rate for rate in finding.rates.values() if rate == rate]
     if claim.method in ("exact2", "clopper-pearson") and claim.paired and rates:
         rate = min(max(max(rates, key=lambda p: p * (1 - p)), 0.001), 0.999)
@@ -67,12 +82,21 @@ def _words(claim: Claim, finding: Finding, level: float) -> str | None:
             if n is None
             else f"even with equal rates of {rate:.2f}, {n:,} units per group are needed to show {claim.bound}"
         )
-    times = times_as_many(finding.ucb, finding.counted, claim.bound)
-    return None if times is None else f"about {times:.2g} times as many people would be needed to show {claim.bound}"
+    return None
 
 
-def times_as_many(ucb: Decimal | None, counted: float, bound: Decimal) -> float | None:
-    """((ucb - counted) / (bound - counted))^2: what is added to the counted gap falls with the square root of n."""
+def _called(claim: Claim) -> str:
+    """What a claim counts."""
+    return called(claim.per) if claim.per else "units"
+
+
+def more(times: float, units: str) -> str:
+    """So many times as many, in words."""
+    return f"about {times:.2g} times as many {units}"
+
+
+def times_as_many(ucb: Decimal | float | None, counted: float, bound: Decimal) -> float | None:
+    """((ucb - counted) / (bound - counted))^2, see above; None where that says nothing."""
     if ucb is None or ucb >= 1 or counted > float(bound) - ROUNDING_ERROR:
         return None
     return ((float(ucb) - counted) / (float(bound) - counted)) ** 2

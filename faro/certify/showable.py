@@ -23,6 +23,7 @@ from .cells import People
 from .dev_people import KEYS, asked_of, audited, foretellable, names_of, samples_of
 from .policy import METHODS, Claim, Policy
 from .predicted import NOBODY
+from .sample_size import more, times_as_many
 
 HARDEST = 12  # comparisons of the largest standard errors that are looked at
 
@@ -97,7 +98,9 @@ def remarks(claim: Claim, policy: Policy, audit: Audit, level: float) -> tuple[s
             )
     able = best.bound <= float(claim.bound)
     if not able:
-        lines.append(f"so {claim.bound} would take luck, whatever the model")
+        times = times_as_many(best.bound, 0.0, claim.bound)
+        enough = "" if times is None else f"; {more(times, 'units')} would have an even chance with equal groups"
+        lines.append(f"so {claim.bound} would take luck, whatever the model{enough}")
     people = People(dataclasses.replace(policy, claims=(claim,)), audit, KEYS[0])
     own = dataclasses.replace(claim, method=best.method)
     short = [

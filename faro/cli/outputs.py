@@ -105,7 +105,8 @@ def described(certificate: Certificate, policy: Policy) -> dict[str, Any]:
     from ..certify.sample_size import advice
 
     findings, level = certificate.findings, float(policy.delta)
-    hints = {claim.name: advice(claim, findings[claim.name], level) for claim in policy.claims}
+    units = certificate.record["data"] and certificate.record["data"]["units"]
+    hints = {claim.name: advice(claim, findings[claim.name], level, units) for claim in policy.claims}
     return {
         "certificate": certificate.record,
         "verdicts": {name: finding.verdict.value for name, finding in findings.items()},

@@ -52,8 +52,10 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
     """The frontier per bound, the headline, and where everything is."""
     console = _console()
     data = run.data
-    people = f"{data['people']:,} people, " if data.get("people") else ""
-    console.print(f"[bold]{escape(data['name'])}[/bold]: {escape(run.spoken)}; {people}{data['choices']:,} choices")
+    people = f"{data['people']:,} {run.units}, " if data.get("people") else ""
+    console.print(
+        f"[bold]{escape(data['name'])}[/bold]: {escape(run.spoken)}; {escape(people)}{data['choices']:,} choices"
+    )
     # a column per line of thought: what was asked, what holds on train, what was seen on held-out people
     columns = ["bound", "feasible", "train\ngap", "dev\ngap", "dev\naccuracy"]
     truth = run.manifest.get("truth") if run.known else None
@@ -79,7 +81,7 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
     if ridge := run.manifest.get("ridge"):
         said = report.ridge_text(ridge["chosen_by"], list(ridge["seeds"].values()))
         console.print(f"[dim]Ridge: {said}.[/dim]")
-    console.print("[dim]Numbers on development people are for tuning; they are not a certificate.[/dim]")
+    console.print("[dim]Numbers on development data are for tuning; they are not a certificate.[/dim]")
     known = " (finished before; nothing was computed again)" if reused else ""
     tables = ["frontier.csv", *(["uncertainty.csv"] if run.uncertainty is not None else [])]
     tables += ["baselines.csv"] if run.baselines is not None else []
@@ -187,10 +189,11 @@ def show_description(described: dict[str, Any]) -> None:
     console.print(head)
     console.print(
         f"{described['rows']:,} rows, {described['choices']:,} choices of up to {described['alternatives']}, "
-        f"{described['units']:,} units" + (f", {described['dropped']:,} dropped" if described["dropped"] else "")
+        f"{described['units']:,} {described['called']}"
+        + (f", {described['dropped']:,} dropped" if described["dropped"] else "")
     )
     parts = list(described["parts"])
-    sizes = _table("part", "choices", "units")
+    sizes = _table("part", "choices", described["called"])
     for name in parts:
         sizes.add_row(name, f"{described['parts'][name]['choices']:,}", f"{described['parts'][name]['units']:,}")
     _show(console, sizes)
@@ -198,7 +201,7 @@ def show_description(described: dict[str, Any]) -> None:
         chooser = attribute["of"] == "chooser"
         counted = "choices" if chooser else "alternatives"
         console.print(f"[bold]{escape(attribute['name'])}[/bold], an attribute of the {attribute['of']}")
-        table = _table("level", counted, *parts, "people" if chooser else "chosen")
+        table = _table("level", counted, *parts, described["called"] if chooser else "chosen")
         for level in attribute["levels"]:
             rate = level.get("base_rate")
             last = f"{level['units']:,}" if chooser else "-" if rate is None else f"{rate:.3f}"

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from faro.units import called
+
 from .dataset import Dataset
 from .registry import load
 from .schema import AttributeSpec, Schema, TwinSpec
@@ -24,6 +26,7 @@ def describe(data: str | Dataset, seed: int = 0, root: str | os.PathLike | None 
         "choices": dataset.n,
         "dropped": dataset.dropped,
         "units": len(set(dataset.units.tolist())),
+        "called": called(dataset.info.get("unit") or schema.unit),
         "alternatives": dataset.k,
         "available": float(dataset.parsed.available.mean()),
         "parts": {name: _size(dataset, parts == code) for code, name in enumerate(PARTS)},

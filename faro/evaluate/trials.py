@@ -358,6 +358,7 @@ def _manifest(data, constraint, cells, constraints, views, model, settings, obje
             "unit_rule": data.unit_rule,
             "choices": data.n,
             "people": data.people,
+            "unit": data.schema.unit,
             **data.info,
         },
         "constraint": {

@@ -161,7 +161,7 @@ def _summary(run: Run, row: int) -> str:
             f"(seed {trial['seed']}), this model is {trial['status']}: its gap on the training sample is {gap}."
         )
     text += (
-        f" On the development part, people it was not trained on, the gap is {number(run.gap('dev')[row], 4)} and "
+        f" On the development part, {run.units} it was not trained on, the gap is {number(run.gap('dev')[row], 4)} and "
         f"accuracy {number(trial['dev_accuracy'], 4)}."
     )
     if run.verdicts[row]:
@@ -182,7 +182,7 @@ def _data(run: Run) -> str:
         "Source": data.get("source"),
         "Licence of the data": data.get("licence"),
         "Unit": data.get("unit"),
-        "Size": ", ".join(f"{data[key]:,} {key}" for key in ("choices", "people") if isinstance(data.get(key), int)),
+        "Size": run.counted,
         "Choices by part, over seeds": by_part,
         "Held back": "the gate part: no training, selection or table has read it; certificates do",
         "Digest": data.get("digest"),
@@ -222,7 +222,9 @@ def _figures(run: Run, row: int) -> str:
         if several
         else "There is one seed, so nothing is known of the spread over seeds. "
     )
-    people = f"Intervals over people are what a certificate gives; there are none in this table. {columns.USED_NOTE}"
+    people = (
+        f"Intervals over {run.units} are what a certificate gives; there are none in this table. {columns.USED_NOTE}"
+    )
     absent = "".join(f" {sentence}." for sentence in run.dev_gap_over)
     return f"{grid(head, rows)}\n\n{plain(TUNING)} {plain(note + people + absent)}"
 
@@ -246,7 +248,7 @@ def _coefficients(run: Run, row: int) -> list[str]:
 def _certificate(run: Run, row: int) -> list[str]:
     """What was certified, at which confidence, by which file; or that nothing was."""
     if not run.verdicts[row]:
-        return ["None: nobody has shown anything of people outside the data above for this model."]
+        return [f"None: nobody has shown anything of {run.units} outside the data above for this model."]
     name, record = run.certificate(row)
     file = Path(run.folder, name)
     words = f"{run.verdicts[row]}; the largest upper bound of its claims is {run.certified[row]:g}."

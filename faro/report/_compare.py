@@ -67,13 +67,16 @@ def differences(run: Run, other: Run) -> tuple[list[tuple[str, str]], list[str]]
     constraints = [either.manifest["constraint"]["name"] for either in both]
     seeds = [sorted(map(int, either.trials["seed"].unique())) for either in both]
     settings, versions = ([either.manifest.get(of) or {} for either in both] for of in ("configuration", "versions"))
-    people = "the same people at each seed" if seeds[0] == seeds[1] else "not all the same people"
+    same = "the same" if seeds[0] == seeds[1] else "not all the same"
     shared = sum(bound in other.bounds for bound in run.bounds)
     lines = [
         ("data", f"{SAME}: {run.data['name']}, {run.size}, digest {digests[0]}"),
         ("constraint", _pair(*constraints)),
         *(_changed(settings, "setting ") or [("settings", SAME)]),
-        ("seeds", f"{_pair(*(', '.join(map(str, some)) for some in seeds))}; development parts have {people}"),
+        (
+            "seeds",
+            f"{_pair(*(', '.join(map(str, some)) for some in seeds))}; development parts have {same} {run.units}",
+        ),
         ("bounds", _pair(f"{len(run.bounds)}", f"{len(other.bounds)}, of which {shared} are in both"))
         if run.bounds != other.bounds
         else ("bounds", f"{SAME}: {shared}"),
@@ -144,9 +147,7 @@ def _paired(run: Run, other: Run, names: tuple[str, str]) -> str:
     if len(shared) == 1:
         text += quiet("The runs share no bound: sweep both with the same --bounds, or compare where their points lie.")
     if not seeds:
-        return text + quiet(
-            "On development data, means over seeds. The runs share no seed: other people were measured."
-        )
+        return text + quiet("On development data, means over seeds. The runs share no seed: others were measured.")
     return text + quiet(
         f"On development data: means over the seeds that both have ({', '.join(map(str, seeds))}), and the change from "
         "one run to the other within each seed, as mean and range. A change whose range spans 0 is not told apart from "

@@ -66,7 +66,7 @@ def _note(run: Run, envelope: Envelope) -> str:
     return (
         f"Certified envelope{seeds}: {envelope.scope}. LB is the line; between slack {number(lowest)} and "
         f"{number(highest)} some model is within {rounded_up(envelope.width)} nats of it. Down and to the left is "
-        "better. It says nothing of accuracy, of gaps of decisions, or of other people."
+        "better. It says nothing of accuracy, of gaps of decisions, or of other data."
     )
 
 

@@ -20,16 +20,16 @@ NAMES = {
 }
 SETTINGS = {"thresholds": "bound", "penalty": "price", "group_dro": "step"}
 CHANCE = (
-    "Intervals over people are percentiles of draws of people with replacement, at 95 %, for these models as they are. "
-    "They are no certificates: a gap is a maximum minus a minimum, so that chance adds to it, and intervals of gaps "
-    "near zero lie too high. Not dominated: the share of draws in which no feasible member of the same seed is better "
-    "in gap or accuracy and as good in the other, mean over seeds."
+    "Intervals over {units} are percentiles of draws of {units} with replacement, at 95 %, for these models as they "
+    "are. They are no certificates: a gap is a maximum minus a minimum, so that chance adds to it, and intervals of "
+    "gaps near zero lie too high. Not dominated: the share of draws in which no feasible member of the same seed is "
+    "better in gap or accuracy and as good in the other, mean over seeds."
 )
 MATCHED = (
-    "Ahead: the accuracy on development people minus that of this run at the same gap, where the run may draw between "
-    "two of its models, with an interval over people; empty where every point of the run has a larger gap. Every "
-    "baseline was trained on the same people with the same model and settings. Of many settings some are ahead by "
-    "chance alone, and whoever picks one for its number here has tuned it on development people."
+    "Ahead: the accuracy on development data minus that of this run at the same gap, where the run may draw between "
+    "two of its models, with an interval over {units}; empty where every point of the run has a larger gap. Every "
+    "baseline was trained on the same {units} with the same model and settings. Of many settings some are ahead by "
+    "chance alone, and whoever picks one for its number here has tuned it on development data."
 )
 
 
@@ -61,7 +61,7 @@ def series(run: Run) -> list[Series]:
                     (float(x.min()), float(x.max())),
                     (float(y.min()), float(y.max())),
                     title=setting_text(row),
-                    facts=tuple(_facts(row)),
+                    facts=tuple(_facts(row, run.units)),
                 )
             )
         if points:
@@ -94,7 +94,7 @@ def verdicts(run: Run) -> list[str]:
             text = (
                 f"{label}: ahead of this run at {len(ahead)} of {count}, clearest at {setting_text(best)}: at a gap of "
                 f"{number(best['dev_gap'])}, accuracy {number(best['dev_accuracy'])} is higher by "
-                f"{best['ahead']:.3f} ({best['ahead_low']:.3f} to {best['ahead_high']:.3f} over people)"
+                f"{best['ahead']:.3f} ({best['ahead_low']:.3f} to {best['ahead_high']:.3f} over {run.units})"
             )
         else:
             text = f"{label}: ahead of this run at none of {count}"
@@ -135,18 +135,18 @@ def volume_text(run: Run) -> str:
     by_seed = run.hypervolume.set_index("seed")
     mean, seeds = by_seed.loc[MEAN], finite(by_seed["hypervolume"].drop(MEAN))
     text = (
-        f"Hypervolume of the feasible members on development people: {number(mean['hypervolume'], 4)} "
-        f"(95 % over people: {number(mean['low'], 4)}-{number(mean['high'], 4)}"
+        f"Hypervolume of the feasible members on development data: {number(mean['hypervolume'], 4)} "
+        f"(95 % over {run.units}: {number(mean['low'], 4)}-{number(mean['high'], 4)}"
     )
     text += f"; seeds: {number(seeds.min(), 4)}-{number(seeds.max(), 4)})" if len(seeds) > 1 else ")"
     reference = f"gap {mean['reference_gap']:g} and accuracy {mean['reference_accuracy']:g}"
     return f"{text}: the area between what they reach and {reference}."
 
 
-def _facts(row: dict[str, Any]) -> list[tuple[str, str]]:
+def _facts(row: dict[str, Any], units: str) -> list[tuple[str, str]]:
     facts = [("decides by the group", "yes" if _truth(row["uses_group"]) else "no")]
     facts += [("gap, development", number(row["dev_gap"])), ("accuracy, development", number(row["dev_accuracy"]))]
-    facts += [("gap, training", number(row["train_gap"])), *sure_facts(row)]
+    facts += [("gap, training", number(row["train_gap"])), *sure_facts(row, units)]
     return facts + ([("ahead of this run", _ahead(row))] if math.isfinite(row["ahead"]) else [])
 
 

@@ -22,7 +22,7 @@ from ._tables import bounds, bounds_note, facts, pareto
 
 TUNING = (
     "These are numbers for tuning: development data were looked at while choosing, so they are not a certificate. One "
-    "on people that nobody has looked at is what faro certify and faro gate are for."
+    "on data that nobody has looked at is what faro certify and faro gate are for."
 )
 CERTIFIED = (
     "These are numbers for tuning, but for those called certified: they are upper bounds for the population of the "
@@ -62,7 +62,8 @@ def _page(run: Run, shown: Sequence[Panel]) -> str:
         subtitle=f"{called}{run.size}; {several}, {seeds} seed{'s' * (seeds != 1)}, {len(run.trials)} models",
         lead=f'<p class="headline">{escape(headline(run))}</p>',
         note=CERTIFIED if len(finite(run.certified)) else TUNING,
-        panels=[*shown, *([lower] if lower else [])],
+        panels=shown,
+        others=[lower] if lower else [],
         caption=_caption(run, seeds),
         runs=[run],
         names=[""],
@@ -74,14 +75,14 @@ def _sure(run: Run) -> list[str]:
     if run.uncertainty is None or run.hypervolume is None:
         return []
     volume = f"<p>{escape(volume_text(run))}</p>"
-    return [section("How sure the points are", certainty(run), volume, quiet(CHANCE))]
+    return [section("How sure the points are", certainty(run), volume, quiet(CHANCE.format(units=run.units)))]
 
 
 def _baselines(run: Run) -> list[str]:
     if run.baselines is None:
         return []
     items = "".join(f"<li>{escape(verdict)}</li>" for verdict in verdicts(run))
-    return [section("Baselines", f"<ul>{items}</ul>", baselines(run), quiet(MATCHED))]
+    return [section("Baselines", f"<ul>{items}</ul>", baselines(run), quiet(MATCHED.format(units=run.units)))]
 
 
 def page(
@@ -96,17 +97,20 @@ def page(
     runs: Sequence[Run],
     names: Sequence[str],
     sections: Sequence[str],
+    others: Sequence[Panel] = (),
 ) -> str:
-    """The whole page; `lead` and `sections` are HTML, the rest is text."""
+    """The whole page; `lead` and `sections` are HTML, the rest is text. The caption is of `panels`; `others` are panels
+    below it, with their own axes."""
     from ._plots import inline  # here: matplotlib takes long to import, and reading a run needs none
 
     files = resources.files(__package__)
     template, css, js = (files.joinpath(f"page.{kind}").read_text("utf-8") for kind in ("html", "css", "js"))
-    drawn = [inline(one) for one in panels]
+    shown = [*panels, *others]
+    drawn = [inline(one) for one in shown]
     plots = [
         f'<div class="plot" data-panel="{place}">{_pointed(one, svg, spots)}<div class="tip" hidden></div>'
         f"{quiet(one.note) if one.note else ''}</div>"
-        for place, (one, (svg, spots)) in enumerate(zip(panels, drawn, strict=True))
+        for place, (one, (svg, spots)) in enumerate(zip(shown, drawn, strict=True))
     ]
     return string.Template(template).substitute(
         title=escape(f"faro: {title}"),
@@ -116,7 +120,8 @@ def page(
         lead=lead,
         note=escape(note),
         used=escape(columns.USED_NOTE),
-        plots="".join(plots),
+        plots="".join(plots[: len(panels)]),
+        others="".join(plots[len(panels) :]),
         caption=escape(caption),
         commands="".join(_typed(run, name) for run, name in zip(runs, names, strict=True)),
         sections="".join(sections),

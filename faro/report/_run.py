@@ -37,9 +37,15 @@ class Run(store.Run):
 
     @property
     def size(self) -> str:
-        """How many people, or choices where the data set knows no people."""
+        """How many units, or choices where the data set knows no units."""
         people, choices = self.data.get("people"), self.data.get("choices")
-        return f"{people:,} people" if people else f"{choices:,} choices" if choices else "size not recorded"
+        return f"{people:,} {self.units}" if people else f"{choices:,} choices" if choices else "size not recorded"
+
+    @property
+    def counted(self) -> str:
+        """How many choices, and how many units made them, as far as the data set knows."""
+        counts = [(self.data.get("choices"), "choices"), (self.data.get("people"), self.units)]
+        return ", ".join(f"{count:,} {name}" for count, name in counts if isinstance(count, int))
 
     def focus(self) -> float:
         """The bound to look at first: nearest to half the unconstrained training gap, if it can be among those that

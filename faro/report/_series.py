@@ -207,12 +207,12 @@ def people_facts(run: Run, bound: float) -> list[tuple[str, str]]:
         return []
     table = run.uncertainty
     rows = table[(table["seed"] == MEAN) & (table["bound"] == bound)].to_dict("records")
-    return [fact for row in rows for fact in sure_facts(row)]
+    return [fact for row in rows for fact in sure_facts(row, run.units)]
 
 
-def sure_facts(row: dict[str, Any]) -> list[tuple[str, str]]:
-    """Intervals over people, and how often it is not dominated."""
-    facts = [(f"{word}, over people", limits_text(row, f"dev_{word}")) for word in ("gap", "accuracy")]
+def sure_facts(row: dict[str, Any], units: str) -> list[tuple[str, str]]:
+    """Intervals over people, by what they are called, and how often it is not dominated."""
+    facts = [(f"{word}, over {units}", limits_text(row, f"dev_{word}")) for word in ("gap", "accuracy")]
     sure = row.get("non_dominated", math.nan)
     return facts + ([("not dominated in draws", number(sure, 2))] if math.isfinite(sure) else [])
 

@@ -131,7 +131,7 @@ def facts(run: Run) -> str:
     seconds, ridge = manifest.get("seconds"), manifest.get("ridge")
     entries = {
         "Data": ": ".join(str(data[key]) for key in ("name", "title") if data.get(key)),
-        "Size": ", ".join(f"{data[key]:,} {key}" for key in ("choices", "people") if isinstance(data.get(key), int)),
+        "Size": run.counted,
         "Unit": data.get("unit"),
         "Parts": "choices: " + ", ".join(sizes),
         "Source": data.get("source"),

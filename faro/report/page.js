@@ -4,6 +4,7 @@
   const byId = (id) => document.getElementById(id);
   const colours = ["blue", "red", "green", "orange", "purple", "sky", "ink", "quiet"];
   const dashes = ["", "7 5"]; // so that a line on top of another does not hide it
+  const counted = (count) => count.toLocaleString("en");
   const shown = (value, digits = 3) => (value === null ? "-" : value.toFixed(digits));
   const make = (tag, parent, text, name) => {
     const element = parent.appendChild(document.createElement(tag));
@@ -56,7 +57,7 @@
       make("span", numbers, ` / ${shown(member.rates.train[index])}`, "other");
     });
     note.textContent = `Rate at which alternatives of a group are chosen by the model; the scale runs from ${shown(low, 2)} to `
-      + `${shown(high, 2)}. Measured on ${member.n.dev} development and ${member.n.train} training choices.`;
+      + `${shown(high, 2)}. Measured on ${counted(member.n.dev)} development and ${counted(member.n.train)} training choices.`;
   };
 
   const chart = (run, box, title, series, line, base = [0]) => {
@@ -160,7 +161,7 @@
       for (const cell of cells) make("td", row, cell);
     }
     byId("coefficients").replaceChildren(table);
-    byId("weights-note").textContent = run.weights + (found.more ? ` ${found.more} more are smaller.` : "");
+    byId("weights-note").textContent = run.weights + (found.more ? ` ${counted(found.more)} more are smaller.` : "");
   };
 
   const copy = (pre, button) => {

@@ -1,13 +1,13 @@
 """What lies on disk: models, constraints as data, runs. The only reader and writer of a run folder.
 
-spec         a constraint as data, read back to an equal constraint
-model        a trained model: parameters, coding and schema, so that it can score a table
-run          the folder of a finished sweep as plain records: all of its files
-frontier     a finished sweep with its models
-choice       which of its models a gate is to be asked about
-columns      the names of the columns of its tables
-coefficients what a saved linear model makes of every feature, by name
-envelopes    its certified envelopes
-on_disk      parameters of a trial in a file of their own, read when they are used
-fingerprint  what an object is, by which a killed sweep knows itself again
+spec          a constraint as data, read back to an equal constraint
+model         a trained model: parameters, coding and schema, so that it can score a table
+run           the folder of a finished sweep as plain records: all of its files
+frontier      a finished sweep with its models
+choice        which of its models a gate is to be asked about
+columns       the names of the columns of its tables
+coefficients  what a saved linear model makes of every feature, by name
+envelopes     its certified envelopes
+on_disk       parameters of a trial in a file of their own, read when they are used
+fingerprint   what an object is, by which a killed sweep knows itself again
 """

@@ -29,6 +29,7 @@ import pandas as pd
 
 from ..errors import DataError
 from ..files import replacing, write_json
+from ..units import called
 from . import columns
 from .coefficients import Coefficients
 from .coefficients import read as read_coefficients
@@ -139,6 +140,11 @@ class Run:
     def data(self) -> dict[str, Any]:
         """What the manifest says of the data set."""
         return self.manifest["data"]
+
+    @property
+    def units(self) -> str:
+        """What the units are called of which people count, "raters", "rows"; "units" where nobody says."""
+        return called(str(self.data.get("unit") or ""))
 
     @property
     def notes(self) -> list[str]:

@@ -120,7 +120,7 @@ def _look_alike(twin: Twin) -> bool:
 def _of_dev(ranges: Iterable[AttainableRange]) -> tuple[str, ...]:
     """A sentence per part whose dev gap leaves somebody out."""
     return tuple(
-        f"{span.name}: dev gap over {_listed(span.live) or 'nobody'}; no dev people in {_listed(span.empty)}"
+        f"{span.name}: dev gap over {_listed(span.live) or 'nobody'}; no dev data for {_listed(span.empty)}"
         for span in ranges
         if span.empty
     )

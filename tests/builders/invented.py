@@ -50,6 +50,7 @@ class Invented:
             "versions": {"python": "3.11.7", "jax": "0.10.2"},
             "data": {
                 "name": self.name, "digest": "0" * 64, "choices": 6980, "people": 1396, "source": "a made-up place",
+                "unit": "person (no. 1 to 1396)",
                 "licence": "none needed", "traps": ["pairs within one group count too"],
             },
             "constraint": {"name": " and ".join(self.parts), "parts": self.parts, "labels": labels, "cells": cells},

@@ -58,7 +58,7 @@ def test_rates_whose_repair_found_no_proof_are_certified_and_advised(faro):
 
 PLANTED = [
     (sample_size, "_words", "it: no advice: ZeroDivisionError: planted"),
-    (sample_size, "units_needed", "it: no advice: ZeroDivisionError: planted"),
+    (sample_size, "times_as_many", "it: no advice: ZeroDivisionError: planted"),
     (repair, "repair_rates", "it: repair: no advice: ZeroDivisionError: planted"),
     (overlap, "sharing_content", ""),
 ]
@@ -142,3 +142,20 @@ def test_a_counted_share_that_is_the_bound_is_said_to_be(constraint, method, bou
     shown = capsys.readouterr()
     assert (code, shown.err) == (3, "")
     assert f"was counted, the bound itself, {bound}" in " ".join(shown.out.split())
+
+
+def test_numbers_of_units_are_one_number_wherever_they_stand(faro):
+    """On the terminal, in the page, and by hand: what was added to the gap falls with the root of the number."""
+    rows = people({"A": (200, 100), "B": (200, 102)})
+    code, files = faro("certify", "--json", rows=rows, bound=0.08)
+    assert code == 3
+    found = json.loads(faro.shown.out)["claims"]["it"]
+    counted, ucb = 0.01, float(found["ucb"])
+    times = ((ucb - counted) / (0.08 - counted)) ** 2
+    words = f"about {times:.2g} times as many units ({times * 400:,.0f}) would have an even chance to show 0.08"
+    assert words[1:] in files["html"]  # where it begins a sentence
+    faro("certify", rows=rows, bound=0.08)
+    assert words in " ".join(faro.shown.out.split())
+    assert sample_size.times_as_many(Decimal(found["ucb"]), counted, Decimal("0.08")) == pytest.approx(times)
+    assert sample_size.times_as_many(0.1, 0.0, Decimal("0.05")) == pytest.approx(4)
+    assert sample_size.more(4.0, "prompts") == "about 4 times as many prompts"

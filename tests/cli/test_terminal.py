@@ -18,7 +18,15 @@ def described(level, count):
     attribute = {"name": "occupation", "of": "chooser", "excluded": 0, "levels": levels}
     sizes = {part: {"choices": count, "units": 267} for part in PARTS}
     words = dict.fromkeys(("title", "source", "licence", "unit", "traps"), "")
-    about = {"name": "x", "rows": count, "choices": count, "alternatives": 2, "units": 267, "dropped": 0}
+    about = {
+        "name": "x",
+        "rows": count,
+        "choices": count,
+        "alternatives": 2,
+        "units": 267,
+        "called": "people",
+        "dropped": 0,
+    }
     features = {"items": ["a"], "context": []}
     return {**about, **words, "parts": sizes, "attributes": [attribute], "twins": {}, "features": features}
 

@@ -96,7 +96,7 @@ def test_where_the_population_is_known_baselines_have_a_panel_of_their_own(folde
 def test_the_page_says_how_sure_the_points_are(folder):
     text = write_report(read_run(folder), folder).read_text("utf-8")
     for words in ("How sure the points are", "0.071-0.139", "0.83", "no certificates", "Baselines",
-                  "Hypervolume of the feasible members on development people: 0.6100", "seeds: 0.6000-0.6200",
+                  "Hypervolume of the feasible members on development data: 0.6100", "seeds: 0.6000-0.6200",
                   "gap 1 and accuracy 0"):  # fmt: skip
         assert words in text, words
     for name in ("uncertainty", "hypervolume", "baselines"):

@@ -59,7 +59,7 @@ def said_by_pandas(table, train, dev, name):
         words = ", ".join(f"camp={camp}" for camp in alone)
         said.append(f"{name}: one group only in {words}; nothing to compare there")
     there, absent = ([names[cell] for cell in cells if (cell in seen) == side] for side in (True, False))
-    return [*said, f"{name}: dev gap over {', '.join(there)}; no dev people in {', '.join(absent)}"] if absent else said
+    return [*said, f"{name}: dev gap over {', '.join(there)}; no dev data for {', '.join(absent)}"] if absent else said
 
 
 def test_notes_are_true_on_random_projects():

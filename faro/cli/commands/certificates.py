@@ -547,6 +547,7 @@ def described(certificate: Certificate, policy: Policy) -> tuple[list[dict[str, 
     from ...certify.statements import about_table, rules_of
 
     rows, notes = [], []
+    units = certificate.record["data"] and certificate.record["data"]["units"]
     for claim in policy.claims:
         finding = certificate.findings[claim.name]
         shifted = f", {claim.ball} {claim.radius}" if claim.ball else ""
@@ -561,7 +562,7 @@ def described(certificate: Certificate, policy: Policy) -> tuple[list[dict[str, 
         )  # fmt: skip
         notes += [f"{claim.name}: {cell}" for cell in finding.short]
         notes += [f"{claim.name}: {finding.blind}"] if finding.blind else []
-        if hint := advice(claim, finding, float(policy.delta)):
+        if hint := advice(claim, finding, float(policy.delta), units):
             notes.append(f"{claim.name}: {hint}")
         notes += repair_hints(claim, finding, certificate)
     record = certificate.record

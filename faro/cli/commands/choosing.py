@@ -148,7 +148,7 @@ def _show(found: Chosen, folder: Path, policy: Policy, options: argparse.Namespa
     if own.blind:
         _said("but", own.blind)
     if (after := found.following) is not None:
-        many = "no number of people would do" if found.needed is None else _people(found.needed)
+        many = f"no number of {found.units} would do" if found.needed is None else _many(found.needed, found.units)
         gain, chance = f"{after.utility - own.utility:+.3f} of accuracy", f"{max(0, after.chance):.2f}"
         _said("next", f"{after.model}, trained {_within(after)}: {gain}, passes with {chance}; for {wanted} {many}")
     if options.sequence:
@@ -164,10 +164,10 @@ def _within(own: Member) -> str:
     return f"within {', '.join(f'{bound:g}' for bound in bounds)}" if bounds else "without a bound"
 
 
-def _people(times: float) -> str:
-    if times < 1.05:
-        return "it nearly has enough people"
-    return f"about {times:.2g} times as many people, on dev and at the gate"
+def _many(times: float, units: str) -> str:
+    from ...certify.sample_size import more
+
+    return f"it nearly has enough {units}" if times < 1.05 else f"{more(times, units)}, on dev and at the gate"
 
 
 def _said(what: str, text: str) -> None:
