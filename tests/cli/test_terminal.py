@@ -25,6 +25,7 @@ def described(level, count):
         "alternatives": 2,
         "units": 267,
         "called": "people",
+        "texts": [],
         "dropped": 0,
     }
     features = {"items": ["a"], "context": []}
