@@ -246,4 +246,13 @@ SETS = {
     "polarized-issues": SetSpec(
         text_sets.POLARIZED, text_sets.polarized_issues, _parity("author_politics"), text_sets.POLARIZED_INFO
     ),
+    "hh-harmless": SetSpec(
+        ("hh-rlhf-harmless-test/test.jsonl.gz",), text_sets.hh_harmless, _parity("length"), text_sets.HARMLESS_INFO
+    ),
+    "pandalm": SetSpec(("pandalm/testset.jsonl.gz",), text_sets.pandalm, _parity("length"), text_sets.PANDALM_INFO),
+    "bbq": SetSpec(text_sets.BBQ, text_sets.bbq, _parity("person"), text_sets.BBQ_INFO),
+    "pluriharms": SetSpec(text_sets.PLURIHARMS, text_sets.pluriharms, _parity("politics"), text_sets.PLURIHARMS_INFO),
+    "pluriharms-pairs": SetSpec(
+        text_sets.PLURIHARMS, text_sets.pluriharms_pairs, _parity("length"), text_sets.PLURIHARMS_PAIRS_INFO
+    ),
 }

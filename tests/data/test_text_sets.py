@@ -1,0 +1,88 @@
+"""The registered sets of text: the counts that their sources state, and the traps that they warn of."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from faro.data import describe, load, read_table
+from faro.data.sets import SETS
+from tests.builders import encoders
+
+pytestmark = pytest.mark.real_data
+
+
+@pytest.fixture(scope="module", autouse=True)
+def cache(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cache")
+    encoders.install(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FARO_CACHE", str(folder))
+        yield
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Name -> the table that a set is made into, without an encoder."""
+    import os
+    from pathlib import Path
+
+    def made(name: str):
+        return SETS[name].read(*(read_table(Path(os.environ["FARO_DATA"]) / file) for file in SETS[name].files))[0]
+
+    return made
+
+
+def test_hh_harmless(table):
+    frame = table("hh-harmless")
+    assert len(frame) == 2_312 and frame["prompt_id"].nunique() == 2_310
+    assert frame["prompt"].str.endswith("Assistant:").all()
+    last = [frame[side].str.rsplit("\n\nAssistant:", n=1).str[0].str.strip() for side in ("chosen", "rejected")]
+    shared = frame["prompt"].str.removesuffix("Assistant:").str.strip()
+    assert ((shared == last[0]) & (shared == last[1])).sum() == 2_307
+
+
+def test_pandalm(table):
+    frame = table("pandalm")
+    assert len(frame) == 999 and frame["instruction"].nunique() == 170
+    assert (frame["votes"] == "split").sum() == 120
+    assert set(np.round(frame["share"] * 6)) == set(range(7))
+    data = load("pandalm")
+    assert (
+        data.people <= 170
+        and data.dropped == 999 - data.n == ((frame["first_answer"] == "") | (frame["second_answer"] == "")).sum()
+    )
+    record = describe(data)
+    assert record["licence"] and record["traps"] and data.defaults["attribute"] in data.attributes
+
+
+def test_bbq(table):
+    frame = table("bbq")
+    assert len(frame) == 11_956 and frame["template"].nunique() == 150
+    roles = frame[[f"ans{number}_role" for number in range(3)]].to_numpy()
+    assert (np.sort(roles, 1) == ["other", "target", "unknown"]).all()
+    right = roles[np.arange(len(roles)), frame["label"].str[-1].astype(int)]
+    assert (right[frame["condition"] == "ambig"] == "unknown").all()
+    assert not (right[frame["condition"] == "disambig"] == "unknown").any()
+
+
+def test_pluriharms(table):
+    data = load("pluriharms")
+    assert (data.n, data.people) == (14_725, 100)
+    assert describe(data)["texts"][0]["texts"] == 150
+    frame = table("pluriharms")
+    assert (frame["accepted"] == (frame["rating"] < 50)).all()
+    pairs = table("pluriharms-pairs")
+    given = frame.groupby("rater").size()
+    assert pairs.groupby("rater").size().to_dict() == (given // 2).to_dict()
+    ratings = frame.set_index(["rater", "answer"])["rating"]
+    first, second = (
+        ratings.loc[list(zip(pairs["rater"], pairs[f"{side}_answer"], strict=True))].to_numpy()
+        for side in ("first", "second")
+    )
+    np.testing.assert_array_equal(pairs["share"], (1 + np.sign(second - first)) / 2)
+    both = [
+        *zip(pairs["rater"], pairs["first_answer"], strict=True),
+        *zip(pairs["rater"], pairs["second_answer"], strict=True),
+    ]
+    assert len(set(both)) == len(both)
