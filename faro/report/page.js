@@ -156,9 +156,10 @@
     if (!found) return;
     const table = make("table", byId("coefficients")), head = make("tr", make("thead", table)), body = make("tbody", table);
     for (const name of ["feature", "standardised", "per unit"]) make("th", head, name).scope = "col";
-    for (const cells of found.listed) {
-      const row = make("tr", body);
-      for (const cell of cells) make("td", row, cell);
+    for (const [name, ...numbers] of found.listed) {
+      const row = make("tr", body), first = make("td", row);
+      name.split(/(?<==)/).forEach((piece, i) => { if (i) make("wbr", first); first.append(piece); }); // breaks after "="
+      for (const number of numbers) make("td", row, number);
     }
     byId("coefficients").replaceChildren(table);
     byId("weights-note").textContent = run.weights + (found.more ? ` ${counted(found.more)} more are smaller.` : "");

@@ -3,6 +3,7 @@ change it. One HTML file that loads nothing, without scripts, for a screen, a ph
 
 from __future__ import annotations
 
+import hashlib
 import html
 import json
 import string
@@ -27,6 +28,7 @@ from ._words import (
 )
 
 escape = html.escape
+OF_NOTHING = hashlib.sha256().hexdigest()  # of the model's files, where none was named
 COLOURS = {"CERTIFIED": "good", "REFUTED": "bad", "INCONCLUSIVE": "open"}
 WOULD = {"CERTIFIED": "would be certified", "REFUTED": "would be refuted", "INCONCLUSIVE": "would stay open"}
 TUNING = (
@@ -156,13 +158,14 @@ def _whom(outcome: Outcome) -> str:
     least = outcome.rules.get("min_group")
     table = ""
     if sizes:
+        several = len(outcome.sizes) > 1
         rows_of = "".join(
-            f"<tr><td>{escape(claim)}</td><td>{escape(', '.join(filter(None, (block, group))) or 'all')}</td>"
-            f"<td>{n:,}</td></tr>"
+            f"<tr><td>{escape(f'{claim}: ' * several)}"
+            f"{escape(', '.join(filter(None, (block, group))) or 'all')}</td><td>{n:,}</td></tr>"
             for claim, block, group, n in sizes
         )
-        head = "<tr><th>claim</th><th>group</th><th>units counted</th></tr>"
-        table = f"<div class='scroll'><table><thead>{head}</thead><tbody>{rows_of}</tbody></table></div>"
+        head = f"<tr><th>{'claim: ' * several}group</th><th>units counted</th></tr>"
+        table = f"<div class='scroll groups'><table><thead>{head}</thead><tbody>{rows_of}</tbody></table></div>"
     return f"<p>{escape(text)}</p>{table}<p class='quiet'>A group of fewer than {least} units certifies nothing.</p>"
 
 
@@ -245,11 +248,15 @@ def _command(outcome: Outcome) -> str:
 def _facts(outcome: Outcome) -> str:
     """Digests of everything that the certificate names, and what nobody checked."""
     certificate = outcome.certificate or {}
-    data, ledger = certificate.get("data") or {}, certificate.get("ledger") or {}
+    data, ledger, model = (
+        certificate.get("data") or {},
+        certificate.get("ledger") or {},
+        certificate.get("model_sha256"),
+    )
     facts = [
         ("Certificate", certificate.get("sha256")),
         ("Policy", certificate.get("policy_sha256")),
-        ("Model", certificate.get("model_sha256")),
+        ("Model", "no file was named" if model == OF_NOTHING else model),
         ("Audit table", data.get("rows_sha256")),
         ("Audit set, without scores", data.get("frame_sha256")),
         ("Units of training", certificate.get("train_units_sha256")),
