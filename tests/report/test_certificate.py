@@ -498,8 +498,8 @@ def test_page_says_what_a_reader_needs():
     ):  # fmt: skip
         assert part in text, part
     assert "Even with equal rates of 0.30, 23,456 units per group are needed." in said(OPEN)
-    assert "odds chosen, A 1,234" in said(OPEN)
-    assert "caps all 567" in said(OPEN)
+    assert "odds: chosen, A 1,234" in said(OPEN)
+    assert "caps: all 567" in said(OPEN)
     short = Outcome("gate", 3, POLICY, reason="parity: C: 23 units, the policy asks for 100")
     assert "whatever the scores are. parity: C: 23 units" in said(short)
     assert "proved at least 0.2113" in said(BAD).lower()
