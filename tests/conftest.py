@@ -29,7 +29,8 @@ if jax.__version_info__ < (0, 11) and QUICK not in os.environ.get("XLA_FLAGS", "
 
 # Files that take longest, longest first: they begin first, so that no worker is left alone with one at the end.
 LONGEST = (
-    "repository/test_docs.py", "end_to_end/test_bars.py", "constraints/test_catalogue.py", "training/test_game.py",
+    "repository/test_printed.py", "repository/test_docs.py", "end_to_end/test_bars.py", "constraints/test_catalogue.py",
+    "training/test_game.py",
     "verify/test_mutants.py", "lagrangian/test_solve.py", "training/test_streaming.py", "cli/test_cli.py",
     "end_to_end/test_package.py", "runtime/test_devices.py", "baselines/test_baselines.py", "exact/test_of_run.py",
     "constraints/test_constraints.py",
