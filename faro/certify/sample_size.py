@@ -92,7 +92,7 @@ def _called(claim: Claim) -> str:
 
 def more(times: float, units: str) -> str:
     """So many times as many, in words."""
-    return f"about {times:.2g} times as many {units}"
+    return f"hardly more {units}" if times < 1.05 else f"about {times:.2g} times as many {units}"
 
 
 def times_as_many(ucb: Decimal | float | None, counted: float, bound: Decimal) -> float | None:

@@ -88,7 +88,7 @@ def remarks(claim: Claim, policy: Policy, audit: Audit, level: float) -> tuple[s
     best = found[0]
     others = ", ".join(f"{each.bound:.3f} by {each.method}" for each in found[1:])
     lines = [
-        f"As many people as on dev could show {best.bound:.3f} by {best.method}" + (f" ({others})" if others else "")
+        f"As many units as on dev could show {best.bound:.3f} by {best.method}" + (f" ({others})" if others else "")
     ]
     if policy.estimand == "row":
         by_unit = showable(claim, dataclasses.replace(policy, estimand="unit"), audit, level)

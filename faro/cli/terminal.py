@@ -189,7 +189,7 @@ def show_description(described: dict[str, Any]) -> None:
     console.print(head)
     console.print(
         f"{described['rows']:,} rows, {described['choices']:,} choices of up to {described['alternatives']}, "
-        f"{described['units']:,} {described['called']}"
+        + ("every row is a unit" if described["called"] == "rows" else f"{described['units']:,} {described['called']}")
         + (f", {described['dropped']:,} dropped" if described["dropped"] else "")
     )
     parts = list(described["parts"])

@@ -159,3 +159,4 @@ def test_numbers_of_units_are_one_number_wherever_they_stand(faro):
     assert sample_size.times_as_many(Decimal(found["ucb"]), counted, Decimal("0.08")) == pytest.approx(times)
     assert sample_size.times_as_many(0.1, 0.0, Decimal("0.05")) == pytest.approx(4)
     assert sample_size.more(4.0, "prompts") == "about 4 times as many prompts"
+    assert sample_size.more(1.01, "prompts") == "hardly more prompts"

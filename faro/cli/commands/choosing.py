@@ -167,7 +167,7 @@ def _within(own: Member) -> str:
 def _many(times: float, units: str) -> str:
     from ...certify.sample_size import more
 
-    return f"it nearly has enough {units}" if times < 1.05 else f"{more(times, units)}, on dev and at the gate"
+    return f"{more(times, units)}, on dev and at the gate"
 
 
 def _said(what: str, text: str) -> None:
