@@ -106,15 +106,17 @@ def show_model(about: dict[str, Any]) -> None:
         cells.append(f"{max(gaps):.4f}")
         table.add_row(columns.said(part), f"{figures[f'{part}_n']:,}", *cells)
     _show(console, table)
+    gaps_of = {part: columns.gaps_in(figures, part) for part in columns.PARTS}
+    if len(gaps_of["train"]) > 1:  # a stack
+        table = _table("gap", *map(columns.said, columns.PARTS), fold=True)
+        for name in gaps_of["train"]:
+            table.add_row(escape(name), *(f"{float(figures[own[name]]):.4f}" for own in gaps_of.values()))
+        _show(console, table)
     console.print(f"[dim]{columns.USED_NOTE}[/dim]")
     if ridge := about.get("ridge"):
         console.print(f"[dim]Ridge: {report.ridge_text(ridge['chosen_by'], [ridge])}.[/dim]")
     for sentence in about.get("dev_gap_over", []):
         console.print(escape(sentence))
-    for part in columns.PARTS:
-        for name, key in columns.gaps_in(figures, part).items():
-            if name:  # a stack: the gap of every part
-                console.print(escape(f"{part} gap of {name}: {float(figures[key]):.4f}"))
     if about.get("model"):
         console.print(escape(about["model"]), soft_wrap=True)
 

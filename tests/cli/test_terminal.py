@@ -2,7 +2,7 @@
 
 import pytest
 
-from faro.cli.terminal import show_certificate, show_description
+from faro.cli.terminal import show_certificate, show_description, show_model
 
 PARTS = ("train", "dual", "selection", "dev", "gate")
 LEVEL = "Machine-operating inspectors, adm-clerical and others"
@@ -50,3 +50,17 @@ def test_a_claim_with_a_long_name_keeps_its_numbers(capsys):
     out = capsys.readouterr().out
     assert all(word in out for word in ("0.1235", "0.3457", "1234567", "PASS"))
     assert max(map(len, out.splitlines())) <= 80
+
+
+def test_the_gaps_of_a_stack_are_a_table_of_every_part(capsys):
+    names = ["demographic_parity(sex)", "demographic_parity(sex&race, within=education_and_more)"]
+    figures = {}
+    for at, part in enumerate(("train", "selection", "dev")):
+        figures |= {f"{part}_n": 12_345, f"{part}_accuracy": 0.8, f"{part}_nll": 0.3, f"{part}_ece": 0.01}
+        figures |= {f"{part}_gap[{name}]": 0.1 * (at + 1) + 0.01 * i for i, name in enumerate(names)}
+    about = {"bound": [0.05, 0.05], "status": "FEASIBLE", "constraint": " + ".join(names), "data": "adult"}
+    show_model(about | {"figures": figures})
+    lines = [line.split() for line in capsys.readouterr().out.splitlines()]
+    assert ["demographic_parity(sex)", "0.1000", "0.2000", "0.3000"] in lines
+    assert any(line[-3:] == ["0.1100", "0.2100", "0.3100"] for line in lines)
+    assert any(line[:2] == ["selection", "(used)"] for line in lines)
