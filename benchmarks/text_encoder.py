@@ -1,0 +1,181 @@
+"""The encoder of text beside sentence-transformers (torch, CPU): the same tokens, the same vectors, and how fast.
+
+Texts are the answers of polarized-issues and hh-harmless (FARO_DATA), by the encoder in --encoder (default: minilm, as
+faro encoder install fetches it). Both run in a process of their own, warmed up, and encode the same texts in turn, so
+that a busy machine slows both; --reference names a Python that has sentence-transformers, if this one has not.
+
+Shown are texts per second of wall time and of CPU time, medians over rounds, the ratio of faro's to the other's (bar:
+.8, of CPU time), the share of the measured peak of a matrix product that faro's passes reach, how many token ids are
+equal, and the largest difference of vectors (bar: 1e-5). Ends with 1 if a bar is missed.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve()
+BAR, CLOSE = 0.8, 1e-5
+PEAK = 1536  # rows and columns of the product that says what this machine can do
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--encoder", default="minilm", help="a name or a folder")
+    parser.add_argument("--texts", type=int, default=2000, help="of each set at most")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--reference", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.worker:
+        return work(options.worker, options.encoder)
+    from faro.text import known
+
+    encoder = known.find(options.encoder)
+    print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}; {encoder.name}, {options.rounds} rounds")
+    kept = True
+    for name in ("polarized-issues", "hh-harmless"):
+        texts = answers(name)[: options.texts]
+        pythons = {"faro": sys.executable, "sentence-transformers": options.reference}
+        workers = {who: Worker(who, python, encoder.folder, texts) for who, python in pythons.items()}
+        for turn in range(options.rounds):
+            for who in sorted(workers, reverse=bool(turn % 2)):
+                workers[who].round()
+        ends = {who: worker.end() for who, worker in workers.items()}
+        kept &= report(name, texts, encoder, workers, ends)
+    return 0 if kept else 1
+
+
+def answers(name: str) -> list[str]:
+    """The different answers of a registered set."""
+    from faro.data import read_table
+    from faro.data.sets import SETS
+
+    spec = SETS[name]
+    frame, schema = spec.read(*(read_table(Path(os.environ["FARO_DATA"]) / file) for file in spec.files))
+    columns = [frame[f"{side}_answer"] for side in schema.sides]
+    return [text for text in dict.fromkeys(text for column in columns for text in column) if text.strip()]
+
+
+def report(name, texts, encoder, workers, ends) -> bool:
+    import numpy as np
+
+    speeds = {}
+    for who, worker in workers.items():
+        wall, cpu = (statistics.median(times) for times in zip(*worker.times, strict=True))
+        speeds[who] = len(texts) / cpu
+        print(f"{name}: {who}: {len(texts) / wall:.0f} texts/s, {speeds[who]:.1f} texts per CPU second")
+    ratio = speeds["faro"] / speeds["sentence-transformers"]
+    lengths = [len(its.ids) for its in encoder.tokenizer(texts, encoder.limit)]
+    work_done = sum(flops(encoder.sizes, length) for length in lengths)
+    share = work_done / (len(texts) / speeds["faro"]) / ends["faro"]["peak"]
+    ours, theirs = (ends[who] for who in ("faro", "sentence-transformers"))
+    equal = sum(map(list.__eq__, ours["ids"], theirs["ids"]))
+    apart = float(np.abs(np.array(ours["vectors"]) - np.array(theirs["vectors"])).max())
+    print(f"{name}: ratio {ratio:.2f} (bar {BAR}); {share:.0%} of the peak of a matrix product, per CPU second")
+    print(f"{name}: {equal} of {len(texts)} texts have equal token ids; vectors differ by at most {apart:.1e}")
+    return ratio >= BAR and equal == len(texts) and apart <= CLOSE
+
+
+def flops(sizes, length: int) -> float:
+    """Of one text, without padding: products with weights, and attention."""
+    weights = 4 * sizes.width**2 + 2 * sizes.width * sizes.hidden
+    return sizes.layers * (2.0 * length * weights + 4.0 * length**2 * sizes.width)
+
+
+class Worker:
+    """A contender in a process of its own, which encodes when it is told to."""
+
+    def __init__(self, who: str, python: str, encoder: Path, texts: list[str]):
+        self.times: list[tuple[float, float]] = []
+        environment = {**os.environ, "HF_HUB_OFFLINE": "1", "TOKENIZERS_PARALLELISM": "true"}
+        if python != sys.executable:
+            environment.pop("PYTHONPATH", None)
+        command = [python, str(HERE), "--worker", who, "--encoder", str(encoder)]
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.DEVNULL}
+        self.process = subprocess.Popen(command, text=True, env=environment, cwd=HERE.parent.parent, **pipes)
+        self._say(json.dumps(texts))
+        self._hear()
+
+    def _say(self, line: str) -> None:
+        self.process.stdin.write(line + "\n")
+        self.process.stdin.flush()
+
+    def _hear(self):
+        line = self.process.stdout.readline()
+        if not line:
+            raise SystemExit(f"{self.process.args[3]} ended; has {self.process.args[0]} what it needs?")
+        return json.loads(line)
+
+    def round(self) -> None:
+        self._say("round")
+        self.times.append(tuple(self._hear()))
+
+    def end(self) -> dict:
+        self._say("end")
+        said = self._hear()
+        self.process.wait()
+        return said
+
+
+def work(who: str, folder: str) -> int:
+    """The loop of a worker: texts, then a line for every round, then vectors and tokens."""
+    encode, finish = WORKERS[who](folder)
+    texts = json.loads(sys.stdin.readline())
+    vectors = encode(texts)
+    print(json.dumps("ready"), flush=True)
+    for line in sys.stdin:
+        if line.strip() == "end":
+            break
+        wall, cpu = time.perf_counter(), time.process_time()
+        vectors = encode(texts)
+        print(json.dumps([time.perf_counter() - wall, time.process_time() - cpu]), flush=True)
+    print(json.dumps({"vectors": vectors.tolist(), **finish(texts)}), flush=True)
+    return 0
+
+
+def of_faro(folder: str):
+    sys.path.insert(0, str(HERE.parent.parent))
+    import jax
+    import jax.numpy as jnp
+
+    from faro.text.encoder import Encoder
+
+    encoder = Encoder.read(Path(folder))
+
+    def finish(texts):
+        square = jnp.ones((PEAK, PEAK))
+        product = jax.jit(lambda one, other: one @ other)
+        product(square, square).block_until_ready()
+        cpu = time.process_time()
+        for _ in range(5):
+            product(square, square).block_until_ready()
+        peak = 5 * 2.0 * PEAK**3 / (time.process_time() - cpu)
+        return {"peak": peak, "ids": [its.ids.tolist() for its in encoder.tokenizer(texts, encoder.limit)]}
+
+    return encoder.encode, finish
+
+
+def of_sentence_transformers(folder: str):
+    from sentence_transformers import SentenceTransformer
+    from transformers import AutoTokenizer
+
+    model = SentenceTransformer(folder, device="cpu")
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+
+    def finish(texts):
+        limit = model.max_seq_length
+        return {"ids": [tokenizer(text, truncation=True, max_length=limit)["input_ids"] for text in texts]}
+
+    return lambda texts: model.encode(texts, batch_size=32), finish
+
+
+WORKERS = {"faro": of_faro, "sentence-transformers": of_sentence_transformers}
+
+
+if __name__ == "__main__":
+    sys.exit(main())
