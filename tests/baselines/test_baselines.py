@@ -220,6 +220,7 @@ def parts(data, coded, names=("train", "selection")) -> Data:
     return Data(*(data.choices(coded.coding, data.rows(rows[name], 0)) for name in names))
 
 
+@pytest.mark.slow
 def test_a_penalty_of_nothing_is_the_unconstrained_member(run):
     """First-order steps end where the member is, which has seen the selection part too; a penalty does not."""
     data, own, made = run
@@ -275,6 +276,7 @@ def test_group_dro_helps_the_group_that_loses_most():
 # The table ------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_table_of_a_run(run):
     _, _, made = run
     table = made.baselines
@@ -290,6 +292,7 @@ def test_table_of_a_run(run):
         assert np.allclose(table[name][2::3], (table[name][::3].to_numpy() + table[name][1::3].to_numpy()) / 2)
 
 
+@pytest.mark.slow
 def test_thresholds_are_judged_on_people_by_hand(run):
     """Accuracy and gap of a row of the table again: scores and rates by numpy, decisions by fairlearn's definition."""
     data, _, made = run
@@ -310,6 +313,7 @@ def test_thresholds_are_judged_on_people_by_hand(run):
     assert (row["dev_accuracy"], row["dev_gap"]) == pytest.approx((accuracy, gap), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_ahead_of_the_run_at_the_same_gap(run):
     """A baseline that is a point of the run is not ahead of it; one that is right about everybody is."""
     data, own, made = run

@@ -190,6 +190,7 @@ def test_what_is_counted_is_what_was_trained(world):
         assert excess == pytest.approx(gap - float(part.bound), abs=1e-9), what
 
 
+@pytest.mark.slow
 def test_a_wrong_option_is_counted_differently(tmp_path):
     """The control: a claim that loses one option of the constraint counts another number."""
     world = World(long(2), tmp_path)

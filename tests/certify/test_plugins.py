@@ -476,6 +476,7 @@ def test_a_planted_violation_is_certified_at_most_as_often_as_delta_allows(tmp_p
 # What the check says --------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_check_says_what_certify_does():
     """For the whole catalogue: a certificate is promised exactly where a draft can be made, and by that way."""
     choices, data = example_choices(), people()

@@ -40,6 +40,7 @@ def test_a_frontier_imports_nothing_that_it_does_not_need(runs):
     assert runs[1] == [set(), set()]
 
 
+@pytest.mark.slow
 def test_a_later_frontier_is_not_traced_and_is_the_same_to_the_byte(runs):
     folder, _ = runs
     manifests = [json.loads((folder / name / "manifest.json").read_text()) for name in ("cold", "warm")]
@@ -51,6 +52,7 @@ def test_a_later_frontier_is_not_traced_and_is_the_same_to_the_byte(runs):
         assert (folder / "cold" / path).read_bytes() == (folder / "warm" / path).read_bytes(), path
 
 
+@pytest.mark.slow
 def test_a_score_imports_no_more_than_it_needs(runs):
     scored, unasked = whole(runs[0], "score", "cold/models/bound00-seed0.json", "demo", "--part", "dev")
     assert scored.startswith("unit,choice,alternative") and not unasked

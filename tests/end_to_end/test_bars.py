@@ -188,6 +188,7 @@ def test_a_member_of_a_sweep_is_the_member_trained_alone(x64):
     assert alone.about["status"] == row["status"]
 
 
+@pytest.mark.slow
 def test_the_people_of_the_gate_change_nothing():
     """Other labels, features and groups for the gate's people: not a digit of the frontier moves."""
     data = small()

@@ -172,6 +172,7 @@ def test_figures_of_a_run(demo):
     assert (found.hypervolume["low"] < found.hypervolume["high"]).all()
 
 
+@pytest.mark.slow
 def test_a_planted_member_that_is_dominated_never_counts(demo):
     """Negated rewards: the same gap at a lower accuracy than the member that they negate."""
     data, own, run = demo
@@ -229,6 +230,7 @@ def test_dominance_by_definition():
             assert kept[i] == (not beaten)
 
 
+@pytest.mark.slow
 def test_every_bound_has_a_row_whatever_became_of_it(demo):
     data, own, run = demo
     table = run.table.copy()

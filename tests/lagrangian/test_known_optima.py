@@ -49,6 +49,7 @@ def test_no_word_is_false_in_double_precision(x64):
     assert len(UNITS) == 8 and len(chosen) > 70
 
 
+@pytest.mark.slow
 def test_no_word_is_false_in_single_precision():
     run = solver()
     chosen = [case for case in NAMED if case.name.endswith(("f 1e-9", "rows 1e9"))]

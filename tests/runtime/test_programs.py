@@ -66,6 +66,7 @@ def test_a_program_is_traced_once_and_gives_the_same_bytes(folder):
         np.testing.assert_allclose(one, plain, rtol=1e-5)
 
 
+@pytest.mark.slow
 def test_what_it_follows_from_is_in_its_name(folder, monkeypatch):
     """Another identity, shape, type or configuration, other XLA options, another text of the code: traced again."""
     wider = {**ARGS[1], "x": np.ones((4, 2), np.float32)}

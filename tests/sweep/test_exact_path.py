@@ -40,6 +40,7 @@ def test_members_are_judged_and_saved_like_the_games(run):
     assert made.table["train_gap"][0] > 0.2
 
 
+@pytest.mark.slow
 def test_the_unconstrained_member_is_the_optimum(run):
     """The gradient of loss and ridge vanishes there, on all that a member has seen."""
     data = faro.load("demo")

@@ -67,6 +67,7 @@ def test_the_exact_path_and_the_envelope_are_of_the_same_loss(data, run):
     )
 
 
+@pytest.mark.slow
 def test_what_is_given_is_not_chosen_and_gives_the_same_again(data):
     """Both numbers, given, lead to the figures that choosing them led to; one alone leaves the other open."""
     made = faro.frontier(data, bounds=[0.1], seeds=[0], settings=SETTINGS)

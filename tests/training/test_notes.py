@@ -192,6 +192,7 @@ def test_slopes_are_numbers_however_few_are_chosen(name):
         assert np.isfinite(values).all() and np.isfinite(slopes).all(), low
 
 
+@pytest.mark.slow
 def test_the_test_of_slopes_finds_a_denominator_that_is_too_small(monkeypatch):
     monkeypatch.setattr("constraints._precision.NEGLIGIBLE_SHARE", 0.0)
     monkeypatch.setattr("constraints._precision.LEAST_DENOMINATOR", 0.0)

@@ -116,6 +116,7 @@ def test_a_saved_mixture_is_judged_by_its_expected_decisions(run):
     assert pd.read_csv(folder / "s.csv")["decision"].between(0.001, 0.999).any()
 
 
+@pytest.mark.slow
 def test_a_damaged_draw_is_refused(run):
     folder, made = run
     made.models[1].save(folder / "copy")
@@ -127,6 +128,7 @@ def test_a_damaged_draw_is_refused(run):
             faro.load_model(folder / "copy")
 
 
+@pytest.mark.slow
 def test_the_draw_is_by_unit_repeatable_and_has_its_weights(run):
     _, made = run
     data, model = faro.load("demo"), made.models[1]

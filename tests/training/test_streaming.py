@@ -218,6 +218,7 @@ def test_files_give_the_stream_of_shards_in_memory(trained):
     assert (folder / "model.units.txt").read_text() == units
 
 
+@pytest.mark.slow
 def test_a_streamed_model_is_scored_and_certified_like_any_other(trained, tmp_path):
     """Its status is recounted from the scored train part, its certificate verified."""
     folder, data = trained
