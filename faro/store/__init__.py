@@ -6,6 +6,7 @@ run           the folder of a finished sweep as plain records: all of its files
 frontier      a finished sweep with its models
 choice        which of its models a gate is to be asked about
 columns       the names of the columns of its tables
+export        a model of texts as a folder that sentence-transformers loads
 coefficients  what a saved linear model makes of every feature, by name
 envelopes     its certified envelopes
 on_disk       parameters of a trial in a file of their own, read when they are used

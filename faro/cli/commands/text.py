@@ -1,4 +1,4 @@
-"""Commands around text: which encoders there are, and vectors of the texts of a table. What they mean: docs/text.md."""
+"""Commands around text: encoders, vectors of the texts of a table, exports. What they mean: docs/text.md."""
 
 from __future__ import annotations
 
@@ -45,6 +45,20 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     embed.add_argument("--out", metavar="DIR", help="where vectors are kept (default: where training looks for them)")
     _output(embed)
 
+    export = command(
+        "export",
+        _export,
+        "Write a linear model of texts as a folder that sentence-transformers loads: encoder, pooling, reward.",
+        "  faro export out/pairs/models/bound00-seed0.json out/reward-model --to hf",
+    )
+    export.add_argument("model", help="a saved model (its .json or .safetensors)")
+    export.add_argument("folder", metavar="DIR", help="the folder, which is made")
+    export.add_argument("--to", choices=("hf",), required=True, help="hf: modules of sentence-transformers")
+    export.add_argument(
+        "--certificate", action="append", default=[], metavar="FILE", help="a certificate of the model (repeatable)"
+    )
+    _output(export)
+
 
 def _output(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--json", action="store_true", help="print results as JSON")
@@ -63,6 +77,14 @@ def _encoder(options: argparse.Namespace) -> int:
     if not options.name:
         raise UsageError("faro encoder install needs the name of an encoder (see: faro encoder list)")
     folder = str(known.install(options.name))
+    print(json.dumps({"path": folder}) if options.json else folder)
+    return 0
+
+
+def _export(options: argparse.Namespace) -> int:
+    from ...store.export import export_hf
+
+    folder = str(export_hf(options.model, options.folder, options.certificate))
     print(json.dumps({"path": folder}) if options.json else folder)
     return 0
 
