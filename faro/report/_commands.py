@@ -184,7 +184,7 @@ def _certify(run: Run, folder: str, model: str) -> list[Command]:
         f"faro certify gate.csv --policy faro.toml --disclose --out certificate.json \\\n  {files}",
     ]
     note = (
-        "On people held back from everything else. Edit the drafted policy first: which bound to show, of which "
+        f"On {run.units} held back from everything else. Edit the drafted policy first: which bound to show, of which "
         "groups. Showing the numbers uses this audit set up: do it once, last."
     )
     if named:
