@@ -3,5 +3,6 @@
 trials     the figures of every trial from its saved parameters, and its status
 bootstrap  how sure they are: intervals over people and seeds, written as uncertainty.csv and hypervolume.csv
 subsets    what a saved model reaches on the subsets that a column names
+bias       scores of questions about two people, as BBQ has them
 pareto     who is not dominated, and how much a set of points dominates
 """

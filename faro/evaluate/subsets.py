@@ -19,6 +19,8 @@ from faro.data.texts import StoredTexts
 from faro.errors import DataError, UsageError
 from faro.store.model import TrainedModel
 
+from . import bias
+
 ALL = "all"
 COLUMNS = ("choices", "units", "accuracy", "ties", "margin", "nll", "ece", "length", "constant")
 
@@ -33,7 +35,8 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
 
     Columns: `choices`, `units`; `accuracy` and `ties` in [0, 1]; `margin`, the mean of the reward of what was chosen
     less that of the others; `nll` in nats; `ece` in [0, 1]; `length`, the accuracy of who takes the text of more tokens
-    (NaN without texts); `constant`, that of who takes any. Choices count by their weight.
+    (NaN without texts); `constant`, that of who takes any. Choices count by their weight. Of questions about two
+    people, as BBQ's, both scores of `faro.evaluate.bias` as well.
 
     `DataError` for a table without labels or column, `UsageError` for a part that there is none of.
     """
@@ -45,8 +48,10 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
         if part not in PARTS or read.unit_origin == "none":
             raise UsageError(f"{read.name}: no part {part!r} (parts: {', '.join(PARTS)}), or no units to place there")
         rows = read.rows(part, model.about.get("seed", 0))
-    levels = _levels(read, column)
-    of_choices = {name: values[rows] for name, values in _figures(read, model.rewards(read)).items()}
+    levels, biased = _levels(read, column), bias.applies(read)
+    figures = _figures(read, model.rewards(read))
+    decided = figures.pop("decisions")
+    of_choices = {name: values[rows] for name, values in figures.items()}
     named = sorted(set(levels[rows].tolist()))
     subsets = [(level, levels[rows] == level) for level in named]
     if len(named) > 1:
@@ -58,12 +63,14 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
         own = {name: values[here] for name, values in of_choices.items()}
         record["ece"] = metrics.ece(own.pop("confidence"), own.pop("label"), weight)
         record |= {name: float(values @ weight / weight.sum()) for name, values in own.items()}
+        if biased:
+            record |= bias.scores(read, decided, rows[here])
         records.append(record)
-    return pd.DataFrame(records, columns=[column, *COLUMNS])
+    return pd.DataFrame(records, columns=[column, *COLUMNS, *(bias.FORMULAS if biased else ())])
 
 
 def _figures(data: Dataset, rewards: np.ndarray) -> dict[str, np.ndarray]:
-    """Figure -> `[n]` its value for every choice; of `ece` the confidence and the label."""
+    """Figure -> `[n]` its value for every choice; of `ece` the confidence and the label; and decisions `[n, K]`."""
     chosen, available, tokens = np.asarray(data.parsed.chosen), data.parsed.available, _tokens(data)
     others = (1 - chosen) * available
     others = others / np.maximum(others.sum(1, keepdims=True), 1e-300)
@@ -80,14 +87,18 @@ def _figures(data: Dataset, rewards: np.ndarray) -> dict[str, np.ndarray]:
 
 @jax.jit
 def _of_choices(rewards: Array, tokens: Array, choices: ct.Choices) -> dict[str, Array]:
+    def decide(values: Array) -> Array:
+        return ct.decide(ct.Argmax(), values, choices).decisions
+
     def hits(values: Array) -> Array:
-        return (choices.chosen * ct.decide(ct.Argmax(), values, choices).decisions).sum(1)
+        return (choices.chosen * decide(values)).sum(1)
 
     confidence, label = metrics.top_label(rewards, choices)
     return {
         "accuracy": hits(rewards), "ties": metrics.tied(rewards, choices) * 1.0,
         "confidence": confidence, "label": label,
         "nll": metrics.log_losses(rewards, choices), "length": hits(tokens), "constant": hits(jnp.zeros_like(rewards)),
+        "decisions": decide(rewards),
     }  # fmt: skip
 
 

@@ -77,6 +77,7 @@ def test_a_truncated_gzip_is_refused(faro, encoder, tmp_path):
     assert code == 5 and "cut short" in err
 
 
+@pytest.mark.slow
 def test_a_file_of_pairs_trains_a_model_without_a_schema(faro, tmp_path):
     encoders.install(tmp_path / "cache")
     path, out = lines(tmp_path / "pairs.jsonl", *encoders.pairs(300)), tmp_path / "model.json"

@@ -10,6 +10,7 @@ import pytest
 
 import faro as package
 from faro.errors import DataError, UsageError
+from faro.evaluate import bias
 from faro.evaluate.subsets import scored_by
 from tests.builders import encoders
 
@@ -82,3 +83,61 @@ def test_the_command_prints_a_row_of_each_subset(faro, model, table, tmp_path):
     assert code == 0 and "(empty)" in out and "constant" in out
     code, _, err = faro("score", path, tmp_path / "pairs.jsonl", "--by", "source", "--out", tmp_path / "x.csv")
     assert code == 2 and "--by gives figures and no rows; leave out --out" in err
+
+
+QUESTIONS = [(condition, polarity, right) for condition in ("ambig", "disambig") for polarity in ("neg", "nonneg")
+             for right in (("unknown",) if condition == "ambig" else ("target", "other"))]  # fmt: skip
+ROLES = ("target", "other", "unknown")
+
+
+@pytest.fixture(scope="module")
+def questions():
+    """Six questions, each with three answers, in 50 templates."""
+    records = []
+    for template in range(50):
+        for number, (condition, polarity, right) in enumerate(QUESTIONS):
+            words = [f"{encoders.WORDS[(template + at) % 10]} {encoders.WORDS[(number + at) % 11]}" for at in range(3)]
+            records.append(
+                {"template": template, "condition": condition, "polarity": polarity, "label": f"a{ROLES.index(right)}"}
+                | {f"a{at}_answer": text for at, text in enumerate(words)}
+                | {f"a{at}_role": ROLES[at] for at in range(3)}
+            )  # fmt: skip
+    attributes = [
+        {"name": "role", "levels": list(ROLES)},
+        {"name": "condition", "levels": ["ambig", "disambig"], "chooser": True},
+        {"name": "polarity", "levels": ["neg", "nonneg"], "chooser": True},
+    ]
+    schema = {"format": "wide", "unit": "template", "sides": ["a0", "a1", "a2"], "label": "label",
+              "texts": [{"name": "answer"}], "attributes": attributes}  # fmt: skip
+    return package.load(pd.DataFrame(records), schema)
+
+
+@pytest.mark.parametrize(
+    ("decide", "ambig", "disambig"),
+    [
+        (lambda polarity: "unknown", 0.0, np.nan),
+        (lambda polarity: {"neg": "target", "nonneg": "other"}[polarity], 1.0, 1.0),
+        (lambda polarity: {"neg": "other", "nonneg": "target"}[polarity], -1.0, -1.0),
+        (lambda polarity: "target", 0.0, 0.0),
+    ],
+)
+def test_bias_scores_of_known_deciders(questions, decide, ambig, disambig):
+    assert bias.applies(questions)
+    polarity = questions.frame["polarity"]
+    decisions = np.array([[decide(own) == role for role in ROLES] for own in polarity], float)
+    got = bias.scores(questions, decisions, np.arange(questions.n))
+    np.testing.assert_allclose([got["bias_ambig"], got["bias_disambig"]], [ambig, disambig])
+
+
+def test_half_wrong_answers_count_half_where_nothing_is_known(questions):
+    decisions = np.zeros((questions.n, 3))
+    decisions[:, 2], decisions[:, 0] = 0.5, 0.5  # half of the time the target
+    of_negative = np.flatnonzero(questions.frame["polarity"] == "neg")
+    got = bias.scores(questions, decisions, of_negative)
+    assert got["bias_ambig"] == pytest.approx(0.5) and got["bias_disambig"] == 1
+
+
+def test_bias_scores_stand_beside_the_figures(questions):
+    figures = scored_by(encoders.untrained(questions), questions, "condition")
+    assert figures.columns.tolist()[-2:] == [*bias.FORMULAS]
+    assert np.isnan(figures["bias_disambig"][0]) and -1 <= figures["bias_disambig"][1] <= 1

@@ -483,6 +483,7 @@ def _scored(options: argparse.Namespace) -> int:
 
 
 def _scored_by(options: argparse.Namespace) -> int:
+    from ...evaluate.bias import FORMULAS
     from ...evaluate.subsets import scored_by
     from ...runtime import programs
     from ...store.model import load_model
@@ -494,7 +495,8 @@ def _scored_by(options: argparse.Namespace) -> int:
     programs.keep_programs()
     model = load_model(options.model)
     figures = scored_by(model, _source(options), options.by, options.part)
-    outputs.noted(options, model.about.get("notes", []))
+    formulas = [f"{name} = {formula}" for name, formula in FORMULAS.items() if name in figures]
+    outputs.noted(options, [*model.about.get("notes", []), *formulas])
     if options.json:
         print(figures.to_json(orient="records", indent=1))
     else:
