@@ -1,6 +1,6 @@
 """Vectors of texts on disk: computed once, found by what was read and by what read it, mapped and never loaded whole.
 
-A folder holds the vectors of one encoder in one number type. Its manifest.json says which: digests of weights,
+A folder holds the vectors of one encoder in one number type. Its embeddings.json says which: digests of weights,
 tokenizer, pooling and limit, as one. Beside it stand shards, safetensors files of `vectors [m, d]`, `texts [m, 32]`,
 the sha256 of each text, and `tokens [m, 2]`, how many it has and how many were read. A shard is written under a
 temporary name and renamed, so a run that was killed goes on behind the last one, and two runs at once disturb nobody.
@@ -185,8 +185,8 @@ def _fill(encoder: Encoder, keys: list[bytes], texts: list[Text], folder: Path, 
             raise DataError(f"{encoder.name}: a vector is not finite, of the text {ascii(texts[at])[:40]}")
         counts = np.array([(tokens[at].full, len(tokens[at].ids)) for at in which], np.int32)
         own = np.frombuffer(b"".join(keys[at] for at in which), np.uint8).reshape(-1, 32)
-        if not (folder / "manifest.json").exists():
-            write_json(folder / "manifest.json", _manifest(encoder, dtype))
+        if not (folder / "embeddings.json").exists():
+            write_json(folder / "embeddings.json", _manifest(encoder, dtype))
         name = hashlib.sha256(own.tobytes()).hexdigest()[:16]
         content = safetensors.numpy.save({"vectors": vectors, "texts": own, "tokens": counts})
         with replacing(folder / f"{name}.safetensors") as temporary:
@@ -210,10 +210,10 @@ def _manifest(encoder: Encoder, dtype: str) -> dict[str, Any]:
 
 def _check(folder: Path, encoder: Encoder, dtype: str) -> None:
     """`DataError` for a folder that is neither this encoder's nor empty."""
-    path = folder / "manifest.json"
+    path = folder / "embeddings.json"
     if not path.exists():
         if folder.is_dir() and any(entry.name[0] != "." for entry in folder.iterdir()):
-            raise DataError(f"{folder}: a folder with other files and no manifest.json; name another one")
+            raise DataError(f"{folder}: a folder with other files and no embeddings.json; name another one")
         return
     try:
         theirs = json.loads(path.read_text(encoding="utf-8"))

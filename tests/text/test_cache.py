@@ -92,11 +92,11 @@ def test_vectors_of_other_weights_are_refused(encoder, tmp_path):
         cache.embed(other, TEXTS[:2], folder=tmp_path)
     with pytest.raises(DataError, match=r"in float32, not of .* in float16"):
         cache.embed(encoder, TEXTS[:2], folder=tmp_path, dtype="float16")
-    (tmp_path / "manifest.json").write_text(json.dumps({"format": "faro-embeddings/9"}))
-    with pytest.raises(DataError, match=r"manifest.json: damaged: expected format faro-embeddings/1"):
+    (tmp_path / "embeddings.json").write_text(json.dumps({"format": "faro-embeddings/9"}))
+    with pytest.raises(DataError, match=r"embeddings.json: damaged: expected format faro-embeddings/1"):
         cache.embed(encoder, TEXTS[:2], folder=tmp_path)
-    (tmp_path / "manifest.json").unlink()
-    with pytest.raises(DataError, match=r"a folder with other files and no manifest.json"):
+    (tmp_path / "embeddings.json").unlink()
+    with pytest.raises(DataError, match=r"a folder with other files and no embeddings.json"):
         cache.embed(encoder, TEXTS[:2], folder=tmp_path)
 
 
