@@ -202,7 +202,8 @@ def show_description(described: dict[str, Any]) -> None:
     for attribute in described["attributes"]:
         chooser = attribute["of"] == "chooser"
         counted = "choices" if chooser else "alternatives"
-        console.print(f"[bold]{escape(attribute['name'])}[/bold], an attribute of the {attribute['of']}")
+        by = f", by {attribute['by']}" if attribute.get("by") else ""
+        console.print(f"[bold]{escape(attribute['name'])}[/bold], an attribute of the {attribute['of']}{by}")
         table = _table("level", counted, *parts, described["called"] if chooser else "chosen")
         for level in attribute["levels"]:
             rate = level.get("base_rate")
@@ -212,6 +213,9 @@ def show_description(described: dict[str, Any]) -> None:
         if attribute["excluded"]:
             table.add_row("(in no group)", f"{attribute['excluded']:,}")
         _show(console, table)
+        for level, texts in attribute.get("samples", {}).items():
+            for text in texts:
+                console.print(escape(f"  {level}: {text}"))
     for name, origin in described["twins"].items():
         features = ", ".join(described["twin_features"][name])
         console.print(f"twins of {escape(name)}: {escape(origin)} (sets {escape(features)})")

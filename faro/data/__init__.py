@@ -10,6 +10,7 @@ parse       a table and its schema into dense arrays
 arrays      those arrays
 mapped      arrays in files, read by rows
 preferences  preference data as it ships, and what their columns say
+lexicon     attributes that a list of words gives
 texts       columns of texts as array features
 dataset     `Dataset`: read once, then split, coded and handed out
 sharded     `Sharded`: a table in several files, one of which is read at a time

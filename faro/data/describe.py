@@ -10,6 +10,7 @@ import numpy as np
 from faro.units import called
 
 from .dataset import Dataset
+from .lexicon import samples
 from .registry import load
 from .schema import AttributeSpec, Schema, TwinSpec
 from .split import PARTS
@@ -92,6 +93,7 @@ def _attribute(dataset: Dataset, spec: AttributeSpec, parts: np.ndarray) -> dict
     return {
         "name": spec.name,
         "of": "chooser" if spec.chooser else "alternative",
+        **({"by": "lexicon", "samples": samples(dataset.schema, spec, dataset.frame)} if spec.lexicon else {}),
         "excluded": int(((mine < 0) & live).sum()),
         "levels": levels,
     }

@@ -26,22 +26,36 @@ RESERVED = ("unit", "choice", "alternative", "label", "reward", "decision", "wei
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class AttributeSpec:
     """A declared attribute: the `column` (default: its name) whose cells are the `levels`, of the chooser or of an
-    alternative. Cells that are no level are an error, or with `others = "exclude"` apply to nobody (-1)."""
+    alternative. Cells that are no level are an error, or with `others = "exclude"` apply to nobody (-1).
+
+    lexicon: level -> its words, separated by commas; then the table needs no such column: it says which level's words
+        the column `text` has, "both" of several, "neither" of none (`faro.data.lexicon`)
+    """
 
     name: str
     levels: tuple[str, ...]
     column: str = ""
     chooser: bool = False
     others: str = "error"
+    text: str = ""
+    lexicon: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self):
         object.__setattr__(self, "name", _text(self.name, "attribute"))
+        object.__setattr__(self, "text", _text(self.text, "attribute"))
         object.__setattr__(self, "column", _text(self.column, f"attribute {self.name!r}") or self.name)
         given = self.levels
         object.__setattr__(self, "levels", tuple(_text(level, f"attribute {self.name!r}") for level in given))
         _apart(self.name, given, self.levels)
         if len(self.levels) < 2:
             raise UsageError(f"attribute {self.name!r}: expected two or more different levels, got {list(self.levels)}")
+        if bool(self.text) != bool(self.lexicon):
+            raise UsageError(f"attribute {self.name!r}: `text`, a column of texts, and `lexicon` go together")
+        for level, words in self.lexicon.items():
+            if level not in self.levels or not words.strip(", "):
+                raise UsageError(
+                    f"attribute {self.name!r}: lexicon: expected words of a level, got {level!r} = {words!r}"
+                )
         if self.others not in ("error", "exclude"):
             raise UsageError(f"attribute {self.name!r}: others is 'error' or 'exclude', got {self.others!r}")
 
@@ -549,6 +563,9 @@ class Schema:
         ):  # a schema without them is written as before there were any
             if not values[field]:
                 del values[field]
+        for attribute in values["attributes"]:
+            if not attribute["lexicon"]:
+                del attribute["lexicon"], attribute["text"]
         for twin in values["twins"]:
             if not twin["features"]:
                 del twin["features"]

@@ -98,7 +98,14 @@ def hh_harmless(table: pd.DataFrame) -> Table:
     return plain(table, "hh-harmless"), _HARMLESS
 
 
-_HARMLESS = Schema(format="wide", unit=PROMPT_ID, on_missing="drop", texts=TEXTS, attributes=(LENGTH,))
+GENDERS = {
+    "female": "she, her, hers, herself, woman, women, girl, girls, female, females, lady, ladies, mother, mom, "
+    "wife, daughter, sister, girlfriend",
+    "male": "he, him, his, himself, man, men, boy, boys, male, males, guy, guys, gentleman, father, dad, husband, "
+    "son, brother, boyfriend",
+}
+_MENTIONS = AttributeSpec(name="mentions", levels=("female", "male"), others="exclude", text=ANSWER, lexicon=GENDERS)
+_HARMLESS = Schema(format="wide", unit=PROMPT_ID, on_missing="drop", texts=TEXTS, attributes=(LENGTH, _MENTIONS))
 HARMLESS_INFO = {
     "title": "which of two answers of an assistant is less harmful (2,312 pairs, the published test part)",
     "source": "Bai et al. (2022), github:anthropics/hh-rlhf, harmless-base",

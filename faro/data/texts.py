@@ -23,6 +23,7 @@ from faro.text.encoder import Encoder
 from faro.text.tokens import Text
 
 from . import preferences
+from .lexicon import by_lexicon
 from .mapped import Scan, Stored
 from .schema import ArraySpec, Schema, TextSpec
 
@@ -84,7 +85,7 @@ class WithTexts(NamedTuple):
 
 
 def with_texts(schema: Schema, frame: pd.DataFrame, where: str, labels: bool) -> WithTexts:
-    """The table with the columns that its texts need, and their arrays; without texts it is itself.
+    """The table with the columns that its texts and lexicons need, and their arrays; without either it is itself.
 
     schema: that names texts
     frame: the table
@@ -94,11 +95,12 @@ def with_texts(schema: Schema, frame: pd.DataFrame, where: str, labels: bool) ->
     `DataError` naming the row of a text that is absent or of a pair of equal texts, where `on_missing` does not drop
     it; also where the encoder is not the one that the schema's digest names.
     """
-    if not schema.texts:
+    lexicons = any(spec.lexicon for spec in schema.attributes)
+    if not (schema.texts or lexicons):
         return WithTexts(schema, frame, {}, ())
-    frame = preferences.plain(frame, where)
+    frame, mentions = by_lexicon(schema, preferences.plain(frame, where), where)
     encoders: dict[tuple[str, int], Encoder] = {}
-    specs, arrays, notes, made = [], {}, [], dict[str, Any]()
+    specs, arrays, notes, made = [], {}, [*mentions], dict[str, Any]()
     for spec in schema.texts:
         if (spec.encoder, spec.limit) not in encoders:
             encoders[spec.encoder, spec.limit] = known.find(spec.encoder, spec.limit)
