@@ -134,7 +134,7 @@ def frontier(
     of: kind of alternative that counts, (attribute, level) or "attribute=level"; needed for a chooser's attribute
     within: a declared attribute, inside each level of which groups are compared; None: everywhere at once
     bounds: of the gap, in its units (rates: [0, 1]), as a list; or how many, geometric from 0.01 to
-        the unconstrained train gap
+        the unconstrained train gap (from a tenth of it where that is lower)
     seeds: whole numbers as a list, or how many, from 0
     model: a name ("linear", "mlp", "mlp:64,32", any that a package declares) or a `faro.models.Model`
     loss: what is minimised: a name ("logit", `faro losses list`), a `faro.losses.Loss` or an `Objective`

@@ -10,6 +10,7 @@ from constraints import Argmax, Choices, decide, log_softmax, log_softmax_pieces
 from constraints.alternatives import highest, pieces, total
 
 ECE_BINS = 15
+ROUNDINGS = 16  # units of rounding of the largest reward (1 at least): rewards that are nearer are the same
 
 
 def log_losses(rewards: Array | list[Array], choices: Choices) -> Array:
@@ -41,11 +42,13 @@ def accuracy(rewards: Array, choices: Choices) -> Array:
 
 
 def tied(rewards: Array | list[Array], choices: Choices) -> Array:
-    """Whether the best alternative is not unique, `[n]` bool."""
+    """Whether the best alternative is not unique up to rounding, `[n]` bool: so a tie in float64 is one in float32."""
     there = pieces(choices.available)
     masked = [jnp.where(exists, piece, -jnp.inf) for piece, exists in zip(pieces(rewards), there, strict=True)]
     best = highest(masked)
-    return total([jnp.asarray(piece == best, jnp.int32) for piece in masked]) != 1  # none is best where rewards are NaN
+    largest = jnp.max(jnp.where(jnp.isfinite(best), jnp.abs(best), 0), initial=1)
+    near = best - ROUNDINGS * jnp.finfo(best.dtype).eps * largest
+    return total([jnp.asarray(piece >= near, jnp.int32) for piece in masked]) != 1  # none is best where rewards are NaN
 
 
 def ties(rewards: Array, choices: Choices) -> Array:

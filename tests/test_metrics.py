@@ -86,6 +86,20 @@ def test_many_alternatives_take_the_other_path_to_the_same_numbers():
     np.testing.assert_allclose(gradients[1][:, :4], gradients[0], atol=1e-6)
 
 
+def test_a_tie_in_float64_is_one_in_float32():
+    rng = np.random.default_rng(4)
+    items, weights = rng.normal(size=(400, 2, 30)), 10 * rng.normal(size=30)
+    items[:40, 1] = items[:40, 0, ::-1]  # the same sum, added up in another order
+    weights = weights + weights[::-1]
+    with jax.enable_x64(True):
+        choices = ct.make_choices(items=items, chosen=np.eye(2)[np.zeros(400, int)])
+        exact = np.asarray(metrics.tied(jnp.asarray(items @ weights), choices))
+        single = jnp.asarray(items.astype(np.float32) @ weights.astype(np.float32))
+        assert (np.asarray(single[:40, 0] != single[:40, 1])).any()  # else there is nothing to see
+        rounded = np.asarray(metrics.tied(single, choices))
+    assert exact.tolist() == rounded.tolist() == [True] * 40 + [False] * 360
+
+
 def test_accuracy_shares_ties_and_is_expected_accuracy_under_soft_labels():
     rewards = jnp.array([[1.0, 1.0], [2.0, 0.0], [0.0, 1.0]])
     choices = ct.make_choices(np.zeros((3, 2, 1)), np.array([[1, 0], [0.7, 0.3], [0.2, 0.8]]), weight=[1, 2, 1])

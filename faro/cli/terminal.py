@@ -76,8 +76,12 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
         table.add_row(*cells, style="bold" if free else None)
     _show(console, table)
     console.print(escape(report.headline(run)))
+    if said := report.borrowed(run):
+        console.print(escape(said))
     for verdict in report.verdicts(run):
         console.print(escape(verdict))
+    if words := report.at_once(run):
+        console.print(escape(words))
     if ridge := run.manifest.get("ridge"):
         said = report.ridge_text(ridge["chosen_by"], list(ridge["seeds"].values()))
         console.print(f"[dim]Ridge: {said}.[/dim]")

@@ -1,8 +1,9 @@
 """Figures of models on data: of every trial in float64, how sure they are, and which are not dominated.
 
-trials     the figures of every trial from its saved parameters, and its status
-bootstrap  how sure they are: intervals over people and seeds, written as uncertainty.csv and hypervolume.csv
-subsets    what a saved model reaches on the subsets that a column names
-bias       scores of questions about two people, as BBQ has them
-pareto     who is not dominated, and how much a set of points dominates
+trials        the figures of every trial from its saved parameters, which answers a bound, and its status
+bootstrap     how sure they are: intervals over people and seeds, written as uncertainty.csv and hypervolume.csv
+simultaneous  an upper bound of every member's gap in the population, all of them at once
+subsets       what a saved model reaches on the subsets that a column names
+bias          scores of questions about two people, as BBQ has them
+pareto        who is not dominated, and how much a set of points dominates
 """

@@ -15,7 +15,8 @@ how training and splits vary.
 
 These are no certificates. A gap is a maximum minus a minimum: chance differences between groups add to it, so that
 where it is near zero it is too large on average, in the sample and in every draw once more; such an interval lies too
-high and may leave out the gap of the population. What holds with a stated probability is what `faro certify` shows.
+high and may leave out the gap of the population. With a stated probability holds `gap_at_most`, of all members at once
+(`simultaneous`), and what `faro certify` shows of one.
 """
 
 from __future__ import annotations
@@ -38,6 +39,7 @@ from constraints.alternatives import pieces, total
 
 from .. import models
 from ..data import Dataset
+from ..data.masses import audit_sizes
 from ..data.support import support_sets
 from ..data.views import queries
 from ..runtime.programs import Program
@@ -48,6 +50,7 @@ from ..store.model import TrainedModel
 from ..store.on_disk import OnDisk
 from ..store.run import write_table
 from .pareto import WORST, hypervolume, non_dominated
+from .simultaneous import gap_at_most
 
 DRAWS = 1000
 LEVEL = 0.95
@@ -107,8 +110,9 @@ def measure(
     reference: tuple[float, float] = WORST,
     key: int = 0,
 ) -> Uncertainty:
-    """How sure the figures of a run are on its dev part. `data` and `constraint` are those of the run; `reference` is
-    the (gap, accuracy) from which hypervolume is counted; `key` seeds the draws."""
+    """How sure the figures of a run are on its dev part, and `gap_at_most`, of all members at once. `data` and
+    `constraint` are those of the run; `reference` is the (gap, accuracy) from which hypervolume is counted; `key` seeds
+    the draws."""
     table = run.table
     dev = Part.of(data, constraint, first(run))
     sums = {}
@@ -119,7 +123,19 @@ def measure(
         else:
             sums[seed] = dev.of_models(seed, [run.models[row] for row in rows])
     drawn = dev.bootstrap(sums, draws, key)
-    return Uncertainty(_trials(table, drawn, level), _volumes(table, drawn, level, reference), drawn)
+    sizes = audit_sizes(data, constraint)
+    once = sizes["single"] and all(model.draw is None for model in _all(run))
+    share = (1 - level) / table["model"].nunique()  # of the error probability, for every member
+    at_most = {
+        seed: gap_at_most(dev.constraint, own.statistics, sizes["cap"], share, once) for seed, own in sums.items()
+    }
+    trials = _trials(table, drawn, at_most, level)
+    return Uncertainty(trials, _volumes(table, drawn, level, reference), drawn)
+
+
+def _all(run: Frontier) -> Sequence[TrainedModel]:
+    """The models of a run, without reading their parameters."""
+    return run.models.models if isinstance(run.models, OnDisk) else run.models
 
 
 def _joined(parts: Sequence[Sums]) -> Sums:
@@ -341,7 +357,7 @@ def spread(draws: Sequence[Draws], trial: int, level: float = LEVEL) -> dict[str
     return limits
 
 
-def _trials(table: pd.DataFrame, draws: dict[int, Draws], level: float) -> pd.DataFrame:
+def _trials(table: pd.DataFrame, draws: dict[int, Draws], at_most: dict[int, np.ndarray], level: float) -> pd.DataFrame:
     feasible = (table["status"] == "FEASIBLE").to_numpy()
     gap = table[list(columns.gaps_in(table, "dev").values())].max(axis=1).to_numpy()
     accuracy, rows, kept = table["dev_accuracy"].to_numpy(), {}, {}
@@ -356,6 +372,7 @@ def _trials(table: pd.DataFrame, draws: dict[int, Draws], level: float) -> pd.Da
                 "dev_gap": gap[row],
                 **spread([seed_draws], place, level),
                 "non_dominated": kept[seed][place] if feasible[row] else np.nan,
+                "gap_at_most": at_most[seed][place] if table["status"][row] != "DIVERGED" else np.nan,
             }
     records = [rows[row] for row in sorted(rows)]
     for bound in dict.fromkeys(table["bound"]):
@@ -373,6 +390,7 @@ def _trials(table: pd.DataFrame, draws: dict[int, Draws], level: float) -> pd.Da
                 "dev_gap": gap[at].mean(),
                 **spread(some, place, level),
                 "non_dominated": float(np.mean(sure)) if sure else np.nan,
+                "gap_at_most": float(np.max([records[row]["gap_at_most"] for row in at])),
             }
         )
     return pd.DataFrame(records)

@@ -1,5 +1,6 @@
 """The evaluation of a sweep: every trial's figures again, in float64, from the parameters that are saved.
 
+answer      of a bound: the trial of the seed with the lowest selection loss among those within it, see `answering`
 status      FEASIBLE iff the hard train gap is within the requested bound, with few choices decided by a tie
 pareto      not dominated by a feasible trial of the same seed on the selection part
 """
@@ -41,7 +42,7 @@ from ..store.on_disk import OnDisk
 from ..store.run import FORMAT, model_name
 from ..store.spec import arguments_of, to_record, typed
 from ..training import Best, EvaluationRecord, Settings
-from ..training.bounds import status_of
+from ..training.bounds import answering, status_of
 from ..training.game import DEFAULT
 from ..training.returned import Solution
 from .pareto import pareto
@@ -155,77 +156,96 @@ def _frontier(
     ]
     seen_by_seed = [Seen.of(data, data.rows(SEEN, view.seed)) for view in views]
     sizes = audit_sizes(data, constraint)
-    records, trained = [], []
-    for b, trial_constraint in enumerate(constraints):
-        requested, specification = [float(part.bound) for part in trial_constraint.parts()], to_record(trial_constraint)
-        for s, view in enumerate(views):
-            part_figures = {
-                part: jax.tree.map(lambda leaf, b=b: leaf[b], of_trials)
-                for (part, t), of_trials in figures.items()
-                if t == s
-            }
-            status = status_of(
-                part_figures[BOUNDED_PART[settings.dual_data]], requested, bool(best.finite[s, b]), settings
-            )
-            record = {
-                "constraint": constraint.name(),
-                "bound": max(requested),
-                "seed": view.seed,
-                "status": status,
-                "pareto": False,
-            }
-            for part in part_figures:
-                record |= {columns.figure(part, key): _scalar(part_figures[part][key]) for key in columns.FIGURES}
-                record |= dict(zip(columns.gaps(part, names), map(float, part_figures[part]["gap"]), strict=True))
-            if knows:
-                record[columns.TRUTH] = float(data.population.frontier([max(requested)])[0])
-            for part in part_figures:
-                record |= {
-                    columns.rate(part, cell): rate
-                    for cell, rate in zip(cells, part_figures[part]["rates"].tolist(), strict=True)
-                }
-            multipliers = np.asarray(trace.multipliers)[s, b, -1].tolist()
+    asked = [[float(part.bound) for part in trial_constraint.parts()] for trial_constraint in constraints]
+    bounded_part = BOUNDED_PART[settings.dual_data]
+    answers = [
+        answering(
+            figures[bounded_part, s],
+            figures["selection", s]["nll"] if objective is None or settings.solution != "best" else best_losses,
+            np.array(asked),
+            np.asarray(best.finite[s]),
+            settings,
+        )
+        for s, best_losses in enumerate(np.asarray(best.selection_loss))
+    ]
+    order = [(b, s, int(answers[s][b])) for b in range(len(constraints)) for s in range(len(views))]
+    records = []
+    for b, s, trial in order:
+        part_figures = {
+            part: jax.tree.map(lambda leaf, trial=trial: leaf[trial], of_trials)
+            for (part, t), of_trials in figures.items()
+            if t == s
+        }
+        record = {
+            "constraint": constraint.name(),
+            "bound": max(asked[b]),
+            columns.TRAINED_AT: max(asked[trial]),
+            "seed": views[s].seed,
+            "status": status_of(part_figures[bounded_part], asked[b], bool(best.finite[s, b]), settings),
+            "pareto": False,
+        }
+        for part in part_figures:
+            record |= {columns.figure(part, key): _scalar(part_figures[part][key]) for key in columns.FIGURES}
+            record |= dict(zip(columns.gaps(part, names), map(float, part_figures[part]["gap"]), strict=True))
+        if knows:
+            record[columns.TRUTH] = float(data.population.frontier([max(asked[b])])[0])
+        for part in part_figures:
             record |= {
-                columns.multiplier(label): value for label, value in zip(constraint.labels(), multipliers, strict=True)
+                columns.rate(part, cell): rate
+                for cell, rate in zip(cells, part_figures[part]["rates"].tolist(), strict=True)
             }
-            record[columns.SMALLEST_GAP] = float(np.max(best.smallest_gap[s, b]))
-            record["model"] = model_name(b, view.seed)
-            records.append(record)
-            weights = solution.weights[s, b]
-            weights = weights[weights != 0]
-            draw = Draw(tuple(weights.tolist()), view.seed) if len(weights) > 1 else None
-            about = {
-                "data": data.name,
-                "digest": data.digest,
-                "unit_rule": data.unit_rule,
-                "seed": view.seed,
-                "constraint": constraint.name(),
-                "bound": [_finite(bound) for bound in requested],
-                "status": status,
-                "temperature": settings.temperature,
-                "figures": {key: _finite(record[key]) for key in columns.figures_in(record, parts)},
-                "audit": sizes,
-            }
-            own_model = TrainedModel(
-                model, None, view.coding, data.schema, about, seen_by_seed[s], draw, specification, loss
-            )
-            trained.append(own_model)
+        multipliers = np.asarray(trace.multipliers)[s, trial, -1].tolist()
+        record |= {
+            columns.multiplier(label): value for label, value in zip(constraint.labels(), multipliers, strict=True)
+        }
+        record[columns.SMALLEST_GAP] = float(np.max(best.smallest_gap[s, trial]))
+        record["model"] = model_name(trial, views[s].seed)
+        records.append(record)
+
+    def trained(s: int, trial: int) -> TrainedModel:
+        """What answers some bounds, by the one that it was trained at, if that is among them, else by the tightest."""
+        answered = [b for b, t in enumerate(answers[s]) if t == trial]
+        b = trial if trial in answered else min(answered, key=lambda b: max(asked[b]))
+        weights = solution.weights[s, trial]
+        weights = weights[weights != 0]
+        draw = Draw(tuple(weights.tolist()), views[s].seed) if len(weights) > 1 else None
+        record = records[b * len(views) + s]
+        about = {
+            "data": data.name,
+            "digest": data.digest,
+            "unit_rule": data.unit_rule,
+            "seed": views[s].seed,
+            "constraint": constraint.name(),
+            "bound": [_finite(bound) for bound in asked[b]],
+            "trained_at": [_finite(bound) for bound in asked[trial]],
+            "status": record["status"],
+            "temperature": settings.temperature,
+            "figures": {key: _finite(record[key]) for key in columns.figures_in(record, parts)},
+            "audit": sizes,
+        }
+        specification = to_record(constraints[b])
+        return TrainedModel(
+            model, None, views[s].coding, data.schema, about, seen_by_seed[s], draw, specification, loss
+        )
+
+    members = {(s, trial): trained(s, trial) for s, trial in dict.fromkeys((s, trial) for _, s, trial in order)}
 
     def params_of(row: int) -> Any:
-        b, s = divmod(row, len(views))
-        there = np.flatnonzero(solution.weights[s, b])
-        components = jax.tree.map(lambda leaf: leaf[there], solution.components(s, b))
+        _, s, trial = order[row]
+        there = np.flatnonzero(solution.weights[s, trial])
+        components = jax.tree.map(lambda leaf: leaf[there], solution.components(s, trial))
         return components if len(there) > 1 else jax.tree.map(lambda leaf: leaf[0], components)
 
-    held: Sequence[TrainedModel] = OnDisk(trained, params_of)
+    held: Sequence[TrainedModel] = OnDisk([members[s, trial] for _, s, trial in order], params_of)
     held = list(held) if isinstance(solution, Solution) else held
     table = pd.DataFrame(records)
     table["pareto"] = pareto(table)
-    order = [(s, b) for b in range(len(constraints)) for s in range(len(views))]
     step = (settings.every or 1) * np.arange(np.asarray(trace.loss).shape[2])  # an exact solve has one evaluation
     fields = {"loss": trace.loss, "gap": trace.gap, "violation": trace.violation, "multiplier": trace.multipliers}
     fields |= {**trace.kkt._asdict(), "capped": trace.capped}
-    traces = {name: np.stack([np.asarray(values)[s, b] for s, b in order]) for name, values in fields.items()}
+    traces = {
+        name: np.stack([np.asarray(values)[s, trial] for _, s, trial in order]) for name, values in fields.items()
+    }
     manifest = _manifest(data, constraint, cells, constraints, views, model, settings, objective)
     return Frontier(table, held, {"step": step, **traces}, manifest)
 

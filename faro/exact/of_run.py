@@ -71,8 +71,8 @@ def write_envelopes(
         progress(len(summaries), len(seeds))
         params = {
             row: trained.params
-            for row, (name, trained) in enumerate(zip(run.table["model"], run.models, strict=True))
-            if trained.about["seed"] == seed and trained.draw is None and member in (None, name)
+            for name, row in _first_rows(run).items()
+            if (trained := run.models[row]).about["seed"] == seed and trained.draw is None and member in (None, name)
         }
         choices = choices_of(run, data, constraint, seed)
         if member is not None:
@@ -148,6 +148,12 @@ def _seeds(run: Frontier, folder: Path, member: str | None) -> list[int]:
     if trained.draw is not None:
         raise UsageError(f"{member}: a randomised choice among models, so it has no one last layer; choose another")
     return [trained.about["seed"]]
+
+
+def _first_rows(run: Frontier) -> dict[str, int]:
+    """A row of the table for each model, which may answer several bounds."""
+    rows = run.table["model"].drop_duplicates()
+    return dict(zip(rows, rows.index.tolist(), strict=True))
 
 
 def _last_layer(trained: TrainedModel, choices: Choices) -> tuple[Choices, Any]:

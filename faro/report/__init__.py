@@ -34,9 +34,11 @@ from ._compare import write_comparison as write_comparison
 from ._ending import MEANINGS as MEANINGS
 from ._ending import ending as ending
 from ._envelope import rounded_up as rounded_up
+from ._others import at_once as at_once
 from ._others import verdicts as verdicts
 from ._page import write_report as write_report
 from ._run import Run as Run
+from ._run import borrowed as borrowed
 from ._run import headline as headline
 from ._run import read_run as read_run
 from ._run import ridge_text as ridge_text

@@ -160,6 +160,8 @@ def _summary(run: Run, row: int) -> str:
             f"Trained on {run.data['name']} under {run.spoken} with a bound of {bound_text(bound)} "
             f"(seed {trial['seed']}), this model is {trial['status']}: its gap on the training sample is {gap}."
         )
+        if run.trained_at[row] != bound:
+            text += f" It was trained at the bound {bound_text(run.trained_at[row])}."
     text += (
         f" On the development part, {run.units} it was not trained on, the gap is {number(run.gap('dev')[row], 4)} and "
         f"accuracy {number(trial['dev_accuracy'], 4)}."

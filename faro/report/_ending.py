@@ -26,7 +26,7 @@ STALLED_SHARE = 0.8  # of the violation of the quarter before: less progress tha
 
 def ending(run: Run, row: int) -> str:
     """One of the words of `MEANINGS` for trial `row` of frontier.csv."""
-    bound, gap = float(run.rows[row]["bound"]), run.traces["gap"][row].max(axis=-1)
+    bound, gap = float(run.trained_at[row]), run.traces["gap"][row].max(axis=-1)
     if not (np.isfinite(gap).all() and np.isfinite(run.traces["loss"][row]).all()):
         return "diverged"
     if not math.isfinite(bound):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import math
+from html import escape
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from ._run import MEAN, Run, bound_text, finite, limits_text, number
-from ._series import Panel, Point, Series, panel, sure_facts
+from ._series import Panel, Point, Series, panel, slack_text, sure_facts
 from ._tables import scrolled, table
 
 NAMES = {
@@ -121,12 +122,30 @@ def certainty(run: Run) -> str:
     """A row per bound: intervals over people, and who is not dominated."""
     assert run.uncertainty is not None
     means = run.uncertainty[run.uncertainty["seed"] == MEAN].sort_values("bound")
-    head = ["bound", "dev gap", "dev accuracy", "not dominated"]
+    known = bool(len(finite(means["gap_at_most"])))
+    head = ["bound", "dev gap", "dev accuracy", "not dominated", *(["gap at most"] if known else [])]
     rows: list[Any] = []
     for row in means.to_dict("records"):
         cells = [bound_text(row["bound"]), _over_people(row, "dev_gap"), _over_people(row, "dev_accuracy")]
-        rows.append(({}, [*cells, number(row["non_dominated"], 2)]))
-    return scrolled(table(head, rows), "how sure the points are")
+        cells += [number(row["non_dominated"], 2), *([slack_text(row["gap_at_most"])] if known else [])]
+        rows.append(({}, cells))
+    said = f'<p class="quiet">{escape(at_once(run))}</p>' if known else ""
+    return said + scrolled(table(head, rows), "how sure the points are")
+
+
+def at_once(run: Run) -> str:
+    """What holds with a stated probability of all members at once; "" where nothing does."""
+    if run.uncertainty is None:
+        return ""
+    means = run.uncertainty[run.uncertainty["seed"] == MEAN]
+    here = finite(means.loc[means["bound"] == run.focus(), "gap_at_most"])
+    if not len(here):
+        return ""
+    return (
+        "With 95 % confidence no member's gap in the population is above its gap_at_most in uncertainty.csv, all "
+        f"{run.trials['model'].nunique()} at once (at bound {bound_text(run.focus())}: {slack_text(here[0])}): by "
+        "development people, who fitted nothing. What a gate certifies stays the statement about one model."
+    )
 
 
 def volume_text(run: Run) -> str:

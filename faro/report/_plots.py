@@ -149,7 +149,7 @@ def draw_traces(run: Run, row: int) -> Figure:
     was from the conditions of a solution; the title says how it ended."""
     if not 0 <= row < len(run.trials):
         raise UsageError(f"row: expected 0..{len(run.trials) - 1}, got {row}; rows are those of frontier.csv")
-    bound, step = float(run.trials["bound"].iloc[row]), run.traces["step"]
+    bound, step = float(run.trained_at[row]), run.traces["step"]
     with matplotlib.rc_context(STYLE):
         figure = Figure(figsize=(7.2, 9.0), layout="constrained")
         gaps, violations, multipliers, residuals = figure.subplots(4, sharex=True)

@@ -119,6 +119,8 @@ def standing(run: Run, row: int) -> list[tuple[str, str]]:
     trial = run.rows[row]
     free = math.isinf(trial["bound"]) and trial["status"] == "FEASIBLE"
     lines = [("status", f"{trial['status']}: {'no bound was asked for' if free else STATUS[trial['status']]}")]
+    if run.trained_at[row] != trial["bound"]:
+        lines += [("trained at", f"{bound_text(run.trained_at[row])}: of its seed's models within the bound the best")]
     lines += [("non-dominated", "yes, on the selection part" if trial["pareto"] else "no")]
     if run.verdicts[row]:
         lines += [

@@ -168,6 +168,18 @@ def _from_to(values: list[float]) -> str:
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"
 
 
+def borrowed(run: Run) -> str:
+    """How many members were trained at another bound than the one that they answer; "" where none was."""
+    bounded = np.isfinite(run.trials["bound"].to_numpy(float))
+    others = int((bounded & (run.trained_at != run.trials["bound"])).sum())
+    if not others:
+        return ""
+    return (
+        f"{others} of {int(bounded.sum())} members were trained at another bound of their seed (trained_at): of its "
+        "models within the bound they have the lowest selection loss."
+    )
+
+
 def headline(run: Run) -> str:
     """The result in house language: what holds on the training sample, what was then measured on held-out people."""
     table = summary_table(run)

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..store import columns
-from ._run import Run, bound_text, finite, number, ridge_text, spread_text, summary_table
+from ._run import Run, borrowed, bound_text, finite, number, ridge_text, spread_text, summary_table
 from ._series import representative, slack_text
 
 escape = html.escape
@@ -93,19 +93,20 @@ def bounds(run: Run, place: int = 0) -> str:
         at = run.at(row["bound"])
         attributes = {"id": f"run{place}-{at[0]}", "class": " ".join(kind for kind, holds in kinds.items() if holds)}
         rows.append((attributes | key(representative(run, at), place), cells))
-    return scrolled(table(head, rows), "a row per bound")
+    said = f'<p class="quiet">{escape(said)}</p>' if (said := borrowed(run)) else ""
+    return said + scrolled(table(head, rows), "a row per bound")
 
 
 def pareto(run: Run) -> str:
     """Trials that no other feasible trial of their seed beats in both respects."""
     trials = run.trials[["bound", "seed", "pareto", "selection_accuracy", "dev_accuracy"]]
     trials = trials.assign(row=range(len(trials)), gap=run.gap("selection"), train=run.gap("train"), dev=run.gap("dev"))
-    trials = trials.assign(certified=run.certified, verdict=run.verdicts)
+    trials = trials.assign(certified=run.certified, verdict=run.verdicts, trained_at=run.trained_at)
     best = trials[trials["pareto"]].sort_values(["bound", "seed"])
     if not len(best):
         return "<p>None.</p>"
     used = [f"{columns.said('selection')} {name}" for name in ("gap", "accuracy")]
-    head = ["bound", "seed", *used, "train gap", "dev gap", "dev accuracy"]
+    head = ["bound", "seed", *used, "train gap", "dev gap", "dev accuracy", "trained at"]
     names = ["gap", "selection_accuracy", "train", "dev", "dev_accuracy"]
     certified = bool(len(finite(run.certified)))
     head[2:2] = ["certified at most", "verdict"] if certified else []
@@ -113,7 +114,7 @@ def pareto(run: Run) -> str:
     for row in best.to_dict("records"):
         cells = [bound_text(row["bound"]), str(row["seed"])]
         cells += [slack_text(row["certified"]), row["verdict"].lower()] if certified else []
-        rows.append((key(row["row"]), [*cells, *(number(row[name]) for name in names)]))
+        rows.append((key(row["row"]), [*cells, *(number(row[name]) for name in names), bound_text(row["trained_at"])]))
     note = (
         f"{len(best)} of {len(trials)} members: no feasible member of the same seed is better in gap or accuracy and "
         f"at least as good in the other, on the selection part. {columns.USED_NOTE}"

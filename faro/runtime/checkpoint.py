@@ -19,7 +19,7 @@ import numpy as np
 from ..files import replacing, write_json
 from . import devices
 
-FORMAT = "faro-steps/2"  # the first kept them in folders of orbax
+FORMAT = "faro-steps/3"  # the first kept them in folders of orbax, the second knew no selection loss
 
 
 class Keeper:

@@ -21,6 +21,7 @@ MEMBER = ("bound", "seed", "status", "pareto")  # what is said of a trial beside
 TEXTS = ("constraint", "status", "model")
 STATUSES = ("FEASIBLE", "INFEASIBLE", "DIVERGED")
 SLACK, VERDICT = "certified_slack", "certified_verdict"  # written by faro certify; absent before
+TRAINED_AT = "trained_at"  # the bound that the answering model was trained at; absent before
 SMALLEST_GAP = "smallest_train_gap"
 TRUTH = "population_frontier"  # the true frontier at the bound, where the population is known
 MEAN = "mean"  # in a column of seeds: the mean over them

@@ -47,15 +47,18 @@ def envelopes(run: Run) -> list[Envelope]:
 
 
 def _read(run: Run, seed: int, path: Path) -> Envelope:
-    rows = {name: row for row, name in enumerate(run.trials["model"])}
+    rows: dict[str, list[int]] = {}
+    for row, name in enumerate(run.trials["model"]):
+        rows.setdefault(name, []).append(row)
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         if record["about"]["digest"] != run.data.get("digest"):
             raise DataError(f"{path}: about other data than this run; write it again with faro envelope")
         lines = [[float(point[name]) for name in ("slack", "constant", "price")] for point in record["points"]]
         trials = {
-            rows[trial["name"]]: {name: float(trial[name]) for name in ("slack", "loss", "gap", "own_gap")}
+            row: {name: float(trial[name]) for name in ("slack", "loss", "gap", "own_gap")}
             for trial in record["members"]
+            for row in rows[trial["name"]]
         }
         scope, width, array = str(record["scope"]), float(record["width"]), np.array(lines, float).reshape(-1, 3)
         numbers = [width, *array.ravel(), *(value for trial in trials.values() for value in trial.values())]

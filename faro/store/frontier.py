@@ -23,7 +23,7 @@ class Frontier:
     """A finished sweep: bounds x seeds, and the unconstrained trial of each seed.
 
     table: a row per trial, as frontier.csv has it; `bound` is inf for the unconstrained one of a seed
-    models: a `TrainedModel` per row
+    models: a `TrainedModel` per row; of rows that one model answers, the same
     traces: name -> array `[trials, evaluations, ...]` of the training
     manifest: what was run, as plain values
     reused: whether it was read from a folder that held the finished run
@@ -43,7 +43,8 @@ class Frontier:
         folder: of the run; made if it is not there
         """
         folder = Path(folder)
-        for name, model in zip(self.table["model"], self.models, strict=True):
+        rows = self.table["model"].drop_duplicates().index  # a model may answer several bounds
+        for name, model in ((self.table["model"][row], self.models[row]) for row in rows):
             dataclasses.replace(model, seen=None).save(folder / name)
             units = folder / run.units_name(model.about["seed"])
             if model.seen is not None and not units.exists():  # the same for all models of a seed
@@ -61,7 +62,8 @@ class Frontier:
         """
         run = Run.read(folder)
         try:
-            models = [load_model(run.folder / name, model) for name in run.trials["model"]]
+            named = {name: load_model(run.folder / name, model) for name in dict.fromkeys(run.trials["model"])}
         except UsageError as error:
             raise UsageError(f"{error}, or Frontier.load(folder, model=...) for the run") from None
+        models = [named[name] for name in run.trials["model"]]
         return cls(run.trials, models, run.traces, run.manifest, reused=True, baselines=run.baselines)

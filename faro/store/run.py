@@ -33,7 +33,7 @@ from ..units import called
 from . import columns
 from .coefficients import Coefficients
 from .coefficients import read as read_coefficients
-from .columns import RESIDUALS, SLACK, TRACES, VERDICT
+from .columns import RESIDUALS, SLACK, TRACES, TRAINED_AT, VERDICT
 
 FORMAT = 2  # of manifest.json; 1 had none, and no model as data
 FRONTIER, TRACED, MANIFEST = "frontier.csv", "traces.npz", "manifest.json"
@@ -42,7 +42,7 @@ FILES = (FRONTIER, TRACED, MANIFEST)
 MODELS, CERTIFICATES, POLICY = "models", "certificates", "faro.toml"
 PEOPLE = ("dev_accuracy", "dev_gap", "dev_accuracy_low", "dev_accuracy_high", "dev_gap_low", "dev_gap_high")
 TABLES = {  # files NAME.csv that a run may have, and their columns of numbers beside `seed`
-    "uncertainty": ("bound", *PEOPLE, "non_dominated"),
+    "uncertainty": ("bound", *PEOPLE, "non_dominated", "gap_at_most"),
     "hypervolume": ("hypervolume", "low", "high", "reference_gap", "reference_accuracy"),
     "baselines": ("setting", "train_gap", *PEOPLE, "ahead", "ahead_low", "ahead_high"),
 }
@@ -172,6 +172,11 @@ class Run:
         wanted = [columns.figure("population", name) for name in ("accuracy", "gap")]
         return all(name in self.trials and bool(self.trials[name].notna().any()) for name in wanted)
 
+    @property
+    def trained_at(self) -> np.ndarray:
+        """The bound that the model of every row was trained at, `[M]`; its own in runs of before."""
+        return self.trials[TRAINED_AT if TRAINED_AT in self.trials else "bound"].to_numpy(float)
+
     def gaps(self, part: str) -> np.ndarray:
         """Gap of every trial and part of the constraint, `[M, P]`, on a part of the data; NaN where it diverged."""
         if ("gap", part) not in self._arrays:
@@ -215,7 +220,7 @@ class Run:
         return [""] * len(self.trials) if VERDICT not in self.trials else self.trials[VERDICT].tolist()
 
     def at(self, bound: float) -> np.ndarray:
-        """Rows of the trials trained at this bound; `inf` for the unconstrained ones."""
+        """Rows of this bound; `inf` for the unconstrained ones."""
         return np.flatnonzero(self.trials["bound"].to_numpy() == bound)
 
     @property
@@ -325,7 +330,7 @@ def _check(run: Run, name: Any, labels: Any) -> None:
         raise DataError(f"{where}: expected a column {absent[0]!r}, found none; run the sweep again")
     if not len(trials):
         raise DataError(f"{where}: expected a row per member, found none; run the sweep again")
-    for column in set(COLUMNS) - {"status", "pareto"}:
+    for column in {*COLUMNS, *({TRAINED_AT} & {*trials})} - {"status", "pareto"}:
         if not pd.api.types.is_numeric_dtype(trials[column]):
             raise DataError(f"{where}: expected numbers in column {column!r}, got {trials[column].iloc[0]!r}")
     if SLACK in trials and not pd.api.types.is_numeric_dtype(trials[SLACK]):
@@ -334,8 +339,9 @@ def _check(run: Run, name: Any, labels: Any) -> None:
         raise DataError(
             f"{where}: expected CERTIFIED, REFUTED, INCONCLUSIVE or nothing in {VERDICT!r}, got {strange[0]!r}"
         )
-    if trials["bound"].isna().any():
-        raise DataError(f"{where}: expected a number or inf in column 'bound', found an empty cell")
+    for column in ("bound", *([TRAINED_AT] if TRAINED_AT in trials else [])):
+        if trials[column].isna().any():
+            raise DataError(f"{where}: expected a number or inf in column {column!r}, found an empty cell")
     if trials["pareto"].dtype != bool:
         raise DataError(f"{where}: expected True or False in column 'pareto', got {trials['pareto'].iloc[0]!r}")
     strange = sorted(set(trials["status"].astype(str)) - set(columns.STATUSES))

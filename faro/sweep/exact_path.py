@@ -209,6 +209,7 @@ class _Path:
             gap=evaluation.gap,
             finite=jnp.asarray(True),
             smallest_gap=smallest,
+            selection_loss=evaluation.selection_loss,
         )
         return best, evaluation
 

@@ -39,6 +39,7 @@ from ..store.fingerprint import fingerprint
 from ..store.frontier import Frontier
 from ..store.model import TrainedModel, load_model
 from ..store.on_disk import OnDisk
+from ..store.spec import to_record
 from ..training import Data, Game, Settings, doubts
 from ..training.bounds import check_bounds
 from ..training.game import DEFAULT
@@ -76,11 +77,13 @@ def frontier(
 ) -> Frontier:
     """Train a model for every bound and seed, and evaluate them all.
 
-    `bounds` is a list, or how many to lay geometrically from 0.01 to the unconstrained train gap (mean over seeds).
+    `bounds` is a list, or how many to lay geometrically from 0.01 to the unconstrained train gap (mean over seeds; from
+    a tenth of it where that is lower).
     With `folder`, results and progress are kept there: a killed sweep goes on where it stopped, a finished one is read,
     another one is a `UsageError` unless `overwrite`. All devices of all processes are used, see
     `faro.runtime.devices.mesh`; `memory` bounds the bytes that steps may take on each, about.
-    `UsageError` also for a bound that is negative or NaN, for a constraint that no model can move, and for a setting
+    `UsageError` also for bounds that are left open where the unconstrained gap is 0: nothing is to be constrained
+    there; for a bound that is negative or NaN, for a constraint that no model can move, and for a setting
     without effect on the sweep, and on `baselines` if they will be trained beside it; `DataError` for data that cannot
     carry it.
     """
@@ -122,8 +125,14 @@ def train(
         data, constraint, lambda gap: [constraint], [seed], model, settings, mesh, objective=objective, stream=stream
     )
     trials = run.result(None, False, "", progress)
-    unconstrained = all(part.bound == UNCONSTRAINED for part in constraint.parts())
-    return trials.models[0 if unconstrained else -1]
+    bounds = [float(part.bound) for part in constraint.parts()]
+    if all(bound == UNCONSTRAINED for bound in bounds):
+        return trials.models[0]
+    answer, status = trials.models[-1], trials.table["status"].iloc[-1]
+    if answer.about["bound"] == bounds:
+        return answer
+    about = answer.about | {"bound": bounds, "status": status}  # the unconstrained model is within them as well
+    return dataclasses.replace(answer, about=about, specification=to_record(constraint))
 
 
 # The run --------------------------------------------------------------------------------------------------------------
@@ -216,7 +225,11 @@ class _Run:
         chosen = self._ridges(views, training_data, trainer, keeper)
         given = [seed_data._replace(ridge=ridge) for seed_data, ridge in zip(given, chosen.ridges, strict=True)]
         trials = Trials(self.seeds, given, self.constraint, self.grid, keeper, progress, evaluator.ahead)
-        constraints, best, trace, solution = trainer.fit(trials)
+        try:
+            constraints, best, trace, solution = trainer.fit(trials)
+        except UsageError:  # there is nothing to go on with
+            keeper.close()
+            raise
         all_constraints = [self.constraint.at(UNCONSTRAINED), *constraints]
         mixes = self.settings.solution == "mixture"
         if solution is None:

@@ -1,4 +1,4 @@
-"""Which bounds may be asked for, and what is said of a model against them."""
+"""Which bounds may be asked for, which trial answers each of them, and what is said of its model."""
 
 from __future__ import annotations
 
@@ -44,3 +44,28 @@ def status_of(train: dict[str, Any], bounds: list[float], finite: bool, settings
         return "DIVERGED"
     feasible = within(np.asarray(train["gap"]), np.asarray(bounds)) and decides(train["ties"], settings)
     return "FEASIBLE" if feasible else "INFEASIBLE"
+
+
+def answering(
+    held: dict[str, Any], loss: np.ndarray, bounds: np.ndarray, finite: np.ndarray, settings: Settings
+) -> np.ndarray:
+    """Which trial of a seed answers each of its bounds, `[T]`: of those within the bound, by the figures that statuses
+    are told from, the one with the lowest selection loss, whatever bound it was trained at.
+
+        answer[b] = argmin over t of loss[t],   gap[t] <= bounds[b],   few ties in t
+
+    A bound that no trial satisfies is left to its own, and so are two that are no choice: no bound at all, for that
+    trial is the optimum which the others begin from, and a training that ended in numbers that are not finite. Among
+    equals a trial answers its own bound.
+
+    held: of every trial, `gap` `[T, P]`, `ties` and `nll` `[T]` in float64, on the part that bounds are held on
+    loss: `[T]` of every trial on selection
+    bounds: `[T, P]` that were asked for
+    finite: `[T]` whether its training ended in finite numbers
+    """
+    few_ties = decides(held["ties"], settings) & np.isfinite(held["nll"]) & np.isfinite(loss)
+    answers = np.arange(len(loss))
+    for own in np.flatnonzero(finite & np.isfinite(bounds).any(1)):
+        fit = [t for t in range(len(loss)) if few_ties[t] and within(held["gap"][t], bounds[own])]
+        answers[own] = min(fit, key=lambda t: (loss[t], t != own, t), default=own)
+    return answers

@@ -89,6 +89,7 @@ class Best(NamedTuple):
     gap: Array  # [P] its hard gap
     finite: Array  # bool: whether the newest evaluation was finite
     smallest_gap: Array  # [P] the smallest gap of any evaluation with few ties
+    selection_loss: Array  # of this iterate
 
 
 class TrainState(NamedTuple):
@@ -295,7 +296,8 @@ class Game:
         moments = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), hard)
         real = jnp.result_type(float)
         never, unknown = jnp.asarray(False), jnp.full(len(constraint.parts()), jnp.inf, real)
-        best = Best(params, never, jnp.asarray(jnp.inf, real), unknown, never, unknown)
+        worst = jnp.asarray(jnp.inf, real)
+        best = Best(params, never, worst, unknown, never, unknown, worst)
         curved = (inverse,) if self.second_order else ()
         game = self._players(None, None, scale).init(params, len(constraint.labels()), *curved)
         return TrainState(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale, aim)
@@ -644,4 +646,5 @@ def _better(best: Best, params: Any, evaluation: EvaluationRecord, constraint: C
         gap=jnp.where(wins, evaluation.gap, best.gap),
         finite=finite,
         smallest_gap=jnp.where(few_ties, jnp.minimum(best.smallest_gap, evaluation.gap), best.smallest_gap),
+        selection_loss=jnp.where(wins, evaluation.selection_loss, best.selection_loss),
     )

@@ -46,7 +46,7 @@ class Drawn:
         params = jax.tree.map(lambda leaf: (0.3 * rng.normal(size=leaf.shape)).astype(leaf.dtype), shapes)
         gaps, rows = np.zeros(len(trials.constraint.parts())), np.zeros(len(trials.constraint.labels()))
         one = np.float32(1)
-        best = Best(params, np.bool_(False), one, gaps, np.bool_(True), gaps)
+        best = Best(params, np.bool_(False), one, gaps, np.bool_(True), gaps, one)
         return best, EvaluationRecord(one, one, gaps, rows, rows, one * 0, KKT(one, one, one), np.bool_(False))
 
 

@@ -150,7 +150,7 @@ def test_every_front_door_says_the_same(command, monkeypatch):
     for name in ("notes", "dev_gap_over"):
         del manifest[name]
     Path("run/manifest.json").write_text(json.dumps(manifest))
-    path = Path("run/models/bound01-seed0.json")
+    path = Path("run", run.table["model"].iloc[-1])
     stored = json.loads(path.read_text())
     stored["about"] = {key: value for key, value in stored["about"].items() if key not in ("notes", "dev_gap_over")}
     path.write_text(json.dumps(stored))

@@ -49,7 +49,7 @@ def chosen(solution, bound=0.1, constraint=None):
         lambda leaf: np.concatenate([leaf[:, :, 2], leaf[:, :, 2]], 1), iterates
     )  # the best one: t = 2
     constraint = (constraint or ct.demographic_parity(GROUP)).at(bound)
-    best = Best(first, *[np.ones((1, 2))] * 5)
+    best = Best(first, *[np.ones((1, 2))] * 6)
     settings = Settings(solution=solution)
     data = [Data(choices, choices)]
     return choose(models.Linear(), [constraint], settings, data, best, iterates)
@@ -69,7 +69,7 @@ def test_a_bound_that_no_mixture_meets_gets_the_nearest(x64):
     """Only positive gaps, .3 at least: all weight on that iterate, which is there twice."""
     choices = planted()
     iterates = {"intercept": np.zeros((1, 1, 2)), "item": 5 * np.eye(3)[None, None, [0, 2]]}
-    best = Best(jax.tree.map(lambda leaf: np.concatenate([leaf[:, :, 1]] * 2, 1), iterates), *[np.ones((1, 2))] * 5)
+    best = Best(jax.tree.map(lambda leaf: np.concatenate([leaf[:, :, 1]] * 2, 1), iterates), *[np.ones((1, 2))] * 6)
     constraint = ct.demographic_parity(GROUP, 0.1)
     found = choose(
         models.Linear(), [constraint], Settings(solution="mixture"), [Data(choices, choices)], best, iterates

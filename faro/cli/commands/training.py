@@ -93,7 +93,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--bounds",
         metavar="LO:HI:N",
         help="N bounds spaced geometrically from LO to HI, or a list 0.01,0.05, or just N "
-        "(default 20 from 0.01 to the unconstrained gap)",
+        "(default 20 from 0.01, or a tenth of the unconstrained gap, to that gap)",
     )
     many.add_argument("--seeds", metavar="N", help="how many seeds, or a list 0,3,7 (default 3)")
     many.add_argument(
