@@ -76,7 +76,7 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
         table.add_row(*cells, style="bold" if free else None)
     _show(console, table)
     console.print(escape(report.headline(run)))
-    if said := report.borrowed(run):
+    for said in filter(None, (report.borrowed(run), report.tightened(run))):
         console.print(escape(said))
     for verdict in report.verdicts(run):
         console.print(escape(verdict))

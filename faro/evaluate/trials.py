@@ -113,8 +113,10 @@ class Evaluator:
         solution: Any,
         trace: EvaluationRecord,
         keeper: Keeper | None = None,
+        held: list[Constraint] | None = None,
     ) -> Frontier:
-        """The finished sweep; `constraints` are those of its trials."""
+        """The finished sweep; `constraints` are those of its trials as asked, `held` as training held them, if that is
+        tighter."""
         figures = self.figures(solution, keeper)
         return _frontier(
             self.data,
@@ -128,6 +130,7 @@ class Evaluator:
             trace,
             figures,
             self.objective,
+            held,
         )
 
 
@@ -143,6 +146,7 @@ def _frontier(
     trace: EvaluationRecord,
     figures,
     objective,
+    held: list[Constraint] | None = None,
 ) -> Frontier:
     loss = None if objective is None else to_record(objective)
     parts, population = PARTS[settings.dual_data], data.population
@@ -156,7 +160,8 @@ def _frontier(
     ]
     seen_by_seed = [Seen.of(data, data.rows(SEEN, view.seed)) for view in views]
     sizes = audit_sizes(data, constraint)
-    asked = [[float(part.bound) for part in trial_constraint.parts()] for trial_constraint in constraints]
+    asked = _bounds(constraints)
+    tighter = None if held is None else _bounds(held)
     bounded_part = BOUNDED_PART[settings.dual_data]
     answers = [
         answering(
@@ -165,6 +170,7 @@ def _frontier(
             np.array(asked),
             np.asarray(best.finite[s]),
             settings,
+            None if tighter is None else np.array(tighter),
         )
         for s, best_losses in enumerate(np.asarray(best.selection_loss))
     ]
@@ -180,6 +186,7 @@ def _frontier(
             "constraint": constraint.name(),
             "bound": max(asked[b]),
             columns.TRAINED_AT: max(asked[trial]),
+            **({} if tighter is None else {columns.HELD_AT: max(tighter[b])}),
             "seed": views[s].seed,
             "status": status_of(part_figures[bounded_part], asked[b], bool(best.finite[s, b]), settings),
             "pareto": False,
@@ -218,6 +225,7 @@ def _frontier(
             "constraint": constraint.name(),
             "bound": [_finite(bound) for bound in asked[b]],
             "trained_at": [_finite(bound) for bound in asked[trial]],
+            **({} if tighter is None else {"held_at": [_finite(bound) for bound in tighter[trial]]}),
             "status": record["status"],
             "temperature": settings.temperature,
             "figures": {key: _finite(record[key]) for key in columns.figures_in(record, parts)},
@@ -236,8 +244,8 @@ def _frontier(
         components = jax.tree.map(lambda leaf: leaf[there], solution.components(s, trial))
         return components if len(there) > 1 else jax.tree.map(lambda leaf: leaf[0], components)
 
-    held: Sequence[TrainedModel] = OnDisk([members[s, trial] for _, s, trial in order], params_of)
-    held = list(held) if isinstance(solution, Solution) else held
+    in_rows: Sequence[TrainedModel] = OnDisk([members[s, trial] for _, s, trial in order], params_of)
+    in_rows = list(in_rows) if isinstance(solution, Solution) else in_rows
     table = pd.DataFrame(records)
     table["pareto"] = pareto(table)
     step = (settings.every or 1) * np.arange(np.asarray(trace.loss).shape[2])  # an exact solve has one evaluation
@@ -247,7 +255,11 @@ def _frontier(
         name: np.stack([np.asarray(values)[s, trial] for _, s, trial in order]) for name, values in fields.items()
     }
     manifest = _manifest(data, constraint, cells, constraints, views, model, settings, objective)
-    return Frontier(table, held, {"step": step, **traces}, manifest)
+    return Frontier(table, in_rows, {"step": step, **traces}, manifest)
+
+
+def _bounds(constraints: list[Constraint]) -> list[list[float]]:
+    return [[float(part.bound) for part in constraint.parts()] for constraint in constraints]
 
 
 def _all_parts(

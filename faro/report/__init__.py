@@ -44,6 +44,7 @@ from ._run import read_run as read_run
 from ._run import ridge_text as ridge_text
 from ._run import spread_text as spread_text
 from ._run import summary_table as summary_table
+from ._run import tightened as tightened
 from ._shown import write_shown as write_shown
 
 if TYPE_CHECKING:

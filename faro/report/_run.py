@@ -180,6 +180,23 @@ def borrowed(run: Run) -> str:
     )
 
 
+def tightened(run: Run) -> str:
+    """How much tighter than asked bounds were held, and why; "" where they were not."""
+    tight = run.manifest.get("tighten")
+    if not isinstance(tight, dict):
+        return ""
+    errors = ", ".join(f"{tight['t'] * error:.3f}" for error in tight["standard_errors"])
+    text = (
+        f"Bounds are held tighter by t = {tight['t']:g} standard errors of group sizes ({errors}, at most half of a "
+        "bound), a heuristic"
+    )
+    by_t = {tried["t"]: tried["over"] for tried in tight["tried"]}
+    if by_t:
+        shown = [f"{by_t[t]:+.3f} at t = {t:g}" for t in dict.fromkeys((0.0, tight["t"]))]
+        text += f"; t by cross-fitting on train, where the gap less the bound was {' and '.join(shown)} on other people"
+    return f"{text}."
+
+
 def headline(run: Run) -> str:
     """The result in house language: what holds on the training sample, what was then measured on held-out people."""
     table = summary_table(run)

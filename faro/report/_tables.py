@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..store import columns
-from ._run import Run, borrowed, bound_text, finite, number, ridge_text, spread_text, summary_table
+from ._run import Run, borrowed, bound_text, finite, number, ridge_text, spread_text, summary_table, tightened
 from ._series import representative, slack_text
 
 escape = html.escape
@@ -93,7 +93,7 @@ def bounds(run: Run, place: int = 0) -> str:
         at = run.at(row["bound"])
         attributes = {"id": f"run{place}-{at[0]}", "class": " ".join(kind for kind, holds in kinds.items() if holds)}
         rows.append((attributes | key(representative(run, at), place), cells))
-    said = f'<p class="quiet">{escape(said)}</p>' if (said := borrowed(run)) else ""
+    said = "".join(f'<p class="quiet">{escape(words)}</p>' for words in (borrowed(run), tightened(run)) if words)
     return said + scrolled(table(head, rows), "a row per bound")
 
 

@@ -22,6 +22,7 @@ TEXTS = ("constraint", "status", "model")
 STATUSES = ("FEASIBLE", "INFEASIBLE", "DIVERGED")
 SLACK, VERDICT = "certified_slack", "certified_verdict"  # written by faro certify; absent before
 TRAINED_AT = "trained_at"  # the bound that the answering model was trained at; absent before
+HELD_AT = "held_at"  # the bound as training held it, where that was tighter
 SMALLEST_GAP = "smallest_train_gap"
 TRUTH = "population_frontier"  # the true frontier at the bound, where the population is known
 MEAN = "mean"  # in a column of seeds: the mean over them

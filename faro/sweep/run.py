@@ -53,6 +53,7 @@ from .batched import Batched
 from .execution import Need
 from .grid import LOWEST_BOUND, default_bounds
 from .sequential import Sequential
+from .tighten import Tightened, by_halves, standard_errors
 
 PROGRESS = ".progress"  # below the folder of a run: its checkpoints
 UNCONSTRAINED = float("inf")  # the bound of the trials that are not constrained
@@ -224,20 +225,33 @@ class _Run:
         given = self._exactly(views) if self.settings.solver == "exact" else training_data
         chosen = self._ridges(views, training_data, trainer, keeper)
         given = [seed_data._replace(ridge=ridge) for seed_data, ridge in zip(given, chosen.ridges, strict=True)]
-        trials = Trials(self.seeds, given, self.constraint, self.grid, keeper, progress, evaluator.ahead)
+        tight, asked_of = self._tightened(given, trainer), dict[int, tuple[Constraint, Constraint]]()
+
+        def grid(gap: float) -> list[Constraint]:
+            pairs = [(one if tight is None else tight.held(one), one) for one in self.grid(gap)]
+            asked_of.update({id(held): (held, one) for held, one in pairs})
+            return [held for held, _ in pairs]
+
+        trials = Trials(self.seeds, given, self.constraint, grid, keeper, progress, evaluator.ahead)
         try:
             constraints, best, trace, solution = trainer.fit(trials)
         except UsageError:  # there is nothing to go on with
             keeper.close()
             raise
-        all_constraints = [self.constraint.at(UNCONSTRAINED), *constraints]
+        unconstrained = self.constraint.at(UNCONSTRAINED)
+        all_constraints = [unconstrained, *(asked_of[id(held)][1] for held in constraints)]
         mixes = self.settings.solution == "mixture"
         if solution is None:
             solution = choose(
                 self.model, constraints, self.settings, self._exactly(views) if mixes else [], best, trace.params
             )
         run = evaluator.frontier(
-            all_constraints, best, solution, trace, keeper if isinstance(trainer, Sequential) else None
+            all_constraints,
+            best,
+            solution,
+            trace,
+            keeper if isinstance(trainer, Sequential) else None,
+            None if tight is None else [unconstrained, *constraints],
         )
         bounded_part = BOUNDED_PART[self.settings.dual_data]
         ridge_of = dict(zip(self.seeds, [own.said() for own in chosen.ridges], strict=True))
@@ -261,6 +275,8 @@ class _Run:
             traced={program: count - before[program] for program, count in trainer.traced.items()},
             seconds=round(time.perf_counter() - began, 2),
         )
+        if tight is not None:
+            run.manifest["tighten"] = tight.said()
         if folder is not None and devices.first():
             store.clear(folder)
             run.save(folder)
@@ -354,6 +370,28 @@ class _Run:
         names, both = self.data.units, ("train", "selection")
         units = [names[np.concatenate([view.rows[part] for part in both])] for view in views]
         return ridges.choose(game, self.constraint, training_data, self.seeds, units, keeper)
+
+    def _tightened(self, data: list[Data], trainer: Trainer) -> Tightened | None:
+        """How much tighter than asked bounds are held; None where they are not."""
+        t = self.settings.tighten
+        if not t:
+            return None
+        if self.stream:
+            raise UsageError("tighten: a stream never holds all of train, whose group sizes it takes; leave it out")
+        errors = standard_errors(self.constraint, [own.train if own.dual is None else own.dual for own in data])
+        if t != "chosen":
+            return Tightened(float(t), errors, [])
+        if not isinstance(trainer, Batched) or self.settings.dual_data != "train":
+            raise UsageError(
+                "tighten = chosen: needs the game on train, all trials at once; name a number, or leave it out"
+            )
+
+        def trainer_of(halves: list[Data]) -> Trainer:
+            game = dataclasses.replace(trainer.game, rows=max(own.train.shape[0] for own in halves))
+            return Batched.of(game, trainer.mesh, self.memory, halves[0].train.shape[1])
+
+        found, tried = by_halves(trainer_of, self.model, self.constraint, self.grid, data, self.seeds)
+        return Tightened(found, errors, tried)
 
     def _use(self, training_data: list[Data]) -> Use:
         """What the settings are used for."""

@@ -47,7 +47,12 @@ def status_of(train: dict[str, Any], bounds: list[float], finite: bool, settings
 
 
 def answering(
-    held: dict[str, Any], loss: np.ndarray, bounds: np.ndarray, finite: np.ndarray, settings: Settings
+    held: dict[str, Any],
+    loss: np.ndarray,
+    bounds: np.ndarray,
+    finite: np.ndarray,
+    settings: Settings,
+    tighter: np.ndarray | None = None,
 ) -> np.ndarray:
     """Which trial of a seed answers each of its bounds, `[T]`: of those within the bound, by the figures that statuses
     are told from, the one with the lowest selection loss, whatever bound it was trained at.
@@ -62,10 +67,13 @@ def answering(
     loss: `[T]` of every trial on selection
     bounds: `[T, P]` that were asked for
     finite: `[T]` whether its training ended in finite numbers
+    tighter: `[T, P]` bounds that training held, where that is tighter: trials within these come first
     """
     few_ties = decides(held["ties"], settings) & np.isfinite(held["nll"]) & np.isfinite(loss)
     answers = np.arange(len(loss))
     for own in np.flatnonzero(finite & np.isfinite(bounds).any(1)):
-        fit = [t for t in range(len(loss)) if few_ties[t] and within(held["gap"][t], bounds[own])]
-        answers[own] = min(fit, key=lambda t: (loss[t], t != own, t), default=own)
+        for limits in (bounds,) if tighter is None else (tighter, bounds):
+            if fit := [t for t in range(len(loss)) if few_ties[t] and within(held["gap"][t], limits[own])]:
+                answers[own] = min(fit, key=lambda t: (loss[t], t != own, t))
+                break
     return answers

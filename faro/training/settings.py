@@ -167,6 +167,9 @@ class Selection:
         "best", "or last, average, mixture: what is returned, one iterate or a draw of several", GAME
     )
     max_ties: float = _setting(0.01, "share of choices that a candidate may decide by a tie")
+    tighten: Any = _setting(  # noqa: RUF009
+        0.0, "a heuristic: hold bounds tighter by so many standard errors of group sizes; or chosen, by cross-fitting"
+    )
 
 
 GROUPS: dict[str, type] = {group.__name__.lower(): group for group in (Optimiser, Multipliers, Batching, Selection)}
@@ -319,6 +322,9 @@ def _check(name: str, value: Any, default: Any) -> None:
         return
     number = isinstance(value, int | float) and not isinstance(value, bool)
     number = number and (math.isfinite(value) or (name == "interactions" and value > 0))
+    number |= name == "tighten" and value == "chosen"
+    if number and isinstance(value, str):
+        return
     whole = isinstance(default, int) or name in WHOLE
     wrong = not number or value < 0 or (name in POSITIVE and value <= 0)
     if wrong or (whole and (value != int(value) or value < 1)):
