@@ -225,7 +225,8 @@ class _Run:
         given = self._exactly(views) if self.settings.solver == "exact" else training_data
         chosen = self._ridges(views, training_data, trainer, keeper)
         given = [seed_data._replace(ridge=ridge) for seed_data, ridge in zip(given, chosen.ridges, strict=True)]
-        tight, asked_of = self._tightened(given, trainer), dict[int, tuple[Constraint, Constraint]]()
+        tight: Tightened | None = None
+        asked_of = dict[int, tuple[Constraint, Constraint]]()
 
         def grid(gap: float) -> list[Constraint]:
             pairs = [(one if tight is None else tight.held(one), one) for one in self.grid(gap)]
@@ -234,6 +235,7 @@ class _Run:
 
         trials = Trials(self.seeds, given, self.constraint, grid, keeper, progress, evaluator.ahead)
         try:
+            tight = self._tightened(given, trainer)
             constraints, best, trace, solution = trainer.fit(trials)
         except UsageError:  # there is nothing to go on with
             keeper.close()
