@@ -53,7 +53,8 @@ def blanks(run: Run, row: int) -> dict[str, str]:
     model = Path(str(trial.get("model", ""))).stem or f"seed{trial['seed']}"
     bound = float(trial["bound"])
     slack = repr(bound) if bound < 1 else "0.05"  # a policy cannot ask for less than nothing
-    return {"bound": repr(bound), "seed": str(trial["seed"]), "model": model, "slack": slack}
+    trained_at = float(run.trained_at[row])  # what trains the model again
+    return {"bound": repr(trained_at), "seed": str(trial["seed"]), "model": model, "slack": slack}
 
 
 def fill(text: str, values: dict[str, str]) -> str:

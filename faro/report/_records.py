@@ -88,8 +88,9 @@ def _run(run: Run, name: str, budget: int) -> dict[str, Any]:
 
 def _trial(run: Run, row: int, thin: Any, cells: list[str], rates: dict[str, dict[str, np.ndarray]]) -> dict[str, Any]:
     trial = run.rows[row]
-    bounded = math.isfinite(trial["bound"])
-    shown = largest(run, row, INEQUALITIES) if bounded else []
+    bounded, trained_at = math.isfinite(trial["bound"]), float(run.trained_at[row])
+    trained = math.isfinite(trained_at)
+    shown = largest(run, row, INEQUALITIES) if trained else []
     traces = {key: run.traces[key][row][thin] for key in ("loss", "gap", "violation", "multiplier", *RESIDUALS)}
     word = ending(run, row)
     return {
@@ -102,7 +103,9 @@ def _trial(run: Run, row: int, thin: Any, cells: list[str], rates: dict[str, dic
         "blanks": blanks(run, row),
         "certified": bool(run.verdicts[row]),
         "coefficients": _coefficients(run, row),
-        "ending": f"{word}: {MEANINGS[word]}" if bounded else "",
+        "trained_at": trained_at if trained else None,
+        "trained_at_text": bound_text(trained_at),
+        "ending": f"{word}: {MEANINGS[word]}" if trained else "",
         "n": {prefix: int(trial[f"{prefix}_n"]) for prefix in rates},
         "rates": {prefix: _numbers([rates[prefix][cell][row] for cell in cells]) for prefix in rates},
         "loss": _numbers(traces["loss"]),

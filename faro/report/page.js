@@ -108,10 +108,10 @@
   const traces = (run, member) => {
     const box = document.getElementById("traces");
     box.replaceChildren();
-    const bounded = member.bound !== null;
+    const bounded = member.trained_at !== null;
     if (member.ending) make("p", box, `Training ended ${member.ending}.`, "note");
     chart(run, box, "Gap on the training sample, by step", member.gap.map((values, i) => ({ name: run.parts[i], values })),
-      bounded ? { at: member.bound, name: `bound ${member.bound_text}` } : null);
+      bounded ? { at: member.trained_at, name: `bound ${member.trained_at_text}` } : null);
     chart(run, box, "Loss", [{ name: "loss", values: member.loss }], null, []);
     if (!bounded) { make("p", box, "An unconstrained member has no violations and no multipliers.", "quiet"); return; }
     const several = (rows) => member.shown.map((label, i) => ({ name: run.labels[label], values: rows[i] }));
