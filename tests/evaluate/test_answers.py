@@ -100,8 +100,8 @@ def drawn(tmp_path_factory) -> Drawn:
         draw(patch)
         patch.setattr(trials, "_frontier", lambda *args: finished(*given.append(args) or args))
         run = faro.frontier(small(), **GRID, out=folder)
-    *others, figures, objective = given[0]
-    return Drawn(run, figures, folder, lambda changed: finished(*others, changed, objective).table)
+    *before, figures, objective, tighter = given[0]
+    return Drawn(run, figures, folder, lambda changed: finished(*before, changed, objective, tighter).table)
 
 
 def test_every_bound_of_a_seed_is_answered_by_its_best_trial(drawn):
@@ -142,7 +142,7 @@ def test_what_a_row_says_is_what_its_model_does(drawn):
 
 @pytest.mark.parametrize("fault", ["own alone", "loosest", "least gap", "ties forgotten"])
 def test_another_rule_is_caught(drawn, monkeypatch, fault):
-    def other(held, loss, bounds, finite, settings):
+    def other(held, loss, bounds, finite, settings, tighter):
         own = np.arange(len(loss))
         if fault == "ties forgotten":
             return answering({**held, "ties": 0 * held["ties"]}, loss, bounds, finite, settings)
