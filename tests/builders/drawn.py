@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from faro import models
+from faro.data import Dataset, demo
 from faro.lagrangian import KKT
 from faro.runtime import devices
 from faro.sweep import run
@@ -53,3 +54,8 @@ class Drawn:
 def draw(patch: pytest.MonkeyPatch) -> None:
     """Where the game would be played in memory, parameters are drawn."""
     patch.setattr(run._Run, "_execution", lambda self, game, *_: (Drawn(game), "drawn"))
+
+
+def small(people: int = 100) -> Dataset:
+    """A small sample of the demo."""
+    return Dataset.from_table(demo.generate(people, seed=3), demo.SCHEMA, name="small", defaults=demo.DEFAULTS)

@@ -10,14 +10,12 @@ import pandas as pd
 import pytest
 
 import faro
-from faro.data import Dataset
-from faro.data import demo as demonstration
 from faro.evaluate import trials
 from faro.store.frontier import Frontier
 from faro.store.run import Run
 from faro.training import Settings
 from faro.training.bounds import answering
-from tests.builders.drawn import draw
+from tests.builders.drawn import draw, small
 
 NO_BOUND = np.inf
 
@@ -62,11 +60,6 @@ def test_no_bound_and_a_training_that_diverged_are_not_answered_by_others():
 
 
 GRID = {"bounds": [0.02, 0.04, 0.08, 0.06, 0.12, 0.2], "seeds": 3}
-
-
-def small() -> Dataset:
-    frame = demonstration.generate(100, seed=3)
-    return Dataset.from_table(frame, demonstration.SCHEMA, name="small", defaults=demonstration.DEFAULTS)
 
 
 def wrong(table: pd.DataFrame, figures: dict) -> list[int]:

@@ -13,8 +13,7 @@ from faro.sweep import run as sweep
 from faro.sweep import tighten
 from faro.sweep.tighten import held, standard_errors
 from faro.training import Settings
-from tests.builders.drawn import draw
-from tests.evaluate.test_answers import small
+from tests.builders.drawn import draw, small
 
 GROUP = ct.Attribute("group", ("a", "b", "c"))
 PARITY = ct.demographic_parity(GROUP)

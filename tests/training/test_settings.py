@@ -29,6 +29,7 @@ OTHER = {  # a value of each that is not the default
     "temperature_start": 0.5, "temperature": 0.3, "dual": "ascent", "dual_data": "own", "dual_rate": 0.5,
     "dual_proportional": 3.0, "cap": 0.01, "memory": 0.1, "margin": 0.3, "batch": 8, "microbatch": 4,
     "compute": "bfloat16", "every": 2, "solution": "last", "max_ties": 0.2,
+    "tighten": 1.0,
 }  # fmt: skip
 ROWS = 24
 USES = {  # what was asked for, and the primal player that suits
@@ -93,7 +94,7 @@ def test_what_the_table_calls_without_effect_has_none(name):
 def test_exact_solves_read_nothing_else():
     """An exact path of settings that lack what the table calls without effect."""
     read = [own for own, field in FIELDS.items() if lacking(field, use_of(*USES["exact"])) is None]
-    assert read == ["solver", "weight_decay", "max_ties"]
+    assert read == ["solver", "weight_decay", "max_ties", "tighten"]
     linear, own = (
         exact_path.check(Linear(), CONSTRAINT),
         SimpleNamespace(weight_decay=0.1, interactions=None, max_ties=0.1),
