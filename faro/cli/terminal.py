@@ -160,10 +160,13 @@ def show_listing(listing: list[dict[str, Any]]) -> None:
     """The known data sets and where they are."""
     table = _table("data set", "what", "where")
     for row in listing:
-        where = row["where"] if row["present"] else f"absent; faro data fetch {row['name']}"
-        table.add_row(row["name"], escape(row["title"]), escape(where))
+        fetched = f"faro data fetch {row['name']}" if row["fetched"] else "put it into FARO_DATA"
+        table.add_row(
+            row["name"], escape(row["title"]), escape(row["where"] if row["present"] else f"absent\n{fetched}")
+        )
     for column in table.columns[1:]:
         column.justify, column.no_wrap = "left", False
+    table.columns[2].min_width = len("faro data fetch immigration")
     _show(_console(), table)
 
 

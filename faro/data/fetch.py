@@ -131,11 +131,8 @@ def fetch(name: str, root: str | os.PathLike | None = None, url: str | None = No
     """
     if name == "demo":
         raise UsageError("demo is generated; there is nothing to fetch")
-    if name in SETS and name not in SOURCES:
-        files = ", ".join(SETS[name].files)
-        raise UsageError(
-            f"{name} is not fetched ({SETS[name].info['source']}); put its tables where FARO_DATA is: {files}"
-        )
+    if name in SETS and not SETS[name].fetched:
+        raise UsageError(f"data set {name!r} is not fetched; {SETS[name].advice(name)}")
     if name not in SOURCES:
         raise UsageError(f"no data set {name!r} to fetch; data sets: {', '.join(n for n in NAMES if n != 'demo')}")
     folder = Path(root) if root is not None else cache_folder()

@@ -84,14 +84,14 @@ def load(
     folder = locate(name, root)
     if folder is None:
         looked = " and ".join(map(str, folders(root)))
-        raise DataError(f"data set {name!r} is not in {looked}; run: faro data fetch {name}")
+        raise DataError(f"data set {name!r} is not in {looked}; {SETS[name].advice(name)}")
     spec = SETS[name]
     tables = [read_table(folder / file) for file in spec.files]
     try:
         frame, its_schema = spec.read(*tables)
     except (KeyError, ValueError) as error:
         raise DataError(
-            f"{folder / spec.files[0]}: is not the published table ({error}); run: faro data fetch {name}"
+            f"{folder / spec.files[0]}: is not the published table ({error}); {spec.advice(name)}"
         ) from error
     return Dataset.from_table(frame, its_schema, name=name, defaults=spec.defaults, info=spec.info)
 
@@ -123,10 +123,16 @@ def schema_of(schema: Schema | Mapping[str, Any] | str | os.PathLike) -> Schema:
 
 def listing(root: str | os.PathLike | None = None) -> list[dict[str, Any]]:
     """One record per known data set: name, title, whether it is here, and where."""
-    records = [{"name": "demo", "title": demo.INFO["title"], "present": True, "where": "generated"}]
+    records = [{"name": "demo", "title": demo.INFO["title"], "present": True, "where": "generated", "fetched": False}]
     for name, spec in SETS.items():
         folder = locate(name, root)
         records.append(
-            {"name": name, "title": spec.info["title"], "present": folder is not None, "where": str(folder or "")}
+            {
+                "name": name,
+                "title": spec.info["title"],
+                "present": folder is not None,
+                "where": str(folder or ""),
+                "fetched": spec.fetched,
+            }
         )
     return records

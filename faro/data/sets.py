@@ -17,12 +17,20 @@ Table = tuple[pd.DataFrame, Schema]
 
 @dataclasses.dataclass(frozen=True)
 class SetSpec:
-    """A known data set: files below the data folder, how they become a table and schema, and what to know of it."""
+    """A known data set: files below the data folder, how they become a table and schema, what to know of it, and
+    whether `faro.data.fetch` knows its source."""
 
     files: tuple[str, ...]
     read: Callable[..., Table]
     defaults: dict[str, Any]
     info: dict[str, str]
+    fetched: bool = True
+
+    def advice(self, name: str) -> str:
+        """How to get it, by its name."""
+        if self.fetched:
+            return f"run: faro data fetch {name}"
+        return f"put its tables ({self.info['source']}) into the folder that FARO_DATA names: {', '.join(self.files)}"
 
 
 def _words(column: pd.Series, words: dict[str, str]) -> np.ndarray:
@@ -244,15 +252,31 @@ SETS = {
         },
     ),
     "polarized-issues": SetSpec(
-        text_sets.POLARIZED, text_sets.polarized_issues, _parity("author_politics"), text_sets.POLARIZED_INFO
+        text_sets.POLARIZED,
+        text_sets.polarized_issues,
+        _parity("author_politics"),
+        text_sets.POLARIZED_INFO,
+        fetched=False,
     ),
     "hh-harmless": SetSpec(
-        ("hh-rlhf-harmless-test/test.jsonl.gz",), text_sets.hh_harmless, _parity("length"), text_sets.HARMLESS_INFO
+        ("hh-rlhf-harmless-test/test.jsonl.gz",),
+        text_sets.hh_harmless,
+        _parity("length"),
+        text_sets.HARMLESS_INFO,
+        fetched=False,
     ),
-    "pandalm": SetSpec(("pandalm/testset.jsonl.gz",), text_sets.pandalm, _parity("length"), text_sets.PANDALM_INFO),
-    "bbq": SetSpec(text_sets.BBQ, text_sets.bbq, _parity("person"), text_sets.BBQ_INFO),
-    "pluriharms": SetSpec(text_sets.PLURIHARMS, text_sets.pluriharms, _parity("politics"), text_sets.PLURIHARMS_INFO),
+    "pandalm": SetSpec(
+        ("pandalm/testset.jsonl.gz",), text_sets.pandalm, _parity("length"), text_sets.PANDALM_INFO, fetched=False
+    ),
+    "bbq": SetSpec(text_sets.BBQ, text_sets.bbq, _parity("person"), text_sets.BBQ_INFO, fetched=False),
+    "pluriharms": SetSpec(
+        text_sets.PLURIHARMS, text_sets.pluriharms, _parity("politics"), text_sets.PLURIHARMS_INFO, fetched=False
+    ),
     "pluriharms-pairs": SetSpec(
-        text_sets.PLURIHARMS, text_sets.pluriharms_pairs, _parity("length"), text_sets.PLURIHARMS_PAIRS_INFO
+        text_sets.PLURIHARMS,
+        text_sets.pluriharms_pairs,
+        _parity("length"),
+        text_sets.PLURIHARMS_PAIRS_INFO,
+        fetched=False,
     ),
 }

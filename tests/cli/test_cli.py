@@ -566,7 +566,9 @@ def test_list_and_describe(faro):
     assert "generated" in out
     assert "faro data fetch compas" in " ".join(out.split())
     listed = json.loads(faro("data", "list", "--json")[1])
-    assert [row["name"] for row in listed] == ["demo", "swissmetro", "immigration", "adult", "compas"]
+    assert [row["name"] for row in listed if row["fetched"]] == ["swissmetro", "immigration", "adult", "compas"]
+    code, _, err = faro("data", "describe", "pandalm")
+    assert code == 5 and "put its tables (Wang et al." in err and "names: pandalm/testset.jsonl.gz" in err
     code, out, err = faro("data", "describe", "demo")
     assert (code, err) == (0, "")
     for word in ("12,000 choices", "2,000 units", "gate", "chosen", "dialect", "licence", "trap", "twins"):
