@@ -571,7 +571,7 @@ def test_list_and_describe(faro):
     assert code == 5 and "put its tables (Wang et al." in err and "names: pandalm/testset.jsonl.gz" in err
     code, out, err = faro("data", "describe", "demo")
     assert (code, err) == (0, "")
-    for word in ("12,000 choices", "2,000 units", "gate", "chosen", "dialect", "licence", "trap", "twins"):
+    for word in ("12,000 choices", "2,000 people", "gate", "chosen", "dialect", "licence", "trap", "twins"):
         assert word in out
     described = json.loads(faro("data", "describe", "demo", "--json")[1])
     assert sum(part["choices"] for part in described["parts"].values()) == 12_000
