@@ -20,7 +20,7 @@ from safetensors import SafetensorError
 from faro.errors import DataError
 from faro.files import sha256_of
 
-from .bert import Architecture, Bert, parameters
+from .architecture import Architecture
 from .tokens import Text, Tokenizer, Tokens
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
@@ -116,6 +116,8 @@ class Encoder:
             raise DataError(f"{folder}: no file {lacking[0]}; an encoder is a folder of {', '.join(FILES)}")
         sizes = Architecture.of(_json(folder / "config.json"), str(folder / "config.json"))
         pooling, limit = Pooling.of_folder(folder), _limit(folder, sizes, limit)
+        from .bert import parameters  # Flax takes long to import, and most commands read no text
+
         tokenizer = Tokenizer(folder / "tokenizer.json", sizes.vocabulary)
         weights = folder / "model.safetensors"
         try:
@@ -205,6 +207,8 @@ def _padded(tokens: Sequence[Tokens], rows: int, length: int) -> tuple[np.ndarra
 
 @functools.partial(jax.jit, static_argnums=(0, 1))
 def _pooled(sizes: Architecture, pooling: Pooling, params: Any, ids: Array, mask: Array, types: Array) -> Array:
+    from .bert import Bert
+
     with jax.default_matmul_precision("highest"):
         vectors: Any = Bert(sizes).apply(params, ids, mask, types)
     if pooling.how == "mean":
