@@ -96,7 +96,6 @@ def nearest(table: pd.DataFrame, bound: float) -> pd.Series:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.whole_run
 def test_demo(tmp_path):
     table = check("demo", tmp_path, bounds=14, seeds=1)
@@ -114,7 +113,6 @@ def test_demo(tmp_path):
     assert (faro.load("demo").population.frontier(row["bound"])[0]) == pytest.approx(row["population_frontier"])
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 @pytest.mark.whole_run
 @pytest.mark.real_data

@@ -110,7 +110,6 @@ def test_figures_are_those_of_the_table():
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 @pytest.mark.parametrize("name", ["faro", "GridSearch(20)", "JAX loop, one product"])
 def test_contenders_run(name, monkeypatch):
     monkeypatch.setattr(_contenders, "STEPS", 300)
@@ -127,7 +126,6 @@ def test_contenders_run(name, monkeypatch):
     assert max(point["train_accuracy"] for point in fit["points"]) > 0.6
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_scaling_on_tiny_data(tmp_path, capsys):
     scaling.main(["--small", "--plot", str(tmp_path / "plot.png")])

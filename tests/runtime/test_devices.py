@@ -83,7 +83,6 @@ def compare_meshes() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.slow
 def test_eight_devices_give_the_result_of_one(tmp_path):
     """The sweep axis, and both; minibatches; three bounds and an odd number of choices."""
     flags = f"--xla_force_host_platform_device_count=8 {os.environ.get('XLA_FLAGS', '')}"
@@ -126,7 +125,6 @@ def pair(folder: Path) -> list[subprocess.Popen]:
     return [started(folder, "sweep_together()", **shared, **{devices.PROCESS: str(i)}) for i in range(2)]
 
 
-@pytest.mark.slow
 @pytest.mark.slow
 def test_two_processes_give_the_frontier_of_one_also_after_a_kill(tmp_path, x64):
     """One is killed in the middle: the other ends with an error, and the same commands go on to the same frontier."""

@@ -426,7 +426,6 @@ def test_random_inputs_end_with_documented_codes(case, capsys):
 
 # ---------------------------------------------------------------- a table of full size
 @pytest.mark.slow
-@pytest.mark.slow
 def test_a_hundred_thousand_units(tmp_path, capsys):
     """C1, C3 and C5 on four groups take under ten seconds on two idle cores; here only that it is done."""
     rates = {"A": 0.3, "B": 0.302, "C": 0.298, "D": 0.3}
