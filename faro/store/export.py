@@ -14,7 +14,6 @@ import safetensors.numpy
 
 from ..errors import DataError, NotIndependentError, UsageError
 from ..files import json_text, scratch, sha256_of
-from ..models import Linear
 from ..text import known
 from ..text.encoder import FILES, Encoder
 from .model import TrainedModel, load_model, model_files
@@ -106,7 +105,8 @@ def _encoder(model: TrainedModel) -> Encoder:
 
 def _head(model: TrainedModel) -> tuple[np.ndarray, np.ndarray]:
     """Weight `[d]` and bias of the reward on vectors as the encoder gives them, in float32."""
-    if not isinstance(model.model, Linear) or model.draw is not None:
+    plain = model.model.linear and set(model.params) == {"intercept", "item"}
+    if not plain or model.draw is not None:
         what = "a randomised model" if model.draw is not None else type(model.model).__name__
         raise UsageError(f"export: expected a linear model, got {what}: dense layers do not give its rewards to 1e-5")
     (vector,) = model.coding.items.vectors

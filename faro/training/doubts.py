@@ -2,7 +2,7 @@
 
 constant     a log-likelihood that is no better than that of a constant, which looks at no feature
 parameters   more of them than choices to train on
-apart        gaps on train and dev further apart than the draw of people makes them, in groups of this size
+apart        a gap on dev larger than the draw of people makes it, given that on train and groups of this size
 
     chance    gap of rates  train rate + z sqrt(s rate (1 - rate) (1 / people on train + 1 / people on dev))
 
@@ -24,7 +24,7 @@ from constraints import AttainableRange, Choices, Compared, Constraint, RateCons
 from ..store import columns
 
 DRAWS = 4000
-SURE = 0.99  # of the draws are between the ends that chance is said to reach
+SURE = 0.99  # of the draws are below the end that chance is said to reach
 ROUNDING = 1e-6  # nats
 LEAST = 1e-12  # probability of what a constant takes for impossible
 
@@ -46,16 +46,14 @@ class Cells(NamedTuple):
             return None
         return cls(compared, np.array(train.people), np.array(dev.people), train.shared or dev.shared)
 
-    def chance(self, rates: np.ndarray) -> tuple[float, float]:
-        """Between which gaps most draws of people are, if what is true of everybody is these rates `[C]`."""
+    def chance(self, rates: np.ndarray) -> float:
+        """Below which gap most draws of people are, if what is true of everybody is these rates `[C]`."""
         there = (self.train > 0) & (self.dev > 0) & np.isfinite(rates)
         people = np.where(there, 1 / np.maximum(self.train, 1) + 1 / np.maximum(self.dev, 1), 0)
         known = np.where(there, rates, 0)
         spread = np.sqrt((1 + self.shared) * known * (1 - known) * people)
         drawn = np.clip(known + spread * _normal(len(rates)), 0, 1)
-        gaps = _gaps(np.where(there, drawn, np.nan), self.compared)
-        low, high = np.quantile(gaps, [(1 - SURE) / 2, (1 + SURE) / 2])
-        return float(low), float(high)
+        return float(np.quantile(_gaps(np.where(there, drawn, np.nan), self.compared), SURE))
 
 
 @functools.lru_cache(maxsize=8)
@@ -79,21 +77,19 @@ class Apart(NamedTuple):
     seed: int
     train: float
     dev: float
-    low: float
-    high: float
+    chance: float
 
     @property
     def said(self) -> str:
         """In numbers, for whom it was measured on."""
-        chance = f"{self.low:.3f} to {self.high:.3f}" if self.low >= 5e-4 else f"at most {self.high:.3f}"
         return (
             f"the gap is {self.dev:.3f} on dev and {self.train:.3f} on train; in groups of this size chance makes it "
-            f"{chance} ({100 * SURE:.0f} %)"
+            f"at most {self.chance:.3f} ({100 * SURE:.0f} %)"
         )
 
 
 def apart(constraint: Constraint, about: Mapping[str, Any], cells: Mapping[str, Cells]) -> tuple[Apart, ...]:
-    """The parts of the constraint whose dev gap is further from the train gap than chance explains, for the model that
+    """The parts of the constraint whose dev gap is further above the train gap than chance explains, for the model that
     `about` is about."""
     names, figures = [part.name() for part in constraint.parts()], about["figures"]
     gap_of = {part: dict(zip(names, columns.gaps(part, names), strict=True)) for part in ("train", "dev")}
@@ -103,9 +99,9 @@ def apart(constraint: Constraint, about: Mapping[str, Any], cells: Mapping[str, 
         rates = [float(figures[column]) for column in columns.rates_in(figures, "train", names, name).values()]
         if not (math.isfinite(train) and math.isfinite(dev)):
             continue
-        low, high = own.chance(np.array(rates))
-        if not low <= dev <= high:
-            found.append(Apart(name, max(map(float, about["bound"])), about["seed"], train, dev, low, high))
+        chance = own.chance(np.array(rates))
+        if dev > chance:
+            found.append(Apart(name, max(map(float, about["bound"])), about["seed"], train, dev, chance))
     return tuple(found)
 
 
@@ -157,7 +153,7 @@ def said(found: Sequence[Doubts]) -> list[str]:
     far = [gap for own in found for gap in own.apart]
     for name in dict.fromkeys(gap.name for gap in far):
         of_part = [gap for gap in far if gap.name == name]
-        worst = max(of_part, key=lambda gap: max(gap.dev - gap.high, gap.low - gap.dev))
+        worst = max(of_part, key=lambda gap: gap.dev - gap.chance)
         where = "without a bound" if math.isinf(worst.bound) else f"at bound {worst.bound:.4g}"
         among = f"; so {where}, seed {worst.seed}; chance does not explain {len(of_part)} of {len(found)} models"
         sentences.append(f"{name}: {worst.said}{among if len(found) > 1 else ''}")

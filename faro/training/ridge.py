@@ -26,6 +26,7 @@ import numpy as np
 from jax import Array
 from jax.flatten_util import ravel_pytree
 from scipy.linalg import cho_factor, cho_solve
+from threadpoolctl import threadpool_limits
 
 from constraints import Choices
 
@@ -201,6 +202,10 @@ class _Folds(NamedTuple):
 
     def path(self, ridges: np.ndarray, shares: np.ndarray) -> np.ndarray:
         """The risk `[R]` at every ridge, each from where the one before it ended, until it is hopeless."""
+        with threadpool_limits(1, "blas"):  # on a busy machine several take many times as long for such small tables
+            return self._path(ridges, shares)
+
+    def _path(self, ridges: np.ndarray, shares: np.ndarray) -> np.ndarray:
         found, d = np.full(len(ridges), np.inf), self.features.shape[-1]
         w, curvature = np.zeros((d, FOLDS)), None
         for place, mu in enumerate(ridges):

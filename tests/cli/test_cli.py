@@ -406,7 +406,7 @@ def test_overwriting_and_no_feasible_member(run, faro, monkeypatch):
     assert (table.loc[table["bound"] == 0.2, "status"] == "INFEASIBLE").all()
     assert code == 3
     assert "No model was found that satisfies" in " ".join(out.split())
-    assert all("every model has a gap of" in line for line in err.splitlines()) and err.count("\n") == 2
+    assert sum("every model has a gap of" in line for line in err.splitlines()) == 2
     assert "0/2" in out
 
 
@@ -667,7 +667,7 @@ def test_two_runs_on_one_page(run, faro):
 
 def test_a_model_card(run, faro):
     code, out, err = faro("card", run, "--bound", "0.1")
-    assert (code, out, err) == (0, "out/MODEL_CARD.md\n", "")
+    assert (code, err) == (0, "") and out.endswith("out/MODEL_CARD.md\n") and "standardised" in out
     text = (run / "MODEL_CARD.md").read_text()
     assert ", demographic parity (group), bound 0.05, seed 0" in text
     code, out, err = faro("card", run, "--bound", "0.01", "--json")

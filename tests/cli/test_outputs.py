@@ -37,7 +37,7 @@ def test_inconclusive_says_how_many_people(faro, monkeypatch):
     monkeypatch.setenv("GITHUB_ACTIONS", "true")
     code, files = faro("certify", bound=0.02)
     assert code == 3
-    assert "units per group are needed to show 0.02" in files["html"]
+    assert "would have an even chance to show 0.02" in files["html"]
     assert "::error file=faro.toml,line=" in faro.shown.err
     code, files = faro("certify", "--report-only", bound=0.02)
     assert code == 0

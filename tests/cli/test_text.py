@@ -46,7 +46,7 @@ def test_texts_are_embedded_once_and_truncation_is_said(faro, encoder, tmp_path)
     assert json.loads(out) | {"out": "", "digest": "", "encoder": ""} == {
         "texts": 2, "new": 0, "truncated": 1, "width": 12, "encoder": "", "digest": "", "out": ""}  # fmt: skip
     code, out, _ = faro(*words, "--out", tmp_path / "own", "--dtype", "float16", "--json")
-    assert json.loads(out)["new"] == 2 and (tmp_path / "own" / "manifest.json").exists()
+    assert json.loads(out)["new"] == 2 and (tmp_path / "own" / "embeddings.json").exists()
     code, _, err = faro(*words[:-1], 6, "--out", tmp_path / "own", "--dtype", "float16")
     assert code == 5 and "holds vectors of" in err
 
