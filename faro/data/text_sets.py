@@ -83,10 +83,10 @@ POLARIZED_INFO = {
     "source": "Konya / Remesh, Peacetech and Polarization Lab, Notre Dame (2024), github:akonya/polarized-issues-data",
     "licence": "CC BY 4.0; attribute Andrew Konya / Remesh, Peacetech and Polarization Lab (Notre Dame)",
     "unit": "participant, who voted on up to 30 pairs",
-    "traps": "1,357 votes that are no choice (both, neither, similar, unsure), 6 pairs of one text and one without a text "
-    "are left out; politics was asked on three or on five levels, which are three here; gender was not asked in one topic; pairs are "
-    "those of a sampler, not random; 480 votes are on an answer of one's own; some answers were visibly written with a "
-    "language model; the rater's politics moves no rate of pairs, the author's does",
+    "traps": "1,357 votes that are no choice (both, neither, similar, unsure), 6 pairs of one text and one without a "
+    "text are left out; politics was asked on three or on five levels, which are three here; gender was not asked in "
+    "one topic; pairs are those of a sampler, not random; 480 votes are on an answer of one's own; some answers were "
+    "visibly written with a language model; the rater's politics moves no rate of pairs, the author's does",
 }
 
 
