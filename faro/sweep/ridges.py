@@ -3,7 +3,7 @@
 folds       a linear model whose optimum is found at once: by folds over units of train and selection
 selection   another model in memory: trained without a constraint at each of a few ridges, by the selection loss
 settings    they say it
-nothing     a stream, and trials one after another, have what the settings say or leave at a default
+nothing     a stream, and a table in several files, have what the settings say or leave at a default
 
 What the settings say of the two, the weight decay and how much products are punished, is the only candidate.
 """
@@ -104,14 +104,17 @@ def _by_selection(
     candidates: list[tuple[float, float]],
     keeper: Keeper,
 ) -> list[Ridge]:
-    """The candidate of least selection loss for every seed."""
-    own = jax.tree.map(jnp.asarray, stack(list(data), game.settings.microbatch or 1))
-    decays, products = (jnp.asarray(values, jnp.float32) for values in zip(*candidates, strict=True))
-    program = _program(game)
-    arguments = constraint.at(float("inf")), Ridge(decays, products), jnp.asarray(list(seeds)), own
-    merit = np.asarray(keeper.once("ridge", program, arguments, jax.sharding.SingleDeviceSharding(jax.devices()[0])))
-    merit = np.where(np.isfinite(merit), merit, np.inf)
-    return [Ridge(*candidates[place]) for place in np.argmin(merit, 1)]
+    """The candidate of least selection loss for every seed; a seed after another, each candidate after another, so that
+    memory is that of one trial. Of several processes each does it."""
+    together = stack(list(data), game.settings.microbatch or 1)
+    tried = Ridge(*(jnp.asarray(values, jnp.float32) for values in zip(*candidates, strict=True)))
+    program, found = _program(game), []
+    for place, seed in enumerate(seeds):
+        own = jax.tree.map(lambda leaf, place=place: jnp.asarray(leaf[place]), together)
+        arguments = constraint.at(float("inf")), tried, jnp.asarray(seed), own
+        merit = np.asarray(keeper.once(f"seed{seed}.ridge", program, arguments))
+        found.append(Ridge(*candidates[int(np.argmin(np.where(np.isfinite(merit), merit, np.inf)))]))
+    return found
 
 
 @functools.lru_cache(maxsize=16)
@@ -119,18 +122,11 @@ def _program(game: Game) -> Any:
     return jax.jit(functools.partial(_merits, game), compiler_options=models.options(game.model))
 
 
-def _merits(game: Game, constraint: Constraint, candidates: Ridge, seeds: Array, data: Data) -> Array:
-    """The least selection loss `[seeds, candidates]` on the way of an unconstrained training."""
+def _merits(game: Game, constraint: Constraint, candidates: Ridge, seed: Array, data: Data) -> Array:
+    """The least selection loss `[candidates]` on the way of an unconstrained training."""
 
-    def of_seed(pair: Any) -> Array:
-        seed, own = pair
+    def of_candidate(ridge: Ridge) -> Array:
+        begun, _ = game.start(jax.random.key(seed), constraint, data._replace(ridge=ridge), game.settings.evaluations)
+        return begun.best.merit
 
-        def of_candidate(ridge: Ridge) -> Array:
-            begun, _ = game.start(
-                jax.random.key(seed), constraint, own._replace(ridge=ridge), game.settings.evaluations
-            )
-            return begun.best.merit
-
-        return jax.lax.map(of_candidate, candidates)
-
-    return jax.lax.map(of_seed, (seeds, data))
+    return jax.lax.map(of_candidate, candidates)

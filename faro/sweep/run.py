@@ -366,9 +366,11 @@ class _Run:
 
     def _ridges(self, views: list[View], training_data: list[Data], trainer: Trainer, keeper: Keeper) -> ridges.Chosen:
         """The ridge of every seed, and how it was found."""
-        if self.stream or isinstance(trainer, Sequential) or not isinstance(self.data, Dataset):
+        if self.stream or not isinstance(self.data, Dataset):
             return ridges.unchosen(self.settings, len(self.seeds))
-        game = trainer.game if isinstance(trainer, Batched) else Game(self.model, self.settings, units=views[0].units)
+        game = Game(self.model, self.settings, units=views[0].units)
+        if isinstance(trainer, Batched | Sequential):
+            game = trainer.game
         names, both = self.data.units, ("train", "selection")
         units = [names[np.concatenate([view.rows[part] for part in both])] for view in views]
         return ridges.choose(game, self.constraint, training_data, self.seeds, units, keeper)

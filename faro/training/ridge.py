@@ -34,7 +34,7 @@ from .. import models
 from ..data.split import uniform
 from .settings import Settings
 
-UNCHOSEN = 1e-4  # where nothing chooses: in streams, in estimators, where trials are trained one after another
+UNCHOSEN = 1e-4  # where nothing chooses: in streams, in estimators, on tables in several files
 FOLDS = 5
 PATH = tuple(10.0 ** np.arange(1, -5.1, -1.0))  # of a linear model's path, the strongest first
 PRODUCTS = (float("inf"), 10.0, 1.0)  # how many times as much products are punished, the strongest first

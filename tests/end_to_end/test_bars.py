@@ -236,7 +236,7 @@ def test_a_killed_sweep_goes_on_to_the_same_result(tmp_path, monkeypatch):
     assert not (out / "manifest.json").exists()  # nothing that looks finished
     run = faro.frontier(small(), **GRID, out=out)
     assert not run.reused
-    assert run.manifest["resumed"][:2] == ["ridge", "start"]
+    assert "start" in run.manifest["resumed"] and run.manifest["resumed"][0] == "seed0.ridge"
     assert (out / "frontier.csv").read_bytes() == (whole / "frontier.csv").read_bytes()
     assert {path.name for path in out.iterdir()} == FILES
     assert {path.name for path in (out / "models").iterdir()} == {path.name for path in (whole / "models").iterdir()}
