@@ -56,7 +56,7 @@ def trained(mesh: jax.sharding.Mesh) -> list:
     run.mesh = mesh
     found = []
 
-    def keep(evaluator, constraints, best, solution, trace, keeper):
+    def keep(evaluator, constraints, best, solution, trace, keeper, held):
         assert jax.tree.leaves(best.params)[0].shape[:2] == (1, 4)  # padding is dropped
         found.append(jax.tree.leaves((best, trace)))
         raise StopIteration
@@ -140,7 +140,7 @@ def test_two_processes_give_the_frontier_of_one_also_after_a_kill(tmp_path, x64)
     for i, process in enumerate(both):
         assert process.wait(120) == 0, (tmp_path / f"log{i}").read_text()
     run = Frontier.load(out)
-    assert run.manifest["resumed"][:4] == ["start", "chunk0", "chunk1", "chunk2"]
+    assert run.manifest["resumed"][:4] == ["seed0.ridge", "start", "chunk0", "chunk1"]
     assert {path.name for path in out.iterdir()} == {"frontier.csv", "traces.npz", "manifest.json", "models"}
     alone = sweep.frontier(*small(), bounds=[0.05, 0.2], seeds=1, settings=SETTINGS)
     pd.testing.assert_frame_equal(run.table, alone.table, rtol=0, atol=1e-5, check_dtype=False)
