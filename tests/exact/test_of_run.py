@@ -28,6 +28,7 @@ from faro.report import read_run
 from faro.report._envelope import envelope_panel
 from faro.report._series import panel
 from faro.store.run import clear
+from faro.training.ridge import Ridge
 from tests.builders.drawn import draw
 
 PAIRS = ct.Attribute("g", ("a", "b"))
@@ -329,11 +330,15 @@ def test_the_envelope_of_a_run(placed, faro):
         data = of_run.read_data(of_run.Frontier.load(folder), folder)
         view = View.of(data, 0)
         with jax.enable_x64(True):
-            head = exact.Head.of(data.choices(view.coding, view.rows["train"], dtype=np.float64), 1e-4)
+            ridge = Ridge.read(model.about["ridge"])
+            shares = model.model.shares(models.PARTS, ridge.interactions)
+            head = exact.Head.of(
+                data.choices(view.coding, view.rows["train"], dtype=np.float64), ridge.decay, shares=shares
+            )
         rows = exact.rows_of(ct.demographic_parity(data.attributes["dialect"]), head)
         w = head.weights(model.params)
         nll = model.about["figures"]["train_nll"]
-        np.testing.assert_allclose(float(member["loss"]), nll + 0.5e-4 * w @ w, atol=1e-8)
+        np.testing.assert_allclose(float(member["loss"]), nll + ridge.decay / 2 * w @ w, atol=1e-8)
         np.testing.assert_allclose(float(member["slack"]), np.max(rows.matrix @ w), atol=1e-9)
         assert 0 < float(member["gap"]) <= float(member["own_gap"]) + 1e-9
 
@@ -375,7 +380,8 @@ def test_the_last_layer_of_a_network(faro, tmp_path, monkeypatch):
     (member,) = json.loads(files[0].read_text())["members"]
     w = np.array(member["w"], float)
     nll = run.models[1].about["figures"]["train_nll"]
-    np.testing.assert_allclose(float(member["loss"]), nll + 0.5e-4 * w @ w, atol=1e-8)
+    decay = run.models[1].about["ridge"]["weight_decay"]
+    np.testing.assert_allclose(float(member["loss"]), nll + decay / 2 * w @ w, atol=1e-8)
     assert 0 < float(member["gap"]) < 1
     assert faro("report", folder)[0] == 0
     assert "Certified envelope" not in (folder / "report.html").read_text()  # a class of its own for every member
