@@ -232,9 +232,9 @@ def test_models_that_read_people_or_say_more_are_swept(place, model, loss):
     table = pd.read_csv(place.folder / model / "frontier.csv")
     assert len(table) == 10 and np.isfinite(table["dev_nll"]).all()
     assert (table["dev_accuracy"][np.isinf(table["bound"])] > 0.55).all()
-    stored = json.loads((place.folder / model / "models" / "bound01-seed0.json").read_text())
+    stored = json.loads((place.folder / model / table["model"][2]).read_text())
     assert stored["model"]["type"].endswith(model) and stored["loss"] is not None
-    scored = place.run("score", f"{model}/models/bound04-seed1.json", place.table)
+    scored = place.run("score", f"{model}/{table['model'].iloc[-1]}", place.table)
     assert (",support" in scored) == (model == "neighbour")
 
 
@@ -249,10 +249,11 @@ def test_a_sweep_that_was_killed_gives_the_same_bytes_and_is_certified(place):
         process.send_signal(signal.SIGKILL)
     assert not (place.folder / "killed" / "manifest.json").exists()
     place.run(*place.sweep("tokens", "heard", "killed"), expected=(0, 3))
-    names = ["frontier.csv", *(f"models/bound{b:02d}-seed{s}.safetensors" for b in range(5) for s in range(2))]
-    for name in names:
+    saved = pd.read_csv(place.folder / "whole" / "frontier.csv")["model"].drop_duplicates()
+    for name in ["frontier.csv", *saved.str.replace(".json", ".safetensors")]:
         assert (place.folder / "whole" / name).read_bytes() == (place.folder / "killed" / name).read_bytes(), name
-    certified_and_verified(place, "killed/models/bound02-seed0")
+    first_seed = saved[saved.str.contains("seed0")]
+    certified_and_verified(place, f"killed/{first_seed.iloc[-1].removesuffix('.json')}")
 
 
 def certified_and_verified(place: Place, model: str) -> None:
