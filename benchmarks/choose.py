@@ -23,9 +23,7 @@ project's; a missed one ends with 1.
 from __future__ import annotations
 
 import argparse
-import contextlib
 import functools
-import json
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -40,6 +38,8 @@ from faro.certify.bounds import two_binomials
 from faro.certify.bounds.binomial import Floats, clopper_pearson_lower
 from faro.certify.bounds.two_binomials import Counts
 from faro.certify.predicted import Draws, Gate
+
+from . import _lines
 
 DELTA = 0.05
 SEEDS, BOUNDS = 3, 8
@@ -241,16 +241,6 @@ def measured_powers(rng: np.random.Generator, own: Project, gate: Gate) -> Float
 # All of them ----------------------------------------------------------------------------------------------------------
 
 
-def read(lines: Path) -> dict[tuple[str, int], dict]:
-    """Finished projects; a line that was cut short is not finished."""
-    found = {}
-    for line in lines.read_text().splitlines() if lines.exists() else []:
-        with contextlib.suppress(ValueError):
-            record = json.loads(line)
-            found[record["mix"], record["seed"]] = record
-    return found
-
-
 def of_rule(records: list[dict], rule: str) -> dict[str, Floats]:
     """The numbers of a rule over projects; 0 where it names nobody."""
     nobody = {"passed": 0.0, "stated": np.nan, "power": np.nan, "utility": 0.0, "false": False}
@@ -303,17 +293,15 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--out", type=Path, default=Path("out/choose"), help="folder (default out/choose)")
     given = parser.parse_args(argv)
-    given.out.mkdir(parents=True, exist_ok=True)
     lines, began = given.out / "projects.jsonl", time.process_time()
-    done = read(lines)
+    done = _lines.finished(lines, lambda record: (record["mix"], record["seed"]))
     seeds = range(given.first, given.first + given.count)
     for seed in seeds:
         for mix in MIXES:
             if (mix, seed) in done:
                 continue
             done[mix, seed] = follow(mix, seed)
-            with open(lines, "a") as file:
-                file.write(json.dumps(done[mix, seed]) + "\n")
+            _lines.add(lines, done[mix, seed])
     by_mix = {mix: [done[mix, seed] for seed in seeds] for mix in MIXES}
     for mix, records in by_mix.items():
         print("\n".join(table(mix, records)))

@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import argparse
 import collections
-import contextlib
-import json
 import sys
 import tempfile
 import time
@@ -22,6 +20,8 @@ from pathlib import Path
 import jax
 
 from tests.builders import projects
+
+from . import _lines
 
 EVERY = 50  # of how many one goes through the commands
 
@@ -43,26 +43,15 @@ def follow(seed: int) -> dict:
     return {"seed": seed, "result": result, "answer": answer, "seconds": round(seconds, 2), "cpu": round(cpu, 2)}
 
 
-def read(lines: Path) -> dict[int, dict]:
-    """Finished projects by seed; a line that was cut short is not finished."""
-    found = {}
-    for line in lines.read_text().splitlines() if lines.exists() else []:
-        with contextlib.suppress(ValueError):
-            record = json.loads(line)
-            found[record["seed"]] = record
-    return found
-
-
 def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--count", type=int, default=2000, help="projects (default 2000)")
     parser.add_argument("--first", type=int, default=0, help="the first seed (default 0)")
     parser.add_argument("--out", type=Path, default=Path("out/projects"), help="folder (default out/projects)")
     given = parser.parse_args(argv)
-    given.out.mkdir(parents=True, exist_ok=True)
     lines = given.out / "projects.jsonl"
     jax.config.update("jax_disable_most_optimizations", True)  # programs run a few times, their time is compiling
-    done = read(lines)
+    done = _lines.finished(lines, lambda record: record["seed"])
     seeds = range(given.first, given.first + given.count)
     for seed in seeds:
         if seed in done:
@@ -70,8 +59,7 @@ def main(argv: list[str] | None = None) -> int:
         if seed % projects.GENERATION == 0:
             jax.clear_caches()
         done[seed] = follow(seed)
-        with open(lines, "a") as file:
-            file.write(json.dumps(done[seed]) + "\n")
+        _lines.add(lines, done[seed])
         if done[seed]["result"] == "failed":
             print(f"project {seed}: {done[seed]['answer']}", flush=True)
     asked = [done[seed] for seed in seeds]

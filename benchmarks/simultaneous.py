@@ -14,7 +14,6 @@ import contextlib
 import dataclasses
 import functools
 import io
-import json
 import sys
 from pathlib import Path
 
@@ -25,6 +24,8 @@ import faro
 from faro.certify.bounds.binomial import clopper_pearson_lower
 from faro.data import Dataset, demo
 from faro.evaluate import bootstrap
+
+from . import _lines
 
 DELTA = 0.05
 FIRST = 1000  # seed of the first demo: none that another benchmark or test draws
@@ -68,19 +69,14 @@ def main() -> int:
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--out", type=Path, default=Path("out/simultaneous"))
     options = parser.parse_args()
-    options.out.mkdir(parents=True, exist_ok=True)
     path, asked = options.out / "draws.jsonl", [options.people, options.bounds, options.seeds]
-    whole = path.read_text().rpartition("\n")[0] if path.exists() else ""  # a line that was being written is not there
-    lines = [json.loads(line) for line in whole.splitlines()]
-    path.write_text("".join(f"{json.dumps(line)}\n" for line in lines))
-    known = {line["draw"]: line for line in lines if line["asked"] == asked}
-    with path.open("a") as file:
-        for number in range(options.draws):
-            if number not in known:
-                with contextlib.redirect_stdout(io.StringIO()):
-                    known[number] = {"draw": number, "asked": asked, **drawn(number, *asked)}
-                print(json.dumps(known[number]), file=file, flush=True)
-    return told([known[number] for number in range(options.draws)])
+    known = _lines.finished(path, lambda line: (line["draw"], *line["asked"]))
+    for number in range(options.draws):
+        if (number, *asked) not in known:
+            with contextlib.redirect_stdout(io.StringIO()):
+                known[number, *asked] = {"draw": number, "asked": asked, **drawn(number, *asked)}
+            _lines.add(path, known[number, *asked])
+    return told([known[number, *asked] for number in range(options.draws)])
 
 
 def told(found: list[dict[str, list[float]]]) -> int:

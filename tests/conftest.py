@@ -176,6 +176,18 @@ def minilm() -> Path:
     return ENCODER
 
 
+@pytest.fixture(scope="module")
+def small_encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+    """A cache of its own with a small encoder by the name of the known one, for a module."""
+    from tests.builders import encoders
+
+    folder = tmp_path_factory.mktemp("cache")
+    encoders.install(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("FARO_CACHE", str(folder))
+        yield folder
+
+
 @pytest.fixture
 def faro(capsys: pytest.CaptureFixture[str]) -> Callable[..., tuple[int, str, str]]:
     """The command in this process: words -> exit code, what it said on stdout and on stderr."""

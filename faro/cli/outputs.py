@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ..certify.policy import Policy
 
 OUTPUTS = ("html", "junit_xml", "sarif", "markdown")
+NO_PROGRESS = "no progress and no notes"
 OUTPUT_WORDS = ("a page for people (HTML)", "JUnit XML", "SARIF 2.1.0", "a summary (Markdown)")
 
 
@@ -29,6 +30,12 @@ def add(sub: argparse.ArgumentParser) -> None:
     """The options."""
     for kind, what in zip(OUTPUTS, OUTPUT_WORDS, strict=True):
         sub.add_argument(f"--{kind.replace('_', '-')}", metavar="FILE", help=f"write {what}")
+
+
+def add_plain(sub: argparse.ArgumentParser, quiet: str = "no notes") -> None:
+    """The options of how a command speaks on the terminal; `quiet` is what --quiet leaves out."""
+    sub.add_argument("--json", action="store_true", help="print results as JSON")
+    sub.add_argument("--quiet", action="store_true", help=quiet)
 
 
 def noted(options: argparse.Namespace, notes: Iterable[str]) -> None:

@@ -82,9 +82,8 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
         console.print(escape(verdict))
     if words := report.at_once(run):
         console.print(escape(words))
-    if ridge := run.manifest.get("ridge"):
-        said = report.ridge_text(ridge["chosen_by"], list(ridge["seeds"].values()))
-        console.print(f"[dim]Ridge: {said}.[/dim]")
+    if words := report.ridge_of(run):
+        console.print(f"[dim]Ridge: {words}.[/dim]")
     console.print("[dim]Numbers on development data are for tuning; they are not a certificate.[/dim]")
     known = " (finished before; nothing was computed again)" if reused else ""
     tables = ["frontier.csv", *(["uncertainty.csv"] if run.uncertainty is not None else [])]

@@ -55,16 +55,6 @@ def audit_sizes(data: Dataset | Sharded, constraint: Constraint) -> dict[str, An
     return sizes | {"cap": float(cap), "single": single}
 
 
-def effective_sizes(part: RateConstraint, choices: Choices) -> np.ndarray:
-    """`[C]` of every cell how many units of equal mass would say as much: (sum of masses)^2 / sum of masses^2."""
-    cells = len(part.cells())
-    pair, share = _masses(part, choices)
-    pairs, place = np.unique(pair, return_inverse=True)
-    total = np.bincount(place, share)
-    squares = np.maximum(np.bincount(pairs % cells, total**2, cells), np.finfo(float).tiny)
-    return np.bincount(pairs % cells, total, cells) ** 2 / squares
-
-
 def crossed(data: Dataset | Sharded) -> list[str]:
     """The shared columns, sorted, of which some value stands under two or more units."""
     first: dict[str, dict[str, int]] = {}  # of every column and value, a unit

@@ -166,6 +166,7 @@ PANDALM_INFO = {
 # BBQ ------------------------------------------------------------------------------------------------------------------
 
 CATEGORIES = ("Age", "Disability_status", "Nationality", "Physical_appearance", "Religion", "Sexual_orientation")
+ROLES, CONDITIONS, POLARITIES = ("target", "other", "unknown"), ("ambig", "disambig"), ("neg", "nonneg")
 BBQ = tuple(f"bbq/{category}.jsonl.gz" for category in CATEGORIES)
 
 
@@ -208,10 +209,10 @@ _BBQ = Schema(
     label="label",
     texts=(TextSpec(name=ANSWER, after="prompt"),),
     attributes=(
-        AttributeSpec(name="person", column="role", levels=("target", "other"), others="exclude"),
-        AttributeSpec(name="role", levels=("target", "other", "unknown"), others="exclude"),
-        AttributeSpec(name="condition", levels=("ambig", "disambig"), chooser=True),
-        AttributeSpec(name="polarity", levels=("neg", "nonneg"), chooser=True),
+        AttributeSpec(name="person", column="role", levels=ROLES[:2], others="exclude"),
+        AttributeSpec(name="role", levels=ROLES, others="exclude"),
+        AttributeSpec(name="condition", levels=CONDITIONS, chooser=True),
+        AttributeSpec(name="polarity", levels=POLARITIES, chooser=True),
         AttributeSpec(name="category", levels=CATEGORIES, chooser=True),
     ),
 )

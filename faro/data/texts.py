@@ -99,15 +99,9 @@ def with_texts(schema: Schema, frame: pd.DataFrame, where: str, labels: bool) ->
     if not (schema.texts or lexicons):
         return WithTexts(schema, frame, {}, ())
     frame, mentions = by_lexicon(schema, preferences.plain(frame, where), where)
-    encoders: dict[tuple[str, int], Encoder] = {}
     specs, arrays, notes, made = [], {}, [*mentions], dict[str, Any]()
     for spec in schema.texts:
-        if (spec.encoder, spec.limit) not in encoders:
-            encoders[spec.encoder, spec.limit] = known.find(spec.encoder, spec.limit)
-        encoder = encoders[spec.encoder, spec.limit]
-        if spec.digest not in ("", encoder.digest):
-            here = f"{spec.encoder!r} here is {encoder.digest[:12]}"
-            raise DataError(f"{where}: text {spec.name!r} was read by encoder {spec.digest[:12]}, and {here}")
+        encoder = encoder_of(spec, where)
         reader = _Reader(schema, spec, frame, where, encoder)
         reader.read()
         if labels:
@@ -127,6 +121,19 @@ def with_texts(schema: Schema, frame: pd.DataFrame, where: str, labels: bool) ->
     others = [spec for spec in schema.arrays if spec.name not in arrays]
     schema = schema.replace(texts=tuple(specs), arrays=(*others, *of_texts))
     return WithTexts(schema, frame.assign(**made), arrays, tuple(notes))
+
+
+def encoder_of(spec: TextSpec, where: str) -> Encoder:
+    """What reads a text; `DataError` for another one than that which its digest names.
+
+    spec: of the text
+    where: what messages call the place
+    """
+    encoder = known.find(spec.encoder, spec.limit)
+    if spec.digest not in ("", encoder.digest):
+        here = f"{spec.encoder!r} here is {encoder.digest[:12]}"
+        raise DataError(f"{where}: text {spec.name!r} was read by encoder {spec.digest[:12]}, and {here}")
+    return encoder
 
 
 def texts_of(frame: pd.DataFrame, where: str, encoder: str, limit: int) -> list[Text]:

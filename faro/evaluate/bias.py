@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from faro.data import Dataset
+from faro.data.text_sets import CONDITIONS, POLARITIES, ROLES
 
-ROLES, CONDITIONS, POLARITIES = ("target", "other", "unknown"), ("ambig", "disambig"), ("neg", "nonneg")
 FORMULAS = {
     "bias_disambig": "2 n_biased / n_known - 1 where the context says who it is",
     "bias_ambig": "(1 - accuracy) (2 n_biased / n_known - 1) where it does not",

@@ -10,10 +10,11 @@ import numpy as np
 import pandas as pd
 
 from faro.data import Dataset, Schema
-from faro.data.schema import ArraySpec, TextSpec
-from faro.errors import DataError, UsageError
+from faro.data.schema import ArraySpec
+from faro.data.texts import encoder_of
+from faro.errors import UsageError
 from faro.store.model import TrainedModel, load_model
-from faro.text import dialogue, known
+from faro.text import dialogue
 from faro.text.encoder import Encoder
 from faro.text.tokens import Text
 
@@ -42,7 +43,7 @@ def reward_fn(model: TrainedModel | str | os.PathLike) -> RewardFunction:
         raise UsageError("reward_fn: expected a model whose features are texts and columns, without arrays in files")
     if trained.model.support:
         raise UsageError("reward_fn: the model reads earlier choices of a person, which a trainer does not have")
-    encoders = {spec.name: _encoder(spec) for spec in schema.texts}
+    encoders = {spec.name: encoder_of(spec, "reward_fn") for spec in schema.texts}
     alone = _alone(schema)
 
     def rewards(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
@@ -59,10 +60,7 @@ def reward_fn(model: TrainedModel | str | os.PathLike) -> RewardFunction:
             before = [None] * len(live) if not spec.after else [_spoken(prompts[at], "prompt") for at in live]
             texts = [_read(encoder, _spoken(given[at], "text"), asked) for at, asked in zip(live, before, strict=True)]
             tokens = encoder.tokenizer(texts, encoder.limit)
-            vectors = np.zeros((len(texts), encoder.width), np.float32)
-            for which, values in encoder.vectors(tokens):
-                vectors[which] = values
-            arrays[spec.name] = vectors.astype(spec.dtype)
+            arrays[spec.name] = encoder.of_tokens(tokens).astype(spec.dtype)
             frame[f"{spec.name}:row"] = np.arange(len(live))
             frame[f"{spec.name}{TOKENS}"] = [its.full for its in tokens]
         for name in (*alone.item_features, *alone.context_features):
@@ -77,14 +75,6 @@ def reward_fn(model: TrainedModel | str | os.PathLike) -> RewardFunction:
         return out
 
     return rewards
-
-
-def _encoder(spec: TextSpec) -> Encoder:
-    encoder = known.find(spec.encoder, spec.limit)
-    if spec.digest not in ("", encoder.digest):
-        here = f"{spec.encoder!r} here is {encoder.digest[:12]}"
-        raise DataError(f"reward_fn: text {spec.name!r} was read by encoder {spec.digest[:12]}, and {here}")
-    return encoder
 
 
 def _alone(schema: Schema) -> Schema:

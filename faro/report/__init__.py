@@ -41,6 +41,7 @@ from ._run import Run as Run
 from ._run import borrowed as borrowed
 from ._run import headline as headline
 from ._run import read_run as read_run
+from ._run import ridge_of as ridge_of
 from ._run import ridge_text as ridge_text
 from ._run import spread_text as spread_text
 from ._run import summary_table as summary_table

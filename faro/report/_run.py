@@ -163,6 +163,12 @@ def ridge_text(how: str, seeds: list[Mapping[str, Any]]) -> str:
     return f"{text}; {HOW[how]}"
 
 
+def ridge_of(run: Run) -> str:
+    """`ridge_text` of a run; "" where its manifest does not say."""
+    ridge = run.manifest.get("ridge")
+    return ridge_text(ridge["chosen_by"], list(ridge["seeds"].values())) if ridge else ""
+
+
 def _from_to(values: list[float]) -> str:
     ends = [f"{value:.3g}" for value in (values[0], values[-1])]
     return ends[0] if ends[0] == ends[1] else f"{ends[0]} to {ends[1]}"

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from ..store import columns
-from ._run import Run, borrowed, bound_text, finite, number, ridge_text, spread_text, summary_table, tightened
+from ._run import Run, borrowed, bound_text, finite, number, ridge_of, spread_text, summary_table, tightened
 from ._series import representative, slack_text
 
 escape = html.escape
@@ -129,7 +129,7 @@ def facts(run: Run) -> str:
     versions = [f"{name} {version}" for name, version in (manifest.get("versions") or {}).items()]
     counts = {prefix: sorted(set(run.trials[f"{prefix}_n"])) for prefix in ("train", "selection", "dev")}
     sizes = [f"{prefix} {_range(values)}" for prefix, values in counts.items()]
-    seconds, ridge = manifest.get("seconds"), manifest.get("ridge")
+    seconds = manifest.get("seconds")
     entries = {
         "Data": ": ".join(str(data[key]) for key in ("name", "title") if data.get(key)),
         "Size": run.counted,
@@ -143,7 +143,7 @@ def facts(run: Run) -> str:
         "Inequalities": f"{len(run.labels)}",
         "Bounds": ", ".join(bound_text(bound) for bound in run.bounds),
         "Seeds": ", ".join(str(seed) for seed in sorted(run.trials["seed"].unique())),
-        "Ridge": ridge_text(ridge["chosen_by"], list(ridge["seeds"].values())) if ridge else None,
+        "Ridge": ridge_of(run) or None,
         "Notes": _listed(manifest.get("notes")),
         "Versions": ", ".join(versions),
         "Device": manifest.get("device"),

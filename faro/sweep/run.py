@@ -226,12 +226,11 @@ class _Run:
         chosen = self._ridges(views, training_data, trainer, keeper)
         given = [seed_data._replace(ridge=ridge) for seed_data, ridge in zip(given, chosen.ridges, strict=True)]
         tight: Tightened | None = None
-        asked_of = dict[int, tuple[Constraint, Constraint]]()
+        asked: list[Constraint] = []
 
         def grid(gap: float) -> list[Constraint]:
-            pairs = [(one if tight is None else tight.held(one), one) for one in self.grid(gap)]
-            asked_of.update({id(held): (held, one) for held, one in pairs})
-            return [held for held, _ in pairs]
+            asked[:] = self.grid(gap)
+            return asked[:] if tight is None else [tight.held(one) for one in asked]
 
         trials = Trials(self.seeds, given, self.constraint, grid, keeper, progress, evaluator.ahead)
         try:
@@ -241,7 +240,7 @@ class _Run:
             keeper.close()
             raise
         unconstrained = self.constraint.at(UNCONSTRAINED)
-        all_constraints = [unconstrained, *(asked_of[id(held)][1] for held in constraints)]
+        all_constraints = [unconstrained, *asked]
         mixes = self.settings.solution == "mixture"
         if solution is None:
             solution = choose(
@@ -321,10 +320,7 @@ class _Run:
             fit = fit_for(self.constraint, train, where, dev)
             twins = [told for name in self.constraint.twins() for told in self.data.schema.twin(name).told]
             judged = {"selection": [seed_data.selection], "dev": dev if self.stream else [dev]}
-            constants = {
-                part: doubts.constant_loss(train() if self.stream else [train], own, sides)
-                for part, own in judged.items()
-            }
+            constants = doubts.constant_losses(train() if self.stream else [train], judged, sides)
             notes[view.seed] = dataclasses.replace(
                 fit, train=(*self.data.notes, *twins, *fit.train), constants=constants
             )
@@ -368,9 +364,8 @@ class _Run:
         """The ridge of every seed, and how it was found."""
         if self.stream or not isinstance(self.data, Dataset):
             return ridges.unchosen(self.settings, len(self.seeds))
-        game = Game(self.model, self.settings, units=views[0].units)
-        if isinstance(trainer, Batched | Sequential):
-            game = trainer.game
+        plays = trainer.game if isinstance(trainer, Batched | Sequential) else None
+        game = plays or Game(self.model, self.settings, units=views[0].units)
         names, both = self.data.units, ("train", "selection")
         units = [names[np.concatenate([view.rows[part] for part in both])] for view in views]
         return ridges.choose(game, self.constraint, training_data, self.seeds, units, keeper)

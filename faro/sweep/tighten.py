@@ -3,7 +3,7 @@
     held = max(bound - t * standard error, bound / 2)
     standard error = max over blocks of sqrt(1 / n_g + 1 / n_h) / 2        of the two smallest groups
 
-n is the effective number of units of a cell in train, (sum of masses)^2 / sum of masses^2, and 1 / 2 the largest
+n is the effective number of units of a cell in train (`AttainableRange.people`), and 1 / 2 the largest
 standard deviation that a decision can have. t is a number, or found by cross-fitting on train: trials at a few bounds
 and at every t are trained on half of the units, and the pair of groups that is furthest apart there is measured on the
 other half. The least t whose measured gaps are within their bounds on average is taken; what the others came to is told
@@ -22,10 +22,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from constraints import Choices, Constraint, RateConstraint, Stack, statistics_of_parts
+from constraints import Choices, Constraint, RateConstraint, Stack, attainable_range, statistics_of_parts
 
 from .. import models
-from ..data.masses import effective_sizes
 from ..errors import UsageError
 from ..runtime.checkpoint import Keeper
 from ..training import Data
@@ -78,7 +77,8 @@ def _error(part: Constraint, choices: Choices) -> float:
     how = part.compared() if isinstance(part, RateConstraint) else None
     if how is None or not isinstance(part, RateConstraint):
         raise UsageError(f"tighten: {part.name()} compares no rates of groups whose sizes say how sure they are")
-    inverse = 1 / np.maximum(effective_sizes(part, choices), 1).reshape(len(how.blocks), -1)
+    (span,) = attainable_range(part, choices)
+    inverse = 1 / np.maximum(span.people, 1).reshape(len(how.blocks), -1)
     return float(np.sqrt(np.sort(inverse, 1)[:, -2 if how.paired else -1 :].sum(1)).max() / 2)
 
 

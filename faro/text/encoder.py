@@ -164,8 +164,15 @@ class Encoder:
 
         texts: one each, or two that are read together
         """
-        out = np.zeros((len(texts), self.width), np.float32)
-        for which, vectors in self.vectors(self.tokenizer(texts, self.limit)):
+        return self.of_tokens(self.tokenizer(texts, self.limit))
+
+    def of_tokens(self, tokens: Sequence[Tokens]) -> np.ndarray:
+        """`[N, width]` in float32: a vector of every text, in their order.
+
+        tokens: of every text
+        """
+        out = np.zeros((len(tokens), self.width), np.float32)
+        for which, vectors in self.vectors(tokens):
             out[which] = vectors
         return out
 

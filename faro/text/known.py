@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import os
 import shutil
 import subprocess
@@ -70,10 +71,21 @@ def find(name: str, limit: int = 0) -> Encoder:
     if name in KNOWN and not Path(name).is_dir():
         if not installed(name):
             raise DataError(f"encoder {name!r} is not installed; run: faro encoder install {name}")
-        return Encoder.read(place(name), name, limit)
+        return _read(place(name), name, limit)
     if not Path(name).is_dir():
         raise DataError(f"no encoder and no folder {name!r}; encoders: {', '.join(KNOWN)}")
-    return Encoder.read(Path(name), Path(name).resolve().name, limit)
+    return _read(Path(name), Path(name).resolve().name, limit)
+
+
+def _read(folder: Path, name: str, limit: int) -> Encoder:
+    """The encoder in a folder; read once, while its files stay as they are."""
+    stats = [file.stat() for file in sorted(folder.rglob("*")) if file.is_file()]
+    return _once(folder, name, limit, tuple((stat.st_ino, stat.st_size, stat.st_mtime_ns) for stat in stats))
+
+
+@functools.lru_cache(maxsize=2)
+def _once(folder: Path, name: str, limit: int, files: tuple[tuple[int, int, int], ...]) -> Encoder:
+    return Encoder.read(folder, name, limit)
 
 
 def install(name: str) -> Path:

@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import functools
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -165,17 +165,22 @@ def _of_seeds(some: Sequence[Doubts], seeds: Mapping[int, Doubts]) -> str:
     return "" if len(some) == len(seeds) else f" (seed {', '.join(str(own.seed) for own in some)})"
 
 
-def constant_loss(train: Iterable[Choices], judged: Iterable[Choices], sides: bool) -> float:
-    """The mean log-loss of a constant on the shards it is judged on, in nats: the better of one probability for all
-    alternatives, and of how often on train the outside option was chosen or, where `sides` mean something, each."""
-    losses, total, rates = np.zeros(2), 0.0, None
+def constant_losses(train: Iterable[Choices], judged: Mapping[str, Iterable[Choices]], sides: bool) -> dict[str, float]:
+    """The mean log-loss of a constant on the shards of each part it is judged on, in nats: the better of one
+    probability for all alternatives, and of how often on train the outside option was chosen or, where `sides` mean
+    something, each. Train is read once, and not at all where there is neither."""
+    rates = functools.cache(lambda: _rates(train, sides))
+    return {part: _constant_loss(rates, shards, sides) for part, shards in judged.items()}
+
+
+def _constant_loss(rates: Callable[[], Any], judged: Iterable[Choices], sides: bool) -> float:
+    losses, total = np.zeros(2), 0.0
     for choices in judged:
         available, chosen = np.asarray(choices.available, float), np.asarray(choices.chosen, float)
         constants = [available / np.maximum(available.sum(1, keepdims=True), 1)] * 2
         outside = available * np.asarray(choices.outside)
         if sides or outside.any():
-            rates = _rates(train, sides) if rates is None else rates
-            odds = available * rates if sides else _with_outside(available, outside, rates)
+            odds = available * rates() if sides else _with_outside(available, outside, rates())
             constants[1] = odds / np.maximum(odds.sum(1, keepdims=True), LEAST)
         weight = np.asarray(choices.weight, float)
         losses += [-(chosen * np.log(np.maximum(own, LEAST))).sum(1) @ weight for own in constants]

@@ -143,9 +143,9 @@ def chosen(
     products: P shares of products of features and context, the strongest first
     scale: what a ridge is times, for these choices instead of all
     """
-    candidates = _candidates(model, choices, products)
+    candidates = candidates_of(model, choices, products)
     ridges = np.asarray(path, float)
-    risk = np.stack([folds.path(scale * ridges, shares) for folds, shares in candidates])
+    risk = risks(candidates, scale * ridges)
     place, nearest = map(int, np.unravel_index(np.argmin(risk), risk.shape))
     if len(ridges) == 1:
         return Ridge(float(ridges[0]), float(products[place]))
@@ -157,13 +157,13 @@ def chosen(
     return Ridge(least(own[order], ridges[order]), float(products[place]))
 
 
-def risks(model: models.Model, choices: Choices, ridges: Sequence[float], products: Sequence[float]) -> np.ndarray:
-    """Mean loss `[P, R]` of the choices of each fold at parameters that have not seen it, for every candidate; inf
-    where a path was hopeless. Parameters as of `chosen`, ridges for these choices."""
-    return np.stack([folds.path(np.asarray(ridges), own) for folds, own in _candidates(model, choices, products)])
+def risks(candidates: Candidates, ridges: np.ndarray) -> np.ndarray:
+    """Mean loss `[P, R]` of the choices of each fold at parameters that have not seen it, for every share of products
+    and each of these ridges, the strongest first; inf where a path was hopeless."""
+    return np.stack([folds.path(ridges, shares) for folds, shares in candidates])
 
 
-def _candidates(model: models.Model, choices: Choices, products: Sequence[float]) -> list[tuple[_Folds, np.ndarray]]:
+def candidates_of(model: models.Model, choices: Choices, products: Sequence[float]) -> Candidates:
     """For every share of products the folds, with the features that may count, and how strongly each is punished."""
     choices = jax.tree.map(np.asarray, choices.replace(twins={}))
     shapes = jax.eval_shape(lambda own: models.initial(model, jax.random.key(0), own), choices)
@@ -280,6 +280,9 @@ class _Folds(NamedTuple):
         spread *= np.sqrt(odds * self.share[..., None])
         spread = np.moveaxis(spread, 0, 1).reshape(FOLDS, -1, spread.shape[-1])
         return (np.swapaxes(spread, 1, 2) @ spread).astype(np.float64)
+
+
+Candidates = list[tuple[_Folds, np.ndarray]]
 
 
 def least(risk: np.ndarray, ridges: np.ndarray) -> float:

@@ -15,14 +15,7 @@ from faro.data.preferences import BY_PROMPT, BY_ROW, kind, plain, recognise
 from faro.errors import DataError, UsageError
 from tests.builders import encoders
 
-
-@pytest.fixture(autouse=True, scope="module")
-def cache(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cache")
-    encoders.install(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FARO_CACHE", str(folder))
-        yield
+pytestmark = pytest.mark.usefixtures("small_encoder")
 
 
 def lines(path, records):

@@ -7,18 +7,8 @@ import pytest
 
 from faro.data import describe, load, read_table
 from faro.data.sets import SETS
-from tests.builders import encoders
 
-pytestmark = pytest.mark.real_data
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cache")
-    encoders.install(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FARO_CACHE", str(folder))
-        yield
+pytestmark = [pytest.mark.real_data, pytest.mark.usefixtures("small_encoder")]
 
 
 @pytest.fixture(scope="module")

@@ -14,17 +14,10 @@ from faro.evaluate import bias
 from faro.evaluate.subsets import scored_by
 from tests.builders import encoders
 
+pytestmark = pytest.mark.usefixtures("small_encoder")
+
 RECORDS = encoders.pairs(160)
 SOURCES = ["a", "b", "b", ""] * 40
-
-
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cache")
-    encoders.install(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FARO_CACHE", str(folder))
-        yield folder
 
 
 @pytest.fixture(scope="module")

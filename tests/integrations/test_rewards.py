@@ -11,6 +11,8 @@ from faro.errors import DataError, UsageError
 from tests.builders import encoders
 from tests.oracles import bert
 
+pytestmark = pytest.mark.usefixtures("small_encoder")
+
 RECORDS = encoders.pairs(160)
 SCHEMA = {
     "format": "wide",
@@ -24,24 +26,15 @@ SCHEMA = {
 }
 
 
-@pytest.fixture(scope="module", autouse=True)
-def cache(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("cache")
-    encoders.install(folder)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("FARO_CACHE", str(folder))
-        yield folder
-
-
 @pytest.fixture(scope="module")
 def model():
     return encoders.untrained(faro.load(pd.DataFrame(RECORDS), SCHEMA))
 
 
-def test_rewards_are_those_of_the_scored_table(model, cache, tmp_path):
+def test_rewards_are_those_of_the_scored_table(model, small_encoder, tmp_path):
     frame = pd.DataFrame(RECORDS)
     wanted = model.rewards(frame)[:9]
-    shards = {path: path.stat().st_mtime_ns for path in cache.rglob("*.safetensors")}
+    shards = {path: path.stat().st_mtime_ns for path in small_encoder.rglob("*.safetensors")}
     reward = faro.reward_fn(model.save(tmp_path / "model"))
     prompts, politics = frame["prompt"].tolist()[:9], frame["politics"].tolist()[:9]
     chosen = reward(prompts, frame["chosen"].tolist()[:9], politics=politics, trainer_state=None)
@@ -52,7 +45,8 @@ def test_rewards_are_those_of_the_scored_table(model, cache, tmp_path):
     )
     assert all(isinstance(value, float) for value in chosen)
     np.testing.assert_allclose(np.stack([chosen, rejected], 1), wanted, atol=1e-5)
-    assert {path: path.stat().st_mtime_ns for path in cache.rglob("*.safetensors")} == shards  # nothing was written
+    after = {path: path.stat().st_mtime_ns for path in small_encoder.rglob("*.safetensors")}
+    assert after == shards  # nothing was written
 
 
 def test_a_completion_without_text_has_no_reward(model):
@@ -73,7 +67,7 @@ def test_answers_that_are_accepted_or_not_have_a_reward_against_refusing():
     np.testing.assert_allclose(got, model.rewards(data)[:5, 0], atol=1e-5)
 
 
-def test_what_a_trainer_cannot_give_is_said(model, cache, tmp_path):
+def test_what_a_trainer_cannot_give_is_said(model, small_encoder, tmp_path):
     with pytest.raises(UsageError, match="reads the column 'politics', and the trainer gave none"):
         faro.reward_fn(model)(["the cat"], ["sat"])
     with pytest.raises(UsageError, match="expected a model whose features are texts"):

@@ -8,7 +8,7 @@ import constraints as ct
 import faro
 from constraints import Choices, Compared
 from constraints.testing import GROUP, example_choices
-from faro.training.doubts import Apart, Cells, Doubts, apart, constant_loss, exceeding, of_seed, said
+from faro.training.doubts import Apart, Cells, Doubts, apart, constant_losses, exceeding, of_seed, said
 from tests.builders.drawn import draw
 
 
@@ -31,32 +31,33 @@ def entropy(p):
 
 def test_a_constant_of_pairs_is_ln_2_wherever_the_chosen_one_stands():
     first = choices_of([[1, 0]] * 4)
-    assert constant_loss([first], [first], False) == pytest.approx(np.log(2))
+    assert constant_losses([first], {"dev": [first]}, False)["dev"] == pytest.approx(np.log(2))
 
 
 def test_a_constant_of_several_knows_which_were_there():
     judged = choices_of(np.eye(3)[[0, 1, 2]], [[1, 1, 1], [1, 1, 0], [0, 0, 1]], weight=[1, 2, 1])
-    assert constant_loss([judged], [judged], False) == pytest.approx((np.log(3) + 2 * np.log(2)) / 4)
+    assert constant_losses([judged], {"dev": [judged]}, False)["dev"] == pytest.approx((np.log(3) + 2 * np.log(2)) / 4)
 
 
 def test_a_constant_of_acceptance_has_the_rate_of_train():
     train = choices_of([[1, 0]] * 2 + [[0, 1]] * 8, outside=[[0, 1]] * 10)
     halves = [train.take(slice(0, 5)), train.take(slice(5, 10))]
-    assert constant_loss(halves, [train], False) == pytest.approx(entropy(0.2))
+    assert constant_losses(halves, {"dev": [train]}, False)["dev"] == pytest.approx(entropy(0.2))
     other = choices_of([[1, 0]] * 3 + [[0, 1]] * 7, outside=[[0, 1]] * 10)
     by_train = -(0.3 * np.log(0.2) + 0.7 * np.log(0.8))
-    assert constant_loss([train], [other], False) == pytest.approx(by_train)
+    assert constant_losses([train], {"dev": [other]}, False)["dev"] == pytest.approx(by_train)
     weighed = choices_of(train.chosen, outside=train.outside, weight=[4, 4, *[1] * 8])
-    assert constant_loss([weighed], [weighed], False) == pytest.approx(np.log(2))  # the better of the two
+    the_better_of_two = pytest.approx(np.log(2))
+    assert constant_losses([weighed], {"dev": [weighed]}, False)["dev"] == the_better_of_two
 
 
 def test_a_constant_of_named_sides_has_their_rates():
     train = choices_of(np.eye(3)[[0] * 7 + [1] * 2 + [2]])
     rates = np.array([0.7, 0.2, 0.1])
-    assert constant_loss([train], [train], True) == pytest.approx(-(rates * np.log(rates)).sum())
+    assert constant_losses([train], {"dev": [train]}, True)["dev"] == pytest.approx(-(rates * np.log(rates)).sum())
     absent = choices_of(np.eye(3)[[0, 1]], [[1, 1, 0]] * 2)
     expected = -(np.log(7 / 9) + np.log(2 / 9)) / 2
-    assert constant_loss([train], [absent], True) == pytest.approx(min(expected, np.log(2)))
+    assert constant_losses([train], {"dev": [absent]}, True)["dev"] == pytest.approx(min(expected, np.log(2)))
 
 
 @pytest.mark.parametrize("people", [(2000, 400), (150, 40)])

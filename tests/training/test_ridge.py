@@ -29,6 +29,10 @@ def people(n: int, d: int, context: int, seed: int = 0):
     return own.replace(items=jnp.asarray(items[:, :1]), context=jnp.asarray(about) if context else None)
 
 
+def risks(own, ridges, shares):
+    return ridge.risks(ridge.candidates_of(models.Linear(), own, shares), np.asarray(ridges))
+
+
 def by_hand(own, decay: float, share: float) -> float:
     """Mean loss of every fold at the optimum of the others, by BFGS on a loss written in numpy."""
     x, z = np.asarray(own.items, float)[:, 0], own.context
@@ -56,7 +60,7 @@ def by_hand(own, decay: float, share: float) -> float:
 @pytest.mark.parametrize("context", [0, 2])
 def test_the_risk_is_that_of_models_that_have_not_seen_the_fold(context):
     own, shares = people(400, 4, context), SHARES if context else (1.0,)
-    found = ridge.risks(models.Linear(), own, DECAYS, shares)
+    found = risks(own, DECAYS, shares)
     expected = [[by_hand(own, decay, share) for decay in DECAYS] for share in shares]
     np.testing.assert_allclose(found, expected, atol=1e-3)
     if context:  # without products they would be guessing
@@ -66,7 +70,7 @@ def test_the_risk_is_that_of_models_that_have_not_seen_the_fold(context):
 def test_few_people_and_many_features_want_a_strong_ridge():
     """More parameters than a fold's share of people: a weak ridge learns noise, and the risk says so."""
     own = people(100, 60, 0, seed=1)
-    risk = ridge.risks(models.Linear(), own, ridge.PATH, (1.0,))[0]
+    risk = risks(own, ridge.PATH, (1.0,))[0]
     weak, strong = risk[np.isfinite(risk)][-1], risk.min()
     assert weak > strong + ridge.HOPELESS and ridge.chosen(models.Linear(), own, ridge.PATH, (1.0,)).decay > 1e-3
     np.testing.assert_allclose(risk[2], by_hand(own, ridge.PATH[2], 1.0), atol=5e-3)
@@ -86,9 +90,9 @@ def test_no_ridge_beside_the_chosen_one_is_better(context):
     own, shares = people(400, 12, context, seed=3), (float("inf"), 1.0) if context else (1.0,)
     chosen = ridge.chosen(models.Linear(), own, ridge.PATH, shares)
     grid = chosen.decay * np.geomspace(30, 1 / 30, 13)
-    risk = ridge.risks(models.Linear(), own, grid, (chosen.interactions,))[0]
+    risk = risks(own, grid, (chosen.interactions,))[0]
     assert risk[6] <= risk.min() + 5e-4 and risk.max() > risk.min() + 2e-3
-    everything = ridge.risks(models.Linear(), own, [chosen.decay], shares)[:, 0]
+    everything = risks(own, [chosen.decay], shares)[:, 0]
     assert shares[int(np.argmin(everything))] == chosen.interactions
     one = ridge.chosen(models.Linear(), own, (0.03,), shares)
     assert one.decay == 0.03 and ridge.chosen(models.Linear(), own, ridge.PATH, shares, 10.0).decay == pytest.approx(

@@ -96,7 +96,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="FILE",
         help="init: whose folder is told of the audit set as well",
     )
-    _output(ledger)
+    outputs.add_plain(ledger)
 
     policy = command(
         "policy",
@@ -133,7 +133,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     envelope.add_argument("--features", action="store_true", help="write the tables that faro verify proves it from")
     _named(envelope, "of a run that has the constraint's name alone")
-    _output(envelope)
+    outputs.add_plain(envelope)
 
 
 CONSTRAINT_OPTIONS = ("constraint", "attribute", "of", "within")
@@ -157,7 +157,7 @@ def _judged(sub: argparse.ArgumentParser) -> None:
     sub.add_argument("--out", metavar="FILE", help="write the certificate (JSON)")
     outputs.add(sub)
     _inputs(sub)
-    _output(sub)
+    outputs.add_plain(sub)
 
 
 def _inputs(sub: argparse.ArgumentParser) -> None:
@@ -173,11 +173,6 @@ def _imported(sub: argparse.ArgumentParser, what: str) -> None:
         "--plugin", action="append", default=[], metavar="NAME",
         help=f"{what}: a name, or package.module:Name (repeatable); no file decides what is imported",
     )  # fmt: skip
-
-
-def _output(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--json", action="store_true", help="print results as JSON")
-    sub.add_argument("--quiet", action="store_true", help="no notes")
 
 
 # The commands -------------------------------------------------------------------------------------------------------

@@ -45,8 +45,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--plugin", action="append", default=[], metavar="NAME",
         help="import the run's constraint: a name, or package.module:Name (repeatable)",
     )  # fmt: skip
-    choose.add_argument("--json", action="store_true", help="print results as JSON")
-    choose.add_argument("--quiet", action="store_true", help="no notes")
+    outputs.add_plain(choose)
 
 
 def _choose(options: argparse.Namespace) -> int:

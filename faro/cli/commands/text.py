@@ -22,7 +22,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     encoder.add_argument("action", choices=("list", "install"))
     encoder.add_argument("name", nargs="?", help="an encoder (see: faro encoder list)")
-    _output(encoder)
+    outputs.add_plain(encoder, outputs.NO_PROGRESS)
 
     embed = command(
         "embed",
@@ -43,7 +43,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     embed.add_argument("--limit", type=int, default=0, metavar="N", help="tokens of a text at most (default: its own)")
     embed.add_argument("--dtype", default="float32", choices=("float32", "float16"), help="numbers on disk")
     embed.add_argument("--out", metavar="DIR", help="where vectors are kept (default: where training looks for them)")
-    _output(embed)
+    outputs.add_plain(embed, outputs.NO_PROGRESS)
 
     export = command(
         "export",
@@ -57,12 +57,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     export.add_argument(
         "--certificate", action="append", default=[], metavar="FILE", help="a certificate of the model (repeatable)"
     )
-    _output(export)
-
-
-def _output(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--json", action="store_true", help="print results as JSON")
-    sub.add_argument("--quiet", action="store_true", help="no progress and no notes")
+    outputs.add_plain(export, outputs.NO_PROGRESS)
 
 
 def _encoder(options: argparse.Namespace) -> int:

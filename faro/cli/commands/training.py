@@ -63,7 +63,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     data.add_argument("action", choices=("list", "describe", "fetch"))
     data.add_argument("name", nargs="?", help="a data set (see: faro data list) or, with --schema, a file")
     data.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
-    _output(data)
+    outputs.add_plain(data, outputs.NO_PROGRESS)
 
     one = command(
         "train",
@@ -78,7 +78,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     one.add_argument("--shards", type=int, metavar="N", help="stream one table in N shards (several files: one each)")
     one.add_argument("--bound", type=float, help="largest gap on the train part, in [0, 1]; inf: none (default 0.05)")
     one.add_argument("--seed", type=int, help="split, initialisation and minibatches (default 0)")
-    _output(one)
+    outputs.add_plain(one, outputs.NO_PROGRESS)
 
     many = command(
         "frontier",
@@ -105,7 +105,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--memory", metavar="SIZE", help="what members may take on each device, about, as 2GB: fewer at a time, or one"
     )
     many.add_argument("--overwrite", action="store_true", help="replace another finished run in --out")
-    _output(many)
+    outputs.add_plain(many, outputs.NO_PROGRESS)
 
     score = command(
         "score",
@@ -130,7 +130,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     score.add_argument(
         "--out", metavar="FILE", help="write CSV, Parquet or JSONL by extension (default: CSV on stdout)"
     )
-    _output(score)
+    outputs.add_plain(score, outputs.NO_PROGRESS)
 
     constraints = command(
         "constraints",
@@ -146,7 +146,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     constraints.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
     _measured(constraints)
-    _output(constraints)
+    outputs.add_plain(constraints, outputs.NO_PROGRESS)
 
     settings = command(
         "settings",
@@ -155,7 +155,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "  faro settings list\n  faro train --data demo --set steps=300 --set batching.batch=256",
     )
     settings.add_argument("action", choices=("list",))
-    _output(settings)
+    outputs.add_plain(settings, outputs.NO_PROGRESS)
 
     for kind, kinds in (("model", "models"), ("loss", "losses")):
         listed = command(
@@ -165,7 +165,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
             f"  faro {kinds} list",
         )
         listed.add_argument("action", choices=("list",))
-        _output(listed)
+        outputs.add_plain(listed, outputs.NO_PROGRESS)
 
     report = command(
         "report",
@@ -177,7 +177,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     report.add_argument("other", nargs="?", help="another run on the same data: compare the two")
     report.add_argument("--out", metavar="FILE", help="the page that compares (default: compare.html in the first)")
     report.add_argument("--title", metavar="TEXT", help='over page and pictures, also later ones ("": as by default)')
-    _output(report)
+    outputs.add_plain(report, outputs.NO_PROGRESS)
 
     card = command(
         "card",
@@ -193,7 +193,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     card.add_argument("--seed", type=int, help="the model of this seed (default: the first that is FEASIBLE)")
     card.add_argument("--out", metavar="FILE", help="where to write (default: MODEL_CARD.md in the folder)")
-    _output(card)
+    outputs.add_plain(card, outputs.NO_PROGRESS)
 
 
 def _asked(sub: argparse.ArgumentParser, several: bool = False) -> None:
@@ -236,11 +236,6 @@ def _measured(sub: argparse.ArgumentParser) -> None:
         "--of", metavar="ATTR=LEVEL", help="count only alternatives of this kind (for a chooser's attribute)"
     )
     sub.add_argument("--within", metavar="NAME", help="compare only inside each level of this attribute")
-
-
-def _output(sub: argparse.ArgumentParser) -> None:
-    sub.add_argument("--json", action="store_true", help="print results as JSON")
-    sub.add_argument("--quiet", action="store_true", help="no progress and no notes")
 
 
 # From flags and the configuration file to arguments -----------------------------------------------------------------
