@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import _contenders, peers, scaling
+from benchmarks import _contenders, _lines, peers, scaling
 
 BOUNDS = [0.02, 0.05, 0.1]
 CASE = ("adult", "demographic_parity")
@@ -176,3 +176,13 @@ def test_a_bound_on_distances_from_the_overall_rate_bounds_the_gap(groups, expec
         overall = rates[group].mean()
         scale = expected / np.abs(rates - overall).max()  # as far from the overall rate as may be
         assert scale * (rates.max() - rates.min()) <= 0.1 + 1e-9
+
+
+def test_a_line_that_was_cut_short_is_not_finished_and_spoils_no_other(tmp_path):
+    path = tmp_path / "out" / "lines.jsonl"
+    assert _lines.finished(path, lambda record: record["seed"]) == {}
+    _lines.add(path, {"seed": 1})
+    with open(path, "a") as file:
+        file.write('{"seed": 2')  # killed while it was written
+    _lines.add(path, {"seed": 3})
+    assert _lines.finished(path, lambda record: record["seed"]) == {1: {"seed": 1}, 3: {"seed": 3}}
