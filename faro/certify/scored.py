@@ -76,7 +76,7 @@ def describe(
     plugins: Sequence[PlugIn] = (),
 ) -> Description:
     """What the table is that `model` made of `data`."""
-    schema = model.schema
+    schema = data.schema
     columns = read_columns(table)
     units = units_file(files[0]) if files else None
     return Description(

@@ -225,6 +225,9 @@ def show_description(described: dict[str, Any]) -> None:
     for name, origin in described["twins"].items():
         features = ", ".join(described["twin_features"][name])
         console.print(f"twins of {escape(name)}: {escape(origin)} (sets {escape(features)})")
+    for count in described["rewritten"]:
+        for sample in count["samples"]:
+            console.print(escape(f"  {sample['own']}: {sample['before']}\n  {sample['other']}: {sample['after']}"))
     features = described["features"]
     console.print(escape(f"features: {', '.join(features['items'])}"))
     if features["context"]:

@@ -11,6 +11,7 @@ arrays      those arrays
 mapped      arrays in files, read by rows
 preferences  preference data as it ships, and what their columns say
 lexicon     attributes that a list of words gives
+rewriting   texts as they would be, by rules of words
 texts       columns of texts as array features
 dataset     `Dataset`: read once, then split, coded and handed out
 sharded     `Sharded`: a table in several files, one of which is read at a time
@@ -28,6 +29,7 @@ seen        salted hashes of the units that training saw
 registry    data sets by name
 sets        the real ones
 text_sets   those of text
+twin_sets   those of sentences that differ in a pronoun
 demo        one with a known truth
 fetch       real ones from their public source, if every cell is the published one
 describe    what a data set holds, as a plain record

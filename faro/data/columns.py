@@ -113,12 +113,25 @@ def side_names(schema: Schema) -> list[str]:
     return [name for name in dict.fromkeys(names) if name not in made]
 
 
+def of_side(frame: pd.DataFrame, side: str, name: str) -> list[str]:
+    """The columns that are there of something of a side of a wide table; without a side those of its name.
+
+    frame: the table
+    side: its name, or ""
+    name: of a feature or an attribute
+    """
+    ways = [(f"{side}_{name}", f"{name}_{side}"), (f"{side}.{name}", f"{name}.{side}")] if side else [(name,)]
+    for columns in ways:
+        if there := [column for column in columns if column in frame.columns]:
+            return there
+    return []
+
+
 def side_columns(schema: Schema, frame: pd.DataFrame, side: str, where: str) -> dict[str, str]:
     """Feature -> its column for one side of a wide table; optional columns that are absent are left out."""
     columns, needed = {}, (*schema.item_features, *schema.indices(context=False))
     for name in side_names(schema):
-        both = [column for column in (f"{side}_{name}", f"{name}_{side}") if column in frame.columns]
-        both = both or [column for column in (f"{side}.{name}", f"{name}.{side}") if column in frame.columns]
+        both = of_side(frame, side, name)
         if len(both) > 1:
             raise DataError(f"{where}: both {both[0]!r} and {both[1]!r} exist; keep one")
         if both:

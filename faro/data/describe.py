@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from typing import Any
 
@@ -12,6 +13,7 @@ from faro.units import called
 from .dataset import Dataset
 from .lexicon import samples
 from .registry import load
+from .rewriting import rewritten
 from .schema import AttributeSpec, Schema, TwinSpec
 from .split import PARTS
 from .texts import StoredTexts
@@ -38,6 +40,7 @@ def describe(data: str | Dataset, seed: int = 0, root: str | os.PathLike | None 
         "attributes": [_attribute(dataset, spec, parts) for spec in schema.attributes],
         "twins": {twin.attribute: twin.origin for twin in schema.twins},
         "twin_features": {twin.attribute: list(_set_features(schema, twin)) for twin in schema.twins},
+        "rewritten": [dataclasses.asdict(count) for count in rewritten(schema, dataset.frame, dataset.name).counts],
         "texts": [_texts(stored) for stored in dataset.arrays.values() if isinstance(stored, StoredTexts)],
         "notes": list(dataset.notes),
         "defaults": {

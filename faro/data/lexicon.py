@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import Any, NamedTuple
 
 import pandas as pd
 
-from faro.errors import DataError
+from faro.errors import DataError, UsageError
 from faro.text import dialogue
+from faro.text.words import Finder, shapes
 
 from .schema import AttributeSpec, Schema
 
@@ -54,15 +54,15 @@ def by_lexicon(schema: Schema, frame: pd.DataFrame, where: str) -> Mentions:
 
 
 def mentioned(spec: AttributeSpec, texts: list[str]) -> list[str]:
-    """Of every text which level's words it has, whole words in any case.
+    """Of every text which level's words it has, whole words in the cases of `faro.text.words`.
 
     spec: of the attribute, with a lexicon
     texts: to look at
     """
-    patterns = {level: _pattern(words) for level, words in spec.lexicon.items()}
+    finders = {level: _finder(spec, words) for level, words in spec.lexicon.items()}
     levels = []
     for text in texts:
-        found = [level for level, pattern in patterns.items() if pattern.search(text)]
+        found = [level for level, find in finders.items() if any(find(text))]
         levels.append(found[0] if len(found) == 1 else BOTH if found else NEITHER)
     return levels
 
@@ -91,9 +91,12 @@ def _places(schema: Schema, spec: AttributeSpec) -> list[tuple[str, str]]:
     return [(spec.text, spec.column)]
 
 
-def _pattern(words: str) -> re.Pattern[str]:
-    parts = sorted(filter(None, (" ".join(word.split()) for word in words.split(","))), key=len, reverse=True)
-    return re.compile(r"(?<!\w)(?:" + "|".join(map(re.escape, parts)) + r")(?!\w)", re.IGNORECASE)
+def _finder(spec: AttributeSpec, words: str) -> Finder:
+    parts = filter(None, (" ".join(word.split()) for word in words.split(",")))
+    try:
+        return Finder(shape for word in parts for shape in shapes(word))
+    except ValueError as error:
+        raise UsageError(f"attribute {spec.name!r}: lexicon: expected {error}") from None
 
 
 def _spoken(cell: Any) -> str:

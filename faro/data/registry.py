@@ -86,7 +86,7 @@ def load(
         looked = " and ".join(map(str, folders(root)))
         raise DataError(f"data set {name!r} is not in {looked}; {SETS[name].advice(name)}")
     spec = SETS[name]
-    tables = [read_table(folder / file) for file in spec.files]
+    tables = [spec.open(folder / file) for file in spec.files]
     try:
         frame, its_schema = spec.read(*tables)
     except (KeyError, ValueError) as error:

@@ -12,6 +12,7 @@ from typing import Any
 from constraints import Attribute
 from faro.errors import UsageError
 from faro.files import parse_toml
+from faro.text.exchange import Rules
 
 from .values import TYPES, canonical, plain_text
 
@@ -29,7 +30,8 @@ class AttributeSpec:
     alternative. Cells that are no level are an error, or with `others = "exclude"` apply to nobody (-1).
 
     lexicon: level -> its words, separated by commas; then the table needs no such column: it says which level's words
-        the column `text` has, "both" of several, "neither" of none (`faro.data.lexicon`)
+        the column `text` has, "both" of several, "neither" of none (`faro.data.lexicon`). With a `text` and no lexicon
+        it is the words of the rules of the attribute's twins
     """
 
     name: str
@@ -49,7 +51,7 @@ class AttributeSpec:
         _apart(self.name, given, self.levels)
         if len(self.levels) < 2:
             raise UsageError(f"attribute {self.name!r}: expected two or more different levels, got {list(self.levels)}")
-        if bool(self.text) != bool(self.lexicon):
+        if self.lexicon and not self.text:
             raise UsageError(f"attribute {self.name!r}: `text`, a column of texts, and `lexicon` go together")
         for level, words in self.lexicon.items():
             if level not in self.levels or not words.strip(", "):
@@ -90,19 +92,34 @@ class TwinSpec:
         index, or another array of that name); default: those that it has such columns of
     missing: what an empty cell of such a column is: an "error", or "exclude": there is no such twin. At a row's own
         level it is the row itself
+    rules: of words that are exchanged, which make such columns of texts (`faro.data.rewriting`); what they do not
+        rewrite has no twin, and the origin is said by them. In TOML the file that they are in, or they themselves
+    texts: the texts that rules rewrite; default: all that the attribute may set
     """
 
     attribute: str
-    origin: str
+    origin: str = ""
     only: tuple[Only, ...] = ()
     features: tuple[str, ...] = ()
     missing: str = "error"
+    rules: Rules | None = None
+    texts: tuple[str, ...] = ()
 
     def __post_init__(self):
         object.__setattr__(self, "attribute", _text(self.attribute, "twins"))
-        features = tuple(_text(name, f"twins of {self.attribute!r}") for name in self.features)
-        object.__setattr__(self, "features", features)
+        where = f"twins of {self.attribute!r}"
+        for field in ("features", "texts"):
+            object.__setattr__(self, field, tuple(_text(name, where) for name in getattr(self, field)))
         _choose(f"missing of the twins of {self.attribute!r}", self.missing, ("error", "exclude"))
+        if self.rules is not None:
+            if self.origin not in ("", self.rules.origin):
+                raise UsageError(f"{where}: `origin` is what the rules say; leave it out")
+            object.__setattr__(self, "origin", self.rules.origin)
+            object.__setattr__(self, "missing", "exclude")
+        elif not self.origin:
+            raise UsageError(f"{where}: key 'origin' is needed: in plain words how they arise")
+        elif self.texts:
+            raise UsageError(f"{where}: `texts` are those that `rules` rewrite; name rules too")
 
     @property
     def told(self) -> tuple[str, ...]:
@@ -110,6 +127,8 @@ class TwinSpec:
         if not self.features:
             return ()
         listed = ", ".join(self.features[:10]) + (", ..." if len(self.features) > 10 else "")
+        if self.rules is not None:
+            return (f"twins of {self.attribute}: {listed} as {self.origin}",)
         return (f"twins of {self.attribute}: the table says what {listed} would be ({self.origin})",)
 
     def column(self, name: str, level: str) -> str:
@@ -180,6 +199,11 @@ class TextSpec:
         _choose(f"the dtype of text {self.name!r}", self.dtype, ("float32", "float16"))
         if self.limit < 0:
             raise UsageError(f"text {self.name!r}: expected a limit of tokens above 0, or 0, got {self.limit}")
+
+    @property
+    def beside(self) -> tuple[str, ...]:
+        """The columns of texts that go into it besides its own."""
+        return (self.after,) if self.after else ()
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -301,6 +325,7 @@ class Schema:
         if self.unit_index and self.unit == "row":
             raise UsageError("schema: unit_index needs units that come again; name the column of the `unit`")
         self._check_types()
+        self._lexicons()
         self._spell()
         for twin in self.twins:
             self._check_twin(twin)
@@ -336,6 +361,21 @@ class Schema:
                 raise UsageError(f"schema: types names {column!r}, which the schema reads as no cell of text or number")
             if kind in ("text", "date") and column in self.numbers:
                 raise UsageError(f"schema: column {column!r} is read as numbers and cannot be of type {kind!r}")
+
+    def _lexicons(self) -> None:
+        """Attributes that a text gives have words: of their own, or those of the rules of their twins."""
+        rules = {twin.attribute: twin.rules for twin in self.twins if twin.rules is not None}
+        specs = []
+        for spec in self.attributes:
+            if spec.text and not spec.lexicon:
+                its = rules.get(spec.name)
+                if its is None or not {*spec.levels} <= {*its.levels}:
+                    or_rules = "or its twins have `rules` of these levels"
+                    raise UsageError(f"attribute {spec.name!r}: `text` and `lexicon` go together, {or_rules}")
+                words = {level: ", ".join(its.of_level(level)) for level in its.levels}
+                spec = dataclasses.replace(spec, lexicon={level: words[level] for level in spec.levels})
+            specs.append(spec)
+        object.__setattr__(self, "attributes", tuple(specs))
 
     def _spell(self) -> None:
         """Levels and words in the canonical form of their columns."""
@@ -403,6 +443,16 @@ class Schema:
                 raise UsageError(
                     f"twins of {spec.name!r}: {name!r} is no feature{whose}; those are: {', '.join(known) or 'none'}"
                 )
+        if twin.rules is not None:
+            texts = self.rewritable(spec)
+            if unknown := [name for name in twin.texts if name not in texts] or ([] if texts else ["none"]):
+                known = ", ".join(texts) or "none"
+                raise UsageError(f"twins of {spec.name!r}: rules rewrite texts ({known}), got {unknown[0]!r}")
+            if unknown := [level for level in spec.levels if level not in twin.rules.levels]:
+                theirs = ", ".join(twin.rules.levels)
+                raise UsageError(
+                    f"twins of {spec.name!r}: {twin.rules.called} have the levels {theirs}, and not {unknown[0]!r}"
+                )
         for only in twin.only:
             if only.column not in self.categorical + self.context_categorical:
                 raise UsageError(
@@ -434,6 +484,13 @@ class Schema:
         """
         kinds = (*self.kinds(context=False), *(self.kinds(context=True) if spec.chooser else ()))
         return tuple(name for names in kinds for name in names)
+
+    def rewritable(self, spec: AttributeSpec) -> tuple[str, ...]:
+        """The texts that a twin may rewrite: an alternative's those of alternatives, a chooser's all.
+
+        spec: of the attribute
+        """
+        return tuple(text.name for text in self.texts if spec.chooser or not text.context)
 
     @property
     def feature_arrays(self) -> tuple[ArraySpec, ...]:
@@ -571,6 +628,9 @@ class Schema:
                 del twin["features"]
             if twin["missing"] == "error":
                 del twin["missing"]
+            for field in ("rules", "texts"):
+                if not twin[field]:
+                    del twin[field]
         return json.dumps(values, sort_keys=True)
 
     @classmethod
@@ -582,14 +642,15 @@ class Schema:
         return cls.from_dict(json.loads(line))
 
     @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Schema:
+    def from_dict(cls, values: Mapping[str, Any], folder: str | os.PathLike = "") -> Schema:
         """A schema from plain values.
 
         values: key -> value, as TOML has them
+        folder: from which files of rules are named
 
         `UsageError` for an unknown key or a wrong type.
         """
-        return _build(cls, values, "schema")
+        return _build(cls, _with_rules(values, Path(folder)), "schema")
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> Schema:
@@ -608,7 +669,7 @@ class Schema:
         except ValueError as error:
             raise UsageError(f"{path}: {error}") from error
         try:
-            return cls.from_dict(values)
+            return cls.from_dict(values, Path(path).parent)
         except UsageError as error:
             raise UsageError(f"{path}: {error}") from error
 
@@ -662,6 +723,20 @@ def _build(cls: type, values: Any, where: str) -> Any:
     return cls(**{key: _value(key, value, str(fields[key].type), f"{where}.{key}") for key, value in values.items()})
 
 
+def _with_rules(values: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
+    """The same with rules, where twins name their file, as they stand in it."""
+    twins = values.get("twins") if isinstance(values, Mapping) else None
+    if not isinstance(twins, list | tuple):
+        return values
+    read = [
+        {**twin, "rules": Rules.named(twin["rules"], folder)}
+        if isinstance(twin, Mapping) and isinstance(twin.get("rules"), str)
+        else twin
+        for twin in twins
+    ]
+    return {**values, "twins": read}
+
+
 def _home(key: str, cls: type) -> str:
     """Where a key that stands in the wrong table belongs, in words."""
     tables = {
@@ -679,16 +754,18 @@ def _value(key: str, value: Any, kind: str, where: str) -> Any:
         return value
     if kind == "int" and type(value) is int:
         return value
+    if kind.startswith("Rules"):
+        return value if isinstance(value, Rules) else Rules.from_dict(value, where)
     if kind.startswith("Mapping"):
         if isinstance(value, Mapping) and all(isinstance(part, str) for part in value.values()):
             return dict(value)
         kind = "table of strings"
     if kind.startswith("tuple"):
-        if key in _RECORDS:
+        if kind != "tuple[str, ...]":
             if isinstance(value, (list, tuple)):
                 return tuple(_build(_RECORDS[key], part, where) for part in value)
             raise UsageError(f"{where}: expected a list of tables, [[{key}]] in TOML, got {value!r}")
-        if isinstance(value, str) and key not in _RECORDS:
+        if isinstance(value, str):
             value = [value]
         if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
             return tuple(value)

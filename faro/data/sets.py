@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from . import text_sets
+from . import text_sets, twin_sets
+from .containers import read_table
 from .schema import AttributeSpec, Only, Schema, TwinSpec
 
 Table = tuple[pd.DataFrame, Schema]
@@ -17,14 +19,15 @@ Table = tuple[pd.DataFrame, Schema]
 
 @dataclasses.dataclass(frozen=True)
 class SetSpec:
-    """A known data set: files below the data folder, how they become a table and schema, what to know of it, and
-    whether `faro.data.fetch` knows its source."""
+    """A known data set: files below the data folder, how they become a table and schema, what to know of it, whether
+    `faro.data.fetch` knows its source, and how one of its files is opened."""
 
     files: tuple[str, ...]
     read: Callable[..., Table]
     defaults: dict[str, Any]
     info: dict[str, str]
     fetched: bool = True
+    open: Callable[[Path], pd.DataFrame] = read_table
 
     def advice(self, name: str) -> str:
         """How to get it, by its name."""
@@ -198,6 +201,7 @@ def _parity(attribute: str, of: tuple[str, str] | None = None) -> dict[str, Any]
     return {"constraint": "demographic_parity", "attribute": attribute, "of": of}
 
 
+FLIPS = {"constraint": "counterfactual_flip", "attribute": "gender"}
 SETS = {
     "swissmetro": SetSpec(
         ("swissmetro/swissmetro.csv.gz",),
@@ -258,6 +262,13 @@ SETS = {
         text_sets.POLARIZED_INFO,
         fetched=False,
     ),
+    "polarized-agree": SetSpec(
+        text_sets.AGREEMENT,
+        text_sets.polarized_agree,
+        _parity("politics"),
+        text_sets.AGREEMENT_INFO,
+        fetched=False,
+    ),
     "hh-harmless": SetSpec(
         ("hh-rlhf-harmless-test/test.jsonl.gz",),
         text_sets.hh_harmless,
@@ -278,5 +289,16 @@ SETS = {
         _parity("length"),
         text_sets.PLURIHARMS_PAIRS_INFO,
         fetched=False,
+    ),
+    "winobias": SetSpec(
+        twin_sets.WINOBIAS, twin_sets.winobias, FLIPS, twin_sets.WINOBIAS_INFO, fetched=False, open=twin_sets.lines
+    ),
+    "winogender": SetSpec(
+        twin_sets.WINOGENDER,
+        twin_sets.winogender,
+        FLIPS,
+        twin_sets.WINOGENDER_INFO,
+        fetched=False,
+        open=twin_sets.lines,
     ),
 }

@@ -7,8 +7,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from faro.text.exchange import Exchange, Rules
+from faro.text.words import shapes
+
 from .preferences import ANSWER, LENGTH, PROMPT_ID, plain
-from .schema import AttributeSpec, Schema, TextSpec
+from .schema import AttributeSpec, Schema, TextSpec, TwinSpec
 from .split import uniform
 
 Table = tuple[pd.DataFrame, Schema]
@@ -78,15 +81,57 @@ _POLARIZED = Schema(
         AttributeSpec(name="topic", levels=TOPICS, chooser=True),
     ),
 )
-POLARIZED_INFO = {
-    "title": "which of two answers to a political question is agreed with (922 people, 16,771 pairs of 3,321 texts)",
+_POLARIZED_ABOUT = {
     "source": "Konya / Remesh, Peacetech and Polarization Lab, Notre Dame (2024), github:akonya/polarized-issues-data",
     "licence": "CC BY 4.0; attribute Andrew Konya / Remesh, Peacetech and Polarization Lab (Notre Dame)",
+}
+POLARIZED_INFO = {
+    "title": "which of two answers to a political question is agreed with (922 people, 16,771 pairs of 3,321 texts)",
+    **_POLARIZED_ABOUT,
     "unit": "participant, who voted on up to 30 pairs",
     "traps": "1,357 votes that are no choice (both, neither, similar, unsure), 6 pairs of one text and one without a "
     "text are left out; politics was asked on three or on five levels, which are three here; gender was not asked in "
     "one topic; pairs are those of a sampler, not random; 480 votes are on an answer of one's own; some answers were "
     "visibly written with a language model; the rater's politics moves no rate of pairs, the author's does",
+}
+
+AGREEMENT = ("polarized-issues/agreement.csv.gz", *POLARIZED[1:])
+
+
+def polarized_agree(votes: pd.DataFrame, thoughts: pd.DataFrame, *participants: pd.DataFrame) -> Table:
+    """Whether a participant agrees with an answer to a question."""
+    people = pd.concat([_participant(table) for table in participants]).set_index("participant")
+    texts = thoughts.set_index("thought")
+    votes = votes[votes["thought"].isin(texts.index)].reset_index(drop=True)
+    author = votes["thought"].map(texts["author"])
+    made: dict[str, Any] = {
+        "participant": votes["participant"],
+        "topic": votes["topic"],
+        "thought": votes["thought"],
+        "prompt": votes["thought"].map(texts["question_text"]),
+        ANSWER: votes["thought"].map(texts["text"]),
+        "author_politics": author.map(people["politics"]),
+        "agrees": (votes["vote"] == "Agree").astype(int),
+    }
+    made |= {name: votes["participant"].map(people[name]) for name in ("politics", "gender")}
+    return pd.DataFrame({name: cells.fillna("").to_numpy(object) for name, cells in made.items()}), _AGREEMENT
+
+
+_AGREEMENT = Schema(
+    format="accept",
+    unit="participant",
+    label="agrees",
+    texts=TEXTS,
+    context_categorical=("politics",),
+    attributes=tuple(spec for spec in _POLARIZED.attributes if spec is not LENGTH),
+)
+AGREEMENT_INFO = {
+    "title": "whether an answer to a political question is agreed with (924 people, 18,144 votes)",
+    **_POLARIZED_ABOUT,
+    "unit": "participant, who voted on up to 25 answers",
+    "traps": "73 percent of votes agree; 2 votes on an answer without a text are left out, and 2 were given twice; "
+    "politics was asked on three or on five levels, which are three here; gender was not asked in one topic; who votes "
+    "on what was a sampler's; nobody votes on an answer of one's own; some answers were visibly written with a model",
 }
 
 
@@ -98,20 +143,18 @@ def hh_harmless(table: pd.DataFrame) -> Table:
     return plain(table, "hh-harmless"), _HARMLESS
 
 
-GENDERS = {
-    "female": "she, her, hers, herself, woman, women, girl, girls, female, females, lady, ladies, mother, mom, "
-    "wife, daughter, sister, girlfriend",
-    "male": "he, him, his, himself, man, men, boy, boys, male, males, guy, guys, gentleman, father, dad, husband, "
-    "son, brother, boyfriend",
-}
-_MENTIONS = AttributeSpec(name="mentions", levels=("female", "male"), others="exclude", text=ANSWER, lexicon=GENDERS)
-_HARMLESS = Schema(format="wide", unit=PROMPT_ID, on_missing="drop", texts=TEXTS, attributes=(LENGTH, _MENTIONS))
+_MENTIONS = AttributeSpec(name="mentions", levels=("female", "male"), others="exclude", text=ANSWER)
+_REWRITTEN = TwinSpec(attribute="mentions", rules=Rules.named("gender"))
+_HARMLESS = Schema(
+    format="wide", unit=PROMPT_ID, on_missing="drop", texts=TEXTS, attributes=(LENGTH, _MENTIONS), twins=(_REWRITTEN,)
+)
 HARMLESS_INFO = {
     "title": "which of two answers of an assistant is less harmful (2,312 pairs, the published test part)",
     "source": "Bai et al. (2022), github:anthropics/hh-rlhf, harmless-base",
     "licence": "MIT (Copyright 2022 Anthropic); offensive content",
     "unit": "prompt: what both dialogues begin with",
     "traps": "no rater is named, and nothing is known of raters; groups are mentioned in texts and nobody's attribute; "
+    "twins of mentions exchange English words by a list, and nobody wrote them so; "
     "five pairs part before the last answer, so theirs go on for several turns; 4 pairs with an empty answer are left "
     "out; the texts are offensive",
 }
@@ -167,6 +210,7 @@ PANDALM_INFO = {
 
 CATEGORIES = ("Age", "Disability_status", "Nationality", "Physical_appearance", "Religion", "Sexual_orientation")
 ROLES, CONDITIONS, POLARITIES = ("target", "other", "unknown"), ("ambig", "disambig"), ("neg", "nonneg")
+FIRST, EXCHANGED = "first", {"target": "other", "other": "target", "unknown": "unknown", "": ""}
 BBQ = tuple(f"bbq/{category}.jsonl.gz" for category in CATEGORIES)
 
 
@@ -187,7 +231,36 @@ def bbq(*tables: pd.DataFrame) -> Table:
     for number in range(3):
         made[f"ans{number}_{ANSWER}"] = table[f"ans{number}"].to_numpy(object)
         made[f"ans{number}_role"] = [row[number] for row in roles]
-    return pd.DataFrame(made), _BBQ
+    names = [[str(cell[0]) for cell in cells] for cells in zip(*known, strict=True)]
+    return _with_groups_exchanged(pd.DataFrame(made), names, roles), _BBQ
+
+
+def _with_groups_exchanged(table: pd.DataFrame, names: list[list[str]], roles: list[list[str]]) -> pd.DataFrame:
+    """The table with who is named first in a question, and with question and answers in which the two are exchanged:
+    where the set has that question too, and its right answer is the other one then."""
+    texts = ["prompt", *(f"ans{number}_{ANSWER}" for number in range(3))]
+    asked = list(zip(table["template"], table["prompt"], strict=True))
+    right = [row[int(label[-1])] for row, label in zip(roles, table["label"], strict=True)]
+    there = dict(zip(asked, right, strict=True))
+    first, moved = [""] * len(table), {(text, role): [""] * len(table) for text in texts for role in ROLES[:2]}
+    exchanges: dict[tuple[str, ...], Exchange] = {}
+    for row, cells in enumerate(zip(*(table[text] for text in texts), strict=True)):
+        named = dict(zip(roles[row], names[row], strict=True))
+        pair = tuple(named.get(role, "") for role in ROLES[:2])
+        if not all(pair) or pair[0] == pair[1]:
+            continue
+        if pair not in exchanges:
+            exchanges[pair] = Exchange(Rules(levels=ROLES[:2], words=(pair,)), *ROLES[:2])
+        exchange = exchanges[pair]
+        exchanged = [exchange(cell).text for cell in cells]
+        if there.get((asked[row][0], exchanged[0])) != EXCHANGED[right[row]] or exchanged[0] == cells[0]:
+            continue
+        _, word = next(exchange.find(cells[0]))
+        first[row], other = ROLES[:2] if word in shapes(pair[0]) else ROLES[1::-1]
+        for text, its in zip(texts, exchanged, strict=True):
+            moved[text, other][row] = its
+    columns = {f"{text}:{FIRST}={role}": cells for (text, role), cells in moved.items()}
+    return table.assign(**{FIRST: first, **columns})
 
 
 def _roles(stereotyped: Any, *answers: Any) -> list[str]:
@@ -214,7 +287,9 @@ _BBQ = Schema(
         AttributeSpec(name="condition", levels=CONDITIONS, chooser=True),
         AttributeSpec(name="polarity", levels=POLARITIES, chooser=True),
         AttributeSpec(name="category", levels=CATEGORIES, chooser=True),
+        AttributeSpec(name=FIRST, levels=ROLES[:2], chooser=True, others="exclude"),
     ),
+    twins=(TwinSpec(attribute=FIRST, origin="the question with the two groups exchanged, as the set has it too"),),
 )
 BBQ_INFO = {
     "title": "which of three answers about two people is right (11,956 questions of 150 templates, six categories)",
@@ -222,7 +297,9 @@ BBQ_INFO = {
     "licence": "CC BY 4.0",
     "unit": "template (category, question_index)",
     "traps": "150 templates for 11,956 questions: rows that are split apart leak them; about 22 reach the gate, so a "
-    "certificate will be inconclusive; in an ambiguous context the right answer is always the unknown one; an "
+    "certificate will be inconclusive; 7,380 questions are there with the two groups exchanged as well, their twins "
+    "(first: whom a question names first); in 100 more, of Physical_appearance/6, the exchanged question has a right "
+    "answer that is not exchanged; in an ambiguous context the right answer is always the unknown one; an "
     "evaluation benchmark, to be held out from training of what is sold; answers are read behind their question, which "
     "makes up to 35,868 texts to embed",
 }

@@ -25,7 +25,8 @@ from faro.text.tokens import Text
 from . import preferences
 from .lexicon import by_lexicon
 from .mapped import Scan, Stored
-from .schema import ArraySpec, Schema, TextSpec
+from .rewriting import rewritten
+from .schema import ArraySpec, Schema, TextSpec, TwinSpec
 
 Progress = Callable[[int, int], None]
 
@@ -99,7 +100,8 @@ def with_texts(schema: Schema, frame: pd.DataFrame, where: str, labels: bool) ->
     if not (schema.texts or lexicons):
         return WithTexts(schema, frame, {}, ())
     frame, mentions = by_lexicon(schema, preferences.plain(frame, where), where)
-    specs, arrays, notes, made = [], {}, [*mentions], dict[str, Any]()
+    frame, counts = rewritten(schema, frame, where)
+    specs, arrays, notes, made = [], {}, [*mentions, *(count.note for count in counts)], dict[str, Any]()
     for spec in schema.texts:
         encoder = encoder_of(spec, where)
         reader = _Reader(schema, spec, frame, where, encoder)
@@ -113,6 +115,10 @@ def with_texts(schema: Schema, frame: pd.DataFrame, where: str, labels: bool) ->
             total = len(reader.stored.texts)
             notes.append(
                 f"text {spec.name}: {cut} of {total} texts have more than {encoder.limit} tokens; the rest is not read"
+            )
+        if reader.unread:
+            notes.append(
+                f"text {spec.name}: {reader.unread} twins are alike in all {encoder.limit} tokens read: they are none"
             )
     of_texts = [
         ArraySpec(name=spec.name, index=f"{spec.name}:row", context=spec.context, scaling=spec.scaling)
@@ -163,6 +169,7 @@ class _Reader:
         self.template: dialogue.Template | None = None
         self.places: dict[str, np.ndarray] = {}  # name of an index column -> [R] which text, -1 = none
         self.sides: list[str] = []  # the index columns of the table itself
+        self.unread = 0  # twins whose change is behind the limit
 
     def read(self) -> None:
         own = self.spec.column or self.spec.name
@@ -175,10 +182,45 @@ class _Reader:
             for twin in self.schema.twins:
                 for level in self.schema.attribute(twin.attribute).levels:
                     if (of_twin := twin.column(column, level)) in self.frame.columns:
-                        self.places[twin.column(index, level)] = self._texts(of_twin, False)
+                        self.places[twin.column(index, level)] = self._texts(of_twin, False, (twin, level))
         if not self.numbers:
             raise DataError(f"{self.where}: no row has a text {self.spec.name!r}")
         self.stored = StoredTexts.of_texts(self.spec, self.encoder, [*self.numbers], self.where)
+        self._forget_unread()
+
+    def _forget_unread(self) -> None:
+        """Where this is the only text, a twin by rules that is alike in all tokens that are read is none; a chooser's,
+        if it is so on all sides."""
+        for twin in self.schema.twins if len(self.schema.texts) == 1 else ():
+            if twin.rules is None:
+                continue
+            spec = self.schema.attribute(twin.attribute)
+            for level in spec.levels:
+                columns = {twin.column(index, level): index for index in self.sides}
+                there = {column: index for column, index in columns.items() if column in self.places}
+                alike = {
+                    column: self._alike(self.places[column], self.places[index]) for column, index in there.items()
+                }
+                if spec.chooser and alike:
+                    alike = dict.fromkeys(alike, np.logical_and.reduce([*alike.values()]))
+                for column, rows in alike.items():
+                    self.places[column][rows] = -1
+                    self.unread += int(rows.sum())
+
+    def _alike(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """`[R]` whether two texts of a row, by their places, are one or alike in all tokens that are read."""
+        alike = (first == second) & (first >= 0)
+        counted = self.stored.counted
+        assert counted is not None
+        cut = counted.read < counted.tokens
+        both = np.flatnonzero((first >= 0) & (second >= 0) & ~alike)
+        both = both[cut[first[both]] & cut[second[both]]]
+        pairs = [(self.stored.texts[first[row]], self.stored.texts[second[row]]) for row in both]
+        if pairs:
+            read = self.encoder.tokenizer([text for pair in pairs for text in pair], self.encoder.limit)
+            same = [np.array_equal(one.ids, other.ids) for one, other in zip(read[::2], read[1::2], strict=True)]
+            alike[both[same]] = True
+        return alike
 
     def _column(self, own: str, prefix: str) -> str:
         side = prefix.removesuffix("_")
@@ -190,10 +232,8 @@ class _Reader:
             raise DataError(f"{self.where}: {which} (needed as text {self.spec.name!r}); columns are: {columns}")
         return there[0]
 
-    def _texts(self, column: str, needed: bool) -> np.ndarray:
-        before = self.frame[self.spec.after] if self.spec.after in self.frame.columns else None
-        if before is None and self.spec.after:
-            raise DataError(f"{self.where}: no column {self.spec.after!r}, which text {self.spec.name!r} is read after")
+    def _texts(self, column: str, needed: bool, twin: tuple[TwinSpec, str] | None = None) -> np.ndarray:
+        before = self._beside(self.spec.after, twin)
         places = np.full(len(self.frame), -1)
         for row, cell in enumerate(self.frame[column]):
             text = self._text(cell, column, row)
@@ -208,6 +248,19 @@ class _Reader:
                 whole = (asked, text) if asked.strip() else text
             places[row] = self.numbers.setdefault(whole, len(self.numbers))
         return places
+
+    def _beside(self, column: str, twin: tuple[TwinSpec, str] | None) -> pd.Series | None:
+        """The column of another text that goes with this one, if one is named; at the level of a twin of the chooser
+        what it would be there, where the table says so."""
+        if column and column not in self.frame.columns:
+            raise DataError(f"{self.where}: no column {column!r}, which text {self.spec.name!r} is read after")
+        if not column or twin is None or not self.schema.attribute(twin[0].attribute).chooser:
+            return self.frame[column] if column else None
+        moved = twin[0].column(column, twin[1])
+        if moved not in self.frame.columns:
+            return self.frame[column]
+        gone = self.frame[moved].map(lambda cell: cell is None or (isinstance(cell, float) and cell != cell))
+        return self.frame[moved].where(~gone, self.frame[column])
 
     def _text(self, cell: Any, column: str, row: int) -> str:
         if cell is None or cell is pd.NA or (isinstance(cell, float) and cell != cell):
@@ -233,17 +286,7 @@ class _Reader:
         ):
             return
         first, second = (self.places[index] for index in self.sides)
-        equal = (first == second) & (first >= 0)
-        counted = self.stored.counted
-        assert counted is not None
-        cut = counted.read < counted.tokens
-        both = np.flatnonzero((first >= 0) & (second >= 0) & ~equal)
-        both = both[cut[first[both]] & cut[second[both]]]
-        pairs = [(self.stored.texts[first[row]], self.stored.texts[second[row]]) for row in both]
-        if pairs:
-            read = self.encoder.tokenizer([text for pair in pairs for text in pair], self.encoder.limit)
-            same = [np.array_equal(one.ids, other.ids) for one, other in zip(read[::2], read[1::2], strict=True)]
-            equal[both[same]] = True
+        equal = self._alike(first, second)
         if not equal.any():
             return
         if schema.on_missing != "drop":

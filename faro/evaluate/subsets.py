@@ -19,7 +19,7 @@ from faro.data.texts import StoredTexts
 from faro.errors import DataError, UsageError
 from faro.store.model import TrainedModel
 
-from . import bias
+from . import bias, flips
 
 ALL = "all"
 COLUMNS = ("choices", "units", "accuracy", "ties", "margin", "nll", "ece", "length", "constant")
@@ -35,8 +35,9 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
 
     Columns: `choices`, `units`; `accuracy` and `ties` in [0, 1]; `margin`, the mean of the reward of what was chosen
     less that of the others; `nll` in nats; `ece` in [0, 1]; `length`, the accuracy of who takes the text of more tokens
-    (NaN without texts); `constant`, that of who takes any. Choices count by their weight. Of questions about two
-    people, as BBQ's, both scores of `faro.evaluate.bias` as well.
+    (NaN without texts); `constant`, that of who takes any. Choices count by their weight. Where
+    there are twins, `flips:ATTRIBUTE`, how often a decision changes with it (`faro.evaluate.flips`). Of questions about
+    two people, as BBQ's, both scores of `faro.evaluate.bias` as well.
 
     `DataError` for a table without labels or column, `UsageError` for a part that there is none of.
     """
@@ -49,8 +50,10 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
             raise UsageError(f"{read.name}: no part {part!r} (parts: {', '.join(PARTS)}), or no units to place there")
         rows = read.rows(part, model.about.get("seed", 0))
     levels, biased = _levels(read, column), bias.applies(read)
-    figures = _figures(read, model.rewards(read))
+    rewards = model.rewards(read)
+    figures = _figures(read, rewards)
     decided = figures.pop("decisions")
+    flipped = {f"flips:{name}": flips.sums(model, read, name, rewards) for name in flips.of(read)}
     of_choices = {name: values[rows] for name, values in figures.items()}
     named = sorted(set(levels[rows].tolist()))
     subsets = [(level, levels[rows] == level) for level in named]
@@ -63,10 +66,13 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
         own = {name: values[here] for name, values in of_choices.items()}
         record["ece"] = metrics.ece(own.pop("confidence"), own.pop("label"), weight)
         record |= {name: float(values @ weight / weight.sum()) for name, values in own.items()}
+        for name, (total, mass) in flipped.items():
+            there = mass[rows][here] @ weight
+            record[name] = total[rows][here] @ weight / there if there else np.nan
         if biased:
             record |= bias.scores(read, decided, rows[here])
         records.append(record)
-    return pd.DataFrame(records, columns=[column, *COLUMNS, *(bias.FORMULAS if biased else ())])
+    return pd.DataFrame(records, columns=[column, *COLUMNS, *flipped, *(bias.FORMULAS if biased else ())])
 
 
 def _figures(data: Dataset, rewards: np.ndarray) -> dict[str, np.ndarray]:

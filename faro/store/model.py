@@ -116,6 +116,7 @@ class TrainedModel:
         """
         rule = self.about.get("unit_rule", 1)  # models that carry no number were trained under rule 1
         if isinstance(data, Dataset):
+            self._check_encoders(data)
             return data.read_by(self.schema, rule)
         held = frame_of(data)
         table = read_table(data) if held is None else unique_columns(held, "table")
@@ -124,6 +125,22 @@ class TrainedModel:
             labels = not self.schema.label or self.schema.label in [*table.columns]
         name = None if held is not None else Path(data).name
         return Dataset.from_table(table, self.schema, name=name, labels=labels, unit_rule=rule, folder=folder)
+
+    def _check_encoders(self, data: Dataset) -> None:
+        """`DataError` for texts that another encoder read than in training."""
+        theirs = {spec.name: spec.digest for spec in data.schema.texts}
+        for spec in self.schema.texts:
+            if theirs.get(spec.name, spec.digest) != spec.digest:
+                read = f"was read by encoder {spec.digest[:12]} in training, and here by {theirs[spec.name][:12]}"
+                raise DataError(f"{data.name}: text {spec.name!r} {read}")
+
+    def _check_rules(self, data: Dataset, name: str) -> None:
+        """`DataError` for twins that other rules made than in training; `UsageError` where the data have none."""
+        theirs = data.schema.twin(name).rules
+        mine = next((twin.rules for twin in self.schema.twins if twin.attribute == name), None)
+        if mine is not None and theirs is not None and mine.sha256 != theirs.sha256:
+            words = f"have other words ({theirs.sha256[:12]}) than in training ({mine.sha256[:12]})"
+            raise DataError(f"{data.name}: the {theirs.called} of the twins of {name!r} {words}")
 
     def rewards(self, data: Any) -> np.ndarray:
         """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative; of the component
@@ -134,6 +151,18 @@ class TrainedModel:
         `DataError` for a table that cannot be read, and for a reward that is no finite number.
         """
         return self._rewards(self.read(data), ())[0]
+
+    def twin_rewards(self, data: Any, name: str) -> np.ndarray:
+        """Rewards `[n, K, L]` in float64 when an attribute is set to each level, NaN where there is no such twin.
+
+        data: a `Dataset`, a data frame, or the path of a table
+        name: of the attribute
+
+        `DataError` as for `rewards`, and for twins by other rules than in training.
+        """
+        data = self.read(data)
+        self._check_rules(data, name)
+        return self._rewards(data, (name,))[1][name]
 
     def _rewards(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Rewards, and `[n, K, L]` of twins, of the component that is drawn for each choice."""
@@ -191,7 +220,7 @@ class TrainedModel:
         """
         data = self.read(data)
         for name in twins:
-            self.schema.twin(name)
+            self._check_rules(data, name)
         draw = self.draw if expected else None
         if draw is not None and twins:
             raise UsageError("twins: a randomised model has no one reward to expect; leave out twins, or expected")

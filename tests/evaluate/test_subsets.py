@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 import faro as package
+from faro.data import TwinSpec
 from faro.errors import DataError, UsageError
 from faro.evaluate import bias
 from faro.evaluate.subsets import scored_by
@@ -65,6 +66,36 @@ def test_what_cannot_be_counted_is_said(model, table):
         scored_by(model, table, "other")
     with pytest.raises(UsageError, match="no part 'all'"):
         scored_by(model, table, "source", "all")
+
+
+def test_flips_are_counted_by_the_twins_that_a_table_brings(table):
+    twins = {
+        f"{side}_answer:politics={level}": [f"{word} {record[side]}" for record in RECORDS]
+        for side in ("chosen", "rejected")
+        for level, word in (("left", "the"), ("right", "cat sat on"))
+    }
+    plain = package.load(table.drop(columns="source"))
+    rewritten = table.assign(**twins)
+    rewritten.loc[:9, [column for column in twins if "right" in column]] = None
+    schema = plain.schema.replace(twins=(TwinSpec(attribute="politics", origin="a word before it", missing="exclude"),))
+    model = encoders.untrained(package.load(rewritten, schema))
+    figures = scored_by(model, rewritten, "politics").set_index("politics")["flips:politics"]
+    ahead, flipped = {}, []
+    for level in ("left", "right"):
+        columns = {
+            side: rewritten[f"{side}_answer:politics={level}"].fillna(table[side]) for side in ("chosen", "rejected")
+        }
+        of_level = model.rewards(table.assign(**columns))
+        ahead[level] = of_level[:, 0] > of_level[:, 1]
+    own = model.rewards(table)
+    for row, record in enumerate(RECORDS):
+        other = {"left": "right", "right": "left"}[record["politics"]]
+        gone = row < 10 and other == "right"
+        flipped.append(np.nan if gone else float(ahead[other][row] != (own[row, 0] > own[row, 1])))
+    of = pd.Series(flipped).groupby([record["politics"] for record in RECORDS]).mean()
+    assert 0 < figures["left"] < 1
+    assert figures[["left", "right"]].tolist() == pytest.approx(of[["left", "right"]].tolist())
+    assert figures["all"] == pytest.approx(np.nanmean(flipped))
 
 
 def test_the_command_prints_a_row_of_each_subset(faro, model, table, tmp_path):

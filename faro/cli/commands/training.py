@@ -274,7 +274,7 @@ def _configured(options: argparse.Namespace, command_names: tuple[str, ...]) -> 
     settings |= {name: values.pop(name) for name in SETTINGS if name in values} | changed
     values.setdefault("data", "demo")
     if isinstance(values.get("schema"), dict):
-        values["schema"] = Schema.from_dict(values["schema"])
+        values["schema"] = Schema.from_dict(values["schema"], Path(options.config).parent)
     values["settings"] = Settings.of(settings)
     return values
 
