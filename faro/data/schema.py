@@ -444,15 +444,7 @@ class Schema:
                     f"twins of {spec.name!r}: {name!r} is no feature{whose}; those are: {', '.join(known) or 'none'}"
                 )
         if twin.rules is not None:
-            texts = self.rewritable(spec)
-            if unknown := [name for name in twin.texts if name not in texts] or ([] if texts else ["none"]):
-                known = ", ".join(texts) or "none"
-                raise UsageError(f"twins of {spec.name!r}: rules rewrite texts ({known}), got {unknown[0]!r}")
-            if unknown := [level for level in spec.levels if level not in twin.rules.levels]:
-                theirs = ", ".join(twin.rules.levels)
-                raise UsageError(
-                    f"twins of {spec.name!r}: {twin.rules.called} have the levels {theirs}, and not {unknown[0]!r}"
-                )
+            self._check_rules(twin, twin.rules)
         for only in twin.only:
             if only.column not in self.categorical + self.context_categorical:
                 raise UsageError(
@@ -460,6 +452,16 @@ class Schema:
                 )
             if unknown := set(only.levels) - set(spec.levels):
                 raise UsageError(f"twins of {spec.name!r}: `only` names the undeclared level {sorted(unknown)[0]!r}")
+
+    def _check_rules(self, twin: TwinSpec, rules: Rules) -> None:
+        spec, where = self.attribute(twin.attribute), f"twins of {twin.attribute!r}"
+        texts = self.rewritable(spec)
+        if not texts or not {*twin.texts} <= {*texts}:
+            got = ", ".join(twin.texts) or "none"
+            raise UsageError(f"{where}: rules rewrite texts; expected of {', '.join(texts) or 'none'}, got {got}")
+        if lacking := [level for level in spec.levels if level not in rules.levels]:
+            theirs = ", ".join(rules.levels)
+            raise UsageError(f"{where}: {rules.called} have the levels {theirs}, and not {lacking[0]!r}")
 
     def _check_twin_arrays(self) -> None:
         features = {spec.name: spec for spec in self.feature_arrays}

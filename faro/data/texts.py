@@ -202,7 +202,8 @@ class _Reader:
                     column: self._alike(self.places[column], self.places[index]) for column, index in there.items()
                 }
                 if spec.chooser and alike:
-                    alike = dict.fromkeys(alike, np.logical_and.reduce([*alike.values()]))
+                    everywhere: np.ndarray = np.logical_and.reduce([*alike.values()])
+                    alike = dict.fromkeys(alike, everywhere)
                 for column, rows in alike.items():
                     self.places[column][rows] = -1
                     self.unread += int(rows.sum())

@@ -130,7 +130,7 @@ def test_what_contradicts_itself_is_refused(tmp_path):
         ({"rules": None}, "expected a table of levels and words, got None"),
         ({"rules": "none.toml"}, "rules none.toml: cannot be read"),
         ({"origin": "by hand"}, "`origin` is what the rules say; leave it out"),
-        ({"texts": ["question"]}, r"rules rewrite texts .answer., got 'question'"),
+        ({"texts": ["question"]}, "rules rewrite texts; expected of answer, got question"),
         ({"rules": {**RULES, "levels": ["f", "male"]}}, "`text` and `lexicon` go together, or its twins have `rules`"),
         ({"rules": {**RULES, "sha256": "00"}}, "sha256 is of other words"),
     ):
