@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import math
 import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,8 +22,9 @@ from . import data as _data
 from . import models, report, sweep
 from .data import Dataset, Sharded
 from .data import Schema as Schema
+from .data.mixed import SOURCE
 from .errors import UsageError, beside
-from .evaluate import bootstrap
+from .evaluate import bootstrap, subsets
 from .losses import Loss, Mean, Objective
 from .registry import declared, make, make_constraint
 from .runtime import devices, locks
@@ -54,6 +56,7 @@ def train(
     loss: str | Loss | Objective = "logit",
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
+    pairs: str | None = None,
     mesh: str | None = None,
     stream: bool | int = False,
     progress: Progress = lambda done, total: None,
@@ -75,6 +78,7 @@ def train(
     loss: what is minimised: a name ("logit", `faro losses list`), a `faro.losses.Loss` or an `Objective`
     settings: `Settings`, or a dictionary of those that differ from the defaults
     schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; else None
+    pairs: of answers to prompts: which features they have, as `faro.load` says it; None: the data set's
     mesh: how several devices share the work, as "data=4,sweep=2"; None: by default
     stream: train on shards that are read one after another: True for those that `data` names, a folder or a list of
         files (of one `schema`, whole choices in each), or for some of data in memory; a number for so many
@@ -85,7 +89,8 @@ def train(
     """
     if isinstance(stream, numbers.Integral) and not isinstance(stream, bool) and stream < 1:
         raise UsageError(f"stream: expected True, or how many shards, got {stream!r}")
-    data, bound = _streamed(data, schema, stream) if stream else _dataset(data, schema), _bound(bound)
+    data = _streamed(data, schema, stream, pairs) if stream else _dataset(data, schema, pairs)
+    bound = _bound(bound)
     made_constraint = _constraint(data, constraint, attribute, of, within, bound)
     seed = _seeds([seed])[0]
     made_model, made_settings, objective = make_model(model), _settings(settings), make_objective(loss)
@@ -115,6 +120,7 @@ def frontier(
     loss: str | Loss | Objective = "logit",
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
+    pairs: str | None = None,
     mesh: str | None = None,
     baselines: bool = False,
     memory: int | str | None = None,
@@ -140,6 +146,7 @@ def frontier(
     loss: what is minimised: a name ("logit", `faro losses list`), a `faro.losses.Loss` or an `Objective`
     settings: `Settings`, or a dictionary of those that differ from the defaults
     schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; else None
+    pairs: of answers to prompts: which features they have, as `faro.load` says it; None: the data set's
     mesh: how several devices share the work, as "data=4,sweep=2"; None: by default
     baselines: whether what other methods reach on the same data is measured too (`Frontier.baselines`)
     memory: about what trials may take on each device beside the data, in bytes or as "2GB"; None: half of the device
@@ -151,7 +158,7 @@ def frontier(
     `UsageError` for a wrong argument, or a constraint that no model can move; `DataError` for a table that cannot be
     read, or parts without data.
     """
-    data = _dataset(data, schema)
+    data = _dataset(data, schema, pairs)
     made_constraint = _constraint(data, constraint, attribute, of, within, 0.05)
 
     def told(done: int, total: int) -> None:
@@ -200,6 +207,13 @@ def frontier(
         if folder is not None:
             if sure:
                 sure.save(folder)
+            if SOURCE in data.attributes:
+                beside(
+                    lambda: store.write_table(
+                        folder, "sources", subsets.of_sources(run, data, (math.inf, report.read_run(folder).focus()))
+                    ),
+                    lambda why: notes.append(f"no figures of sources: {why}"),
+                )
             beside(
                 lambda: report.write_shown(report.read_run(folder), folder),
                 lambda why: notes.append(f"no pictures and no report: {why}"),
@@ -326,28 +340,32 @@ def _seeds(seeds: Any) -> Any:
     return values
 
 
-def _streamed(data: Any, schema: Any, stream: bool | int) -> Dataset | Sharded:
+def _streamed(data: Any, schema: Any, stream: bool | int, pairs: str | None) -> Dataset | Sharded:
     """A table in several files, or one in memory that is to be cut."""
     several = isinstance(data, Sequence) and not isinstance(data, str)
     folder = isinstance(data, str | os.PathLike) and Path(data).is_dir() and str(data) not in _data.NAMES
     if not (several or folder or isinstance(data, Sharded)):
-        return _dataset(data, schema)
+        return _dataset(data, schema, pairs)
     if stream is not True:
         raise UsageError("shards: a table in several files has a shard for each; leave the number out")
     if isinstance(data, Sharded):
         return data
+    if pairs is not None:
+        raise UsageError("pairs: files that are streamed have a schema, which says what is read; leave it out")
     if schema is None:
         raise UsageError("files need a schema: say which columns are the choice, the label, the features")
     schema = _data.schema_of(schema)
     return Sharded.of_folder(data, schema) if folder else Sharded(data, schema)
 
 
-def _dataset(data: Any, schema: Any) -> Dataset:
+def _dataset(data: Any, schema: Any, pairs: str | None = None) -> Dataset:
     if isinstance(data, Sharded) or (isinstance(data, Sequence) and not isinstance(data, str)):
         raise UsageError("data: a table in several files is streamed; faro.train(stream=True), faro train --stream")
     if isinstance(data, Dataset) and schema is not None:
         raise UsageError("schema: a Dataset has one already; leave it out")
-    return data if isinstance(data, Dataset) else load(data, schema)
+    if isinstance(data, Dataset) and pairs is not None:
+        raise UsageError("pairs: a Dataset has its features already; say it to faro.load")
+    return data if isinstance(data, Dataset) else load(data, schema, pairs=pairs)
 
 
 def _constraint(data: Dataset | Sharded, constraint, attribute, of, within, bound) -> Constraint:

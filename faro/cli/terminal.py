@@ -75,6 +75,8 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
             cells.append(f"{np.interp(row['population_gap'], truth['bounds'], truth['accuracy']):.3f}")
         table.add_row(*cells, style="bold" if free else None)
     _show(console, table)
+    if run.sources is not None:
+        _show_sources(console, run)
     console.print(escape(report.headline(run)))
     for said in filter(None, (report.borrowed(run), report.tightened(run))):
         console.print(escape(said))
@@ -87,9 +89,23 @@ def show_frontier(run: report.Run, reused: bool = False) -> None:
     console.print("[dim]Numbers on development data are for tuning; they are not a certificate.[/dim]")
     known = " (finished before; nothing was computed again)" if reused else ""
     tables = ["frontier.csv", *(["uncertainty.csv"] if run.uncertainty is not None else [])]
-    tables += ["baselines.csv"] if run.baselines is not None else []
+    tables += [f"{name}.csv" for name in ("sources", "baselines") if getattr(run, name) is not None]
     files = f"{', '.join(tables)}, frontier.png, frontier.svg, report.html, models/, manifest.json"
     console.print(f"\n{escape(str(run.folder))}{known}: {files}", soft_wrap=True)
+
+
+def _show_sources(console: Console, run: report.Run) -> None:
+    """What models reach on each source of development data, means over seeds."""
+    assert run.sources is not None
+    names = ("accuracy", "nll", "length", "constant")
+    table = _table("source", "bound", *names)
+    for row in run.sources[run.sources["seed"] == "mean"].to_dict("records"):
+        bound = f"{row['bound']:.4f}" if math.isfinite(row["bound"]) else "none"
+        cells = [
+            "-" if row[name] != row[name] else f"{row[name]:.3f}" for name in ("accuracy", "nll", "length", "constant")
+        ]
+        table.add_row(escape(str(row["source"])), bound, *cells)
+    _show(console, table)
 
 
 def show_model(about: dict[str, Any]) -> None:
@@ -171,11 +187,16 @@ def show_listing(listing: list[dict[str, Any]]) -> None:
 
 def show_subsets(figures: Any) -> None:
     """What a model reaches on each subset, beside length and a constant."""
-    table = _table(*figures.columns, fold=True)
-    for record in figures.itertuples(index=False):
-        counts = [f"{count:,}" for count in record[1:3]]
-        numbers = ["-" if value != value else f"{value:.3f}" for value in record[3:]]
-        table.add_row(escape(str(record[0]) or "(empty)"), *counts, *numbers)
+    of, *named = [name for name in figures.columns if not name.endswith(("_low", "_high"))]
+    ends = {name: (f"{name}_low", f"{name}_high") for name in named if f"{name}_low" in figures}
+    table = _table(of, *(f"{name}, 95 %" if name in ends else name for name in named), fold=True)
+    for record in figures.to_dict("records"):
+        counts = [f"{record[name]:,}" for name in named[:2]]
+        numbers = ["-" if record[name] != record[name] else f"{record[name]:.3f}" for name in named[2:]]
+        spans = [
+            f" {record[ends[name][0]]:.3f}-{record[ends[name][1]]:.3f}" if name in ends else "" for name in named[2:]
+        ]
+        table.add_row(escape(str(record[of]) or "(empty)"), *counts, *map(str.__add__, numbers, spans))
     _show(_console(), table)
 
 

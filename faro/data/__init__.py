@@ -10,6 +10,8 @@ parse       a table and its schema into dense arrays
 arrays      those arrays
 mapped      arrays in files, read by rows
 preferences  preference data as it ships, and what their columns say
+pair_features  which vectors stand for an answer to a prompt
+mixed       several files as one table, with weights
 lexicon     attributes that a list of words gives
 rewriting   texts as they would be, by rules of words
 texts       columns of texts as array features
@@ -40,6 +42,7 @@ from .containers import read_table as read_table
 from .dataset import Dataset as Dataset
 from .describe import describe as describe
 from .fetch import fetch as fetch
+from .mixed import mixed as mixed
 from .registry import NAMES as NAMES
 from .registry import listing as listing
 from .registry import load as load

@@ -21,7 +21,7 @@ from faro.errors import DataError
 from .arrays import Features
 from .mapped import BLOCK, Rows
 from .schema import FEATURES, Schema
-from .tally import Moments, Tally
+from .tally import Lengths, Moments, Tally, basis
 from .vocabulary import Vocabulary
 
 CODED = 2**28  # entries of levels in one array: 1 GiB in single precision
@@ -59,12 +59,14 @@ class Levels:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Vector:
-    """(x - mean) / scale of vectors of `width` numbers: `mean` and `scale` are `[width]`, or one number for all."""
+    """(x - mean) / scale of vectors of `width` numbers: `mean` and `scale` are `[width]`, or one number for all. Where
+    length is `removed [3, width]`, the mean is that of texts of the same length, by these weights of `tally.basis`."""
 
     name: str
     width: int
     mean: np.ndarray
     scale: np.ndarray
+    removed: np.ndarray | None = None
 
     @property
     def columns(self) -> int:
@@ -74,15 +76,29 @@ class Vector:
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, Vector) or (self.name, self.width) != (other.name, other.width):
             return False
-        return np.array_equal(self.mean, other.mean) and np.array_equal(self.scale, other.scale)
+        mine, theirs = ((of.mean, of.scale, () if of.removed is None else of.removed) for of in (self, other))
+        return all(np.array_equal(one, another) for one, another in zip(mine, theirs, strict=True))
 
     @classmethod
-    def fit(cls, name: str, moments: Moments, scaling: str) -> Vector:
-        """Of the moments of its columns; `scaling` as in `faro.data.schema.ArraySpec`."""
+    def fit(cls, name: str, moments: Moments, scaling: str, lengths: Lengths | None = None) -> Vector:
+        """Of the moments of its columns; `scaling` as in `faro.data.schema.ArraySpec`, `lengths` where length goes."""
+        removed = None
+        if lengths is not None:
+            removed, moments = lengths.projection()
         _, mean, spread = moments
         if scaling == "none":
-            return cls(name, len(mean), np.zeros(()), np.ones(()))
-        return cls(name, len(mean), mean, _apart_from_0(mean, spread) if scaling == "each" else _joint(mean, spread))
+            return cls(name, len(mean), np.zeros(()), np.ones(()), removed)
+        scale = _apart_from_0(mean, spread) if scaling == "each" else _joint(mean, spread)
+        return cls(name, len(mean), mean, scale, removed)
+
+    def centred(self, values: np.ndarray, given: np.ndarray | Rows) -> np.ndarray:
+        """`[..., width]` in float64 less their mean; `given` are the same before they were read."""
+        values = values.astype(np.float64, copy=False) - self.mean
+        if self.removed is None:
+            return values
+        if not isinstance(given, Rows):
+            raise DataError(f"feature {self.name!r}: length was removed in training; expected texts, got vectors")
+        return values - basis(given.tokens) @ self.removed
 
 
 @dataclasses.dataclass(frozen=True)
@@ -150,7 +166,10 @@ class Block:
             Levels(name, tuple(sorted(levels)), tuple(sorted(tally.seen[name])))
             for name, levels in tally.levels.items()
         ]
-        vectors = [Vector.fit(name, moments, scaling.get(name, "each")) for name, moments in tally.vectors.items()]
+        vectors = [
+            Vector.fit(name, moments, scaling.get(name, "each"), tally.lengths.get(name))
+            for name, moments in tally.vectors.items()
+        ]
         raw = [Raw(name, *shape_and_dtype) for name, shape_and_dtype in tally.raw.items()]
         return cls(tuple(numbers), tuple(levels), tuple(vectors), tuple(raw))
 
@@ -207,7 +226,7 @@ class Block:
             for rows in (slice(first, first + step) for first in range(0, len(live), step)):
                 block = given[rows]
                 plain = block.gather(live[rows]) if isinstance(block, Rows) else block
-                coded = (plain.astype(np.float64, copy=False) - vector.mean) / vector.scale
+                coded = vector.centred(plain, block) / vector.scale
                 out[rows, ..., column : column + width] = np.where(live[rows][..., None], coded, 0.0)
             column += width
         return out
@@ -274,7 +293,8 @@ class Coding:
         """From the features of the train rows, items' and context's, of every piece of the table; nothing else can
         influence it."""
         scaling = {spec.name: spec.scaling for spec in schema.arrays}
-        tallies = [(Tally.of(items, scaling), Tally.of(context, scaling)) for items, context in pieces]
+        without = frozenset(spec.name for spec in schema.texts if spec.without)
+        tallies = [tuple(Tally.of(side, scaling, without) for side in sides) for sides in pieces]
         items, context = (Tally.together(list(side)) for side in zip(*tallies, strict=True))
         return cls(Block.fit(items, scaling), Block.fit(context, scaling), units)
 
@@ -303,6 +323,7 @@ class Coding:
         for side, block in (("items", self.items), ("context", self.context)):
             for vector in block.vectors:
                 named |= {f"{side}/{vector.name}/mean": vector.mean, f"{side}/{vector.name}/scale": vector.scale}
+                named |= {} if vector.removed is None else {f"{side}/{vector.name}/removed": vector.removed}
         return named
 
     @classmethod
@@ -334,7 +355,10 @@ def _block(side: str, values: Mapping[str, Any], arrays: Mapping[str, np.ndarray
         fits = all(part.shape in ((), (width,)) and part.dtype.kind in "if" for part in (mean, scale))
         if type(width) is not int or not fits or not (np.isfinite(mean).all() and np.isfinite(scale).all()):
             raise ValueError(f"coding: expected finite means and scales of {stored['name']!r}, one or a number each")
-        return Vector(stored["name"], width, mean.astype(np.float64), scale.astype(np.float64))
+        removed = arrays.get(f"{side}/{stored['name']}/removed")
+        if removed is not None and (removed.shape != (3, width) or not np.isfinite(removed).all()):
+            raise ValueError(f"coding: expected what length explains of {stored['name']!r} as three finite rows")
+        return Vector(stored["name"], width, mean.astype(np.float64), scale.astype(np.float64), removed)
 
     block = Block(
         tuple(Number(**number) for number in values["numbers"]),

@@ -19,11 +19,11 @@ import pandas as pd
 
 from constraints import Attribute, Choices, check_choices
 from faro.errors import DataError, UsageError
-from faro.units import RULE, RULES, plain
+from faro.units import RULE, RULES, called, plain
 
 from .arrays import Parsed, select
 from .coding import Coding
-from .columns import expanded, used_columns
+from .columns import expanded, need, used_columns
 from .containers import frame_of, read_table, unique_columns
 from .mapped import Stored, stored_arrays
 from .parse import parse
@@ -32,8 +32,10 @@ from .split import assign, check_parts, part_codes
 from .table import content_digest, row_digests
 from .texts import StoredTexts, with_texts
 from .twins import build_twin
-from .values import quoted
+from .values import quoted, read
 from .vocabulary import Vocabulary
+
+FEW_CLUSTERS = 20  # below it a bootstrap knows little of how clusters vary
 
 
 class Whole(NamedTuple):
@@ -129,24 +131,32 @@ class Dataset:
         except DataError as error:
             raise error if str(error).startswith(where) else DataError(f"{where}: {error}") from error
         about = (dict(defaults or {}), dict(info or {}), population)
-        return cls(name or where, frame, resolved, parsed, *about, unit_rule, schema, stored, notes=notes)
+        made = cls(name or where, frame, resolved, parsed, *about, unit_rule, schema, stored, notes=notes)
+        if not (labels and schema.crossed):
+            return made
+        need(frame, schema.crossed, "crossed", where)
+        return dataclasses.replace(made, notes=(*notes, made._both_drawn()))
 
     def read_by(self, schema: Schema, unit_rule: int) -> Dataset:
         """The same table, its cells and units read as a model reads them; itself, if it was read so.
 
-        schema: whose types and label words cells are read by
+        schema: whose types, label words and features of texts it is read by
         unit_rule: how units are spelled
         """
         given = self.declared or self.schema
         types = {name: kind for name, kind in schema.types.items() if name in self.schema.types}
         types = types if unit_rule < RULE else {**given.types, **types}
         words = {"negative": schema.negative} if given.positive and given.label == schema.label else {}
-        asked = given.replace(types=types, **words)
+        changes: dict[str, Any] = {"types": types, **words}
+        if texts := bool(self.schema.texts) and schema.texts != self.schema.texts:  # a model says what it reads of them
+            changes |= _with_texts_of(schema, given, types)
+        asked = given.replace(**changes)
         same = all(self.schema.types[name] == kind for name, kind in types.items() if name in self.schema.types)
-        if same and unit_rule == self.unit_rule and (not words or words["negative"] == self.schema.negative):
+        same = same and not texts and unit_rule == self.unit_rule
+        if same and (not words or words["negative"] == self.schema.negative):
             return self
         again = Dataset.from_table(
-            self.frame, asked, name=self.name, labels=self.labelled, unit_rule=unit_rule, arrays=self.arrays
+            self.frame, asked, name=self.name, labels=self.labelled, unit_rule=unit_rule, arrays=self.files
         )
         kept = {"defaults": self.defaults, "info": self.info, "population": self.population, "notes": self.notes}
         return dataclasses.replace(again, **kept)
@@ -160,6 +170,11 @@ class Dataset:
             if isinstance(stored, StoredTexts):
                 stored.embed(progress)
         return self
+
+    @property
+    def files(self) -> dict[str, Stored]:
+        """The arrays that came with the table, by name: those of texts are made."""
+        return {name: stored for name, stored in self.arrays.items() if not isinstance(stored, StoredTexts)}
 
     @property
     def n(self) -> int:
@@ -298,6 +313,33 @@ class Dataset:
             places = np.arange(len(units)) + self.whole.first
             codes = (places if self.whole.units is None else np.searchsorted(self.whole.units, units))[codes]
         return codes.astype(np.int32)
+
+    @functools.cached_property
+    def crossed_codes(self) -> np.ndarray | None:
+        """`[n]` equal where the second cluster of `Schema.crossed` is, in every part; a choice whose cell is empty is
+        one of its own. None without such a column.
+
+        `DataError` for a choice whose rows differ in it.
+        """
+        column = self.schema.crossed
+        if not column or column not in self.frame.columns:
+            return None
+        cells, source = read(self.frame[column], "text", self.schema.missing), self.parsed.source
+        of_rows = np.where(cells.missing, len(cells.texts) + np.arange(len(cells.codes)), cells.codes)
+        codes = of_rows[source]
+        differ = ((codes != codes[:, :1]) & (source >= 0) & ~cells.missing[source]).any(1)
+        if differ.any():
+            choice = self.choice_ids[int(np.argmax(differ))]
+            raise DataError(f"{self.name}: choice {choice}: column {column!r}, which is crossed, varies within it")
+        return codes[:, 0]
+
+    def _both_drawn(self) -> str:
+        """What a reader of intervals must know: who is drawn."""
+        people = called(self.info.get("unit") or self.schema.unit)
+        count = 0 if self.crossed_codes is None else len(np.unique(self.crossed_codes))
+        few = f"; {count} are few, and such intervals rough" if count < FEW_CLUSTERS else ""
+        others = called(self.schema.crossed)
+        return f"intervals draw {self.people} {people} and, crossed with them, {count} {others}{few}"
 
     def parts(self, seed: int = 0) -> np.ndarray:
         """`[n]` int8 codes into `PARTS`, not to be written to; the gate part is the same for every seed.
@@ -450,3 +492,13 @@ class Dataset:
 
     def _select(self, rows: Any) -> Parsed:
         return self.parsed if rows is None else select(self.parsed, np.asarray(rows))
+
+
+def _with_texts_of(model: Schema, given: Schema, types: Mapping[str, str]) -> dict[str, Any]:
+    """What changes in a schema that reads its table's texts as a model does: texts, their arrays and types."""
+    before, after = ({spec.name for spec in of.texts} for of in (given, model))
+    arrays = [spec for spec in given.arrays if spec.name not in before]
+    arrays += [spec for spec in model.arrays if spec.name in after]
+    gone = {spec.index for spec in given.arrays if spec.name in before - after}
+    kinds = {name: kind for name, kind in types.items() if name not in gone}
+    return {"texts": model.texts, "arrays": tuple(arrays), "types": kinds}

@@ -107,6 +107,11 @@ class Stored:
             raise DataError(f"{self.where}: the file was changed or removed while it was in use; begin again")
         return np.array(np.memmap(path, self.dtype, "r", start, self.shape, order)[rows])
 
+    @property
+    def tokens(self) -> np.ndarray | None:
+        """`[N]` how many tokens the text has that each row is of; None where rows are of no texts."""
+        return None
+
     def contents(self, rows: np.ndarray) -> list[bytes]:
         """A 16-byte hash of the numbers of each of these rows."""
         block = np.ascontiguousarray(self.read(rows))
@@ -171,6 +176,13 @@ class Rows:
         for first in range(0, len(rows), self.of.step):
             part = slice(first, first + self.of.step)
             yield counts[part], self.of.read(rows[part]).astype(np.float64)
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """`[...]` how many tokens each text has, 1 where there is no row; `DataError` for rows that are of no texts."""
+        if self.of.tokens is None:
+            raise DataError(f"{self.of.where}: its length is to be removed, and it is an array and no texts")
+        return np.append(self.of.tokens, 1)[self.index]
 
     def contents(self) -> np.ndarray:
         """`[...]` a 16-byte hash of the numbers of each row, b"" where there is none."""

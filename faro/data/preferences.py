@@ -90,9 +90,21 @@ def recognise(frame: pd.DataFrame, where: str) -> Recognised | None:
     frame = plain(frame, where)
     unit, note = (PROMPT_ID, BY_PROMPT) if PROMPT_ID in frame.columns else ("row", BY_ROW)
     texts = (TextSpec(name=ANSWER),)
-    own = {"prompt", "chosen", "rejected", "completion", "label", "available", "margin", CHOICE, PROMPT_ID, ANSWER}
+    own = {
+        "prompt",
+        "chosen",
+        "rejected",
+        "completion",
+        "label",
+        "available",
+        "margin",
+        "weight",
+        CHOICE,
+        PROMPT_ID,
+        ANSWER,
+    }
     attributes = _attributes(frame, own | {*ANSWERS, *ORDERS}, sided=of == "pairs")
-    named: dict[str, Any] = {"unit": unit, "texts": texts}
+    named: dict[str, Any] = {"unit": unit, "texts": texts, "weight": "weight" if "weight" in frame.columns else ""}
     if of == "unpaired":
         schema = Schema(format="accept", label="label", attributes=attributes, **named)
     elif of == "pairs":

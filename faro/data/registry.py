@@ -17,6 +17,7 @@ from faro.files import cache_folder
 from . import demo
 from .containers import frame_of, read_table, unique_columns
 from .dataset import Dataset
+from .pair_features import with_pairs
 from .preferences import LENGTH, recognise
 from .schema import Schema
 from .sets import SETS
@@ -46,6 +47,7 @@ def load(
     schema: Schema | Mapping[str, Any] | str | os.PathLike | None = None,
     root: str | os.PathLike | None = None,
     arrays: Mapping[str, Any] | None = None,
+    pairs: str | None = None,
 ) -> Dataset:
     """A data set by name, or a table with its schema, as a `Dataset`; never from the network.
 
@@ -55,6 +57,8 @@ def load(
         whose columns say what they are (`faro.data.preferences`)
     root: folder in which registered data sets are looked for; None: $FARO_DATA and the cache
     arrays: name -> an array, or a path to its file, in place of the file that the schema names beside the table
+    pairs: of answers to prompts without a schema of yours: which features they have, "answer", "together", "both" or
+        "products" (`faro.data.pair_features`); None: those of the data set, of any other table the answer alone
 
     `DataError` for an absent data set, which says how to fetch it, and for a table that its schema does not read;
     `UsageError` for an unknown name or a schema that is missing or wrong.
@@ -69,17 +73,21 @@ def load(
         raise UsageError(f"data: expected a data set's name, the path of a table or a data frame, got {what}")
     if schema is not None:
         schema = schema_of(schema)
+        if pairs is not None:
+            raise UsageError("pairs: a schema says itself what is read, by [[texts]] with after or times")
         if frame is None and not Path(data).is_file() and str(data) in NAMES:
             raise UsageError(f"data set {str(data)!r} brings its own schema; leave out schema")
         return Dataset.from_table(data if frame is None else frame, schema, arrays=arrays or {})
     if frame is not None:
-        return _recognised(unique_columns(frame.reset_index(drop=True), "table"), "table", "a data frame")
+        return _recognised(unique_columns(frame.reset_index(drop=True), "table"), "table", "a data frame", pairs)
     name = str(data)
     if name == "demo":
-        return demo.demo()
+        made = demo.demo()
+        _paired(made.schema, pairs, name)  # it has no answers
+        return made
     if name not in SETS:
         if Path(name).exists():
-            return _recognised(read_table(name), Path(name).name, f"{name}: a table")
+            return _recognised(read_table(name), Path(name).name, f"{name}: a table", pairs)
         raise UsageError(f"no data set and no file {name!r}; data sets: {', '.join(NAMES)}")
     folder = locate(name, root)
     if folder is None:
@@ -93,10 +101,21 @@ def load(
         raise DataError(
             f"{folder / spec.files[0]}: is not the published table ({error}); {spec.advice(name)}"
         ) from error
-    return Dataset.from_table(frame, its_schema, name=name, defaults=spec.defaults, info=spec.info)
+    its_schema, info = _paired(its_schema, pairs, name), spec.info | _said(pairs)
+    return Dataset.from_table(frame, its_schema, name=name, defaults=spec.defaults, info=info)
 
 
-def _recognised(frame: pd.DataFrame, where: str, what: str) -> Dataset:
+def _paired(schema: Schema, pairs: str | None, where: str) -> Schema:
+    """The schema with the features of pairs that are asked for."""
+    return schema if pairs is None else with_pairs(schema, pairs, where)
+
+
+def _said(pairs: str | None) -> dict[str, str]:
+    """What is kept of a data set about them."""
+    return {} if pairs is None else {"pairs": pairs}
+
+
+def _recognised(frame: pd.DataFrame, where: str, what: str, pairs: str | None) -> Dataset:
     """A table in one of the formats of preference data, which needs no schema."""
     known = recognise(frame, where)
     if known is None:
@@ -105,7 +124,8 @@ def _recognised(frame: pd.DataFrame, where: str, what: str) -> Dataset:
             "prompt, chosen, rejected; prompt, completion, label; prompt, completions, ranks)"
         )
     defaults = BY_LENGTH if any(spec == LENGTH for spec in known.schema.attributes) else {}
-    made = Dataset.from_table(known.frame, known.schema, name=where, defaults=defaults)
+    schema = _paired(known.schema, pairs, where)
+    made = Dataset.from_table(known.frame, schema, name=where, defaults=defaults, info=_said(pairs))
     return dataclasses.replace(made, notes=(*known.notes, *made.notes))
 
 

@@ -174,28 +174,35 @@ class TextSpec:
     """A feature whose values are vectors of texts, by an encoder (`faro.text`).
 
     name: of the feature; column: of the texts (default: the name; in a wide table each side has its own,
-    `chosen_NAME`); after: column of a text that is read before it, as one with it (a prompt); context: whether it is
-    the chooser's or prompt's and not an alternative's; encoder: a name (`faro encoder list`) or a folder; limit: tokens
-    at most (0: the encoder's own); dtype: of the vectors on disk, "float32" or "float16"; scaling: as of arrays;
-    digest: of the encoder that read the texts of a `Dataset` or of a model; another one is refused.
+    `chosen_NAME`); after: column of a text that is read before it, as one with it (a prompt); times: column of a text
+    whose vector its own is multiplied by, number by number (a prompt: of itself it is no difference between answers);
+    context: whether it is the chooser's or prompt's and not an alternative's; encoder: a name (`faro encoder list`) or
+    a folder; limit: tokens at most (0: the encoder's own); dtype: of the vectors on disk, "float32" or "float16";
+    scaling: as of arrays; without: "length" takes off every number what a line in the text's tokens and their logarithm
+    explains of it on train; digest: of the encoder that read the texts of a `Dataset` or of a model; another one is
+    refused.
     """
 
     name: str
     column: str = ""
     after: str = ""
+    times: str = ""
     context: bool = False
     encoder: str = "minilm"
     limit: int = 0
     dtype: str = "float32"
     scaling: str = "joint"
+    without: str = ""
     digest: str = ""
 
     def __post_init__(self):
-        for field in ("name", "column", "after"):
+        for field in ("name", "column", "after", "times"):
             object.__setattr__(self, field, _text(getattr(self, field), "texts"))
         if not self.name or self.name == FEATURES:
             raise UsageError(f"text {self.name!r}: expected another name ({FEATURES!r} is that of the coded features)")
         _choose(f"the scaling of text {self.name!r}", self.scaling, SCALINGS)
+        if self.without not in ("", "length"):
+            raise UsageError(f"text {self.name!r}: without is 'length', or left out; got {self.without!r}")
         _choose(f"the dtype of text {self.name!r}", self.dtype, ("float32", "float16"))
         if self.limit < 0:
             raise UsageError(f"text {self.name!r}: expected a limit of tokens above 0, or 0, got {self.limit}")
@@ -247,6 +254,8 @@ class Schema:
     attributes: whose groups constraints compare (`AttributeSpec`)
     twins: attributes that can be set to another level (`TwinSpec`)
     shared: further columns by which rows of different units belong together (prompt, item)
+    crossed: column of a second cluster of choices, which units share (the prompt, where units are raters): intervals of
+        figures draw both; neither choices nor their digest depend on it
     missing: texts of cells that count as empty
     on_missing: what a missing cell is: an "error", a "level" of its own (features; numbers: the mean and an indicator),
         or "drop": the whole choice is dropped and counted
@@ -282,6 +291,7 @@ class Schema:
     attributes: tuple[AttributeSpec, ...] = ()
     twins: tuple[TwinSpec, ...] = ()
     shared: tuple[str, ...] = ()
+    crossed: str = ""
     missing: tuple[str, ...] = ()
     on_missing: str = "error"
     types: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
@@ -322,6 +332,8 @@ class Schema:
                 raise UsageError(f"array {spec.name!r}: rows of a choice share it, so it needs an `index` column")
         if both := set(self.indices(context=True)) & {*self.indices(context=False), *self.item_features}:
             raise UsageError(f"schema: index {both.pop()!r} is of an alternative and of the context; use two columns")
+        if self.crossed and self.unit in (self.crossed, "row"):
+            raise UsageError(f"schema: crossed is a second cluster, beside the unit; both are {self.unit!r}")
         if self.unit_index and self.unit == "row":
             raise UsageError("schema: unit_index needs units that come again; name the column of the `unit`")
         self._check_types()
@@ -619,9 +631,14 @@ class Schema:
             "codes",
             "unknown",
             "margin",
+            "crossed",
         ):  # a schema without them is written as before there were any
             if not values[field]:
                 del values[field]
+        for text in values.get("texts", ()):
+            for field in ("times", "without"):
+                if not text[field]:
+                    del text[field]
         for attribute in values["attributes"]:
             if not attribute["lexicon"]:
                 del attribute["lexicon"], attribute["text"]
@@ -677,6 +694,7 @@ class Schema:
 
 
 _COLUMN: tuple[str, ...] = ("unit", "alternative", "label", "weight", "margin", "available", "outside", "log_ref")
+_COLUMN += ("crossed",)
 _COLUMNS: tuple[str, ...] = ("choice", "sides", "numeric", "categorical", "vectors", "shared")
 _COLUMNS += ("context_numeric", "context_categorical", "context_vectors")
 _RECORDS = {"attributes": AttributeSpec, "twins": TwinSpec, "only": Only, "arrays": ArraySpec, "texts": TextSpec}

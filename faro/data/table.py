@@ -37,10 +37,17 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike) -> None:
         content = frame.to_csv(index=False, lineterminator="\n").encode()
     else:
         records = frame.astype(object).where(frame.notna(), None).to_dict("records")
-        content = "".join(json.dumps(record) + "\n" for record in records).encode()
+        content = "".join(json.dumps(record, default=_plain) + "\n" for record in records).encode()
     content = gzip.compress(content, mtime=0) if kind.endswith(".gz") else content
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def _plain(value: object) -> object:
+    """What JSON has no word for: an array, or a number of numpy's."""
+    if isinstance(value, np.ndarray | np.generic):
+        return value.tolist()
+    raise TypeError(f"a {type(value).__name__}")
 
 
 def kind_to_write(path: str | os.PathLike) -> str:

@@ -56,6 +56,49 @@ class Moments(NamedTuple):
         return Moments(count, *_finite(mean, np.sqrt(square)))
 
 
+def basis(tokens: np.ndarray) -> np.ndarray:
+    """`[..., 3]`: 1, the tokens of a text, and their logarithm; what its length explains is a combination of them."""
+    tokens = np.maximum(tokens, 1).astype(np.float64)
+    return np.stack([np.ones_like(tokens), tokens, np.log(tokens)], -1)
+
+
+class Lengths(NamedTuple):
+    """What a projection on the lengths of n texts `[N, D]` is made of: inner products of the basis with itself and with
+    the columns, and squares of these."""
+
+    n: int
+    gram: np.ndarray  # [3, 3]
+    cross: np.ndarray  # [3, D]
+    square: np.ndarray  # [D]
+
+    @classmethod
+    def of(cls, values: Rows, live: np.ndarray) -> Lengths:
+        """Of the live rows of an array of texts, a block of it at a time."""
+        width = values.shape[-1]
+        _, first = np.unique(values.index[live], return_index=True)
+        own, begun = basis(values.tokens[live][first]), 0
+        gram, cross, square = np.zeros((3, 3)), np.zeros((3, width)), np.zeros(width)
+        for often, block in values.blocks(live):
+            here = own[begun : begun + len(block)]
+            gram += (here * often[:, None]).T @ here
+            cross += (here * often[:, None]).T @ block
+            square += often @ block**2
+            begun += len(block)
+        return cls(int(live.sum()), gram, cross, square)
+
+    def joined(self, other: Lengths) -> Lengths:
+        """Of the rows of both."""
+        return Lengths(self.n + other.n, self.gram + other.gram, self.cross + other.cross, self.square + other.square)
+
+    def projection(self) -> tuple[np.ndarray, Moments]:
+        """(`[3, D]` coefficients of the least squares, the moments of what is left)."""
+        scale = np.sqrt(np.maximum(np.diag(self.gram), 1e-300))
+        weights = np.linalg.lstsq(self.gram / np.outer(scale, scale), self.cross / scale[:, None])[0] / scale[:, None]
+        left = np.maximum(self.square - np.sum(weights * self.cross, 0), 0)
+        spread = np.sqrt(left / self.n) if self.n else np.ones(len(left))
+        return weights, Moments(self.n, *_finite(np.zeros(len(left)), spread))
+
+
 @dataclasses.dataclass(frozen=True)
 class Tally:
     """Of the live entries of features, by name: moments of numbers (where they are not missing) and vectors, the
@@ -67,10 +110,12 @@ class Tally:
     seen: Mapping[str, frozenset[str]]
     vectors: Mapping[str, Moments]
     raw: Mapping[str, tuple[tuple[int, ...], str]]
+    lengths: Mapping[str, Lengths] = dataclasses.field(default_factory=dict)
 
     @classmethod
-    def of(cls, features: Features, scaling: Mapping[str, str]) -> Tally:
-        """scaling: that of arrays, by name; one that is not scaled is not read."""
+    def of(cls, features: Features, scaling: Mapping[str, str], without: frozenset[str] = frozenset()) -> Tally:
+        """scaling: that of arrays, by name; one that is not scaled is not read. without: names of those whose length is
+        removed."""
         live = features.live
         numbers, levels, held = {}, {}, {}
         for name, values in features.numeric.items():
@@ -82,13 +127,18 @@ class Tally:
             held[name] = frozenset(str(texts[code]) for code in np.unique(category.codes[live]) if code >= 0)
 
         def of_vector(name: str, values: np.ndarray | Rows) -> Moments:
-            if scaling.get(name) == "none":
+            if scaling.get(name) == "none" or name in without:
                 return Moments.of(np.zeros((0, values.shape[-1])))
             return Moments.of(values[live]) if isinstance(values, np.ndarray) else Moments.of_blocks(values, live)
 
         vectors = {name: of_vector(name, values) for name, values in features.vectors.items()}
         raw = {name: (rows.of.shape[1:], str(rows.of.dtype)) for name, rows in features.raw.items()}
-        return cls(numbers, features.incomplete, levels, held, vectors, raw)
+        lengths = {
+            name: Lengths.of(values, live)
+            for name, values in features.vectors.items()
+            if name in without and isinstance(values, Rows)
+        }
+        return cls(numbers, features.incomplete, levels, held, vectors, raw, lengths)
 
     def joined(self, other: Tally) -> Tally:
         """Of both pieces; `DataError` if vectors or arrays of one name differ in shape."""
@@ -105,6 +155,7 @@ class Tally:
             {name: levels | other.seen[name] for name, levels in self.seen.items()},
             {name: moments.joined(other.vectors[name]) for name, moments in self.vectors.items()},
             self.raw,
+            {name: lengths.joined(other.lengths[name]) for name, lengths in self.lengths.items()},
         )
 
     @staticmethod

@@ -70,6 +70,7 @@ _SIDES = AttributeSpec(name="politics", levels=("left", "middle", "right"), choo
 _POLARIZED = Schema(
     format="wide",
     unit="participant",
+    crossed="prompt",
     sides=("a", "b"),
     label="first",
     texts=TEXTS,
@@ -335,7 +336,7 @@ def _rated(people: pd.DataFrame, prompts: pd.DataFrame) -> pd.DataFrame:
 def pluriharms(people: pd.DataFrame, prompts: pd.DataFrame) -> Table:
     """Whether a rater accepts a prompt to an assistant: a rating of harm below 50 of 100."""
     rated = _rated(people, prompts)
-    return rated.assign(accepted=(rated["rating"] < HARMFUL).astype(int)), _PLURIHARMS
+    return rated.assign(accepted=(rated["rating"] < HARMFUL).astype(int), item=rated["number"]), _PLURIHARMS
 
 
 def pluriharms_pairs(people: pd.DataFrame, prompts: pd.DataFrame) -> Table:
@@ -360,8 +361,8 @@ _RATERS = (
     AttributeSpec(name="gender", levels=("Man", "Woman"), chooser=True, others="exclude"),
 )
 _PLURIHARMS = Schema(
-    format="accept", unit="rater", label="accepted", texts=TEXTS, context_categorical=("politics", "gender"),
-    on_missing="level", attributes=_RATERS,
+    format="accept", unit="rater", crossed="item", label="accepted", texts=TEXTS,
+    context_categorical=("politics", "gender"), on_missing="level", attributes=_RATERS,
 )  # fmt: skip
 _PLURIHARMS_PAIRS = Schema(
     format="wide", unit="rater", sides=("first", "second"), label="share", texts=TEXTS, attributes=(LENGTH, *_RATERS)

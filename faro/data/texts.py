@@ -2,8 +2,9 @@
 
 A text feature `answer` becomes the array `answer` whose rows are named by columns `answer:row` (of sides
 `chosen_answer:row`), beside them `answer_tokens` and, where answers stand beside each other, `answer_length`:
-"shorter", "longer" or "equal". What the array is, is said by its texts and by the digest of its encoder, not by its
-floats, so digests and parts do not depend on the machine.
+"shorter", "longer" or "equal". A row is a text's vector, or the product of two texts' vectors, number by number. What
+the array is, is said by its texts and by the digest of its encoder, not by its floats, so digests and parts do not
+depend on the machine.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from faro.text.tokens import Text
 from . import preferences
 from .lexicon import by_lexicon
 from .mapped import Scan, Stored
+from .pair_features import FORMS, with_pairs
 from .rewriting import rewritten
 from .schema import ArraySpec, Schema, TextSpec, TwinSpec
 
@@ -33,47 +35,85 @@ Progress = Callable[[int, int], None]
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class StoredTexts(Stored):
-    """The vectors of different texts as an array `[N, d]`; computed, or found on disk, when a row is first read."""
+    """The vectors of texts, or products of two each, as an array `[N, d]`; computed, or found on disk, when a row is
+    first read. `factors [N, 1 or 2]`: which of the different `texts` a row is of."""
 
     encoder: Encoder | None = None
     texts: tuple[Text, ...] = ()
+    factors: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 1), int))
     counted: cache.Counted | None = None
+    kept: str = "float32"  # numbers of the vectors on disk
 
     @classmethod
-    def of_texts(cls, spec: TextSpec, encoder: Encoder, texts: Sequence[Text], where: str) -> StoredTexts:
-        """Those of the texts, in this order."""
-        shape, dtype = (len(texts), encoder.width), np.dtype(spec.dtype)
+    def of_texts(
+        cls, spec: TextSpec, encoder: Encoder, texts: Sequence[Text], factors: np.ndarray, where: str
+    ) -> StoredTexts:
+        """Those of the different texts, a row for each of the factors."""
+        shape, dtype = (len(factors), encoder.width), np.dtype("float32" if spec.times else spec.dtype)
         counted = cache.count(encoder, texts, dtype=spec.dtype)
-        name = f"text {spec.name!r} of {where}"
-        return cls(spec.name, name, shape, dtype, encoder=encoder, texts=tuple(texts), counted=counted)
+        return cls(
+            spec.name, f"text {spec.name!r} of {where}", shape, dtype,
+            encoder=encoder, texts=tuple(texts), factors=factors, counted=counted, kept=spec.dtype,
+        )  # fmt: skip
 
     def embed(self, progress: Progress = lambda done, total: None) -> cache.Embedded:
         """Compute what is not on disk yet."""
         if "_vectors" not in self.__dict__:
             assert self.encoder is not None
-            self.__dict__["_vectors"] = cache.embed(self.encoder, self.texts, dtype=str(self.dtype), progress=progress)
+            self.__dict__["_vectors"] = cache.embed(self.encoder, self.texts, dtype=self.kept, progress=progress)
         return self.__dict__["_vectors"]
 
     def read(self, rows: Any) -> np.ndarray:
-        return self.embed()[rows]
+        vectors, (own, *other) = self.embed(), np.moveaxis(self.factors[rows], -1, 0)
+        values = vectors[own].astype(self.dtype, copy=False)
+        return values * vectors[other[0]] if other else values
 
     def contents(self, rows: np.ndarray) -> list[bytes]:
+        return [key if len(key) == 16 else hashlib.sha256(key).digest()[:16] for key in self._keys(rows, 16)]
+
+    def _keys(self, rows: Any, size: int) -> list[bytes]:
+        """What names each of these rows: so many bytes for every text that it is of."""
         assert self.counted is not None
-        return [self.counted.keys[row][:16] for row in rows]
+        keys = self.counted.keys
+        return [b"".join(keys[text][:size] for text in texts) for texts in self.factors[rows].tolist()]
 
     @functools.cached_property
     def scan(self) -> Scan:
-        assert self.counted is not None and self.encoder is not None
-        digest = hashlib.sha256(f"faro texts 1 {self.encoder.digest} {self.dtype}".encode())
-        for key in self.counted.keys:
+        assert self.encoder is not None
+        kind = "texts" if self.factors.shape[1] == 1 else "products of texts"
+        digest = hashlib.sha256(f"faro {kind} 1 {self.encoder.digest} {self.kept}".encode())
+        for key in self._keys(slice(None), 32):
             digest.update(key)
         return Scan(digest.hexdigest(), np.zeros(0, int))
+
+    @property
+    def tokens(self) -> np.ndarray:
+        """`[N]` how many tokens the text of each row has; of a product the first."""
+        assert self.counted is not None
+        return self.counted.tokens[self.factors[:, 0]]
 
     @property
     def truncated(self) -> int:
         """How many texts have more tokens than the encoder reads."""
         assert self.counted is not None
         return int((self.counted.read < self.counted.tokens).sum())
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Encoded(Stored):
+    """Vectors of texts in memory, with the tokens of each."""
+
+    counts: np.ndarray | None = None
+
+    @classmethod
+    def of_vectors(cls, name: str, vectors: np.ndarray, tokens: Sequence[int]) -> Encoded:
+        """`[N, d]` of texts that have so many tokens."""
+        where = f"text {name!r}"
+        return cls(name, where, vectors.shape, vectors.dtype, held=vectors, counts=np.asarray(tokens))
+
+    @property
+    def tokens(self) -> np.ndarray | None:
+        return self.counts
 
 
 class WithTexts(NamedTuple):
@@ -102,12 +142,13 @@ def with_texts(schema: Schema, frame: pd.DataFrame, where: str, labels: bool) ->
     frame, mentions = by_lexicon(schema, preferences.plain(frame, where), where)
     frame, counts = rewritten(schema, frame, where)
     specs, arrays, notes, made = [], {}, [*mentions, *(count.note for count in counts)], dict[str, Any]()
-    for spec in schema.texts:
-        encoder = encoder_of(spec, where)
-        reader = _Reader(schema, spec, frame, where, encoder)
+    readers = [_Reader(schema, spec, frame, where, encoder_of(spec, where)) for spec in schema.texts]
+    for reader in readers:
         reader.read()
-        if labels:
-            reader.refuse_equals()
+    if labels:
+        _refuse_equals(schema, readers, where)
+    for reader in readers:
+        spec, encoder = reader.spec, reader.encoder
         made |= reader.columns()
         arrays[spec.name] = reader.stored
         specs.append(dataclasses.replace(spec, digest=encoder.digest))
@@ -142,22 +183,43 @@ def encoder_of(spec: TextSpec, where: str) -> Encoder:
     return encoder
 
 
-def texts_of(frame: pd.DataFrame, where: str, encoder: str, limit: int) -> list[Text]:
-    """The different answers of preference data, as an encoder reads them.
+def texts_of(frame: pd.DataFrame, where: str, encoder: str, limit: int, pairs: str = FORMS[0]) -> list[Text]:
+    """The different texts that features of preference data are made of, as an encoder reads them.
 
     frame: with the columns as they ship
     where: what messages call it
     encoder: a name or a folder
     limit: tokens at most; 0: the encoder's own
+    pairs: which features (`faro.data.pair_features`)
 
     `UsageError` for a table in no known format.
     """
     known_as = preferences.recognise(frame, where)
     if known_as is None:
         raise UsageError(f"{where}: no preference data by its columns; name columns of texts, by --column")
-    texts = tuple(dataclasses.replace(spec, encoder=encoder, limit=limit) for spec in known_as.schema.texts)
-    read = with_texts(known_as.schema.replace(texts=texts), known_as.frame, where, labels=False)
+    schema = with_pairs(known_as.schema, pairs, where)
+    texts = tuple(dataclasses.replace(spec, encoder=encoder, limit=limit) for spec in schema.texts)
+    read = with_texts(schema.replace(texts=texts), known_as.frame, where, labels=False)
     return list(dict.fromkeys(text for stored in read.arrays.values() for text in stored.texts))
+
+
+def _refuse_equals(schema: Schema, readers: Sequence[_Reader], where: str) -> None:
+    """`DataError` for a pair that is alike in all that is read of it, also where truncation makes it so; or its row is
+    dropped."""
+    own = [reader for reader in readers if not reader.spec.context]
+    names = {spec.name for spec in schema.texts}
+    others = [spec for spec in schema.arrays if not spec.context and spec.name not in names]
+    if not own or len(own[0].sides) != 2 or schema.item_features or others:
+        return
+    equal = np.logical_and.reduce([reader.equal() for reader in own])
+    if equal.any() and schema.on_missing != "drop":
+        row = int(np.argmax(equal))
+        once = all(reader.one(row) for reader in own)
+        why = "are one text" if once else f"are alike in all {own[0].encoder.limit} tokens read"
+        sides = " and ".join(schema.sides)
+        raise DataError(f"{where}: row {row + 1}: {sides} {why}; leave it out, or declare on_missing = 'drop'")
+    for reader in own:
+        reader.drop(equal)
 
 
 class _Reader:
@@ -166,8 +228,9 @@ class _Reader:
     def __init__(self, schema: Schema, spec: TextSpec, frame: pd.DataFrame, where: str, encoder: Encoder):
         self.schema, self.spec, self.frame, self.where, self.encoder = schema, spec, frame, where, encoder
         self.numbers: dict[Text, int] = {}
+        self.rows: dict[tuple[int, ...], int] = {}  # the texts that a row of the array is of -> which row it is
         self.template: dialogue.Template | None = None
-        self.places: dict[str, np.ndarray] = {}  # name of an index column -> [R] which text, -1 = none
+        self.places: dict[str, np.ndarray] = {}  # name of an index column -> [R] which row of the array, -1 = none
         self.sides: list[str] = []  # the index columns of the table itself
         self.unread = 0  # twins whose change is behind the limit
 
@@ -185,7 +248,8 @@ class _Reader:
                         self.places[twin.column(index, level)] = self._texts(of_twin, False, (twin, level))
         if not self.numbers:
             raise DataError(f"{self.where}: no row has a text {self.spec.name!r}")
-        self.stored = StoredTexts.of_texts(self.spec, self.encoder, [*self.numbers], self.where)
+        factors = np.array([*self.rows], int)
+        self.stored = StoredTexts.of_texts(self.spec, self.encoder, [*self.numbers], factors, self.where)
         self._forget_unread()
 
     def _forget_unread(self) -> None:
@@ -209,8 +273,15 @@ class _Reader:
                     self.unread += int(rows.sum())
 
     def _alike(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
-        """`[R]` whether two texts of a row, by their places, are one or alike in all tokens that are read."""
-        alike = (first == second) & (first >= 0)
+        """`[R]` whether what stands in two columns of a row, by its places, is one text or alike in all tokens that are
+        read; of products both factors."""
+        there = (first >= 0) & (second >= 0)
+        of = [np.append(texts, -1) for texts in self.stored.factors.T]
+        return there & np.logical_and.reduce([self._read_alike(texts[first], texts[second]) for texts in of])
+
+    def _read_alike(self, first: np.ndarray, second: np.ndarray) -> np.ndarray:
+        """The same of texts `[R]` by their numbers, -1 = none."""
+        alike = first == second
         counted = self.stored.counted
         assert counted is not None
         cut = counted.read < counted.tokens
@@ -234,27 +305,27 @@ class _Reader:
         return there[0]
 
     def _texts(self, column: str, needed: bool, twin: tuple[TwinSpec, str] | None = None) -> np.ndarray:
-        before = self._beside(self.spec.after, twin)
+        before, times = (self._beside(name, twin) for name in (self.spec.after, self.spec.times))
         places = np.full(len(self.frame), -1)
         for row, cell in enumerate(self.frame[column]):
-            text = self._text(cell, column, row)
-            if not text.strip() or text.strip() in self.schema.missing:
-                if needed:
-                    where = f"{self.where}: column {column!r}, row {row + 1}"
-                    raise DataError(f"{where}: expected a text, got none; fill it in, or declare on_missing = 'drop'")
+            text = self._needed(cell, column, row, needed)
+            factor = self._needed(times.iloc[row], self.spec.times, row, needed) if text and times is not None else ""
+            if not text or (times is not None and not factor):
                 continue
             whole: Text = text
             if before is not None:
                 asked = self._text(before.iloc[row], self.spec.after, row)
                 whole = (asked, text) if asked.strip() else text
-            places[row] = self.numbers.setdefault(whole, len(self.numbers))
+            of = tuple(self.numbers.setdefault(part, len(self.numbers)) for part in (whole, factor) if part)
+            places[row] = self.rows.setdefault(of, len(self.rows))
         return places
 
     def _beside(self, column: str, twin: tuple[TwinSpec, str] | None) -> pd.Series | None:
         """The column of another text that goes with this one, if one is named; at the level of a twin of the chooser
         what it would be there, where the table says so."""
         if column and column not in self.frame.columns:
-            raise DataError(f"{self.where}: no column {column!r}, which text {self.spec.name!r} is read after")
+            what = "read after" if column == self.spec.after else "multiplied by"
+            raise DataError(f"{self.where}: no column {column!r}, which text {self.spec.name!r} is {what}")
         if not column or twin is None or not self.schema.attribute(twin[0].attribute).chooser:
             return self.frame[column] if column else None
         moved = twin[0].column(column, twin[1])
@@ -262,6 +333,16 @@ class _Reader:
             return self.frame[column]
         gone = self.frame[moved].map(lambda cell: cell is None or (isinstance(cell, float) and cell != cell))
         return self.frame[moved].where(~gone, self.frame[column])
+
+    def _needed(self, cell: Any, column: str, row: int, needed: bool) -> str:
+        """A text, "" where there is none and none is `needed`."""
+        text = self._text(cell, column, row)
+        if text.strip() and text.strip() not in self.schema.missing:
+            return text
+        if needed:
+            where = f"{self.where}: column {column!r}, row {row + 1}"
+            raise DataError(f"{where}: expected a text, got none; fill it in, or declare on_missing = 'drop'")
+        return ""
 
     def _text(self, cell: Any, column: str, row: int) -> str:
         if cell is None or cell is pd.NA or (isinstance(cell, float) and cell != cell):
@@ -276,33 +357,23 @@ class _Reader:
             self.template = dialogue.Template(self.encoder.folder)
         return self.template(spoken)
 
-    def refuse_equals(self) -> None:
-        """`DataError` for a pair of equal texts, also where truncation makes them so; or its row is dropped."""
-        schema = self.schema
-        alone = len([spec for spec in schema.texts if not spec.context]) == 1 and not schema.item_features
-        if (
-            len(self.sides) != 2
-            or not alone
-            or any(not spec.context for spec in schema.arrays if spec.name != self.spec.name)
-        ):
-            return
-        first, second = (self.places[index] for index in self.sides)
-        equal = self._alike(first, second)
-        if not equal.any():
-            return
-        if schema.on_missing != "drop":
-            row = int(np.argmax(equal))
-            why = "are one text" if first[row] == second[row] else f"are alike in all {self.encoder.limit} tokens read"
-            sides = " and ".join(schema.sides)
-            raise DataError(f"{self.where}: row {row + 1}: {sides} {why}; leave it out, or declare on_missing = 'drop'")
+    def equal(self) -> np.ndarray:
+        """`[R]` whether both sides of a pair are one text, or alike in all tokens that are read."""
+        return self._alike(*(self.places[index] for index in self.sides))
+
+    def one(self, row: int) -> bool:
+        """Whether both sides of a row of the table are one text."""
+        first, second = (self.places[index][row] for index in self.sides)
+        return bool(first == second)
+
+    def drop(self, rows: np.ndarray) -> None:
+        """Rows `[R]` of the table are without a text."""
         for index in self.sides:
-            self.places[index] = np.where(equal, -1, self.places[index])
+            self.places[index] = np.where(rows, -1, self.places[index])
 
     def columns(self) -> dict[str, Any]:
         """Index, tokens and length of every side."""
-        counted = self.stored.counted
-        assert counted is not None
-        tokens = np.append(counted.tokens, 0)
+        tokens = np.append(self.stored.tokens, 0)
         made: dict[str, Any] = {
             index: pd.Series([place if place >= 0 else None for place in places.tolist()], self.frame.index, object)
             for index, places in self.places.items()

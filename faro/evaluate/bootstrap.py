@@ -8,6 +8,12 @@ units, so all draws of a trial are one matrix product:
     accuracy[b] = (multiplicity @ correct)[b] / (multiplicity @ weight)[b]
     gap[b]      = gap of the constraint at multiplicity @ statistics
 
+Where units share a second cluster (the prompts that raters saw), both are drawn, and a choice is there as often as the
+product of both says (the pigeonhole bootstrap, Owen 2007, doi:10.1214/07-AOAS122): sums are then kept for every pair of
+clusters that some choice has. An interval over units alone would be too narrow, for other prompts would vary it too.
+
+    multiplicity[b, (u, v)] = multiplicity of unit u x multiplicity of cluster v
+
 One multiplicity serves all seeds and trials: a person who is in the dev part of several seeds is drawn in all of them,
 and trials are compared on equal draws. Intervals are percentiles of the draws. Models, seeds and parts are given: an
 interval over people says how the figures of these models would vary on other people like these, the range over seeds
@@ -23,6 +29,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import math
 import warnings
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -58,7 +65,7 @@ ENTRIES = 1 << 23  # numbers of a block of multiplicities: 64 MiB
 
 
 class Sums(NamedTuple):
-    """What every unit adds to the figures of M trials on one part; units that are padding add 0."""
+    """What every unit (of two clusters: every pair) adds to the figures of M trials on one part; padding adds 0."""
 
     correct: Array  # [M, U] weight of what was chosen and decided
     weight: Array  # [U]
@@ -127,7 +134,8 @@ def measure(
     once = sizes["single"] and all(model.draw is None for model in _all(run))
     share = (1 - level) / table["model"].nunique()  # of the error probability, for every member
     at_most = {
-        seed: gap_at_most(dev.constraint, own.statistics, sizes["cap"], share, once) for seed, own in sums.items()
+        seed: gap_at_most(dev.constraint, dev.of_units(seed, own).statistics, sizes["cap"], share, once)
+        for seed, own in sums.items()
     }
     trials = _trials(table, drawn, at_most, level)
     return Uncertainty(trials, _volumes(table, drawn, level, reference), drawn)
@@ -162,13 +170,15 @@ def first(run: Frontier) -> dict[int, TrainedModel]:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Part:
-    """One part of the data for every seed, padded to one shape; `unit` counts the units of a seed's part, `codes` says
-    which units of the whole data set they are, `known` what models know of the people."""
+    """One part of the data for every seed, padded to one shape; `unit` counts what is drawn of a seed's part, units or
+    pairs of a unit and a second cluster, `codes` and `crossed` say which units and clusters of the whole data set they
+    are, `known` what models know of the people."""
 
     constraint: Constraint
     choices: dict[int, Choices]
     codes: dict[int, np.ndarray]
     known: dict[int, Known] | None = None  # None: nothing
+    crossed: dict[int, np.ndarray] | None = None  # None: units alone are drawn
 
     def known_of(self, seed: int) -> Known:
         """What models know of the people of a seed's choices."""
@@ -181,20 +191,21 @@ class Part:
         """The parts of these `names`, for the seeds that are the keys of `coded`, as the coding of each one's model
         has them."""
         with jax.enable_x64(True):
-            choices_of = {}
+            choices_of, others = {}, {}
             for seed, model in coded.items():
                 rows = queries(data, data.rows(names, seed), model.model.support)
+                others[seed] = None if data.crossed_codes is None else data.crossed_codes[rows]
                 choices_of[seed] = data.choices(model.coding, rows, **constraint.needs(), dtype=np.float64)
             largest = max(part_choices.shape[0] for part_choices in choices_of.values())
             doubled = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), constraint)
-            choices, codes, known = {}, {}, {}
+            choices, codes, crossed, known = {}, {}, {}, {}
             for seed, part_choices in choices_of.items():
                 padded = part_choices.pad(largest)
-                codes[seed], local = np.unique(np.asarray(padded.unit), return_inverse=True)
+                codes[seed], crossed[seed], local = _clusters(np.asarray(padded.unit), others[seed])
                 choices[seed] = padded.replace(unit=local.astype(np.int32))
                 people = support_sets(data, coded[seed].coding, coded[seed].model.support, np.float64)
                 known[seed] = Known(np.asarray(padded.unit), people)
-        return cls(doubled, choices, codes, known)
+        return cls(doubled, choices, codes, known, None if data.crossed_codes is None else crossed)
 
     def together(self) -> Part:
         """The same part as one unit, where only its own figures are asked for."""
@@ -206,8 +217,16 @@ class Part:
 
     @property
     def units(self) -> int:
-        """Units of the largest part."""
+        """Units of the largest part; where two clusters are drawn, pairs of them."""
         return max(len(codes) for codes in self.codes.values())
+
+    def of_units(self, seed: int, sums: Sums) -> Sums:
+        """The sums of pairs of clusters as those of units, which are in order of their codes."""
+        if self.crossed is None:
+            return sums
+        codes = self.codes[seed]
+        starts = np.flatnonzero(np.diff(codes, prepend=-1))
+        return jax.tree.map(lambda leaf: np.add.reduceat(np.asarray(leaf)[..., : len(codes)], starts, -1), sums)
 
     def of_models(self, seed: int, trials: Sequence[TrainedModel]) -> Sums:
         """What units add to the figures of these models; in expectation over the draw of a randomised one."""
@@ -237,14 +256,19 @@ class Part:
             return _of_decisions(self.constraint, padded, choices, self.units)
 
     def bootstrap(self, sums: dict[int, Sums], draws: int = DRAWS, key: int = 0) -> dict[int, Draws]:
-        """Draw people: of every seed the figures of its trials, on the same draws for all seeds and every call."""
-        everyone = np.unique(np.concatenate(list(self.codes.values())))
-        columns = {seed: np.searchsorted(everyone, codes) for seed, codes in self.codes.items()}
+        """Draw people, and the clusters that are crossed with them: of every seed the figures of its trials, on the
+        same draws for all seeds and every call."""
+        clusters = [self.codes] if self.crossed is None else [self.codes, self.crossed]
+        everyone = [np.unique(np.concatenate(list(of_seeds.values()))) for of_seeds in clusters]
+        places = {
+            seed: [np.searchsorted(names, of_seeds[seed]) for names, of_seeds in zip(everyone, clusters, strict=True)]
+            for seed in sums
+        }
         blocks: dict[int, list[Draws]] = {seed: [] for seed in sums}
-        for block in multiplicities(len(everyone), draws, key):
+        for times in _crossed_draws([len(names) for names in everyone], self.units, draws, key):
             for seed, seed_sums in sums.items():
-                mine = np.zeros((len(block), self.units))
-                mine[:, : len(columns[seed])] = block[:, columns[seed]]
+                mine = np.zeros((len(times[0]), self.units))
+                mine[:, : len(self.codes[seed])] = _products(times, places[seed])
                 with jax.enable_x64(True):
                     blocks[seed].append(Draws(*map(np.asarray, _drawn(self.constraint, seed_sums, mine))))
         return {
@@ -253,10 +277,51 @@ class Part:
         }
 
 
-def multiplicities(units: int, draws: int, key: int = 0) -> Iterator[np.ndarray]:
-    """Blocks `[b, U]` that make up B draws: how often each unit is among U drawn with replacement (multinomial)."""
+def _clusters(unit: np.ndarray, crossed: np.ndarray | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """(the units, the clusters crossed with them, which pair of those each choice `[n]` has): pairs in order of units;
+    choices that lack a cluster are padding, copies of the first."""
+    if crossed is None:
+        units, local = np.unique(unit, return_inverse=True)
+        return units, units, local
+    crossed = np.concatenate([crossed, np.repeat(crossed[:1], len(unit) - len(crossed))])
+    pairs, local = np.unique(np.stack([unit, crossed], 1), axis=0, return_inverse=True)
+    return pairs[:, 0], pairs[:, 1], local.reshape(-1)
+
+
+def limits_of_mean(
+    values: np.ndarray, weight: np.ndarray, unit: np.ndarray, crossed: np.ndarray | None, level: float = LEVEL
+) -> tuple[float, float]:
+    """Percentile interval of the weighted mean of `values [n]` over draws of units, and of the clusters that are
+    crossed with them where there are any; NaN where nothing weighs."""
+    units, others, local = _clusters(unit, crossed)
+    clusters = [np.unique(of, return_inverse=True) for of in ([units] if crossed is None else [units, others])]
+    sums = np.stack([np.bincount(local, part, len(units)) for part in (weight * values, weight)], 1)
+    drawn = [
+        _products(times, [places for _, places in clusters]) @ sums
+        for times in _crossed_draws([len(names) for names, _ in clusters], len(units), DRAWS, 0)
+    ]
+    total, mass = np.concatenate(drawn).T
+    return interval(total[mass > 0] / mass[mass > 0], level) if (mass > 0).any() else (np.nan, np.nan)
+
+
+def _crossed_draws(counts: Sequence[int], width: int, draws: int, key: int) -> Iterator[tuple[np.ndarray, ...]]:
+    """Blocks of `multiplicities` of one cluster, or of two that are drawn independently; `width`: of what is made."""
+    size = max(1, ENTRIES // max(width, *counts))
+    blocks = [multiplicities(count, draws, (key, place) if place else key, size) for place, count in enumerate(counts)]
+    return zip(*blocks, strict=True)
+
+
+def _products(times: Sequence[np.ndarray], places: Sequence[np.ndarray]) -> np.ndarray:
+    """`[b, U]` how often each unit, or pair of clusters, is drawn."""
+    of_pairs = [block[:, place] for block, place in zip(times, places, strict=True)]
+    return math.prod(of_pairs[1:], start=of_pairs[0])
+
+
+def multiplicities(units: int, draws: int, key: Any = 0, size: int | None = None) -> Iterator[np.ndarray]:
+    """Blocks `[b, U]` that make up B draws: how often each unit is among U drawn with replacement (multinomial); `size`
+    is the largest b, None: what `ENTRIES` allows."""
     rng = np.random.default_rng(key)
-    size = max(1, ENTRIES // max(units, 1))
+    size = max(1, ENTRIES // max(units, 1)) if size is None else size
     for start in range(0, draws, size):
         count = min(size, draws - start)
         drawn = rng.integers(units, size=(count, units)) + units * np.arange(count)[:, None]

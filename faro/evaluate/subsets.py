@@ -3,6 +3,7 @@ constant: as benchmarks of reward models report it."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -15,14 +16,19 @@ import constraints as ct
 from faro import metrics
 from faro.data import PARTS, Dataset
 from faro.data.mapped import Rows
+from faro.data.mixed import SOURCE
 from faro.data.texts import StoredTexts
 from faro.errors import DataError, UsageError
+from faro.store.columns import MEAN
+from faro.store.frontier import Frontier
 from faro.store.model import TrainedModel
 
 from . import bias, flips
+from .bootstrap import limits_of_mean
 
 ALL = "all"
-COLUMNS = ("choices", "units", "accuracy", "ties", "margin", "nll", "ece", "length", "constant")
+ENDS = ("accuracy_low", "accuracy_high")
+COLUMNS = ("choices", "units", "accuracy", *ENDS, "ties", "margin", "nll", "ece", "length", "constant")
 
 
 def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = None) -> pd.DataFrame:
@@ -33,11 +39,12 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
     column: of the table; of a choice of several rows the first says which subset it is in
     part: only units that the model's seed puts there; None: all
 
-    Columns: `choices`, `units`; `accuracy` and `ties` in [0, 1]; `margin`, the mean of the reward of what was chosen
-    less that of the others; `nll` in nats; `ece` in [0, 1]; `length`, the accuracy of who takes the text of more tokens
-    (NaN without texts); `constant`, that of who takes any. Choices count by their weight. Where
-    there are twins, `flips:ATTRIBUTE`, how often a decision changes with it (`faro.evaluate.flips`). Of questions about
-    two people, as BBQ's, both scores of `faro.evaluate.bias` as well.
+    Columns: `choices`, `units`; `accuracy` and `ties` in [0, 1]; `accuracy_low` and `accuracy_high`, a 95 % interval
+    over units, and over what is crossed with them (`Schema.crossed`), for this model as it is; `margin`, the mean of
+    the reward of what was chosen less that of the others; `nll` in nats; `ece` in [0, 1]; `length`, the accuracy of who
+    takes the text of more tokens (NaN without texts); `constant`, that of who takes any. Choices count by their weight.
+    Where there are twins, `flips:ATTRIBUTE`, how often a decision changes with it (`faro.evaluate.flips`). Of questions
+    about two people, as BBQ's, both scores of `faro.evaluate.bias` as well.
 
     `DataError` for a table without labels or column, `UsageError` for a part that there is none of.
     """
@@ -69,10 +76,37 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
         for name, (total, mass) in flipped.items():
             there = mass[rows][here] @ weight
             record[name] = total[rows][here] @ weight / there if there else np.nan
+        crossed = None if read.crossed_codes is None else read.crossed_codes[rows][here]
+        limits = limits_of_mean(own["accuracy"], weight, read.unit_codes[rows][here], crossed)
+        record |= dict(zip(ENDS, limits, strict=True))
         if biased:
             record |= bias.scores(read, decided, rows[here])
         records.append(record)
     return pd.DataFrame(records, columns=[column, *COLUMNS, *flipped, *(bias.FORMULAS if biased else ())])
+
+
+def of_sources(run: Frontier, data: Dataset, bounds: Sequence[float]) -> pd.DataFrame:
+    """What the models of a run reach on the dev people of each source of its data, as `scored_by` says it: a row of
+    each bound, seed and source, and, with seed "mean", the means over seeds.
+
+    run: of these data
+    data: with an attribute `source`
+    bounds: those whose models are asked
+    """
+    column = data.schema.attribute(SOURCE).column
+    records = []
+    for bound in dict.fromkeys(bounds):
+        for row in np.flatnonzero(run.table["bound"] == bound).tolist():
+            if run.table["status"][row] == "DIVERGED":
+                continue
+            seed = int(run.table["seed"][row])
+            figures = scored_by(run.models[row], data.take(data.rows("dev", seed)), column).rename(
+                columns={column: SOURCE}
+            )
+            records.append(figures.assign(bound=bound, seed=seed))
+    table = pd.concat(records, ignore_index=True)
+    means = table.groupby(["bound", SOURCE], sort=False).mean(numeric_only=True).reset_index().assign(seed=MEAN)
+    return pd.concat([table, means], ignore_index=True)[["bound", "seed", SOURCE, *COLUMNS]]
 
 
 def _figures(data: Dataset, rewards: np.ndarray) -> dict[str, np.ndarray]:
@@ -121,7 +155,7 @@ def _tokens(data: Dataset) -> np.ndarray | None:
     """`[n, K]` tokens of the texts of every alternative, None without texts."""
     total = None
     for rows in data.parsed.items.vectors.values():
-        if isinstance(rows, Rows) and isinstance(rows.of, StoredTexts) and rows.of.counted is not None:
-            counts = np.append(rows.of.counted.tokens, 0)[rows.index].astype(float)
+        if isinstance(rows, Rows) and isinstance(rows.of, StoredTexts):
+            counts = np.append(rows.of.tokens, 0)[rows.index].astype(float)
             total = counts if total is None else total + counts
     return total

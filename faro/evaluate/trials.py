@@ -391,6 +391,7 @@ def _manifest(data, constraint, cells, constraints, views, model, settings, obje
             "choices": data.n,
             "people": data.people,
             "unit": data.schema.unit,
+            **({"crossed": data.schema.crossed} if data.schema.crossed else {}),
             **data.info,
         },
         "constraint": {

@@ -11,7 +11,7 @@ import pandas as pd
 
 from faro.data import Dataset, Schema
 from faro.data.schema import ArraySpec
-from faro.data.texts import encoder_of
+from faro.data.texts import Encoded, encoder_of
 from faro.errors import UsageError
 from faro.store.model import TrainedModel, load_model
 from faro.text import dialogue
@@ -53,14 +53,18 @@ def reward_fn(model: TrainedModel | str | os.PathLike) -> RewardFunction:
         if not live:
             return out
         frame = pd.DataFrame({CHOICE: np.arange(len(live)), LABEL: np.ones(len(live))})
-        arrays = {}
+        arrays, known = {}, dict[tuple[str, Text], np.ndarray]()
         for spec in schema.texts:
             encoder = encoders[spec.name]
             given = prompts if spec.context else said
             before = [None] * len(live) if not spec.after else [_spoken(prompts[at], "prompt") for at in live]
             texts = [_read(encoder, _spoken(given[at], "text"), asked) for at, asked in zip(live, before, strict=True)]
             tokens = encoder.tokenizer(texts, encoder.limit)
-            arrays[spec.name] = encoder.of_tokens(tokens).astype(spec.dtype)
+            vectors = _vectors(encoder, texts, known).astype(spec.dtype)
+            if spec.times:
+                factors = [_read(encoder, _spoken(prompts[at], "prompt"), None) for at in live]
+                vectors = vectors.astype("float32") * _vectors(encoder, factors, known).astype(spec.dtype)
+            arrays[spec.name] = Encoded.of_vectors(spec.name, vectors, [its.full for its in tokens])
             frame[f"{spec.name}:row"] = np.arange(len(live))
             frame[f"{spec.name}{TOKENS}"] = [its.full for its in tokens]
         for name in (*alone.item_features, *alone.context_features):
@@ -92,6 +96,14 @@ def _alone(schema: Schema) -> Schema:
 
 def _spoken(cell: Any, where: str) -> dialogue.Side:
     return dialogue.brief(dialogue.side(cell, f"reward_fn: {where}"))
+
+
+def _vectors(encoder: Encoder, texts: Sequence[Text], known: dict[tuple[str, Text], np.ndarray]) -> np.ndarray:
+    """`[N, d]`; each different text is encoded once, and `known` holds it."""
+    new = [text for text in dict.fromkeys(texts) if (encoder.digest, text) not in known]
+    if new:
+        known.update(zip(((encoder.digest, text) for text in new), encoder.encode(new), strict=True))
+    return np.stack([known[encoder.digest, text] for text in texts])
 
 
 def _read(encoder: Encoder, text: dialogue.Side, before: dialogue.Side | None) -> Text:

@@ -21,14 +21,18 @@ NAMES = {
 }
 SETTINGS = {"thresholds": "bound", "penalty": "price", "group_dro": "step"}
 CHANCE = (
-    "Intervals over {units} are percentiles of draws of {units} with replacement, at 95 %, for these models as they "
+    "Intervals over {drawn} are percentiles of draws of {drawn} with replacement, at 95 %, for these models as they "
     "are. They are no certificates: a gap is a maximum minus a minimum, so that chance adds to it, and intervals of "
     "gaps near zero lie too high. Not dominated: the share of draws in which no feasible member of the same seed is "
     "better in gap or accuracy and as good in the other, mean over seeds."
 )
+EACH = (
+    "On development data, means over seeds, beside who takes the longer text and who takes any; in small type an "
+    "interval over {drawn}, at 95 %, for these models as they are. The weight of a source changes no figure of its own."
+)
 MATCHED = (
     "Ahead: the accuracy on development data minus that of this run at the same gap, where the run may draw between "
-    "two of its models, with an interval over {units}; empty where every point of the run has a larger gap. Every "
+    "two of its models, with an interval over {drawn}; empty where every point of the run has a larger gap. Every "
     "baseline was trained on the same {units} with the same model and settings. Of many settings some are ahead by "
     "chance alone, and whoever picks one for its number here has tuned it on development data."
 )
@@ -62,7 +66,7 @@ def series(run: Run) -> list[Series]:
                     (float(x.min()), float(x.max())),
                     (float(y.min()), float(y.max())),
                     title=setting_text(row),
-                    facts=tuple(_facts(row, run.units)),
+                    facts=tuple(_facts(row, run.drawn)),
                 )
             )
         if points:
@@ -95,7 +99,7 @@ def verdicts(run: Run) -> list[str]:
             text = (
                 f"{label}: ahead of this run at {len(ahead)} of {count}, clearest at {setting_text(best)}: at a gap of "
                 f"{number(best['dev_gap'])}, accuracy {number(best['dev_accuracy'])} is higher by "
-                f"{best['ahead']:.3f} ({best['ahead_low']:.3f} to {best['ahead_high']:.3f} over {run.units})"
+                f"{best['ahead']:.3f} ({best['ahead_low']:.3f} to {best['ahead_high']:.3f} over {run.drawn})"
             )
         else:
             text = f"{label}: ahead of this run at none of {count}"
@@ -133,6 +137,18 @@ def certainty(run: Run) -> str:
     return said + scrolled(table(head, rows), "how sure the points are")
 
 
+def sources(run: Run) -> str:
+    """A row per bound and source: the means over seeds on development data."""
+    assert run.sources is not None
+    head = ["bound", "source", run.units, "accuracy", "nll", "length", "constant"]
+    rows: list[Any] = []
+    for row in run.sources[run.sources["seed"] == MEAN].to_dict("records"):
+        accuracy = f"{number(row['accuracy'])} ({limits_text(row, 'accuracy')})"
+        cells = [bound_text(row["bound"]), str(row["source"]), number(row["units"], 0), accuracy]
+        rows.append(({}, [*cells, *(number(row[name]) for name in ("nll", "length", "constant"))]))
+    return scrolled(table(head, rows), "figures of each source")
+
+
 def at_once(run: Run) -> str:
     """What holds with a stated probability of all members at once; "" where nothing does."""
     if run.uncertainty is None:
@@ -155,7 +171,7 @@ def volume_text(run: Run) -> str:
     mean, seeds = by_seed.loc[MEAN], finite(by_seed["hypervolume"].drop(MEAN))
     text = (
         f"Hypervolume of the feasible members on development data: {number(mean['hypervolume'], 4)} "
-        f"(95 % over {run.units}: {number(mean['low'], 4)}-{number(mean['high'], 4)}"
+        f"(95 % over {run.drawn}: {number(mean['low'], 4)}-{number(mean['high'], 4)}"
     )
     text += f"; seeds: {number(seeds.min(), 4)}-{number(seeds.max(), 4)})" if len(seeds) > 1 else ")"
     reference = f"gap {mean['reference_gap']:g} and accuracy {mean['reference_accuracy']:g}"

@@ -14,7 +14,7 @@ from ..files import write_text
 from ..store import columns
 from ._commands import BLANKS, commands, fill
 from ._envelope import envelope_note, envelope_panel, envelope_table
-from ._others import CHANCE, MATCHED, baselines, certainty, panels, verdicts, volume_text
+from ._others import CHANCE, EACH, MATCHED, baselines, certainty, panels, sources, verdicts, volume_text
 from ._records import as_json, kept, records
 from ._run import Run, finite, headline
 from ._series import INEQUALITIES, Panel, Spot
@@ -52,6 +52,7 @@ def _page(run: Run, shown: Sequence[Panel]) -> str:
         *([section("Certified envelope", envelope_table(run), quiet(envelope_note(run)))] if lower else []),
         section("Non-dominated points", pareto(run)),
         *_sure(run),
+        *_sources(run),
         *_baselines(run),
         training([run]),
         section("What was run", f"<dl>{facts(run)}</dl>", _configuration(run)),
@@ -75,14 +76,24 @@ def _sure(run: Run) -> list[str]:
     if run.uncertainty is None or run.hypervolume is None:
         return []
     volume = f"<p>{escape(volume_text(run))}</p>"
-    return [section("How sure the points are", certainty(run), volume, quiet(CHANCE.format(units=run.units)))]
+    return [section("How sure the points are", certainty(run), volume, quiet(CHANCE.format(drawn=run.drawn)))]
+
+
+def _sources(run: Run) -> list[str]:
+    if run.sources is None:
+        return []
+    return [section("Each source", sources(run), quiet(EACH.format(drawn=run.drawn)))]
 
 
 def _baselines(run: Run) -> list[str]:
     if run.baselines is None:
         return []
     items = "".join(f"<li>{escape(verdict)}</li>" for verdict in verdicts(run))
-    return [section("Baselines", f"<ul>{items}</ul>", baselines(run), quiet(MATCHED.format(units=run.units)))]
+    return [
+        section(
+            "Baselines", f"<ul>{items}</ul>", baselines(run), quiet(MATCHED.format(units=run.units, drawn=run.drawn))
+        )
+    ]
 
 
 def page(

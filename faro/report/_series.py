@@ -207,7 +207,7 @@ def people_facts(run: Run, bound: float) -> list[tuple[str, str]]:
         return []
     table = run.uncertainty
     rows = table[(table["seed"] == MEAN) & (table["bound"] == bound)].to_dict("records")
-    return [fact for row in rows for fact in sure_facts(row, run.units)]
+    return [fact for row in rows for fact in sure_facts(row, run.drawn)]
 
 
 def sure_facts(row: dict[str, Any], units: str) -> list[tuple[str, str]]:

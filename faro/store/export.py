@@ -95,6 +95,10 @@ def _encoder(model: TrainedModel) -> Encoder:
     (text,) = schema.texts
     if text.after:
         raise UsageError("export: the model reads two texts together, which sentence-transformers cuts in another way")
+    if text.times:
+        raise UsageError("export: the model reads products of two texts' vectors, which dense layers do not make")
+    if text.without:
+        raise UsageError("export: length was removed from the vectors, and dense layers do not know how long a text is")
     encoder = known.find(text.encoder, text.limit)
     if encoder.digest != text.digest:
         raise DataError(

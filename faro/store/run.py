@@ -4,7 +4,7 @@
     traces.npz           what training saw, trials first
     models/              boundBB-seedS.json and .safetensors, seedS.units.txt
     manifest.json        what was run; written last, so that a folder with it is whole
-    uncertainty.csv, hypervolume.csv, baselines.csv                 where they were measured
+    uncertainty.csv, hypervolume.csv, baselines.csv, sources.csv    where they were measured
     certificates/        of points that faro certify disclosed
     envelope-seedS.json  what no linear model can beat              `envelopes` reads them
 
@@ -45,8 +45,9 @@ TABLES = {  # files NAME.csv that a run may have, and their columns of numbers b
     "uncertainty": ("bound", *PEOPLE, "non_dominated", "gap_at_most"),
     "hypervolume": ("hypervolume", "low", "high", "reference_gap", "reference_accuracy"),
     "baselines": ("setting", "train_gap", *PEOPLE, "ahead", "ahead_low", "ahead_high"),
+    "sources": ("bound", "choices", "units", "accuracy", "accuracy_low", "accuracy_high", "nll", "length", "constant"),
 }
-TEXTS_OF = {"baselines": ("baseline", "uses_group", "note")}  # their columns of texts
+TEXTS_OF = {"baselines": ("baseline", "uses_group", "note"), "sources": ("source",)}  # their columns of texts
 VERDICTS = ("", "CERTIFIED", "REFUTED", "INCONCLUSIVE")
 COLUMNS = (*columns.MEMBER, *(columns.figure(part, name) for part in columns.PARTS for name in columns.FIGURES))
 Own = TypeVar("Own", bound="Run")
@@ -88,7 +89,7 @@ class Run:
     """A finished sweep: `trials` is frontier.csv, a row per trial; `traces` has a row per trial in the same order:
     step [R], loss [M, R], gap [M, R, P], violation and multiplier [M, R, m], residuals of the conditions of a solution
     and capped [M, R]; `manifest` says what was run.
-    `uncertainty`, `hypervolume` and `baselines` are the tables of these names, where the folder has them."""
+    `uncertainty`, `hypervolume`, `baselines` and `sources` are the tables of these names, where the folder has them."""
 
     folder: Path
     trials: pd.DataFrame
@@ -97,6 +98,7 @@ class Run:
     uncertainty: pd.DataFrame | None = None
     hypervolume: pd.DataFrame | None = None
     baselines: pd.DataFrame | None = None
+    sources: pd.DataFrame | None = None
 
     @classmethod
     def read(cls: type[Own], folder: str | os.PathLike[str]) -> Own:
@@ -145,6 +147,12 @@ class Run:
     def units(self) -> str:
         """What the units are called of which people count, "raters", "rows"; "units" where nobody says."""
         return called(str(self.data.get("unit") or ""))
+
+    @property
+    def drawn(self) -> str:
+        """What intervals draw: the units, and where a second cluster is crossed with them that too."""
+        crossed = str(self.data.get("crossed") or "")
+        return f"{self.units} and {called(crossed)}" if crossed else self.units
 
     @property
     def notes(self) -> list[str]:

@@ -295,6 +295,33 @@ def shared_people() -> pd.DataFrame:
 
 # Models ---------------------------------------------------------------------------------------------------------------
 
+
+def test_a_second_cluster_is_read_said_and_moves_no_digest():
+    table = people().assign(item=["a", "b", "c", ""] * 75)
+    schema = ACCEPT.replace(crossed="item")
+    data = Dataset.from_table(table, schema)
+    codes = data.crossed_codes
+    assert codes is not None and len(np.unique(codes)) == 3 + 75  # an empty cell is a cluster of its own
+    assert (codes[::4] == codes[0]).all() and (codes[0] != codes[1:4]).all()
+    assert data.notes == ("intervals draw 300 people and, crossed with them, 78 items",)
+    few = Dataset.from_table(table[table["item"] != ""], schema)
+    assert few.notes[0].endswith("3 items; 3 are few, and such intervals rough")
+    without = Dataset.from_table(table, ACCEPT)
+    assert without.digest == data.digest and (without.parts(0) == data.parts(0)).all()
+    assert without.crossed_codes is None and "crossed" not in ACCEPT.to_json()
+    assert Schema.from_json(schema.to_json()) == schema
+    assert Dataset.from_table(people(), schema, labels=False).crossed_codes is None
+    with pytest.raises(DataError, match=r"no column 'item' .needed as crossed."):
+        Dataset.from_table(people(), schema)
+    for unit in ("row", "item"):
+        with pytest.raises(UsageError, match=r"crossed is a second cluster, beside the unit"):
+            schema.replace(unit=unit)
+    two = {"who": "p", "task": "t", "alt": ["1", "2"], "y": [1, 0], "w": 1, "av": 1, "out": 0, "x": [0.1, 0.2]}
+    rows = pd.DataFrame({**two, "colour": "r", "item": ["a", "b"]})
+    with pytest.raises(DataError, match=r"choice t: column 'item', which is crossed, varies within it"):
+        Dataset.from_table(rows, LONG.replace(crossed="item"))
+
+
 TYPED = Schema(format="accept", unit="person", label="hired", numeric=("score",), categorical=("zip", "member"),
                attributes=(SEX,))  # fmt: skip
 

@@ -57,6 +57,7 @@ def test_bbq(table):
 def test_pluriharms(table):
     data = load("pluriharms")
     assert (data.n, data.people) == (14_725, 100)
+    assert data.notes[-1] == "intervals draw 100 raters and, crossed with them, 150 items"
     assert describe(data)["texts"][0]["texts"] == 150
     frame = table("pluriharms")
     assert (frame["accepted"] == (frame["rating"] < 50)).all()

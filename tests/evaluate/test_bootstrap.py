@@ -12,7 +12,7 @@ from scipy.stats import binom
 import constraints as ct
 import faro
 from faro import models
-from faro.evaluate.bootstrap import Part, figures, interval, measure, multiplicities
+from faro.evaluate.bootstrap import Part, _clusters, figures, interval, limits_of_mean, measure, multiplicities
 from faro.evaluate.pareto import hypervolume, non_dominated
 
 GROUP = ct.Attribute("group", ("a", "b"))
@@ -143,6 +143,66 @@ def test_draws_are_multinomial_and_shared(x64):
     decided = np.asarray(choices.chosen)[None]
     found = both.bootstrap({seed: both.of_decisions(seed, decided) for seed in (0, 1)}, 50)
     assert (found[0].gap == found[1].gap).all()  # the same people in both seeds
+
+
+# Two clusters ---------------------------------------------------------------------------------------------------------
+
+
+def crossing(of: Part, clusters: np.ndarray) -> Part:
+    """The same part, where every choice has a second cluster too."""
+    codes, crossed, local = _clusters(np.asarray(of.choices[0].unit), clusters)
+    return Part(of.constraint, {0: of.choices[0].replace(unit=local)}, {0: codes}, None, {0: crossed})
+
+
+def test_draws_of_two_clusters_are_products_of_both(x64):
+    """Every draw is the constraint's own figure on choices that are there as often as unit and prompt together."""
+    choices, prompts = invented(60, 25), np.random.default_rng(3).integers(7, size=60)
+    alone = part(CONSTRAINTS["demographic parity"], choices)
+    dev = crossing(alone, prompts)
+    decided = np.eye(2)[np.random.default_rng(2).integers(2, size=60)]
+    sums = dev.of_decisions(0, decided[None])
+    found = dev.bootstrap({0: sums}, 5, key=3)[0]
+    unit, group, weight = (np.asarray(of) for of in (choices.unit, choices.attributes["group"], choices.weight))
+    for b in range(5):
+        times = [np.concatenate(list(multiplicities(*of)))[b] for of in ((25, 5, 3), (7, 5, (3, 1)))]
+        own = weight * times[0][unit] * times[1][prompts]
+        right = (own * (np.asarray(choices.chosen) * decided).sum(1)).sum() / own.sum()
+        rates = [(own[:, None] * decided * (group == g)).sum() / (own[:, None] * (group == g)).sum() for g in (0, 1)]
+        assert found.accuracy[0, b] == pytest.approx(right, abs=1e-12)
+        assert found.gap[0, b] == pytest.approx(abs(rates[0] - rates[1]), abs=1e-12)
+    for got, wanted in zip(
+        jax.tree.leaves(dev.of_units(0, sums)), jax.tree.leaves(alone.of_decisions(0, decided[None])), strict=True
+    ):
+        np.testing.assert_allclose(got, wanted, atol=1e-12)
+
+
+def raters_and_prompts(rng, raters=24, prompts=16, noise=0.0):
+    """Values of every rater on every prompt, mean 0 in the population: an effect of each, and noise."""
+    values = rng.normal(size=(raters, 1)) * 0.5 + rng.normal(size=(1, prompts))
+    values = values + noise * rng.normal(size=(raters, prompts))
+    unit, prompt = np.indices(values.shape)
+    return values, (values.ravel(), np.ones(values.size), unit.ravel()), prompt.ravel()
+
+
+def test_spread_of_two_clusters_is_the_sum_of_both():
+    """Where a value is a + b, draws of the mean have the variance of a over its number and of b over its own."""
+    values, given, prompt = raters_and_prompts(np.random.default_rng(1), 100, 60)
+    deviation = np.sqrt(values.mean(1).var() / 100 + values.mean(0).var() / 60)
+    low, high = limits_of_mean(*given, prompt)
+    assert (high - low) / 2 == pytest.approx(1.96 * deviation, rel=0.08)
+    low, high = limits_of_mean(*given, None)  # raters alone
+    assert (high - low) / 2 == pytest.approx(1.96 * np.sqrt(values.mean(1).var() / 100), rel=0.08)
+
+
+def test_intervals_of_units_alone_miss_where_prompts_vary_too():
+    """New raters and new prompts each time: how many 95 % intervals hold the population's mean, 0."""
+    rng, held = np.random.default_rng(0), np.zeros(2)
+    for _ in range(100):
+        _, given, prompt = raters_and_prompts(rng, noise=0.5)
+        for way, clusters in enumerate((None, prompt)):
+            low, high = limits_of_mean(*given, clusters)
+            held[way] += low <= 0 <= high
+    assert held[0] < 70 and held[1] >= 90
 
 
 # A run ----------------------------------------------------------------------------------------------------------------

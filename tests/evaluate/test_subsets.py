@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -12,7 +13,8 @@ import faro as package
 from faro.data import TwinSpec
 from faro.errors import DataError, UsageError
 from faro.evaluate import bias
-from faro.evaluate.subsets import scored_by
+from faro.evaluate.subsets import of_sources, scored_by
+from faro.store.frontier import Frontier
 from tests.builders import encoders
 
 pytestmark = pytest.mark.usefixtures("small_encoder")
@@ -47,6 +49,34 @@ def test_figures_are_those_of_the_scored_rows(model, table):
         assert got["length"] == pytest.approx((1 + longer).mean() / 2) and got["constant"] == 0.5
         assert 0 <= got["ece"] <= 1
     assert figures["units"].tolist() == [40, 40, 80, 80]
+
+
+def test_intervals_are_over_units_and_what_is_crossed_with_them(model, table):
+    figures = scored_by(model, table, "source").set_index("source")
+    low, high = figures["accuracy_low"], figures["accuracy_high"]
+    assert figures["accuracy"].between(low, high).all() and (high - low).between(0.05, 0.5).all()
+    rewards = model.rewards(table)
+    theme = np.where(rewards[:, 0] > rewards[:, 1], "won", "lost")  # all that accuracy depends on
+    both = dataclasses.replace(model, schema=model.schema.replace(crossed="theme"))
+    wide = scored_by(both, table.assign(theme=theme), "source").set_index("source")
+    assert (wide["accuracy_high"] - wide["accuracy_low"] > 1.5 * (high - low)).all()
+    assert (wide["accuracy"] == figures["accuracy"]).all()
+
+
+def test_a_run_has_the_figures_of_each_source_and_their_means(model, table):
+    data = package.load(table.assign(source=["a", "b"] * 80))
+    bounds, seeds, status = [np.inf, 0.1, np.inf, 0.1], [0, 0, 1, 1], ["FEASIBLE"] * 3 + ["DIVERGED"]
+    trials = pd.DataFrame({"bound": bounds, "seed": seeds, "status": status})
+    models = [encoders.untrained(data, seed) for seed in seeds]
+    found = of_sources(Frontier(trials, models, {}, {}), data, [np.inf, 0.1])
+    found = found.groupby(["bound", "seed"])
+    for seed in (0, 1):
+        wanted = scored_by(models[2 * seed], data, "source", "dev").set_index("source")
+        got = found.get_group((np.inf, seed)).set_index("source")[wanted.columns]
+        pd.testing.assert_frame_equal(got, wanted, check_dtype=False)
+    mean = (found.get_group((np.inf, 0))["nll"].to_numpy() + found.get_group((np.inf, 1))["nll"].to_numpy()) / 2
+    np.testing.assert_allclose(found.get_group((np.inf, "mean"))["nll"], mean)
+    assert found.get_group((0.1, "mean"))["source"].tolist() == ["a", "b", "all"]  # of the seed that did not diverge
 
 
 def test_figures_do_not_depend_on_batches(model, table, monkeypatch):

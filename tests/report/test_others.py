@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
 
+from faro.cli.terminal import show_frontier
 from faro.errors import DataError
 from faro.report import draw_frontier, read_run, verdicts, write_report
 from faro.report._others import panels, series
@@ -103,6 +106,27 @@ def test_the_page_says_how_sure_the_points_are(folder):
         (folder / f"{name}.csv").unlink()
     text = write_report(read_run(folder), folder).read_text("utf-8")
     assert "How sure the points are" not in text and "<h2>Baselines" not in text
+
+
+def test_each_source_has_its_figures_and_clusters_are_said(folder, capsys):
+    row = {"bound": np.inf, "seed": "mean", "source": "helpful", "choices": 80, "units": 40, "accuracy": 0.612}
+    row |= {"accuracy_low": 0.58, "accuracy_high": 0.64, "nll": 0.65, "length": 0.57, "constant": 0.5}
+    pd.DataFrame([row, row | {"source": "harmless", "accuracy": 0.7}]).to_csv(folder / "sources.csv", index=False)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    manifest["data"]["crossed"] = "prompt_id"
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    text = write_report(read_run(folder), folder).read_text("utf-8")
+    for words in (
+        "Each source",
+        "harmless",
+        "0.612 <small>(0.580-0.640)",
+        "draws of people and prompts with replacement",
+    ):
+        assert words in text, words
+    assert "over people and prompts)" in verdicts(read_run(folder))[0]
+    show_frontier(read_run(folder))
+    shown = capsys.readouterr().out
+    assert "harmless" in shown and "sources.csv" in shown
 
 
 def test_a_damaged_table_is_one_line(folder):

@@ -1,6 +1,6 @@
 """The commands of `faro`, by what they are about.
 
-training      faro data, train, frontier, score, constraints, report, card
+training      faro data, mix, train, frontier, score, constraints, report, card
 text          faro encoder, embed, export
 choosing      faro choose
 certificates  faro certify, gate, verify, ledger, policy, envelope

@@ -10,6 +10,7 @@ from typing import Any
 
 from ...errors import DataError, UsageError
 from .. import outputs
+from .training import PAIRS
 
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -39,6 +40,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="NAME",
         help="a column of texts (repeatable; default: the answers of preference data, as chosen and rejected)",
     )
+    embed.add_argument("--pairs", metavar="FORM", help=f"those that {PAIRS} are made of")
     embed.add_argument("--encoder", default="minilm", metavar="NAME|FOLDER", help="what reads them (default minilm)")
     embed.add_argument("--limit", type=int, default=0, metavar="N", help="tokens of a text at most (default: its own)")
     embed.add_argument("--dtype", default="float32", choices=("float32", "float16"), help="numbers on disk")
@@ -117,7 +119,9 @@ def _texts(options: argparse.Namespace) -> list[Any]:
     table = read_table(options.file)
     texts: dict[str, None] = {}
     if not options.column:
-        return texts_of(table, Path(options.file).name, options.encoder, options.limit)
+        return texts_of(table, Path(options.file).name, options.encoder, options.limit, options.pairs or "answer")
+    if options.pairs is not None:
+        raise UsageError("--pairs are texts of preference data; leave it out, or --column")
     for column in options.column:
         if column not in table.columns:
             names = ", ".join(map(str, table.columns[:30]))

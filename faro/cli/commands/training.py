@@ -1,4 +1,4 @@
-"""Commands around models: data, train, frontier, score, settings, constraints, models, losses, report, card."""
+"""Commands around models: data, mix, train, frontier, score, settings, constraints, models, losses, report, card."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ SETTINGS = ("solver", "temperature", "weight_decay", "interactions")  # that hav
 SHARED_ARGUMENTS = (
     "data",
     "schema",
+    "pairs",
     "constraint",
     "attribute",
     "of",
@@ -49,6 +50,7 @@ VALUE_TYPES: dict[str, tuple[type, ...]] = {
 }
 TYPE_WORDS = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
 
+PAIRS = "features of answers to prompts: answer (default), together, both or products"
 LISTED = 10  # coefficients on the terminal
 
 
@@ -63,7 +65,18 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     data.add_argument("action", choices=("list", "describe", "fetch"))
     data.add_argument("name", nargs="?", help="a data set (see: faro data list) or, with --schema, a file")
     data.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
+    data.add_argument("--pairs", metavar="FORM", help=PAIRS)
     outputs.add_plain(data, outputs.NO_PROGRESS)
+
+    mix = command(
+        "mix",
+        _mix,
+        "Write several files of the same columns as one table, with the columns source and weight.",
+        "  faro mix helpful.jsonl harmless.jsonl=0.5 --out both.jsonl\n  faro frontier --data both.jsonl",
+    )
+    mix.add_argument("files", nargs="+", metavar="FILE[=WEIGHT]", help="tables, each with the weight of its rows (1)")
+    mix.add_argument("--out", required=True, metavar="FILE", help="the table: CSV, Parquet or JSONL by extension")
+    outputs.add_plain(mix, outputs.NO_PROGRESS)
 
     one = command(
         "train",
@@ -204,6 +217,7 @@ def _asked(sub: argparse.ArgumentParser, several: bool = False) -> None:
     else:
         sub.add_argument("--data", metavar="NAME|FILE", help=what)
     sub.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
+    sub.add_argument("--pairs", metavar="FORM", help=PAIRS)
     sub.add_argument(
         "--constraint", metavar="NAME", help="for example demographic_parity; joined by +: several at once"
     )
@@ -340,8 +354,32 @@ def _data(options: argparse.Namespace) -> int:
         place = data.fetch(options.name)
         print(json.dumps({"path": str(place)}) if options.json else place)
         return 0
-    described = data.describe(data.load(options.name, options.schema))
+    described = data.describe(data.load(options.name, options.schema, pairs=options.pairs))
     print(json.dumps(described, indent=1)) if options.json else show_description(described)
+    return 0
+
+
+def _mix(options: argparse.Namespace) -> int:
+    from ...data import mixed, write_table
+    from ...data.table import kind_to_write
+
+    kind_to_write(options.out)
+    files: dict[str, float] = {}
+    for given in options.files:
+        path, equals, weight = given.rpartition("=")
+        weighed = bool(equals) and not Path(given).exists()
+        try:
+            path, times = (path, float(weight)) if weighed else (given, 1.0)
+        except ValueError:
+            raise UsageError(f"mix: expected FILE=WEIGHT with a number, got {given!r}") from None
+        if path in files:
+            raise UsageError(f"mix: {path} is given twice; give it once, with its weight")
+        files[path] = times
+    table = mixed(files)
+    write_table(table, options.out)
+    counts = {str(source): int(count) for source, count in table.groupby("source", sort=False).size().items()}
+    words = ", ".join(f"{source} {count:,}" for source, count in counts.items())
+    print(json.dumps({"out": options.out, "rows": counts}) if options.json else f"{words} rows -> {options.out}")
     return 0
 
 
@@ -350,7 +388,7 @@ def _read(options: argparse.Namespace, arguments: dict[str, Any]) -> None:
     from ... import api
 
     if isinstance(arguments["data"], str):
-        data = api.load(arguments["data"], arguments.pop("schema", None))
+        data = api.load(arguments["data"], arguments.pop("schema", None), pairs=arguments.pop("pairs", None))
         with outputs.progress(options, "embedding", "texts") as progress:
             arguments["data"] = data.embed(progress)
 
