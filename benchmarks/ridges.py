@@ -2,10 +2,10 @@
 
 Beside them a cross-validated logit of scikit-learn, given the same rows (train and selection), features and coding,
 with folds by unit and an intercept that is not punished, scored on the same dev people. It is for two alternatives: of
-more, nan. Besides data sets by name there are tables that scikit-learn brings or that are made here, some
-of them with more than one feature for ten of the rows that are fitted. Each line: means over seeds; the difference of
-nll and of accuracy to the logit, with a 95 % interval over units (a unit's differences are averaged over the seeds
-that have it in dev); the bar; and d / n.
+more it learns from pairs of the chosen one and every other. Besides data sets by name there are tables that scikit-
+learn brings or that are made here, some of them with more than one feature for ten of the rows that are fitted. Each
+line: means over seeds; the difference of nll and of accuracy to the logit, with a 95 % interval over units (a unit's
+differences are averaged over the seeds that have it in dev); the bar; and d / n.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def line(name: str, data: Dataset, seeds: int) -> None:
     chosen = unconstrained(data, seeds, {})
     products = {"interactions": 1.0} if "cross" in chosen[0].params else {}
     fixed = unconstrained(data, seeds, {"weight_decay": 1e-4} | products)
-    rows = pd.concat([of_seed(data, fixed[seed], chosen[seed], seed) for seed in range(seeds)])
+    rows = pd.concat([of_seed(data, {"fixed": fixed[seed], "chosen": chosen[seed]}, seed) for seed in range(seeds)])
     wide = rows["d/n"].iloc[0]
     means = [f"{rows[kind].groupby(rows['seed']).mean().mean():7.4f}" for kind in ("fixed", "chosen", "logit")]
     pairs = (("fixed", "logit"), ("chosen", "logit"), ("chosen right", "logit right"))
@@ -72,23 +72,27 @@ def interval(differences: pd.Series, units: pd.Series) -> tuple[float, float, fl
     return own.mean(), own.mean() - half, own.mean() + half
 
 
-def of_seed(data: Dataset, fixed: TrainedModel, chosen: TrainedModel, seed: int) -> pd.DataFrame:
-    """Loss of every dev choice under the three models, and whether they are right."""
+def of_seed(data: Dataset, named: dict[str, TrainedModel], seed: int) -> pd.DataFrame:
+    """Loss of every dev choice under linear models of a seed and under the logit, and whether they are right."""
     view = View.of(data, seed)
     parts = {"fit": np.concatenate([view.rows["train"], view.rows["selection"]]), "dev": view.rows["dev"]}
     coded = {}
     with jax.enable_x64(True):
         for part, rows in parts.items():
-            coded[part] = models.Linear().prepare(data.choices(chosen.coding, rows, dtype=np.float64))
-        rewards = [
-            np.concatenate(models.reward_pieces(model.model, model.params, data.choices(model.coding, parts["dev"]))).T
-            for model in (fixed, chosen)
-        ]
+            coding = next(iter(named.values())).coding
+            coded[part] = models.Linear().prepare(data.choices(coding, rows, dtype=np.float64))
+        rewards = {
+            kind: np.concatenate(
+                models.reward_pieces(model.model, model.params, data.choices(model.coding, parts["dev"]))
+            ).T
+            for kind, model in named.items()
+        }
     choices = coded["dev"]
     labels, there = np.asarray(choices.chosen), np.asarray(choices.available)
-    logits = [np.where(there, own, -np.inf) for own in rewards] + [by_folds(data, coded, parts["fit"])]
+    logits = {kind: np.where(there, own, -np.inf) for kind, own in rewards.items()}
+    logits["logit"] = by_folds(data, coded, parts["fit"])
     table = {"seed": seed, "unit": data.units[parts["dev"]], "d/n": choices.items.shape[-1] / len(parts["fit"])}
-    for kind, own in zip(("fixed", "chosen", "logit"), logits, strict=True):
+    for kind, own in logits.items():
         table[kind] = -np.sum(np.where(labels > 0, labels * log_softmax(own), 0), 1) / labels.sum(1)
         table[f"{kind} right"] = labels[np.arange(len(own)), own.argmax(1)] if not np.isnan(own).all() else np.nan
     return pd.DataFrame(table)
@@ -99,19 +103,36 @@ def log_softmax(rewards: np.ndarray) -> np.ndarray:
 
 
 def by_folds(data: Dataset, coded: dict, rows: np.ndarray) -> np.ndarray:
-    """Rewards `[n, K]` of dev choices by the cross-validated logit; NaN for more than two alternatives."""
+    """Rewards `[n, K]` of dev choices by the cross-validated logit: of the difference of two alternatives, or of accept
+    or reject; of more than two, of the chosen one and every other as pairs (NaN where votes are split)."""
+    chosen, there = np.asarray(coded["fit"].chosen), np.asarray(coded["fit"].available)
+    fit, dev = (np.asarray(coded[part].items) for part in ("fit", "dev"))
+    hard = bool(np.isin(chosen, (0, 1)).all())
+    if data.k > 2 and not hard:
+        return np.full((len(dev), data.k), np.nan)
+    place = np.repeat(np.arange(len(fit)), data.k - 1)
     if data.k > 2:
-        return np.full((coded["dev"].shape[0], data.k), np.nan)
-    features, labels = {}, {}
-    for part, choices in coded.items():
-        items = np.asarray(choices.items)
-        features[part] = items[:, 0] - items[:, 1] if items.shape[1] == 2 else items[:, 0]
-        labels[part] = np.asarray(choices.chosen)[:, 0] > 0.5
-    folds = GroupKFold(FOLDS).split(features["fit"], groups=data.units[rows])
+        best = chosen.argmax(1)
+        other = (best[:, None] + np.arange(1, data.k)).ravel() % data.k
+        signs = np.where(np.random.default_rng(0).random(len(place)) < 0.5, 1.0, -1.0)
+        features = (fit[place, best[place]] - fit[place, other]) * signs[:, None]
+        labels, real = signs > 0, there[place, other]
+    else:
+        features = fit[:, 0] - fit[:, 1] if fit.shape[1] == 2 else fit[:, 0]
+        labels, real = chosen[:, 0], np.ones(len(fit), bool)
+    weight = data.weight[rows][place]
+    # A split vote is both answers, each with its share.
+    shares = np.concatenate([labels[real], 1 - labels[real]]).astype(float)
+    kept = shares > 0
+    twice = np.tile(np.flatnonzero(real), 2)[kept]
+    answers = np.repeat([1, 0], real.sum())[kept]
+    folds = GroupKFold(FOLDS).split(features[twice], groups=data.units[rows][place][twice])
     fitted = LogisticRegressionCV(
-        Cs=10, cv=list(folds), scoring="neg_log_loss", fit_intercept=items.shape[1] == 1, max_iter=1000
-    ).fit(features["fit"], labels["fit"], sample_weight=data.weight[rows])
-    log_odds = fitted.decision_function(features["dev"])
+        Cs=10, cv=list(folds), scoring="neg_log_loss", fit_intercept=fit.shape[1] == 1, max_iter=1000
+    ).fit(features[twice], answers, sample_weight=weight[twice] * shares[kept])
+    if dev.shape[1] == data.k:
+        return np.where(np.asarray(coded["dev"].available), dev @ fitted.coef_[0], -np.inf)
+    log_odds = fitted.decision_function(dev[:, 0])
     return np.stack([log_odds, np.zeros_like(log_odds)], 1)
 
 

@@ -191,6 +191,21 @@ class Model(abc.ABC):
         """
         return 1.0
 
+    @property
+    def widths_offered(self) -> tuple[float, ...]:
+        """Shares of its hidden units in (0, 1], the largest first, of which the selection part chooses one for every
+        seed; all of them by default."""
+        return (1.0,)
+
+    def narrowed(self, params: Any, width: Any) -> Any:
+        """The parameters, 0 where they are of hidden units beyond the first `width` of each layer; a unit without
+        parameters then stays without. Needed where `widths_offered` are several.
+
+        params: as `init` gave them
+        width: share of the hidden units that are there, in (0, 1]
+        """
+        return params
+
     def trainable(self, params: Any) -> Any:
         """Which parameters training moves: a pytree of bools like `params`, or a prefix of it; all by default.
 

@@ -108,13 +108,36 @@ class _Perceptron(nn.Module):
 class MLP(Model):
     """A multilayer perceptron on the features and the context of one alternative; GELU units, one reward out.
 
-    widths: units of each hidden layer, >= 1
+    widths: units of each hidden layer, >= 1; None: one layer of 64, or of a half, a quarter or an eighth of them, which
+        the selection part chooses
     """
 
-    widths: tuple[int, ...] = (64,)
+    widths: tuple[int, ...] | None = None
+
+    @property
+    def layers(self) -> tuple[int, ...]:
+        """Units of each hidden layer, at most."""
+        return (64,) if self.widths is None else tuple(self.widths)
+
+    @property
+    def widths_offered(self):
+        return (1.0, 0.5, 0.25, 0.125) if self.widths is None else (1.0,)
+
+    def narrowed(self, params, width):
+        there = [jnp.arange(units) < jnp.ceil(width * units) for units in self.layers]
+        found = {}
+        for layer, own in sorted(params.items()):
+            number = int(layer.removeprefix("Dense_"))
+            kernel, bias = own["kernel"], own["bias"]
+            if number > 0:
+                kernel = jnp.where(there[number - 1][:, None], kernel, 0)
+            if number < len(there):
+                kernel, bias = jnp.where(there[number], kernel, 0), jnp.where(there[number], bias, 0)
+            found[layer] = {"kernel": kernel, "bias": bias}
+        return found
 
     def _flax(self) -> FlaxModel:
-        return FlaxModel(_Perceptron(tuple(self.widths)))
+        return FlaxModel(_Perceptron(self.layers))
 
     def init(self, key, spec):
         return self._flax().init(key, spec)
@@ -123,8 +146,8 @@ class MLP(Model):
         return self._flax().apply(params, choices)
 
     def linear_head(self, params, choices):
-        """On the outputs of the last hidden layer, `[n, J, widths[-1]]`."""
-        *hidden, last = (params[f"Dense_{layer}"] for layer in range(len(self.widths) + 1))
+        """On the outputs of the last hidden layer, `[n, J, layers[-1]]`."""
+        *hidden, last = (params[f"Dense_{layer}"] for layer in range(len(self.layers) + 1))
 
         def outputs(shown: Choices) -> Array:
             x = features(shown)
@@ -143,4 +166,4 @@ class MLP(Model):
 
     def with_head(self, params, head):
         last = {"kernel": jnp.reshape(head["item"], (-1, 1)), "bias": jnp.reshape(head["intercept"], 1)}
-        return {**params, f"Dense_{len(self.widths)}": last}
+        return {**params, f"Dense_{len(self.layers)}": last}

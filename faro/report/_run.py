@@ -154,12 +154,14 @@ def ridge_text(how: str, seeds: list[Mapping[str, Any]]) -> str:
     """How strongly parameters are punished, and who said so.
 
     how: "folds", "selection", "settings" or "nothing"
-    seeds: of every seed its `weight_decay` and `interactions`, as stored
+    seeds: of every seed its `weight_decay` and `interactions`, as stored, and the `width` of a network where it is open
     """
     decays, products = (sorted({float(seed[name]) for seed in seeds}) for name in ("weight_decay", "interactions"))
     text = f"weight decay {_from_to(decays)}"
     if products != [1.0]:
         text += ", products with context " + ("left out" if products == [math.inf] else f"times {_from_to(products)}")
+    if widths := sorted({float(seed["width"]) for seed in seeds if "width" in seed}):
+        text += f", {_from_to(widths)} of the hidden units"
     return f"{text}; {HOW[how]}"
 
 

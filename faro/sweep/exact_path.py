@@ -113,7 +113,7 @@ class _Path:
             self._anchor(rows, low)
 
     def _head(self, choices: Choices) -> exact.Head:
-        decay, interactions = self.data.ridge or Ridge.unchosen(self.settings)
+        decay, interactions, _ = self.data.ridge or Ridge.unchosen(self.settings)
         shares = models.Linear().shares(models.PARTS, float(interactions))
         return exact.Head.of(choices, float(decay), shares=shares)
 

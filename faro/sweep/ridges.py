@@ -1,11 +1,13 @@
 """The ridge of every seed, before its trials: one for all of its bounds, chosen without its dev people.
 
 folds       a linear model whose optimum is found at once: by folds over units of train and selection
-selection   another model in memory: trained without a constraint at each of a few ridges, by the selection loss
+selection   another model in memory: trained without a constraint at each of a few ridges, by the selection loss, and at
+            the best of them once more for each narrower width that the model leaves open
 settings    they say it
 nothing     a stream, and a table in several files, have what the settings say or leave at a default
 
-What the settings say of the two, the weight decay and how much products are punished, is the only candidate.
+What the settings say of the three, the weight decay, how much products are punished, and the width, is the only
+candidate.
 """
 
 from __future__ import annotations
@@ -66,13 +68,16 @@ def choose(
         products = (interactions,)
     elif has_products(game.model, data[0].train):
         products = ridges.PRODUCTS
-    if decay is not None and len(products) == 1:
-        return Chosen([Ridge(decay, products[0])] * len(data), "settings")
+    width, *narrower = game.model.widths_offered if game.settings.width is None else (game.settings.width,)
+    if decay is not None and len(products) == 1 and not narrower:
+        return Chosen([Ridge(decay, products[0], game.settings.width)] * len(data), "settings")
     if game.direct(data[0]):
         path = ridges.PATH if decay is None else (decay,)
         return Chosen(_by_folds(game.model, data, units, path, products), "folds")
-    candidates = [(decay, share) for decay in (ridges.FEW if decay is None else (decay,)) for share in products]
-    return Chosen(_by_selection(game, constraint, data, seeds, candidates, keeper), "selection")
+    widest = width if narrower else game.settings.width
+    decays = ridges.FEW if decay is None else (decay,)
+    candidates = [Ridge(one, share, widest) for one in decays for share in products]
+    return Chosen(_by_selection(game, constraint, data, seeds, candidates, narrower, keeper), "selection")
 
 
 def unchosen(settings: Settings, seeds: int) -> Chosen:
@@ -101,19 +106,29 @@ def _by_selection(
     constraint: Constraint,
     data: Sequence[Data],
     seeds: Sequence[int],
-    candidates: list[tuple[float, float]],
+    candidates: list[Ridge],
+    widths: Sequence[float],
     keeper: Keeper,
 ) -> list[Ridge]:
-    """The candidate of least selection loss for every seed; a seed after another, each candidate after another, so that
-    memory is that of one trial. Of several processes each does it."""
+    """The candidate of least selection loss for every seed, then the best of the other widths at that; a seed after
+    another, each candidate after another, so that memory is that of one trial. Of several processes each does it."""
     together = stack(list(data), game.settings.microbatch or 1)
-    tried = Ridge(*(jnp.asarray(values, jnp.float32) for values in zip(*candidates, strict=True)))
     program, found = _program(game), []
     for place, seed in enumerate(seeds):
         own = jax.tree.map(lambda leaf, place=place: jnp.asarray(leaf[place]), together)
-        arguments = constraint.at(float("inf")), tried, jnp.asarray(seed), own
-        merit = np.asarray(keeper.once(f"seed{seed}.ridge", program, arguments))
-        found.append(Ridge(*candidates[int(np.argmin(np.where(np.isfinite(merit), merit, np.inf)))]))
+
+        def least(name: str, tried: list[Ridge], seed: int = seed, own: Data = own) -> tuple[float, Ridge]:
+            rows = jax.tree.map(lambda *values: jnp.asarray(values, jnp.float32), *tried)
+            arguments = constraint.at(float("inf")), rows, jnp.asarray(seed), own
+            merit = keeper.once(f"seed{seed}.{name}", program, arguments)
+            merits = np.where(np.isfinite(merit), merit, np.inf)
+            return float(merits.min()), tried[int(np.argmin(merits))]
+
+        merit, best = least("ridge", candidates)
+        narrower = [best._replace(width=width) for width in widths]
+        if narrower and (other := least("width", narrower))[0] < merit:
+            best = other[1]
+        found.append(best)
     return found
 
 

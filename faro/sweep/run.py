@@ -399,7 +399,8 @@ class _Run:
             return Use(self.settings, shards.size, len(shards))
         rows = max(seed_data.train.shape[0] for seed_data in training_data)
         products = ridges.has_products(self.model, training_data[0].train)
-        return Use(self.settings, rows, baselines=self.baselines, products=products)
+        open_width = len(self.model.widths_offered) > 1
+        return Use(self.settings, rows, baselines=self.baselines, products=products, widths=open_width)
 
     def _execution(self, game: Game, alternatives: int, data: Data) -> tuple[Trainer, str]:
         """How the trials of the game share memory."""

@@ -290,6 +290,7 @@ class Game:
     ) -> TrainState:
         """A state before its first step; only shapes of `data` are read. Second-order steps need the `inverse` of
         the loss's curvature, `[d, d]`."""
+        params = self.ridge(data).held(self.model, params)  # what is not there must be 0 before it is without gradient
         train = jax.eval_shape(lambda constraint, data: self.prepared(constraint, data.train, data), constraint, data)
         aim = self.objective.begin(train.choices)
         hard = jax.eval_shape(lambda prepared: self._tally(params, constraint, prepared, 1.0, aim).hard, train)

@@ -54,10 +54,12 @@ class Ridge(NamedTuple):
 
     decay: mu >= 0
     interactions: share of products of features and context, >= 0; inf: there are none
+    width: share of the hidden units that are there, in (0, 1]; None: all
     """
 
     decay: Any
     interactions: Any = 1.0
+    width: Any = None
 
     def said(self) -> dict[str, Any]:
         """As the settings that give the same ridge; JSON has no infinity, it becomes text."""
@@ -65,18 +67,21 @@ class Ridge(NamedTuple):
         return {
             "weight_decay": float(self.decay),
             "interactions": interactions if np.isfinite(interactions) else str(interactions),
+            **({} if self.width is None else {"width": float(self.width)}),
         }
 
     @classmethod
     def unchosen(cls, settings: Settings) -> Ridge:
         """That of the settings; what they leave open is not chosen by anything."""
         decay, interactions = settings.weight_decay, settings.interactions
-        return cls(UNCHOSEN if decay is None else decay, 1.0 if interactions is None else interactions)
+        return cls(UNCHOSEN if decay is None else decay, 1.0 if interactions is None else interactions, settings.width)
 
     @classmethod
     def read(cls, said: Mapping[str, Any] | None) -> Ridge | None:
         """The inverse of `said`; None of None, as a model has that was made before ridges were chosen."""
-        return None if said is None else cls(float(said["weight_decay"]), float(said["interactions"]))
+        if said is None:
+            return None
+        return cls(float(said["weight_decay"]), float(said["interactions"]), said.get("width"))
 
     def shares(self, model: models.Model, params: Any) -> Any:
         """The share of every parameter, a pytree like `params` of numbers or scalars; inf: it stays 0."""
@@ -88,7 +93,8 @@ class Ridge(NamedTuple):
         return ravel_pytree(jax.tree.map(lambda leaf, own: jnp.full(leaf.shape, own, leaf.dtype), params, shares))[0]
 
     def held(self, model: models.Model, params: Any) -> Any:
-        """The parameters, 0 and without gradient where their share is infinite."""
+        """The parameters, 0 and without gradient where their share is infinite or their hidden unit is not there."""
+        params = params if self.width is None else model.narrowed(params, self.width)
 
         def hold(leaf: Array, share: Any) -> Array:
             return leaf if _plain(share) else jnp.where(jnp.isinf(share), 0, leaf)

@@ -35,7 +35,7 @@ CHOICES = {
 }
 OLD = {"primal": {"newton": "sqp"}}  # values of the release before, for one release; stored manifests keep them
 WHOLE = ("steps", "every", "batch", "microbatch")
-POSITIVE = ("temperature_start", "temperature", "learning_rate", "cap")
+POSITIVE = ("temperature_start", "temperature", "learning_rate", "cap", "width")
 
 
 LEAST_EVALUATIONS = 2  # of a training, with steps after each; and one at where the last of them lead
@@ -52,6 +52,7 @@ class Use(NamedTuple):
     shards: into which the train choices are cut
     baselines: whether baselines are trained by the same settings, which play no game
     products: whether the model has products of features and context
+    widths: whether it leaves open how many hidden units it has
     """
 
     settings: Settings
@@ -59,6 +60,7 @@ class Use(NamedTuple):
     shards: int = 1
     baselines: bool = False
     products: bool = True
+    widths: bool = True
 
 
 class Need(NamedTuple):
@@ -99,6 +101,11 @@ PRODUCTS = Need(
     lambda use: use.products,
     lambda use: ("the model has no products of features and context", "leave it out"),
 )
+WIDTHS = Need(
+    "a network of open width",
+    lambda use: use.widths,
+    lambda use: ("the model has no hidden units whose number is open", "leave it out, or the widths of the model"),
+)
 SHARED = Need(
     "`dual_data = train`",
     lambda use: use.settings.dual_data == "train",
@@ -128,6 +135,7 @@ class Optimiser:
     interactions: float | None = _setting(
         None, "times as much that products with context are punished, inf: none; left out: chosen", PRODUCTS
     )
+    width: float | None = _setting(None, "share of the hidden units that are there; left out: chosen", WIDTHS)
     temperature_start: float = _setting(1.0, "of the soft decisions that are differentiated, at the first step", STEPS)
     temperature: Any = _setting(None, "and at the last; left out: 0.7 of sqp, 0.05 of adam", STEPS)  # noqa: RUF009
 
@@ -326,6 +334,8 @@ def _check(name: str, value: Any, default: Any) -> None:
     if number and isinstance(value, str):
         return
     whole = isinstance(default, int) or name in WHOLE
+    if name == "width" and number and value > 1:
+        raise UsageError(f"width: expected a share of the hidden units in (0, 1], got {value!r}")
     wrong = not number or value < 0 or (name in POSITIVE and value <= 0)
     if wrong or (whole and (value != int(value) or value < 1)):
         raise UsageError(f"{name}: expected a {'whole ' if whole else ''}number above 0, got {value!r}")

@@ -7,9 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import constraints as ct
 import faro
 from faro import exact, models, verify
 from faro.data.views import View
+from faro.errors import UsageError
 from faro.exact.of_run import write_envelopes
 from faro.sweep import ridges
 from faro.training.ridge import UNCHOSEN
@@ -89,3 +91,45 @@ def test_a_network_is_given_the_ridge_that_selection_prefers(data):
     made = faro.frontier(data, bounds=[0.1], seeds=1, model="mlp:4", settings={"steps": 10})
     assert made.manifest["ridge"]["chosen_by"] == "selection"
     assert made.models[0].about["ridge"]["weight_decay"] in ridges.ridges.FEW
+
+
+@pytest.mark.slow
+def test_a_network_is_as_wide_as_selection_prefers(data):
+    """The unconstrained loss at the ends of what is offered, each trained on its own: none is below that of the width
+    that was chosen; units that are not there have no parameters, and the model says what it has."""
+    asked = {"bounds": [1.0], "seeds": 1, "model": "mlp"}
+    settings = {"steps": 30, "weight_decay": 1e-3}
+    offered = models.MLP().widths_offered
+    chosen = faro.frontier(data, **asked, settings=settings).models[0].about["ridge"]["width"]
+    losses = {}
+    for width in {chosen, offered[0], offered[-1]}:
+        made = faro.frontier(data, **asked, settings=settings | {"width": width})
+        losses[width] = made.table["selection_nll"].iloc[0]
+        kernel = np.asarray(made.models[0].params["Dense_0"]["kernel"])
+        assert np.count_nonzero(np.abs(kernel).sum(0)) == 64 * width
+    assert chosen in offered and losses[chosen] == min(losses.values())
+
+
+def test_a_network_without_some_of_its_units_is_a_narrower_one():
+    rng = np.random.default_rng(0)
+    wide, narrow = models.MLP((8, 4)), models.MLP((2, 1))
+    x = rng.normal(size=(5, 3, 6)).astype(np.float32)
+    choices = ct.make_choices(x, np.eye(3)[rng.integers(0, 3, 5)])
+    params = wide.narrowed(models.initial(wide, jax.random.key(0), choices), 0.25)
+    first, second, last = (params[f"Dense_{layer}"] for layer in range(3))
+    own = {
+        "Dense_0": {"kernel": first["kernel"][:, :2], "bias": first["bias"][:2]},
+        "Dense_1": {"kernel": second["kernel"][:2, :1], "bias": second["bias"][:1]},
+        "Dense_2": {"kernel": last["kernel"][:1], "bias": last["bias"]},
+    }
+    rewards = [np.asarray(model.apply(some, choices)) for model, some in ((wide, params), (narrow, own))]
+    np.testing.assert_allclose(*rewards, atol=1e-6)
+    assert np.abs(rewards[0]).max() > 0.01
+
+
+@pytest.mark.parametrize("model", ["linear", "mlp:4"])
+def test_a_width_that_is_not_open_is_refused(data, model):
+    with pytest.raises(UsageError, match=r"width = 0.5: can have no effect, for the model has no hidden units"):
+        faro.frontier(data, bounds=[0.1], seeds=1, model=model, settings={"width": 0.5})
+    with pytest.raises(UsageError, match=r"share of the hidden units in \(0, 1\], got 2"):
+        faro.frontier(data, bounds=[0.1], seeds=1, model="mlp", settings={"width": 2})
