@@ -25,7 +25,7 @@ CONSTRAINT = ct.demographic_parity(GROUP, 0.05)
 FIELDS = {field.name: field for field in dataclasses.fields(Settings)}
 OTHER = {  # a value of each that is not the default
     "solver": "exact", "primal": "sqp", "steps": 5, "learning_rate": 0.2, "weight_decay": 0.1,
-    "interactions": 3.0,
+    "interactions": 3.0, "width": 0.5,
     "temperature_start": 0.5, "temperature": 0.3, "dual": "ascent", "dual_data": "own", "dual_rate": 0.5,
     "dual_proportional": 3.0, "cap": 0.01, "memory": 0.1, "margin": 0.3, "batch": 8, "microbatch": 4,
     "compute": "bfloat16", "every": 2, "solution": "last", "max_ties": 0.2,
@@ -48,9 +48,9 @@ IDLE = {
 
 
 def use_of(asked, primal="adam", **given):
-    """Of data without context."""
+    """Of data without context, and a model without hidden units."""
     own = Settings.of(asked)
-    return Use(own if own.solver == "exact" else own.filled(primal, ROWS), ROWS, products=False, **given)
+    return Use(own if own.solver == "exact" else own.filled(primal, ROWS), ROWS, products=False, widths=False, **given)
 
 
 def pairs(n, seed):
@@ -85,7 +85,7 @@ def test_what_the_table_calls_without_effect_has_none(name):
     """All of them are changed at once, and the program is the same, so that what comes out is, to the byte."""
     use = use_of(*USES[name])
     idle = {own: OTHER[own] for own in FIELDS if own not in USES[name][0] and lacking(FIELDS[own], use)}
-    assert set(idle) == IDLE[name] | {"interactions"}
+    assert set(idle) == IDLE[name] | {"interactions", "width"}
     changed = dataclasses.replace(use.settings, **idle | ({"batch": ROWS} if "batch" in idle else {}))
     stages = ("start", "advance")
     assert program(use.settings, stages) == program(changed, stages)
@@ -97,7 +97,7 @@ def test_exact_solves_read_nothing_else():
     assert read == ["solver", "weight_decay", "max_ties", "tighten"]
     linear, own = (
         exact_path.check(Linear(), CONSTRAINT),
-        SimpleNamespace(weight_decay=0.1, interactions=None, max_ties=0.1),
+        SimpleNamespace(weight_decay=0.1, interactions=None, width=None, max_ties=0.1),
     )
     data = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64) if leaf.dtype == np.float32 else leaf, DATA)
     fitted = exact_path.ExactPath(own).fit(Trials([0], [data], linear, lambda gap: [linear], Keeper(None, "")))
