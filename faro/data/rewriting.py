@@ -89,8 +89,9 @@ def rewritten(schema: Schema, frame: pd.DataFrame, where: str) -> Rewritten:
             continue
         spec = schema.attribute(twin.attribute)
         count = Count(spec.name, twin.origin, twin.rules.sha256)
+        together = _together(schema, spec, frame)
         for column, texts in _places(schema, spec, twin, frame):
-            made |= _columns(twin, spec, frame, _levels(schema, spec, frame[column]), texts, count)
+            made |= _columns(twin, spec, frame, together, _levels(schema, spec, frame[column]), texts, count)
         counts.append(count)
         for name, cells in made.items():
             if name in frame.columns and _plain(frame[name]) != _plain(cells):
@@ -124,8 +125,25 @@ def _levels(schema: Schema, spec: AttributeSpec, column: pd.Series) -> list[str]
     return read(column, kind, schema.missing).values.tolist()
 
 
+def _together(schema: Schema, spec: AttributeSpec, frame: pd.DataFrame) -> list[list[int]]:
+    """Rows whose texts are rewritten as one: of a chooser's attribute those of a choice."""
+    if not spec.chooser or schema.format != "long" or not all(column in frame.columns for column in schema.choice):
+        return [[row] for row in range(len(frame))]
+    keys = [frame[column].astype(str).tolist() for column in schema.choice]
+    groups: dict[tuple[str, ...], list[int]] = {}
+    for row, key in enumerate(zip(*keys, strict=True)):
+        groups.setdefault(key, []).append(row)
+    return [*groups.values()]
+
+
 def _columns(
-    twin: TwinSpec, spec: AttributeSpec, frame: pd.DataFrame, levels: list[str], texts: list[str], count: Count
+    twin: TwinSpec,
+    spec: AttributeSpec,
+    frame: pd.DataFrame,
+    together: list[list[int]],
+    levels: list[str],
+    texts: list[str],
+    count: Count,
 ) -> dict[str, pd.Series]:
     """The rewritten texts of some columns, at every level."""
     assert twin.rules is not None
@@ -134,8 +152,10 @@ def _columns(
     exchanges = {
         (own, other): Exchange(twin.rules, own, other) for own in spec.levels for other in spec.levels if own != other
     }
-    for row, (own, *cells) in enumerate(zip(levels, *(frame[text] for text in texts), strict=True)):
-        spoken = [_spoken(cell) for cell in cells]
+    columns = {text: _plain(frame[text]) for text in texts}
+    for rows in together:
+        own, cells = levels[rows[0]], [(text, row) for row in rows for text in texts]
+        spoken = [columns[text][row] for text, row in cells]
         if own not in spec.levels or not any(spoken):
             continue
         for other in spec.levels:
@@ -143,13 +163,13 @@ def _columns(
                 continue
             to = [_exchanged(exchanges[own, other], text) for text in spoken]
             if _counted(count, own, other, spoken, to, exchanges[other, own]):
-                for text, its in zip(texts, to, strict=True):
+                for (text, row), its in zip(cells, to, strict=True):
                     made[names[text, other]][row] = its.text or None
     return {name: pd.Series(cells, frame.index, object) for name, cells in made.items()}
 
 
 def _counted(count: Count, own: str, other: str, spoken: Sequence[Any], to: Sequence[_Side], back: Exchange) -> bool:
-    """Whether the texts of a row have a twin; that is counted, and a few are kept to look at."""
+    """Whether texts that are rewritten together have a twin; that is counted, and a few are kept to look at."""
     unknown = [word for its in to for word in its.ambiguous]
     if unknown:
         count.ambiguous += 1

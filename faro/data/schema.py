@@ -123,12 +123,11 @@ class TwinSpec:
 
     @property
     def told(self) -> tuple[str, ...]:
-        """What a reader of figures must know of twins that a table brings: a sentence, or nothing."""
-        if not self.features:
+        """What a reader of figures must know of twins that a table brings: a sentence, or nothing; of those by rules a
+        note of the data says it."""
+        if not self.features or self.rules is not None:
             return ()
         listed = ", ".join(self.features[:10]) + (", ..." if len(self.features) > 10 else "")
-        if self.rules is not None:
-            return (f"twins of {self.attribute}: {listed} as {self.origin}",)
         return (f"twins of {self.attribute}: the table says what {listed} would be ({self.origin})",)
 
     def column(self, name: str, level: str) -> str:

@@ -124,7 +124,7 @@ _AGREEMENT = Schema(
     label="agrees",
     texts=TEXTS,
     context_categorical=("politics",),
-    attributes=tuple(spec for spec in _POLARIZED.attributes if spec is not LENGTH),
+    attributes=tuple(spec for spec in _POLARIZED.attributes if spec.name != LENGTH.name),
 )
 AGREEMENT_INFO = {
     "title": "whether an answer to a political question is agreed with (924 people, 18,144 votes)",
@@ -302,7 +302,7 @@ BBQ_INFO = {
     "(first: whom a question names first); in 100 more, of Physical_appearance/6, the exchanged question has a right "
     "answer that is not exchanged; in an ambiguous context the right answer is always the unknown one; an "
     "evaluation benchmark, to be held out from training of what is sold; answers are read behind their question, which "
-    "makes up to 35,868 texts to embed",
+    "makes up to 42,350 texts to embed, 6,482 of them of twins",
 }
 
 # PluriHarms -----------------------------------------------------------------------------------------------------------

@@ -256,9 +256,9 @@ class _Reader:
         """Where this is the only text, a twin by rules that is alike in all tokens that are read is none; a chooser's,
         if it is so on all sides."""
         for twin in self.schema.twins if len(self.schema.texts) == 1 else ():
-            if twin.rules is None:
-                continue
             spec = self.schema.attribute(twin.attribute)
+            if twin.rules is None or (spec.chooser and self.schema.format == "long"):
+                continue
             for level in spec.levels:
                 columns = {twin.column(index, level): index for index in self.sides}
                 there = {column: index for column, index in columns.items() if column in self.places}

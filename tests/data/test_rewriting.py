@@ -71,7 +71,7 @@ def test_rules_are_a_file_beside_the_schema_and_part_of_a_saved_model(tmp_path):
     )
     data = load(frame(), tmp_path / "schema.toml")
     rules = data.schema.twins[0].rules
-    assert rules.file == "words.toml" and data.schema.twins[0].told[0].endswith("not causal")
+    assert rules.file == "words.toml" and "word exchange by rules words.toml: not causal" in data.notes[-1]
     assert Schema.from_json(data.schema.to_json()) == data.schema
     path = encoders.untrained(data).save(tmp_path / "model")
     scored = faro.load_model(path).score(data, ["gender"])
@@ -100,6 +100,21 @@ def test_a_choosers_rules_rewrite_prompt_and_answers_together():
     np.testing.assert_allclose(np.asarray(twin.items)[0, :, 1], wanted, atol=1e-6)
     np.testing.assert_allclose(np.asarray(twin.items)[0, :, 0], np.asarray(data.choices(data.fit_coding()).items)[0])
     assert np.asarray(twin.valid).all((1, 2)).tolist() == [True, True, False, True, False, False, True]
+
+
+def test_of_a_choosers_rules_the_alternatives_of_a_long_table_are_rewritten_together():
+    schema = {
+        "format": "long", "unit": "choice", "choice": "choice", "label": "took",
+        "texts": [{"name": "answer", "scaling": "none"}],
+        "attributes": [{"name": "who", "levels": ["female", "male"], "chooser": True}],
+        "twins": [{"attribute": "who", "rules": RULES}],
+    }  # fmt: skip
+    texts = ["the cat", "a mat", "a mat", "on a mat", "her", "the cat"]
+    table = pd.DataFrame({"choice": [0, 0, 1, 1, 2, 2], "took": [1, 0] * 3, "who": "female", "answer": texts})
+    data = load(table, schema)
+    assert data.frame["answer:who=male"].tolist() == ["the dog", "a mat", None, None, None, None]
+    valid = np.asarray(data.choices(data.fit_coding(), twins=["who"]).twins["who"].valid)
+    assert valid.all((1, 2)).tolist() == [True, False, False]
 
 
 def test_messages_are_rewritten_by_message(tmp_path):

@@ -52,6 +52,28 @@ def test_bbq(table):
     right = roles[np.arange(len(roles)), frame["label"].str[-1].astype(int)]
     assert (right[frame["condition"] == "ambig"] == "unknown").all()
     assert not (right[frame["condition"] == "disambig"] == "unknown").any()
+    with_twin = frame[frame["first"] != ""]
+    assert len(with_twin) == 7_380
+    row = with_twin.iloc[0]
+    prompt, own = row["prompt"], row[[f"ans{number}_answer" for number in range(3)]].tolist()
+    other = {"target": "other", "other": "target"}[row["first"]]
+    there = frame[(frame["template"] == row["template"]) & (frame["prompt"] == row[f"prompt:first={other}"])]
+    assert len(there) == 1 and there["first"].item() == other and there[f"prompt:first={row['first']}"].item() == prompt
+    moved = row[[f"ans{number}_answer:first={other}" for number in range(3)]].tolist()
+    people = {text for text, role in zip(own, roles[row.name], strict=True) if role != "unknown"}
+    assert {*moved} & {*own} == {*own} and {*people} <= {*moved} and moved != own
+
+
+def test_polarized_agree(table):
+    frame = table("polarized-agree")
+    assert (len(frame), frame["participant"].nunique()) == (18_144, 924) and frame["agrees"].mean().round(2) == 0.73
+    data = load("polarized-agree")
+    assert (data.n, data.people) == (18_144, 924) and describe(data)["licence"].startswith("CC BY 4.0")
+
+
+def test_twins_of_hh_harmless_are_of_whom_an_answer_mentions():
+    (count,) = describe(load("hh-harmless"))["rewritten"]
+    assert (count["rewritten"], count["unchanged"], count["ambiguous"], count["one_way"]) == (480, 0, 0, 20)
 
 
 def test_pluriharms(table):
