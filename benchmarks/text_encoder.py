@@ -2,7 +2,8 @@
 
 Texts are the answers of polarized-issues and hh-harmless (FARO_DATA), by the encoder in --encoder (default: minilm, as
 faro encoder install fetches it). Both run in a process of their own, warmed up, and encode the same texts in turn, so
-that a busy machine slows both; --reference names a Python that has sentence-transformers, if this one has not.
+that a busy machine slows both; --reference names a Python that has sentence-transformers, if this one has not. With
+--onnxruntime it encodes as well, in that Python, the network exported by torch (needs onnxruntime, onnx, onnxscript).
 
 Shown are texts per second of wall time and of CPU time, medians over rounds, the ratio of faro's to the other's (bar:
 .8, of CPU time), the share of the measured peak of a matrix product that faro's passes reach, how many token ids are
@@ -29,6 +30,7 @@ def main() -> int:
     parser.add_argument("--texts", type=int, default=2000, help="of each set at most")
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--reference", default=sys.executable, metavar="PYTHON")
+    parser.add_argument("--onnxruntime", action="store_true", help="beside the other two; no bar is about it")
     parser.add_argument("--worker", choices=WORKERS, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.worker:
@@ -41,6 +43,7 @@ def main() -> int:
     for name in ("polarized-issues", "hh-harmless"):
         texts = answers(name)[: options.texts]
         pythons = {"faro": sys.executable, "sentence-transformers": options.reference}
+        pythons |= {"onnxruntime": options.reference} if options.onnxruntime else {}
         workers = {who: Worker(who, python, encoder.folder, texts) for who, python in pythons.items()}
         for turn in range(options.rounds):
             for who in sorted(workers, reverse=bool(turn % 2)):
@@ -76,6 +79,10 @@ def report(name, texts, encoder, workers, ends) -> bool:
     ours, theirs = (ends[who] for who in ("faro", "sentence-transformers"))
     equal = sum(map(list.__eq__, ours["ids"], theirs["ids"]))
     apart = float(np.abs(np.array(ours["vectors"]) - np.array(theirs["vectors"])).max())
+    if "onnxruntime" in ends:
+        beside = speeds["faro"] / speeds["onnxruntime"]
+        off = float(np.abs(np.array(ours["vectors"]) - np.array(ends["onnxruntime"]["vectors"])).max())
+        print(f"{name}: {beside:.2f} times the speed of onnxruntime, whose vectors differ by at most {off:.1e}")
     print(f"{name}: ratio {ratio:.2f} (bar {BAR}); {share:.0%} of the peak of a matrix product, per CPU second")
     print(f"{name}: {equal} of {len(texts)} texts have equal token ids; vectors differ by at most {apart:.1e}")
     return ratio >= BAR and equal == len(texts) and apart <= CLOSE
@@ -174,7 +181,46 @@ def of_sentence_transformers(folder: str):
     return lambda texts: model.encode(texts, batch_size=32), finish
 
 
-WORKERS = {"faro": of_faro, "sentence-transformers": of_sentence_transformers}
+def of_onnxruntime(folder: str):
+    """The network alone by onnxruntime; mean pooling and length 1, as MiniLM has them, in numpy."""
+    import tempfile
+
+    import numpy as np
+    import onnxruntime
+    import torch
+    from transformers import AutoModel, AutoTokenizer
+
+    tokenizer = AutoTokenizer.from_pretrained(folder)
+    names = ["input_ids", "attention_mask", "token_type_ids"]
+    network = AutoModel.from_pretrained(folder, attn_implementation="eager").eval()
+    sample = tokenizer(["one text", "and a longer one"], padding=True, return_tensors="pt")
+    with tempfile.TemporaryDirectory() as here:
+        file = str(Path(here) / "network.onnx")
+        axes = {name: {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens", min=2, max=512)} for name in names}
+        torch.onnx.export(
+            network, (), file, kwargs={name: sample[name] for name in names}, dynamic_shapes=axes, dynamo=True
+        )
+        session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
+    limit = json.loads((Path(folder) / "sentence_bert_config.json").read_text())["max_seq_length"]
+
+    def encode(texts, batch: int = 32):
+        order = sorted(range(len(texts)), key=lambda at: -len(texts[at]))
+        out = np.zeros((len(texts), network.config.hidden_size), np.float32)
+        for first in range(0, len(order), batch):
+            which = order[first : first + batch]
+            given = tokenizer(
+                [texts[at] for at in which], padding=True, truncation=True, max_length=limit, return_tensors="np"
+            )
+            states = session.run(None, {name: given[name].astype(np.int64) for name in names})[0]
+            weight = given["attention_mask"][..., None].astype(np.float32)
+            mean = (states * weight).sum(1) / weight.sum(1)
+            out[which] = mean / np.linalg.norm(mean, axis=1, keepdims=True)
+        return out
+
+    return encode, lambda texts: {}
+
+
+WORKERS = {"faro": of_faro, "sentence-transformers": of_sentence_transformers, "onnxruntime": of_onnxruntime}
 
 
 if __name__ == "__main__":

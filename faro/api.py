@@ -93,7 +93,8 @@ def train(
     bound = _bound(bound)
     made_constraint = _constraint(data, constraint, attribute, of, within, bound)
     seed = _seeds([seed])[0]
-    made_model, made_settings, objective = make_model(model), _settings(settings), make_objective(loss)
+    made_settings, objective = _settings(settings), make_objective(loss)
+    made_model, data = _suited(make_model(model), data)
     return sweep.train(
         data,
         made_constraint,
@@ -158,7 +159,7 @@ def frontier(
     `UsageError` for a wrong argument, or a constraint that no model can move; `DataError` for a table that cannot be
     read, or parts without data.
     """
-    data = _dataset(data, schema, pairs)
+    made_model, data = _suited(make_model(model), _dataset(data, schema, pairs))
     made_constraint = _constraint(data, constraint, attribute, of, within, 0.05)
 
     def told(done: int, total: int) -> None:
@@ -171,7 +172,7 @@ def frontier(
         made_constraint,
         bounds=_listed("bounds", bounds, numbers.Real),
         seeds=_seeds(seeds),
-        model=make_model(model),
+        model=made_model,
         settings=_settings(settings),
         objective=make_objective(loss),
         mesh=mesh,
@@ -198,9 +199,7 @@ def frontier(
             from . import baselines as others  # scipy's solvers take long to import
 
             room = devices.parse_bytes(memory)
-            table = others.measure(
-                run, data, made_constraint, sure, make_model(model), _settings(settings), memory=room
-            )
+            table = others.measure(run, data, made_constraint, sure, made_model, _settings(settings), memory=room)
             run = dataclasses.replace(run, baselines=table, reused=False)
             if folder is not None:
                 others.save(table, folder)
@@ -282,6 +281,17 @@ def make_model(model: str | models.Model) -> models.Model:
     if not isinstance(made, models.Model):
         raise UsageError(f"model {model!r}: expected a faro.models.Model, got {type(made).__name__}")
     return made
+
+
+def _suited(model: models.Model, data: Any) -> tuple[models.Model, Any]:
+    """The model on these data, and the data as it reads them: a model that has the last layers of an encoder is given
+    what comes before those."""
+    if not model.own_layers:
+        return model, data
+    if isinstance(data, Sharded):
+        raise UsageError(f"{data.name}: a model with layers of an encoder reads one table; join its files")
+    data = data.before_layers(model.own_layers)
+    return model.of_texts(data.schema.texts), data
 
 
 def make_objective(loss: str | Loss | Objective) -> Objective:

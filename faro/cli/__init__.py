@@ -21,6 +21,7 @@ from typing import Any
 
 from ..errors import FaroError
 from ..files import NO_ROOM
+from ..runtime import threads
 from .commands import certificates, choosing, text, training
 
 TRAINING_CODES = "exit codes: 0 done, 2 wrong usage, 3 no model FEASIBLE, 5 bad data, 70 internal error or all DIVERGED"
@@ -39,6 +40,8 @@ def main(argv: list[str] | None = None) -> int:
     try:
         options = _parser().parse_args(argv)
         options.command, unread = "faro " + shlex.join(argv), options.unread
+        if getattr(options, "threads", None) is not None:  # before jax and numpy are there
+            threads.limit(options.threads)
         code = options.run(options) or 0
         sys.stdout.flush()  # here, where a reader that is gone has a code
         return code

@@ -38,6 +38,11 @@ def add_plain(sub: argparse.ArgumentParser, quiet: str = "no notes") -> None:
     sub.add_argument("--quiet", action="store_true", help=quiet)
 
 
+def add_threads(sub: argparse.ArgumentParser) -> None:
+    """The option of how many threads compute; read before anything is imported that has some."""
+    sub.add_argument("--threads", type=int, metavar="N", help="threads of the CPU that compute (default: all cores)")
+
+
 def noted(options: argparse.Namespace, notes: Iterable[str]) -> None:
     """Print notes on stderr, unless asked to be quiet."""
     if not options.quiet:

@@ -103,11 +103,17 @@ class Vector:
 
 @dataclasses.dataclass(frozen=True)
 class Raw:
-    """An array that is handed out as it is: rows of this shape and dtype."""
+    """An array that is handed out as it is: rows of this shape and dtype; an axis of 0 is as long as a table needs."""
 
     name: str
     shape: tuple[int, ...]
     dtype: str
+
+    def fits(self, shape: tuple[int, ...], dtype: str) -> bool:
+        """Whether rows of this shape and dtype are such."""
+        if dtype != self.dtype or len(shape) != len(self.shape):
+            return False
+        return all(own in (0, size) for own, size in zip(self.shape, shape, strict=True))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -181,8 +187,8 @@ class Block:
         there = {FEATURES: coded} if coded.shape[-1] else {}
         for part in self.raw:
             rows = features.raw[part.name]
-            if (rows.of.shape[1:], str(rows.of.dtype)) != (part.shape, part.dtype):
-                expected, got = f"{part.dtype} {list(part.shape)}", f"{rows.of.dtype} {list(rows.of.shape[1:])}"
+            if not part.fits(rows.of.row, str(rows.of.dtype)):
+                expected, got = f"{part.dtype} {list(part.shape)}", f"{rows.of.dtype} {list(rows.of.row)}"
                 raise DataError(f"{rows.of.where}: expected rows of {expected}, as in training, got {got}")
             there[part.name] = rows.gather(features.live)
         return there
@@ -192,7 +198,8 @@ class Block:
         coded = np.zeros((*lead, len(self.names)), np.float32)
         if not self.raw:
             return coded if coded.shape[-1] else None
-        raw = {part.name: np.zeros((*lead, *part.shape), jnp.dtype(part.dtype)) for part in self.raw}
+        sizes = {part.name: [max(1, size) for size in part.shape] for part in self.raw}
+        raw = {part.name: np.zeros((*lead, *sizes[part.name]), jnp.dtype(part.dtype)) for part in self.raw}
         return raw | ({FEATURES: coded} if coded.shape[-1] else {})
 
     def transform(self, features: Features, dtype: Any = np.float32) -> np.ndarray:

@@ -161,6 +161,15 @@ class Dataset:
         kept = {"defaults": self.defaults, "info": self.info, "population": self.population, "notes": self.notes}
         return dataclasses.replace(again, **kept)
 
+    def before_layers(self, layers: int) -> Dataset:
+        """The same table for a model that has the last layers of the encoder of its texts: they are what comes before
+        those, of every token.
+
+        layers: how many
+        """
+        texts = tuple(dataclasses.replace(spec, layers=layers) for spec in self.schema.texts)
+        return self.read_by(self.schema.replace(texts=texts), self.unit_rule)
+
     def embed(self, progress: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
         """Compute the vectors of its texts that are not on disk; they would be when they are first read.
 

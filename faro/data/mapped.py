@@ -94,6 +94,11 @@ class Stored:
             shape = list(self.shape)
             raise DataError(f"{self.where}: expected [rows, d], got shape {shape}; or declare raw = true")
 
+    @property
+    def row(self) -> tuple[int, ...]:
+        """The shape of a row, as far as it is the same in every table: 0 for an axis that is as long as it must be."""
+        return self.shape[1:]
+
     def read(self, rows: Any) -> np.ndarray:
         """These rows (indices or a slice), in memory, in the array's own dtype."""
         if self.place is None:

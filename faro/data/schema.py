@@ -178,8 +178,9 @@ class TextSpec:
     context: whether it is the chooser's or prompt's and not an alternative's; encoder: a name (`faro encoder list`) or
     a folder; limit: tokens at most (0: the encoder's own); dtype: of the vectors on disk, "float32" or "float16";
     scaling: as of arrays; without: "length" takes off every number what a line in the text's tokens and their logarithm
-    explains of it on train; digest: of the encoder that read the texts of a `Dataset` or of a model; another one is
-    refused.
+    explains of it on train; layers: 0, or how many of the encoder's last layers a model of its own has: the feature is
+    then, of every token, the vector before those, a raw array; digest: of the encoder that read the texts of a
+    `Dataset` or of a model; another one is refused.
     """
 
     name: str
@@ -192,6 +193,7 @@ class TextSpec:
     dtype: str = "float32"
     scaling: str = "joint"
     without: str = ""
+    layers: int = 0
     digest: str = ""
 
     def __post_init__(self):
@@ -205,6 +207,8 @@ class TextSpec:
         _choose(f"the dtype of text {self.name!r}", self.dtype, ("float32", "float16"))
         if self.limit < 0:
             raise UsageError(f"text {self.name!r}: expected a limit of tokens above 0, or 0, got {self.limit}")
+        if self.layers < 0:
+            raise UsageError(f"text {self.name!r}: expected a number of last layers, or 0, got {self.layers}")
 
     @property
     def beside(self) -> tuple[str, ...]:
@@ -641,6 +645,9 @@ class Schema:
         for attribute in values["attributes"]:
             if not attribute["lexicon"]:
                 del attribute["lexicon"], attribute["text"]
+        for text in values.get("texts", ()):
+            if not text["layers"]:
+                del text["layers"]
         for twin in values["twins"]:
             if not twin["features"]:
                 del twin["features"]

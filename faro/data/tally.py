@@ -132,7 +132,7 @@ class Tally:
             return Moments.of(values[live]) if isinstance(values, np.ndarray) else Moments.of_blocks(values, live)
 
         vectors = {name: of_vector(name, values) for name, values in features.vectors.items()}
-        raw = {name: (rows.of.shape[1:], str(rows.of.dtype)) for name, rows in features.raw.items()}
+        raw = {name: (rows.of.row, str(rows.of.dtype)) for name, rows in features.raw.items()}
         lengths = {
             name: Lengths.of(values, live)
             for name, values in features.vectors.items()

@@ -36,32 +36,40 @@ Progress = Callable[[int, int], None]
 @dataclasses.dataclass(frozen=True, eq=False)
 class StoredTexts(Stored):
     """The vectors of texts, or products of two each, as an array `[N, d]`; computed, or found on disk, when a row is
-    first read. `factors [N, 1 or 2]`: which of the different `texts` a row is of."""
+    first read. `factors [N, 1 or 2]`: which of the different `texts` a row is of. With `layers` what
+    comes before those, of every token, `[N, T, d + 1]` (`faro.text.cache.States`)."""
 
     encoder: Encoder | None = None
     texts: tuple[Text, ...] = ()
     factors: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros((0, 1), int))
     counted: cache.Counted | None = None
     kept: str = "float32"  # numbers of the vectors on disk
+    layers: int = 0
 
     @classmethod
     def of_texts(
         cls, spec: TextSpec, encoder: Encoder, texts: Sequence[Text], factors: np.ndarray, where: str
     ) -> StoredTexts:
         """Those of the different texts, a row for each of the factors."""
-        shape, dtype = (len(factors), encoder.width), np.dtype("float32" if spec.times else spec.dtype)
-        counted = cache.count(encoder, texts, dtype=spec.dtype)
+        counted = cache.count(encoder, texts, dtype=spec.dtype, layers=spec.layers)
+        own = (cache.places(counted.read), encoder.width + 1) if spec.layers else (encoder.width,)
+        shape, dtype = (len(factors), *own), np.dtype("float32" if spec.times else spec.dtype)
         return cls(
-            spec.name, f"text {spec.name!r} of {where}", shape, dtype,
-            encoder=encoder, texts=tuple(texts), factors=factors, counted=counted, kept=spec.dtype,
+            spec.name, f"text {spec.name!r} of {where}", shape, dtype, encoder=encoder, texts=tuple(texts),
+            factors=factors, counted=counted, kept=spec.dtype, layers=spec.layers,
         )  # fmt: skip
 
     def embed(self, progress: Progress = lambda done, total: None) -> cache.Embedded:
         """Compute what is not on disk yet."""
         if "_vectors" not in self.__dict__:
             assert self.encoder is not None
-            self.__dict__["_vectors"] = cache.embed(self.encoder, self.texts, dtype=self.kept, progress=progress)
+            how: dict[str, Any] = {"dtype": self.kept, "layers": self.layers, "progress": progress}
+            self.__dict__["_vectors"] = cache.embed(self.encoder, self.texts, **how)
         return self.__dict__["_vectors"]
+
+    @property
+    def row(self) -> tuple[int, ...]:
+        return (0, *self.shape[2:]) if self.layers else self.shape[1:]
 
     def read(self, rows: Any) -> np.ndarray:
         vectors, (own, *other) = self.embed(), np.moveaxis(self.factors[rows], -1, 0)
@@ -80,8 +88,9 @@ class StoredTexts(Stored):
     @functools.cached_property
     def scan(self) -> Scan:
         assert self.encoder is not None
+        before = f" before {self.layers}" if self.layers else ""
         kind = "texts" if self.factors.shape[1] == 1 else "products of texts"
-        digest = hashlib.sha256(f"faro {kind} 1 {self.encoder.digest} {self.kept}".encode())
+        digest = hashlib.sha256(f"faro {kind} 1 {self.encoder.digest} {self.kept}{before}".encode())
         for key in self._keys(slice(None), 32):
             digest.update(key)
         return Scan(digest.hexdigest(), np.zeros(0, int))
@@ -162,12 +171,16 @@ def with_texts(schema: Schema, frame: pd.DataFrame, where: str, labels: bool) ->
                 f"text {spec.name}: {reader.unread} twins are alike in all {encoder.limit} tokens read: they are none"
             )
     of_texts = [
-        ArraySpec(name=spec.name, index=f"{spec.name}:row", context=spec.context, scaling=spec.scaling)
-        for spec in specs
+        ArraySpec(name=spec.name, index=f"{spec.name}:row", context=spec.context, **_handed_out(spec)) for spec in specs
     ]
     others = [spec for spec in schema.arrays if spec.name not in arrays]
     schema = schema.replace(texts=tuple(specs), arrays=(*others, *of_texts))
     return WithTexts(schema, frame.assign(**made), arrays, tuple(notes))
+
+
+def _handed_out(spec: TextSpec) -> dict[str, Any]:
+    """How the array of a text is coded: as other arrays, or as it is where a model has the last layers."""
+    return {"raw": True} if spec.layers else {"scaling": spec.scaling}
 
 
 def encoder_of(spec: TextSpec, where: str) -> Encoder:

@@ -47,6 +47,8 @@ from ..training.game import DEFAULT
 from ..training.returned import Solution
 from .pareto import pareto
 
+REWARDS = ("alternatives", "rewards", "squared rewards")  # sums from which a model's rewards have a mean and a spread
+
 
 class Evaluator:
     """Every trial's figures in float64 from its saved parameters, its status, and who is not dominated."""
@@ -231,6 +233,8 @@ def _frontier(
             "figures": {key: _finite(record[key]) for key in columns.figures_in(record, parts)},
             "audit": sizes,
         }
+        if draw is None and (spread := _spread(figures["train", s], trial)):
+            about["rewards"] = spread
         specification = to_record(constraints[b])
         return TrainedModel(
             model, None, views[s].coding, data.schema, about, seen_by_seed[s], draw, specification, loss
@@ -256,6 +260,15 @@ def _frontier(
     }
     manifest = _manifest(data, constraint, cells, constraints, views, model, settings, objective)
     return Frontier(table, in_rows, {"step": step, **traces}, manifest)
+
+
+def _spread(figures: dict[str, np.ndarray], trial: int) -> dict[str, float] | None:
+    """Mean and standard deviation of a trial's rewards, of all alternatives of train choices but outside options; None
+    where they are no numbers."""
+    count, total, squares = (float(figures[name][trial]) for name in REWARDS)
+    centre = total / max(count, np.finfo(float).tiny)
+    scale = max(0.0, squares / max(count, np.finfo(float).tiny) - centre**2) ** 0.5
+    return {"centre": centre, "scale": scale or 1.0} if np.isfinite([centre, scale]).all() else None
 
 
 def _bounds(constraints: list[Constraint]) -> list[list[float]]:
@@ -352,6 +365,9 @@ def _of_trial(
             "nll": metrics.log_losses(scores, slice_choices),
             "ties": metrics.tied(scores, slice_choices),
         }
+        inside = slice_choices.available & ~slice_choices.outside
+        rewards = jnp.where(inside, joined(seen.rewards), 0)
+        values |= {name: jnp.sum(power, -1) for name, power in zip(REWARDS, (inside, rewards, rewards**2), strict=True)}
         added = {name: of_parts @ jnp.asarray(value, weights.dtype) for name, value in values.items()}
         return added, jax.vmap(lambda weight: constraint.statistics(hard, slice_choices.replace(weight=weight)))(
             of_parts

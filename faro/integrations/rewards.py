@@ -12,7 +12,7 @@ import pandas as pd
 from faro.data import Dataset, Schema
 from faro.data.schema import ArraySpec
 from faro.data.texts import Encoded, encoder_of
-from faro.errors import UsageError
+from faro.errors import DataError, UsageError
 from faro.store.model import TrainedModel, load_model
 from faro.text import dialogue
 from faro.text.encoder import Encoder
@@ -22,14 +22,19 @@ CHOICE, LABEL, TOKENS = "(completion)", "(label)", "_tokens"
 RewardFunction = Callable[..., list[float | None]]
 
 
-def reward_fn(model: TrainedModel | str | os.PathLike) -> RewardFunction:
+def reward_fn(model: TrainedModel | str | os.PathLike, *, normalised: bool = True) -> RewardFunction:
     """`f(prompts, completions, **columns) -> rewards`, a number for every completion, None for one without a text.
 
+        (reward - centre) / scale
+
     model: whose features are texts, and columns that the trainer's data set has; or the path of one that was saved
+    normalised: whether the centre is taken off and the rest divided by the scale: mean and standard deviation of the
+        model's rewards on its train part, which a model has in `about["rewards"]`. False, and of a model that was
+        saved before there were any: rewards are those of `faro score`
 
     prompts and completions are texts or lists of messages; of columns those are read that the model's schema names as
-    features (the rater's, where it needs one), any other is passed over. Rewards are those of `faro score`. Nothing is
-    written: completions of a policy that is trained are new each time.
+    features (the rater's, where it needs one), any other is passed over. Nothing is written: completions of a policy
+    that is trained are new each time.
 
     `UsageError` for a model without texts, one with arrays in files, a randomised one, or where a column that it reads
     is not given; `DataError` where the encoder is not the one that it was trained with.
@@ -45,6 +50,7 @@ def reward_fn(model: TrainedModel | str | os.PathLike) -> RewardFunction:
         raise UsageError("reward_fn: the model reads earlier choices of a person, which a trainer does not have")
     encoders = {spec.name: encoder_of(spec, "reward_fn") for spec in schema.texts}
     alone = _alone(schema)
+    centre, scale = _spread(trained) if normalised else (0.0, 1.0)
 
     def rewards(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
         said = [_spoken(completion, f"completion {number}") for number, completion in enumerate(completions, 1)]
@@ -60,6 +66,9 @@ def reward_fn(model: TrainedModel | str | os.PathLike) -> RewardFunction:
             before = [None] * len(live) if not spec.after else [_spoken(prompts[at], "prompt") for at in live]
             texts = [_read(encoder, _spoken(given[at], "text"), asked) for at, asked in zip(live, before, strict=True)]
             tokens = encoder.tokenizer(texts, encoder.limit)
+            if spec.layers:
+                arrays[spec.name] = encoder.states_of_tokens(tokens, spec.layers).astype(spec.dtype)
+                continue
             vectors = _vectors(encoder, texts, known).astype(spec.dtype)
             if spec.times:
                 factors = [_read(encoder, _spoken(prompts[at], "prompt"), None) for at in live]
@@ -75,15 +84,30 @@ def reward_fn(model: TrainedModel | str | os.PathLike) -> RewardFunction:
             frame[name] = pd.Series([columns[name][at] for at in live], dtype=object)
         data = Dataset.from_table(frame, alone, name="completions", labels=False, arrays=arrays)
         for at, reward in zip(live, trained.rewards(data)[:, 0].tolist(), strict=True):
-            out[at] = reward
+            out[at] = (reward - centre) / scale
         return out
 
     return rewards
 
 
+def _spread(trained: TrainedModel) -> tuple[float, float]:
+    """Centre and scale of the model's rewards; 0 and 1 where it has none."""
+    stored = trained.about.get("rewards", {"centre": 0.0, "scale": 1.0})
+    try:
+        centre, scale = float(stored["centre"]), float(stored["scale"])
+        if not (np.isfinite(centre) and 0 < scale < np.inf):
+            raise ValueError(f"{centre} and {scale}")
+    except (LookupError, TypeError, ValueError) as error:
+        raise DataError(f"reward_fn: the model's centre and scale of rewards are no numbers: {error}") from error
+    return centre, scale
+
+
 def _alone(schema: Schema) -> Schema:
     """How a table of completions is read, one to a choice: the features of a schema and nothing else of it."""
-    arrays = tuple(ArraySpec(name=spec.name, index=f"{spec.name}:row", context=spec.context) for spec in schema.texts)
+    arrays = tuple(
+        ArraySpec(name=spec.name, index=f"{spec.name}:row", context=spec.context, raw=spec.layers > 0)
+        for spec in schema.texts
+    )
     features: dict[str, Any] = {
         name: getattr(schema, name)
         for name in ("numeric", "categorical", "vectors", "context_numeric", "context_categorical", "context_vectors")

@@ -4,11 +4,13 @@ alternative at a time from its features and the context; a model of your own onl
     base      `Model` and what it may read and say: InputSpec, Prediction, LinearHead
     linear    `Linear`: rewards linear in features and context
     networks  `FlaxModel`, `MLP`
+    encoder   `EncoderLayers`: the last layers of a text's encoder, and a head
     evaluate  the one place where a model is evaluated on choices, under any decision rule
 """
 
 from __future__ import annotations
 
+import importlib
 from typing import TYPE_CHECKING, Any
 
 from ..runtime import devices
@@ -35,19 +37,19 @@ from .linear import Linear as Linear
 from .linear import linear_features as linear_features
 
 if TYPE_CHECKING:
+    from .encoder import EncoderLayers as EncoderLayers
     from .networks import MLP as MLP
     from .networks import FlaxModel as FlaxModel
     from .networks import features as features
 
-NETWORKS = ("MLP", "FlaxModel", "features")  # imported on first use: flax takes long, and linear models need none
+NETWORKS = {"MLP": "networks", "FlaxModel": "networks", "features": "networks", "EncoderLayers": "encoder"}
+# imported on first use: flax takes long, and linear models need none
 ALTERNATIVES_WORTH_OPTIMISING = 2**15  # a program that runs once over fewer is not worth optimising
 
 
 def __getattr__(name: str) -> Any:
     if name in NETWORKS:
-        from . import networks
-
-        return getattr(networks, name)
+        return getattr(importlib.import_module(f".{NETWORKS[name]}", __name__), name)
     raise AttributeError(f"module 'faro.models' has no attribute {name!r}")
 
 

@@ -6,7 +6,7 @@ import abc
 import dataclasses
 import functools
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
 import jax
@@ -144,6 +144,7 @@ class Model(abc.ABC):
 
     linear: ClassVar[bool] = False  # rewards are a product of features and parameters: `linear_features` are these
     support: int = 0  # how many earlier choices of each person `apply` is given as `people`
+    own_layers: int = 0  # how many last layers of the encoder of texts it has: items are what comes before them
 
     @abc.abstractmethod
     def init(self, key: Array, spec: InputSpec) -> Any:
@@ -166,6 +167,13 @@ class Model(abc.ABC):
         train: True in training steps
         people: of every person in `choices.unit`, its `support` earlier choices: a `Support`
         """
+
+    def of_texts(self, texts: Sequence[Any]) -> Model:
+        """The same model on data with these texts, whose encoder it is to know if it has layers of it.
+
+        texts: of the schema (`faro.data.schema.TextSpec`)
+        """
+        return self
 
     def prepare(self, choices: Choices) -> Choices:
         """The same choices with what can be computed once, before training: `apply` gives the same rewards on them.

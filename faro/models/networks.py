@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 from collections.abc import Callable
 from typing import Any
@@ -94,25 +95,46 @@ class FlaxModel(Model):
             )
 
 
+ACTIVATIONS: dict[str, Callable[[Array], Array]] = {  # of hidden units
+    "gelu_tanh": functools.partial(nn.gelu, approximate=True),
+    "gelu": functools.partial(nn.gelu, approximate=False),
+    "relu": nn.relu,
+    "silu": nn.silu,
+    "tanh": jnp.tanh,
+}
+
+
 class _Perceptron(nn.Module):
     widths: tuple[int, ...]
+    activation: str
 
     @nn.compact
     def __call__(self, x):
         for width in self.widths:
-            x = nn.gelu(nn.Dense(width)(x))
+            x = ACTIVATIONS[self.activation](nn.Dense(width)(x))
         return nn.Dense(1)(x)
 
 
 @dataclasses.dataclass(frozen=True)
 class MLP(Model):
-    """A multilayer perceptron on the features and the context of one alternative; GELU units, one reward out.
+    """A multilayer perceptron on the features and the context of one alternative; one reward out.
 
     widths: units of each hidden layer, >= 1; None: one layer of 64, or of a half, a quarter or an eighth of them, which
         the selection part chooses
+    activation: of the hidden units: "gelu", "gelu_tanh" (in its form with a tanh, as files have it that say none),
+        "relu", "silu" or "tanh"
     """
 
     widths: tuple[int, ...] | None = None
+    activation: str = "gelu"
+
+    def __post_init__(self):
+        if self.activation not in ACTIVATIONS:
+            raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+
+    @classmethod
+    def from_config(cls, config):
+        return super().from_config({"activation": "gelu_tanh", **config})
 
     @property
     def layers(self) -> tuple[int, ...]:
@@ -137,7 +159,7 @@ class MLP(Model):
         return found
 
     def _flax(self) -> FlaxModel:
-        return FlaxModel(_Perceptron(self.layers))
+        return FlaxModel(_Perceptron(self.layers, self.activation))
 
     def init(self, key, spec):
         return self._flax().init(key, spec)
@@ -152,7 +174,7 @@ class MLP(Model):
         def outputs(shown: Choices) -> Array:
             x = features(shown)
             for layer in hidden:
-                x = nn.gelu(x @ layer["kernel"] + layer["bias"])
+                x = ACTIVATIONS[self.activation](x @ layer["kernel"] + layer["bias"])
             return x
 
         choices = numeric(choices)

@@ -5,5 +5,6 @@ programs    programs that are compiled once, and kept for later runs
 checkpoint  steps of a long computation that a killed run does not repeat
 locks       one writer at a time
 parquet     Parquet and Arrow files as data frames
+threads     how many of a CPU's threads compute
 quiet       what libraries print of themselves, which goes nowhere
 """

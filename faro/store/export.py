@@ -1,4 +1,4 @@
-"""A model of texts as a folder that sentence-transformers loads: encoder, pooling and the reward as a dense layer."""
+"""A model of texts as a folder that sentence-transformers loads: encoder, pooling and the reward as dense layers."""
 
 from __future__ import annotations
 
@@ -8,20 +8,34 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import safetensors.flax
 import safetensors.numpy
 
 from ..errors import DataError, NotIndependentError, UsageError
 from ..files import json_text, scratch, sha256_of
+from ..models import MLP, Model
 from ..text import known
 from ..text.encoder import FILES, Encoder
 from .model import TrainedModel, load_model, model_files
 
 ALONG = ("special_tokens_map.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt")
 KIND = "sentence_transformers.models"
-DENSE = {"out_features": 1, "bias": True, "activation_function": "torch.nn.modules.linear.Identity"}
+IDENTITY = "torch.nn.modules.linear.Identity"
+ACTIVATIONS = {"gelu": "GELU", "relu": "ReLU", "silu": "SiLU", "tanh": "Tanh"}  # in torch.nn.modules.activation
 FORMAT = "faro-export/1"
+
+
+class Dense(NamedTuple):
+    """activation(weight x + bias): weight `[out, in]`, bias `[out]`; the activation by its place in torch."""
+
+    weight: np.ndarray
+    bias: np.ndarray
+    activation: str = IDENTITY
 
 
 def export_hf(
@@ -29,9 +43,10 @@ def export_hf(
 ) -> Path:
     """Write a saved model as a new folder, whose `SentenceTransformer(folder).encode(texts)` are rewards, `[N, 1]`.
 
-        reward = b + sum_d w_d (vector_d - mean_d) / scale_d
+        reward = head((vector - mean) / scale)
 
-    path: of the model, as `TrainedModel.save` wrote it: linear, with one text as its only feature
+    path: of the model, as `TrainedModel.save` wrote it, with one text as its only feature: linear, an MLP, or one with
+        layers of its encoder, which are then the folder's
     folder: that is made; `UsageError` if it is there
     certificates: of this model, which go along; `NotIndependentError` for one of another
 
@@ -42,17 +57,19 @@ def export_hf(
     if folder.exists():
         raise UsageError(f"{folder}: exists; name a folder that does not")
     encoder = _encoder(model)
-    weight, bias = _head(model)
+    layers = _head(model)
     own = model_files(path)
     digests = sorted(sha256_of(file) for file in own)
     papers = [_checked(Path(paper), digests) for paper in certificates]
-    kept = ("data", "constraint", "bound", "status", "seed")
+    kept = ("data", "constraint", "bound", "status", "seed", "rewards")
     about = {"format": FORMAT, "encoder": encoder.digest, "model_files_sha256": digests}
     about |= {name: model.about[name] for name in kept if name in model.about}
     folder.parent.mkdir(parents=True, exist_ok=True)
     with scratch(folder.parent) as here:
         made = here / "made"
-        _write_modules(made, encoder, weight, bias)
+        _write_modules(made, encoder, layers)
+        if model.model.own_layers:
+            _put_layers(made / "model.safetensors", encoder, model)
         _write(made / "faro.json", about)
         for file in own:
             shutil.copyfile(file, _in_its_folder(made / "faro" / file.name))
@@ -62,28 +79,44 @@ def export_hf(
     return folder
 
 
-def _write_modules(made: Path, encoder: Encoder, weight: np.ndarray, bias: np.ndarray) -> None:
+def _write_modules(made: Path, encoder: Encoder, layers: Sequence[Dense]) -> None:
     """The encoder's files, and what sentence-transformers reads: modules in their order, a folder each."""
     for name in (*FILES, *ALONG):
         if (encoder.folder / name).is_file():
             shutil.copyfile(encoder.folder / name, _in_its_folder(made / name))
-    modules = {"Transformer": "", "Pooling": "1_Pooling"}
-    modules |= {"Normalize": "2_Normalize"} if encoder.pooling.normalised else {}
-    modules["Dense"] = f"{len(modules)}_Dense"
+    kinds = ["Transformer", "Pooling", *(["Normalize"] if encoder.pooling.normalised else []), *["Dense"] * len(layers)]
+    places = ["", *(f"{number}_{kind}" for number, kind in enumerate(kinds) if number)]
     listed = [
         {"idx": number, "name": str(number), "path": place, "type": f"{KIND}.{kind}"}
-        for number, (kind, place) in enumerate(modules.items())
+        for number, (kind, place) in enumerate(zip(kinds, places, strict=True))
     ]
-    for place in modules.values():
+    for place in places:
         (made / place).mkdir(exist_ok=True)
     modes = {"mean": "mean_tokens", "first": "cls_token", "last": "lasttoken"}
     pooling = {f"pooling_mode_{mode}": how == encoder.pooling.how for how, mode in modes.items()}
     _write(made / "modules.json", listed)
     _write(made / "sentence_bert_config.json", {"max_seq_length": encoder.limit, "do_lower_case": False})
-    _write(made / modules["Pooling"] / "config.json", {"word_embedding_dimension": encoder.width, **pooling})
-    _write(made / modules["Dense"] / "config.json", {"in_features": encoder.width, **DENSE})
-    layer = {"linear.weight": weight[None], "linear.bias": bias[None]}
-    safetensors.numpy.save_file(layer, made / modules["Dense"] / "model.safetensors")
+    _write(made / places[1] / "config.json", {"word_embedding_dimension": encoder.width, **pooling})
+    for place, layer in zip(places[-len(layers) :], layers, strict=True):
+        out, into = layer.weight.shape
+        config = {"in_features": into, "out_features": out, "bias": True, "activation_function": layer.activation}
+        _write(made / place / "config.json", config)
+        tensors = {"linear.weight": layer.weight, "linear.bias": layer.bias}
+        tensors = {name: np.ascontiguousarray(values, np.float32) for name, values in tensors.items()}
+        safetensors.numpy.save_file(tensors, made / place / "model.safetensors")
+
+
+def _put_layers(file: Path, encoder: Encoder, model: TrainedModel) -> None:
+    """The layers that were trained, in the place of the encoder's own."""
+    from ..text.bert import tensors_of
+
+    tensors = safetensors.flax.load_file(file)
+    with open(file, "rb") as source:
+        header = json.loads(source.read(int.from_bytes(source.read(8), "little")))
+    weights = model.model.weights(jax.tree.map(np.asarray, model.params))  # type: ignore[attr-defined]
+    for name, values in tensors_of(encoder.sizes, weights, tensors).items():
+        tensors[name] = jnp.asarray(values)
+    safetensors.flax.save_file(tensors, file, header.get("__metadata__"))
 
 
 def _encoder(model: TrainedModel) -> Encoder:
@@ -107,16 +140,41 @@ def _encoder(model: TrainedModel) -> Encoder:
     return encoder
 
 
-def _head(model: TrainedModel) -> tuple[np.ndarray, np.ndarray]:
-    """Weight `[d]` and bias of the reward on vectors as the encoder gives them, in float32."""
-    plain = model.model.linear and set(model.params) == {"intercept", "item"}
-    if not plain or model.draw is not None:
-        what = "a randomised model" if model.draw is not None else type(model.model).__name__
-        raise UsageError(f"export: expected a linear model, got {what}: dense layers do not give its rewards to 1e-5")
+def _head(model: TrainedModel) -> list[Dense]:
+    """The reward as layers on vectors as the encoder gives them."""
+    what = "a randomised model" if model.draw is not None else _unlike(model.model)
+    if what:
+        raise UsageError(f"export: expected a linear model, an MLP or layers of an encoder, got {what}")
+    params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model.params)
+    if model.model.own_layers:
+        head = params["head"]
+        return [Dense(model.model.scale * head["item"][None], np.atleast_1d(head["intercept"]))]  # type: ignore[attr-defined]
     (vector,) = model.coding.items.vectors
-    weight = np.asarray(model.params["item"], np.float64) / vector.scale
-    bias = float(model.params["intercept"]) - float(np.sum(weight * vector.mean))
-    return weight.astype(np.float32), np.array(bias, np.float32)
+    if model.model.linear:
+        layers = [Dense(params["item"][None], np.atleast_1d(params["intercept"]))]
+    else:
+        unit: str = ACTIVATIONS[model.model.activation]  # type: ignore[attr-defined]
+        named = [params[f"Dense_{number}"] for number in range(len(params))]
+        layers = [Dense(layer["kernel"].T, layer["bias"], f"torch.nn.modules.activation.{unit}") for layer in named]
+        layers[-1] = layers[-1]._replace(activation=IDENTITY)
+    weight = layers[0].weight / vector.scale
+    bias = layers[0].bias - weight @ np.broadcast_to(vector.mean, vector.width)
+    return [layers[0]._replace(weight=weight, bias=bias), *layers[1:]]
+
+
+def _unlike(model: Model) -> str:
+    """What a model is that dense layers cannot give, in words; "" of one that they can."""
+    if model.own_layers or model.linear:
+        return ""
+    if not isinstance(model, MLP):
+        return type(model).__name__
+    if model.activation not in ACTIVATIONS:
+        usable = ", ".join(f"activation='{name}'" for name in ACTIVATIONS)
+        return (
+            f"an MLP of {model.activation} units, which no module of sentence-transformers has: train "
+            f"mlp(widths={model.widths}, ...) with {usable}"
+        )
+    return ""
 
 
 def _checked(paper: Path, digests: Sequence[str]) -> Path:

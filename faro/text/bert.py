@@ -7,7 +7,7 @@ compiled as fast as one of a single layer.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import flax.linen as nn
@@ -53,13 +53,49 @@ class _Layer(nn.Module):
         return x, None
 
 
+def _through(sizes: Architecture, count: int, x: Array, mask: Array) -> Array:
+    """So many layers of the module that calls this, its parameters `layers`."""
+    if not count:
+        return x
+    blocked = jnp.where(mask, 0.0, BLOCKED)[:, None, None, :].astype(x.dtype)
+    layers = nn.scan(
+        _Layer,
+        variable_axes={"params": 0},
+        split_rngs={"params": True},
+        in_axes=nn.broadcast,
+        length=count,
+    )
+    return layers(sizes, name="layers")(x, blocked)[0]
+
+
+class Layers(nn.Module):
+    """The last layers alone: vectors of tokens before them to vectors behind them, `[B, T, width]`.
+
+    sizes: the architecture
+    count: how many layers
+    """
+
+    sizes: Architecture
+    count: int
+
+    @nn.compact
+    def __call__(self, x: Array, mask: Array) -> Array:
+        """Vectors of the last layer.
+
+        x: `[B, T, width]`; mask: `[B, T]` whether a place has a token
+        """
+        return _through(self.sizes, self.count, x, mask)
+
+
 class Bert(nn.Module):
     """Tokens to vectors, `[B, T]` to `[B, T, width]`.
 
     sizes: the architecture
+    without: how many of the last layers it goes without
     """
 
     sizes: Architecture
+    without: int = 0
 
     @nn.compact
     def __call__(self, tokens: Array, mask: Array, types: Array) -> Array:
@@ -76,19 +112,24 @@ class Bert(nn.Module):
         if sizes.types:
             x = x + nn.Embed(sizes.types, sizes.width, name="types")(types if sizes.types > 1 else types * 0)
         x = nn.LayerNorm(sizes.epsilon, name="norm")(x)
-        blocked = jnp.where(mask, 0.0, BLOCKED)[:, None, None, :].astype(x.dtype)
-        layers = nn.scan(
-            _Layer,
-            variable_axes={"params": 0},
-            split_rngs={"params": True},
-            in_axes=nn.broadcast,
-            length=sizes.layers,
-        )
-        return layers(sizes, name="layers")(x, blocked)[0]
+        return _through(sizes, sizes.layers - self.without, x, mask)
+
+
+def cut(params: Any, without: int) -> tuple[Any, Any]:
+    """(parameters of `Bert` without its last layers, those of `Layers`).
+
+    params: of `Bert`, all of its layers
+    without: how many layers are the last
+    """
+    layers = params["layers"]
+    first = jax.tree.leaves(layers)[0].shape[0] - without
+    before = {**params, "layers": jax.tree.map(lambda leaf: leaf[:first], layers)}
+    return before, {"layers": jax.tree.map(lambda leaf: leaf[first:], layers)}
 
 
 # Weights as they ship ------------------------------------------------------------------------------------------------
 
+QKV = ("query", "key", "value")  # the parts of `projections`
 # our name -> theirs, in a layer
 _BERT = {
     "query": "attention.self.query",
@@ -110,6 +151,38 @@ _DISTILBERT = {
     "outer": "ffn.lin2",
     "norm": "output_layer_norm",
 }
+
+
+def tensors_of(sizes: Architecture, layers: Any, names: Iterable[str]) -> dict[str, np.ndarray]:
+    """Tensors of the last layers by the names that they ship with: the inverse of `parameters`.
+
+    sizes: what config.json says
+    layers: {"layers": parameters} of `Layers`
+    names: of all tensors of the file, which say its prefix
+    """
+    layer, theirs = ("transformer.layer", _DISTILBERT) if sizes.family == "distilbert" else ("encoder.layer", _BERT)
+    known, stacked = set(names), layers["layers"]
+    count = len(jax.tree.leaves(stacked)[0])
+    found = {}
+
+    def put(name: str, suffix: str, value: np.ndarray) -> None:
+        older = {"weight": "gamma", "bias": "beta"}[suffix]
+        here = next(key for key in known for own in (suffix, older) if key.endswith(f"{name}.{own}"))
+        found[here] = np.ascontiguousarray(value, np.float32)
+
+    for number in range(count):
+        own = jax.tree.map(lambda leaf, number=number: np.asarray(leaf)[number], stacked)
+        at = f"{layer}.{sizes.layers - count + number}"
+        parts = {key: np.split(values, 3, -1) for key, values in own["projections"].items()}
+        dense = {name: {key: values[place] for key, values in parts.items()} for place, name in enumerate(QKV)}
+        dense |= {name: own[name] for name in ("output", "inner", "outer")}
+        for name, values in dense.items():
+            put(f"{at}.{theirs[name]}", "weight", values["kernel"].T)
+            put(f"{at}.{theirs[name]}", "bias", values["bias"])
+        for name in ("attention_norm", "norm"):
+            put(f"{at}.{theirs[name]}", "weight", own[name]["scale"])
+            put(f"{at}.{theirs[name]}", "bias", own[name]["bias"])
+    return found
 
 
 def parameters(sizes: Architecture, tensors: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -145,7 +218,7 @@ def parameters(sizes: Architecture, tensors: Mapping[str, Any], where: str) -> d
 
     def one_layer(number: int) -> dict[str, Any]:
         names = {ours: f"{layer}.{number}.{name}" for ours, name in theirs.items()}
-        parts = [dense(names[part], width, width) for part in ("query", "key", "value")]
+        parts = [dense(names[part], width, width) for part in QKV]
         return {
             "projections": {key: np.concatenate([part[key] for part in parts], -1) for key in ("kernel", "bias")},
             "output": dense(names["output"], width, width),

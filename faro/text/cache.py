@@ -4,6 +4,9 @@ A folder holds the vectors of one encoder in one number type. Its embeddings.jso
 tokenizer, pooling and limit, as one. Beside it stand shards, safetensors files of `vectors [m, d]`, `texts [m, 32]`,
 the sha256 of each text, and `tokens [m, 2]`, how many it has and how many were read. A shard is written under a
 temporary name and renamed, so a run that was killed goes on behind the last one, and two runs at once disturb nobody.
+
+Where the last layers of an encoder are trained, what is kept is what comes before them: of each text a vector of every
+token that is read, one text behind the other in `vectors`; embeddings.json says `layers`, how many are left out.
 """
 
 from __future__ import annotations
@@ -11,7 +14,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -21,12 +24,13 @@ import safetensors.numpy
 from faro.errors import DataError, UsageError
 from faro.files import cache_folder, replacing, write_json
 
-from .encoder import Encoder
+from .encoder import Encoder, places, side_by_side
 from .tokens import Text, Tokens
 
 FORMAT = "faro-embeddings/1"
 DTYPES = ("float32", "float16")
 SHARD = 2048  # texts whose vectors are written at once: what a killed run loses at most
+HELD = 2**24  # numbers of vectors of tokens, likewise
 _NUMBERS = {"F32": "<f4", "F16": "<f2", "U8": "|u1", "I32": "<i4"}
 Progress = Callable[[int, int], None]
 
@@ -82,6 +86,28 @@ class Embedded:
         return out
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class States(Embedded):
+    """`[N, T, d + 1]` what comes before the last layers of an encoder: vectors of the tokens of each text, 0 behind the
+    last one, and in the last column 1 where there is a token. T is that of `places`."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:  # type: ignore[override]
+        """(N, T, d + 1)."""
+        return len(self.row), places(self.read), self.width + 1
+
+    def __getitem__(self, rows: Any) -> np.ndarray:
+        shard, row, read = self.shard[rows], self.row[rows], self.read[rows]
+        own: list[Any] = [None] * np.size(row)
+        for number in np.unique(shard):
+            vectors = _mapped(self.shards[number])["vectors"]
+            for at in np.flatnonzero(shard == number):
+                first = np.ravel(row)[at]
+                own[at] = vectors[first : first + np.ravel(read)[at]]
+        _, length, width = self.shape
+        return side_by_side(own, length, width, self.dtype).reshape(*np.shape(row), length, width)
+
+
 class Counted(NamedTuple):
     """What is known of texts before a vector is computed.
 
@@ -95,18 +121,21 @@ class Counted(NamedTuple):
     there: np.ndarray
 
 
-def count(encoder: Encoder, texts: Sequence[Text], *, folder: Path | None = None, dtype: str = "float32") -> Counted:
+def count(
+    encoder: Encoder, texts: Sequence[Text], *, folder: Path | None = None, dtype: str = "float32", layers: int = 0
+) -> Counted:
     """Tokens of texts, and which of them have a vector already.
 
     encoder: that reads them
     texts: in any order
     folder: of the vectors; None: `folder_of`
     dtype: of the numbers
+    layers: 0, or how many of the last layers come behind what is kept of every token
 
     `DataError` for a text without tokens.
     """
     keys = [key_of(text) for text in texts]
-    there = _index(folder or folder_of(encoder, dtype))[1]
+    there = _index(folder or folder_of(encoder, dtype, layers), layers)[1]
     known = np.array([key in there for key in keys], bool)
     counts = np.zeros((len(keys), 2), np.int64)
     counts[known] = np.array([there[key][2:] for key in keys if key in there], np.int64).reshape(-1, 2)
@@ -125,13 +154,15 @@ def _tokens(encoder: Encoder, texts: Sequence[Text]) -> list[Tokens]:
     return tokens
 
 
-def folder_of(encoder: Encoder, dtype: str = "float32") -> Path:
+def folder_of(encoder: Encoder, dtype: str = "float32", layers: int = 0) -> Path:
     """Where vectors of an encoder are kept unless another folder is named.
 
     encoder: that makes them
     dtype: of the numbers
+    layers: 0, or how many of the last layers come behind what is kept of every token
     """
-    return cache_folder() / "embeddings" / f"{encoder.digest[:32]}-{dtype}"
+    before = f"-before{layers}" if layers else ""
+    return cache_folder() / "embeddings" / f"{encoder.digest[:32]}-{dtype}{before}"
 
 
 def embed(
@@ -140,6 +171,7 @@ def embed(
     *,
     folder: Path | None = None,
     dtype: str = "float32",
+    layers: int = 0,
     progress: Progress = lambda done, total: None,
 ) -> Embedded:
     """The vectors of texts; those that the folder lacks are computed and kept there, each different text once.
@@ -148,6 +180,7 @@ def embed(
     texts: one each, or two that are read together
     folder: of the vectors, made where it is not there; None: `folder_of`
     dtype: of the numbers on disk, "float32" or "float16"
+    layers: 0: a vector of each text; else `States`, of every token what comes before so many of the last layers
     progress: called with (done, total) texts among those to compute
 
     `DataError` for a text without tokens (it says which), for a folder of another encoder, and for a damaged shard;
@@ -155,61 +188,81 @@ def embed(
     """
     if dtype not in DTYPES:
         raise UsageError(f"dtype: expected {' or '.join(DTYPES)}, got {dtype!r}")
-    folder = folder_of(encoder, dtype) if folder is None else folder
+    folder = folder_of(encoder, dtype, layers) if folder is None else folder
     keys = [key_of(text) for text in texts]
-    _check(folder, encoder, dtype)
-    paths, there = _index(folder)
+    _check(folder, encoder, dtype, layers)
+    paths, there = _index(folder, layers)
     new = {key: text for key, text in zip(keys, texts, strict=True) if key not in there}
     if new:
-        _fill(encoder, list(new), list(new.values()), folder, dtype, progress)
-        paths, there = _index(folder)
-    places = np.array([there[key] for key in keys], np.int64).reshape(-1, 4)
-    return Embedded(
-        tuple(paths), places[:, 0], places[:, 1], encoder.width, np.dtype(dtype), keys, places[:, 2], places[:, 3],
+        _fill(encoder, list(new), list(new.values()), folder, dtype, layers, progress)
+        paths, there = _index(folder, layers)
+    found = np.array([there[key] for key in keys], np.int64).reshape(-1, 4)
+    kind = States if layers else Embedded
+    return kind(
+        tuple(paths), found[:, 0], found[:, 1], encoder.width, np.dtype(dtype), keys, found[:, 2], found[:, 3],
         len(new), encoder.digest,
     )  # fmt: skip
 
 
-def _fill(encoder: Encoder, keys: list[bytes], texts: list[Text], folder: Path, dtype: str, progress: Progress) -> None:
+def _fill(
+    encoder: Encoder,
+    keys: list[bytes],
+    texts: list[Text],
+    folder: Path,
+    dtype: str,
+    layers: int,
+    progress: Progress,
+) -> None:
     """Compute vectors and write them, a shard after another."""
     tokens = _tokens(encoder, texts)
     done = 0
-    held: list[tuple[np.ndarray, np.ndarray]] = []
+    held: list[tuple[np.ndarray, list[np.ndarray]]] = []  # which texts, of each its rows of `vectors`
     progress(0, len(texts))
 
     def write() -> None:
         which = np.concatenate([which for which, _ in held])
-        vectors = np.concatenate([vectors for _, vectors in held]).astype(dtype)
+        of_texts = [own for _, some in held for own in some]
+        vectors = np.concatenate(of_texts).astype(dtype)
         if not np.isfinite(vectors).all():
-            at = which[int(np.argmin(np.isfinite(vectors).all(1)))]
+            at = which[int(np.argmin([np.isfinite(own.astype(dtype)).all() for own in of_texts]))]
             raise DataError(f"{encoder.name}: a vector is not finite, of the text {ascii(texts[at])[:40]}")
         counts = np.array([(tokens[at].full, len(tokens[at].ids)) for at in which], np.int32)
         own = np.frombuffer(b"".join(keys[at] for at in which), np.uint8).reshape(-1, 32)
         if not (folder / "embeddings.json").exists():
-            write_json(folder / "embeddings.json", _manifest(encoder, dtype))
+            write_json(folder / "embeddings.json", _manifest(encoder, dtype, layers))
         name = hashlib.sha256(own.tobytes()).hexdigest()[:16]
         content = safetensors.numpy.save({"vectors": vectors, "texts": own, "tokens": counts})
         with replacing(folder / f"{name}.safetensors") as temporary:
             temporary.write_bytes(content)
         held.clear()
 
-    for which, vectors in encoder.vectors(tokens):
-        held.append((which, vectors))
+    for which, of_texts in _computed(encoder, tokens, layers):
+        held.append((which, of_texts))
         done += len(which)
         progress(done, len(texts))
-        if sum(len(some) for some, _ in held) >= SHARD:
+        if sum(len(some) for some, _ in held) >= SHARD or sum(own.size for _, some in held for own in some) >= HELD:
             write()
     if held:
         write()
 
 
-def _manifest(encoder: Encoder, dtype: str) -> dict[str, Any]:
+def _computed(encoder: Encoder, tokens: Sequence[Tokens], layers: int) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+    """(which texts, of each what is kept `[rows, width]`), a batch after another."""
+    if layers:
+        yield from encoder.states(tokens, layers)
+        return
+    for which, vectors in encoder.vectors(tokens):
+        yield which, np.split(vectors, len(vectors))
+
+
+def _manifest(encoder: Encoder, dtype: str, layers: int) -> dict[str, Any]:
     its = {"encoder": encoder.digest, "name": encoder.name, "width": encoder.width, "limit": encoder.limit}
+    its |= {"layers": layers} if layers else {}
     return {"format": FORMAT, **its, "pooling": dataclasses.asdict(encoder.pooling), "dtype": dtype}
 
 
-def _check(folder: Path, encoder: Encoder, dtype: str) -> None:
-    """`DataError` for a folder that is neither this encoder's nor empty."""
+def _check(folder: Path, encoder: Encoder, dtype: str, layers: int) -> None:
+    """`DataError` for a folder that is neither this encoder's, before these layers, nor empty."""
     path = folder / "embeddings.json"
     if not path.exists():
         if folder.is_dir() and any(entry.name[0] != "." for entry in folder.iterdir()):
@@ -219,16 +272,20 @@ def _check(folder: Path, encoder: Encoder, dtype: str) -> None:
         theirs = json.loads(path.read_text(encoding="utf-8"))
         if theirs["format"] != FORMAT:
             raise ValueError(f"expected format {FORMAT}, got {theirs['format']!r}")
-        of_another = theirs["encoder"] != encoder.digest or theirs["dtype"] != dtype
+        what = theirs["encoder"], theirs["dtype"], theirs.get("layers", 0)
     except (ValueError, LookupError, TypeError) as error:
         raise DataError(f"{path}: damaged: {error}; name another folder") from error
-    if of_another:
-        made = f"{theirs.get('name')} {str(theirs['encoder'])[:12]} in {theirs['dtype']}"
-        raise DataError(f"{folder}: holds vectors of {made}, not of {encoder.name} {encoder.digest[:12]} in {dtype}")
+    if what != (encoder.digest, dtype, layers):
+        made, wanted = f"{theirs.get('name')} {_said(*what)}", f"{encoder.name} {_said(encoder.digest, dtype, layers)}"
+        raise DataError(f"{folder}: holds vectors of {made}, not of {wanted}")
 
 
-def _index(folder: Path) -> tuple[list[Path], dict[bytes, tuple[int, int, int, int]]]:
-    """(shards, key of a text -> shard, row, tokens, tokens that were read)."""
+def _said(digest: Any, dtype: Any, layers: Any) -> str:
+    return f"{str(digest)[:12]} in {dtype}" + (f" before {layers} layers" if layers else "")
+
+
+def _index(folder: Path, layers: int) -> tuple[list[Path], dict[bytes, tuple[int, int, int, int]]]:
+    """(shards, key of a text -> shard, first row of its own, tokens, tokens that were read)."""
     paths: list[Path] = []
     there: dict[bytes, tuple[int, int, int, int]] = {}
     for path in sorted(folder.glob("*.safetensors")):
@@ -236,8 +293,10 @@ def _index(folder: Path) -> tuple[list[Path], dict[bytes, tuple[int, int, int, i
             continue
         shard = _mapped(path)
         counts = shard["tokens"].tolist()
-        for row, (key, (full, read)) in enumerate(zip(map(bytes, shard["texts"]), counts, strict=True)):
+        row = 0
+        for key, (full, read) in zip(map(bytes, shard["texts"]), counts, strict=True):
             there.setdefault(key, (len(paths), row, full, read))
+            row += read if layers else 1
         paths.append(path)
     return paths, there
 

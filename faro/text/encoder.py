@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +17,7 @@ import safetensors.flax
 from jax import Array
 from safetensors import SafetensorError
 
-from faro.errors import DataError
+from faro.errors import DataError, UsageError
 from faro.files import sha256_of
 
 from .architecture import Architecture
@@ -143,6 +143,40 @@ class Encoder:
         Texts of like length go together, padded to one of a few lengths, so that a program is compiled for each of
         those alone. A vector does not depend on what else is in its batch, beyond rounding.
         """
+        return self._batches(tokens, lambda *batch: _pooled(self.sizes, self.pooling, self.params, *batch))
+
+    def states(self, tokens: Sequence[Tokens], layers: int) -> Iterator[tuple[np.ndarray, list[np.ndarray]]]:
+        """(which texts `[B]`, of each the vectors of its tokens `[T, width]` in float32, before the last `layers`
+        layers), a batch after another, as `vectors` goes.
+
+        tokens: of every text, in any order
+        layers: how many of the last layers are left out
+
+        `UsageError` for more layers than the encoder has.
+        """
+        self.check_layers(layers)
+        before = {"params": self.split(layers)[0]}
+        for which, states in self._batches(tokens, lambda *batch: _before(self.sizes, layers, before, *batch)):
+            yield which, [own[: len(tokens[at].ids)] for at, own in zip(which, states, strict=True)]
+
+    def split(self, layers: int) -> tuple[Any, Any]:
+        """(parameters of all before the last layers, {"layers": those of the last}).
+
+        layers: how many layers are the last
+        """
+        from .bert import cut
+
+        return cut(self.params["params"], layers)
+
+    def check_layers(self, layers: int) -> None:
+        """`UsageError` for a number of last layers that the encoder does not have.
+
+        layers: how many of them
+        """
+        if not 1 <= layers <= self.sizes.layers:
+            raise UsageError(f"{self.name}: expected 1 to {self.sizes.layers} last layers, got {layers}")
+
+    def _batches(self, tokens: Sequence[Tokens], run: Callable[..., Array]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         order = np.argsort([-len(text.ids) for text in tokens], kind="stable")
         pending: tuple[np.ndarray, Array] | None = None
         done = 0
@@ -152,7 +186,7 @@ class Encoder:
             done += len(which)
             batch = _padded([tokens[at] for at in which], max(1, AT_ONCE // length), length)
             with jax.enable_x64(False):  # whoever scores in double precision reads the same vectors
-                now = which, _pooled(self.sizes, self.pooling, self.params, *batch)
+                now = which, run(*batch)
             if pending is not None:  # the next batch is laid out while this one is computed
                 yield pending[0], np.asarray(pending[1])[: len(pending[0])]
             pending = now
@@ -176,6 +210,18 @@ class Encoder:
             out[which] = vectors
         return out
 
+    def states_of_tokens(self, tokens: Sequence[Tokens], layers: int) -> np.ndarray:
+        """`[N, T, width + 1]` in float32: what comes before the last layers, as `side_by_side` has it.
+
+        tokens: of every text
+        layers: how many of the last layers are left out
+        """
+        own: list[Any] = [None] * len(tokens)
+        for which, states in self.states(tokens, layers):
+            for at, of_text in zip(which, states, strict=True):
+                own[at] = of_text
+        return side_by_side(own, places([len(its.ids) for its in tokens]), self.width + 1, np.float32)
+
 
 def bucket(length: int) -> int:
     """The length that a text is padded to.
@@ -183,6 +229,30 @@ def bucket(length: int) -> int:
     length: of its tokens
     """
     return next((size for size in BUCKETS if size >= length), -(-length // BUCKETS[-1]) * BUCKETS[-1])
+
+
+def places(read: Any) -> int:
+    """To how many tokens texts are padded whose states stand side by side: those of the longest, or a few more.
+
+    read: `[N]` how many tokens of each are read
+    """
+    return int(-(-max(1, np.max(read, initial=0)) // 8) * 8)
+
+
+def side_by_side(states: Sequence[np.ndarray], length: int, width: int, dtype: Any) -> np.ndarray:
+    """`[N, length, width]`: the vectors of the tokens of every text, 0 behind the last of them; in the last column 1
+    where there is a token.
+
+    states: of each text `[T, width - 1]`
+    length: tokens, at least those of the longest
+    width: one more than that of a vector
+    dtype: of the numbers
+    """
+    out = np.zeros((len(states), length, width), dtype)
+    for whole, own in zip(out, states, strict=True):
+        whole[: len(own), :-1] = own
+        whole[: len(own), -1] = 1
+    return out
 
 
 def _limit(folder: Path, sizes: Architecture, asked: int) -> int:
@@ -218,12 +288,31 @@ def _pooled(sizes: Architecture, pooling: Pooling, params: Any, ids: Array, mask
 
     with jax.default_matmul_precision("highest"):
         vectors: Any = Bert(sizes).apply(params, ids, mask, types)
+    return pooled(pooling, vectors, mask)
+
+
+@functools.partial(jax.jit, static_argnums=(0, 1))
+def _before(sizes: Architecture, layers: int, params: Any, ids: Array, mask: Array, types: Array) -> Array:
+    from .bert import Bert
+
+    with jax.default_matmul_precision("highest"):
+        states: Any = Bert(sizes, without=layers).apply(params, ids, mask, types)
+    return states
+
+
+def pooled(pooling: Pooling, vectors: Array, mask: Array) -> Array:
+    """`[B, width]` a vector of every text; 0 of one without tokens.
+
+    pooling: how
+    vectors: `[B, T, width]` of tokens
+    mask: `[B, T]` whether a place has a token
+    """
     if pooling.how == "mean":
         weight = mask[..., None].astype(vectors.dtype)
-        pooled = (vectors * weight).sum(1) / weight.sum(1)
+        text = (vectors * weight).sum(1) / jnp.maximum(weight.sum(1), 1)
     else:
-        last = jnp.where(pooling.how == "last", mask.sum(1) - 1, 0)
-        pooled = jnp.take_along_axis(vectors, last[:, None, None], 1)[:, 0]
-    if pooling.normalised:
-        pooled = pooled / jnp.maximum(jnp.linalg.norm(pooled, axis=-1, keepdims=True), 1e-12)
-    return pooled
+        last = jnp.where(pooling.how == "last", jnp.maximum(mask.sum(1) - 1, 0), 0)
+        text = jnp.take_along_axis(vectors, last[:, None, None], 1)[:, 0]
+    if pooling.normalised:  # in a form that has a gradient at 0
+        text = text * jax.lax.rsqrt(jnp.maximum(jnp.square(text).sum(-1, keepdims=True), 1e-24))
+    return text

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from faro.data import Dataset
-from faro.models import Linear, initial
+from faro.models import Linear, Model, initial
 from faro.store.model import TrainedModel
 from faro.text import known
 from tests.oracles import bert
@@ -24,13 +24,14 @@ def install(cache: Path) -> Path:
     return folder
 
 
-def untrained(data: Dataset, seed: int = 0) -> TrainedModel:
-    """A linear model with random weights on the data's coding, which scores as one that was trained."""
+def untrained(data: Dataset, seed: int = 0, model: Model | None = None) -> TrainedModel:
+    """A model (linear) with random weights on the data's coding, which scores as one that was trained."""
+    model = model or Linear(scale=1.0)
     coding = data.fit_coding(data.rows("train"))
     few = jax.tree.map(jnp.asarray, data.choices(coding, [0, 1]))
-    params = initial(Linear(scale=1.0), jax.random.key(seed), few, 0)
+    params = initial(model, jax.random.key(seed), few, 0)
     about = {"seed": seed, "digest": data.digest, "unit_rule": data.unit_rule}
-    return TrainedModel(Linear(scale=1.0), params, coding, data.schema, about)
+    return TrainedModel(model, params, coding, data.schema, about)
 
 
 def pairs(n: int = 120, seed: int = 0) -> list[dict[str, str]]:

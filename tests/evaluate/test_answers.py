@@ -120,6 +120,9 @@ def test_what_a_row_says_is_what_its_model_does(drawn):
         scored = model.score(data)
         rates = scored[scored["part"].isin(["train", "dual"])].groupby("dialect")["decision"].mean()
         assert np.ptp(rates) == pytest.approx(row["train_gap"], abs=1e-9)
+        rewards = scored.loc[scored["part"].isin(["train", "dual"]), "reward"]
+        spread = {"centre": rewards.mean(), "scale": rewards.std(ddof=0)}
+        assert model.about["rewards"] == pytest.approx(spread, abs=1e-9)
     # a model speaks of the bound it was trained at if it answers that, else of the tightest that it does
     for name, rows in again.trials.groupby("model"):
         bound = float(faro.load_model(drawn.folder / name).about["bound"][0])

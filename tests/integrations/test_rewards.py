@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -78,3 +80,15 @@ def test_what_a_trainer_cannot_give_is_said(model, small_encoder, tmp_path):
         patch.setenv("FARO_CACHE", str(tmp_path))
         with pytest.raises(DataError, match="text 'answer' was read by encoder"):
             faro.reward_fn(model)
+
+
+def test_centre_and_scale_are_taken_off_unless_asked_otherwise(model):
+    of_train = dataclasses.replace(model, about={**model.about, "rewards": {"centre": 0.5, "scale": 2.0}})
+    given = {"prompts": ["the cat"] * 2, "completions": ["a dog", "sat"], "politics": ["left"] * 2}
+    plain = faro.reward_fn(of_train, normalised=False)(**given)
+    assert plain == pytest.approx(faro.reward_fn(model)(**given))  # a model that was saved before there were any
+    assert faro.reward_fn(of_train)(**given) == pytest.approx((np.array(plain) - 0.5) / 2)
+    for wrong in ({"centre": 0.0, "scale": 0.0}, {"centre": "a"}, 3):
+        damaged = dataclasses.replace(model, about={**model.about, "rewards": wrong})
+        with pytest.raises(DataError, match="centre and scale of rewards are no numbers"):
+            faro.reward_fn(damaged)

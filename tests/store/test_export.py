@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import json
 
+import jax
 import numpy as np
 import pandas as pd
 import pytest
@@ -13,6 +15,7 @@ import safetensors.numpy
 import faro as package
 from faro.errors import DataError, NotIndependentError, UsageError
 from faro.files import sha256_of
+from faro.models import MLP, EncoderLayers
 from faro.store.export import export_hf
 from faro.store.model import model_files
 from faro.text.encoder import Encoder, Pooling
@@ -53,6 +56,44 @@ def test_the_layers_give_the_rewards(tmp_path, scaling):
     np.testing.assert_allclose(rewards, model.rewards(pd.DataFrame(RECORDS))[:, 1], atol=1e-5)
 
 
+@pytest.mark.parametrize("activation", ["gelu", "relu", "silu", "tanh"])
+def test_an_mlp_is_one_dense_layer_after_another(tmp_path, activation):
+    schema = {"format": "wide", "unit": "prompt_id", "texts": [{"name": "answer"}]}
+    of_torch = {"Identity": lambda x: x, "GELU": lambda x: x * (1 + bert.erf(x / np.sqrt(2))) / 2, "Tanh": np.tanh,
+                "ReLU": lambda x: np.maximum(x, 0), "SiLU": lambda x: x / (1 + np.exp(-x))}  # fmt: skip
+    data = package.load(pd.DataFrame(RECORDS), schema)
+    model = encoders.untrained(data, model=MLP((5, 3), activation))
+    folder = export_hf(model.save(tmp_path / "model"), tmp_path / "out")
+    modules = json.loads((folder / "modules.json").read_text())
+    assert [module["path"] for module in modules[3:]] == ["3_Dense", "4_Dense", "5_Dense"]
+    rewards = data.arrays["answer"].read(slice(None)).astype(np.float64)
+    for module in modules[3:]:
+        layer = safetensors.numpy.load_file(folder / module["path"] / "model.safetensors")
+        config = json.loads((folder / module["path"] / "config.json").read_text())
+        assert layer["linear.weight"].shape == (config["out_features"], config["in_features"])
+        unit = of_torch[config["activation_function"].rsplit(".", 1)[-1]]
+        rewards = unit(rewards @ layer["linear.weight"].T + layer["linear.bias"])
+    rows = data.frame["rejected_answer:row"].astype(int)
+    np.testing.assert_allclose(rewards[rows, 0], model.rewards(data)[:, 1], atol=1e-5)
+
+
+@pytest.mark.parametrize("family", ["bert", "distilbert"])
+def test_layers_that_were_trained_are_those_of_the_folder(tmp_path, cache, family):
+    bert.write(cache / "encoders" / "minilm", family)
+    data = package.load(pd.DataFrame(RECORDS)).before_layers(1)
+    plain = encoders.untrained(data, model=EncoderLayers(1).of_texts(data.schema.texts))
+    moved = jax.tree.map(lambda leaf: leaf * 1.5, plain.params["layers"])
+    model = dataclasses.replace(plain, params={**plain.params, "layers": moved})
+    folder = export_hf(model.save(tmp_path / "model"), tmp_path / "out")
+    modules = json.loads((folder / "modules.json").read_text())
+    layer = safetensors.numpy.load_file(folder / modules[-1]["path"] / "model.safetensors")
+    (folder / "modules.json").write_text(json.dumps(modules[:-1]))
+    vectors = Encoder.read(folder).encode([record["rejected"] for record in RECORDS])
+    rewards = vectors @ layer["linear.weight"][0] + layer["linear.bias"][0]
+    np.testing.assert_allclose(rewards, model.rewards(data)[:, 1], atol=1e-5)
+    assert np.abs(rewards - plain.rewards(data)[:, 1]).max() > 1e-2  # a control: the layers matter
+
+
 def test_certificates_of_the_model_go_along(tmp_path, faro):
     _, path = saved(tmp_path)
     digests = sorted(sha256_of(file) for file in model_files(path))
@@ -81,6 +122,9 @@ def test_what_layers_cannot_give_is_refused(tmp_path, cache):
     ):
         with pytest.raises(UsageError, match=reason):
             export_hf(saved(tmp_path, schema)[1], tmp_path / "out")
+    path = encoders.untrained(package.load(pd.DataFrame(RECORDS)), model=MLP((4,), "gelu_tanh")).save(tmp_path / "mlp")
+    with pytest.raises(UsageError, match="that sentence-transformers loads has units of gelu_tanh"):
+        export_hf(path, tmp_path / "out")
     _, path = saved(tmp_path)
     (tmp_path / "there").mkdir()
     with pytest.raises(UsageError, match="exists; name a folder that does not"):

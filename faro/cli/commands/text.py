@@ -45,12 +45,13 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     embed.add_argument("--limit", type=int, default=0, metavar="N", help="tokens of a text at most (default: its own)")
     embed.add_argument("--dtype", default="float32", choices=("float32", "float16"), help="numbers on disk")
     embed.add_argument("--out", metavar="DIR", help="where vectors are kept (default: where training looks for them)")
+    outputs.add_threads(embed)
     outputs.add_plain(embed, outputs.NO_PROGRESS)
 
     export = command(
         "export",
         _export,
-        "Write a linear model of texts as a folder that sentence-transformers loads: encoder, pooling, reward.",
+        "Write a model of texts as a folder that sentence-transformers loads: encoder, pooling, reward.",
         "  faro export out/pairs/models/bound00-seed0.json out/reward-model --to hf",
     )
     export.add_argument("model", help="a saved model (its .json or .safetensors)")

@@ -91,6 +91,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     one.add_argument("--shards", type=int, metavar="N", help="stream one table in N shards (several files: one each)")
     one.add_argument("--bound", type=float, help="largest gap on the train part, in [0, 1]; inf: none (default 0.05)")
     one.add_argument("--seed", type=int, help="split, initialisation and minibatches (default 0)")
+    outputs.add_threads(one)
     outputs.add_plain(one, outputs.NO_PROGRESS)
 
     many = command(
@@ -118,6 +119,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--memory", metavar="SIZE", help="what members may take on each device, about, as 2GB: fewer at a time, or one"
     )
     many.add_argument("--overwrite", action="store_true", help="replace another finished run in --out")
+    outputs.add_threads(many)
     outputs.add_plain(many, outputs.NO_PROGRESS)
 
     score = command(
@@ -143,6 +145,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     score.add_argument(
         "--out", metavar="FILE", help="write CSV, Parquet or JSONL by extension (default: CSV on stdout)"
     )
+    outputs.add_threads(score)
     outputs.add_plain(score, outputs.NO_PROGRESS)
 
     constraints = command(
