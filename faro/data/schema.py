@@ -209,6 +209,8 @@ class TextSpec:
             raise UsageError(f"text {self.name!r}: expected a limit of tokens above 0, or 0, got {self.limit}")
         if self.layers < 0:
             raise UsageError(f"text {self.name!r}: expected a number of last layers, or 0, got {self.layers}")
+        if self.layers and (self.times or self.without):
+            raise UsageError(f"text {self.name!r}: layers are of a text itself; leave out times and without")
 
     @property
     def beside(self) -> tuple[str, ...]:

@@ -66,6 +66,8 @@ def reward_fn(model: TrainedModel | str | os.PathLike, *, normalised: bool = Tru
             before = [None] * len(live) if not spec.after else [_spoken(prompts[at], "prompt") for at in live]
             texts = [_read(encoder, _spoken(given[at], "text"), asked) for at, asked in zip(live, before, strict=True)]
             tokens = encoder.tokenizer(texts, encoder.limit)
+            frame[f"{spec.name}:row"] = np.arange(len(live))
+            frame[f"{spec.name}{TOKENS}"] = [its.full for its in tokens]
             if spec.layers:
                 arrays[spec.name] = encoder.states_of_tokens(tokens, spec.layers).astype(spec.dtype)
                 continue
@@ -74,8 +76,6 @@ def reward_fn(model: TrainedModel | str | os.PathLike, *, normalised: bool = Tru
                 factors = [_read(encoder, _spoken(prompts[at], "prompt"), None) for at in live]
                 vectors = vectors.astype("float32") * _vectors(encoder, factors, known).astype(spec.dtype)
             arrays[spec.name] = Encoded.of_vectors(spec.name, vectors, [its.full for its in tokens])
-            frame[f"{spec.name}:row"] = np.arange(len(live))
-            frame[f"{spec.name}{TOKENS}"] = [its.full for its in tokens]
         for name in (*alone.item_features, *alone.context_features):
             if name in frame:
                 continue

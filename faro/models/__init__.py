@@ -14,6 +14,7 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 from ..runtime import devices
+from .base import Dense as Dense
 from .base import InputSpec as InputSpec
 from .base import LinearHead as LinearHead
 from .base import Model as Model

@@ -136,6 +136,19 @@ class LinearHead(NamedTuple):
     params: Any
 
 
+class Dense(NamedTuple):
+    """activation(weight x + bias) of one alternative.
+
+    weight: `[out, in]`
+    bias: `[out]`
+    activation: "identity", or the name of that of hidden units (`faro.models.networks.ACTIVATIONS`)
+    """
+
+    weight: Any
+    bias: Any
+    activation: str = "identity"
+
+
 class Model(abc.ABC):
     """A reward model: hashable configuration and pure functions; the numbers live in `params`, a pytree.
 
@@ -248,6 +261,14 @@ class Model(abc.ABC):
         head: parameters as those of `linear_head`, which take their place
         """
         raise NotImplementedError(f"{type(self).__name__} has no linear head")
+
+    def dense(self, params: Any) -> list[Dense] | None:
+        """The reward as one dense layer behind another, where features are those of an alternative alone: on the coded
+        ones, or of a model with layers of an encoder on the vector that these give; None of a model that is no such.
+
+        params: of the model
+        """
+        return None
 
     def config(self) -> dict[str, Any]:
         """The configuration as plain values, which is stored with a trained model; of a dataclass its fields."""

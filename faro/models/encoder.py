@@ -93,6 +93,11 @@ class EncoderLayers(Model):
     def with_head(self, params, head):
         return {**params, "head": head}
 
+    def dense(self, params):
+        """On the pooled vector alone."""
+        head = Linear().dense(params["head"])
+        return None if head is None else [head[0]._replace(weight=self.scale * head[0].weight)]
+
     def weights(self, params: Any) -> Any:
         """The weights of the layers, as `faro.text.bert.Layers` takes them.
 
@@ -143,5 +148,6 @@ def _matrix(context: Any) -> Any:
 def _pooled(sizes: Architecture, count: int, pooling: Pooling, weights: Any, states: Array) -> Array:
     """`[B, width]` of states `[B, T, width + 1]`, in the precision of the weights."""
     mask, real = states[..., -1] > 0, jax.tree.leaves(weights)[0].dtype
-    vectors: Any = Layers(sizes, count).apply({"params": weights}, states[..., :-1].astype(real), mask)
+    module = Layers(sizes, count)
+    vectors: Any = module.apply({"params": weights}, states[..., :-1].astype(real), mask)
     return pooled(pooling, vectors, mask)

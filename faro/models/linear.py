@@ -13,7 +13,7 @@ from jax import Array
 from constraints import Choices, Twin
 from constraints.alternatives import pieces
 
-from .base import LinearHead, Model, numeric
+from .base import Dense, LinearHead, Model, numeric
 
 WEIGHTS = ("item", "context", "cross")  # parameters of `Linear` in the order of the features that it prepares
 PARTS = ("intercept", *WEIGHTS)
@@ -86,6 +86,9 @@ class Linear(Model):
 
     def with_head(self, params, head):
         return head
+
+    def dense(self, params):
+        return None if "context" in params else [Dense(params["item"][None], jnp.atleast_1d(params["intercept"]))]
 
 
 def _crossed(items: Array, context: Array) -> Array:

@@ -17,7 +17,7 @@ from jax import Array
 
 from constraints import Choices, Twin
 
-from .base import InputSpec, LinearHead, Model, numeric, twin_sides
+from .base import Dense, InputSpec, LinearHead, Model, numeric, twin_sides
 
 
 def features(choices: Choices | InputSpec) -> Array:
@@ -189,3 +189,9 @@ class MLP(Model):
     def with_head(self, params, head):
         last = {"kernel": jnp.reshape(head["item"], (-1, 1)), "bias": jnp.reshape(head["intercept"], 1)}
         return {**params, f"Dense_{len(self.layers)}": last}
+
+    def dense(self, params):
+        """Its layers, where the schema has no context."""
+        layers = [params[f"Dense_{number}"] for number in range(len(self.layers) + 1)]
+        units = [*[self.activation] * len(self.layers), "identity"]
+        return [Dense(own["kernel"].T, own["bias"], unit) for own, unit in zip(layers, units, strict=True)]

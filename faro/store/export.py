@@ -8,7 +8,6 @@ import os
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -18,24 +17,21 @@ import safetensors.numpy
 
 from ..errors import DataError, NotIndependentError, UsageError
 from ..files import json_text, scratch, sha256_of
-from ..models import MLP, Model
+from ..models import Dense
 from ..text import known
 from ..text.encoder import FILES, Encoder
 from .model import TrainedModel, load_model, model_files
 
 ALONG = ("special_tokens_map.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt")
 KIND = "sentence_transformers.models"
-IDENTITY = "torch.nn.modules.linear.Identity"
-ACTIVATIONS = {"gelu": "GELU", "relu": "ReLU", "silu": "SiLU", "tanh": "Tanh"}  # in torch.nn.modules.activation
+ACTIVATIONS = {  # what torch has, by the names of `faro.models.Dense`
+    "identity": "torch.nn.modules.linear.Identity",
+    "gelu": "torch.nn.modules.activation.GELU",
+    "relu": "torch.nn.modules.activation.ReLU",
+    "silu": "torch.nn.modules.activation.SiLU",
+    "tanh": "torch.nn.modules.activation.Tanh",
+}
 FORMAT = "faro-export/1"
-
-
-class Dense(NamedTuple):
-    """activation(weight x + bias): weight `[out, in]`, bias `[out]`; the activation by its place in torch."""
-
-    weight: np.ndarray
-    bias: np.ndarray
-    activation: str = IDENTITY
 
 
 def export_hf(
@@ -99,7 +95,8 @@ def _write_modules(made: Path, encoder: Encoder, layers: Sequence[Dense]) -> Non
     _write(made / places[1] / "config.json", {"word_embedding_dimension": encoder.width, **pooling})
     for place, layer in zip(places[-len(layers) :], layers, strict=True):
         out, into = layer.weight.shape
-        config = {"in_features": into, "out_features": out, "bias": True, "activation_function": layer.activation}
+        config = {"in_features": into, "out_features": out, "bias": True}
+        config |= {"activation_function": ACTIVATIONS[layer.activation]}
         _write(made / place / "config.json", config)
         tensors = {"linear.weight": layer.weight, "linear.bias": layer.bias}
         tensors = {name: np.ascontiguousarray(values, np.float32) for name, values in tensors.items()}
@@ -142,39 +139,24 @@ def _encoder(model: TrainedModel) -> Encoder:
 
 def _head(model: TrainedModel) -> list[Dense]:
     """The reward as layers on vectors as the encoder gives them."""
-    what = "a randomised model" if model.draw is not None else _unlike(model.model)
-    if what:
-        raise UsageError(f"export: expected a linear model, an MLP or layers of an encoder, got {what}")
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model.params)
-    if model.model.own_layers:
-        head = params["head"]
-        return [Dense(model.model.scale * head["item"][None], np.atleast_1d(head["intercept"]))]  # type: ignore[attr-defined]
-    (vector,) = model.coding.items.vectors
-    if model.model.linear:
-        layers = [Dense(params["item"][None], np.atleast_1d(params["intercept"]))]
-    else:
-        unit: str = ACTIVATIONS[model.model.activation]  # type: ignore[attr-defined]
-        named = [params[f"Dense_{number}"] for number in range(len(params))]
-        layers = [Dense(layer["kernel"].T, layer["bias"], f"torch.nn.modules.activation.{unit}") for layer in named]
-        layers[-1] = layers[-1]._replace(activation=IDENTITY)
-    weight = layers[0].weight / vector.scale
-    bias = layers[0].bias - weight @ np.broadcast_to(vector.mean, vector.width)
-    return [layers[0]._replace(weight=weight, bias=bias), *layers[1:]]
-
-
-def _unlike(model: Model) -> str:
-    """What a model is that dense layers cannot give, in words; "" of one that they can."""
-    if model.own_layers or model.linear:
-        return ""
-    if not isinstance(model, MLP):
-        return type(model).__name__
-    if model.activation not in ACTIVATIONS:
-        usable = ", ".join(f"activation='{name}'" for name in ACTIVATIONS)
-        return (
-            f"an MLP of {model.activation} units, which no module of sentence-transformers has: train "
-            f"mlp(widths={model.widths}, ...) with {usable}"
+    layers = None if model.draw is not None else model.model.dense(params)
+    if layers is None:
+        what = "a randomised model" if model.draw is not None else type(model.model).__name__
+        raise UsageError(f"export: expected linear, an mlp or layers of an encoder, got {what}")
+    if strange := [layer.activation for layer in layers if layer.activation not in ACTIVATIONS]:
+        usable = ", ".join(f"activation='{name}'" for name in list(ACTIVATIONS)[1:])
+        raise UsageError(
+            f"export: no module that sentence-transformers loads has units of {strange[0]}; train "
+            f"mlp(widths=(64,), ...) with one of {usable}"
         )
-    return ""
+    layers = [layer._replace(weight=np.asarray(layer.weight), bias=np.asarray(layer.bias)) for layer in layers]
+    if model.model.own_layers:
+        return layers
+    (vector,), first = model.coding.items.vectors, layers[0]
+    weight = first.weight / vector.scale
+    bias = first.bias - weight @ np.broadcast_to(vector.mean, vector.width)
+    return [first._replace(weight=weight, bias=bias), *layers[1:]]
 
 
 def _checked(paper: Path, digests: Sequence[str]) -> Path:
