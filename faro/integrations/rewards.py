@@ -59,7 +59,7 @@ def reward_fn(model: TrainedModel | str | os.PathLike, *, normalised: bool = Tru
         if not live:
             return out
         frame = pd.DataFrame({CHOICE: np.arange(len(live)), LABEL: np.ones(len(live))})
-        arrays, known = {}, dict[tuple[str, Text], np.ndarray]()
+        arrays, known = dict[str, Any](), dict[tuple[str, Text], np.ndarray]()
         for spec in schema.texts:
             encoder = encoders[spec.name]
             given = prompts if spec.context else said

@@ -365,7 +365,7 @@ def test_models_of_format_1_have_their_constraints_name_alone(tmp_path):
 
 
 def test_models_of_format_2_are_read_by_their_kind(tmp_path):
-    before = trained(models.MLP((8, 4)))
+    before = trained(models.MLP((8, 4), "gelu_tanh"))  # as all were
     path = before.save(tmp_path / "old")
     old = {"model": {"kind": "mlp", "options": {"widths": [8, 4]}, "class": "MLP"}, "format": "faro-model/2"}
     record = json.loads(path.read_text()) | old
