@@ -20,8 +20,8 @@ SOURCE, WEIGHT = "source", "weight"
 
 
 def mixed(files: Mapping[Any, float]) -> pd.DataFrame:
-    """The rows of several files below each other, with the columns `source`, the name of the file without its ending,
-    and `weight`; a weight that a row has already is multiplied.
+    """The rows of several files below each other, with the column `source`, the name of the file without its ending,
+    and where weights differ from 1 the column `weight`; a weight that a row has already is multiplied.
 
     files: path -> weight of its rows, > 0; tables with the same columns
 
@@ -42,15 +42,23 @@ def mixed(files: Mapping[Any, float]) -> pd.DataFrame:
     sources = stems if len(set(stems)) == len(stems) else list(named)
     made = []
     for source, (path, table), weight in zip(sources, named.items(), files.values(), strict=True):
-        own = np.ones(len(table))
-        if WEIGHT in table.columns:
-            own, absent = numbers(table[WEIGHT], "number", ())
-            if (absent | ~np.isfinite(own) | (own < 0)).any():
-                row = int(np.argmax(absent | ~np.isfinite(own) | (own < 0))) + 1
-                raise DataError(f"{path}: column {WEIGHT!r}, row {row}: expected a weight that is not negative")
-        named_so = pd.Series(source, table.index, object)
-        made.append(table.assign(**{SOURCE: named_so, WEIGHT: own * weight}))
+        columns: dict[str, Any] = {SOURCE: pd.Series(source, table.index, object)}
+        if WEIGHT in table.columns or any(one != 1 for one in files.values()):
+            columns[WEIGHT] = weight * _weights(table, path)
+        made.append(table.assign(**columns))
     return pd.concat(made, ignore_index=True)
+
+
+def _weights(table: pd.DataFrame, path: str) -> np.ndarray:
+    """`[R]` what its rows weigh."""
+    if WEIGHT not in table.columns:
+        return np.ones(len(table))
+    own, absent = numbers(table[WEIGHT], "number")
+    wrong = absent | ~np.isfinite(own) | (own < 0)
+    if wrong.any():
+        row = int(np.argmax(wrong)) + 1
+        raise DataError(f"{path}: column {WEIGHT!r}, row {row}: expected a weight that is not negative")
+    return own
 
 
 def _check_columns(tables: Mapping[str, pd.DataFrame]) -> None:

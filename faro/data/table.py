@@ -27,13 +27,15 @@ _WHOLE = re.compile(r"-?\d+\.0+")
 
 
 def write_table(frame: pd.DataFrame, path: str | os.PathLike) -> None:
-    """A table into a `.csv[.gz]`, `.parquet` or `.jsonl[.gz]` file: whole, or not at all."""
+    """A table into a `.csv[.gz]`, `.parquet` or `.jsonl[.gz]` file: whole, or not at all; `UsageError` for objects in a
+    CSV file."""
     path, kind = Path(path), kind_to_write(path)
     if kind == ".parquet":
         buffer = io.BytesIO()
         frame.to_parquet(buffer, index=False)
         content = buffer.getvalue()
     elif kind.startswith(".csv"):
+        _refuse_objects(frame, path)
         content = frame.to_csv(index=False, lineterminator="\n").encode()
     else:
         records = frame.astype(object).where(frame.notna(), None).to_dict("records")
@@ -41,6 +43,18 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike) -> None:
     content = gzip.compress(content, mtime=0) if kind.endswith(".gz") else content
     with replacing(path) as temporary:
         temporary.write_bytes(content)
+
+
+def _refuse_objects(frame: pd.DataFrame, path: Path) -> None:
+    """`UsageError` for cells that CSV would make other texts of: messages and other objects."""
+    for name in frame.columns:
+        cells = frame[name].dropna() if frame[name].dtype == object else []
+        for cell in cells:
+            parts = cell if isinstance(cell, list | tuple | np.ndarray) else [cell]
+            if any(isinstance(part, dict) for part in parts):
+                raise UsageError(
+                    f"{path}: column {str(name)!r} holds objects, and CSV has none; write .jsonl or .parquet"
+                )
 
 
 def _plain(value: object) -> object:

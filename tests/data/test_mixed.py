@@ -30,6 +30,7 @@ def test_rows_have_their_files_name_and_weight(files):
     first, second = files
     table = mixed({first: 1, second: 0.5})
     assert table["source"].tolist() == ["helpful"] * 60 + ["harmless"] * 60
+    assert "weight" not in mixed({first: 1, second: 1})
     data = load(table)
     assert data.weight.tolist() == [1.0] * 60 + [0.5] * 60
     assert data.attributes["source"].levels == ("harmless", "helpful") and data.attributes["source"].chooser
@@ -86,6 +87,28 @@ def test_the_command_writes_one_table(faro, files, tmp_path):
     )
     code, said, _ = faro("mix", first, second, "--out", out, "--json")
     assert json.loads(said)["rows"] == {"helpful": 60, "harmless": 60}
+    messages = pd.DataFrame({"chosen": [[{"role": "user", "content": "the cat"}]]})
+    with pytest.raises(UsageError, match=r"column 'chosen' holds objects, and CSV has none; write .jsonl or .parquet"):
+        write_table(messages, tmp_path / "messages.csv")
     for words in ((first, first), (first, f"{second}=half"), (first,)):
         assert faro("mix", *words, "--out", out)[0] == 2
     assert faro("mix", first, tmp_path / "none.jsonl", "--out", out)[0] == 5
+
+
+@pytest.mark.slow
+def test_a_frontier_shows_figures_of_each_source(faro, files, tmp_path):
+    first, second = files
+    write_table(pd.DataFrame(encoders.pairs(400)), first)
+    write_table(pd.DataFrame(encoders.pairs(400, seed=1)), second)
+    out = tmp_path / "both.jsonl"
+    assert faro("mix", first, f"{second}=0.5", "--out", out)[0] == 0
+    words = ("--data", out, "--pairs", "products", "--bounds", "0.3", "--seeds", 2, "--set", "steps=20")
+    code, said, err = faro("frontier", *words, "--out", tmp_path / "run")
+    assert code in (0, 3), err
+    assert "harmless" in said and "sources.csv" in said
+    table = pd.read_csv(tmp_path / "run" / "sources.csv")
+    assert set(table["source"]) == {"helpful", "harmless", "all"} and set(table["seed"]) == {"0", "1", "mean"}
+    assert table["accuracy"].between(table["accuracy_low"], table["accuracy_high"]).all()
+    assert "Each source" in (tmp_path / "run" / "report.html").read_text("utf-8")
+    code, said, err = faro("score", tmp_path / "run" / "models" / "bound00-seed0.json", out, "--by", "source", "--json")
+    assert code == 0 and [record["source"] for record in json.loads(said)] == ["harmless", "helpful", "all"]

@@ -79,6 +79,7 @@ def test_a_model_reads_new_tables_as_it_was_trained(tmp_path):
     path = encoders.untrained(data).save(tmp_path / "model")
     again = faro.load_model(path)
     wanted = again.score(data)["reward"].to_numpy()
+    assert again.read(load(FRAME)).digest == again.read(FRAME).digest == data.digest
     np.testing.assert_array_equal(again.score(FRAME)["reward"], wanted)
     np.testing.assert_array_equal(again.score(load(FRAME))["reward"], wanted)  # read without saying so
     reward = faro.reward_fn(path)
