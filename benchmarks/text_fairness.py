@@ -66,7 +66,7 @@ CELLS = [
     Cell("hh-harmless", "CF", "counterfactual_flip", "mentions", "chosen_answer_length"),
     Cell("bbq", "DP", "demographic_parity", "person", "category"),
     Cell("bbq", "EO", "equalized_odds", "person", "category"),
-    Cell("bbq", "CF", "counterfactual_flip", "person", "category"),
+    Cell("bbq", "CF", "counterfactual_flip", "first", "category"),
 ]
 
 

@@ -215,7 +215,7 @@ class TextSpec:
     @property
     def beside(self) -> tuple[str, ...]:
         """The columns of texts that go into it besides its own."""
-        return (self.after,) if self.after else ()
+        return tuple(filter(None, (self.after, self.times)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -31,6 +31,7 @@ from .rewriting import rewritten
 from .schema import ArraySpec, Schema, TextSpec, TwinSpec
 
 Progress = Callable[[int, int], None]
+NO_TEXT = "fill it in, or declare on_missing = 'drop'"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -259,11 +260,34 @@ class _Reader:
                 for level in self.schema.attribute(twin.attribute).levels:
                     if (of_twin := twin.column(column, level)) in self.frame.columns:
                         self.places[twin.column(index, level)] = self._texts(of_twin, False, (twin, level))
+        try:
+            self._store()
+        except cache.NoTokens as error:
+            self._leave_out({*error.texts})
+            self._store()
+        self._forget_unread()
+
+    def _store(self) -> None:
         if not self.numbers:
             raise DataError(f"{self.where}: no row has a text {self.spec.name!r}")
         factors = np.array([*self.rows], int)
         self.stored = StoredTexts.of_texts(self.spec, self.encoder, [*self.numbers], factors, self.where)
-        self._forget_unread()
+
+    def _leave_out(self, empty: set[Text]) -> None:
+        """A text without tokens is none: its row is refused, or dropped."""
+        names = [*self.numbers]
+        of_rows = [tuple(names[text] for text in of) for of in self.rows]
+        gone = np.array([not empty.isdisjoint(of) for of in of_rows])
+        for index, places in self.places.items():
+            here = (places >= 0) & gone[places]
+            if here.any() and index in self.sides and self.schema.on_missing != "drop":
+                where = f"{self.where}: column {index.removesuffix(':row')!r}, row {int(np.argmax(here)) + 1}"
+                raise DataError(f"{where}: expected a text, got one without tokens; {NO_TEXT}")
+            self.places[index] = np.where(here | (places < 0), -1, (np.cumsum(~gone) - 1)[places])
+        self.numbers, self.rows = {}, {}
+        for of in (of for of, is_gone in zip(of_rows, gone, strict=True) if not is_gone):
+            numbers = tuple(self.numbers.setdefault(text, len(self.numbers)) for text in of)
+            self.rows.setdefault(numbers, len(self.rows))
 
     def _forget_unread(self) -> None:
         """Where this is the only text, a twin by rules that is alike in all tokens that are read is none; a chooser's,
@@ -354,7 +378,7 @@ class _Reader:
             return text
         if needed:
             where = f"{self.where}: column {column!r}, row {row + 1}"
-            raise DataError(f"{where}: expected a text, got none; fill it in, or declare on_missing = 'drop'")
+            raise DataError(f"{where}: expected a text, got none; {NO_TEXT}")
         return ""
 
     def _text(self, cell: Any, column: str, row: int) -> str:

@@ -132,7 +132,7 @@ def count(
     dtype: of the numbers
     layers: 0, or how many of the last layers come behind what is kept of every token
 
-    `DataError` for a text without tokens.
+    `NoTokens` for texts without any.
     """
     keys = [key_of(text) for text in texts]
     there = _index(folder or folder_of(encoder, dtype, layers), layers)[1]
@@ -144,13 +144,23 @@ def count(
     return Counted(keys, counts[:, 0], counts[:, 1], known)
 
 
+class NoTokens(DataError):
+    """Some texts have no tokens.
+
+    texts: which
+    """
+
+    def __init__(self, texts: Sequence[Text]):
+        shown = texts[0] if isinstance(texts[0], str) else texts[0][-1]
+        super().__init__(f"a text has no tokens: {ascii(shown)[:40]}; leave its row out")
+        self.texts = tuple(texts)
+
+
 def _tokens(encoder: Encoder, texts: Sequence[Text]) -> list[Tokens]:
-    """Those that are read; `DataError` for a text without any."""
+    """Those that are read; `NoTokens` for texts without any."""
     tokens = encoder.tokenizer(texts, encoder.limit) if texts else []
-    for text, its in zip(texts, tokens, strict=True):
-        if its.own == 0:
-            shown = text if isinstance(text, str) else text[-1]
-            raise DataError(f"a text has no tokens: {ascii(shown)[:40]}; leave its row out")
+    if empty := [text for text, its in zip(texts, tokens, strict=True) if its.own == 0]:
+        raise NoTokens(empty)
     return tokens
 
 

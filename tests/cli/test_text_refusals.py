@@ -108,7 +108,7 @@ def fewer_words(folder: Path) -> None:
 CASES = {
     "an empty text": (pairs(chosen=""), 5, "column 'chosen_answer', row 1: expected a text, got none"),
     "no text at all": (pairs(chosen=None), 5, "row 1, chosen: expected a text or a list of messages, got nothing"),
-    "a text without tokens": (pairs(chosen="\u200b\u200b"), 5, "has no tokens"),
+    "a text without tokens": (pairs(chosen="\u200b\u200b"), 5, "row 1: expected a text, got one without tokens"),
     "no room for tokens": (with_schema(f"{TEXTS}limit = 2\n"), 2, "a limit of 2 tokens leaves none for the text"),
     "chosen is rejected": (pairs(chosen="the cat", rejected="the cat"), 5, "row 1: chosen and rejected are one text"),
     "alike once cut": (

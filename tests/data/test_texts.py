@@ -104,6 +104,18 @@ def test_equal_texts_are_refused_or_dropped_also_where_truncation_makes_them_so(
         load(long, {**with_text(limit=6), "on_missing": "drop"})
 
 
+def test_a_text_without_tokens_is_none():
+    silent = frame()
+    silent.loc[7, "rejected"] = "\u200b"
+    with pytest.raises(DataError, match="column 'rejected_answer', row 8: expected a text, got one without tokens"):
+        load(silent, SCHEMA)
+    data, whole = load(silent, {**SCHEMA, "on_missing": "drop"}), load(frame(), SCHEMA)
+    assert data.dropped == 1
+    kept = np.arange(len(RECORDS)) != 7
+    coding = whole.fit_coding()
+    np.testing.assert_allclose(data.choices(coding).items, whole.choices(coding, np.flatnonzero(kept)).items, atol=1e-6)
+
+
 def test_truncation_is_noted():
     (note,) = load(frame(), with_text(limit=7)).notes
     assert "texts have more than 7 tokens; the rest is not read" in note
