@@ -253,13 +253,13 @@ def _with_groups_exchanged(table: pd.DataFrame, names: list[list[str]], roles: l
         if pair not in exchanges:
             exchanges[pair] = Exchange(Rules(levels=ROLES[:2], words=(pair,)), *ROLES[:2])
         exchange = exchanges[pair]
-        exchanged = [exchange(cell).text for cell in cells]
-        if there.get((asked[row][0], exchanged[0])) != EXCHANGED[right[row]] or exchanged[0] == cells[0]:
+        question = exchange(cells[0])
+        if question.at < 0 or there.get((asked[row][0], question.text)) != EXCHANGED[right[row]]:
             continue
         _, word = next(exchange.find(cells[0]))
         first[row], other = ROLES[:2] if word in shapes(pair[0]) else ROLES[1::-1]
-        for text, its in zip(texts, exchanged, strict=True):
-            moved[text, other][row] = its
+        for text, cell in zip(texts, cells, strict=True):
+            moved[text, other][row] = exchange(cell).text
     columns = {f"{text}:{FIRST}={role}": cells for (text, role), cells in moved.items()}
     return table.assign(**{FIRST: first, **columns})
 
