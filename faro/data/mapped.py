@@ -74,7 +74,7 @@ class Stored:
             known = _identity(path)
             header = _npy if path.suffix == ".npy" else functools.partial(_tensor, name=spec.key or spec.name)
             shape, dtype, start, order = header(path)
-            if path.stat().st_size < start + math.prod(shape) * dtype.itemsize:
+            if not dtype.hasobject and path.stat().st_size < start + math.prod(shape) * dtype.itemsize:
                 raise ValueError("the file is cut short")
         except FileNotFoundError as error:
             raise DataError(f"{where}: no such file; its place is beside the table, or give its path") from error

@@ -165,7 +165,7 @@ def _vector(value: object, name: object, number: int) -> np.ndarray | None:
         return None
     try:
         array = np.asarray(json.loads(value) if isinstance(value, str) else value, np.float64)
-        if array.ndim != 1:
+        if array.ndim != 1 or not array.size:
             raise ValueError
         return array
     except (ValueError, TypeError) as error:

@@ -69,12 +69,16 @@ class Architecture:
         if kind != "absolute" or activation not in ACTIVATIONS:
             known = f"absolute position embeddings and an activation among {', '.join(ACTIVATIONS)}"
             raise DataError(f"{where}: expected {known}, got {kind!r} and {activation!r}")
-        shift = 0 if family in ("bert", "distilbert") else int(config.get("pad_token_id", 1)) + 1
+        try:
+            shift = 0 if family in ("bert", "distilbert") else int(config.get("pad_token_id", 1)) + 1
+            epsilon = float(config.get("layer_norm_eps", 1e-12))
+        except (TypeError, ValueError) as error:
+            raise DataError(f"{where}: expected pad_token_id and layer_norm_eps as numbers: {error}") from error
         return cls(
             family,
             types=sizes.pop("types", 0),
             activation=activation,
-            epsilon=float(config.get("layer_norm_eps", 1e-12)),
+            epsilon=epsilon,
             shift=shift,
             **sizes,
         )

@@ -132,6 +132,8 @@ class Template:
         try:
             if (folder / "tokenizer_config.json").is_file():
                 config = json.loads((folder / "tokenizer_config.json").read_text(encoding="utf-8"))
+            if not isinstance(config, dict):
+                raise ValueError(f"tokenizer_config.json: expected an object, got {ascii(config)[:40]}")
             source = config.get("chat_template")
             if (folder / "chat_template.jinja").is_file():
                 source = (folder / "chat_template.jinja").read_text(encoding="utf-8")
@@ -153,7 +155,7 @@ class Template:
         environment.globals["raise_exception"] = refuse
         special = {name: token for name, token in config.items() if name.endswith("_token")}
         self._special = {
-            name: token["content"] if isinstance(token, dict) else token for name, token in special.items()
+            name: token.get("content", "") if isinstance(token, dict) else token for name, token in special.items()
         }
         try:
             self._template = environment.from_string(source)

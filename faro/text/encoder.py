@@ -52,7 +52,8 @@ class Pooling:
         if not (folder / "modules.json").is_file():
             return cls()
         how, normalised = "", False
-        for module in _json(folder / "modules.json"):
+        for module in _json(folder / "modules.json", list):
+            module = module if isinstance(module, dict) else {"type": module}
             kind = str(module.get("type", "")).rsplit(".", 1)[-1]
             if kind == "Pooling":
                 how = _pooled_how(folder / str(module.get("path", "")) / "config.json")
@@ -264,13 +265,16 @@ def _limit(folder: Path, sizes: Architecture, asked: int) -> int:
     return limit
 
 
-def _json(path: Path) -> Any:
+def _json(path: Path, kind: type = dict) -> Any:
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        value = json.loads(path.read_text(encoding="utf-8"))
     except OSError as error:
         raise DataError(f"{path}: cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise DataError(f"{path}: not JSON: {' '.join(str(error).split())}") from error
+    if not isinstance(value, kind):
+        raise DataError(f"{path}: expected {'an object' if kind is dict else 'a list'}, got {ascii(value)[:40]}")
+    return value
 
 
 def _padded(tokens: Sequence[Tokens], rows: int, length: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -73,10 +73,13 @@ def array(values: np.ndarray) -> Callable[[Path], Words]:
     return made
 
 
-def ragged(folder: Path) -> Words:
-    people(emb=[[1.0, 2.0]] * 59 + [[1.0]]).to_parquet(folder / "people.parquet")
-    (folder / "schema.toml").write_text(VECTORS, encoding="utf-8")
-    return "--data", folder / "people.parquet", "--schema", folder / "schema.toml"
+def lists(cells: list[list[float]]) -> Callable[[Path], Words]:
+    def made(folder: Path) -> Words:
+        people(emb=cells).to_parquet(folder / "people.parquet")
+        (folder / "schema.toml").write_text(VECTORS, encoding="utf-8")
+        return "--data", folder / "people.parquet", "--schema", folder / "schema.toml"
+
+    return made
 
 
 def encoder(change: Callable[[Path], None]) -> Callable[[Path], Words]:
@@ -151,15 +154,31 @@ CASES = {
         5,
         "damaged, or no safetensors file",
     ),
+    "a config that is no object": (
+        encoder(lambda folder: (folder / "config.json").write_text("[]") and None),
+        5,
+        "config.json: expected an object, got []",
+    ),
+    "modules that are no list": (
+        encoder(lambda folder: (folder / "modules.json").write_text("{}") and None),
+        5,
+        "modules.json: expected a list, got {}",
+    ),
     "an encoder that lacks a file": (
         encoder(lambda folder: (folder / "tokenizer.json").unlink()),
         5,
         "no file tokenizer.json",
     ),
-    "lists of ragged length": (ragged, 5, "column 'emb', row 60: expected a vector of length 2, got 1"),
+    "lists of ragged length": (
+        lists([[1.0, 2.0]] * 59 + [[1.0]]),
+        5,
+        "column 'emb', row 60: expected a vector of length 2, got 1",
+    ),
+    "lists of nothing": (lists([[]] * 60), 5, "column 'emb', row 1: expected a list of numbers, got '[]'"),
     "NaN in an array": (array(np.full((60, 3), np.nan)), 5, "row 1: expected finite numbers"),
     "an array of fewer rows": (array(np.zeros((59, 3))), 5, "emb.npy: expected 60 rows, got 59"),
-    "an array of words": (array(np.full((60, 3), "x")), 5, "emb.npy"),
+    "an array of words": (array(np.full((60, 3), "x")), 5, "emb.npy: expected numbers"),
+    "an array of objects": (array(np.array([[None]] * 60)), 5, "emb.npy: expected numbers in little-endian order"),
 }
 
 

@@ -115,6 +115,9 @@ def test_a_missing_or_damaged_template_is_said(tmp_path, monkeypatch):
         Template(tmp_path)
     with pytest.raises(DataError, match=r"its chat template is damaged"):
         Template(folder(tmp_path, "{% for %}"))
+    (tmp_path / "tokenizer_config.json").write_text("[]")
+    with pytest.raises(DataError, match=r"cannot be read: tokenizer_config.json: expected an object, got \[\]"):
+        Template(tmp_path)
     monkeypatch.setitem(__import__("sys").modules, "jinja2.sandbox", None)
     with pytest.raises(UsageError, match=r"needs the package jinja2: pip install"):
         Template(folder(tmp_path, PLAIN))
