@@ -37,7 +37,7 @@ def folders(root: str | os.PathLike | None = None) -> list[Path]:
 def locate(name: str, root: str | os.PathLike | None = None) -> Path | None:
     """The first folder that holds every file of a data set, or None."""
     for folder in folders(root):
-        if all((folder / file).is_file() for file in SETS[name].files):
+        if all(path.is_file() for path in SETS[name].paths(folder)):
             return folder
     return None
 
@@ -94,7 +94,7 @@ def load(
         looked = " and ".join(map(str, folders(root)))
         raise DataError(f"data set {name!r} is not in {looked}; {SETS[name].advice(name)}")
     spec = SETS[name]
-    tables = [spec.open(folder / file) for file in spec.files]
+    tables = [spec.open(path) for path in spec.paths(folder)]
     try:
         frame, its_schema = spec.read(*tables)
     except (KeyError, ValueError) as error:

@@ -29,6 +29,11 @@ class SetSpec:
     fetched: bool = True
     open: Callable[[Path], pd.DataFrame] = read_table
 
+    def paths(self, folder: Path) -> list[Path]:
+        """Its files in a folder, each compressed, or as it is published."""
+        places = [folder / file for file in self.files]
+        return [place if place.is_file() else place.parent / place.name.removesuffix(".gz") for place in places]
+
     def advice(self, name: str) -> str:
         """How to get it, by its name."""
         if self.fetched:

@@ -32,12 +32,12 @@ _PRONOUN = Finder(_GENDER_OF)
 
 
 def lines(path: Path) -> pd.DataFrame:
-    """The lines of a compressed text file, as a column `line`; `DataError` where it cannot be read.
+    """The lines of a text file, as a column `line`; `DataError` where it cannot be read.
 
-    path: ending in .gz
+    path: compressed where it ends in .gz
     """
     try:
-        with gzip.open(path, "rt", encoding="utf-8-sig") as file:
+        with (gzip.open if path.suffix == ".gz" else open)(path, "rt", encoding="utf-8-sig") as file:
             return pd.DataFrame({"line": [line.strip() for line in file if line.strip()]})
     except (OSError, EOFError, ValueError, zlib.error) as error:
         raise DataError(f"{path}: cannot be read, cut short or corrupt: {error}") from error

@@ -92,6 +92,32 @@ def test_a_file_of_pairs_trains_a_model_without_a_schema(faro, tmp_path):
     assert code == 0 and "of them embedded by minilm" in said
 
 
+@pytest.mark.slow
+def test_texts_rewritten_by_rules_go_from_a_file_of_words_to_the_report(faro, tmp_path):
+    encoders.install(tmp_path / "cache")
+    path, run = lines(tmp_path / "pairs.jsonl", *encoders.pairs(400)), tmp_path / "run"
+    (tmp_path / "words.toml").write_text('levels = ["cats", "dogs"]\nwords = [["cat", "dog"], ["mat", "tree"]]\n')
+    schema = tmp_path / "schema.toml"
+    schema.write_text(
+        'format = "wide"\nunit = "prompt_id"\n[[texts]]\nname = "answer"\n[[attributes]]\nname = "about"\n'
+        'levels = ["cats", "dogs"]\nothers = "exclude"\ntext = "answer"\n[[twins]]\nattribute = "about"\n'
+        'rules = "words.toml"\n'
+    )
+    table = ("--data", path, "--schema", schema, "--constraint", "counterfactual_flip", "--attribute", "about")
+    code, _, err = faro("frontier", *table, "--bounds", "0.6", "--seeds", 1, "--set", "steps=20", "--out", run)
+    said = "word exchange by rules words.toml: not causal; of "
+    assert code in (0, 3) and said in err.replace("\n", " "), err
+    assert said in (run / "report.html").read_text(encoding="utf-8")
+    (tmp_path / "words.toml").unlink()
+    model = next((run / "models").glob("*seed0.json"))
+    code, _, err = faro("score", model, path, "--twins", "about", "--out", tmp_path / "scored.csv")
+    assert code == 0 and "reward:about=cats" in (tmp_path / "scored.csv").read_text().splitlines()[0], err
+    code, out, _ = faro("score", model, path, "--by", "politics", "--json")
+    assert code == 0 and 0 < json.loads(out)[-1]["flips:about"] < 1
+    code, _, err = faro("data", "describe", path, "--schema", schema)
+    assert code == 2 and "words.toml: cannot be read" in err
+
+
 def test_other_tables_are_embedded_by_the_names_of_their_columns(faro, tmp_path):
     encoders.install(tmp_path / "cache")
     code, _, err = faro("embed", lines(tmp_path / "a.jsonl", {"text": "the cat"}))

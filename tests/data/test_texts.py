@@ -145,6 +145,8 @@ def test_a_saved_model_scores_new_texts_and_refuses_another_encoder(cache, tmp_p
     bert.write(cache / "encoders" / "minilm", seed=1)
     with pytest.raises(DataError, match=r"text 'answer' was read by encoder .*, and 'minilm' here is"):
         again.score(new)
+    with pytest.raises(DataError, match=r"text 'answer' was read by encoder .* in training, and here by"):
+        again.score(load(frame(), SCHEMA))
 
 
 def test_what_a_schema_of_texts_contradicts_is_said():

@@ -80,6 +80,15 @@ def test_a_sentence_of_winogender_has_two_twins(folder):
     assert data.info["licence"].startswith("MIT") and data.schema.twins[0].origin.endswith("by its authors")
 
 
+def test_files_are_read_as_they_are_published_too(folder):
+    compressed = load("winogender")
+    for name in WINOGENDER:
+        path = folder / name
+        path.with_name(path.name.removesuffix(".gz")).write_bytes(gzip.decompress(path.read_bytes()))
+        path.unlink()
+    assert load("winogender").digest == compressed.digest
+
+
 def test_what_is_no_such_file_is_refused(folder):
     (folder / WINOBIAS[0]).write_bytes(gzip.compress(b"1 Nobody here.\n" * 3))
     with pytest.raises(DataError, match=r"is not the published table .expected two occupations.* put its tables"):

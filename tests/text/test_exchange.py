@@ -117,6 +117,7 @@ def test_rules_that_contradict_themselves_are_refused(values, reason):
 
 
 def test_rules_of_a_file(tmp_path):
+    assert Exchange(Rules.named("gender"), *LEVELS)("She told her: it's HERS.").text == "He told him: it's HIS."
     path = tmp_path / "gender.toml"
     path.write_text('levels = ["female", "male"]\nwords = [["she", "he"]]\n', encoding="utf-8")
     rules = Rules.read(path)
