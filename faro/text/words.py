@@ -11,7 +11,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator
 
-WORD = re.compile(r"(?:[^\W_]|[\u0300-\u036f])+")  # letters and digits, and the accents that stand apart
+LETTER = r"(?:[^\W_]|[\u0300-\u036f])"  # or a digit, or an accent that stands apart
+WORD = re.compile(f"{LETTER}+")
+FEW = 16  # beginnings that are quicker looked for than all words are looked up
 NEXT = re.compile(r"\s+((?:[^\W_]|[\u0300-\u036f'\u2019-])+)")
 
 
@@ -40,6 +42,8 @@ class Finder:
             if first is None:
                 raise ValueError(f"a word that begins with a letter or a digit, got {word!r}")
             self._by_start.setdefault(first[0], []).append(word)
+        few = "|".join(map(re.escape, self._by_start))
+        self._starts = WORD if len(self._by_start) > FEW else re.compile(f"(?<!{LETTER})(?:{few})(?!{LETTER})")
 
     def __call__(self, text: str) -> Iterator[tuple[int, str]]:
         """(where a word stands, the word), from left to right; none lies over another.
@@ -47,7 +51,7 @@ class Finder:
         text: to look through
         """
         end = 0
-        for start in WORD.finditer(text):
+        for start in self._starts.finditer(text):
             if start.start() < end:
                 continue
             for word in self._by_start.get(start[0], ()):

@@ -88,6 +88,13 @@ def test_one_to_one_rules_give_every_text_again(text):
     assert back(over(text).text).text == text
 
 
+def test_few_words_are_found_as_many_are(monkeypatch):
+    words, text = ["he", "her own", "É", "he's", "a-b"], "he her own hers HE he's É Éa a-b a-bc _he_ he\u0301"
+    few = list(Finder(words)(text))
+    monkeypatch.setattr("faro.text.words.FEW", 0)
+    assert [*Finder(words)(text)] == few and len(few) == 6
+
+
 def test_the_longest_word_is_found_first():
     assert list(Finder(["young", "young man", "man"])("a young man, a man")) == [(2, "young man"), (15, "man")]
     with pytest.raises(ValueError, match="begins with a letter or a digit, got '-x'"):
