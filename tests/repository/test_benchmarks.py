@@ -8,7 +8,7 @@ import json
 import numpy as np
 import pytest
 
-from benchmarks import _contenders, _lines, peers, scaling
+from benchmarks import _contenders, _lines, pair_features, peers, scaling
 
 BOUNDS = [0.02, 0.05, 0.1]
 CASE = ("adult", "demographic_parity")
@@ -186,3 +186,32 @@ def test_a_line_that_was_cut_short_is_not_finished_and_spoils_no_other(tmp_path)
         file.write('{"seed": 2')  # killed while it was written
     _lines.add(path, {"seed": 3})
     assert _lines.finished(path, lambda record: record["seed"]) == {1: {"seed": 1}, 3: {"seed": 3}}
+
+
+# Pair features --------------------------------------------------------------------------------------------------------
+
+
+def test_the_default_form_is_one_that_both_sets_ask_for():
+    nothing, better, much = (-0.01, -0.03, 0.01), (-0.01, -0.02, -0.001), (-0.05, -0.06, -0.04)
+    told = {(name, form): nothing for name in ("a", "b") for form in pair_features.FORMS}
+    assert pair_features.default(told, ["a", "b"]) == "answer"
+    assert pair_features.default(told | {("a", "both"): much}, ["a", "b"]) == "answer"  # one set alone
+    told |= {("a", "both"): much, ("b", "both"): better, ("a", "products"): better, ("b", "products"): better}
+    assert pair_features.default(told, ["a", "b"]) == "both"
+    assert pair_features.default(told, []) == "answer"
+
+
+def test_its_models_are_optima_and_its_lines_means_over_units(capsys):
+    rng = np.random.default_rng(0)
+    apart, share, weight = rng.normal(size=(200, 5)), rng.choice([0, 0.5, 1], 200), rng.uniform(1, 2, 200)
+    weight /= weight.sum()
+    w = pair_features.fitted(apart, share, weight, 0.1)
+    odds = 1 / (1 + np.exp(-apart @ w))
+    np.testing.assert_allclose(apart.T @ (weight * (odds - share)) + 0.1 * w, 0, atol=1e-7)
+    records = []
+    for seed, losses in ((0, [0.5, 0.7]), (1, [0.7, 0.9])):
+        for form, less in (("answer", 0.0), ("both", 0.2)):
+            part = {"units": ["u", f"v{seed}"], "n": [1, 3], "nll": [loss - less for loss in losses], "right": [1, 0]}
+            records.append({"set": "a", "form": form, "seed": seed, "dev": part})
+    assert pair_features.line(records, "a", "both", "dev") == pytest.approx((-0.2, -0.2, -0.2))
+    assert capsys.readouterr().out.split()[:5] == ["a", "both", "dev", "4", f"{(0.65 + 0.85) / 2 - 0.2:.4f}"]
