@@ -26,6 +26,7 @@ def described(level, count):
         "units": 267,
         "called": "people",
         "texts": [],
+        "rewritten": [],
         "notes": [],
         "dropped": 0,
     }
