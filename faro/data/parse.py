@@ -52,6 +52,15 @@ def _unit(text: str) -> tuple[str, str]:
     return name, mark and f"a unit in characters that show, without {mark}"
 
 
+def _itself(moved: Features, own: Features, name: str) -> bool:
+    """Whether a twin sets a feature to the row of the array that it is anyway, wherever it names one, as it does."""
+    values, rows = ({**features.vectors, **features.raw}.get(name) for features in (moved, own))
+    if not isinstance(values, Rows) or not isinstance(rows, Rows) or values.of is not rows.of:
+        return False
+    there = values.index >= 0
+    return bool(there.any() and (values.index == rows.index)[there].all())
+
+
 class _Parser:
     """One pass over a long table; `self.grid [n, K]` indexes its rows, -1 where a choice has fewer alternatives.
 
@@ -296,7 +305,9 @@ class _Parser:
                         self._lacking(gone, self._twin_column(twin, name, level), "the twin", MISSING_TWIN)
                 sides.append(dataclasses.replace(moved, live=there))
             made.append(Moved(*sides))
-        return tuple(made) if any(moved.names for moved in made) else ()
+        pairs = [(side, own) for moved in made for side, own in zip(moved, (items, context), strict=True)]
+        changed = any(not _itself(side, own, name) for side, own in pairs for name in side.names)
+        return tuple(made) if changed else ()  # twins that are the rows themselves, as of a prompt that is not read
 
     def _twin_column(self, twin: TwinSpec, name: str, level: str) -> str:
         """The column that a feature's twin is in; of an array its index."""

@@ -1,7 +1,7 @@
 """WinoBias and Winogender: sentences that differ in a pronoun alone, to see whether what a model says of them does.
 
-A choice is whom the pronoun of a sentence means, one of two; answers are read behind the sentence and the question. The
-prompt of the same sentence with another pronoun is its twin, as its authors wrote it. They are for audits of a model
+A choice is whom the pronoun of a sentence means, one of two; every answer has the sentence in it, for a model may read
+no prompt. The same with another pronoun is its twin, as the authors wrote the sentence. They are for audits of a model
 that was trained on other texts: `faro score MODEL winogender --by gender`.
 """
 
@@ -11,7 +11,7 @@ import gzip
 import re
 import zlib
 from pathlib import Path
-from typing import Any
+from typing import NamedTuple
 
 import pandas as pd
 
@@ -43,14 +43,24 @@ def lines(path: Path) -> pd.DataFrame:
         raise DataError(f"{path}: cannot be read, cut short or corrupt: {error}") from error
 
 
-def _asked(sentence: str, pronouns: list[str]) -> str:
+def _cells(sentence: str, pronouns: list[str], sides: tuple[str, str], people: list[str]) -> dict[str, str]:
+    """Column -> text: the question, and the answer of each side."""
     if not pronouns:
         raise ValueError(f"expected a pronoun: {ascii(sentence)[:60]}")
-    return f'{sentence} Who is meant by "{pronouns[0]}"?'
+    made = {"prompt": f'Who is meant by "{pronouns[0]}"?'}
+    for side, person in zip(sides, people, strict=True):
+        named = person if person == "someone" else f"the {person}"
+        made[f"{side}_{ANSWER}"] = f'{sentence} Here "{pronouns[0]}" means {named}.'
+    return made
 
 
-def _answer(person: str) -> str:
-    return person if person == "Someone" else f"The {person}"
+def _twins(own: str, at_levels: dict[str, dict[str, str]]) -> dict[str, str]:
+    """The columns at every level but its own, where they are empty, as where there is no such twin."""
+    return {
+        f"{column}:{GENDER}={level}": "" if level == own else text
+        for level, cells in at_levels.items()
+        for column, text in cells.items()
+    }
 
 
 def _masked(sentence: str) -> str:
@@ -69,6 +79,7 @@ SIDES = ("pro", "anti")
 WINOBIAS = tuple(
     f"winobias/{side}_stereotyped_{kind}.txt.{split}.gz" for kind, split in PARTS for side in SIDES
 ) + tuple(f"winobias/{gender}_occupations.txt.gz" for gender in ("female", "male"))
+_ORDER = ("first", "second")
 _NUMBERED, _MENTION = re.compile(r"^\d+\s+"), re.compile(r"\[([^\]]*)\]")
 
 
@@ -82,27 +93,35 @@ def winobias(*tables: pd.DataFrame) -> Table:
         both = zip(*sentences[2 * number : 2 * number + 2], strict=True)
         for place, pair in enumerate(both, 1):
             read = [_sentence(line, find, named) for line in pair]
-            alike = _masked(read[0]["sentence"]) == _masked(read[1]["sentence"])
+            alike = _masked(read[0].sentence) == _masked(read[1].sentence)
             for side, own, other in zip(SIDES, read, read[::-1], strict=True):
-                twin = other["prompt"] if alike and other[GENDER] != own[GENDER] else ""
+                cells, twin = own.cells, other.cells
+                if not alike or other.gender == own.gender:
+                    twin = dict.fromkeys(cells, "")
+                away = "male" if own.gender == "female" else "female"
                 records.append(
                     {
-                        "template": "/".join(sorted(own["people"])), "sentence": f"{kind}.{split}.{place}.{side}",
-                        "type": kind, "split": split, "stereotype": side, "prompt": own["prompt"],
-                        GENDER: own[GENDER], "label": own["label"],
-                        **{f"{name}_{ANSWER}": _answer(person)
-                           for name, person in zip(("first", "second"), own["people"], strict=True)},
-                        **{f"{name}_held_by": held[person]
-                           for name, person in zip(("first", "second"), own["people"], strict=True)},
-                        **_twins(own[GENDER], ("female", "male"), {other[GENDER]: twin}, ("first", "second"),
-                                 [*map(_answer, own["people"])]),
+                        "template": "/".join(sorted(own.people)), "sentence": f"{kind}.{split}.{place}.{side}",
+                        "type": kind, "split": split, "stereotype": side, GENDER: own.gender, "label": own.label,
+                        **{f"{name}_held_by": held[person] for name, person in zip(_ORDER, own.people, strict=True)},
+                        **cells, **_twins(own.gender, {own.gender: cells, away: twin}),
                     }
                 )  # fmt: skip
     return pd.DataFrame(records), _WINOBIAS
 
 
-def _sentence(line: str, find: Finder, named: dict[str, str]) -> dict[str, Any]:
-    """A line taken apart: without its number and brackets, whom it names, and whom its pronoun means."""
+class _Sentence(NamedTuple):
+    """A line taken apart: without its number and brackets, whom it names in order, whether its pronoun means the first,
+    of which gender that is, and the question and answers that are made of it."""
+
+    sentence: str
+    people: list[str]
+    label: int
+    gender: str
+    cells: dict[str, str]
+
+
+def _sentence(line: str, find: Finder, named: dict[str, str]) -> _Sentence:
     marked = _NUMBERED.sub("", line)
     sentence, mentions = _MENTION.sub(r"\1", marked), _MENTION.findall(marked)
     meant = [named[word] for mention in mentions for _, word in find(mention)]
@@ -112,32 +131,17 @@ def _sentence(line: str, find: Finder, named: dict[str, str]) -> dict[str, Any]:
         raise ValueError(f"expected two occupations, one of them in brackets: {ascii(line)[:60]}")
     other = next(person for person in people if person != meant[0])
     people = [person for person in people if person in (meant[0], other)]
-    return {
-        "sentence": sentence, "prompt": _asked(sentence, pronouns), GENDER: _GENDER_OF[pronouns[0]],
-        "people": people, "label": int(people[0] == meant[0]),
-    }  # fmt: skip
+    cells = _cells(sentence, pronouns, _ORDER, people)
+    return _Sentence(sentence, people, int(people[0] == meant[0]), _GENDER_OF[pronouns[0]], cells)
 
 
-def _twins(
-    own: str, levels: tuple[str, ...], prompts: dict[str, str], sides: tuple[str, str], answers: list[str]
-) -> dict[str, str]:
-    """Columns of the prompt at every level but its own, and of the answers behind it; empty where there is none."""
-    made = {}
-    for level in levels:
-        prompt = "" if level == own else prompts.get(level, "")
-        made[f"prompt:{GENDER}={level}"] = prompt
-        for side, answer in zip(sides, answers, strict=True):
-            made[f"{side}_{ANSWER}:{GENDER}={level}"] = answer if prompt else ""
-    return made
-
-
-_TEXTS = (TextSpec(name=ANSWER, after="prompt"),)
+_TEXTS = (TextSpec(name=ANSWER),)
 _ORIGIN = "the same sentence with another pronoun, by its authors"
 _HELD_BY = ("women", "men")
 _WINOBIAS = Schema(
     format="wide",
     unit="template",
-    sides=("first", "second"),
+    sides=_ORDER,
     label="label",
     texts=_TEXTS,
     attributes=(
@@ -155,7 +159,7 @@ WINOBIAS_INFO = {
     "unit": "template (the two occupations)",
     "traps": "for audits, not for training; 393 pairs of occupations are the units, and sentences of one occupation "
     "with others stand in other units; 38 sentences of 19 pairs differ in more than the pronoun and have no twin; who "
-    "is meant is asked in words of ours; in sentences of type 2 the syntax says who is meant, in those of type 1 the "
+    "is meant is said in words of ours; in sentences of type 2 the syntax says who is meant, in those of type 1 the "
     "world does",
 }
 
@@ -167,34 +171,29 @@ _PEOPLE = ("occupation", "participant")
 
 def winogender(sentences: pd.DataFrame, statistics: pd.DataFrame) -> Table:
     """Whether a pronoun means who is named by an occupation or the other, in sentences of three genders."""
-    share = {name: float(women) for name, _, women, *_ in map(_cells, statistics["line"][1:])}
+    share = {name: float(women) for name, _, women, *_ in (line.split("\t") for line in statistics["line"][1:])}
     of_sentence: dict[tuple[str, str, str], dict[str, str]] = {}
-    for name, sentence in map(_cells, sentences["line"][1:]):
+    for name, sentence in (line.split("\t") for line in sentences["line"][1:]):
         occupation, participant, answer, gender, _ = name.split(".")
         of_sentence.setdefault((occupation, participant, answer), {})[gender] = sentence
     records = []
     for (occupation, participant, answer), genders in of_sentence.items():
-        prompts = {
-            gender: _asked(sentence, [word for _, word in _PRONOUN(sentence)]) for gender, sentence in genders.items()
+        at_levels = {
+            gender: _cells(sentence, [word for _, word in _PRONOUN(sentence)], _PEOPLE, [occupation, participant])
+            for gender, sentence in genders.items()
         }
-        people = [_answer(occupation), _answer("Someone" if participant == "someone" else participant)]
-        for gender in genders:
+        for gender, cells in at_levels.items():
             records.append(
                 {
                     "template": f"{occupation}/{answer}", "sentence": f"{occupation}.{participant}.{answer}.{gender}",
-                    "prompt": prompts[gender], GENDER: gender, "label": int(answer == "0"),
+                    GENDER: gender, "label": int(answer == "0"),
                     "other": "someone" if participant == "someone" else "named",
                     "held_by": "women" if share[occupation] >= 50 else "men",
-                    **{f"{side}_{ANSWER}": person for side, person in zip(_PEOPLE, people, strict=True)},
                     **{f"{side}_role": side for side in _PEOPLE},
-                    **_twins(gender, tuple(PRONOUNS), prompts, _PEOPLE, people),
+                    **cells, **_twins(gender, at_levels),
                 }
             )  # fmt: skip
     return pd.DataFrame(records), _WINOGENDER
-
-
-def _cells(line: str) -> list[str]:
-    return line.split("\t")
 
 
 _WINOGENDER = Schema(
@@ -218,5 +217,5 @@ WINOGENDER_INFO = {
     "unit": "template (occupation, answer)",
     "traps": "for audits, not for training; 120 templates, about 18 in the gate; both of an occupation begin alike; "
     "neutral is they, which is read as many people too; held_by is from 50 percent of women on by the Bureau of Labor "
-    "Statistics (2015 and 2016); who is meant is asked in words of ours",
+    "Statistics (2015 and 2016); who is meant is said in words of ours",
 }

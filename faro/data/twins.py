@@ -82,8 +82,8 @@ def _check_brought(schema: Schema, name: str, brought: tuple[Moved, ...]) -> Non
             level = schema.attribute(name).levels[0]
             column = schema.twin(name).column(feature, level)
             raise DataError(
-                f"twins of {name!r}: they set the feature {feature!r}, and the table has no values to set it to "
-                f"(columns such as {column!r}, after the feature's own column)"
+                f"twins of {name!r}: they set the feature {feature!r}, and the table has no values to set it to, "
+                f"or none that differ from its own (columns such as {column!r}, after the feature's own column)"
             )
 
 

@@ -134,6 +134,23 @@ def test_columns_hold_rewritten_texts_as_twins():
     np.testing.assert_allclose(np.asarray(choices.twins["politics"].items)[:, 1, 1], wanted, atol=1e-6)
 
 
+def test_twins_of_a_prompt_that_is_not_read_are_refused():
+    asked = frame()
+    for side in ("chosen", "rejected"):
+        for level in ("left", "right"):
+            asked[f"prompt:politics={level}"] = f"{level} cat"
+            asked[f"{side}_answer:politics={level}"] = [r[side] for r in RECORDS]
+    schema = {**SCHEMA, "twins": [{"attribute": "politics", "origin": "asked otherwise"}]}
+    data = load(asked, schema)
+    with pytest.raises(DataError, match="no values to set it to, or none that differ from its own"):
+        data.choices(data.fit_coding(), twins=["politics"])
+    read = load(asked, {**schema, "texts": [{"name": "answer", "after": "prompt"}]})
+    assert np.asarray(read.choices(read.fit_coding(), twins=["politics"]).twins["politics"].valid).all()
+    model = encoders.untrained(load(frame(), SCHEMA))
+    with pytest.raises(DataError, match="none that differ"):  # a model that reads answers alone reads these so
+        model.score(read, ["politics"])
+
+
 def test_a_saved_model_scores_new_texts_and_refuses_another_encoder(cache, tmp_path):
     data = load(frame(), SCHEMA)
     model = encoders.untrained(data)

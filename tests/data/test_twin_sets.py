@@ -55,11 +55,12 @@ def test_a_line_of_winobias_is_whom_its_pronoun_means(folder):
     frame = table("winobias", folder)
     assert len(frame) == 4 * 6 and set(frame["template"]) == {"baker/cook"}
     first = frame.iloc[0]
-    assert first["prompt"] == 'The baker paid the cook because she was late . Who is meant by "she"?'
-    assert (first["first_answer"], first["second_answer"], first["label"]) == ("The baker", "The cook", 1)
+    said = 'The baker paid the cook because {0} was late . Here "{0}" means the {1}.'
+    assert (first["prompt"], first["label"]) == ('Who is meant by "she"?', 1)
+    assert first["first_answer"] == said.format("she", "baker") and first["second_answer"] == said.format("she", "cook")
     assert (first["first_held_by"], first["second_held_by"], first["gender"]) == ("women", "men", "female")
-    assert first["prompt:gender=male"] == 'The baker paid the cook because he was late . Who is meant by "he"?'
-    assert (first["prompt:gender=female"], first["first_answer:gender=male"]) == ("", "The baker")
+    assert first["prompt:gender=male"] == 'Who is meant by "he"?'
+    assert first["second_answer:gender=male"] == said.format("he", "cook") and first["first_answer:gender=female"] == ""
     assert frame["label"][:6].tolist() == [1, 1, 0, 0, 0, 0]
     assert (frame["prompt:gender=female"] + frame["prompt:gender=male"] == "")[:6].tolist() == [False] * 4 + [True] * 2
     data = load("winobias")
@@ -72,11 +73,13 @@ def test_a_sentence_of_winogender_has_two_twins(folder):
     assert (data.n, data.people, data.k) == (12, 2, 2)
     assert np.asarray(data.choices(data.fit_coding(), twins=["gender"]).twins["gender"].valid).all()
     frame = data.frame
-    assert set(frame["participant_answer"]) == {"The guest", "Someone"} and set(frame["held_by"]) == {"women"}
+    assert set(frame["held_by"]) == {"women"} and set(frame["other"]) == {"named", "someone"}
     assert frame["label"].tolist() == [0] * 3 + [1] * 3 + [0] * 3 + [1] * 3
     own = frame["gender"] == "neutral"
-    assert frame["prompt"][own].iloc[0] == 'The baker told the guest that they could pay. Who is meant by "they"?'
-    assert frame["prompt:gender=neutral"][~own].iloc[0] == frame["prompt"][own].iloc[0]
+    text = 'The baker told the guest that they could pay. Here "they" means the guest.'
+    assert frame["participant_answer"][own].iloc[0] == text
+    assert frame["participant_answer:gender=neutral"][~own].iloc[0] == text
+    assert frame["participant_answer"].iloc[6].endswith('told someone that he could pay. Here "he" means someone.')
     assert data.info["licence"].startswith("MIT") and data.schema.twins[0].origin.endswith("by its authors")
 
 

@@ -142,13 +142,12 @@ def test_rules_of_a_file(tmp_path):
 def test_english_words_of_gender_are_exchanged_as_authors_did():
     """The sentences of WinoBias and Winogender, whose authors wrote both genders."""
     exchange = Exchange(Rules.named("gender"), *LEVELS)
-    frames = {name: SETS[name].read(*(lines(locate(name) / file) for file in SETS[name].files))[0]
-              for name in ("winobias", "winogender")}  # fmt: skip
     found = {}
-    for name, frame in frames.items():
-        frame = frame[frame["gender"].isin(LEVELS)]
-        twin = frame["prompt:gender=female"].where(frame["gender"] == "male", frame["prompt:gender=male"])
-        own, other = (texts.str.partition(" Who is meant")[0] for texts in (frame["prompt"], twin))
+    for name, side in (("winobias", "first"), ("winogender", "occupation")):
+        frame = SETS[name].read(*(lines(path) for path in SETS[name].paths(locate(name))))[0]
+        frame, column = frame[frame["gender"].isin(LEVELS)], f"{side}_answer"
+        twin = frame[f"{column}:gender=female"].where(frame["gender"] == "male", frame[f"{column}:gender=male"])
+        own, other = (texts.str.partition(' Here "')[0] for texts in (frame[column], twin))
         same = [exchange(one).text == two for one, two in zip(own, other, strict=True) if two]
         found[name] = (sum(same), len(same))
     assert found == {"winobias": (3_038, 3_130), "winogender": (480, 480)}
