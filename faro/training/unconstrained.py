@@ -27,7 +27,7 @@ from .ridge import Ridge
 
 STEPS = 30  # at most
 ENOUGH = 0.05  # a step that leaves no more than this share of what is to be gained keeps its curvature for the next
-MOST_FEATURES = 512  # features; with more of them a step costs more than the first-order steps that it saves
+MOST_FEATURES = 1024  # features, two vectors of a text encoder among them; with many more of them steps become slow
 BLOCK = 2**16  # choices whose curvature is added up at once, so that what is made of their features stays small
 SHORTEST = 2.0**-8  # share of a step that is tried
 
