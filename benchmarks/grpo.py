@@ -69,7 +69,7 @@ def trained(folder: Path, encoder: str) -> Path:
             {"name": "length", "column": "answer_length", "levels": ["shorter", "longer"], "others": "exclude"}
         ],
     }
-    model = faro.train(invented(240), attribute="length", bound=0.2, schema=schema)
+    model = faro.train(invented(240), attribute="length", bound=0.6, schema=schema)
     print(f"reward model: {model.about['status']}, dev accuracy {model.about['figures']['dev_accuracy']:.2f}")
     return model.save(folder / "reward")
 
