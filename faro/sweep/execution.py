@@ -13,6 +13,7 @@ What a trial takes on a device, beside the data:
 
 from __future__ import annotations
 
+import functools
 import math
 from typing import Any, NamedTuple
 
@@ -96,14 +97,14 @@ def stack(data_of_seeds: list[Data], multiple: int = 1) -> Data:
     """One `Data` on the host with a leading axis of seeds; parts are padded to the largest seed's, and to a multiple of
     this many choices."""
 
-    def stacked(of_seeds: tuple) -> Any:
-        if len(of_seeds) == 1:  # of one seed nothing is copied
-            return jax.tree.map(lambda leaf: np.asarray(leaf)[None], of_seeds[0])
-        return jax.tree.map(lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]), *of_seeds)
-
-    def largest(*parts):
+    def largest(*parts: Any) -> Any:
         size = max(part.shape[0] for part in parts)
-        return stacked(tuple(part.pad(size + -size % multiple) for part in parts))
+        size += -size % multiple
+        stacked = jax.tree.map(functools.partial(_stacked, size), *parts)
+        for row, part in zip(stacked.weight, parts, strict=True):
+            if part.shape[0] < size:  # nobody counts there, as in `Choices.pad`
+                row[part.shape[0] :] = 0
+        return stacked
 
     def whole(leaf: Any) -> np.ndarray:  # as many people for every seed
         spare = np.arange(len(leaf) + -len(leaf) % multiple) % max(len(leaf), 1)
@@ -111,8 +112,25 @@ def stack(data_of_seeds: list[Data], multiple: int = 1) -> Data:
 
     rows = [seed_data._replace(people=None, ridge=None) for seed_data in data_of_seeds]
     data = jax.tree.map(largest, *rows, is_leaf=lambda node: isinstance(node, Choices))
-    people = stacked(tuple(jax.tree.map(whole, seed_data.people) for seed_data in data_of_seeds))
-    return data._replace(people=people, ridge=stacked(tuple(seed_data.ridge for seed_data in data_of_seeds)))
+    people = jax.tree.map(_beside, *(jax.tree.map(whole, seed_data.people) for seed_data in data_of_seeds))
+    return data._replace(people=people, ridge=jax.tree.map(_beside, *(seed_data.ridge for seed_data in data_of_seeds)))
+
+
+def _beside(*leaves: Any) -> np.ndarray:
+    return np.stack([np.asarray(leaf) for leaf in leaves])
+
+
+def _stacked(size: int, *leaves: Any) -> np.ndarray:
+    """With a leading axis of seeds, and copies of the first row behind the last; of one seed nothing is copied. Where
+    the array begins a CPU reads it as it is: else there would be two of all data."""
+    arrays = [np.asarray(leaf) for leaf in leaves]
+    if len(arrays) == 1 and len(arrays[0]) == size:
+        return arrays[0][None]
+    out = devices.aligned((len(arrays), size, *arrays[0].shape[1:]), arrays[0].dtype)
+    for row, own in zip(out, arrays, strict=True):
+        row[: len(own)] = own
+        row[len(own) :] = own[:1]
+    return out
 
 
 def dealt(mesh: Mesh, *axes: str | None) -> Data:

@@ -18,7 +18,7 @@ from faro.evaluate import bootstrap
 from faro.registry import make_constraint
 from faro.runtime import devices
 from faro.store.on_disk import OnDisk
-from faro.sweep.execution import Chunks, Need, size
+from faro.sweep.execution import Chunks, Need, size, stack
 from faro.training import Data, Game, Settings
 
 GROUP = ct.Attribute("g", ("a", "b"))
@@ -79,6 +79,21 @@ def test_which_execution_follows_from_parameters_and_memory():
     assert need.together - few.together == 62 * 2 * need.state  # before and after a call
     whole = dataclasses.replace(game, settings=Settings(steps=50))  # activations of all of train
     assert Need.of(whole, shapes_of(12_000, 384), PARITY, 1, mesh).step > 20 * few.step
+
+
+def test_seeds_side_by_side_are_padded_and_not_copied_again():
+    rng = np.random.default_rng(0)
+    parts = [ct.make_choices(rng.normal(size=(n, 2, 3)).astype(np.float32), np.zeros(n, int)) for n in (7, 5)]
+    parts = [jax.tree.map(np.asarray, part) for part in parts]
+    together = stack([Data(part, part) for part in parts], 4)
+    wanted = [part.pad(8) for part in parts]
+    for found in (together.train, together.selection):
+        expected = jax.tree.map(lambda *leaves: np.stack(leaves), *wanted)
+        jax.tree.map(np.testing.assert_array_equal, found, expected)
+    placed = devices.place(together.train.items, devices.on(devices.mesh(1)))
+    assert placed.unsafe_buffer_pointer() == together.train.items.ctypes.data  # a control: numpy's own are copied
+    (alone,) = jax.tree.leaves(stack([Data(parts[0], parts[0])]).train.items)
+    assert alone.base is not None and alone.shape == (1, 7, 2, 3)
 
 
 # Looks ----------------------------------------------------------------------------------------------------------------
