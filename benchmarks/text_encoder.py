@@ -11,6 +11,7 @@ equal, and the largest difference of vectors (bar: 1e-5). Ends with 1 if a bar i
 """
 
 import argparse
+import contextlib
 import json
 import os
 import statistics
@@ -197,9 +198,10 @@ def of_onnxruntime(folder: str):
     with tempfile.TemporaryDirectory() as here:
         file = str(Path(here) / "network.onnx")
         axes = {name: {0: torch.export.Dim("texts"), 1: torch.export.Dim("tokens", min=2, max=512)} for name in names}
-        torch.onnx.export(
-            network, (), file, kwargs={name: sample[name] for name in names}, dynamic_shapes=axes, dynamo=True
-        )
+        with contextlib.redirect_stdout(sys.stderr):  # it says what it does
+            torch.onnx.export(
+                network, (), file, kwargs={name: sample[name] for name in names}, dynamic_shapes=axes, dynamo=True
+            )
         session = onnxruntime.InferenceSession(file, providers=["CPUExecutionProvider"])
     limit = json.loads((Path(folder) / "sentence_bert_config.json").read_text())["max_seq_length"]
 
