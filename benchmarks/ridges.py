@@ -114,12 +114,13 @@ def by_folds(data: Dataset, coded: dict, rows: np.ndarray) -> np.ndarray:
     if data.k > 2:
         best = chosen.argmax(1)
         other = (best[:, None] + np.arange(1, data.k)).ravel() % data.k
-        signs = np.where(np.random.default_rng(0).random(len(place)) < 0.5, 1.0, -1.0)
-        features = (fit[place, best[place]] - fit[place, other]) * signs[:, None]
-        labels, real = signs > 0, there[place, other]
+        features, labels, real = fit[place, best[place]] - fit[place, other], np.ones(len(place)), there[place, other]
     else:
         features = fit[:, 0] - fit[:, 1] if fit.shape[1] == 2 else fit[:, 0]
         labels, real = chosen[:, 0], np.ones(len(fit), bool)
+    if fit.shape[1] > 1:  # which of two comes first says nothing, and may always be the chosen one
+        turned = np.random.default_rng(0).random(len(features)) < 0.5
+        features, labels = np.where(turned[:, None], -features, features), np.where(turned, 1 - labels, labels)
     weight = data.weight[rows][place]
     # A split vote is both answers, each with its share.
     shares = np.concatenate([labels[real], 1 - labels[real]]).astype(float)
