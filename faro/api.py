@@ -57,6 +57,7 @@ def train(
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     pairs: str | None = None,
+    encoder: str | None = None,
     mesh: str | None = None,
     stream: bool | int = False,
     progress: Progress = lambda done, total: None,
@@ -79,6 +80,7 @@ def train(
     settings: `Settings`, or a dictionary of those that differ from the defaults
     schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; else None
     pairs: of answers to prompts: which features they have, as `faro.load` says it; None: the data set's
+    encoder: that reads texts which no schema is about, by name or folder; None: minilm
     mesh: how several devices share the work, as "data=4,sweep=2"; None: by default
     stream: train on shards that are read one after another: True for those that `data` names, a folder or a list of
         files (of one `schema`, whole choices in each), or for some of data in memory; a number for so many
@@ -89,7 +91,7 @@ def train(
     """
     if isinstance(stream, numbers.Integral) and not isinstance(stream, bool) and stream < 1:
         raise UsageError(f"stream: expected True, or how many shards, got {stream!r}")
-    data = _streamed(data, schema, stream, pairs) if stream else _dataset(data, schema, pairs)
+    data = _streamed(data, schema, stream, pairs, encoder) if stream else _dataset(data, schema, pairs, encoder)
     bound = _bound(bound)
     made_constraint = _constraint(data, constraint, attribute, of, within, bound)
     seed = _seeds([seed])[0]
@@ -122,6 +124,7 @@ def frontier(
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     pairs: str | None = None,
+    encoder: str | None = None,
     mesh: str | None = None,
     baselines: bool = False,
     memory: int | str | None = None,
@@ -148,6 +151,7 @@ def frontier(
     settings: `Settings`, or a dictionary of those that differ from the defaults
     schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; else None
     pairs: of answers to prompts: which features they have, as `faro.load` says it; None: the data set's
+    encoder: that reads texts which no schema is about, by name or folder; None: minilm
     mesh: how several devices share the work, as "data=4,sweep=2"; None: by default
     baselines: whether what other methods reach on the same data is measured too (`Frontier.baselines`)
     memory: about what trials may take on each device beside the data, in bytes or as "2GB"; None: half of the device
@@ -159,7 +163,7 @@ def frontier(
     `UsageError` for a wrong argument, or a constraint that no model can move; `DataError` for a table that cannot be
     read, or parts without data.
     """
-    made_model, data = _suited(make_model(model), _dataset(data, schema, pairs))
+    made_model, data = _suited(make_model(model), _dataset(data, schema, pairs, encoder))
     made_constraint = _constraint(data, constraint, attribute, of, within, 0.05)
 
     def told(done: int, total: int) -> None:
@@ -350,32 +354,34 @@ def _seeds(seeds: Any) -> Any:
     return values
 
 
-def _streamed(data: Any, schema: Any, stream: bool | int, pairs: str | None) -> Dataset | Sharded:
+def _streamed(data: Any, schema: Any, stream: bool | int, pairs: str | None, encoder: str | None) -> Dataset | Sharded:
     """A table in several files, or one in memory that is to be cut."""
     several = isinstance(data, Sequence) and not isinstance(data, str)
     folder = isinstance(data, str | os.PathLike) and Path(data).is_dir() and str(data) not in _data.NAMES
     if not (several or folder or isinstance(data, Sharded)):
-        return _dataset(data, schema, pairs)
+        return _dataset(data, schema, pairs, encoder)
     if stream is not True:
         raise UsageError("shards: a table in several files has a shard for each; leave the number out")
     if isinstance(data, Sharded):
         return data
-    if pairs is not None:
-        raise UsageError("pairs: files that are streamed have a schema, which says what is read; leave it out")
+    for option, value in (("pairs", pairs), ("encoder", encoder)):
+        if value is not None:
+            raise UsageError(f"{option}: files that are streamed have a schema, which says what is read; leave it out")
     if schema is None:
         raise UsageError("files need a schema: say which columns are the choice, the label, the features")
     schema = _data.schema_of(schema)
     return Sharded.of_folder(data, schema) if folder else Sharded(data, schema)
 
 
-def _dataset(data: Any, schema: Any, pairs: str | None = None) -> Dataset:
+def _dataset(data: Any, schema: Any, pairs: str | None = None, encoder: str | None = None) -> Dataset:
     if isinstance(data, Sharded) or (isinstance(data, Sequence) and not isinstance(data, str)):
         raise UsageError("data: a table in several files is streamed; faro.train(stream=True), faro train --stream")
     if isinstance(data, Dataset) and schema is not None:
         raise UsageError("schema: a Dataset has one already; leave it out")
-    if isinstance(data, Dataset) and pairs is not None:
-        raise UsageError("pairs: a Dataset has its features already; say it to faro.load")
-    return data if isinstance(data, Dataset) else load(data, schema, pairs=pairs)
+    for option, value in (("pairs", pairs), ("encoder", encoder)):
+        if isinstance(data, Dataset) and value is not None:
+            raise UsageError(f"{option}: a Dataset has its features already; say it to faro.load")
+    return data if isinstance(data, Dataset) else load(data, schema, pairs=pairs, encoder=encoder)
 
 
 def _constraint(data: Dataset | Sharded, constraint, attribute, of, within, bound) -> Constraint:

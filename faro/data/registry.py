@@ -48,6 +48,7 @@ def load(
     root: str | os.PathLike | None = None,
     arrays: Mapping[str, Any] | None = None,
     pairs: str | None = None,
+    encoder: str | None = None,
 ) -> Dataset:
     """A data set by name, or a table with its schema, as a `Dataset`; never from the network.
 
@@ -59,10 +60,12 @@ def load(
     arrays: name -> an array, or a path to its file, in place of the file that the schema names beside the table
     pairs: of answers to prompts without a schema of yours: which features they have, "answer", "together", "both" or
         "products" (`faro.data.pair_features`); None: those of the data set, of any other table the answer alone
+    encoder: that reads the texts of such a table, by name or folder; None: minilm
 
     `DataError` for an absent data set, which says how to fetch it, and for a table that its schema does not read;
     `UsageError` for an unknown name or a schema that is missing or wrong.
     """
+    asked = {name: value for name, value in (("pairs", pairs), ("encoder", encoder)) if value is not None}
     frame = frame_of(data)
     if frame is None and not isinstance(data, str | os.PathLike):
         what = f"a {type(data).__name__}"
@@ -73,21 +76,23 @@ def load(
         raise UsageError(f"data: expected a data set's name, the path of a table or a data frame, got {what}")
     if schema is not None:
         schema = schema_of(schema)
-        if pairs is not None:
-            raise UsageError("pairs: a schema says itself what is read, by [[texts]] with after or times")
+        if asked:
+            keys = {"pairs": "after or times", "encoder": "encoder"}
+            option = next(iter(asked))
+            raise UsageError(f"{option}: a schema says itself what is read, by [[texts]] with {keys[option]}")
         if frame is None and not Path(data).is_file() and str(data) in NAMES:
             raise UsageError(f"data set {str(data)!r} brings its own schema; leave out schema")
         return Dataset.from_table(data if frame is None else frame, schema, arrays=arrays or {})
     if frame is not None:
-        return _recognised(unique_columns(frame.reset_index(drop=True), "table"), "table", "a data frame", pairs)
+        return _recognised(unique_columns(frame.reset_index(drop=True), "table"), "table", "a data frame", asked)
     name = str(data)
     if name == "demo":
         made = demo.demo()
-        _paired(made.schema, pairs, name)  # it has no answers
+        _as_asked(made.schema, asked, name)  # it has no answers
         return made
     if name not in SETS:
         if Path(name).exists():
-            return _recognised(read_table(name), Path(name).name, f"{name}: a table", pairs)
+            return _recognised(read_table(name), Path(name).name, f"{name}: a table", asked)
         raise UsageError(f"no data set and no file {name!r}; data sets: {', '.join(NAMES)}")
     folder = locate(name, root)
     if folder is None:
@@ -101,21 +106,23 @@ def load(
         raise DataError(
             f"{folder / spec.files[0]}: is not the published table ({error}); {spec.advice(name)}"
         ) from error
-    its_schema, info = _paired(its_schema, pairs, name), spec.info | _said(pairs)
+    its_schema, info = _as_asked(its_schema, asked, name), spec.info | asked
     return Dataset.from_table(frame, its_schema, name=name, defaults=spec.defaults, info=info)
 
 
-def _paired(schema: Schema, pairs: str | None, where: str) -> Schema:
-    """The schema with the features of pairs that are asked for."""
-    return schema if pairs is None else with_pairs(schema, pairs, where)
+def _as_asked(schema: Schema, asked: Mapping[str, str], where: str) -> Schema:
+    """The schema with the features of pairs and the encoder that are asked for."""
+    if "pairs" in asked:
+        schema = with_pairs(schema, asked["pairs"], where)
+    if "encoder" in asked:
+        if not schema.texts:
+            raise UsageError(f"encoder: {where} has no texts that one could read")
+        texts = tuple(dataclasses.replace(spec, encoder=os.fspath(asked["encoder"])) for spec in schema.texts)
+        schema = schema.replace(texts=texts)
+    return schema
 
 
-def _said(pairs: str | None) -> dict[str, str]:
-    """What is kept of a data set about them."""
-    return {} if pairs is None else {"pairs": pairs}
-
-
-def _recognised(frame: pd.DataFrame, where: str, what: str, pairs: str | None) -> Dataset:
+def _recognised(frame: pd.DataFrame, where: str, what: str, asked: Mapping[str, str]) -> Dataset:
     """A table in one of the formats of preference data, which needs no schema."""
     known = recognise(frame, where)
     if known is None:
@@ -124,8 +131,8 @@ def _recognised(frame: pd.DataFrame, where: str, what: str, pairs: str | None) -
             "prompt, chosen, rejected; prompt, completion, label; prompt, completions, ranks)"
         )
     defaults = BY_LENGTH if any(spec == LENGTH for spec in known.schema.attributes) else {}
-    schema = _paired(known.schema, pairs, where)
-    made = Dataset.from_table(known.frame, schema, name=where, defaults=defaults, info=_said(pairs))
+    schema = _as_asked(known.schema, asked, where)
+    made = Dataset.from_table(known.frame, schema, name=where, defaults=defaults, info=dict(asked))
     return dataclasses.replace(made, notes=(*known.notes, *made.notes))
 
 

@@ -108,8 +108,9 @@ def _python(run: Run) -> str:
     seeds = sorted(int(seed) for seed in run.trials["seed"].unique())
     arguments = [f"{run.data['name']!r}", *_notion(run), f"bounds={run.bounds!r}", f"seeds={seeds!r}"]
     arguments += [_thing(run, "model", model_name), f"settings={settings!r}", "out='again'"]
-    if run.data.get("pairs"):
-        arguments.insert(-1, f"pairs={run.data['pairs']!r}")
+    for option in ("pairs", "encoder"):
+        if run.data.get(option):
+            arguments.insert(-1, f"{option}={run.data[option]!r}")
     if run.manifest.get("loss"):
         arguments.insert(-1, _thing(run, "loss", "the loss"))
     lines = "".join(f"    {argument}{remark}\n" for argument, remark in map(_comma, arguments))

@@ -122,11 +122,24 @@ def test_schemas_without_products_are_written_as_before():
     assert Schema.from_json(schema.to_json()) == schema
 
 
+def test_an_encoder_may_be_named_where_no_schema_does(faro, tmp_path):
+    folder = str(known.find("minilm").folder)
+    data = load(FRAME, encoder=folder)
+    assert [spec.encoder for spec in data.schema.texts] == [folder] and data.info["encoder"] == folder
+    assert data.digest == load(FRAME).digest  # what an encoder is, is said by its files
+    path = tmp_path / "pairs.jsonl"
+    path.write_text("".join(json.dumps(record) + "\n" for record in RECORDS))
+    code, _, err = faro("frontier", "--data", path, "--encoder", tmp_path / "none", "--out", tmp_path / "out")
+    assert code == 5 and "none" in err and not (tmp_path / "out").exists()
+
+
 def test_what_a_form_cannot_be_is_said(faro, tmp_path):
     for data, options, reason in (
         (FRAME, {"pairs": "sum"}, "pairs: expected answer, together, both or products, got 'sum'"),
         ("demo", {"pairs": "both"}, "pairs: demo has no answers to prompts"),
         (FRAME, {"pairs": "both", "schema": unscaled("answer")}, "a schema says itself"),
+        (FRAME, {"encoder": "minilm", "schema": unscaled("answer")}, r"a schema says itself .* with encoder"),
+        ("demo", {"encoder": "minilm"}, "encoder: demo has no texts that one could read"),
     ):
         with pytest.raises(UsageError, match=reason):
             load(data, **options)

@@ -21,6 +21,7 @@ SHARED_ARGUMENTS = (
     "data",
     "schema",
     "pairs",
+    "encoder",
     "constraint",
     "attribute",
     "of",
@@ -50,6 +51,7 @@ VALUE_TYPES: dict[str, tuple[type, ...]] = {
 }
 TYPE_WORDS = {int: "a number", float: "a number", str: "text", list: "a list", dict: "a table"}
 
+ENCODER = "what reads texts that no schema is about (default: minilm)"
 PAIRS = "features of answers to prompts: answer (default), together, both or products"
 LISTED = 10  # coefficients on the terminal
 
@@ -66,6 +68,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     data.add_argument("name", nargs="?", help="a data set (see: faro data list) or, with --schema, a file")
     data.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
     data.add_argument("--pairs", metavar="FORM", help=PAIRS)
+    data.add_argument("--encoder", metavar="NAME|FOLDER", help=ENCODER)
     outputs.add_plain(data, outputs.NO_PROGRESS)
 
     mix = command(
@@ -221,6 +224,7 @@ def _asked(sub: argparse.ArgumentParser, several: bool = False) -> None:
         sub.add_argument("--data", metavar="NAME|FILE", help=what)
     sub.add_argument("--schema", metavar="FILE", help="schema (TOML) of a table of your own")
     sub.add_argument("--pairs", metavar="FORM", help=PAIRS)
+    sub.add_argument("--encoder", metavar="NAME|FOLDER", help=ENCODER)
     sub.add_argument(
         "--constraint", metavar="NAME", help="for example demographic_parity; joined by +: several at once"
     )
@@ -357,7 +361,7 @@ def _data(options: argparse.Namespace) -> int:
         place = data.fetch(options.name)
         print(json.dumps({"path": str(place)}) if options.json else place)
         return 0
-    described = data.describe(data.load(options.name, options.schema, pairs=options.pairs))
+    described = data.describe(data.load(options.name, options.schema, pairs=options.pairs, encoder=options.encoder))
     print(json.dumps(described, indent=1)) if options.json else show_description(described)
     return 0
 
@@ -391,7 +395,8 @@ def _read(options: argparse.Namespace, arguments: dict[str, Any]) -> None:
     from ... import api
 
     if isinstance(arguments["data"], str):
-        data = api.load(arguments["data"], arguments.pop("schema", None), pairs=arguments.pop("pairs", None))
+        asked = {option: arguments.pop(option, None) for option in ("pairs", "encoder")}
+        data = api.load(arguments["data"], arguments.pop("schema", None), **asked)
         with outputs.progress(options, "embedding", "texts") as progress:
             arguments["data"] = data.embed(progress)
 
