@@ -122,15 +122,18 @@ def _plain(share: Any) -> bool:
 
 
 def fold_rows(names: Sequence[str], weights: int) -> np.ndarray:
-    """Rows `[F, r]` of every fold, -1 where it has fewer: by unit, and a sample where there are many rows. r is a
-    multiple of `ROWS`, so that seeds share a shape and no seed depends on another.
+    """Rows `[F, r]` of every fold, -1 where it has fewer: by unit, and a sample where there are many rows, drawn without
+    regard to their order, which may have a period. r is a multiple of `ROWS`, so that seeds share a shape and no seed
+    depends on another.
 
     names: of the unit of every row, train and selection one after another
     weights: number of parameters
     """
     fold = np.minimum((uniform("faro folds", names) * FOLDS).astype(int), FOLDS - 1)
     every = -(-len(names) // max(SAMPLE, SAMPLE_PER_WEIGHT * weights))
-    rows = [np.flatnonzero(fold == number)[::every] for number in range(FOLDS)]
+    order = np.random.default_rng(0).permutation(len(names)) if every > 1 else np.arange(len(names))
+    drawn = [order[fold[order] == number] for number in range(FOLDS)]
+    rows = [np.sort(own[: -(-len(own) // every)]) for own in drawn]
     filled = np.full((FOLDS, -(-max(map(len, rows)) // ROWS) * ROWS), -1)
     for own, some in zip(filled, rows, strict=True):
         own[: len(some)] = some
