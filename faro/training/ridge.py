@@ -122,8 +122,8 @@ def _plain(share: Any) -> bool:
 
 
 def fold_rows(names: Sequence[str], weights: int) -> np.ndarray:
-    """Rows `[F, r]` of every fold, -1 where it has fewer: by unit, and a sample where there are many rows, drawn without
-    regard to their order, which may have a period. r is a multiple of `ROWS`, so that seeds share a shape and no seed
+    """Rows `[F, r]` of every fold, -1 where it has fewer: by unit, and a sample where there are many rows, drawn at
+    random, for their order may have a period. r is a multiple of `ROWS`, so that seeds share a shape and no seed
     depends on another.
 
     names: of the unit of every row, train and selection one after another
