@@ -156,10 +156,11 @@ def measured(cell: Cell, data: Dataset, folder: Path) -> dict[str, str]:
 
 
 def movable(cell: Cell, data: Dataset) -> int:
-    """Choices between alternatives that differ in the attribute, or that have twins at every level."""
+    """Choices between alternatives that differ in the attribute; of a chooser's, or of twins, those whose group is
+    known."""
     groups = data.parsed.attributes[cell.attribute]
     inside = data.parsed.inside
-    if cell.notion == "CF":
+    if cell.notion == "CF" or data.schema.attribute(cell.attribute).chooser:
         return int((groups >= 0).any(1).sum())
     lowest, highest = np.where(inside, groups, 99).min(1), np.where(inside, groups, -1).max(1)
     return int((lowest != highest).sum())
