@@ -2,6 +2,7 @@
 
 training      faro data, mix, train, frontier, score, constraints, report, card
 text          faro encoder, embed, export
+people        faro disagree
 choosing      faro choose
 certificates  faro certify, gate, verify, ledger, policy, envelope
 """

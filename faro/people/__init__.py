@@ -1,0 +1,11 @@
+"""People who disagree: what a table of choices says of the people who made them, before any model is trained.
+
+disagree  all that follows, of one data set, as one record: `faro disagree`
+votes     who chose what of which item: two people who were asked the same have the same item
+estimate  a figure with its interval, or the reason why there is none; intervals over people and items
+shares    how much of the choices is shared by all, level, or the rest; order against level
+taste     what of a person's taste is foretold by a low-rank model, out of fold
+ceiling   how well one answer for everybody can do
+majority  whom a majority serves, again and again; pairs whose majority goes against the common order
+groups    which declared groups of people differ, beside people dealt to groups at random
+"""

@@ -1,0 +1,249 @@
+"""Who chose what of which item: the choices of a data set, laid so that two people who were asked the same are side by
+side.
+
+Two choices are of one item where all is equal that the schema names of their alternatives, in whatever order these
+stand, and of what they were asked: the second cluster (`crossed`), shared columns, and features of the context that
+vary within some person. A feature of the context that varies within nobody is the person's.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from faro.data import Dataset
+from faro.data.arrays import Features
+from faro.data.mapped import Rows
+from faro.errors import DataError, UsageError
+from faro.units import called
+
+ACCEPT, PAIRS, SETS = "accept", "pairs", "sets"
+MOST_NAMES = 50  # of alternatives that count as kinds, of which a person can have a level
+
+
+@dataclasses.dataclass(frozen=True)
+class Votes:
+    """n choices of P people on I items, each among K alternatives that stand in one order for everybody.
+
+    kind: "accept" (an alternative or none), "pairs" or "sets" (more than two)
+    share: `[n, K]` what was chosen, rows sum to 1; ties are equal shares
+    available: `[n, K]`
+    alternative: `[n, K]` codes of the alternatives by content, -1 = none or the outside option
+    person: `[n]` codes 0 to P - 1
+    item: `[n]` codes 0 to I - 1
+    level: what a person can have a level of, such as "accepted"; "" where alternatives have no names of their own
+    place: `[n]` share given to what stood first, in pairs whose places are told; else None
+    groups: declared attributes of people: name -> (levels, codes `[P]`, -1 = in no group)
+    called: people and items in the words of the table
+    notes: what is to be known of how they were read, a sentence each
+    """
+
+    kind: str
+    share: np.ndarray
+    available: np.ndarray
+    alternative: np.ndarray
+    person: np.ndarray
+    item: np.ndarray
+    level: str
+    place: np.ndarray | None = None
+    groups: dict[str, tuple[tuple[str, ...], np.ndarray]] = dataclasses.field(default_factory=dict)
+    called: tuple[str, str] = ("people", "items")
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n(self) -> int:
+        """Number of choices."""
+        return len(self.person)
+
+    @property
+    def people(self) -> int:
+        """P."""
+        return int(self.person.max()) + 1
+
+    @property
+    def items(self) -> int:
+        """I."""
+        return int(self.item.max()) + 1
+
+    @property
+    def centred(self) -> np.ndarray:
+        """`[n, K]` shares less what is known before person and item: where alternatives have names how often each is
+        chosen, among those that are there, else equal shares."""
+        rates = self.share.mean(0) if self.level else np.ones(self.share.shape[1])
+        before = self.available * rates
+        return self.share - before / np.maximum(before.sum(1, keepdims=True), np.finfo(float).tiny)
+
+
+def votes_of(data: Dataset, item: str | None = None) -> Votes:
+    """The choices of a data set by person and item.
+
+    data: with labels, and a column that names people
+    item: column that says which choices are of one item; None: by their content
+
+    Rows whose label is the share of several people are left out, as are pairs of two equal alternatives, and counted.
+    `DataError` where nobody is named, labels are lacking, or nothing is left; `UsageError` for an item that is no
+    column.
+    """
+    parsed = data.parsed
+    if parsed.chosen is None:
+        raise DataError(f"{data.name}: no labels, so nobody says what was chosen")
+    if data.unit_origin != "column":
+        raise DataError(f"{data.name}: every row is a unit, so nobody is known to have chosen twice; name the column")
+    if item is not None and item not in data.frame.columns:
+        raise UsageError(f"--item {item}: no such column; columns are: {', '.join(map(str, data.frame.columns[:30]))}")
+    kind = _kind(parsed.available, parsed.outside)
+    alternative = np.where(parsed.inside, _combined(_contents(parsed.items, parsed.inside.shape)), -1)
+    for texts in parsed.shared.values():
+        alternative = np.where(
+            parsed.inside, _combined([alternative, pd.factorize(texts.ravel())[0].reshape(texts.shape)]), -1
+        )
+    slots, level = _slots(data, kind, alternative)
+    order = np.argsort(slots, 1, kind="stable")
+    share, available, alternative = (
+        np.take_along_axis(of, order, 1) for of in (np.asarray(parsed.chosen, float), parsed.available, alternative)
+    )
+    slots = np.take_along_axis(slots, order, 1)
+    if level and kind != ACCEPT:  # every name has its column
+        share, available, alternative = (
+            _spread(of, slots, fill) for of, fill in ((share, 0), (available, False), (alternative, -1))
+        )
+    if item is None:
+        asked = [np.sort(alternative, 1)[:, k] for k in range(alternative.shape[1])]
+        asked += _asked(parsed.context, data.unit_codes)
+        asked += [] if data.crossed_codes is None else [data.crossed_codes]
+        codes = _combined(asked)
+    else:
+        codes = pd.factorize(data.frame[item].to_numpy(object)[parsed.source.max(1)])[0]
+        if (codes < 0).any():
+            raise DataError(f"{data.name}: column {item!r}: a cell is missing, and it names the item; fill it in")
+    kept, notes = _kept(share, available, alternative, kind, called(data.info.get("unit") or data.schema.unit))
+    if not kept.any():
+        raise DataError(f"{data.name}: no row is the choice of one person; {'; '.join(notes)}")
+    person = np.unique(data.unit_codes[kept], return_inverse=True)[1]
+    groups, told = _groups(data, kept, person)
+    if not np.all(parsed.weight == parsed.weight[0]):
+        notes.append("every choice counts alike here, whatever the table says it weighs")
+    return Votes(
+        kind, share[kept], available[kept], alternative[kept], person, np.unique(codes[kept], return_inverse=True)[1],
+        level, _place(data, kind)[kept] if _place(data, kind) is not None else None, groups,
+        (called(data.schema.unit), {ACCEPT: "items", PAIRS: "pairs", SETS: "sets"}[kind]), (*notes, *told),
+    )  # fmt: skip
+
+
+def _kind(available: np.ndarray, outside: np.ndarray) -> str:
+    if available.shape[1] == 2 and np.all(outside.sum(1) == 1):
+        return ACCEPT
+    return PAIRS if np.all(available.sum(1) == 2) and not outside.any() else SETS
+
+
+def _codes(values: Any) -> np.ndarray:
+    """Whole numbers that are equal where values are."""
+    values = np.asarray(values)
+    codes = np.asarray(pd.factorize(values.ravel(), use_na_sentinel=False)[0])
+    return codes.reshape(values.shape)
+
+
+def _combined(columns: list[np.ndarray]) -> np.ndarray:
+    """Codes that are equal where every column is."""
+    combined = np.zeros(columns[0].shape, np.int64)
+    for column in columns:
+        codes = _codes(column)
+        combined = _codes(combined * (int(codes.max(initial=0)) + 1) + codes)
+    return combined
+
+
+def _contents(features: Features, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Codes of every feature, equal where its values are."""
+    found: list[np.ndarray] = [np.zeros(shape, np.int64)]
+    found += [_codes(values) for values in features.numeric.values()]
+    found += [category.codes for category in features.categorical.values()]
+    for values in (*features.vectors.values(), *features.raw.values()):
+        if isinstance(values, Rows):
+            found.append(_codes(values.contents()))
+        else:
+            flat = np.ascontiguousarray(values.reshape(-1, values.shape[-1]))
+            found.append(_codes(np.array([row.tobytes() for row in flat], object)).reshape(shape))
+    return found
+
+
+def _asked(context: Features, person: np.ndarray) -> list[np.ndarray]:
+    """Features of the context that vary within some person."""
+    columns = _contents(context, (len(person),))[1:]
+    first = np.unique(person, return_index=True)[1][np.unique(person, return_inverse=True)[1]]
+    return [codes for codes in columns if (codes != codes[first]).any()]
+
+
+def _slots(data: Dataset, kind: str, alternative: np.ndarray) -> tuple[np.ndarray, str]:
+    """(`[n, K]` by what alternatives are put in order, what a person can have a level of)."""
+    last = np.where(
+        data.parsed.available,
+        np.where(data.parsed.outside, np.iinfo(np.int64).max - 1, alternative),
+        np.iinfo(np.int64).max,
+    )
+    if kind == ACCEPT:
+        return last, "accepted"
+    schema = data.schema
+    kinds = {*schema.categorical, *(spec.column for spec in schema.attributes if not spec.chooser)}
+    if schema.format == "long" and schema.alternative in kinds:
+        texts = data.parsed.alternatives
+        names = sorted(set(texts[data.parsed.available].tolist()))
+        if len(names) <= MOST_NAMES and not data.parsed.outside.any():
+            code = {name: place for place, name in enumerate(names)}
+            return np.array([[code.get(text, len(names)) for text in row] for row in texts]), called(schema.alternative)
+    return last, ""
+
+
+def _spread(values: np.ndarray, slots: np.ndarray, fill: Any) -> np.ndarray:
+    """`[n, K]` by slot, `[n, L]` with a column for every slot that there is."""
+    wide = np.full((len(values), int(slots.max()) + 2), fill, values.dtype)
+    np.put_along_axis(wide, slots, values, 1)
+    used = np.array([name in np.unique(slots) for name in range(wide.shape[1])])
+    return wide[:, used]
+
+
+def _kept(
+    share: np.ndarray, available: np.ndarray, alternative: np.ndarray, kind: str, people: str
+) -> tuple[np.ndarray, list[str]]:
+    """Which rows are one person's choice, and what is said of the others."""
+    positive = (share > 0).sum(1)
+    equal = np.abs(share.max(1) * positive - 1) < 1e-4
+    notes = []
+    if not equal.all():
+        notes.append(f"{(~equal).sum():,} rows have the share of several {people}, not the choice of one: left out")
+    same = np.zeros(len(share), bool)
+    if kind == PAIRS:
+        same = (alternative[:, 0] == alternative[:, 1]) & equal
+        if same.any():
+            notes.append(f"{same.sum():,} pairs are of two equal alternatives: left out")
+    ties = equal & ~same & (positive > 1)
+    if ties.any():
+        notes.append(f"{ties.sum():,} choices are ties, and count half for each")
+    return equal & ~same, notes
+
+
+def _place(data: Dataset, kind: str) -> np.ndarray | None:
+    """`[n]` share of the first place, where the table tells places apart from what was chosen."""
+    told = data.schema.format == "long" or (data.schema.format == "wide" and bool(data.schema.label))
+    if kind != PAIRS or not told or data.parsed.chosen is None:
+        return None
+    first = data.parsed.available.argmax(1)
+    return np.asarray(data.parsed.chosen, float)[np.arange(data.n), first]
+
+
+def _groups(data: Dataset, kept: np.ndarray, person: np.ndarray) -> tuple[dict[str, Any], list[str]]:
+    """The declared attributes of people, and what is said of those that are of none."""
+    groups, notes = {}, []
+    for spec in data.schema.attributes:
+        if not spec.chooser:
+            continue
+        codes = data.parsed.attributes[spec.name].max(1)[kept]
+        first = np.unique(person, return_index=True)[1]
+        own = codes[first]
+        if (codes != own[person]).any():
+            notes.append(f"{spec.name} varies within a person, so it names no group of people: left out")
+            continue
+        groups[spec.name] = (spec.levels, own)
+    return groups, notes
