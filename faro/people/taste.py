@@ -6,7 +6,7 @@ A choice less what is known before is foretold by what all share, by the person'
 
 where k runs over the alternatives of the choice, with s = +1 for the one whose share z_n is and -1 for its rival. All
 are fitted by least squares with a ridge, which is the noise over the variance of what it shrinks; no feature is read,
-so nothing is said of alternatives that come once. Rank and variance of a taste are chosen within each training fold, none
+so nothing is said of alternatives that come once. Rank and variance of a taste are chosen in each training fold, none
 at all (r = 0) among them; what is left of the error is measured on the fold left out. A person's choices on an
 item are in one fold.
 """

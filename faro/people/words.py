@@ -122,10 +122,10 @@ def _ceiling(record: dict[str, Any]) -> Section:
     if top["low"]["value"] is None:
         return Section("Ceiling of one answer for everybody", (), [], [*map(_sentence, [top["low"]["why"]]), *said])
     rows = [
-        _cells("accuracy is at least (vote against the other votes)", top["low"]),
-        _cells("accuracy is at most (vote against all votes)", top["high"]),
+        _cells("best accuracy, at least (vote against the other votes)", top["low"]),
+        _cells("best accuracy, at most (vote against all votes)", top["high"]),
         _cells("two people choose alike", top["agreement"]),
-        ("Brier score is at least (all alternatives)", number(1 - top["agreement"]["value"]), "-"),
+        ("best Brier score (of the shares, all alternatives)", number(1 - top["agreement"]["value"]), "-"),
     ]
     several = top["votes"]["items of two or more"]
     said.append(

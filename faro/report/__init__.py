@@ -15,6 +15,7 @@ A report reads plain records and imports neither jax nor cvxpy: `read_run` is th
     _page         report.html
     _compare      two runs on one page
     _card         the model card of a point
+    _people       the page of people who disagree
     _shown        all that shows a run, at once
     _markdown     any text as Markdown that does nothing else
     certificate   what a certificate or a gate says, for people and for CI
@@ -37,6 +38,7 @@ from ._envelope import rounded_up as rounded_up
 from ._others import at_once as at_once
 from ._others import verdicts as verdicts
 from ._page import write_report as write_report
+from ._people import write_disagreement as write_disagreement
 from ._run import Run as Run
 from ._run import borrowed as borrowed
 from ._run import headline as headline

@@ -204,10 +204,21 @@ def inline(panel: Panel) -> tuple[str, list[Spot]]:
         ax = figure.add_subplot()
         ax.patch.set_alpha(0)
         draw_panel(panel, ax)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        text = themed(figure)
         titled = [(series.run, point) for series in panel.series for point in series.points if point.title]
         places = [ax.transData.transform((point.x, point.y)) for _, point in titled]
+    height = 72 * figure.get_figheight()
+    spots = [
+        Spot(run, point, round(float(x), 2), round(height - float(y), 2))
+        for (run, point), (x, y) in zip(titled, places, strict=True)
+    ]
+    return text, sorted(spots, key=lambda spot: (spot.run, spot.point.rows))
+
+
+def themed(figure: Figure) -> str:
+    """The figure as an `<svg>` element in the colours of the page, light or dark."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
     text = buffer.getvalue().decode()
     text = re.sub(r"<metadata>.*?</metadata>", "", text[text.index("<svg") :], flags=re.DOTALL)
     for colour, name in (
@@ -219,12 +230,7 @@ def inline(panel: Panel) -> tuple[str, list[Spot]]:
         (PURPLE, "purple"),
     ):
         text = text.replace(colour, f"var(--{name})")
-    height = 72 * figure.get_figheight()
-    spots = [
-        Spot(run, point, round(float(x), 2), round(height - float(y), 2))
-        for (run, point), (x, y) in zip(titled, places, strict=True)
-    ]
-    return text, sorted(spots, key=lambda spot: (spot.run, spot.point.rows))
+    return text
 
 
 def write_pictures(run: Run, folder: str | os.PathLike[str], panel: Panel | None = None) -> list[Path]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import numpy as np
@@ -19,6 +20,7 @@ from faro.people.majority import bradley_terry, dips, service
 from faro.people.shares import components, habit, level_spread, moments, order_agreement
 from faro.people.taste import foretold
 from faro.people.votes import ACCEPT, PAIRS, SETS, Votes, votes_of
+from faro.report._people import page_of
 
 
 def accepting(chances: np.ndarray, seed: int = 0, groups=None, times: int = 1) -> Votes:
@@ -306,3 +308,15 @@ def test_the_command(table, capsys):
     record = json.loads(capsys.readouterr().out)
     assert record == json.loads((table / "out" / "disagreement.json").read_text())
     assert record["foretold"]["taste"]["low"] > 0.3
+    page = (table / "out" / "disagreement.html").read_text("utf-8")
+    assert page.count("<svg") == 3 and "NaN" not in page and "http-equiv" in page
+    for section in words.sections(record):
+        assert html.escape(section.title) in page
+        assert all(html.escape(cell.strip()) in page for row in section.rows for cell in row)
+
+
+def test_a_page_shows_names_as_text_and_no_picture_of_what_is_unknown():
+    alone = accepting(np.full((50, 1), 0.5))
+    record = of_votes(Votes(**{**vars(alone), "item": np.arange(50)}), deals=99) | {"data": "<script>x</script>"}
+    page = page_of(record)
+    assert "<script" not in page and "&lt;script&gt;" in page and "<svg" not in page

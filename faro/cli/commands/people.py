@@ -30,7 +30,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     disagree.add_argument(
         "--item", metavar="COLUMN", help="column that says which choices are of one item (default: equal content)"
     )
-    disagree.add_argument("--out", metavar="DIR", help="write disagreement.json there")
+    disagree.add_argument("--out", metavar="DIR", help="write disagreement.json and disagreement.html there")
     outputs.add_plain(disagree)
 
 
@@ -41,7 +41,10 @@ def _disagree(options: argparse.Namespace) -> int:
 
     record = disagree(options.data, options.schema, options.item)
     if options.out is not None:
+        from ...report import write_disagreement
+
         write_json(Path(options.out, "disagreement.json"), record)
+        write_disagreement(record, options.out)
     if options.json:
         print(json.dumps(record))
     else:
