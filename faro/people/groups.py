@@ -79,7 +79,8 @@ def differences(votes: Votes, deals: int = DEALS, seed: int = 0) -> list[Differe
             continue
         table = _Table(votes, inside)
         if not table.total > 0:
-            found.append(Difference(name, people, why="no item was put to two people of its groups"))
+            why = "everybody chose the same" if len(table.z) else "no item was put to two people of its groups"
+            found.append(Difference(name, people, why=why))
             continue
         rng = np.random.default_rng([seed, len(found)])
         times = int(min(deals, max(99, MOST / len(table.z))))

@@ -156,7 +156,7 @@ def order_agreement(votes: Votes) -> Estimate:
     rows = place[votes.person] >= 0
     at = (place[votes.person[rows]], votes.item[rows])
     shape = (len(some), votes.items)
-    accept = votes.share[rows][:, votes.alternative[rows].argmax(1)[0]]
+    accept = votes.share[rows, 0]  # the outside option is last
     times = sparse.csr_matrix((np.ones(len(accept)), at), shape)
     yes = sparse.csr_matrix((accept, at), shape)
     times.data = 1 / times.data
@@ -184,9 +184,6 @@ def level_spread(votes: Votes) -> Estimate:
         return unknown(NO_LEVEL if votes.kind != SETS else "given for items that are accepted or refused")
 
     def figures(rows: np.ndarray) -> np.ndarray:
-        return np.array([np.sqrt(max(0.0, moments(votes, rows)[2] / 2)) if votes.n else np.nan])
+        return np.sqrt(np.maximum([moments(votes, rows)[2] / 2], 0.0))
 
-    found = moments(votes)[2]
-    if np.isnan(found):
-        return unknown(NO_PERSON)
     return estimates(figures, (votes.person, votes.item), (NO_PERSON,))[0].clipped(0, 0.5)

@@ -95,11 +95,8 @@ def votes_of(data: Dataset, item: str | None = None) -> Votes:
     if item is not None and item not in data.frame.columns:
         raise UsageError(f"--item {item}: no such column; columns are: {', '.join(map(str, data.frame.columns[:30]))}")
     kind = _kind(parsed.available, parsed.outside)
-    alternative = np.where(parsed.inside, _combined(_contents(parsed.items, parsed.inside.shape)), -1)
-    for texts in parsed.shared.values():
-        alternative = np.where(
-            parsed.inside, _combined([alternative, pd.factorize(texts.ravel())[0].reshape(texts.shape)]), -1
-        )
+    told = [*_contents(parsed.items, parsed.inside.shape), *map(_codes, parsed.shared.values())]
+    alternative = np.where(parsed.inside, _combined(told), -1)
     slots, level = _slots(data, kind, alternative)
     order = np.argsort(slots, 1, kind="stable")
     share, available, alternative = (
@@ -116,20 +113,19 @@ def votes_of(data: Dataset, item: str | None = None) -> Votes:
         asked += [] if data.crossed_codes is None else [data.crossed_codes]
         codes = _combined(asked)
     else:
-        codes = pd.factorize(data.frame[item].to_numpy(object)[parsed.source.max(1)])[0]
-        if (codes < 0).any():
-            raise DataError(f"{data.name}: column {item!r}: a cell is missing, and it names the item; fill it in")
+        codes = _named(data, item, alternative if kind != ACCEPT and not level else None)
     kept, notes = _kept(share, available, alternative, kind, called(data.info.get("unit") or data.schema.unit))
     if not kept.any():
         raise DataError(f"{data.name}: no row is the choice of one person; {'; '.join(notes)}")
     person = np.unique(data.unit_codes[kept], return_inverse=True)[1]
-    groups, told = _groups(data, kept, person)
+    groups, left = _groups(data, kept, person)
+    place = _place(data, kind)
     if not np.all(parsed.weight == parsed.weight[0]):
         notes.append("every choice counts alike here, whatever the table says it weighs")
     return Votes(
         kind, share[kept], available[kept], alternative[kept], person, np.unique(codes[kept], return_inverse=True)[1],
-        level, _place(data, kind)[kept] if _place(data, kind) is not None else None, groups,
-        (called(data.schema.unit), {ACCEPT: "items", PAIRS: "pairs", SETS: "sets"}[kind]), (*notes, *told),
+        level, None if place is None else place[kept], groups,
+        (called(data.schema.unit), {ACCEPT: "items", PAIRS: "pairs", SETS: "sets"}[kind]), (*notes, *left),
     )  # fmt: skip
 
 
@@ -140,9 +136,9 @@ def _kind(available: np.ndarray, outside: np.ndarray) -> str:
 
 
 def _codes(values: Any) -> np.ndarray:
-    """Whole numbers that are equal where values are."""
+    """Whole numbers that are equal where values are, in the order of the values, so in any order of rows."""
     values = np.asarray(values)
-    codes = np.asarray(pd.factorize(values.ravel(), use_na_sentinel=False)[0])
+    codes = np.asarray(pd.factorize(values.ravel(), sort=True, use_na_sentinel=False)[0])
     return codes.reshape(values.shape)
 
 
@@ -159,7 +155,7 @@ def _contents(features: Features, shape: tuple[int, ...]) -> list[np.ndarray]:
     """Codes of every feature, equal where its values are."""
     found: list[np.ndarray] = [np.zeros(shape, np.int64)]
     found += [_codes(values) for values in features.numeric.values()]
-    found += [category.codes for category in features.categorical.values()]
+    found += [_codes(category.values()) for category in features.categorical.values()]
     for values in (*features.vectors.values(), *features.raw.values()):
         if isinstance(values, Rows):
             found.append(_codes(values.contents()))
@@ -174,6 +170,22 @@ def _asked(context: Features, person: np.ndarray) -> list[np.ndarray]:
     columns = _contents(context, (len(person),))[1:]
     first = np.unique(person, return_index=True)[1][np.unique(person, return_inverse=True)[1]]
     return [codes for codes in columns if (codes != codes[first]).any()]
+
+
+def _named(data: Dataset, item: str, alternative: np.ndarray | None) -> np.ndarray:
+    """`[n]` codes of the items that a column names; `DataError` where it names none, or one of other alternatives."""
+    cells = data.frame[item].to_numpy(object)[data.parsed.source.max(1)]
+    codes = np.asarray(pd.factorize(cells.astype(str), sort=True)[0])
+    if pd.isna(cells).any():
+        raise DataError(f"{data.name}: column {item!r}: a cell is missing, and it names the item; fill it in")
+    first = np.unique(codes, return_index=True)[1][codes]
+    if alternative is not None and (differ := (alternative != alternative[first]).any(1)).any():
+        choice = data.choice_ids[int(np.argmax(differ))]
+        raise DataError(
+            f"{data.name}: column {item!r}: choice {choice} has other alternatives than rows before of its item, so "
+            "votes on it cannot be counted together; name a column of whole choices, or none"
+        )
+    return codes
 
 
 def _slots(data: Dataset, kind: str, alternative: np.ndarray) -> tuple[np.ndarray, str]:

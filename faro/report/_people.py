@@ -31,7 +31,8 @@ PAGE = """<!DOCTYPE html>
 </header>
 {verdicts}
 {sections}
-<footer class="quiet">Written by faro {version}. Shares are in [0, 1]. No model was trained. This page loads nothing.</footer>
+<footer class="quiet">Written by faro {version}. Shares are in [0, 1]. No model was trained. This page loads
+nothing.</footer>
 </main>
 </body>
 </html>

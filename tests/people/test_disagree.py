@@ -278,6 +278,16 @@ def test_the_context_of_a_person_is_none_of_the_item():
         votes_of(Dataset.from_table(frame, schema), "nothing")
 
 
+def test_an_item_of_other_alternatives_is_refused():
+    with pytest.raises(DataError, match="has other alternatives"):
+        votes_of(Dataset.from_table(TABLE.assign(item="one"), PAIR), "item")
+    named = votes_of(
+        Dataset.from_table(TABLE.assign(item=list("ppqqqqr")), PAIR.replace(on_missing="drop")).take(np.arange(2)),
+        "item",
+    )
+    assert named.items == 1 and named.share[:, 0].tolist() == [1, 1]
+
+
 def test_nobody_named_is_said():
     frame = pd.DataFrame({"x": [1.0, 2.0], "y": [1, 0]})
     with pytest.raises(DataError, match="nobody is known"):
@@ -296,6 +306,34 @@ def table(tmp_path):
         '[[attributes]]\nname = "side"\nlevels = ["0", "1"]\nchooser = true\n'
     )
     return tmp_path
+
+
+def test_the_order_of_rows_does_not_matter(table):
+    frame = pd.read_csv(table / "votes.csv")
+    one, other = (disagree(of, table / "schema.toml", deals=99) for of in (frame, frame.sample(frac=1, random_state=0)))
+    plain = [json.dumps({key: of[key] for key in sorted(of)}, default=str) for of in map(rounded, (one, other))]
+    assert plain[0] == plain[1]
+
+
+def rounded(record):
+    """Numbers to ten digits: sums in another order differ in the last."""
+    if isinstance(record, dict):
+        return {key: rounded(value) for key, value in record.items() if key not in ("data", "digest")}
+    if isinstance(record, list):
+        return [rounded(value) for value in record]
+    return round(record, 10) + 0.0 if isinstance(record, float) else record
+
+
+def test_all_equal_votes_and_people_with_one_choice_are_said():
+    same = of_votes(accepting(np.ones((20, 10)), groups={"side": (("a", "b"), np.arange(20) % 2)}), deals=99)
+    assert same["ceiling"]["low"]["value"] == same["ceiling"]["high"]["value"] == 1
+    assert same["parts"]["rest"]["why"] == same["groups"][0]["why"] == "everybody chose the same"
+    many = accepting(np.full((2000, 1), 0.5))
+    once = of_votes(many, deals=99)
+    assert once["parts"]["level"]["value"] is None and once["foretold"]["taste"]["value"] is None
+    assert once["ceiling"]["agreement"]["value"] == pytest.approx(0.5, abs=0.01)
+    for record in (same, once):
+        assert all(words.sections(record | {"data": "x"})) and "NaN" not in json.dumps(record)
 
 
 def test_the_command(table, capsys):
