@@ -8,4 +8,5 @@ taste     what of a person's taste is foretold by a low-rank model, out of fold
 ceiling   how well one answer for everybody can do
 majority  whom a majority serves, again and again; pairs whose majority goes against the common order
 groups    which declared groups of people differ, beside people dealt to groups at random
+words     the record in plain words, for terminals and pages
 """
