@@ -52,7 +52,12 @@ def of_votes(votes: Votes, deals: int = DEALS) -> dict[str, Any]:
         "called": {"people": votes.called[0], "items": votes.called[1]},
         "level_of": votes.level,
         "parts": {name: part.record() for name, part in parts._asdict().items()},
-        "foretold": {"shared": told.shared.record(), "taste": told.taste.record(), "ranks": list(told.ranks)},
+        "foretold": {
+            "shared": told.shared.record(),
+            "taste": told.taste.record(),
+            "ranks": list(told.ranks),
+            "people": told.people,
+        },
         "level_and_order": {"spread": level_spread(votes).record(), "order": order_agreement(votes).record()},
         "place": habit(votes).record() if votes.kind == PAIRS else {"value": None, "why": "of pairs alone"},
         "ceiling": {

@@ -30,6 +30,7 @@ SALT = "faro people folds 1"
 RANKS, SPREADS = (1, 2, 3), (0.03, 0.1)  # of tastes: variance of u . v over that of a choice
 STEPS = 15
 LEAST = 0.5  # of choices, whose alternatives more than one person was asked about
+MOST = 100_000  # choices that are used; of more, those of some people
 LARGEST = 1e3  # of a ridge: what has no variance is shrunk to nothing
 
 
@@ -39,11 +40,13 @@ class Foretold(NamedTuple):
     shared: by what all share and, where there is one, the person's level
     taste: by a person's taste on top of that
     ranks: chosen in each fold, 0 = none
+    people: whose choices were used
     """
 
     shared: Estimate
     taste: Estimate
     ranks: tuple[int, ...]
+    people: int
 
 
 @dataclasses.dataclass(frozen=True)
@@ -108,7 +111,7 @@ class _Fit:
 
     @staticmethod
     def _of_columns(rows: _Rows, values: np.ndarray) -> np.ndarray:
-        return sum(rows.sign[:, part, None] * values[rows.column[:, part]] for part in range(rows.sign.shape[1]))  # type: ignore[return-value]
+        return sum(rows.sign[:, part, None] * values[rows.column[:, part]] for part in range(rows.sign.shape[1]))
 
     def _columns(
         self, rows: _Rows, inputs: np.ndarray, target: np.ndarray, now: np.ndarray, ridge: float, parts: int
@@ -151,6 +154,7 @@ def foretold(votes: Votes, folds: int = FOLDS) -> Foretold:
     votes: n choices
     folds: how many; who is in which is fixed by codes of person and item alone
     """
+    votes = _some(votes)
     total, items, level, _ = moments(votes)
     rows = _rows(votes)
     pairs = np.unique(
@@ -160,12 +164,12 @@ def foretold(votes: Votes, folds: int = FOLDS) -> Foretold:
     several = np.bincount(pairs[0]) > 1
     again = float((several[rows.column] | (rows.sign == 0)).all(1).mean())
     if not total > 1e-12:
-        return Foretold(unknown("everybody chose the same"), unknown("everybody chose the same"), ())
+        return Foretold(unknown("everybody chose the same"), unknown("everybody chose the same"), (), votes.people)
     if again < LEAST or votes.people < FOLDS or np.bincount(votes.person).max() < 2:
         why = (
             "most alternatives were put to one person alone, or nobody chose twice; a model of features may foretell it"
         )
-        return Foretold(unknown(why), unknown(why), ())
+        return Foretold(unknown(why), unknown(why), (), votes.people)
     total = float((rows.z**2).sum() / votes.n)
     noise = float((rows.z**2).mean())
     ridges = (_ridge(noise, level, total) if votes.level else np.inf, _ridge(noise, items, total))
@@ -186,7 +190,20 @@ def foretold(votes: Votes, folds: int = FOLDS) -> Foretold:
         ranks.append(rank)
     errors = [np.bincount(rows.vote, (rows.z - by) ** 2, votes.n) for by in (np.zeros(len(rows.z)), shared, taste)]
     gains = [(before - after) / total for before, after in itertools.pairwise(errors)]
-    return Foretold(*(_mean(gain, votes) for gain in gains), tuple(ranks))
+    of_shared, of_taste = (_mean(gain, votes) for gain in gains)
+    return Foretold(of_shared, of_taste, tuple(ranks), votes.people)
+
+
+def _some(votes: Votes) -> Votes:
+    """All choices of as many people as have `MOST` together, drawn at random once."""
+    if votes.n <= MOST:
+        return votes
+    order = np.random.default_rng(0).permutation(votes.people)
+    used = order[: max(1, int((np.cumsum(np.bincount(votes.person)[order]) <= MOST).sum()))]
+    rows = np.isin(votes.person, used)
+    person, item = (np.unique(codes[rows], return_inverse=True)[1] for codes in (votes.person, votes.item))
+    share, available, alternative = votes.share[rows], votes.available[rows], votes.alternative[rows]
+    return Votes(votes.kind, share, available, alternative, person, item, votes.level)
 
 
 def _ridge(noise: float, variance: float, total: float) -> float:

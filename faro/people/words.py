@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 KINDS = {"accept": "accepting or refusing", "pairs": "choosing one of two", "sets": "choosing one of several"}
@@ -18,7 +19,7 @@ class Section(NamedTuple):
 
     title: str
     columns: tuple[str, ...]
-    rows: list[tuple[str, ...]]
+    rows: Sequence[tuple[str, ...]]
     said: list[str]
 
 
@@ -94,6 +95,8 @@ def _parts(record: dict[str, Any]) -> Section:
             rows.append(_cells("  noise within a person, from repeats", parts["noise"]))
             rows.append(_cells("  all taste, from repeats", parts["taste"]))
     said += _why(*named)
+    if told["people"] < record["people"]:
+        said.append(f"Taste: of {told['people']:,} people drawn at random, whose choices are used.")
     if record["kind"] == "pairs":
         said.append("Of pairs a person has no level: two alternatives compete.")
         rows.append(_cells("beside these: a habit of place", record["place"]))

@@ -12,7 +12,7 @@ import pytest
 from faro import cli
 from faro.data import Dataset, Schema
 from faro.errors import DataError, UsageError
-from faro.people import words
+from faro.people import taste, words
 from faro.people.ceiling import bracket, ceiling
 from faro.people.disagree import disagree, of_votes
 from faro.people.groups import differences, holm
@@ -115,6 +115,12 @@ def test_levels_and_sides_are_told_apart():
 def test_nulls_have_no_taste(planted):
     told = foretold(accepting(planted, seed=3))
     assert told.taste.value < 0.005 and told.taste.low <= 0
+
+
+def test_of_many_choices_those_of_some_people_are_used(monkeypatch):
+    monkeypatch.setattr(taste, "MOST", 1000)
+    told = foretold(accepting(OPPOSITE))
+    assert told.people == 1000 // 40 and told.taste.value > 0.3
 
 
 def test_shuffled_people_have_none():
