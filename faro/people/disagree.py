@@ -85,6 +85,14 @@ def of_votes(votes: Votes, deals: int = DEALS) -> dict[str, Any]:
 def _verdicts(record: dict[str, Any], accept: bool) -> list[str]:
     """What one reward for everybody will not hold, a sentence each, where the data say so beyond chance; else that."""
     said = []
+    if record["parts"]["level"].get("low", 0) > 0:
+        apart = 2 * record["ceiling"]["votes"]["votes on them"] < record["choices"]
+        said.append(
+            f"people differ in level, {record['parts']['level']['value']:.3f} of the variance, beyond chance"
+            + (", or were asked about different items: most were put to one person alone" if apart else "")
+        )
+    if record["place"].get("low", 0) > 0:
+        said.append("some people take what stands first, or last, beyond chance")
     taste = record["foretold"]["taste"]
     if taste.get("low", 0) > 0:
         said.append(

@@ -101,6 +101,7 @@ def test_levels_and_sides_are_told_apart():
     """Accepting at .1 or .9 has variance .16 of .25: of the level, or of the taste, by planting."""
     level, taste = accepting(LEVELS), accepting(OPPOSITE, groups=GROUPS)
     assert components(level).level.value == pytest.approx(0.64, abs=0.05)
+    assert of_votes(level, 99)["verdicts"][0].startswith("people differ in level, 0.6")
     assert level_spread(level).value == pytest.approx(0.4, abs=0.03)
     assert components(taste).level.value == pytest.approx(0, abs=0.03)
     told = foretold(taste)
