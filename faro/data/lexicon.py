@@ -11,6 +11,7 @@ from faro.text import dialogue
 from faro.text.words import Finder, shapes
 
 from .schema import AttributeSpec, Schema
+from .values import absent
 
 BOTH, NEITHER = "both", "neither"
 SAMPLES, SHOWN = 3, 70  # texts of a level that people may look at, and characters of each
@@ -100,7 +101,7 @@ def _finder(spec: AttributeSpec, words: str) -> Finder:
 
 
 def _spoken(cell: Any) -> str:
-    if cell is None or (isinstance(cell, float) and cell != cell):
+    if absent(cell):
         return ""
     spoken = dialogue.side(cell, "a text")
     return spoken if isinstance(spoken, str) else "\n".join(message["content"] for message in spoken)

@@ -20,7 +20,7 @@ from faro.text.exchange import Exchange, Exchanged
 
 from .columns import of_side
 from .schema import AttributeSpec, Schema, TwinSpec
-from .values import infer, read
+from .values import absent, infer, read
 
 SAMPLES, SHOWN, LEAD = 3, 70, 25  # texts that people may look at, characters of each, and of those before the change
 
@@ -217,8 +217,7 @@ def _around(text: str, its: Exchanged) -> tuple[str, ...]:
 
 
 def _spoken(cell: Any) -> dialogue.Side:
-    nothing = cell is None or cell is pd.NA or (isinstance(cell, float) and cell != cell)
-    return "" if nothing else dialogue.side(cell, "a text")
+    return "" if absent(cell) else dialogue.side(cell, "a text")
 
 
 def _plain(column: pd.Series) -> list[Any]:

@@ -29,6 +29,7 @@ from .mapped import Scan, Stored
 from .pair_features import FORMS, with_pairs
 from .rewriting import rewritten
 from .schema import ArraySpec, Schema, TextSpec, TwinSpec
+from .values import absent
 
 Progress = Callable[[int, int], None]
 NO_TEXT = "fill it in, or declare on_missing = 'drop'"
@@ -368,7 +369,7 @@ class _Reader:
         moved = twin[0].column(column, twin[1])
         if moved not in self.frame.columns:
             return self.frame[column]
-        gone = self.frame[moved].map(lambda cell: cell is None or (isinstance(cell, float) and cell != cell))
+        gone = self.frame[moved].map(absent)
         return self.frame[moved].where(~gone, self.frame[column])
 
     def _needed(self, cell: Any, column: str, row: int, needed: bool) -> str:
@@ -382,7 +383,7 @@ class _Reader:
         return ""
 
     def _text(self, cell: Any, column: str, row: int) -> str:
-        if cell is None or cell is pd.NA or (isinstance(cell, float) and cell != cell):
+        if absent(cell):
             return ""
         where = f"{self.where}: column {column!r}, row {row + 1}"
         spoken = dialogue.brief(dialogue.side(cell, where))

@@ -71,6 +71,11 @@ def plain_text(value: str) -> str:
     return value
 
 
+def absent(value: object) -> bool:
+    """Whether a cell of a table holds nothing: None, NA, or a float that is none."""
+    return value is None or value is pd.NA or (isinstance(value, float) and value != value)
+
+
 def _type_of(value: object) -> str:
     if isinstance(value, bool | np.bool_):
         return "boolean"
