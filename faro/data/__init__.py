@@ -4,6 +4,7 @@ containers  tables in files, folders and other libraries as data frames
 table       cells as text, digests
 values      one canonical form of a cell
 schema      `Schema`: how a table is read as choices
+specs       what it declares of single features and attributes
 columns     which columns of a table a schema reads, sides and twins among them
 melt        wide and accept tables as long ones
 parse       a table and its schema into dense arrays
@@ -47,14 +48,14 @@ from .registry import NAMES as NAMES
 from .registry import listing as listing
 from .registry import load as load
 from .registry import schema_of as schema_of
-from .schema import AttributeSpec as AttributeSpec
-from .schema import Only as Only
 from .schema import Schema as Schema
-from .schema import TwinSpec as TwinSpec
 from .seen import Seen as Seen
 from .seen import units_text as units_text
 from .seen import write_units as write_units
 from .sharded import Sharded as Sharded
+from .specs import AttributeSpec as AttributeSpec
+from .specs import Only as Only
+from .specs import TwinSpec as TwinSpec
 from .split import PARTS as PARTS
 from .split import assign as assign
 from .table import write_table as write_table

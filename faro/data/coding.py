@@ -20,7 +20,8 @@ from faro.errors import DataError
 
 from .arrays import Features
 from .mapped import BLOCK, Rows
-from .schema import FEATURES, Schema
+from .schema import Schema
+from .specs import FEATURES
 from .tally import Lengths, Moments, Tally, basis
 from .vocabulary import Vocabulary
 
@@ -81,7 +82,7 @@ class Vector:
 
     @classmethod
     def fit(cls, name: str, moments: Moments, scaling: str, lengths: Lengths | None = None) -> Vector:
-        """Of the moments of its columns; `scaling` as in `faro.data.schema.ArraySpec`, `lengths` where length goes."""
+        """Of the moments of its columns; `scaling` as in `faro.data.specs.ArraySpec`, `lengths` where length goes."""
         removed = None
         if lengths is not None:
             removed, moments = lengths.projection()

@@ -15,7 +15,8 @@ import pandas as pd
 
 from faro.errors import DataError, UsageError
 
-from .schema import AttributeSpec, Schema, TwinSpec
+from .schema import Schema
+from .specs import AttributeSpec, TwinSpec
 
 LISTS = ("numeric", "categorical", "vectors", "context_numeric", "context_categorical", "context_vectors")
 Places = dict[str, tuple[str | None, ...]]  # name -> its column on every side (None: the side has none), or one for all

@@ -16,7 +16,8 @@ import numpy as np
 import pandas as pd
 
 from .dataset import Dataset
-from .schema import AttributeSpec, Schema, TwinSpec
+from .schema import Schema
+from .specs import AttributeSpec, TwinSpec
 
 FEATURES = ("quality", "clarity", "brevity")
 COMMUNITIES = ("majority", "minority")

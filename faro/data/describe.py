@@ -14,7 +14,8 @@ from .dataset import Dataset
 from .lexicon import samples
 from .registry import load
 from .rewriting import rewritten
-from .schema import AttributeSpec, Schema, TwinSpec
+from .schema import Schema
+from .specs import AttributeSpec, TwinSpec
 from .split import PARTS
 from .texts import StoredTexts
 

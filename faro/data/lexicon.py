@@ -10,7 +10,8 @@ from faro.errors import DataError, UsageError
 from faro.text import dialogue
 from faro.text.words import Finder, shapes
 
-from .schema import AttributeSpec, Schema
+from .schema import Schema
+from .specs import AttributeSpec
 from .values import absent
 
 BOTH, NEITHER = "both", "neither"

@@ -21,7 +21,7 @@ import numpy as np
 
 from faro.errors import DataError
 
-from .schema import ArraySpec
+from .specs import ArraySpec
 
 SUFFIXES = (".npy", ".safetensors")
 BLOCK = 2**22  # numbers that are read or computed with at once: 32 MiB in double precision

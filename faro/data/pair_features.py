@@ -16,7 +16,8 @@ import dataclasses
 from faro.errors import UsageError
 
 from .preferences import ANSWER
-from .schema import Schema, TextSpec
+from .schema import Schema
+from .specs import TextSpec
 
 PROMPT = "prompt"
 FORMS = ("answer", "together", "both", "products")

@@ -17,7 +17,8 @@ from .arrays import MISSING, Category, Features, Moved, Parsed
 from .columns import need
 from .mapped import Rows, Stored
 from .melt import OUTSIDE, Long, choice_ids, melt, shares
-from .schema import ArraySpec, AttributeSpec, Schema, TwinSpec
+from .schema import Schema
+from .specs import ArraySpec, AttributeSpec, TwinSpec
 from .values import Cells
 
 MISSING_TWIN = "missing = 'exclude' of the twins, or on_missing = 'drop'"

@@ -18,7 +18,8 @@ import pandas as pd
 from faro.errors import DataError
 from faro.text import dialogue
 
-from .schema import RESERVED, AttributeSpec, Schema, TextSpec
+from .schema import RESERVED, Schema
+from .specs import AttributeSpec, TextSpec
 
 ANSWERS = ("completions", "responses", "answers", "candidates")
 ORDERS = {"ranks": 1, "ranking": 1, "ratings": -1, "scores": -1}  # 1: the smallest is the best

@@ -19,7 +19,8 @@ from faro.text import dialogue
 from faro.text.exchange import Exchange, Exchanged
 
 from .columns import of_side
-from .schema import AttributeSpec, Schema, TwinSpec
+from .schema import Schema
+from .specs import AttributeSpec, TwinSpec
 from .values import absent, infer, read
 
 SAMPLES, SHOWN, LEAD = 3, 70, 25  # texts that people may look at, characters of each, and of those before the change

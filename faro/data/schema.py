@@ -9,213 +9,17 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from constraints import Attribute
 from faro.errors import UsageError
 from faro.files import parse_toml
 from faro.text.exchange import Rules
 
-from .values import TYPES, canonical, plain_text
+from .specs import ArraySpec, AttributeSpec, Only, TextSpec, TwinSpec, apart, choose, one_text
+from .values import TYPES, canonical
 
 FORMATS = ("long", "wide", "accept")
 ON_MISSING = ("error", "level", "drop")
-SCALINGS = ("joint", "each", "none")
-FEATURES = "features"  # the name of the coded features beside raw arrays
 # columns of a scored table that are not attributes, and what its readers know besides
 RESERVED = ("unit", "choice", "alternative", "label", "reward", "decision", "weight", "part", "outside", "content")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class AttributeSpec:
-    """A declared attribute: the `column` (default: its name) whose cells are the `levels`, of the chooser or of an
-    alternative. Cells that are no level are an error, or with `others = "exclude"` apply to nobody (-1).
-
-    lexicon: level -> its words, separated by commas; then the table needs no such column: it says which level's words
-        the column `text` has, "both" of several, "neither" of none (`faro.data.lexicon`). With a `text` and no lexicon
-        it is the words of the rules of the attribute's twins
-    """
-
-    name: str
-    levels: tuple[str, ...]
-    column: str = ""
-    chooser: bool = False
-    others: str = "error"
-    text: str = ""
-    lexicon: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
-
-    def __post_init__(self):
-        object.__setattr__(self, "name", _text(self.name, "attribute"))
-        object.__setattr__(self, "text", _text(self.text, "attribute"))
-        object.__setattr__(self, "column", _text(self.column, f"attribute {self.name!r}") or self.name)
-        given = self.levels
-        object.__setattr__(self, "levels", tuple(_text(level, f"attribute {self.name!r}") for level in given))
-        _apart(self.name, given, self.levels)
-        if len(self.levels) < 2:
-            raise UsageError(f"attribute {self.name!r}: expected two or more different levels, got {list(self.levels)}")
-        if self.lexicon and not self.text:
-            raise UsageError(f"attribute {self.name!r}: `text`, a column of texts, and `lexicon` go together")
-        for level, words in self.lexicon.items():
-            if level not in self.levels or not words.strip(", "):
-                raise UsageError(
-                    f"attribute {self.name!r}: lexicon: expected words of a level, got {level!r} = {words!r}"
-                )
-        if self.others not in ("error", "exclude"):
-            raise UsageError(f"attribute {self.name!r}: others is 'error' or 'exclude', got {self.others!r}")
-
-    @property
-    def attribute(self) -> Attribute:
-        """As the constraints know it."""
-        return Attribute(self.name, self.levels, self.chooser)
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class Only:
-    """A restriction of the design: where `column` is `equals`, an alternative supports only these `levels`."""
-
-    column: str
-    equals: str
-    levels: tuple[str, ...]
-
-    def __post_init__(self):
-        for field in ("column", "equals"):
-            object.__setattr__(self, field, _text(getattr(self, field), "only"))
-        object.__setattr__(self, "levels", tuple(_text(level, "only") for level in self.levels))
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TwinSpec:
-    """Twins of an attribute: the same choices with it set to every level, and with it the features that change.
-
-    attribute: its name; where its column is a categorical feature, that is set to the level
-    origin: in plain words how the twins arise (randomised, generated, rewritten, the model's input exchanged)
-    only: the twins that the design excludes (`Only`)
-    features: those whose values at each level the table brings, in a column `FEATURE:ATTRIBUTE=LEVEL` (of an array: its
-        index, or another array of that name); default: those that it has such columns of
-    missing: what an empty cell of such a column is: an "error", or "exclude": there is no such twin. At a row's own
-        level it is the row itself
-    rules: of words that are exchanged, which make such columns of texts (`faro.data.rewriting`); what they do not
-        rewrite has no twin, and the origin is said by them. In TOML the file that they are in, or they themselves
-    texts: the texts that rules rewrite; default: all that the attribute may set
-    """
-
-    attribute: str
-    origin: str = ""
-    only: tuple[Only, ...] = ()
-    features: tuple[str, ...] = ()
-    missing: str = "error"
-    rules: Rules | None = None
-    texts: tuple[str, ...] = ()
-
-    def __post_init__(self):
-        object.__setattr__(self, "attribute", _text(self.attribute, "twins"))
-        where = f"twins of {self.attribute!r}"
-        for field in ("features", "texts"):
-            object.__setattr__(self, field, tuple(_text(name, where) for name in getattr(self, field)))
-        _choose(f"missing of the twins of {self.attribute!r}", self.missing, ("error", "exclude"))
-        if self.rules is not None:
-            if self.origin not in ("", self.rules.origin):
-                raise UsageError(f"{where}: `origin` is what the rules say; leave it out")
-            object.__setattr__(self, "origin", self.rules.origin)
-            object.__setattr__(self, "missing", "exclude")
-        elif not self.origin:
-            raise UsageError(f"{where}: key 'origin' is needed: in plain words how they arise")
-        elif self.texts:
-            raise UsageError(f"{where}: `texts` are those that `rules` rewrite; name rules too")
-
-    @property
-    def told(self) -> tuple[str, ...]:
-        """What a reader of figures must know of twins that a table brings: a sentence, or nothing; of those by rules a
-        note of the data says it."""
-        if not self.features or self.rules is not None:
-            return ()
-        listed = ", ".join(self.features[:10]) + (", ..." if len(self.features) > 10 else "")
-        return (f"twins of {self.attribute}: the table says what {listed} would be ({self.origin})",)
-
-    def column(self, name: str, level: str) -> str:
-        """What holds the values of a feature, or the index of an array, at a level: "emb:gender=female"."""
-        return f"{name}:{self.attribute}={level}"
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class ArraySpec:
-    """A feature whose values are rows of an array `[N, ...]` in a `.npy` or `.safetensors` file.
-
-    name: of the feature; file: where the array is, from the table's folder; key: the tensor's name in a `.safetensors`
-    file (default: `name`); index: column of whole numbers 0 to N-1 that says which row, of each side in a wide table
-    (default: row i of the table, in a wide one rows 2i and 2i+1); context: whether it is the chooser's or prompt's and
-    not an alternative's.
-
-    An array `[N, d]` becomes d columns beside the other features. scaling: "joint" takes off the mean vector of the
-    train rows and divides by one number, their spread over all d, which keeps angles and ratios of distances; "each"
-    standardises every column; "none" leaves the values as they are. raw: the array keeps its shape and dtype (at most
-    32 bits) and is handed out under its name, beside the coded features, to models that read it (tokens, masks).
-    """
-
-    name: str
-    file: str = ""
-    key: str = ""
-    index: str = ""
-    context: bool = False
-    raw: bool = False
-    scaling: str = "joint"
-
-    def __post_init__(self):
-        for field in ("name", "index"):
-            object.__setattr__(self, field, _text(getattr(self, field), "arrays"))
-        if not self.name or self.name == FEATURES:
-            raise UsageError(f"array {self.name!r}: expected another name ({FEATURES!r} is that of the coded features)")
-        _choose(f"the scaling of array {self.name!r}", self.scaling, SCALINGS)
-        if self.raw and self.scaling != SCALINGS[0]:
-            raise UsageError(f"array {self.name!r}: raw values are not scaled; leave out scaling, or raw")
-
-
-@dataclasses.dataclass(frozen=True, kw_only=True)
-class TextSpec:
-    """A feature whose values are vectors of texts, by an encoder (`faro.text`).
-
-    name: of the feature; column: of the texts (default: the name; in a wide table each side has its own,
-    `chosen_NAME`); after: column of a text that is read before it, as one with it (a prompt); times: column of a text
-    whose vector its own is multiplied by, number by number (a prompt: of itself it is no difference between answers);
-    context: whether it is the chooser's or prompt's and not an alternative's; encoder: a name (`faro encoder list`) or
-    a folder; limit: tokens at most (0: the encoder's own); dtype: of the vectors on disk, "float32" or "float16";
-    scaling: as of arrays; without: "length" takes off every number what a line in the text's tokens and their logarithm
-    explains of it on train; layers: 0, or how many of the encoder's last layers a model of its own has: the feature is
-    then, of every token, the vector before those, a raw array; digest: of the encoder that read the texts of a
-    `Dataset` or of a model; another one is refused.
-    """
-
-    name: str
-    column: str = ""
-    after: str = ""
-    times: str = ""
-    context: bool = False
-    encoder: str = "minilm"
-    limit: int = 0
-    dtype: str = "float32"
-    scaling: str = "joint"
-    without: str = ""
-    layers: int = 0
-    digest: str = ""
-
-    def __post_init__(self):
-        for field in ("name", "column", "after", "times"):
-            object.__setattr__(self, field, _text(getattr(self, field), "texts"))
-        if not self.name or self.name == FEATURES:
-            raise UsageError(f"text {self.name!r}: expected another name ({FEATURES!r} is that of the coded features)")
-        _choose(f"the scaling of text {self.name!r}", self.scaling, SCALINGS)
-        if self.without not in ("", "length"):
-            raise UsageError(f"text {self.name!r}: without is 'length', or left out; got {self.without!r}")
-        _choose(f"the dtype of text {self.name!r}", self.dtype, ("float32", "float16"))
-        if self.limit < 0:
-            raise UsageError(f"text {self.name!r}: expected a limit of tokens above 0, or 0, got {self.limit}")
-        if self.layers < 0:
-            raise UsageError(f"text {self.name!r}: expected a number of last layers, or 0, got {self.layers}")
-        if self.layers and (self.times or self.without):
-            raise UsageError(f"text {self.name!r}: layers are of a text itself; leave out times and without")
-
-    @property
-    def beside(self) -> tuple[str, ...]:
-        """The columns of texts that go into it besides its own."""
-        return tuple(filter(None, (self.after, self.times)))
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -303,13 +107,13 @@ class Schema:
 
     def __post_init__(self):
         for field in (*_COLUMN, "positive", "negative"):
-            object.__setattr__(self, field, _text(getattr(self, field), f"schema.{field}"))
+            object.__setattr__(self, field, one_text(getattr(self, field), f"schema.{field}"))
         for field in (*_COLUMNS, "codes", "unknown", "missing"):
-            values = tuple(_text(value, f"schema.{field}") for value in getattr(self, field))
+            values = tuple(one_text(value, f"schema.{field}") for value in getattr(self, field))
             object.__setattr__(self, field, values)
-        object.__setattr__(self, "types", {_text(name, "types"): kind for name, kind in self.types.items()})
-        _choose("format", self.format, FORMATS)
-        _choose("on_missing", self.on_missing, ON_MISSING)
+        object.__setattr__(self, "types", {one_text(name, "types"): kind for name, kind in self.types.items()})
+        choose("format", self.format, FORMATS)
+        choose("on_missing", self.on_missing, ON_MISSING)
         if not self.unit:
             raise UsageError("schema: declare `unit`, the column of the person or prompt, or unit = 'row'")
         if self.format == "long" and not (self.choice and self.label):
@@ -373,7 +177,7 @@ class Schema:
     def _check_types(self) -> None:
         known = (*self.numbers, *self.words)
         for column, kind in self.types.items():
-            _choose(f"the type of {column!r}", kind, TYPES)
+            choose(f"the type of {column!r}", kind, TYPES)
             if column not in known:
                 raise UsageError(f"schema: types names {column!r}, which the schema reads as no cell of text or number")
             if kind in ("text", "date") and column in self.numbers:
@@ -400,7 +204,7 @@ class Schema:
         for spec in self.attributes:
             kind = self.kind(spec.column)
             levels = tuple(_typed(level, kind, f"attribute {spec.name!r}") for level in spec.levels)
-            _apart(spec.name, spec.levels, levels)
+            apart(spec.name, spec.levels, levels)
             specs.append(dataclasses.replace(spec, levels=levels))
         kinds = {spec.name: self.kind(spec.column) for spec in specs}
         for twin in self.twins:
@@ -708,33 +512,11 @@ _COLUMNS += ("context_numeric", "context_categorical", "context_vectors")
 _RECORDS = {"attributes": AttributeSpec, "twins": TwinSpec, "only": Only, "arrays": ArraySpec, "texts": TextSpec}
 
 
-def _text(value: str, where: str) -> str:
-    try:
-        return plain_text(value)
-    except ValueError as error:
-        raise UsageError(f"{where}: expected {error}") from None
-
-
 def _typed(word: str, kind: str, where: str) -> str:
     try:
         return canonical(word, kind)
     except ValueError as error:
         raise UsageError(f"{where}: its column is of type {kind!r}: expected {error}, got {word!r}") from None
-
-
-def _apart(name: str, given: tuple[str, ...], levels: tuple[str, ...]) -> None:
-    """`UsageError` if two levels meet in one form."""
-    first: dict[str, str] = {}
-    for word, level in zip(given, levels, strict=True):
-        if level in first:
-            two = f"{first[level]!r} and {word!r} are one, {level!r}"
-            raise UsageError(f"attribute {name!r}: expected two or more different levels, but {two}")
-        first[level] = word
-
-
-def _choose(field: str, value: str, known: tuple[str, ...]) -> None:
-    if value not in known:
-        raise UsageError(f"schema: {field} is one of {', '.join(known)}; got {value!r}")
 
 
 def _build(cls: type, values: Any, where: str) -> Any:

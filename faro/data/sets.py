@@ -12,7 +12,8 @@ import pandas as pd
 
 from . import text_sets, twin_sets
 from .containers import read_table
-from .schema import AttributeSpec, Only, Schema, TwinSpec
+from .schema import Schema
+from .specs import AttributeSpec, Only, TwinSpec
 
 Table = tuple[pd.DataFrame, Schema]
 

@@ -11,7 +11,8 @@ from faro.text.exchange import Exchange, Rules
 from faro.text.words import shapes
 
 from .preferences import ANSWER, LENGTH, PROMPT_ID, plain
-from .schema import AttributeSpec, Schema, TextSpec, TwinSpec
+from .schema import Schema
+from .specs import AttributeSpec, TextSpec, TwinSpec
 from .split import uniform
 
 Table = tuple[pd.DataFrame, Schema]

@@ -28,7 +28,8 @@ from .lexicon import by_lexicon
 from .mapped import Scan, Stored
 from .pair_features import FORMS, with_pairs
 from .rewriting import rewritten
-from .schema import ArraySpec, Schema, TextSpec, TwinSpec
+from .schema import Schema
+from .specs import ArraySpec, TextSpec, TwinSpec
 from .values import absent
 
 Progress = Callable[[int, int], None]

@@ -19,7 +19,8 @@ from faro.errors import DataError
 from faro.text.words import Finder, shapes
 
 from .preferences import ANSWER
-from .schema import AttributeSpec, Schema, TextSpec, TwinSpec
+from .schema import Schema
+from .specs import AttributeSpec, TextSpec, TwinSpec
 
 Table = tuple[pd.DataFrame, Schema]
 GENDER, PRONOUNS = "gender", {

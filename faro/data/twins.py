@@ -18,7 +18,8 @@ from faro.errors import DataError
 
 from .arrays import Features, Moved, Parsed
 from .coding import Block, Coding
-from .schema import FEATURES, AttributeSpec, Schema
+from .schema import Schema
+from .specs import FEATURES, AttributeSpec
 
 
 def build_twin(schema: Schema, coding: Coding, parsed: Parsed, items: Any, context: Any, name: str) -> Twin:

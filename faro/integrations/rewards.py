@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from faro.data import Dataset, Schema
-from faro.data.schema import ArraySpec
+from faro.data.specs import ArraySpec
 from faro.data.texts import Encoded, encoder_of
 from faro.errors import DataError, UsageError
 from faro.store.model import TrainedModel, load_model

@@ -184,7 +184,7 @@ class Model(abc.ABC):
     def of_texts(self, texts: Sequence[Any]) -> Model:
         """The same model on data with these texts, whose encoder it is to know if it has layers of it.
 
-        texts: of the schema (`faro.data.schema.TextSpec`)
+        texts: of the schema (`faro.data.specs.TextSpec`)
         """
         return self
 

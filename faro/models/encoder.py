@@ -60,7 +60,7 @@ class EncoderLayers(Model):
     def of_texts(self, texts: Sequence[Any]) -> EncoderLayers:
         """The same model on these texts.
 
-        texts: of the schema (`faro.data.schema.TextSpec`)
+        texts: of the schema (`faro.data.specs.TextSpec`)
 
         `UsageError` unless there is one, of an alternative, and its encoder has so many layers.
         """

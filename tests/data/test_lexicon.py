@@ -7,7 +7,7 @@ import pytest
 
 from faro.data import Schema, describe, load
 from faro.data.lexicon import mentioned
-from faro.data.schema import AttributeSpec
+from faro.data.specs import AttributeSpec
 from faro.errors import DataError, UsageError
 from tests.builders import encoders
 

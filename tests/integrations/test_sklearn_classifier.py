@@ -19,7 +19,7 @@ from sklearn.utils.estimator_checks import parametrize_with_checks
 import faro
 from faro import ChoiceClassifier
 from faro.data import Dataset
-from faro.data.schema import AttributeSpec
+from faro.data.specs import AttributeSpec
 from faro.errors import DataError, UsageError
 from faro.integrations._groups import columns, crossed
 from faro.training import Settings

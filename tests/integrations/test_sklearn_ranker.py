@@ -15,7 +15,7 @@ from sklearn.utils.estimator_checks import estimator_checks_generator
 import faro
 from faro import PairRanker
 from faro.data import Dataset
-from faro.data.schema import AttributeSpec
+from faro.data.specs import AttributeSpec
 from faro.errors import DataError, UsageError
 from faro.training import Settings
 from faro.training.ridge import UNCHOSEN
