@@ -20,6 +20,7 @@ import inspect
 import re
 from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import EntryPoint, entry_points
+from types import FunctionType
 from typing import Any
 
 import constraints as ct
@@ -60,7 +61,7 @@ def find(kind: str, name: str) -> Callable[..., Any]:
             kind, name, lambda: functools.reduce(getattr, attribute.split("."), importlib.import_module(module))
         )
     try:
-        inspect.signature(maker)
+        parameters(maker)
     except (TypeError, ValueError):
         what = "constraints.Constraint" if kind == "constraint" else kind
         message = f"{kind} {name!r}: expected a function or class that makes a {what}, got {maker!r}"
@@ -68,11 +69,21 @@ def find(kind: str, name: str) -> Callable[..., Any]:
     return maker
 
 
+def parameters(maker: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    """What a maker takes, by name."""
+    return _parameters(maker) if isinstance(maker, type | FunctionType) else inspect.signature(maker).parameters
+
+
+@functools.cache
+def _parameters(maker: Callable[..., Any]) -> Mapping[str, inspect.Parameter]:
+    return inspect.signature(maker).parameters
+
+
 def make(kind: str, text: str) -> Any:
     """What "name", "name(option=value)" or a place with options makes; `UsageError` for what does not exist or fit."""
     name, options = _options(text, kind)
     maker = find(kind, name)
-    takes = inspect.signature(maker).parameters
+    takes = parameters(maker)
     if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in takes.values()):
         for option in options:
             known(f"option of {name}", option, takes)
@@ -146,7 +157,7 @@ def make_constraint(
         if kind == attribute:
             raise UsageError(f"of: {kind!r} is the attribute whose groups are compared; choose another")
         given["of"] = (attributes[kind], level)
-    taken = {option for name in names for option in inspect.signature(find_notion(_options(name)[0])).parameters}
+    taken = {option for name in names for option in parameters(find_notion(_options(name)[0]))}
     for option in given:
         if option not in taken and option not in unless:
             raise UsageError(f"{constraint} takes no {option}")
@@ -157,7 +168,7 @@ def make_constraint(
 def _make(text: str, given: dict[str, Any], bound: float, attributes: Mapping[str, Attribute]) -> Constraint:
     name, options = _options(text)
     notion = find_notion(name)
-    accepted = inspect.signature(notion).parameters
+    accepted = parameters(notion)
     options_of_notion = [option for option in accepted if option not in ("attribute", "bound", "of", "within")]
     for option in options:
         known(f"option of {name}", option, options_of_notion)

@@ -12,7 +12,6 @@ import functools
 import platform
 import re
 from collections.abc import Sequence
-from importlib import metadata
 from typing import Any
 
 import jax
@@ -35,6 +34,7 @@ from ..losses import Mean, Objective
 from ..models.evaluate import BLOCK
 from ..runtime.checkpoint import Keeper
 from ..runtime.programs import Program
+from ..runtime.versions import OURS, versions
 from ..store import columns
 from ..store.frontier import Frontier
 from ..store.model import Draw, TrainedModel
@@ -395,11 +395,11 @@ def _of_trial(
 
 
 def _manifest(data, constraint, cells, constraints, views, model, settings, objective) -> dict[str, Any]:
-    names = ("faro-fairness", "jax", "jaxlib", "flax", "optax", "numpy", "pandas")
+    known = versions(OURS, "jax", "jaxlib", "flax", "optax", "numpy", "pandas")
     manifest = {
         "format": FORMAT,
-        "faro": metadata.version("faro-fairness"),
-        "versions": {"python": platform.python_version(), **{name: metadata.version(name) for name in names}},
+        "faro": known[OURS],
+        "versions": {"python": platform.python_version(), **known},
         "data": {
             "name": data.name,
             "digest": data.digest,

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from html import escape
-from importlib import metadata, resources
+from importlib import resources
 from pathlib import Path
 from typing import Any, NamedTuple
 
 from ..files import write_text
 from ..people.words import Section, head, sections
+from ..runtime.versions import OURS, version
 from ._page import quiet, section
 
 PAGE = """<!DOCTYPE html>
@@ -71,7 +72,7 @@ def page_of(record: dict[str, Any]) -> str:
         head=escape(head(record)),
         verdicts="".join(f'<p class="note">{escape(one[:1].upper() + one[1:])}.</p>\n' for one in told),
         sections="".join(_section(one, pictured(record).get(one.title, [])) for one in sections(record)),
-        version=escape(metadata.version("faro-fairness")),
+        version=escape(version(OURS)),
     )
 
 

@@ -6,5 +6,6 @@ checkpoint  steps of a long computation that a killed run does not repeat
 locks       one writer at a time
 parquet     Parquet and Arrow files as data frames
 threads     how many of a CPU's threads compute
+versions    of installed packages
 quiet       what libraries print of themselves, which goes nowhere
 """

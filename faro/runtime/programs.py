@@ -19,7 +19,6 @@ import re
 import sys
 from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +26,7 @@ import jax
 import numpy as np
 
 from .. import files
+from .versions import version
 
 OURS = ("faro", "constraints")  # packages whose code is known by its text
 KNOWN = (*OURS, "optax", "builtins")  # whose classes of pytrees are, by that or by a version
@@ -138,7 +138,22 @@ def _compilers() -> ThreadPoolExecutor:
 
 
 def remembered(known: Any, args: tuple, make: Callable[[], Any]) -> Any:
-    """What `make` gives, a plain value that follows from `known` and the shapes of `args` alone; kept as traces are."""
+    """What `make` gives, a plain value that follows from `known` and the shapes of `args` alone: made once in this
+    process, where `known` is hashable, and kept for later ones as traces are."""
+    key = known, Program._key(args)
+    try:
+        hash(key)
+    except TypeError:  # options of somebody's own
+        return _kept_value(known, args, make)
+    if key not in _remembered:
+        _remembered[key] = _kept_value(known, args, make)
+    return _remembered[key]
+
+
+_remembered: dict[Any, Any] = {}
+
+
+def _kept_value(known: Any, args: tuple, make: Callable[[], Any]) -> Any:
     if not _kept:
         return make()
     with contextlib.suppress(_Unknown):
@@ -248,7 +263,7 @@ def _code() -> str:
     """The text of everything that may be traced, and versions of what it calls."""
     found = hashlib.sha256(sys.version.encode())
     for name in ("jax", "jaxlib", "numpy", "optax"):
-        found.update(f"{name} {metadata.version(name)}".encode())
+        found.update(f"{name} {version(name)}".encode())
     for package in OURS:
         folder = Path(str(importlib.import_module(package).__file__)).parent
         for path in sorted(folder.rglob("*.py")):

@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import inspect
 import itertools
 import math
 import sys
@@ -34,7 +33,7 @@ from ..data.table import one_line
 from ..errors import DAMAGE, DataError, UsageError
 from ..losses import Loss, Objective
 from ..models import Model
-from ..registry import GROUPS, declared, find, find_notion, make, make_constraint, notions
+from ..registry import GROUPS, declared, find, find_notion, make, make_constraint, notions, parameters
 
 Record = dict[str, Any]
 PLACED = ("attribute", "of", "within")  # arguments of a notion that are fields of its grouping
@@ -143,7 +142,7 @@ def _notion(constraint: Constraint, fields: dict[str, Any]) -> tuple[str, dict[s
         if not point.value.startswith("constraints:"):
             continue
         notion = find_notion(name)
-        takes = [option for option in _arguments(notion) if option in (*PLACED, *fields)]
+        takes = [option for option in parameters(notion) if option in (*PLACED, *fields)]
         given = {option: getattr(who, option) if option in PLACED else fields[option] for option in takes}
         given = {option: value for option, value in given.items() if not (option in PLACED and value is None)}
         try:
@@ -157,11 +156,6 @@ def _notion(constraint: Constraint, fields: dict[str, Any]) -> tuple[str, dict[s
         raise _Opaque("no notion makes a constraint of its class")
     _, _, name, options = min(makers, key=lambda maker: maker[:2])
     return name, options
-
-
-@functools.cache
-def _arguments(maker: Any) -> tuple[str, ...]:
-    return tuple(inspect.signature(maker).parameters)
 
 
 def _plain(value: Any, where: str) -> Any:
@@ -245,7 +239,7 @@ def _from_options(maker: Any, options: Record, kind: str) -> Any:
         return maker.from_config(options)
     if kind != "constraint":
         return maker(**options)
-    takes = _arguments(maker)
+    takes = parameters(maker)
     made = maker(**{option: value for option, value in options.items() if option in takes})
     fields = {field.name for field in dataclasses.fields(made)} if isinstance(made, Constraint) else set()
     if unknown := sorted(options.keys() - {*takes} - fields):

@@ -14,7 +14,6 @@ import functools
 import shutil
 import time
 from collections.abc import Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +33,7 @@ from ..evaluate.trials import Evaluator
 from ..losses import Objective
 from ..runtime import devices
 from ..runtime.checkpoint import Keeper
+from ..runtime.versions import OURS, versions
 from ..store import run as store
 from ..store.fingerprint import fingerprint
 from ..store.frontier import Frontier
@@ -173,12 +173,12 @@ class _Run:
 
     def _fingerprint(self) -> str:
         bounds = [[float(part.bound) for part in c.parts()] for c in self.grid(1.0)]
-        versions = {name: metadata.version(name) for name in ("faro-fairness", "jax", "flax", "optax")}
+        known = versions(OURS, "jax", "flax", "optax")
         data = [self.data.name, self.data.digest, self.data.schema.to_dict(), self.data.unit_rule]
         game = [self.constraint, bounds, self.seeds, self.model, dataclasses.asdict(self.settings)]
         game += [] if self.objective == DEFAULT else [self.objective]
         game += [f"stream {int(self.stream)}"] if self.stream else []
-        return fingerprint(versions, data, game)
+        return fingerprint(known, data, game)
 
     def result(self, folder: Path | None, overwrite: bool, command: str, progress: Progress) -> Frontier:
         """The run as `folder` holds it, or computed and saved there by one process, or several as one, at a time."""

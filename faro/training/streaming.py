@@ -17,7 +17,6 @@ import hashlib
 import math
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from importlib import metadata
 from pathlib import Path
 from typing import Any, NamedTuple, Protocol
 
@@ -34,6 +33,7 @@ from ..lagrangian import KKT
 from ..losses import Objective
 from ..runtime import devices
 from ..runtime.checkpoint import Keeper
+from ..runtime.versions import OURS, versions
 from .bounds import check_bounds, status_of
 from .game import DEFAULT, Data, EvaluationRecord, Game, Prepared, Settings, Step, Tally, Totals, TrainState
 from .notes import fit_for
@@ -230,10 +230,10 @@ class _Stream:
         self.fingerprint = self._fingerprint()
 
     def _fingerprint(self) -> str:
-        versions = [metadata.version(name) for name in ("faro-fairness", "jax", "flax", "optax")]
+        known = list(versions(OURS, "jax", "flax", "optax").values())
         game = [repr(self.constraint), repr(self.game), self.seed, jax.device_count(), self.shapes]
         data = [devices.fetch(leaf).tobytes().hex() for leaf in jax.tree.leaves(self.population)]
-        return hashlib.sha256(repr([versions, game, data]).encode()).hexdigest()
+        return hashlib.sha256(repr([known, game, data]).encode()).hexdigest()
 
     @staticmethod
     def _added(sums: Iterable[Any]) -> Any:
