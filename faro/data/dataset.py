@@ -287,7 +287,8 @@ class Dataset:
         seen: collections.Counter[str] = collections.Counter()
         names = []
         for content in self.placement:
-            names.append(f"{content[:32]}#{seen[content]}")
+            told = content if len(content) == 32 else hashlib.sha256(content.encode()).hexdigest()[:32]
+            names.append(f"{told}#{seen[content]}")  # a row's digest, or one of those of all its alternatives and arrays
             seen[content] += 1
         return np.array(names, object)
 

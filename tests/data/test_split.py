@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 
 from faro.data import PARTS, AttributeSpec, Coding, Dataset, Only, Schema, TwinSpec
+from faro.data.schema import ArraySpec
 from faro.data.split import assign, uniform
 from faro.errors import DataError, UsageError
 
@@ -98,6 +99,17 @@ def test_equal_rows_do_not_straddle():
     assert len(set(data.units.tolist())) == 600 and len(set(data.placement.tolist())) == 300
     changed = Dataset.from_table(table.assign(x=table["x"] + 1e-9), SCHEMA)
     assert (changed.parts(0) != data.parts(0)).any()
+
+
+def test_every_row_is_a_unit_whatever_rows_have_in_common():
+    """Alternatives that many choices offer, and features in arrays, once left few names for all."""
+    rng = np.random.default_rng(0)
+    offers = pd.DataFrame({"task": np.repeat(np.arange(200), 3), "x": rng.integers(0, 4, 600), "y": [1, 0, 0] * 200})
+    long = Schema(unit="row", choice=("task",), label="y", numeric=("x",))
+    lone = Schema(unit="row", format="accept", label="y", arrays=(ArraySpec(name="emb"),))
+    of_arrays = Dataset.from_table(offers[["y"]], lone, arrays={"emb": rng.normal(size=(600, 2))})
+    for data in (Dataset.from_table(offers, long), of_arrays):
+        assert data.people == data.n and len(set(data.unit_codes.tolist())) == data.n
 
 
 def test_equal_choices_of_a_long_table_do_not_straddle():
