@@ -288,7 +288,9 @@ class Dataset:
         names = []
         for content in self.placement:
             told = content if len(content) == 32 else hashlib.sha256(content.encode()).hexdigest()[:32]
-            names.append(f"{told}#{seen[content]}")  # a row's digest, or one of those of all its alternatives and arrays
+            names.append(
+                f"{told}#{seen[content]}"
+            )  # a row's digest, or one of those of all its alternatives and arrays
             seen[content] += 1
         return np.array(names, object)
 

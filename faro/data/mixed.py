@@ -26,13 +26,16 @@ def mixed(files: Mapping[Any, float]) -> pd.DataFrame:
     files: path -> weight of its rows, > 0; tables with the same columns
 
     Weights count wherever choices do: in the loss, in rates, in figures. Those of one source do not change with its
-    weight. `UsageError` for fewer than two files and for a weight that is none, `DataError` for a file that lacks a
-    column of another, and for files that have a column `source` already.
+    weight. `UsageError` for fewer than two files, for one that is given twice, and for a weight that is none,
+    `DataError` for a file that lacks a column of another, and for files that have a column `source` already.
     """
     if len(files) < 2:
         raise UsageError(f"mix: expected two files or more, got {len(files)}")
-    tables = []
+    tables, places = [], set[str]()
     for path, weight in files.items():
+        if (place := os.path.realpath(path)) in places:
+            raise UsageError(f"mix: {path} is given twice; give it once, with its weight")
+        places.add(place)
         if isinstance(weight, bool) or not isinstance(weight, int | float) or not 0 < weight < math.inf:
             raise UsageError(f"mix: {path}: expected a weight above 0, got {weight!r}")
         tables.append(read_table(path))

@@ -22,21 +22,25 @@ from faro.files import replacing
 
 Quote = Callable[[pd.Series], pa.Array]  # a column as JSON strings of its cells
 KINDS = (".csv", ".csv.gz", ".parquet", ".jsonl", ".jsonl.gz")
+LISTS = (list, tuple, dict, np.ndarray)  # cells that are no single values
 BLOCK = 2**16  # rows whose texts are joined at once
 _WHOLE = re.compile(r"-?\d+\.0+")
 
 
 def write_table(frame: pd.DataFrame, path: str | os.PathLike) -> None:
-    """A table into a `.csv[.gz]`, `.parquet` or `.jsonl[.gz]` file: whole, or not at all; `UsageError` for objects in a
-    CSV file."""
+    """A table into a `.csv[.gz]`, `.parquet` or `.jsonl[.gz]` file: whole, or not at all.
+
+    A list of numbers is JSON in a CSV cell; in Parquet a column that mixes texts with numbers is one of texts, in their
+    canonical form; in JSON a date is its text. `UsageError` for other lists and objects in CSV, and for lists beside
+    other cells in Parquet.
+    """
     path, kind = Path(path), kind_to_write(path)
     if kind == ".parquet":
         buffer = io.BytesIO()
-        frame.to_parquet(buffer, index=False)
+        _of_one_type(frame, path).to_parquet(buffer, index=False)
         content = buffer.getvalue()
     elif kind.startswith(".csv"):
-        _refuse_objects(frame, path)
-        content = frame.to_csv(index=False, lineterminator="\n").encode()
+        content = _of_lines(frame, path).to_csv(index=False, lineterminator="\n").encode()
     else:
         records = frame.astype(object).where(frame.notna(), None).to_dict("records")
         content = "".join(json.dumps(record, default=_plain) + "\n" for record in records).encode()
@@ -45,23 +49,54 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike) -> None:
         temporary.write_bytes(content)
 
 
-def _refuse_objects(frame: pd.DataFrame, path: Path) -> None:
-    """`UsageError` for cells that CSV would make other texts of: messages and other objects."""
+def _of_lines(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The frame as CSV can hold it: lists of numbers as JSON texts, as they are read again; `UsageError` for others."""
+    made = {}
     for name in frame.columns:
-        cells = frame[name].dropna() if frame[name].dtype == object else []
-        for cell in cells:
-            parts = cell if isinstance(cell, list | tuple | np.ndarray) else [cell]
-            if any(isinstance(part, dict) for part in parts):
+        cells = frame[name].to_list() if frame[name].dtype == object else []
+        if not any(isinstance(cell, LISTS) for cell in cells):
+            continue
+        plain = [cell.tolist() if isinstance(cell, np.ndarray) else cell for cell in cells]
+        parts = [
+            part for cell in plain if isinstance(cell, LISTS) for part in ([cell] if isinstance(cell, dict) else cell)
+        ]
+        if strange := next((part for part in parts if isinstance(part, dict | str)), None):
+            what = "lists of texts" if isinstance(strange, str) else "objects"
+            raise UsageError(f"{path}: column {str(name)!r} holds {what}, and CSV has none; write .jsonl or .parquet")
+        made[name] = [json.dumps(cell, default=_plain) if isinstance(cell, list | tuple) else cell for cell in plain]
+    return frame.assign(**made)
+
+
+def _of_one_type(frame: pd.DataFrame, path: Path) -> pd.DataFrame:
+    """The frame as Parquet can hold it: a column of objects that Arrow knows no type for as canonical texts."""
+    from .values import canonical  # which reads cells by means of this module
+
+    made = {}
+    for name in frame.columns:
+        try:
+            pa.array(frame[name], from_pandas=True)
+        except (pa.ArrowInvalid, pa.ArrowTypeError):
+            cells = frame[name].to_list()
+            if any(isinstance(cell, LISTS) for cell in cells):
                 raise UsageError(
-                    f"{path}: column {str(name)!r} holds objects, and CSV has none; write .jsonl or .parquet"
-                )
+                    f"{path}: column {str(name)!r} holds lists or objects and other cells too, and Parquet has one "
+                    "type for a column; write .jsonl"
+                ) from None
+            made[name] = [
+                None if gone else canonical(cell, "text") for cell, gone in zip(cells, frame[name].isna(), strict=True)
+            ]
+    return frame.assign(**made)
 
 
 def _plain(value: object) -> object:
-    """What JSON has no word for: an array, or a number of numpy's."""
+    """What JSON has no word for: an array, a number of numpy's, a date, a decimal."""
+    if isinstance(value, np.datetime64):
+        return pd.Timestamp(value).isoformat()
     if isinstance(value, np.ndarray | np.generic):
         return value.tolist()
-    raise TypeError(f"a {type(value).__name__}")
+    return (
+        value.decode() if isinstance(value, bytes) else value.isoformat() if hasattr(value, "isoformat") else str(value)
+    )
 
 
 def kind_to_write(path: str | os.PathLike) -> str:

@@ -66,6 +66,8 @@ def test_what_cannot_be_mixed_is_said(files):
     for weight in (0, -1, np.inf, "2", True):
         with pytest.raises(UsageError, match="expected a weight above 0"):
             mixed({first: 1, second: weight})
+    with pytest.raises(UsageError, match="given twice"):
+        mixed({first: 1, first.parent / ".." / first.parent.name / first.name: 1})
     table = pd.read_json(second, lines=True)
     write_table(table.assign(margin=1), second)
     with pytest.raises(DataError, match=r"helpful.jsonl: no column 'margin', which .*harmless.jsonl has"):

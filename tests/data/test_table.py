@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from faro.data import AttributeSpec, Dataset, Schema, read_table, write_table
-from faro.data.table import content_digest, quoted, row_digests, text
+from faro.data.table import content_digest, quoted, row_digests, text, vectors
 from faro.errors import DataError, UsageError
 
 SCHEMA = Schema(
@@ -237,6 +237,29 @@ def test_what_is_written_is_read(kind, tmp_path):
     columns = ["id", "x", "n"]
     assert content_digest(read, columns) == content_digest(table, columns) and [*read.columns] == [*table.columns]
     assert [path.name for path in tmp_path.iterdir()] == [f"t{kind}"]
+
+
+@pytest.mark.parametrize("kind", [".csv", ".parquet", ".jsonl"])
+def test_cells_that_a_container_has_no_word_for(kind, tmp_path):
+    """Dates in JSON, numbers beside texts in Parquet, lists in CSV: what typed containers hold once they are mixed."""
+    day = pd.Timestamp("2026-11-28")
+    table = pd.DataFrame({"when": [day, day], "mixed": [1.0, "a"], "emb": list(np.arange(4000.0).reshape(2, 2000))})
+    table = pd.concat([table.assign(when=table["when"].astype(object)), table.assign(when=["2026-11-28"] * 2)])
+    write_table(table, tmp_path / f"t{kind}")
+    read = read_table(tmp_path / f"t{kind}")
+    assert [cell.removesuffix("T00:00:00").removesuffix(" 00:00:00") for cell in map(str, read["when"])] == [
+        "2026-11-28"
+    ] * 4
+    assert [str(cell).removesuffix(".0") for cell in read["mixed"]] == ["1", "a"] * 2
+    np.testing.assert_array_equal(vectors(read["emb"]), vectors(table["emb"]))
+
+
+def test_lists_that_a_container_has_not_are_refused(tmp_path):
+    with pytest.raises(UsageError, match="column 'a' holds lists of texts, and CSV has none"):
+        write_table(pd.DataFrame({"a": [["x", "y"]]}), tmp_path / "t.csv")
+    with pytest.raises(UsageError, match="column 'a' holds lists or objects and other cells too, and Parquet has one"):
+        write_table(pd.DataFrame({"a": [["x", "y"], "z"]}), tmp_path / "t.parquet")
+    assert not [*tmp_path.iterdir()]
 
 
 def test_places_that_cannot_be_written(tmp_path):

@@ -379,7 +379,7 @@ def _mix(options: argparse.Namespace) -> int:
             path, times = (path, float(weight)) if weighed else (given, 1.0)
         except ValueError:
             raise UsageError(f"mix: expected FILE=WEIGHT with a number, got {given!r}") from None
-        if path in files:
+        if path in files:  # which a dictionary would forget
             raise UsageError(f"mix: {path} is given twice; give it once, with its weight")
         files[path] = times
     table = mixed(files)
