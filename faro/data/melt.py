@@ -53,7 +53,8 @@ def resolve(schema: Schema, frame: pd.DataFrame, where: str, rule: int, arrays: 
 @dataclasses.dataclass(frozen=True)
 class Long:
     """A table as a long one. `columns`: name -> the columns that are dealt out, None for one that a side lacks; a
-    column alone stands for all sides. `types`: name -> type; `called`: what the given table calls a made column."""
+    column alone stands for all sides. `types`: name -> type; `called`: what the given table calls a made column;
+    `given`: its own columns."""
 
     schema: Schema
     where: str
@@ -63,6 +64,7 @@ class Long:
     types: Mapping[str, str]
     called: Mapping[str, str]
     rule: int
+    given: tuple[str, ...]
 
     def __len__(self) -> int:
         return len(self.row)
@@ -72,7 +74,7 @@ class Long:
 
     def _parts(self, name: str, what: str) -> Sequence[pd.Series | None]:
         if name not in self.columns:
-            shown = ", ".join(list(self.columns)[:30])
+            shown = ", ".join(self.given[:30])
             raise DataError(f"{self.where}: no column {name!r} (needed as {what}); columns are: {shown}")
         return self.columns[name]
 
@@ -126,17 +128,24 @@ class Long:
             at = int(np.argmax(bad))
             if message.endswith("{}"):
                 message = message.removesuffix("{}") + self.shown(name, at) + self._advice(name, at)
-            called = self.called.get(name, name)
-            raise DataError(f"{self.where}: column {called!r}, row {self.row[at] + 1}: {message}")
+            raise DataError(f"{self.where}: column {self._called(name, at)!r}, row {self.row[at] + 1}: {message}")
+
+    def _called(self, name: str, at: int) -> str:
+        """What the given table calls the column that a long row has its cell from."""
+        column = self._column(name, at)
+        return self.called.get(name, name) if column is None or column.name is None else str(column.name)
 
     def shown(self, name: str, at: int) -> str:
         """The cell of a long row, for a message."""
         value = self._cell(name, at)
         return ascii(value.strip() if isinstance(value, str) else text(value))[:60]
 
-    def _cell(self, name: str, at: int) -> object:
+    def _column(self, name: str, at: int) -> pd.Series | None:
         parts = self.columns[name]
-        column = parts[at % self.width if len(parts) > 1 else 0]
+        return parts[at % self.width if len(parts) > 1 else 0]
+
+    def _cell(self, name: str, at: int) -> object:
+        column = self._column(name, at)
         return None if column is None else column.iloc[at // self.width]
 
     def _advice(self, name: str, at: int) -> str:
@@ -185,7 +194,7 @@ def melt(
         levels = schema.attribute(twin.attribute).levels
         types |= {twin.column(name, level): kind for name, kind in schema.types.items() for level in levels}
     every = {name: (frame[name],) for name in map(str, frame.columns)}
-    given = Long(schema, where, row, 1, every, types, {}, rule)
+    given = Long(schema, where, row, 1, every, types, {}, rule, tuple(every))
     if schema.format == "long":
         return given, schema
     of_side, shared = (
@@ -232,7 +241,8 @@ def melt(
     types |= {CHOICE: "cell" if rule < RULE else "text", side: "text", LABEL: "number", OUTSIDE: "number"}
     called = {CHOICE: schema.choice[-1] if schema.choice else CHOICE, LABEL: schema.label or LABEL}
     width = len(sides)
-    return Long(schema.replace(**made), where, np.repeat(row, width), width, long, types, called, rule), schema
+    rows, names = np.repeat(row, width), given.given
+    return Long(schema.replace(**made), where, rows, width, long, types, called, rule, names), schema
 
 
 def sides_chosen(table: Long, schema: Schema) -> list[np.ndarray]:

@@ -38,17 +38,30 @@ class Recognised(NamedTuple):
     notes: tuple[str, ...]
 
 
-def kind(frame: pd.DataFrame) -> str:
+def kind(frame: pd.DataFrame, labels: bool = True) -> str:
     """Which of the formats a table is in: "pairs", "unpaired", "ranked", or "".
 
     frame: with the columns as they ship
+    labels: whether it says what was preferred; answers that are to be scored need not
     """
     columns = {*map(str, frame.columns)}
     if {"chosen", "rejected"} <= columns:
         return "pairs"
-    if {"prompt", "completion", "label"} <= columns:
+    if {"prompt", "completion"} <= columns and not (labels and "label" not in columns):
         return "unpaired"
-    return "ranked" if "prompt" in columns and _answers(frame) and _order(frame) else ""
+    if "prompt" not in columns or not (names := _answers(frame)):
+        return ""
+    listed = isinstance(frame[names].iloc[0], list | np.ndarray)
+    return "ranked" if _order(frame) or (listed and not labels) else ""
+
+
+def labelled(frame: pd.DataFrame, label: str) -> bool:
+    """Whether a table says what was preferred, in the column `label` or by ranks, which such a column is made of.
+
+    frame: with the columns as they ship
+    label: of a schema
+    """
+    return label in frame.columns or (label == "label" and kind(frame) == "ranked")
 
 
 def _answers(frame: pd.DataFrame) -> str:
@@ -59,16 +72,17 @@ def _order(frame: pd.DataFrame) -> str:
     return next((name for name in ORDERS if name in frame.columns), "")
 
 
-def plain(frame: pd.DataFrame, where: str) -> pd.DataFrame:
+def plain(frame: pd.DataFrame, where: str, labels: bool = True) -> pd.DataFrame:
     """The table with the columns `prompt`, `prompt_id` (a hash of it) and `answer` (of a pair `chosen_answer`,
     `rejected_answer`); one of no known format, or already so, is itself.
 
     frame: with the columns as they ship
     where: what messages call it
+    labels: whether it says what was preferred
 
     `DataError` naming the row whose dialogue is none, or whose roles are out of order.
     """
-    of = kind(frame)
+    of = kind(frame, labels)
     if of == "pairs" and f"chosen_{ANSWER}" not in frame.columns:
         return _pairs(frame, where)
     if of == "unpaired" and ANSWER not in frame.columns:
@@ -182,15 +196,20 @@ def _unpaired(frame: pd.DataFrame, where: str) -> pd.DataFrame:
         dialogue.checked(prompt, answer, f"{at}, completion")
         prompts.append(prompt)
         answers.append(dialogue.brief(answer))
-    labels = [int(cell) if isinstance(cell, bool | np.bool_) else cell for cell in frame["label"]]
-    columns: dict[str, list[Any]] = {ANSWER: answers, "label": labels}
+    columns: dict[str, list[Any]] = {ANSWER: answers}
+    if "label" in frame.columns:
+        columns["label"] = [int(cell) if isinstance(cell, bool | np.bool_) else cell for cell in frame["label"]]
     return _with_prompts(frame, prompts, **columns)
 
 
 def _ranked(frame: pd.DataFrame, where: str) -> pd.DataFrame:
     """A row for every answer of every choice: who is ranked first among all, then among the rest, and so on. Those of
-    one rank share their choice."""
+    one rank share their choice. Without ranks the answers of a row are one choice, and nobody knows which."""
     names, order = _answers(frame), _order(frame)
+    if unranked := not order:
+        order = next(iter(ORDERS))
+        equal = [[1] * len(said) if isinstance(said, list | np.ndarray) else None for said in frame[names]]
+        frame = frame.assign(**{order: pd.Series(equal, frame.index, object)})
     records: list[dict[str, Any]] = []
     kept = [name for name in frame.columns if name not in (names, order, "prompt")]
     for row, (asked, said, ranks) in enumerate(zip(frame["prompt"], frame[names], frame[order], strict=True), 1):
@@ -207,7 +226,7 @@ def _ranked(frame: pd.DataFrame, where: str) -> pd.DataFrame:
             places = np.full(len(answers), np.nan)
         if not np.isfinite(places).all():
             raise DataError(f"{at}: expected {order} as numbers, got {ascii(list(ranks))[:40]}")
-        for step, best in enumerate(np.unique(places)[:-1], 1):
+        for step, best in enumerate(np.unique(places)[: None if unranked else -1], 1):
             winners = places == best
             for number, answer in enumerate(answers):
                 records.append(
@@ -218,4 +237,5 @@ def _ranked(frame: pd.DataFrame, where: str) -> pd.DataFrame:
                 )
     if not records:
         raise DataError(f"{where}: no row has two answers of different {order}")
-    return pd.DataFrame({name: pd.Series([record[name] for record in records], dtype=object) for name in records[0]})
+    kept = [name for name in records[0] if not (unranked and name == "label")]
+    return pd.DataFrame({name: pd.Series([record[name] for record in records], dtype=object) for name in kept})

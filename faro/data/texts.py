@@ -151,7 +151,7 @@ def with_texts(schema: Schema, frame: pd.DataFrame, where: str, labels: bool) ->
     lexicons = any(spec.lexicon for spec in schema.attributes)
     if not (schema.texts or lexicons):
         return WithTexts(schema, frame, {}, ())
-    frame, mentions = by_lexicon(schema, preferences.plain(frame, where), where)
+    frame, mentions = by_lexicon(schema, preferences.plain(frame, where, labels), where)
     frame, counts = rewritten(schema, frame, where)
     specs, arrays, notes, made = [], {}, [*mentions, *(count.note for count in counts)], dict[str, Any]()
     readers = [_Reader(schema, spec, frame, where, encoder_of(spec, where)) for spec in schema.texts]

@@ -17,6 +17,7 @@ from faro import metrics
 from faro.data import PARTS, Dataset
 from faro.data.mapped import Rows
 from faro.data.mixed import SOURCE
+from faro.data.table import LISTS
 from faro.data.texts import StoredTexts
 from faro.errors import DataError, UsageError
 from faro.store.columns import MEAN
@@ -26,7 +27,7 @@ from faro.store.model import TrainedModel
 from . import bias, flips
 from .bootstrap import limits_of_mean
 
-ALL = "all"
+ALL, SUBSET = "all", "subset"
 ENDS = ("accuracy_low", "accuracy_high")
 COLUMNS = ("choices", "units", "accuracy", *ENDS, "ties", "margin", "nll", "ece", "length", "constant")
 
@@ -36,13 +37,15 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
 
     model: a trained model
     data: a `Dataset`, a data frame, or the path of a table, which says what was chosen
-    column: of the table; of a choice of several rows the first says which subset it is in
+    column: of the table; of a choice of several rows the first says which subset it is in. It is the first of what is
+        given; one that a figure has the name of (`length`) is called `subset` there
     part: only units that the model's seed puts there; None: all
 
     Columns: `choices`, `units`; `accuracy` and `ties` in [0, 1]; `accuracy_low` and `accuracy_high`, a 95 % interval
     over units, and over what is crossed with them (`Schema.crossed`), for this model as it is; `margin`, the mean of
     the reward of what was chosen less that of the others; `nll` in nats; `ece` in [0, 1]; `length`, the accuracy of who
-    takes the text of more tokens (NaN without texts); `constant`, that of who takes any. Choices count by their weight.
+    takes the text of more tokens (NaN without texts); `constant`, that of who takes any. Choices count by their weight;
+    where none has one, figures are NaN.
     Where there are twins, `flips:ATTRIBUTE`, how often a decision changes with it (`faro.evaluate.flips`). Of questions
     about two people, as BBQ's, both scores of `faro.evaluate.bias` as well.
 
@@ -58,23 +61,25 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
         rows = read.rows(part, model.about.get("seed", 0))
     levels, biased = _levels(read, column), bias.applies(read)
     rewards = model.rewards(read)
-    figures = _figures(read, rewards)
-    decided = figures.pop("decisions")
+    of_every = _figures(read, rewards)
+    decided = of_every.pop("decisions")
     flipped = {f"flips:{name}": flips.sums(model, read, name, rewards) for name in flips.of(read)}
-    of_choices = {name: values[rows] for name, values in figures.items()}
+    of_choices = {name: values[rows] for name, values in of_every.items()}
     named = sorted(set(levels[rows].tolist()))
     subsets = [(level, levels[rows] == level) for level in named]
     if len(named) > 1:
         subsets.append((ALL, np.ones(len(rows), bool)))
     records = []
-    for level, here in subsets:
+    for _, here in subsets:
         weight = read.weight[rows][here]
-        record = {column: level, "choices": len(weight), "units": len(set(read.units[rows][here]))}
+        record = {"choices": len(weight), "units": len(set(read.units[rows][here]))}
         own = {name: values[here] for name, values in of_choices.items()}
-        record["ece"] = metrics.ece(own.pop("confidence"), own.pop("label"), weight)
-        record |= {name: float(values @ weight / weight.sum()) for name, values in own.items()}
-        for name, (total, mass) in flipped.items():
-            there = mass[rows][here] @ weight
+        mass = weight.sum() or np.nan  # choices that weigh nothing have no figures
+        with np.errstate(invalid="ignore"):
+            record["ece"] = metrics.ece(own.pop("confidence"), own.pop("label"), weight)
+        record |= {name: float(values @ weight / mass) for name, values in own.items()}
+        for name, (total, times) in flipped.items():
+            there = times[rows][here] @ weight
             record[name] = total[rows][here] @ weight / there if there else np.nan
         crossed = None if read.crossed_codes is None else read.crossed_codes[rows][here]
         limits = limits_of_mean(own["accuracy"], weight, read.unit_codes[rows][here], crossed)
@@ -82,7 +87,9 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
         if biased:
             record |= bias.scores(read, decided, rows[here])
         records.append(record)
-    return pd.DataFrame(records, columns=[column, *COLUMNS, *flipped, *(bias.FORMULAS if biased else ())])
+    figures = pd.DataFrame(records, columns=[*COLUMNS, *flipped, *(bias.FORMULAS if biased else ())])
+    figures.insert(0, SUBSET if column in figures else column, [level for level, _ in subsets])
+    return figures
 
 
 def of_sources(run: Frontier, data: Dataset, bounds: Sequence[float]) -> pd.DataFrame:
@@ -147,8 +154,11 @@ def _levels(data: Dataset, column: str) -> np.ndarray:
     if column not in data.frame.columns:
         names = ", ".join(map(str, data.frame.columns[:30]))
         raise DataError(f"{data.name}: no column {column!r}; columns are: {names}")
-    cells = data.frame[column].map(lambda cell: "" if cell is None or cell != cell else str(cell).strip())
-    return cells.to_numpy(object)[data.parsed.source[:, 0]]
+    cells = data.frame[column]
+    if any(isinstance(cell, LISTS) for cell in cells):
+        raise DataError(f"{data.name}: column {column!r} holds lists or objects; expected one of levels")
+    words = np.where(cells.isna(), "", cells.astype(str).str.strip())
+    return words.astype(object)[data.parsed.source[:, 0]]
 
 
 def _tokens(data: Dataset) -> np.ndarray | None:

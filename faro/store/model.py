@@ -24,6 +24,7 @@ from constraints.alternatives import joined
 from .. import files, models
 from ..data import PARTS, Coding, Dataset, Schema, Seen, assign, read_table, units_text
 from ..data.containers import frame_of, unique_columns
+from ..data.preferences import labelled
 from ..data.slices import Slices
 from ..data.split import uniform
 from ..data.support import SUPPORT, is_support, support_sets
@@ -122,7 +123,7 @@ class TrainedModel:
         table = read_table(data) if held is None else unique_columns(held, "table")
         folder = None if held is not None else Path(data).parent  # of the schema's arrays
         if labels is None:
-            labels = not self.schema.label or self.schema.label in [*table.columns]
+            labels = not self.schema.label or labelled(table, self.schema.label)
         name = None if held is not None else Path(data).name
         return Dataset.from_table(table, self.schema, name=name, labels=labels, unit_rule=rule, folder=folder)
 

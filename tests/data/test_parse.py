@@ -188,8 +188,9 @@ def test_wide_without_label_prefers_the_first_side():
         (lambda t: t.assign(x_chosen=1), "both 'chosen_x' and 'x_chosen'"),
         (lambda t: t.assign(p=[1, 2, 0]), "column 'p', row 2: expected a label in"),
         (lambda t: t.drop(columns="p"), "no column 'p'"),
-        (lambda t: t.assign(rejected_x=[1, np.nan, 2]), "column 'x', row 2"),
-        (lambda t: t.assign(chosen_group=["a", "b", "c"]), "row 3: attribute 'group' has no level 'c'"),
+        (lambda t: t.assign(rejected_x=[1, np.nan, 2]), "column 'rejected_x', row 2"),
+        (lambda t: t.assign(chosen_group=["a", "b", "c"]), "'chosen_group', row 3: attribute 'group' has no level 'c'"),
+        (lambda t: t.drop(columns="who"), "no column 'who' .needed as unit.; columns are: chosen_x, chosen_colour"),
     ],
 )
 def test_wide_mistakes_name_the_row_of_the_given_table(change, message):

@@ -131,6 +131,25 @@ def test_a_ranking_is_read_without_a_schema():
     assert data.k == 3 and data.n == sum(len(record["scores"]) - 1 for record in records)
 
 
+def test_a_model_reads_its_format_from_a_file_with_ranks_or_labels_and_without(tmp_path):
+    """Ranks are a label that the table itself has not; answers to be scored have neither."""
+    ranked, single = [], []
+    for number in range(0, len(RECORDS) - 2, 2):
+        answers = list(dict.fromkeys(r["chosen"] for r in RECORDS[number : number + 3]))
+        ranked.append({"prompt": f"ask {number}", "responses": answers, "scores": [*range(len(answers))]})
+        single.append({"prompt": f"ask {number}", "completion": answers[0], "label": number % 4})
+        single[-1]["label"] //= 2
+    for records, said in ((ranked, "scores"), (single, "label")):
+        model = encoders.untrained(load(pd.DataFrame(records)))
+        read = model.read(lines(tmp_path / "t.jsonl", records))
+        np.testing.assert_array_equal(read.parsed.chosen, load(pd.DataFrame(records)).parsed.chosen)
+        bare = [{name: cell for name, cell in record.items() if name != said} for record in records]
+        scored = model.score(lines(tmp_path / "t.jsonl", bare))
+        assert scored["label"].isna().all() and len(scored) == sum(len(r.get("responses", "1")) for r in records)
+        first = model.rewards(pd.DataFrame(records))[0]
+        np.testing.assert_allclose(scored["reward"][: read.parsed.inside[0].sum()], first[read.parsed.inside[0]])
+
+
 def test_further_columns_of_many_values_and_numbers_are_no_attributes():
     frame = pd.DataFrame(RECORDS).assign(
         rater=[f"r{i}" for i in range(len(RECORDS))], age=30, chosen_model="m1", rejected_model="m2", subset=None

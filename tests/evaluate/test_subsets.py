@@ -98,6 +98,19 @@ def test_what_cannot_be_counted_is_said(model, table):
         scored_by(model, table, "source", "all")
 
 
+def test_a_column_may_have_the_name_of_a_figure_and_a_subset_no_weight(model, table):
+    named = scored_by(model, table.assign(length=SOURCES), "length")
+    pd.testing.assert_frame_equal(named, scored_by(model, table, "source").rename(columns={"source": "subset"}))
+    weighed = dataclasses.replace(model, schema=model.schema.replace(weight="w"))
+    figures = scored_by(weighed, table.assign(w=[float(source != "a") for source in SOURCES]), "source")
+    assert figures.loc[figures["source"] == "a", "accuracy":].isna().all(axis=None)
+    assert figures.loc[figures["source"] != "a", "accuracy":].notna().all(axis=None)
+    with pytest.raises(DataError, match="column 'emb' holds lists or objects"):
+        scored_by(model, table.assign(emb=[np.ones(2)] * len(table)), "emb")
+    dated = scored_by(model, table.assign(at=[pd.Timestamp("2026-01-01"), pd.NaT] * 80), "at")
+    assert dated["at"].tolist() == ["", "2026-01-01", "all"]
+
+
 def test_flips_are_counted_by_the_twins_that_a_table_brings(table):
     twins = {
         f"{side}_answer:politics={level}": [f"{word} {record[side]}" for record in RECORDS]
