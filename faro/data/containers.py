@@ -24,6 +24,7 @@ from faro.errors import DataError, UsageError
 from faro.runtime.parquet import flat, read_arrow, read_parquet
 
 from .table import KINDS, one_line
+from .values import absent
 
 NULL = "__HIVE_DEFAULT_PARTITION__"
 READ = (*KINDS, ".json", ".json.gz", ".arrow")  # endings of tables that are read; what is written ends in KINDS
@@ -109,9 +110,9 @@ def _opened(frame: pd.DataFrame) -> pd.DataFrame:
 
 def _of_objects(column: pd.Series) -> bool:
     """Whether a column holds objects and missing cells alone; a mixture is refused where its cells are read."""
-    if column.dtype != object or not isinstance(next((cell for cell in column if cell is not None), None), dict):
+    if column.dtype != object or not isinstance(next((cell for cell in column if not absent(cell)), None), dict):
         return False
-    return all(isinstance(cell, dict) or cell is None or cell != cell for cell in column)
+    return all(isinstance(cell, dict) or absent(cell) for cell in column)
 
 
 def _of_file(path: Path) -> pd.DataFrame:

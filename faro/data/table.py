@@ -196,7 +196,8 @@ def vectors(column: pd.Series) -> np.ndarray:
 
 
 def _vector(value: object, name: object, number: int) -> np.ndarray | None:
-    if value is None or (isinstance(value, float) and value != value) or (isinstance(value, str) and not value.strip()):
+    gone = value is None or value is pd.NA or (isinstance(value, float) and value != value)
+    if gone or (isinstance(value, str) and not value.strip()):
         return None
     try:
         array = np.asarray(json.loads(value) if isinstance(value, str) else value, np.float64)

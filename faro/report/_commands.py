@@ -106,7 +106,9 @@ def _python(run: Run) -> str:
     settings = dict(run.manifest.get("configuration", {}))
     model_name = settings.pop("model", "a model")
     seeds = sorted(int(seed) for seed in run.trials["seed"].unique())
-    arguments = [f"{run.data['name']!r}", *_notion(run), f"bounds={run.bounds!r}", f"seeds={seeds!r}"]
+    name = str(run.data["name"])
+    known = repr(name) if "title" in run.data else f"data{REMARK}{' '.join(name.split())}, as it was given"
+    arguments = [known, *_notion(run), f"bounds={run.bounds!r}", f"seeds={seeds!r}"]
     arguments += [_thing(run, "model", model_name), f"settings={settings!r}", "out='again'"]
     for option in ("pairs", "encoder"):
         if run.data.get(option):

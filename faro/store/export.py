@@ -56,7 +56,7 @@ def export_hf(
     layers = _head(model)
     own = model_files(path)
     digests = sorted(sha256_of(file) for file in own)
-    papers = [_checked(Path(paper), digests) for paper in certificates]
+    papers = [_checked(Path(paper), own) for paper in certificates]
     kept = ("data", "constraint", "bound", "status", "seed", "rewards")
     about = {"format": FORMAT, "encoder": encoder.digest, "model_files_sha256": digests}
     about |= {name: model.about[name] for name in kept if name in model.about}
@@ -159,15 +159,23 @@ def _head(model: TrainedModel) -> list[Dense]:
     return [first._replace(weight=weight, bias=bias), *layers[1:]]
 
 
-def _checked(paper: Path, digests: Sequence[str]) -> Path:
-    """A certificate that is of this model."""
+def _checked(paper: Path, own: Sequence[Path]) -> Path:
+    """A certificate that is of the model of these files: of all, or of the JSON file, which has the digest of the
+    others' content."""
     try:
         named = json.loads(paper.read_text(encoding="utf-8"))["model_sha256"]
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise DataError(f"{paper}: not a certificate: {type(error).__name__}") from error
-    if named != hashlib.sha256("".join(digests).encode()).hexdigest():
-        raise NotIndependentError(f"{paper}: a certificate of another model (model_sha256 {str(named)[:12]})")
+    records = [file for file in own if b'"parameters_sha256"' in file.read_bytes() and file.suffix == ".json"]
+    if named not in [_together(files) for files in (own, *([record] for record in records))]:
+        what = "names no model" if named == _together([]) else f"a certificate of another model ({str(named)[:12]})"
+        raise NotIndependentError(f"{paper}: {what}; expected one that --model was given for")
     return paper
+
+
+def _together(files: Sequence[Path]) -> str:
+    """What a certificate calls the model of these files."""
+    return hashlib.sha256("".join(sorted(map(sha256_of, files))).encode()).hexdigest()
 
 
 def _in_its_folder(path: Path) -> Path:

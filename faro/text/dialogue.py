@@ -11,6 +11,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import pandas as pd
+
 from faro.errors import DataError, UsageError
 
 from .tokens import NEEDED
@@ -32,7 +34,7 @@ def side(cell: Any, where: str) -> Side:
     if not isinstance(cell, Sequence) and hasattr(cell, "tolist"):
         cell = cell.tolist()  # as Arrow gives lists
     if not isinstance(cell, list | tuple):
-        shown = "nothing" if cell is None or cell != cell else ascii(cell)[:40]
+        shown = "nothing" if pd.isna(cell) is True else ascii(cell)[:40]
         raise DataError(f"{where}: expected a text or a list of messages, got {shown}")
     messages = []
     for number, message in enumerate(cell, 1):

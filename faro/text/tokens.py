@@ -72,13 +72,15 @@ class Tokenizer:
         """
         if limit <= self.special[any(isinstance(text, tuple) for text in texts)]:
             raise UsageError(f"a limit of {limit} tokens leaves none for the text")
-        return [_cut(encoding, limit) for encoding in self._own.encode_batch(list(texts))]
+        encodings = self._own.encode_batch(list(texts))
+        last = (int(isinstance(text, tuple)) for text in texts)
+        return [_cut(encoding, limit, own) for encoding, own in zip(encodings, last, strict=True)]
 
 
-def _cut(encoding: Any, limit: int) -> Tokens:
+def _cut(encoding: Any, limit: int, last: int) -> Tokens:
+    """`last`: which of the texts is the text itself; before it another one may be read."""
     which = np.array([-1 if one is None else one for one in encoding.sequence_ids], np.int8)
     ids, types = np.array(encoding.ids, np.int32), np.array(encoding.type_ids, np.int32)
-    last = int(which.max(initial=0))  # the text itself; before it another one may be read
     own, before = np.flatnonzero(which == last), np.flatnonzero((which >= 0) & (which != last))
     room = limit - int((which < 0).sum())
     own = own[:room]

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import argparse
 import dataclasses
 import json
 import re
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -20,6 +22,7 @@ from faro.certify.choose import choose_point, members_of
 from faro.certify.dev_people import Sample
 from faro.certify.drafts import draft_policy
 from faro.certify.policy import read_policy
+from faro.cli.commands.choosing import _commands
 from faro.data.split import PARTS, assign
 from faro.store.choice import USED, read_choice
 from faro.store.model import load_model
@@ -195,6 +198,20 @@ def test_one_point_is_certified_at_the_whole_of_delta(out, faro):
     assert entries[:2] == ["init", "sequence"] and entries[-1] == "disclosed"
     assert list(spent.values()) == ["1/20"]
     assert faro("choose", out, *_asked(out))[0] == 2  # the audit set is used up
+
+
+def test_what_is_to_be_typed_imports_the_constraint_and_adds_the_rewards_of_twins():
+    given = {"folder": "run", "policy": "faro.toml", "ledger": None, "plugin": ["own.notions:Mixed"], "data": "t.csv"}
+    claims = [
+        SimpleNamespace(twins=twins, attribute=name) for twins, name in ((True, "g h"), (False, "g"), (True, "g h"))
+    ]
+    policy, member = SimpleNamespace(audited=claims), SimpleNamespace(model="models/a.json")
+    once = _commands(argparse.Namespace(**given), policy, Path("no.jsonl"), 0, member)
+    assert [line.split()[1] for line in once] == ["ledger", "certify"]
+    assert all(line.endswith("--data t.csv --plugin own.notions:Mixed") for line in once)
+    score, ask = _commands(argparse.Namespace(**given), policy, None, 0, member)
+    assert score.endswith("--part gate --twins 'g h' --plugin own.notions:Mixed --out gate.csv")
+    assert ask.startswith("faro certify gate.csv") and "--plugin" not in ask
 
 
 def test_a_sequence_is_registered_first_and_ends_at_the_first_failure(out, faro):

@@ -118,6 +118,17 @@ def test_sides_may_be_objects(tmp_path):
     assert data.parsed.items.numeric["x"].tolist() == [[i, 1] for i in range(8)]
 
 
+@pytest.mark.parametrize("nothing", [None, np.nan, pd.NA])
+def test_what_is_nothing_hides_no_object_and_no_list(nothing):
+    """Also in the first row, and as every writer has it."""
+    frame = pd.DataFrame({"y": [0, 1, 1], "a": [nothing, {"b": 2}, {"b": 3}], "emb": [[1.0, 2.0], nothing, [3.0, 4.0]]})
+    schema = Schema.from_dict(
+        {"format": "accept", "unit": "row", "label": "y", "numeric": ["a.b"], "vectors": ["emb"], "on_missing": "drop"}
+    )
+    data = load(frame, schema)
+    assert data.n == 1 and data.dropped == 2 and data.parsed.items.numeric["a.b"][0, 0] == 3
+
+
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [

@@ -165,6 +165,7 @@ def test_further_columns_of_many_values_and_numbers_are_no_attributes():
         ({"chosen": ""}, "column 'chosen_answer', row 3: expected a text, got none"),
         ({"chosen": "the cat", "rejected": "the cat"}, "row 3: chosen and rejected are one text; leave it out, or"),
         ({"chosen": None}, "row 3, chosen: expected a text or a list of messages, got nothing"),
+        ({"chosen": pd.NA}, "row 3, chosen: expected a text or a list of messages, got nothing"),
         ({"chosen": messages("user", "the cat")}, "row 3, chosen: no turn of the assistant"),
         ({"chosen": messages("assistant", "a") * 2}, "row 3, chosen: roles out of order: assistant after assistant"),
         (

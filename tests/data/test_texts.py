@@ -109,6 +109,8 @@ def test_a_text_without_tokens_is_none():
     silent.loc[7, "rejected"] = "\u200b"
     with pytest.raises(DataError, match="column 'rejected_answer', row 8: expected a text, got one without tokens"):
         load(silent, SCHEMA)
+    with pytest.raises(DataError, match="column 'rejected_answer', row 8: expected a text, got one without tokens"):
+        load(silent, with_text(after="prompt"))  # the tokens before it are not its own
     data, whole = load(silent, {**SCHEMA, "on_missing": "drop"}), load(frame(), SCHEMA)
     assert data.dropped == 1
     kept = np.arange(len(RECORDS)) != 7

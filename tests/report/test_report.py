@@ -329,6 +329,11 @@ def test_a_run_from_python_is_repeated_in_python(tmp_path):
     own = ("model='linear(scale=0.5)'", "loss='cvar(share=0.5)'", "settings={'steps': 9}")
     for part in ("bounds=[0.02, 0.05, 0.1, 0.2]", "seeds=[0, 1, 2]", *own):
         assert part in text
+    assert (
+        f"    data,  # {run.data['name']}, as it was given" in text
+    )  # a table and a schema, of which the run knows the name
+    named = of_trial(recorded(folder, data={**run.data, "name": "adult", "title": "a registered set"}), 4)[0].text
+    assert "    'adult'," in named
     own = recorded(Invented(parts=("Mine()",)).write(tmp_path / "own"), command="")
     text = of_trial(own, 4)[0].text  # names are not read
     compile(text, "again", "exec")
@@ -346,7 +351,7 @@ def test_what_is_typed_again_trains_the_same_constraint(tmp_path, monkeypatch):
     monkeypatch.setattr(faro, "frontier", lambda *given, **named: seen.append((given, named)))
     for what, constraint in EVERY:
         run.manifest["constraint"] |= {"record": to_record(constraint), "asked": arguments_of(constraint, ATTRIBUTES)}
-        exec(of_trial(run, 4)[0].text, {"model": None})
+        exec(of_trial(run, 4)[0].text, {"model": None, "data": None})
         (_, own), named = seen.pop()
         made = api._constraint(data, own, *(named.get(key) for key in ("attribute", "of", "within")), 0.05)
         assert same(made.at(0.05), constraint.at(0.05)), what

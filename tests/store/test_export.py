@@ -104,9 +104,13 @@ def test_certificates_of_the_model_go_along(tmp_path, faro):
     assert (tmp_path / "out" / "certificates" / paper.name).read_bytes() == paper.read_bytes()
     assert json.loads((tmp_path / "out" / "faro.json").read_text())["model_files_sha256"] == digests
     assert sorted(sha256_of(file) for file in (tmp_path / "out" / "faro").iterdir()) == digests
-    paper.write_text(json.dumps({"model_sha256": "0" * 64}))
-    with pytest.raises(NotIndependentError, match="a certificate of another model"):
-        export_hf(path, tmp_path / "again", [paper])
+    alone = hashlib.sha256(sha256_of(model_files(path)[0]).encode()).hexdigest()  # as --model MODEL.json has it
+    paper.write_text(json.dumps({"model_sha256": alone}))
+    assert (export_hf(path, tmp_path / "alone", [paper]) / "certificates" / paper.name).exists()
+    for named, why in (("0" * 64, "a certificate of another model"), (hashlib.sha256().hexdigest(), "names no model")):
+        paper.write_text(json.dumps({"model_sha256": named}))
+        with pytest.raises(NotIndependentError, match=why):
+            export_hf(path, tmp_path / "again", [paper])
     paper.write_text("{}")
     with pytest.raises(DataError, match="not a certificate"):
         export_hf(path, tmp_path / "again", [paper])

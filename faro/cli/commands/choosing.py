@@ -108,7 +108,8 @@ def _commands(
     """What to type to ask the gate."""
     run, given = shlex.quote(str(options.folder)), f"--policy {shlex.quote(options.policy)}"
     given += f" --ledger {shlex.quote(options.ledger)}" if options.ledger else ""
-    data = f" --data {shlex.quote(options.data)}" if options.data else ""
+    imported = "".join(f" --plugin {shlex.quote(name)}" for name in options.plugin)
+    data = (f" --data {shlex.quote(options.data)}" if options.data else "") + imported
     if ledger is not None and not attempts:
         first = [] if ledger.exists() else [f"faro ledger init {run} {given}{data}"]
         return [*first, f"faro certify {run} {given} --disclose{data}"]
@@ -116,7 +117,9 @@ def _commands(
 
     model = Path(options.folder, chosen.model)
     table = options.data or load_model(model).about["data"]
-    lines = [f"faro score {shlex.quote(str(model))} {shlex.quote(str(table))} --part gate --out gate.csv"]
+    twins = dict.fromkeys(claim.attribute for claim in policy.audited if claim.twins and claim.attribute)
+    rewards = "".join(f" --twins {shlex.quote(name)}" for name in twins) + imported
+    lines = [f"faro score {shlex.quote(str(model))} {shlex.quote(str(table))} --part gate{rewards} --out gate.csv"]
     units = units_file(model)
     told = f"--model {shlex.quote(str(model))}" + (f" --train-units {shlex.quote(str(units))}" if units else "")
     return [*lines, f"faro {'gate' if ledger else 'certify'} gate.csv {given} {told} --out certificate.json"]
