@@ -72,7 +72,7 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
     records = []
     for _, here in subsets:
         weight = read.weight[rows][here]
-        record = {"choices": len(weight), "units": len(set(read.units[rows][here]))}
+        record: dict[str, Any] = {"choices": len(weight), "units": len(set(read.units[rows][here]))}
         own = {name: values[here] for name, values in of_choices.items()}
         mass = weight.sum() or np.nan  # choices that weigh nothing have no figures
         with np.errstate(invalid="ignore"):

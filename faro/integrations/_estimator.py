@@ -101,8 +101,6 @@ class FairEstimator(ClassifierMixin, BaseEstimator):
     def _weighed(self, sample_weight: Any, X: np.ndarray) -> np.ndarray:
         """Weights `[n]` in units of their mean."""
         weight = _check_sample_weight(sample_weight, X, dtype=np.float64, ensure_non_negative=True)
-        if not weight.sum() > 0:
-            raise ValueError("sample_weight: every weight is 0; nobody counts")
         return weight / weight.mean()
 
     def _without_groups(self, X: Any) -> Any:

@@ -196,8 +196,6 @@ def test_what_cannot_be_is_said_clearly():
         PairRanker().fit(x.reshape(200, 6)[:, :5], y)
     with pytest.raises(ValueError, match=r"expected \[n, 2, d\]"):
         PairRanker().fit(np.zeros((200, 3, 2)), y)
-    with pytest.raises(ValueError, match="every weight is 0; nobody counts"):
-        PairRanker().fit(x, y, sample_weight=np.zeros(200))
     with pytest.raises(UsageError, match="names of columns, and X has none"):
         PairRanker(sides=SIDES).fit(x, y)
     with pytest.raises(UsageError, match="sides: expected the names of two sides"):
