@@ -1,4 +1,5 @@
-"""People who disagree: what a table of choices says of the people who made them, before any model is trained.
+"""People who disagree: what a table of choices says of the people who made them, before any model is trained; and what
+each person's own taste is, how sure that is, and what to ask next.
 
 disagree  all that follows, of one data set, as one record: `faro disagree`
 votes     who chose what of which item: two people who were asked the same have the same item
@@ -9,4 +10,10 @@ ceiling   how well one answer for everybody can do
 majority  whom a majority serves, again and again; pairs whose majority goes against the common order
 groups    which declared groups of people differ, beside people dealt to groups at random
 words     the record in plain words, for terminals and pages
+
+pebs         each rater's slope and intercept on a rating scale, shrunk towards the population's (PEBS)
+questions    which pairs to ask a new person, and what the answers say: D-optimal, PReF's criterion, BALD
+mixed_logit  weights that differ between people by a normal law, fitted by simulated likelihood
+
+The last three are functions of arrays, which know nothing of tables.
 """
