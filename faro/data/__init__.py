@@ -34,6 +34,7 @@ sets        the real ones
 text_sets   those of text
 twin_sets   those of sentences that differ in a pronoun
 demo        one with a known truth
+demo_people  those of people who disagree, in a way that is known
 fetch       real ones from their public source, if every cell is the published one
 describe    what a data set holds, as a plain record
 """

@@ -15,7 +15,7 @@ from faro.errors import DataError, FaroError, UsageError
 from faro.files import cache_folder, scratch
 
 from .containers import read_table
-from .registry import NAMES
+from .registry import GENERATED
 from .sets import SETS
 from .table import content_digest, one_line
 
@@ -129,12 +129,12 @@ def fetch(name: str, root: str | os.PathLike | None = None, url: str | None = No
     `url`: another folder that holds the original files under their names (a mirror). The content of every table is
     compared with the published one; where a cell differs nothing is kept and a `DataError` says so.
     """
-    if name == "demo":
-        raise UsageError("demo is generated; there is nothing to fetch")
+    if name in GENERATED:
+        raise UsageError(f"{name} is generated; there is nothing to fetch")
     if name in SETS and not SETS[name].fetched:
         raise UsageError(f"data set {name!r} is not fetched; {SETS[name].advice(name)}")
     if name not in SOURCES:
-        raise UsageError(f"no data set {name!r} to fetch; data sets: {', '.join(n for n in NAMES if n != 'demo')}")
+        raise UsageError(f"no data set {name!r} to fetch; data sets: {', '.join(SETS)}")
     folder = Path(root) if root is not None else cache_folder()
     targets = [folder / file for file in SETS[name].files]
     try:

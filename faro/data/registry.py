@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from constraints import Choices
 from faro.errors import DataError, UsageError
 from faro.files import cache_folder
 
-from . import demo
+from . import demo, demo_people
 from .containers import frame_of, read_table, unique_columns
 from .dataset import Dataset
 from .pair_features import with_pairs
@@ -23,7 +23,11 @@ from .schema import Schema
 from .sets import SETS
 
 BY_LENGTH = {"constraint": "demographic_parity", "attribute": LENGTH.name}  # what pairs of texts begin with
-NAMES = ("demo", *SETS)
+GENERATED: dict[str, tuple[str, Callable[[], Dataset]]] = {  # title, and what makes it
+    "demo": (demo.INFO["title"], demo.demo),
+    **{name: (world.title, world.dataset) for name, world in demo_people.WORLDS.items()},
+}
+NAMES = (*GENERATED, *SETS)
 
 
 def folders(root: str | os.PathLike | None = None) -> list[Path]:
@@ -86,8 +90,8 @@ def load(
     if frame is not None:
         return _recognised(unique_columns(frame.reset_index(drop=True), "table"), "table", "a data frame", asked)
     name = str(data)
-    if name == "demo":
-        made = demo.demo()
+    if name in GENERATED:
+        made = GENERATED[name][1]()
         _as_asked(made.schema, asked, name)  # it has no answers
         return made
     if name not in SETS:
@@ -150,7 +154,10 @@ def schema_of(schema: Schema | Mapping[str, Any] | str | os.PathLike) -> Schema:
 
 def listing(root: str | os.PathLike | None = None) -> list[dict[str, Any]]:
     """One record per known data set: name, title, whether it is here, and where."""
-    records = [{"name": "demo", "title": demo.INFO["title"], "present": True, "where": "generated", "fetched": False}]
+    records = [
+        {"name": name, "title": title, "present": True, "where": "generated", "fetched": False}
+        for name, (title, _) in GENERATED.items()
+    ]
     for name, spec in SETS.items():
         folder = locate(name, root)
         records.append(

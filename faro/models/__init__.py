@@ -5,6 +5,7 @@ alternative at a time from its features and the context; a model of your own onl
     linear    `Linear`: rewards linear in features and context
     networks  `FlaxModel`, `MLP`
     encoder   `EncoderLayers`: the last layers of a text's encoder, and a head
+    personal  models of people who differ, which read a few earlier choices of each: `MixedLogit`, `PReF` and others
     evaluate  the one place where a model is evaluated on choices, under any decision rule
 """
 
@@ -42,20 +43,36 @@ if TYPE_CHECKING:
     from .networks import MLP as MLP
     from .networks import FlaxModel as FlaxModel
     from .networks import features as features
+    from .personal.constants import PersonConstants as PersonConstants
+    from .personal.latent_class import LatentClass as LatentClass
+    from .personal.lore import LoRe as LoRe
+    from .personal.mixed import MixedLogit as MixedLogit
+    from .personal.pref import PReF as PReF
+    from .personal.vpl import VPL as VPL
 
-NETWORKS = {"MLP": "networks", "FlaxModel": "networks", "features": "networks", "EncoderLayers": "encoder"}
-# imported on first use: flax takes long, and linear models need none
+LATER = {  # imported on first use: flax takes long, and linear models need none
+    "MLP": "networks",
+    "FlaxModel": "networks",
+    "features": "networks",
+    "EncoderLayers": "encoder",
+    "PersonConstants": "personal.constants",
+    "MixedLogit": "personal.mixed",
+    "PReF": "personal.pref",
+    "LatentClass": "personal.latent_class",
+    "LoRe": "personal.lore",
+    "VPL": "personal.vpl",
+}
 ALTERNATIVES_WORTH_OPTIMISING = 2**15  # a program that runs once over fewer is not worth optimising
 
 
 def __getattr__(name: str) -> Any:
-    if name in NETWORKS:
-        return getattr(importlib.import_module(f".{NETWORKS[name]}", __name__), name)
+    if name in LATER:
+        return getattr(importlib.import_module(f".{LATER[name]}", __name__), name)
     raise AttributeError(f"module 'faro.models' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:
-    return sorted({*globals(), *NETWORKS})
+    return sorted({*globals(), *LATER})
 
 
 def options(model: Model, alternatives: int = 2, once: int | None = None) -> dict[str, Any]:

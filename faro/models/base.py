@@ -203,6 +203,14 @@ class Model(abc.ABC):
         """
         return 0.0
 
+    def alarms(self, params: Any, people: Any) -> Sequence[str]:
+        """What is to be known of a trained model that no figure says, a sentence each; nothing by default.
+
+        params: trained
+        people: of every person, its `support` earlier choices, or None
+        """
+        return ()
+
     def shares(self, params: Any, interactions: Any) -> Any:
         """How strongly each parameter is punished, as a share of the weight decay: a pytree of numbers like `params`,
         or a prefix of it; all alike by default. 0: not at all; inf: it stays 0.

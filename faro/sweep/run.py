@@ -258,15 +258,22 @@ class _Run:
         ridge_of = dict(zip(self.seeds, [own.said() for own in chosen.ridges], strict=True))
         abouts = list(run.models.about() if isinstance(run.models, OnDisk) else (own.about for own in run.models))
         doubted = self._doubts(abouts, notes, views, training_data)
-        for about, doubt in zip(abouts, doubted, strict=True):
+        alarms = self._alarms(run, training_data)
+        for about, doubt, alarm in zip(abouts, doubted, alarms, strict=True):
             own_notes = notes[about["seed"]]
             about.update({"trainer": why} if self.stream else {})
             about["ridge"] = {"chosen_by": chosen.how, **ridge_of[about["seed"]]}
-            about.update(notes=[*own_notes.all, *doubts.said([doubt])], dev_gap_over=list(own_notes.dev))
+            about.update(notes=[*own_notes.all, *doubts.said([doubt]), *alarm], dev_gap_over=list(own_notes.dev))
             if because := reason(self.constraint, about, own_notes, bounded_part):
                 about["reason"] = because
         run.manifest.update(
-            notes=together({seed: of_seed.all for seed, of_seed in notes.items()}) + doubts.said(doubted),
+            notes=together({seed: of_seed.all for seed, of_seed in notes.items()})
+            + doubts.said(doubted)
+            + [
+                f"{alarms.count(alarm)} of {len(alarms)} models: {said}"
+                for alarm in dict.fromkeys(alarms)
+                for said in alarm
+            ],
             dev_gap_over=together({seed: of_seed.dev for seed, of_seed in notes.items()}),
             command=command,
             fingerprint=self.fingerprint,
@@ -338,6 +345,16 @@ class _Run:
         return [
             of_seeds[about["seed"]]._replace(apart=doubts.apart(self.constraint, about, notes[about["seed"]].cells))
             for about in abouts
+        ]
+
+    def _alarms(self, run: Frontier, training_data: list[Data]) -> list[tuple[str, ...]]:
+        """What the models say of themselves as they were trained; one that is a draw of several says nothing."""
+        people = dict(zip(self.seeds, (of_seed.people for of_seed in training_data), strict=True))
+        if not models.overrides(self.model, "alarms"):
+            return [() for _ in run.table["model"]]
+        return [
+            () if own.draw is not None else tuple(self.model.alarms(own.params, people[own.about["seed"]]))
+            for own in run.models
         ]
 
     def _trainer(self, views: list[View], training_data: list[Data]) -> tuple[Trainer, str]:

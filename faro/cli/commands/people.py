@@ -1,20 +1,27 @@
-"""`faro disagree`: what a table says of people who disagree. What it means: docs/people.md."""
+"""`faro disagree`, `faro ask`, `faro pebs`: what a table says of people who disagree, a few questions to a new one, and
+calibration of each rater. What it means: docs/people.md, docs/personal.md."""
 
 from __future__ import annotations
 
 import argparse
+import functools
 import json
+import sys
 import textwrap
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from ...errors import DataError, UsageError
 from .. import outputs
 
 if TYPE_CHECKING:
+    from ...data import Dataset
+    from ...people.ask import Interview
     from ...people.words import Section
 
 WIDE = 80
+SHOWN = 12  # pairs on the terminal
 
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -32,6 +39,36 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     disagree.add_argument("--out", metavar="DIR", help="write disagreement.json and disagreement.html there")
     outputs.add_plain(disagree)
+
+    ask = command(
+        "ask",
+        _ask,
+        "Ask a new person about a few pairs, those that tell most, and say what the person would choose of all.",
+        "  faro ask out/model.json pairs.csv\n  faro ask out/model.json pairs.csv --answers answers.csv -k 5",
+    )
+    ask.add_argument("model", help="a model with a law of people's weights: mixed_logit, pref, person_constants")
+    ask.add_argument("items", metavar="ITEMS", help="a table of pairs, as the model's schema reads them, or a data set")
+    ask.add_argument("-k", type=int, default=10, metavar="N", help="how many questions (default 10)")
+    ask.add_argument("--by", metavar="NAME", default="d_optimal", help="d_optimal (default), pref, bald, or random")
+    ask.add_argument(
+        "--answers", metavar="FILE", help="a table of choice and answer (1, 2 or =) in place of a dialogue"
+    )
+    ask.add_argument("--level", type=float, default=0.9, metavar="P", help="of the intervals (default 0.9)")
+    ask.add_argument("--seed", type=int, default=0, metavar="N", help="of the order, with --by random (default 0)")
+    ask.add_argument("--out", metavar="FILE", help="write probability and interval of every pair (CSV, Parquet)")
+    outputs.add_plain(ask)
+
+    pebs = command(
+        "pebs",
+        _pebs,
+        "Say what a slope and an intercept of each rater make of a model's rewards, on a table that also has ratings.",
+        "  faro pebs out/model.json ratings.csv --rating stars --out lines.csv",
+    )
+    pebs.add_argument("model", help="a trained model, of any kind")
+    pebs.add_argument("data", metavar="TABLE", help="a table as the model's schema reads it, or a data set")
+    pebs.add_argument("--rating", metavar="COLUMN", required=True, help="its column of ratings, a number a row")
+    pebs.add_argument("--out", metavar="FILE", help="write slope and intercept of each dev rater (CSV, Parquet)")
+    outputs.add_plain(pebs)
 
 
 def _disagree(options: argparse.Namespace) -> int:
@@ -56,6 +93,106 @@ def _disagree(options: argparse.Namespace) -> int:
             print(textwrap.fill(f"{verdict[:1].upper()}{verdict[1:]}.", WIDE))
     outputs.noted(options, record["notes"])
     return 0
+
+
+def _ask(options: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from ... import data
+    from ...data.table import kind_to_write, write_table
+    from ...people import ask
+    from ...store.model import load_model
+
+    if options.out:
+        kind_to_write(options.out)
+    model = load_model(options.model)
+    items = model.read(data.load(options.items) if options.items in data.NAMES else options.items, labels=False)
+    interview = ask.Interview.of(model, items, options.k, options.by, options.seed)
+    answer: Callable[[int], str | None]
+    if options.answers is not None:
+        answer = ask.given(_answers(options.answers), interview.names)
+    elif sys.stdin.isatty():
+        answer = functools.partial(_asked, items, interview)
+    else:
+        raise UsageError("ask: expected a terminal to ask on, or --answers FILE")
+    found = ask.hold(interview, answer, options.level)
+    if options.out:
+        write_table(pd.DataFrame(found["pairs"]), options.out)
+    if options.json:
+        print(json.dumps(found))
+        return 0
+    print(f"{len(found['asked'])} answers, by {options.by}; intervals at level {options.level:g}")
+    surest = sorted(found["pairs"], key=lambda pair: -abs(pair["probability"] - 0.5))[:SHOWN]
+    print(f"  {'choice':<24}{'first chosen':>14}{'interval':>18}")
+    for pair in surest:
+        ends = f"{pair['low']:.3f} to {pair['high']:.3f}"
+        print(f"  {pair['choice'][:22]:<24}{pair['probability']:>14.3f}{ends:>18}")
+    if len(surest) < len(found["pairs"]):
+        print(f"  the {len(surest)} surest of {len(found['pairs'])}; all of them with --out FILE or --json")
+    return 0
+
+
+def _pebs(options: argparse.Namespace) -> int:
+    import pandas as pd
+
+    from ... import data
+    from ...data.table import kind_to_write, write_table
+    from ...people import ratings
+    from ...store.model import load_model
+
+    if options.out:
+        kind_to_write(options.out)
+    model = load_model(options.model)
+    table = model.read(data.load(options.data) if options.data in data.NAMES else options.data)
+    found = ratings.measured(ratings.read(model, table, options.rating))
+    if options.out:
+        write_table(pd.DataFrame(found["lines"]), options.out)
+    if options.json:
+        print(json.dumps(found))
+        return 0
+    raters, counts, law = found["raters"], found["ratings"], found["law"]
+    print(f"law of {raters['train']} train raters; {counts['measured']} other ratings of {raters['dev']} dev raters")
+    print(f"  {'':<12}{'rmse':>9}{'hurt':>7}  (share of raters with a larger error than by the pooled line)")
+    for name, error in found["rmse"].items():
+        hurt = "" if name == "pooled" else f"{found['hurt'][name]:.2f}"
+        print(f"  {name:<12}{error:>9.3f}{hurt:>7}")
+    print(f"  {'ratings read':<14}{'raters':>7}{'pooled':>9}{'own line':>10}{'pebs':>9}")
+    for line in found["rmse_by_ratings"]:
+        errors = f"{line['pooled']:>9.3f}{line['own line']:>10.3f}{line['pebs']:>9.3f}"
+        print(f"  {line['ratings']:<14}{line['raters']:>7}{errors}")
+    spread = law["slope_variance"] ** 0.5, law["intercept_variance"] ** 0.5, law["noise"] ** 0.5
+    print("deviation of slopes {:.3g}, of intercepts {:.3g}, of a single rating {:.3g}".format(*spread))
+    if found["turned"]:
+        print(f"{found['turned']} dev raters have a slope against the others': calibration turns their order of items")
+    return 0
+
+
+def _answers(path: str) -> dict[str, str]:
+    """Name of the choice -> answer, of a table."""
+    from ...data import read_table
+
+    table = read_table(path)
+    for name in ("choice", "answer"):
+        if name not in table.columns:
+            raise DataError(f"{path}: expected the columns choice and answer, got no {name}")
+    return dict(zip(table["choice"].astype(str), table["answer"].astype(str), strict=True))
+
+
+def _asked(items: Dataset, interview: Interview, place: int) -> str | None:
+    """What is said on the terminal of the pair at this place, whose cells are shown side by side; None: enough."""
+    print(f"\n{len(interview.asked) + 1} of {interview.count}: choice {interview.names[place]}")
+    rows = [items.frame.iloc[row] if row >= 0 else None for row in items.parsed.source[place]]
+    names = [str(name) or "neither" for name in items.alternatives[place]]
+    print(f"  {'':<24}{'1: ' + names[0][:24]:<28}{'2: ' + names[1][:24]}")
+    schema = items.schema
+    apart = {schema.label, schema.unit, schema.alternative, *schema.choice}
+    for column in items.frame.columns:
+        if column not in apart:
+            first, second = ("" if row is None else str(row[column])[:26] for row in rows)
+            print(f"  {str(column)[:22]:<24}{first:<28}{second}")
+    while (said := input("1, 2, = (neither more), q (enough): ").strip()) not in ("1", "2", "=", "q"):
+        pass
+    return None if said == "q" else said
 
 
 # On the terminal ------------------------------------------------------------------------------------------------------

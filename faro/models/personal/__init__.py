@@ -1,0 +1,13 @@
+"""Models of people who differ: each reads a few earlier choices of a person, its `support`, before it is asked about
+the others. None has a table of parameters by person: a person's earlier choices are the parameters, so a new person is
+treated as a known one, and one without earlier choices is predicted as anybody.
+
+    weights       what earlier choices say of a person's weights: a normal law at its mode, by Newton's steps
+    tastes        `Tastes`, what the next three share: what everybody likes, and directions in which people differ
+    constants     `PersonConstants`: people differ in level (or in a habit of place), and in no taste
+    mixed         `MixedLogit`: every weight differs, with a full covariance
+    pref          `PReF`: few directions of taste, of low rank
+    latent_class  `LatentClass`: a person is of one of a few kinds
+    lore          `LoRe`: a person mixes a few rewards, with weights on the simplex
+    vpl           `VPL`: an encoder of the earlier choices, a latent vector, a decoder
+"""

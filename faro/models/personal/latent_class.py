@@ -1,0 +1,71 @@
+"""A person is of one of a few kinds: tastes that come in groups without names."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import jax
+import jax.numpy as jnp
+
+from constraints import log_softmax
+
+from ..base import Model, Prediction, numeric
+from ..linear import UNPUNISHED
+from . import weights
+from .tastes import COMMON, flat, met, placed
+
+START = 0.5  # deviation of what kinds like, of all features together, at the start
+
+
+@dataclasses.dataclass(frozen=True)
+class LatentClass(Model):
+    """P(choice) = sum_k share_k(person) softmax(common(x, z) + [x, 1] . W_k), where
+    share_k(person) is in proportion to share_k times the probability of the person's earlier choices under W_k.
+
+    The posterior is exact. Kinds are numbered by chance; of one binary choice a person they are not identified, earlier
+    choices of people are what tells them apart. Source: Kamakura and Russell 1989; the mixture of MaxMin-RLHF, arXiv
+    2402.08925, is of this kind, with hard assignment.
+
+    kinds: K >= 2
+    support: earlier choices of a person that are read, at most
+    """
+
+    kinds: int = 4
+    support: int = 10
+
+    def __post_init__(self):
+        if self.kinds < 2:
+            raise ValueError(f"kinds: expected at least 2, got {self.kinds}")
+
+    def init(self, key, spec):
+        spec = numeric(spec)
+        d, (of_common, of_kinds) = spec.items.shape[-1], jax.random.split(key)
+        taste = START / d**0.5 * jax.random.normal(of_kinds, (self.kinds, d))
+        return {
+            "common": COMMON.init(of_common, spec),
+            "taste": taste,
+            "level": jnp.zeros(self.kinds),
+            "share": jnp.zeros(self.kinds),
+        }
+
+    def shares(self, params, interactions):
+        common = COMMON.shares(params["common"], interactions)
+        return {"common": common, "taste": 1.0, "level": 1.0, "share": UNPUNISHED}
+
+    def apply(self, params, choices, *, people):
+        people, choices = met(people, numeric(choices))
+        before = flat(numeric(people))
+        logs = log_softmax(self._scores(params, before), before.available[:, None])
+        told = jnp.where(before.chosen[:, None] > 0, before.chosen[:, None] * logs, 0).sum(-1)  # [U S, kinds]
+        told = (before.weight[:, None] * told).reshape(*people.weight.shape, self.kinds).sum(1)
+        log_share = jax.nn.log_softmax(params["share"] + told)[choices.unit]
+        scores = self._scores(params, choices)
+        found = weights.mean_of(scores, choices.available, log_share)
+        mean = jnp.einsum("nrk,nr->nk", scores, jnp.exp(log_share))
+        return Prediction(mean[:, : choices.items.shape[1]], found)
+
+    def _scores(self, params, choices):
+        """Rewards of all alternatives under each kind, `[n, kinds, K]`."""
+        own = jnp.einsum("nkd,rd->nkr", choices.items, params["taste"]) + params["level"]
+        common = COMMON.apply(params["common"], choices)
+        return jnp.moveaxis(placed(common[..., None] + own, choices), -1, 1)

@@ -1,0 +1,127 @@
+"""What people like in common, and directions in which they differ: what models of people's own weights share."""
+
+from __future__ import annotations
+
+import abc
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from constraints import Choices
+
+from ..base import InputSpec, Model, Prediction, numeric
+from ..linear import Linear
+from . import weights
+
+COMMON = Linear()
+
+
+def flat(people: Choices) -> Choices:
+    """Earlier choices of all people one after another, `[U S, ...]`.
+
+    people: of every person, leading axes `[U, S]`
+    """
+    return jax.tree.map(lambda leaf: jnp.reshape(leaf, (-1, *leaf.shape[2:])), people)
+
+
+def met(people: Choices, choices: Choices) -> tuple[Choices, Choices]:
+    """The people who make these choices: all of them, or of few choices among many people one for each choice; and the
+    choices, whose `unit` says whose of these they are.
+
+    people: of every person, leading axes `[U, S]`
+    choices: n choices
+    """
+    n = choices.unit.shape[0]
+    if n >= people.weight.shape[0]:
+        return people, choices
+    return jax.tree.map(lambda leaf: leaf[choices.unit], people), choices.replace(unit=jnp.arange(n))
+
+
+def placed(inside: Array, choices: Choices) -> Array:
+    """What is said of the alternatives with items, `[n, J, ...]`, with 0 for the outside option, `[n, K, ...]`.
+
+    inside: of the alternatives that have items
+    choices: n choices
+    """
+    n, k = choices.available.shape
+    outside = jnp.reshape(choices.outside[:, : inside.shape[1]], (*inside.shape[:2], *[1] * (inside.ndim - 2)))
+    rest = jnp.zeros((n, k - inside.shape[1], *inside.shape[2:]), inside.dtype)
+    return jnp.concatenate([jnp.where(outside, 0, inside), rest], axis=1)
+
+
+@dataclasses.dataclass(frozen=True)
+class Tastes(Model, abc.ABC):
+    """reward = common(x, z) + D(x) . u, with the person's weights u ~ N(0, I), and given the person's earlier choices
+    the normal law at the mode (`weights.law`); probabilities are means over it.
+
+    `common` is `Linear`: with groups among the context, it is a mean taste of each group, to which people of that group
+    are shrunk. Trained on choices given earlier ones, which is the likelihood of the population's law: that of all of a
+    person's choices is the product of each given those before it.
+
+    support: earlier choices of a person that are read, at most
+    draws: points of Halton's sequence over which probabilities are means, among more than two alternatives
+    """
+
+    support: int = 10
+    draws: int = 64
+
+    @abc.abstractmethod
+    def begin(self, key: Array, spec: InputSpec) -> Any:
+        """Parameters of the directions.
+
+        key: a jax random key
+        spec: shapes of coded features
+        """
+
+    @abc.abstractmethod
+    def directions(self, params: Any, items: Array) -> Array:
+        """D, `[n, J, q]`: what a person's weights are multiplied by.
+
+        params: as `begin` gave them
+        items: coded features `[n, J, d]`
+        """
+
+    def init(self, key, spec):
+        spec = numeric(spec)
+        of_common, of_own = jax.random.split(key)
+        return {"common": COMMON.init(of_common, spec), "own": self.begin(of_own, spec)}
+
+    def shares(self, params, interactions):
+        return {"common": COMMON.shares(params["common"], interactions), "own": 1.0}
+
+    def law(self, params: Any, people: Choices) -> weights.Law:
+        """What earlier choices say of the weights u of every person.
+
+        params: of the model
+        people: leading axes `[U, S]`
+        """
+        before = flat(numeric(people))
+        shape = people.weight.shape
+
+        def unflat(leaf: Array) -> Array:
+            return jnp.reshape(leaf, (*shape, *leaf.shape[1:]))
+
+        rewards, directions = self.pieces(params, before)
+        return weights.law(
+            weights.Earlier(unflat(rewards), unflat(directions), people.available, people.chosen, people.weight)
+        )
+
+    def pieces(self, params: Any, choices: Choices) -> tuple[Array, Array]:
+        """Of all alternatives what everybody's taste says, `[n, K]`, and directions, `[n, K, q]`.
+
+        params: of the model
+        choices: n choices, with coded features alone
+        """
+        rewards = placed(COMMON.apply(params["common"], choices), choices)
+        return rewards, placed(self.directions(params["own"], choices.items), choices)
+
+    def apply(self, params, choices, *, people):
+        people, choices = met(people, numeric(choices))
+        known = self.law(params, people).of(choices.unit)
+        common, directions = self.pieces(params, choices)
+        scores = common + jnp.einsum("nkq,nq->nk", directions, known.mean)
+        logs = weights.log_probabilities(common, directions, choices.available, known, self.draws)
+        return Prediction(scores[:, : choices.items.shape[1]], logs)

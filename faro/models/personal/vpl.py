@@ -1,0 +1,127 @@
+"""A latent vector of a person, by an encoder of the earlier choices: amortised, so nothing is solved for a person."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from constraints import Choices
+
+from ..base import Model, Prediction, numeric
+from . import weights
+from .tastes import COMMON, flat, met, placed
+
+ACTIVE = 0.005  # variance over people above which a latent number is in use
+
+
+class Latent(NamedTuple):
+    """Of each of U people, `[U, q]` each.
+
+    mean: of the latent vector
+    variance: at most 1, that of the prior
+    """
+
+    mean: Array
+    variance: Array
+
+    def kl(self) -> Array:
+        """From the prior, `[U]` nats: sum (mean^2 + variance - 1 - log variance) / 2."""
+        return jnp.sum(self.mean**2 + self.variance - 1 - jnp.log(self.variance), -1) / 2
+
+    def active(self) -> Array:
+        """Which latent numbers differ between people, `[q]` bool; none: the encoder has collapsed."""
+        return jnp.var(self.mean, 0) > ACTIVE
+
+
+@dataclasses.dataclass(frozen=True)
+class VPL(Model):
+    """reward = common(x, z) + x . B u + network([x, u]), with u ~ N(mean, variance) by an encoder of the person's
+    earlier choices; probabilities are means over points of that law.
+
+    Every earlier choice, as (mean of what was chosen, mean of what was not), gives a precision and a direction, which
+    add up over choices (a product of experts): their order does not matter, without any the law is the prior's N(0, I),
+    and variance is never above that. Published is a network on a set of fixed length, or attention; also ours are the
+    bilinear part, and means over points in place of one draw. Source: VPL, arXiv 2408.10075; Wu and Goodman 2018.
+
+    size: q, latent numbers
+    width: units of the hidden layer of encoder and decoder
+    kl: weight of the Kullback-Leibler divergence from the prior, with its half, in nats a choice; that of the evidence
+        bound is 1 over the choices of a person
+    support: earlier choices of a person that are read, at most
+    draws: points of the law over which probabilities are means
+    """
+
+    size: int = 4
+    width: int = 32
+    kl: float = 0.1
+    support: int = 10
+    draws: int = 8
+
+    def init(self, key, spec):
+        spec = numeric(spec)
+        d, keys = spec.items.shape[-1], jax.random.split(key, 6)
+
+        def layer(key: Array, inputs: int, outputs: int, scale: float = 1.0) -> Array:
+            return scale / inputs**0.5 * jax.random.normal(key, (inputs, outputs))
+
+        return {
+            "common": COMMON.init(keys[0], spec),
+            "encoder": [layer(keys[1], 2 * (d + 1), self.width), layer(keys[2], self.width, 2 * self.size)],
+            "bilinear": layer(keys[3], self.size, d, 0.5),
+            "decoder": {
+                "hidden": layer(keys[4], d + self.size, self.width),
+                "bias": jnp.zeros(self.width),
+                "out": layer(keys[5], self.width, 1, 0.1)[:, 0],
+            },
+        }
+
+    def shares(self, params, interactions):
+        return {**dict.fromkeys(params, 1.0), "common": COMMON.shares(params["common"], interactions)}
+
+    def latent(self, params: Any, people: Choices) -> Latent:
+        """What the encoder says of every person.
+
+        params: of the model
+        people: leading axes `[U, S]`
+        """
+        before = flat(numeric(people))
+        known = placed(jnp.concatenate([before.items, jnp.ones_like(before.items[..., :1])], -1), before)
+        left = jnp.where(before.available, 1 - before.chosen, 0)
+        left = left / jnp.maximum(left.sum(-1, keepdims=True), 1e-6)
+        seen = jnp.concatenate([jnp.einsum("nk,nkd->nd", share, known) for share in (before.chosen, left)], -1)
+        hidden, out = params["encoder"]
+        said = (jax.nn.gelu(seen @ hidden) @ out).reshape(*people.weight.shape, 2 * self.size)
+        direction, sure = jnp.split(said * people.weight[..., None], 2, -1)
+        precision = 1 + (people.weight[..., None] * jax.nn.softplus(sure)).sum(1)
+        return Latent(direction.sum(1) / precision, 1 / precision)
+
+    def apply(self, params, choices, *, people):
+        people, choices = met(people, numeric(choices))
+        latent = self.latent(params, people)
+        points = weights.normal_points(self.draws, self.size).astype(latent.mean.dtype)
+        drawn = latent.mean[:, None] + jnp.sqrt(latent.variance)[:, None] * points  # [U, R, q]
+        common = COMMON.apply(params["common"], choices)
+        own, decoder = drawn[choices.unit], params["decoder"]
+        inside = jnp.split(decoder["hidden"], [choices.items.shape[-1]])
+        of_items = choices.items @ inside[0] + decoder["bias"]
+        hidden = jax.nn.gelu(of_items[:, None] + (own @ inside[1])[:, :, None])  # [n, R, J, width]
+        bent = jnp.einsum("nkd,nrd->nrk", choices.items, own @ params["bilinear"])
+        scores = common[:, None] + bent + hidden @ decoder["out"]  # [n, R, J]
+        every = jnp.moveaxis(placed(jnp.moveaxis(scores, 1, -1), choices), -1, 1)
+        logs = weights.mean_of(every, choices.available, -jnp.log(self.draws) * jnp.ones(self.draws, scores.dtype))
+        return Prediction(scores.mean(1), logs, {"kl": latent.kl()[choices.unit]})
+
+    def alarms(self, params, people):
+        if self.latent(params, people).active().any():
+            return ()
+        return (
+            f"the encoder has collapsed: no latent number has a variance over people above {ACTIVE:g}, so everybody is "
+            "predicted alike; lower kl, or take another model",
+        )
+
+    def penalty(self, params, seen):
+        return self.kl * jnp.mean(seen.extra["kl"])

@@ -1,0 +1,233 @@
+"""Models of people who differ: what earlier choices say is right for any mask, beside plain quadrature and solvers."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import itertools
+
+import jax
+import jax.flatten_util
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from scipy import optimize
+
+import constraints as ct
+from constraints.alternatives import joined
+from faro.models import VPL, InputSpec, LatentClass, LoRe, MixedLogit, PersonConstants, PReF, predict
+from faro.models.personal import weights
+
+KEY = jax.random.key(3)
+slow = pytest.mark.slow
+MODELS = [
+    PReF(support=6, rank=2),
+    *(
+        pytest.param(model, marks=slow)
+        for model in (
+            PersonConstants(support=6),
+            MixedLogit(support=6),
+            LatentClass(support=6, kinds=2),
+            LoRe(support=6, rewards=3),
+            VPL(support=6, size=2, width=4),
+        )
+    ),
+]
+
+
+def asked(n=9, k=3, people=4, outside=False, seed=0):
+    """n choices of some people, and 6 earlier ones of each."""
+    rng = np.random.default_rng(seed)
+
+    def some(count):
+        out = np.zeros((count, k), bool)
+        out[:, -1] = outside
+        items, context = rng.normal(size=(count, k - outside, 2)), rng.normal(size=(count, 1))
+        made = ct.make_choices(items, np.eye(k)[rng.integers(0, k, count)], context=context, outside=out)
+        return made.replace(unit=jnp.asarray(rng.integers(0, people, count), jnp.int32))
+
+    people_before = jax.tree.map(lambda leaf: leaf.reshape(people, 6, *leaf.shape[1:]), some(people * 6))
+    return some(n), people_before
+
+
+def trained(model, choices, scale=1.0):
+    """Parameters away from where a fit begins."""
+    params = model.init(KEY, InputSpec.of(choices))
+    leaves, tree = jax.tree.flatten(params)
+    keys = jax.random.split(jax.random.key(1), len(leaves))
+    moved = [leaf + scale * jax.random.normal(key, leaf.shape) for leaf, key in zip(leaves, keys, strict=True)]
+    return jax.tree.unflatten(tree, moved)
+
+
+@functools.partial(jax.jit, static_argnums=0)
+def logs(model, params, choices, people):
+    seen = predict(model, params, choices, people=people)
+    return ct.log_softmax(joined(seen.scores), choices.available)
+
+
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+@pytest.mark.parametrize("outside", [pytest.param(False, marks=slow), True])
+def test_what_is_absent_says_nothing_and_order_neither(model, outside, x64):
+    choices, people = asked(outside=outside)
+    params = trained(model, choices)
+    there = people.replace(weight=people.weight.at[:, 2:].set(0).at[0].set(0))
+    begun = logs(model, params, choices, there)
+    assert np.allclose(np.exp(begun).sum(-1), 1)
+    noise = jax.tree.map(lambda leaf: leaf, there).replace(items=people.items.at[:, 2:].add(3.0).at[0].add(5.0))
+    assert np.allclose(begun, logs(model, params, choices, noise), atol=1e-12)
+    turned = jax.tree.map(lambda leaf: leaf[:, ::-1], there)
+    assert np.allclose(begun, logs(model, params, choices, turned), atol=1e-9)
+    nobody = logs(model, params, choices, people.replace(weight=0 * people.weight))
+    first = choices.unit == 0
+    assert np.allclose(begun[first], nobody[first], atol=1e-12)  # without earlier choices one is anybody
+    assert np.abs(begun - nobody)[~first].max() > 1e-4
+    few = jax.tree.map(lambda leaf: leaf[:2], choices)  # fewer choices than people
+    assert np.allclose(begun[:2], logs(model, params, few, there), atol=1e-12)
+    own = choices.unit == 1
+    company = there.replace(items=there.items.at[2:].multiply(9.0))
+    assert np.allclose(begun[own], logs(model, params, choices, company)[own], atol=1e-12)
+
+
+@slow
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
+def test_slopes_are_those_of_finite_differences(model, x64):
+    choices, people = asked(n=5, k=2)
+    params = trained(model, choices, 0.5)
+    flat, unravel = jax.flatten_util.ravel_pytree(params)
+
+    @jax.jit
+    def loss(flat):
+        said = logs(model, unravel(flat), choices, people)
+        return -jnp.sum(choices.chosen * said)
+
+    slope = jax.jit(jax.grad(loss))(flat)
+    along = jax.random.normal(KEY, flat.shape)
+    step = 1e-5
+    plain = (loss(flat + step * along) - loss(flat - step * along)) / (2 * step)
+    assert float(slope @ along) == pytest.approx(float(plain), rel=1e-6)
+
+
+def earlier(people=3, s=4, k=3, q=2, scale=1.0, seed=2):
+    rng = np.random.default_rng(seed)
+    chosen = np.eye(k)[rng.integers(0, k, (people, s))]
+    return weights.Earlier(
+        jnp.asarray(rng.normal(size=(people, s, k))),
+        scale * jnp.asarray(rng.normal(size=(people, s, k, q))),
+        jnp.ones((people, s, k), bool),
+        jnp.asarray(chosen),
+        jnp.ones((people, s)),
+    )
+
+
+@pytest.mark.parametrize("scale", [pytest.param(0.5, marks=slow), 20.0])
+def test_the_mode_is_that_of_a_solver(scale, x64):
+    told = earlier(scale=scale)
+    found = jax.jit(weights.law)(told)
+    for person in range(3):
+
+        def loss(z, person=person):
+            scores = np.asarray(told.rewards[person]) + np.asarray(told.directions[person]) @ z
+            logs = scores - np.log(np.exp(scores - scores.max(-1, keepdims=True)).sum(-1, keepdims=True))
+            logs = logs - scores.max(-1, keepdims=True)
+            return -(np.asarray(told.chosen[person]) * logs).sum() + z @ z / 2
+
+        best = optimize.minimize(loss, np.zeros(2), method="Nelder-Mead", options={"xatol": 1e-9, "fatol": 1e-13})
+        assert np.allclose(found.mean[person], best.x, atol=1e-6)
+        step = 1e-4
+        curved = np.array(
+            [
+                [
+                    sum(a * b * loss(best.x + step * (a * e + b * f)) for a, b in itertools.product((1, -1), repeat=2))
+                    / (4 * step**2)
+                    for f in np.eye(2)
+                ]
+                for e in np.eye(2)
+            ]
+        )
+        assert np.allclose(np.linalg.inv(found.covariance[person]), curved, rtol=1e-4, atol=1e-4 * scale**2)
+
+
+@pytest.mark.parametrize(("k", "draws", "close"), [(2, 1, 1e-4), pytest.param(3, 2000, 1e-3, marks=slow)])
+def test_means_are_those_of_quadrature(k, draws, close, x64):
+    rng = np.random.default_rng(0)
+    rewards, directions = rng.normal(size=(4, k)), 1.5 * rng.normal(size=(4, k, 2))
+    root = np.array([[1.0, 0], [-0.4, 0.7]])
+    known = weights.Law(jnp.asarray(rng.normal(size=(4, 2))), jnp.broadcast_to(root @ root.T, (4, 2, 2)))
+    said = weights.log_probabilities(
+        jnp.asarray(rewards), jnp.asarray(directions), jnp.ones((4, k), bool), known, draws
+    )
+    nodes, share = np.polynomial.hermite_e.hermegauss(60)
+    grid = np.stack(np.meshgrid(nodes, nodes), -1).reshape(-1, 2) @ root.T
+    share = np.outer(share, share).ravel() / share.sum() ** 2
+    z = np.asarray(known.mean)[:, None] + grid
+    scores = rewards[:, None] + np.einsum("nkq,nrq->nrk", directions, z)
+    exact = np.einsum("nrk,r->nk", np.exp(scores) / np.exp(scores).sum(-1, keepdims=True), share)
+    assert np.abs(np.exp(said) - exact).max() < close
+
+
+@slow
+def test_kinds_are_weighed_by_bayes(x64):
+    model = LatentClass(support=6, kinds=2)
+    choices, people = asked(k=2)
+    params = trained(model, choices)
+    said = np.exp(logs(model, params, choices, people))
+    shares = np.exp(params["share"]) / np.exp(params["share"]).sum()
+
+    def chances(kind, items, context):
+        common = params["common"]
+        taste = common["item"] + context @ common["cross"].T + params["taste"][kind]
+        scores = np.einsum("...kd,...d->...k", items, taste)
+        return np.exp(scores) / np.exp(scores).sum(-1, keepdims=True)
+
+    for row in range(choices.shape[0]):
+        own = int(choices.unit[row])
+        told = [
+            np.prod((chances(kind, people.items[own], people.context[own]) * people.chosen[own]).sum(-1))
+            for kind in (0, 1)
+        ]
+        after = shares * told / (shares @ told)
+        plain = sum(after[kind] * chances(kind, choices.items[row], choices.context[row]) for kind in (0, 1))
+        assert np.allclose(said[row], plain, atol=1e-10)
+
+
+@slow
+def test_shares_of_rewards_are_the_least_of_their_loss(x64):
+    model = LoRe(support=6, rewards=3)
+    choices, people = asked(k=2, people=2)
+    params = trained(model, choices) | {"strength": jnp.asarray(-1.0)}
+    found = np.asarray(model.mixed(params, people))
+    strength, prior = 0.02 + np.log1p(np.exp(-1.0)), np.asarray(jax.nn.softmax(params["share"]))
+    common = params["common"]
+    for person in range(2):
+        items = np.asarray(people.items[person])
+        taste = np.asarray(common["item"] + people.context[person] @ common["cross"].T)
+        apart = np.einsum("skd,sd->sk", items, taste)[..., None] + items @ np.asarray(params["taste"]).T
+        first = np.asarray(people.chosen[person])[:, 0] > 0
+        margins = np.where(first[:, None], 1, -1) * (apart[:, 0] - apart[:, 1])
+
+        def loss(free, margins=margins):
+            share = np.exp(free) / np.exp(free).sum()
+            return np.log1p(np.exp(-margins @ share)).sum() + strength * (share * np.log(share / prior)).sum()
+
+        best = optimize.minimize(loss, np.zeros(3), method="BFGS", options={"gtol": 1e-9})
+        assert np.allclose(found[person], np.exp(best.x) / np.exp(best.x).sum(), atol=1e-5)
+
+
+@slow
+def test_an_encoder_is_never_less_sure_than_the_prior(x64):
+    model = VPL(support=6, size=2, width=4)
+    choices, people = asked()
+    params = trained(model, choices)
+    latent = model.latent(params, people)
+    assert (latent.variance <= 1).all()
+    assert (latent.kl() > 0).all()
+    assert latent.active().any()
+    nobody = model.latent(params, people.replace(weight=0 * people.weight))
+    assert np.allclose(nobody.kl(), 0)
+    assert not nobody.active().any()
+    assert model.alarms(params, people) == ()
+    flat = params | {"encoder": [0 * layer for layer in params["encoder"]]}
+    assert "collapsed" in model.alarms(flat, people)[0]
+    seen = predict(model, params, choices, people=people)
+    assert float(model.penalty(params, seen)) == pytest.approx(0.1 * float(latent.kl()[choices.unit].mean()))
+    assert float(dataclasses.replace(model, kl=0.0).penalty(params, seen)) == 0
