@@ -1,8 +1,8 @@
 """A few questions to a new person, each chosen by what the answers so far leave open: `faro ask`.
 
 The law before the first answer is the fitted population's: a `Tastes` model (`faro.models.personal.tastes`) says of
-every pair what everybody likes, and directions of a person's weights u ~ N(0, I). After each answer it is the normal law
-nearest to what is known (`questions.variational`), whose intervals cover.
+every pair what everybody likes, and directions of a person's weights u ~ N(0, I). After each answer it is the normal
+law nearest to what is known (`questions.variational`), whose intervals cover.
 """
 
 from __future__ import annotations
@@ -86,8 +86,8 @@ class Interview:
             choices = jax.tree.map(jnp.asarray, numeric(items.choices(model.coding, dtype=np.float64)))
             common, directions = kind.pieces(params, choices)
             pairs = np.concatenate([(common[:, 0] - common[:, 1])[:, None], directions[:, 0] - directions[:, 1]], 1)
-        q = pairs.shape[1] - 1
-        prior = questions.Gaussian(np.eye(1, q + 1)[0], np.diag([0.0, *[1.0] * q]))
+            q = pairs.shape[1] - 1
+            prior = questions.Gaussian(jnp.asarray(np.eye(1, q + 1)[0]), jnp.asarray(np.diag([0.0, *[1.0] * q])))
         return cls(list(items.choice_ids), pairs, prior, count, CRITERIA[by], seed)
 
     def person(self) -> questions.Gaussian:

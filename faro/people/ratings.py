@@ -98,18 +98,18 @@ def measured(seen: dict[str, np.ndarray], seed: int = 0) -> dict[str, Any]:
 
     rmse = {name: float(np.sqrt(own.mean())) for name, own in errors.items()}
     hurt = {name: float((by_rater(own) > by_rater(errors["pooled"])).mean()) for name, own in errors.items()}
-    own = arms["pebs"]
+    shrunk = arms["pebs"]
     return {
-        "law": own["law"],
+        "law": shrunk["law"],
         "raters": {"train": len(set(seen["unit"][trained])), "dev": len(people)},
         "ratings": {"read": int((~later).sum()), "measured": int(later.sum())},
         "rmse": rmse,
         "hurt": hurt,
         "rmse_by_ratings": _curve(reward, seen, trained, dev),
-        "turned": int((own["slope"] * own["law"]["slope"] <= 0).sum()),
+        "turned": int((shrunk["slope"] * shrunk["law"]["slope"] <= 0).sum()),
         "lines": [
             {"unit": str(unit), "slope": float(slope), "intercept": float(intercept - slope * centre)}
-            for unit, slope, intercept in zip(own["units"], own["slope"], own["intercept"], strict=True)
+            for unit, slope, intercept in zip(shrunk["units"], shrunk["slope"], shrunk["intercept"], strict=True)
         ],
     }
 
@@ -154,8 +154,8 @@ def _moments(reward: np.ndarray, seen: dict[str, np.ndarray], here: np.ndarray, 
     """Raters of these ratings, and their moments; of the early ones alone."""
     units, codes = np.unique(seen["unit"][here], return_inverse=True)
     weight = np.ones(here.sum()) if early is None else early[here].astype(float)
-    arrays = (jnp.asarray(values[here], float) for values in (reward, seen["rating"]))
-    return units, pebs.moments(*arrays, jnp.asarray(codes), len(units), jnp.asarray(weight))
+    rewards, rated = (jnp.asarray(values[here], float) for values in (reward, seen["rating"]))
+    return units, pebs.moments(rewards, rated, jnp.asarray(codes), len(units), jnp.asarray(weight))
 
 
 def _curve(

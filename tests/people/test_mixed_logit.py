@@ -47,6 +47,7 @@ ONE = Population(jnp.array([0.7]), jnp.array([[1.2]]))
 TWO = Population(jnp.array([0.8, -0.5]), jnp.array([[1.0, 0.0], [0.6, 0.7]]))
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_likelihood_and_persons_of_one_weight_are_those_of_quadrature():
     own, _ = panel(np.random.default_rng(0), ONE, people=12, choices=6)
@@ -69,6 +70,7 @@ def test_likelihood_and_persons_of_one_weight_are_those_of_quadrature():
     assert np.allclose(unknown, np.einsum("r,rpk->pk", weight, p), rtol=0, atol=3e-3)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_gradient_is_that_of_finite_differences():
     own, _ = panel(np.random.default_rng(0), TWO, people=5, choices=4)

@@ -92,6 +92,7 @@ def test_limits_of_shrinkage():
     assert np.allclose(separable(own, LAW._replace(slope_variance=0.0))[0], 2)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_the_law_of_people_solves_its_equations():
     own = pilot(np.random.default_rng(0), 60)
@@ -134,6 +135,7 @@ def test_ratings_that_are_all_equal_make_no_nan():
     assert population(steady).raters == 0 and np.all(np.isfinite(calibrate(steady, population(steady)).slope))
 
 
+@pytest.mark.slow
 def test_decisions_between_own_pairs_stay_where_slopes_are_positive():
     rng = np.random.default_rng(0)
     own = rated(rng, *people(rng, 50), np.full(50, 4))
@@ -165,6 +167,7 @@ def law():
     return population(pilot(np.random.default_rng(2)))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("n", PUBLISHED)
 def test_errors_of_new_raters_are_those_of_the_note(law, n):
     rng = np.random.default_rng(100 + n)
@@ -222,6 +225,7 @@ def test_with_rewards_that_are_noise_all_of_the_gain_is_a_mean_of_the_rater():
     assert rmse(*joint[:2], 0, intercepts) == pytest.approx(rmse(*alone[:2], 0, intercepts), abs=0.1)
 
 
+@pytest.mark.slow
 def test_a_law_of_each_group_takes_the_bias_from_a_minority_with_few_ratings():
     rng = np.random.default_rng(0)
 

@@ -66,6 +66,7 @@ def test_the_variational_law_of_one_weight_is_the_nearest(variance):
     assert np.sqrt(found.covariance[0, 0]) == pytest.approx(np.exp(best[1]), rel=5e-4)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_the_posterior_is_flat_and_ignores_what_was_not_asked():
     rng = np.random.default_rng(0)
@@ -84,6 +85,7 @@ def test_the_posterior_is_flat_and_ignores_what_was_not_asked():
     assert np.allclose(nothing.mean, prior.mean) and np.allclose(nothing.covariance, prior.covariance)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_a_change_of_basis_leaves_predictions_and_questions_alone():
     rng = np.random.default_rng(1)
@@ -96,6 +98,7 @@ def test_a_change_of_basis_leaves_predictions_and_questions_alone():
         assert np.allclose(criterion(one, pairs), criterion(two, pairs @ basis), atol=1e-9)
 
 
+@pytest.mark.slow
 def test_separable_answers_and_a_wide_prior_are_no_trouble_in_single_precision():
     rng = np.random.default_rng(0)
     pairs = jnp.asarray(5 * rng.normal(size=(10, 5)), jnp.float32)
@@ -109,6 +112,7 @@ def test_separable_answers_and_a_wide_prior_are_no_trouble_in_single_precision()
     assert np.allclose(found.mean[1:], 0, atol=1e-6) and found.covariance[0, 0] < 1
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize(("mean", "deviation"), [(0.0, 1.0), (1.3, 2.0), (-4.0, 0.5), (0.5, 12.0)])
 def test_criteria_of_one_weight_are_their_closed_forms(mean, deviation):
@@ -125,6 +129,7 @@ def test_criteria_of_one_weight_are_their_closed_forms(mean, deviation):
     assert high[0] == pytest.approx(expit(mean + 1.6448536 * deviation), rel=1e-6)
 
 
+@pytest.mark.slow
 def test_criteria_differ_where_they_should():
     """Of a person who is known well in one direction and not in another, with a sure answer in it."""
     person = Gaussian(jnp.array([0.0, 5.0]), jnp.diag(jnp.array([0.04, 4.0])))

@@ -52,7 +52,7 @@ class LatentClass(Model):
         common = COMMON.shares(params["common"], interactions)
         return {"common": common, "taste": 1.0, "level": 1.0, "share": UNPUNISHED}
 
-    def apply(self, params, choices, *, people):
+    def apply(self, params, choices, *, people=None):
         people, choices = met(people, numeric(choices))
         before = flat(numeric(people))
         logs = log_softmax(self._scores(params, before), before.available[:, None])

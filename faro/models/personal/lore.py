@@ -120,7 +120,7 @@ class LoRe(Model):
         """Of all alternatives, `[n, K, B]`."""
         return placed(jnp.einsum("nkd,bd->nkb", choices.items, params["taste"]) + params["level"], choices)
 
-    def apply(self, params, choices, *, people):
+    def apply(self, params, choices, *, people=None):
         people, choices = met(people, numeric(choices))
         own = self.mixed(params, people)[choices.unit]
         rewards = self._rewards(params, choices)[:, : choices.items.shape[1]]

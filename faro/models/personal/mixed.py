@@ -18,8 +18,8 @@ class MixedLogit(Tastes):
     with a constant, a person's level, which cancels where there is no outside option.
 
     A person's weights given earlier choices are the empirical-Bayes posterior, here by Laplace;
-    `faro.people.mixed_logit` fits the same law by simulated likelihood and reads the posterior off the draws. Source: Train, Discrete Choice
-    Methods with Simulation (2009), 6 and 11.
+    `faro.people.mixed_logit` fits the same law by simulated likelihood and reads the posterior off the draws.
+    Source: Train, Discrete Choice Methods with Simulation (2009), 6 and 11.
 
     support: earlier choices of a person that are read, at most
     draws: points over which probabilities are means, among more than two alternatives

@@ -118,7 +118,7 @@ class Tastes(Model, abc.ABC):
         rewards = placed(COMMON.apply(params["common"], choices), choices)
         return rewards, placed(self.directions(params["own"], choices.items), choices)
 
-    def apply(self, params, choices, *, people):
+    def apply(self, params, choices, *, people=None):
         people, choices = met(people, numeric(choices))
         known = self.law(params, people).of(choices.unit)
         common, directions = self.pieces(params, choices)

@@ -99,7 +99,7 @@ class VPL(Model):
         precision = 1 + (people.weight[..., None] * jax.nn.softplus(sure)).sum(1)
         return Latent(direction.sum(1) / precision, 1 / precision)
 
-    def apply(self, params, choices, *, people):
+    def apply(self, params, choices, *, people=None):
         people, choices = met(people, numeric(choices))
         latent = self.latent(params, people)
         points = weights.normal_points(self.draws, self.size).astype(latent.mean.dtype)

@@ -3,9 +3,9 @@
     P(choices | z) = prod_i softmax(m_i + D_i z)[chosen_i] ^ weight_i,        z ~ N(0, I) before the first choice
 
 m are rewards of everybody, D directions in which people differ. The mode is that of a convex function, found by
-Newton's steps; its derivative by parameters is that of one more step, whatever led there, so no step is kept for a way back. A
-person without choices is N(0, I). Sources: Train, Discrete Choice Methods with Simulation (2009), 11; for the length of
-steps Bach, Self-concordant analysis for logistic regression (2010).
+Newton's steps; its derivative by parameters is that of one more step, whatever led there: no step is kept.
+A person without choices is N(0, I). Sources: Train, Discrete Choice Methods with Simulation (2009), 11; for the
+length of steps Bach, Self-concordant analysis for logistic regression (2010).
 """
 
 from __future__ import annotations
@@ -139,7 +139,7 @@ def log_probabilities(rewards: Array, directions: Array, available: Array, known
     """
     scores = rewards + jnp.einsum("nkq,nq->nk", directions, known.mean)
     if rewards.shape[1] == 2:
-        nodes, log_share = (part.astype(scores.dtype) for part in _hermite())
+        nodes, log_share = (jnp.asarray(part, scores.dtype) for part in _hermite())
         apart = directions[:, 0] - directions[:, 1]
         variance = jnp.einsum("nq,nqr,nr->n", apart, known.covariance, apart)
         spread = jnp.sqrt(jnp.where(variance > 0, variance, 1)) * (variance > 0)
@@ -147,7 +147,7 @@ def log_probabilities(rewards: Array, directions: Array, available: Array, known
         around = jnp.stack([half, -half], -1)
     else:
         points = normal_points(draws, directions.shape[-1]).astype(scores.dtype)
-        log_share = np.full(draws, -np.log(draws), scores.dtype)
+        log_share = jnp.full(draws, -np.log(draws), scores.dtype)
         root = jnp.linalg.cholesky(known.covariance)
         around = jnp.einsum("nkq,nqs,rs->nrk", directions, root, points)
     return mean_of(scores[:, None] + around, available, log_share)
