@@ -14,6 +14,7 @@ choices  -> rewards -> rule (softmax, argmax, KL-tilted) -> Outcome -> measure(o
     _calibration     calibration within groups
     _scores          parity of rewards and of every threshold on them
     _exposure        exposure of groups in rankings
+    _welfare         welfare of people against an aggregate, and equal accuracy of people
     _counterfactual  twins: what one attribute, set to another level, changes
     _renamed         names of the release before, for one release
     _attainable_range  what any model at all could make a constraint measure
@@ -73,6 +74,10 @@ from ._rate import RateConstraint as RateConstraint
 from ._ratio import rate_ratio as rate_ratio
 from ._scores import reward_parity as reward_parity
 from ._scores import threshold_parity as threshold_parity
+from ._welfare import UNIT_SHARE as UNIT_SHARE
+from ._welfare import accuracy_parity as accuracy_parity
+from ._welfare import reward_by as reward_by
+from ._welfare import welfare_floor as welfare_floor
 
 if not TYPE_CHECKING:  # a checker of types knows the new names alone
 

@@ -64,7 +64,7 @@ CELL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?").fullmatc
 HEX = re.compile(r"[0-9a-f]{64}").fullmatch
 WHOLE = re.compile(r"[+]?0*([0-9]+)(\.0*)?").fullmatch
 CELL_NUMBER = re.compile("0|[1-9][0-9]{0,8}").fullmatch
-CELLS_BY = re.compile(r"cells by .+ at [0-9a-f]{64}").fullmatch
+NAMED = re.compile(r"(cells by|aggregate) .+ at [0-9a-f]{64}").fullmatch
 
 
 def number(value: Any, where: str, code: int = MALFORMED) -> Fraction:
@@ -226,6 +226,9 @@ PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictiv
          "reward_parity", "counterfactual_parity")  # fmt: skip
 CAPS = ("counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error")
 PLUGINS = ("plugin_parity", "plugin_cap")  # of cells that somebody's constraint made
+FLOORS = ("welfare_floor", "welfare_tail")  # mean over people of the aggregate's welfare less the model's
+ACCURACIES = ("accuracy_parity", "accuracy_ratio")  # mean welfare over the people of a group
+ROLES = ("aggregate", "model")  # of a floor, where others have groups
 TABLES = ("mixture", "head_optimum")
 EVENTS = {"equalized_odds": ("chosen", "rejected"), "equal_opportunity": ("chosen",),
           "predictive_equality": ("rejected",), "group_error": ("chosen",)}  # fmt: skip
@@ -276,6 +279,20 @@ class Claim:
     plugin_sha256: str = ""
     named_blocks: tuple[str, ...] = ("",)  # of these cells
     scores: bool = False  # of these cells: z is what the table says, not the decision
+    against: str | None = None  # the aggregate of a floor
+    welfare: str = "decision"
+    floor: Fraction = Fraction(3)  # no loss counts for more, in nats
+    cutoff: Fraction = ZERO  # who fares so or worse by half A is of the tail
+
+    @property
+    def people_once(self) -> bool:
+        """Whether every unit counts once, whatever the policy's estimand."""
+        return self.constraint in (*FLOORS, *ACCURACIES)
+
+    @property
+    def one_sample(self) -> bool:
+        """Whether two values of the same rows are compared."""
+        return self.constraint == "counterfactual_parity" or self.constraint in FLOORS
 
     @property
     def cells_by(self) -> str:
@@ -295,7 +312,8 @@ class Claim:
     @property
     def decides(self) -> bool:
         """Whether z is a decision, in claims of pairs."""
-        return self.paired and not self.scores and self.constraint not in ("threshold_parity", "reward_parity")
+        other = ("threshold_parity", "reward_parity", *ACCURACIES)
+        return self.paired and not self.scores and self.constraint not in other
 
     @property
     def everywhere(self) -> bool:
@@ -304,7 +322,7 @@ class Claim:
 
     @property
     def paired(self) -> bool:
-        return self.constraint in PAIRS or self.constraint == "plugin_parity"
+        return self.constraint in (*PAIRS, "plugin_parity", *FLOORS, *ACCURACIES)
 
     @property
     def blocks(self) -> list[tuple[str, str, str, str]]:
@@ -325,6 +343,8 @@ class Claim:
         if self.constraint in TABLES:
             return []
         blocks = [block[0] for block in self.blocks]
+        if self.constraint in FLOORS:
+            return [(block, *ROLES) for block in blocks]
         if not self.paired:
             return [(block, group, None) for block in blocks for group in self.groups]
         return [(block, a, b) for block in blocks for a in self.groups for b in self.groups if a != b]
@@ -332,7 +352,7 @@ class Claim:
     def problem(self, policy: Policy) -> str | None:
         """Why the method or the ball does not suit this claim, or None."""
         bounded = self.scores or self.constraint == "reward_parity"
-        counted = self.paired and not self.twins and not bounded and not self.everywhere
+        counted = self.paired and not self.twins and not bounded and not self.everywhere and not self.people_once
         caps = not self.paired and not self.twins and not bounded
         wasserstein = self.ball == "w1"
         suits = {
@@ -348,7 +368,8 @@ class Claim:
             return f"method {self.method!r} cannot prove {self.constraint}" + (
                 f" with ball {self.ball!r}" * bool(self.ball)
             )
-        if self.method == "unit-ratio" and policy.estimand == "row" and (self.cap or policy.cap) is None:
+        capless = (self.cap or policy.cap) is None and not self.people_once
+        if self.method == "unit-ratio" and policy.estimand == "row" and capless:
             return "unit-ratio needs `cap`, the largest mass of a unit in a cell"
         if len({block[0] for block in self.blocks}) < len(self.blocks):
             return "two blocks have the same name"
@@ -487,7 +508,7 @@ def read_policy(path: str | Path) -> Policy:
     )
     table.end()
     for name in policy.assumptions:
-        known = (name in ASSUMPTIONS and (second or name not in FORMAT_2)) or (second and CELLS_BY(name))
+        known = (name in ASSUMPTIONS and (second or name not in FORMAT_2)) or (second and NAMED(name))
         need(known, USAGE, f"policy: unknown assumption {name!r}")
     need(len({claim.name for claim in policy.claims}) == len(policy.claims), USAGE, "policy: two claims share a name")
     for claim in policy.claims:
@@ -511,7 +532,7 @@ def _some(value: Any) -> list:
 
 
 def _claim(keys: Keys, attributes: dict[str, Attribute], form: int) -> Claim:
-    kinds = PAIRS + CAPS + TABLES + (PLUGINS if form == 2 else ())
+    kinds = PAIRS + CAPS + TABLES + ((*PLUGINS, *FLOORS, *ACCURACIES) if form == 2 else ())
     name, constraint = keys.text("name"), keys.text("constraint", known=kinds)
     keys.where = f"claim {name!r}"
     found: dict[str, Any] = {"bound": keys.real("bound", lambda x: 0 <= x < 1, "a number in [0, 1)")}
@@ -521,6 +542,8 @@ def _claim(keys: Keys, attributes: dict[str, Attribute], form: int) -> Claim:
     elif constraint == "head_optimum":
         found["mu"] = keys.real("mu", *positive)
         found["slack"] = keys.real("slack", lambda x: x >= 0, "a number >= 0")
+    elif constraint in (*FLOORS, *ACCURACIES):
+        found |= _once(keys, constraint, attributes)
     else:
         found |= _cells_by(keys, constraint) if constraint in PLUGINS else _people(keys, constraint, attributes)
         if form == 2:
@@ -564,6 +587,26 @@ def _people(keys: Keys, constraint: str, attributes: dict[str, Attribute]) -> di
         known = len(of) == 2 and of[0] in attributes and of[1] in attributes[of[0]].levels
         need(known, USAGE, f"{keys.where}.of: expected [attribute, level], both declared")
         found["of"] = of
+    return found
+
+
+def _once(keys: Keys, constraint: str, attributes: dict[str, Attribute]) -> dict[str, Any]:
+    """Of a claim in which people count once: whose welfare, which, and against whom."""
+    found: dict[str, Any] = {"method": keys.text("method", known=("unit-ratio",))}
+    found["welfare"] = keys.text("welfare", "decision", ("decision", "brier", "log"))
+    if found["welfare"] == "log":
+        found["floor"] = keys.real("floor", lambda x: x > 0, "a number > 0", Fraction(3))
+    compared = constraint in ACCURACIES
+    if not compared:
+        found |= {"against": keys.text("against"), "groups": ROLES}
+    if constraint == "welfare_tail":
+        return found | {"cutoff": keys.real("cutoff", lambda x: -1 <= x <= 1, "a number in [-1, 1]")}
+    choosers = tuple(name for name, attribute in attributes.items() if attribute.chooser)
+    name = keys.text("attribute", ... if compared else None, choosers or ("a chooser's attribute",))
+    if name is not None:
+        levels = keys.texts("groups", attributes[name].levels, 2 if compared else 1)
+        need(set(levels) <= set(attributes[name].levels), USAGE, f"{keys.where}.groups: not levels of {name!r}")
+        found |= {"attribute": name, "groups": levels} if compared else {"within": name, "strata": levels}
     return found
 
 
@@ -614,6 +657,7 @@ class Audit:
     frame_sha256: str
     parts: list[str]  # of the split that rows are from, where a column `part` says so
     made: dict[str, list[list[tuple[str, str, float, float | None]]]]  # digest of a plug-in -> per row its cells
+    others: dict[str, list[float]]  # an aggregate -> its rewards
 
     def decide(self, rewards: list[float], threshold: float) -> list[float]:
         """Share of the choice that every row gets: the best reward, ties shared equally."""
@@ -675,7 +719,8 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     weight = reals("weight") if "weight" in table else [1.0] * n
     need(min(weight) >= 0, MALFORMED, f"{path}: a weight is negative")
     events = {event for claim in read for _, event, _, _ in claim.blocks} - {""}
-    label = reals("label") if events else None
+    once = [claim for claim in read if claim.people_once]
+    label = reals("label") if events or once else None
     need(not label or (min(label) >= 0 and max(label) <= 1), MALFORMED, f"{path}: a label is outside [0, 1]")
     outside = reals("outside") if policy.outside == "column" else None
     need(not outside or set(outside) <= {0.0, 1.0}, MALFORMED, f"{path}: column 'outside' is 1 or 0")
@@ -693,6 +738,10 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
         for name in sorted({claim.attribute or "" for claim in read if claim.twins})
     }
 
+    others = {name: reals(f"reward:{name}") for name in sorted({claim.against for claim in once if claim.against})}
+    for name in others:
+        whose = described.aggregates if described else {}
+        need(name in whose, MALFORMED, f"{path}: nothing says whose the rewards of the aggregate {name!r} are")
     claimed = {(claim.plugin or "", claim.plugin_sha256) for claim in read if claim.plugin}
     known = {own.sha256: own for own in (described.plugins if described else ())}
     cells, made = [], {}
@@ -704,6 +753,7 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     frame += [_texts(outside) if outside else empty, content, *level.values(), *(shared[name] for name in sorted(per))]
     frame += [texts for own in cells for slot in own for texts in (slot.cell, _texts(slot.share))]
     rewards = [_texts(reward), *(_texts(column) for columns in twin.values() for column in columns)]
+    rewards += [_texts(column) for column in others.values()]
     rewards += [_texts(slot.value) for own in cells for slot in own if slot.value is not None]
     frame_rows = [",".join(map(_quote, row)) for row in zip(*frame, strict=True)]
     row_rows = [f"{f},{','.join(map(_quote, r))}" for f, r in zip(frame_rows, zip(*rewards, strict=True), strict=True)]
@@ -722,6 +772,10 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     _constant(path, choices, content, "content")
     if outside:
         _constant(path, choices, outside, "outside")
+    if once:
+        _constant(path, choices, weight, "weight")
+    for named in sorted({claim.attribute or claim.within or "" for claim in once} - {""}):
+        _constant(path, choices, level[named], named)
     if policy.equal_content == "refuse":
         owners: dict[str, str] = {}
         for owner, shown in zip(unit, content, strict=True):
@@ -730,7 +784,7 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
         unit, choice, alternative, weight, label, reward, level, twin,
         [bool(flag) for flag in outside] if outside else [policy.outside == "all"] * n, decision, shared, described,
         list(choices.values()), _rows_digest(row_rows), _rows_digest(frame_rows), sorted(set(table.get("part", []))),
-        made,
+        made, others,
     )  # fmt: skip
 
 
@@ -871,6 +925,7 @@ class Description(NamedTuple):
     model_sha256: tuple[str, ...]
     train_units_sha256: str | None
     plugins: tuple[PlugIn, ...]
+    aggregates: dict[str, str]  # name -> digest of the model whose rewards the table has
 
     def check(self, policy: Policy, models: list[str], train_units: str | None) -> None:
         """Nothing that is given may contradict it."""
@@ -905,7 +960,9 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
     if not os.path.lexists(path):
         return None
     found = parse_json(text_of(read_bytes(path), path), path)
-    more = " plugins" if isinstance(found, dict) and found.get("plugins") else ""  # never an empty list
+    more = ""  # what has a field only where there is any
+    for name in ("plugins", "aggregates"):
+        more += f" {name}" if isinstance(found, dict) and found.get(name) else ""
     fields(found, DESCRIBED + more, path)
 
     def valid(name: str, condition: Any, expected: str) -> None:
@@ -942,7 +999,11 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
     several = len(set(columns.get("weight", []))) > 1
     agrees = "weight" in columns if found["weights"] == "column" else not several
     need(agrees, MALFORMED, f"{path}: weights is {found['weights']!r}, which the table contradicts")
-    plugins = _plugins(found.get("plugins", []), path)
+    plugins, aggregates = _plugins(found.get("plugins", []), path), found.get("aggregates", {})
+    valid("aggregates", isinstance(aggregates, dict) and "" not in aggregates, "names and digests")
+    for name, own in aggregates.items():
+        hexadecimal(own, f"{path}: aggregates")
+        valid("aggregates", f"reward:{name}" in columns, "columns of rewards")
     known = {*MEANT, "content", *shared, *attributes}
     for own in plugins:
         kinds = ("cell", "share", "value") if own.values == "column" else ("cell", "share")
@@ -951,7 +1012,7 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
         raise Refused(MALFORMED, f"{path}: says nothing of the column {strange!r}")
     return Description(
         path, found["sha256"], found["outside"], threshold, origin, column, rule, found["estimand"], tuple(shared),
-        attributes, found["constraint"], tuple(files), found["train_units_sha256"], plugins,
+        attributes, found["constraint"], tuple(files), found["train_units_sha256"], plugins, aggregates,
     )  # fmt: skip
 
 
@@ -1002,6 +1063,12 @@ class Cell(NamedTuple):
     rows: list[int]
     mass: list[float]
     z: list[float]
+
+
+def _enter(cell: Cell, row: int, mass: float, z: float) -> None:
+    cell.rows.append(row)
+    cell.mass.append(mass)
+    cell.z.append(z)
 
 
 class Sample(NamedTuple):
@@ -1079,8 +1146,8 @@ class People:
     def cells(self, claim: Claim) -> dict[str, dict[str, Cell]]:
         """The cells of a claim, by block and group; counted once for all claims that measure the same."""
         if claim.measured not in self._cells:
-            counted = self._count_made(claim) if claim.plugin else self._count(claim)
-            self._cells[claim.measured] = dict(counted)
+            count = self._count_made if claim.plugin else self._count_once if claim.people_once else self._count
+            self._cells[claim.measured] = dict(count(claim))
         return self._cells[claim.measured]
 
     def _count(self, claim: Claim) -> Iterator[tuple[str, dict[str, Cell]]]:
@@ -1127,6 +1194,84 @@ class People:
                     cells[group].mass.append(share / masses[ranks[row]] if self.policy.estimand == "unit" else share)
                     cells[group].z.append(decided[row] if value is None else value)
             yield name, cells
+
+    def welfare(self, claim: Claim, rewards: list[float]) -> list[float]:
+        """Of every choice, in [0, 1]: what a model of these rewards is worth to who chose. The outside option has the
+        threshold as its reward, and what the labels of the others leave."""
+        audit, found = self.audit, []
+        decided = audit.decide(rewards, self.threshold)
+        for rows in audit.choices:
+            labels, utilities = [(audit.label or [])[row] for row in rows], [rewards[row] for row in rows]
+            chosen = [decided[row] for row in rows]
+            if audit.outside[rows[0]]:
+                utilities.append(self.threshold)
+                labels.append(max(0.0, 1 - math.fsum(labels)))
+                chosen.append(max(0.0, 1 - math.fsum(chosen)))
+            if claim.welfare == "decision":
+                value = math.fsum(map(mul, labels, chosen))
+            else:
+                top = max(utilities)
+                powers = [exp(u - top) for u in utilities]
+                total = math.fsum(powers)
+                if claim.welfare == "brier":
+                    value = 1 - math.fsum((p / total - y) ** 2 for p, y in zip(powers, labels, strict=True)) / 2
+                else:
+                    logs = [u - top - _log(total) for u in utilities]
+                    loss = -math.fsum(y * log for y, log in zip(labels, logs, strict=True) if y > 0)
+                    value = 1 - loss / float(claim.floor)
+            found.append(min(1.0, max(0.0, value)))
+        return found
+
+    def _count_once(self, claim: Claim) -> Iterator[tuple[str, dict[str, Cell]]]:
+        """Of claims in which people count once: a choice stands for its share of its unit, at its first row."""
+        audit = self.audit
+        first = [rows[0] for rows in audit.choices]
+        mine = self.welfare(claim, audit.reward)
+        if claim.constraint in ACCURACIES:
+            group = [audit.level[claim.attribute or ""][row] for row in first]
+            mass = [audit.weight[row] if own in claim.groups else 0.0 for row, own in zip(first, group, strict=True)]
+            shares_of = self._shares(first, mass)
+            found = {name: Cell([], [], []) for name in claim.groups}
+            for row, own, share, z in zip(first, group, shares_of, mine, strict=True):
+                if share > 0:
+                    _enter(found[own], row, share, z)
+            yield "", found
+            return
+        theirs = self.welfare(claim, audit.others[claim.against or ""])
+        for name, _, _, stratum in claim.blocks:
+            within = audit.level[claim.within] if claim.within else [""] * len(audit.unit)
+            mass = [audit.weight[row] if within[row] == stratum else 0.0 for row in first]
+            if claim.constraint == "welfare_tail":
+                self._keep_tail(claim, first, mass, [m - t for m, t in zip(mine, theirs, strict=True)])
+            cells = {role: Cell([], [], []) for role in ROLES}
+            for row, share, *both in zip(first, self._shares(first, mass), theirs, mine, strict=True):
+                for role, z in zip(ROLES, both, strict=True):
+                    if share > 0:
+                        _enter(cells[role], row, share, z)
+            yield name, cells
+
+    def _shares(self, first: list[int], mass: list[float]) -> list[float]:
+        """Of its unit's mass, that of every choice."""
+        unit, whole = self.audit.unit, dict.fromkeys(self.audit.unit, 0.0)
+        for row, own in zip(first, mass, strict=True):
+            whole[unit[row]] += own
+        return [own / whole[unit[row]] if own > 0 else 0.0 for row, own in zip(first, mass, strict=True)]
+
+    def _keep_tail(self, claim: Claim, first: list[int], mass: list[float], gained: list[float]) -> None:
+        """Sets to 0 the mass of choices that are not in half B of a unit of the tail. Half A are the first half,
+        rounded down, by hash; who gains by it no more than the cutoff, on average, is of the tail."""
+        of_unit: dict[str, list[tuple[str, int]]] = {}
+        for index, row in enumerate(first):
+            if mass[index] > 0:
+                unit, choice = self.audit.unit[row], self.audit.choice[row]
+                of_unit.setdefault(unit, []).append((digest_texts(self.nonce, "half", unit, choice), index))
+        for lots in of_unit.values():
+            order = [index for _, index in sorted(lots)]
+            half = len(order) // 2
+            weight = math.fsum(mass[index] for index in order[:half])
+            mean = math.fsum(mass[index] * gained[index] for index in order[:half]) / weight if weight else math.inf
+            for index in order[:half] if mean <= float(claim.cutoff) + 1e-9 else order:
+                mass[index] = 0.0
 
     def _check_comparable(self, claim: Claim, name: str, members: list[list[tuple]]) -> None:
         """Some choice must let a model choose between cells: an outside option, or rows of different masses in them."""
@@ -1228,7 +1373,8 @@ class People:
         return Sample([sums[r] for r in ranks], [masses[r] for r in ranks], units.most_rows)
 
     def cap(self, claim: Claim) -> float:
-        return 1.0 if self.policy.estimand == "unit" else float(claim.cap or self.policy.cap or 0)
+        once = claim.people_once or self.policy.estimand == "unit"
+        return 1.0 if once else float(claim.cap or self.policy.cap or 0)
 
     def kept(self, claim: Claim) -> dict[str, dict[str, list[float]]]:
         """z of one row per unit and block, in the committed order of units; thinned if the estimand is "unit"."""
@@ -1606,6 +1752,8 @@ class Counted:
             return widest(*(self.laws[cell] for cell in asked))
         if not all(cell in self.rates for cell in asked):
             return None
+        if self.claim.constraint == "accuracy_ratio" and low is not None:
+            return 1 - self.rates[asked[1]] / self.rates[asked[0]] if self.rates[asked[0]] > 0 else 0.0
         return self.rates[asked[0]] - (self.rates[asked[1]] if low is not None else 0.0)
 
     def _room(self, name: str, *groups: str | None) -> float:
@@ -1628,7 +1776,7 @@ class Counted:
     def blind(self) -> str:
         """Why the decisions of a claim of pairs cannot tell groups apart; "" if they can, and for caps."""
         claim = self.claim
-        if not claim.paired:
+        if not claim.paired or claim.constraint in FLOORS:
             return ""
         seen: set[float] = set()
         for name, _, threshold, _ in claim.blocks:
@@ -1691,7 +1839,7 @@ class Prover:
             self.units = {
                 (name, g): people.size(claim, c) for name, cells in self.cells.items() for g, c in cells.items()
             }
-            if claim.constraint != "counterfactual_parity":
+            if not claim.one_sample:
                 self.samples = {
                     (name, g): people.sample(claim, c, c.z)
                     for name, cells in self.cells.items()
@@ -1701,7 +1849,7 @@ class Prover:
 
     @property
     def has_ends(self) -> bool:
-        return self.claim.method in ENDS and self.claim.constraint != "counterfactual_parity"
+        return self.claim.method in ENDS and not self.claim.one_sample
 
     def check(self, record: Any) -> Finding:
         claim, where = self.claim, f"claim {self.claim.name!r}"
@@ -1790,7 +1938,7 @@ class Prover:
     def _below(self, name: str, high: str, low: str | None, gap: Fraction, level: Fraction) -> bool:
         """Whether rate high - rate low < gap is proved at `level`, for methods without ends."""
         claim, method = self.claim, self.claim.method
-        if claim.constraint == "counterfactual_parity":
+        if claim.one_sample:
             a, b = (self.cells[name][g] for g in (high, low or ""))
             middle = [(1 + x - y) / 2 for x, y in zip(a.z, b.z, strict=True)]
             return betting(self.people.sample(claim, a, middle), self.cap, (1 + gap) / 2, level)
@@ -1819,9 +1967,8 @@ class Prover:
         need(splits or value["split"] is None, MALFORMED, f"{place}: expected split null")
         if splits:
             split = number(value["split"], place)
-            good = self._rate_above(name, high, split, level / 2) and self._rate_below(
-                name, low, split - found, level / 2
-            )
+            end = split * (1 - found) if claim.constraint == "accuracy_ratio" else split - found  # of the other rate
+            good = self._rate_above(name, high, split, level / 2) and self._rate_below(name, low, end, level / 2)
         elif low is None:
             good = self._rate_above(name, high, found, level)
         elif claim.everywhere:
@@ -1835,7 +1982,7 @@ class Prover:
             good = self.counted.at_most(float(found), name, high, low)
             if splits:
                 good = good and self.counted.at_most(float(split), name, high)
-                good = good and self.counted.at_least(float(split - found), name, str(low))
+                good = good and self.counted.at_least(float(end), name, str(low))
             need(good, UNPROVED, f"{place} is above what was counted")
         return found
 
@@ -1852,6 +1999,9 @@ class Prover:
                 if side == "up" or claim.paired:
                     point = duals[cell][side] if claim.ball else None
                     found[cell] = min(ONE, self._side(cell, side, point, radius))
+        if claim.constraint == "accuracy_ratio":
+            ends = [(highs[name, high], 1 - lows[name, low or ""]) for name, high, low in claim.comparisons]
+            return max(1 - least / most if most > 0 else ONE for most, least in ends)
         return max(
             highs[name, high] + (lows[name, low] - 1 if low is not None else 0) for name, high, low in claim.comparisons
         )
@@ -2178,7 +2328,8 @@ def assumptions(policy: Policy, checked_overlap: bool, audited: Audited | None) 
     needed = {
         "iid-units": bool(people),
         "group-labels-correct": any(
-            (claim.attribute or claim.plugin) and claim.ball != "label-noise" for claim in people
+            (claim.attribute or claim.plugin or (claim.people_once and claim.within)) and claim.ball != "label-noise"
+            for claim in people
         ),
         "label-noise-bounded": any(claim.ball == "label-noise" for claim in people),
         "twins-as-declared": any(claim.twins for claim in people),
@@ -2189,6 +2340,8 @@ def assumptions(policy: Policy, checked_overlap: bool, audited: Audited | None) 
         "no-ledger": bool(people) and policy.ledger is None,
     }
     needed |= {claim.cells_by: True for claim in people if claim.plugin}
+    whose = audit.described.aggregates if audit and audit.described else {}
+    needed |= {f"aggregate {claim.against} at {whose[claim.against]}": True for claim in people if claim.against}
     return sorted(name for name, is_needed in needed.items() if is_needed)
 
 
@@ -2621,6 +2774,8 @@ def report(result: Result) -> str:
         lines += [f"{'':12} {finding.reason}"] * bool(finding.reason)
     if result.audited:
         lines.append(f"confidence {1 - float(result.level):.6g}, every {result.policy.estimand} counts alike")
+        if result.policy.estimand == "row" and any(claim.people_once for claim in result.policy.claims):
+            lines.append("in claims of welfare and accuracy every unit counts alike")
         lines += provenance(result.policy, result.form, result.audited)
         lines.append(f"assumed: {', '.join(result.assumed)}")
         lines.append(f"model: {'of these files' if result.compared else 'not compared; give its files with --model'}")

@@ -60,7 +60,7 @@ def some_scores(
 def _block(claim: Claim, level: float, sizes: Sequence[int], masses: Sequence[Floats]) -> bool:
     bound = claim.bound
     if claim.method == "unit-ratio":
-        if claim.constraint == "counterfactual_parity":  # one sample: the mean of (1 + difference) / 2
+        if claim.moves:  # one sample: the mean of (1 + difference) / 2
             return all(_winnable(unit_masses, (1 + float(bound)) / 2, level) for unit_masses in masses)
         return claim.paired or all(_winnable(unit_masses, float(bound), level) for unit_masses in masses)
     if claim.method == "block-pair":

@@ -69,6 +69,7 @@ class Audit:
     rows_sha256: str
     frame_sha256: str
     plugins: dict[str, Counted] = dataclasses.field(default_factory=dict)  # by the digest that a claim names
+    others: dict[str, Floats] = dataclasses.field(default_factory=dict)  # name of an aggregate -> its rewards
 
     @functools.cached_property
     def units(self) -> int:
@@ -97,6 +98,31 @@ class Audit:
         wins = (rewards == best[self.member_of]) & ~lost[self.member_of]
         sharing = np.bincount(self.member_of[wins], minlength=choices) + (beside & (threshold == best))
         return np.where(wins, 1 / np.maximum(sharing, 1)[self.member_of], 0.0)
+
+    def welfare(self, rewards: Floats, threshold: float, claim: Claim) -> Floats:
+        """Of every choice, `[choices]` in [0, 1], what these rewards are worth to who chose; the outside option has
+        what labels and decisions of the others leave."""
+        assert self.label is not None
+        at, choices = self.member_of, int(self.member_of.max()) + 1
+        beside = np.zeros(choices, bool)
+        beside[at] = self.outside
+        label_outside = np.where(beside, np.clip(1 - np.bincount(at, self.label, choices), 0, 1), 0)
+        if claim.welfare == "decision":
+            decided = self.decisions(rewards, threshold)
+            left = np.clip(1 - np.bincount(at, decided, choices), 0, 1)
+            return np.clip(np.bincount(at, self.label * decided, choices) + label_outside * left, 0, 1)
+        top = np.where(beside, threshold, -np.inf)
+        np.maximum.at(top, at, rewards)
+        powers, power_outside = np.exp(rewards - top[at]), np.where(beside, np.exp(threshold - top), 0)
+        total = np.bincount(at, powers, choices) + power_outside
+        if claim.welfare == "brier":
+            apart = np.bincount(at, (powers / total[at] - self.label) ** 2, choices)
+            return np.clip(1 - (apart + (power_outside / total - label_outside) ** 2) / 2, 0, 1)
+        logs = rewards - top[at] - np.log(total)[at]
+        log_outside = threshold - top - np.log(total)
+        loss = -np.bincount(at, np.where(self.label > 0, self.label * logs, 0), choices)
+        loss -= np.where(label_outside > 0, label_outside * log_outside, 0)
+        return np.clip(1 - loss / float(claim.floor), 0, 1)
 
     def valid_twins(self, name: str, chooser: bool) -> NDArray[np.bool_]:
         """Rows with a twin at every level; of a chooser's attribute, in every row of the choice."""
@@ -173,7 +199,7 @@ def audit_of(
             f"{where}: column 'weight': weights up to {weight.max():g} overflow when they are added up; divide all of "
             "them by the largest, and the policy's cap"
         )
-    labelled = any(block.event for claim in claims for block in claim.blocks)
+    labelled = any(claim.by_unit or block.event for claim in claims for block in claim.blocks)
     label = source.numbers("label", lambda y: (y >= 0) & (y <= 1), "in [0, 1]") if labelled else None
     by_row = policy.outside == "column"
     outside = source.numbers("outside", lambda o: (o == 0) | (o == 1), "1 or 0") if by_row else None
@@ -187,6 +213,7 @@ def audit_of(
         )
         for name in sorted({claim.attribute or "" for claim in claims if claim.twins})
     }
+    others = {name: source.numbers(f"reward:{name}") for name in sorted({c.against for c in claims if c.against})}
     made = {plugin.sha256: plugin for plugin in plugins}
     wanted = sorted({(claim.plugin, claim.plugin_sha256): claim for claim in claims if claim.plugin}.items())
     cells = {claim.plugin_sha256: source.cells(claim, made) for _, claim in wanted}
@@ -196,6 +223,10 @@ def audit_of(
         _one_per_choice(where, "unit", choice, unit)
         _one_per_choice(where, "content", choice, content)
         _one_per_choice(where, "outside", choice, [] if outside is None else list(outside))
+        if any(claim.by_unit for claim in claims):
+            _one_per_choice(where, "weight", choice, list(weight))
+        for name in sorted({claim.attribute or claim.within or "" for claim in claims if claim.by_unit} - {""}):
+            _one_per_choice(where, name, choice, source.columns[name])
     names_of_units = dict.fromkeys(unit)
     check_spellings(names_of_units, where)
     if policy.equal_content == "refuse":
@@ -211,13 +242,14 @@ def audit_of(
         ]
     frame = [column or [""] * source.rows for column in frame]
     rewards = [_texts(reward), *(_texts(row) for twin_rewards in twins.values() for row in twin_rewards)]
+    rewards += [_texts(values) for values in others.values()]
     rewards += [_texts(value) for counted in cells.values() if counted.value is not None for value in counted.value.T]
     frames = [",".join(map(quote, row)) for row in zip(*frame, strict=True)]
     rows = [f"{f},{','.join(map(quote, r))}" for f, r in zip(frames, zip(*rewards, strict=True), strict=True)]
     audit = Audit(
         unit, choice, alternative, member_of, weight, label, reward,
         outside == 1 if outside is not None else np.full(source.rows, policy.outside == "all"),
-        levels, together, twins, _digest(rows), _digest(frames), cells,
+        levels, together, twins, _digest(rows), _digest(frames), cells, others,
     )  # fmt: skip
     if "decision" in source.columns:
         _same_decisions(source, audit, policy)

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy import special
 
 from ..errors import UsageError
@@ -20,8 +21,9 @@ from .audit import Audit, Codes
 from .bounds.binomial import Floats
 from .committed_order import key as hashed
 from .committed_order import thinned
-from .policy import Block, Claim, Policy
+from .policy import FLOORS, SIDES, Block, Claim, Policy
 
+CUTOFF_SLACK = 1e-9  # a mean that is the cutoff but for rounding is of the tail
 NEVER_IMMOVABLE = ("threshold_parity", "reward_parity", "counterfactual_oscillation", "counterfactual_flip")
 
 
@@ -40,7 +42,28 @@ class Sample(NamedTuple):
     masses: Floats
 
 
+class Halves(NamedTuple):
+    """The choices of all units, each cut in two by hash: the first half of a unit, rounded down, ranks it.
+
+    order: `[m]` which choices, those of a unit side by side
+    of_unit: `[m]` number of the unit
+    in_a: `[m]` whether a choice is of half A
+    mean: `[units]` mean gain over half A; NaN without one
+    """
+
+    order: Codes
+    of_unit: Codes
+    in_a: NDArray[np.bool_]
+    mean: Floats
+
+
 Blocks = dict[str, dict[str, Cell]]
+
+
+def _shares(rank: Codes, mass: Floats) -> Floats:
+    """Mass of every choice as a share of its unit's."""
+    whole = np.bincount(rank, mass)[rank]
+    return np.divide(mass, whole, out=np.zeros_like(mass), where=mass > 0)
 
 
 class People:
@@ -67,18 +90,18 @@ class People:
 
     def cap(self, claim: Claim) -> float:
         """The largest mass of a unit in a cell."""
-        return 1.0 if self.policy.estimand == "unit" else float(claim.cap or self.policy.cap or 0)
+        return 1.0 if claim.by_unit or self.policy.estimand == "unit" else float(claim.cap or self.policy.cap or 0)
 
     def blind(self, claim: Claim, cells: Blocks) -> str | None:
         """Why the decisions of a claim of pairs cannot tell groups apart, or None; docs/certificate-format.md."""
-        if not claim.paired:
+        if not claim.paired or claim.constraint in FLOORS:
             return None
         values = np.concatenate([cell.z for groups in cells.values() for cell in groups.values()])
         rows = np.concatenate([cell.rows for groups in cells.values() for cell in groups.values()])
         if not len(values):
             return None
         if values.min() == values.max():
-            number_name = "value" if claim.scores else "reward"
+            number_name = "value" if claim.scores or claim.by_unit else "reward"
             what = f"{number_name} is the same" if claim.of_rewards else f"decision is {values[0]:g}"
             return f"every {what}: that cannot tell groups apart"
         if claim.of_rewards:
@@ -94,6 +117,8 @@ class People:
         blocks: Blocks = {}
         if claim.plugin:
             return {block.name: self._made(claim, block) for block in claim.blocks}
+        if claim.by_unit:
+            return {block.name: self._welfare(claim, block) for block in claim.blocks}
         for block in claim.blocks:
             mass, row_level = self._members(claim, block)
             self._check_movable(claim, block, mass, row_level)
@@ -143,6 +168,71 @@ class People:
         here = np.bincount(choice, counts) > 0
         if counts.any() and not ((self.audit.outside | differ) & here[choice]).any():
             self._refuse_immovable(claim, block)
+
+    def _welfare(self, claim: Claim, block: Block) -> dict[str, Cell]:
+        """The cells of a block of people: a choice is its first row, and counts by its share of its unit."""
+        audit, attributes = self.audit, self.policy.attributes
+        first = np.unique(audit.member_of, return_index=True)[1]
+        mass = audit.weight[first]
+        if claim.within:
+            mass = np.where(
+                audit.levels[claim.within][first] == attributes[claim.within].levels.index(block.stratum), mass, 0
+            )
+        row_level = audit.levels[claim.attribute][first] if claim.attribute else np.zeros(len(first), np.intp)
+        if claim.attribute:
+            mass = np.where(np.isin(row_level, [self._level(claim, group) for group in claim.groups]), mass, 0)
+        rank = self.rank(claim)[first]
+        model = audit.welfare(audit.reward, self.threshold, claim)
+        if claim.constraint not in FLOORS:
+            share = _shares(rank, mass)
+            groups = {group: (share > 0) & (row_level == self._level(claim, group)) for group in claim.groups}
+            return {group: Cell(first[inside], share[inside], model[inside]) for group, inside in groups.items()}
+        aggregate = audit.welfare(audit.others[claim.against or ""], self.threshold, claim)
+        if claim.constraint == "welfare_tail":
+            mass = self._tail(first, rank, mass, model - aggregate, float(claim.cutoff))
+        share = _shares(rank, mass)
+        inside = share > 0
+        return {
+            side: Cell(first[inside], share[inside], z[inside])
+            for side, z in zip(SIDES, (aggregate, model), strict=True)
+        }
+
+    def _tail(self, first: Codes, rank: Codes, mass: Floats, gained: Floats, cutoff: float) -> Floats:
+        """Mass of the choices of half B of those units whose mean over half A is at most the cutoff; 0 for others."""
+        halves = self._halves(first, rank, mass, gained)
+        tail = halves.mean <= cutoff + CUTOFF_SLACK  # NaN is not
+        kept = np.zeros_like(mass)
+        kept[halves.order] = np.where(tail[halves.of_unit] & ~halves.in_a, mass[halves.order], 0)
+        return kept
+
+    def _halves(self, first: Codes, rank: Codes, mass: Floats, gained: Floats) -> Halves:
+        audit, counts = self.audit, np.flatnonzero(mass > 0)
+        lots = [hashed(self.key, "half", audit.unit[first[at]], audit.choice[first[at]]) for at in counts]
+        order = counts[np.lexsort((lots, rank[counts]))]
+        units, begins, sizes = np.unique(rank[order], return_index=True, return_counts=True)
+        of_unit = np.repeat(np.arange(len(units)), sizes)
+        in_a = np.arange(len(order)) - begins[of_unit] < (sizes // 2)[of_unit]
+        weights = np.where(in_a, mass[order], 0)
+        whole = np.bincount(of_unit, weights, minlength=len(units))
+        total = np.bincount(of_unit, weights * gained[order], minlength=len(units))
+        mean = np.divide(total, whole, out=np.full(len(units), np.nan), where=whole > 0)
+        return Halves(order, of_unit, in_a, mean)
+
+    def cutoff(self, claim: Claim, share: float) -> tuple[float, float, int]:
+        """The cutoff below which this share of units lies by half A, the share that it makes, and of how many units.
+
+        claim: a `welfare_tail`, whatever its cutoff
+        share: of the units of two or more choices, in (0, 1)
+        """
+        first = np.unique(self.audit.member_of, return_index=True)[1]
+        gained = self.audit.welfare(self.audit.reward, self.threshold, claim)
+        gained = gained - self.audit.welfare(self.audit.others[claim.against or ""], self.threshold, claim)
+        mean = self._halves(first, self.rank(claim)[first], self.audit.weight[first], gained).mean
+        mean = mean[~np.isnan(mean)]
+        if not len(mean):
+            return 0.0, 0.0, 0
+        found = float(np.quantile(mean, share, method="inverted_cdf"))
+        return found, float(np.mean(mean <= found + CUTOFF_SLACK)), len(mean)
 
     def _level(self, claim: Claim, group: str) -> int:
         return self.policy.attributes[claim.attribute].levels.index(group) if claim.attribute else 0

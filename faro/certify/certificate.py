@@ -23,7 +23,7 @@ from .cells import People
 from .columns import read_columns
 from .combine import Verdict, all_of
 from .committed_order import order_key
-from .description import Description, read_description
+from .description import Description, aggregate_of, read_description
 from .ledger import Attempt, digest
 from .policy import Policy
 from .statements import about_table, rules_of, summary
@@ -218,7 +218,10 @@ def _of_table(policy: Policy, audit: Audit, description: Description | None) -> 
         "weights-ignored": policy.estimand == "unit" and bool(np.ptp(audit.weight) > 0),
         "same-items": bool(set(crossed) - set(policy.shared)),
     }
-    return [name for name, is_needed in needed.items() if is_needed]
+    aggregates = {claim.against for claim in policy.audited if claim.against}
+    return [name for name, is_needed in needed.items() if is_needed] + sorted(
+        aggregate_of(description, name) for name in aggregates
+    )
 
 
 def _sha256(path: str | Path) -> str:

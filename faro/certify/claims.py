@@ -98,9 +98,7 @@ class _Finder:
 
     @property
     def has_ends(self) -> bool:
-        return (
-            self.claim.method in ("clopper-pearson", "unit-ratio") and self.claim.constraint != "counterfactual_parity"
-        )
+        return self.claim.method in ("clopper-pearson", "unit-ratio") and not self.claim.moves
 
     def find(self) -> Finding:
         record: dict[str, Any] = {}
@@ -116,7 +114,7 @@ class _Finder:
         """An upper bound of each of these comparisons, on its own."""
         values = self._values({})
         if values is not None:
-            return [_allowed(values, each) for each in comparisons]
+            return [_allowed(self.claim, values, each) for each in comparisons]
         upper, _, _ = self._method()
         return [upper(each, self.level, self.claim.bound) for each in comparisons]
 
@@ -154,7 +152,7 @@ class _Finder:
 
     def _added(self, values: dict[Place, dict[str, Decimal]]) -> Decimal:
         """The largest rate, or difference of rates, that bounds of cells allow."""
-        return max(_allowed(values, each) for each in self.claim.comparisons)
+        return max(_allowed(self.claim, values, each) for each in self.claim.comparisons)
 
     # Whole comparisons ---------------------------------------------------------------------------------------------
 
@@ -274,7 +272,9 @@ class _Finder:
             value = self._lower_end(high, self.low_level)
             return _lcb(worst, value) if value > 0 else None
         split = self._lower_end(high, self.low_level / 2)
-        value = split - self._upper_end((worst.block, worst.low), self.low_level / 2)
+        value = split - (end := self._upper_end((worst.block, worst.low), self.low_level / 2))
+        if self.claim.constraint == "accuracy_ratio":
+            value = down(1 - end / split) if split > 0 else Decimal(0)
         return _lcb(worst, value, split) if value > 0 else None
 
     # Laws and shifts -----------------------------------------------------------------------------------------------
@@ -338,6 +338,8 @@ class _Finder:
     def _difference(self, comparison: Comparison) -> float:
         block, high, low = comparison
         rate = self.rates[block, high] - (self.rates[block, low] if low is not None else 0)
+        if self.claim.constraint == "accuracy_ratio":
+            rate = rate / self.rates[block, high] if self.rates[block, high] > 0 else 0.0
         return rate if rate == rate else -math.inf
 
     @functools.cached_property
@@ -349,9 +351,12 @@ class _Finder:
         return largest if math.isfinite(largest) else None
 
 
-def _allowed(values: dict[Place, dict[str, Decimal]], each: Comparison) -> Decimal:
-    """The rate, or difference of rates, that bounds of cells allow."""
+def _allowed(claim: Claim, values: dict[Place, dict[str, Decimal]], each: Comparison) -> Decimal:
+    """The rate, difference of rates, or of a ratio what it lacks of 1, that bounds of cells allow."""
     block, high, low = each
+    if claim.constraint == "accuracy_ratio":
+        most, least = values[block, high]["up"], 1 - values[block, low or ""]["down"]
+        return min(ONE, up(1 - least / most)) if most > 0 else ONE
     return values[block, high]["up"] + (values[block, low]["down"] - 1 if low is not None else 0)
 
 

@@ -108,15 +108,18 @@ class Description:
     train_units_sha256: str | None = None
     data_sha256: str | None = None
     plugins: tuple[PlugIn, ...] = ()  # whose cells it has; a field only where there are any
+    aggregates: Mapping[str, str] = dataclasses.field(default_factory=dict)  # name -> sha256 of the model; likewise
 
     def body(self) -> dict[str, Any]:
         """All fields but the seal, as plain values."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         plugins = [plugin.record() for plugin in fields.pop("plugins")]
+        aggregates = dict(fields.pop("aggregates"))
         return {
             "schema": SCHEMA,
             **fields,
             **({"plugins": plugins} if plugins else {}),
+            **({"aggregates": aggregates} if aggregates else {}),
             "units": self.units._asdict(),
             "shared": list(self.shared),
             "attributes": {
@@ -196,6 +199,9 @@ class Description:
         for claim in policy.audited:
             if claim.plugin:
                 _same_cells(self.cells_of(claim.plugin, claim.plugin_sha256, where), claim, where)
+        for name in self.aggregates:
+            if f"reward:{name}" not in columns:
+                raise DataError(f"{where}: has no column 'reward:{name}', the rewards of the aggregate: score again")
         meant = {*OWN_COLUMNS, "content", *self.shared, *self.attributes}
         meant |= {name for plugin in self.plugins for name in plugin.table_columns}
         for name in columns:
@@ -217,6 +223,17 @@ class Description:
                 "source or options changed since: score again, or let the policy name this digest"
             )
         return made[plugin, sha256]
+
+
+def aggregate_of(described: Description | None, against: str, where: str = "table") -> str:
+    """The assumption that names the model of a column of rewards; `DataError` where nothing says whose they are."""
+    known = described.aggregates if described else {}
+    if against not in known:
+        raise DataError(
+            f"{where}: nothing says that it has rewards of the aggregate {against!r}: score a model that was trained "
+            "with a welfare floor"
+        )
+    return f"aggregate {against} at {known[against]}"
 
 
 def _same_cells(made: PlugIn, claim: Claim, where: str) -> None:
@@ -288,7 +305,8 @@ def _described(record: dict[str, Any]) -> Description:
         raise ValueError(f"expected schema {SCHEMA}, got {str(record.get('schema'))[:40]!r}")
     values = {key: value for key, value in record.items() if key not in ("schema", "sha256")}
     names = {field.name for field in dataclasses.fields(Description)}
-    if set(values) | {"plugins"} != names or values.get("plugins", ...) == []:
+    empty = values.get("plugins", ...) == [] or values.get("aggregates", ...) == {}
+    if set(values) | {"plugins", "aggregates"} != names or empty:
         raise ValueError(f"expected exactly the fields {', '.join(sorted(names))}")
     if set(values["units"]) != set(Units._fields) or values["units"]["origin"] not in ORIGINS:
         raise ValueError("units: expected origin, column and rule")
@@ -313,9 +331,12 @@ def _described(record: dict[str, Any]) -> Description:
             "units": units, "attributes": attributes, "shared": _texts(values["shared"]),
             "model_sha256": _texts(values["model_sha256"]),
             "plugins": tuple(_plugin(plugin) for plugin in values.get("plugins", [])),
+            "aggregates": dict(values.get("aggregates", {})),
         }
     )  # fmt: skip
-    digests = [made.table_sha256, *made.model_sha256, *optional]
+    digests = [made.table_sha256, *made.model_sha256, *optional, *made.aggregates.values()]
+    if not all(isinstance(name, str) and name for name in made.aggregates):
+        raise ValueError("aggregates: expected names and digests")
     if not all(map(HEX.fullmatch, digests)) or list(made.model_sha256) != sorted(set(made.model_sha256)):
         raise ValueError("expected every sha256 in lower-case hex, those of the model sorted and each once")
     if list(made.shared) != sorted(set(made.shared)) or "" in made.shared:

@@ -275,7 +275,7 @@ def samples_of(people: People, names: Names) -> list[Sample]:
     for claim in people.policy.audited:
         codes = np.array([names[claim.per, name] for name in people.names(claim)])
         for groups in people.cells(claim).values():
-            if claim.constraint == "counterfactual_parity":
+            if claim.moves:
                 groups = {f"{a}|{b}": _moved(groups, a, b) for a in groups for b in groups if a != b}
             elif claim.method != "unit-ratio":
                 groups = people.one_row_each(claim, groups)
@@ -314,7 +314,7 @@ def asked_of(policy: Policy) -> list[Asked]:
         groups = list(claim.groups)
         for block in claim.blocks:
             mine = [each for each in claim.comparisons if each.block == block.name]
-            if claim.constraint == "counterfactual_parity":
+            if claim.moves:
                 pairs = [(a, b) for a in groups for b in groups if a != b]
                 found += [Asked(claim, own, begun + pairs.index((own.high, own.low or "")), NOBODY) for own in mine]
                 begun += len(pairs)
@@ -327,4 +327,4 @@ def asked_of(policy: Policy) -> list[Asked]:
 
 def _scaled(claim: Claim, value: Decimal) -> float:
     """A bound of a claim as one of the rate in its cells."""
-    return float((1 + value) / 2 if claim.constraint == "counterfactual_parity" else value)
+    return float((1 + value) / 2 if claim.moves else value)

@@ -18,12 +18,15 @@ import numpy as np
 from constraints import Attribute, Constraint, Stack
 
 from ..data import Dataset, Schema
+from ..data.made import REWARD
 from ..errors import UsageError
 from ..registry import make_constraint
 from ..store.model import TrainedModel
+from ..store.others import digests
 from ..store.spec import Record, to_record
-from .plugins import attributes_of, counted_by_rows, describe, made_up, named, outside_of, uncounted
-from .policy import policy_of
+from .cells import People
+from .plugins import attributes_of, counted_by_rows, describe, made_up, named, outside_of, unclaimed, uncounted
+from .policy import ACCURACIES, FLOORS, policy_of
 from .showable import dev_audit, remarks
 
 METHODS = {"reward_parity": "block-pair", "counterfactual_parity": "unit-ratio", "counterfactual_flip": "unit-ratio",
@@ -45,6 +48,8 @@ def draft_policy(
     arguments: Mapping[str, Any] | None = None,
     data: Dataset | None = None,
     note: Callable[[str], None] = lambda line: None,
+    others: Sequence[TrainedModel] = (),
+    tail: float | None = None,
 ) -> str:
     """A policy for a model's own constraint.
 
@@ -54,6 +59,8 @@ def draft_policy(
     data       that the model was trained on: then every claim has the method that is sharpest for as many people as are
                in dev, and says which bound they could show at all
     note       is told in words of claims that they could not show
+    others     models of other seeds, whose aggregates the policy admits as well
+    tail       share of people: those who fare worst by half of their choices, on dev, whose floor is claimed as well
 
     `UsageError` with the reason where no claim says what was trained, or a policy cannot ask for it.
     """
@@ -61,12 +68,23 @@ def draft_policy(
     if constraint is None:
         raise UsageError("the model was trained under no constraint that is known: write the policy by hand")
     claims = claims_of(constraint, model.schema, bound, single=_sizes(model)["single"])
-    lines = head(model, constraint, claims)
+    if tail is not None:
+        claims = _with_tail(claims, tail, data)
+    lines = head(model, constraint, claims, aggregates_of([model, *others]))
     text = "\n".join([*lines, *written(claims)]) + "\n"
     policy = policy_of(text.encode())  # what cannot be read, or has no method, is no draft
     if data is None or not policy.audited:
         return text
     audit, said = dev_audit(model, data, policy), []
+    of_tail = [claim for claim in policy.claims if claim.constraint == "welfare_tail"]
+    if tail is not None:
+        for own, claim in zip(claims.claims[-len(of_tail) :], of_tail, strict=True):
+            found, share, units = People(policy, audit).cutoff(claim, tail)
+            own["cutoff"] = Decimal(repr(round(found, 6)))
+            note(
+                f"{claim.name}: {share:.3f} of {units} people on dev gain {found:.4g} or less by half of their choices"
+            )
+        policy = policy_of("\n".join([*lines, *written(claims)]).encode())
     for own, claim in zip(claims.claims, policy.claims, strict=True):
         own["method"], words, able = remarks(claim, policy, audit, float(policy.delta))
         said.append(words)
@@ -91,7 +109,9 @@ def constraint_of(model: TrainedModel, arguments: Mapping[str, Any] | None = Non
     return bounded[0] if len(bounded) == 1 else Stack(members=bounded)
 
 
-def head(model: TrainedModel, constraint: Constraint, claims: Claims | None = None) -> list[str]:
+def head(
+    model: TrainedModel, constraint: Constraint, claims: Claims | None = None, aggregates: Sequence[str] = ()
+) -> list[str]:
     """What a policy says before its attributes and claims: the question that training asked; for people to edit."""
     schema, sizes = model.schema, _sizes(model)
     by_row = sizes["cap"] is not None
@@ -120,14 +140,24 @@ def head(model: TrainedModel, constraint: Constraint, claims: Claims | None = No
     ]
     if shared:
         lines.append(f"# Units share {shared}: shown for new units and these. A claim with `per` is about new ones.")
+    if aggregates:
+        lines.append("# Aggregates are what the floor is measured against: admit those, one a seed, that you know.")
     assumed = _assumptions(constraint, bool(shared), not by_row and bool(schema.weight))
     if made := [claim for claim in (claims.claims if claims else ()) if "plugin" in claim]:
         lines.append(
             "# Cells by a plug-in are what its author says: read it, and admit it at the digest that you read."
         )
         assumed += dict.fromkeys(f"cells by {claim['plugin']} at {claim['plugin_sha256']}" for claim in made)
-    lines.append(f"assumptions = {toml(assumed)}")
+    lines.append(f"assumptions = {toml([*assumed, *aggregates])}")
     return lines
+
+
+def aggregates_of(models: Sequence[TrainedModel]) -> list[str]:
+    """The assumptions that name the aggregates of these models, each once."""
+    found = {
+        f"aggregate {name.removeprefix(REWARD)} at {sha}" for own in models for name, sha in digests(own.coding).items()
+    }
+    return sorted(found)
 
 
 def _sizes(model: TrainedModel) -> dict[str, Any]:
@@ -240,6 +270,9 @@ def _declared(attribute: Attribute, schema: Schema) -> None:
 def _claims(part: Any, record: Record, bound: float, single: bool) -> Iterator[dict[str, Any]]:
     """The claims of one part: one, or one per cell where another model's numbers are taken off."""
     kind, who = record["type"], part.who
+    if kind in FLOORS + ACCURACIES:
+        yield _welfare(part, kind, bound)
+        return
     claim: dict[str, Any] = {"name": kind, "constraint": kind, "bound": _bound(part, bound)}
     if who.attribute is not None:
         claim["attribute"] = who.attribute.name
@@ -265,6 +298,35 @@ def _claims(part: Any, record: Record, bound: float, single: bool) -> Iterator[d
         words = ", ".join(filter(None, (group, stratum)))
         where: dict[str, Any] = {"groups": [group]} | ({"strata": [stratum]} if stratum else {})
         yield claim | {"name": f"{kind}: {words}", "bound": _bound(part, bound, reference_of_cell)} | where
+
+
+def _welfare(part: Any, kind: str, bound: float) -> dict[str, Any]:
+    """The claim of a part in which people count once."""
+    attribute = part.who.attribute
+    if reason := unclaimed(part):
+        raise UsageError(f"no draft for the constraint {part.name()}: {reason}")
+    claim: dict[str, Any] = {"name": kind, "constraint": kind, "bound": _bound(part, bound)}
+    claim |= {} if attribute is None else {"attribute": attribute.name}
+    claim |= {"against": part.against} if kind in FLOORS else {}
+    claim["welfare"] = part.welfare
+    claim |= {"floor": _number("floor", part.floor)} if part.welfare == "log" else {}
+    return claim | {"method": "unit-ratio"}
+
+
+def _with_tail(claims: Claims, tail: float, data: Dataset | None) -> Claims:
+    """Beside every floor that of those who fare worst."""
+    floors = [claim for claim in claims.claims if claim["constraint"] == "welfare_floor"]
+    if not floors or data is None or not 0 < tail < 1:
+        why = (
+            "a share in (0, 1)" if floors and data is not None else "a model trained under welfare_floor, and its data"
+        )
+        raise UsageError(f"tail: expected {why}")
+    more = []
+    for claim in floors:
+        own = {name: value for name, value in claim.items() if name != "attribute"}
+        more.append(own | {"name": "welfare_tail", "constraint": "welfare_tail", "cutoff": Decimal(0)})
+    _name(more)
+    return Claims([*claims.claims, *more], claims.attributes)
 
 
 def _bound(part: Constraint, bound: float, reference: float = 0.0) -> Decimal:

@@ -110,6 +110,11 @@ def _slack(certificate: Certificate) -> str:
     return str(max(float(finding.ucb) for finding in certificate.findings.values() if finding.ucb is not None))
 
 
+def first_models(folder: Path) -> list[str]:
+    """Name of a model of every seed of a finished run, relative to its folder."""
+    return store.texts(folder).drop_duplicates("seed")["model"].tolist()
+
+
 def first_model(folder: Path) -> str:
     """Name of a model of a finished run, relative to its folder."""
     return store.texts(folder)["model"][0]

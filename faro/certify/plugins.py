@@ -39,10 +39,11 @@ from .audit import audit_of
 from .columns import read_columns
 from .description import PlugIn, read_description
 from .ledger import canonical, digest
-from .policy import CAPS, PAIRS, Policy
+from .policy import ACCURACIES, CAPS, FLOORS, PAIRS, Policy
 
 TOLERANCE = 1e-9  # of a share or a value to the one computed again: platforms may round differently
-MEASURED_OPTIONS = {"thresholds", "scale", "tail", "reference"}  # options of a notion that say what a claim measures
+# options of a notion that say what a claim measures
+MEASURED_OPTIONS = {"thresholds", "scale", "tail", "reference", "welfare", "floor", "against"}
 TRAINING_OPTIONS = {"form", "softness"}  # options that say how a model is trained, and move no gap
 TRIED_CHOICES = 60  # choices that a constraint is tried on
 ROW_KEY = ("unit", "choice", "alternative")  # what rows are sorted by
@@ -53,7 +54,17 @@ def named(record: Record) -> bool:
     """Whether a claim of this name measures what the stored constraint does, from the table itself."""
     known = {"attribute", "of", "within", "bound"} | MEASURED_OPTIONS | TRAINING_OPTIONS
     strange = record.get("options", {}).keys() - known
-    return "opaque" not in record and record["type"] in PAIRS + CAPS and not strange
+    known_names = PAIRS + CAPS + FLOORS + ACCURACIES
+    return "opaque" not in record and record["type"] in known_names and not strange
+
+
+def unclaimed(part: Any) -> str:
+    """Why no claim of its name measures what this part does, although there is one of that name; "" if it does."""
+    if to_record(part)["type"] not in FLOORS + ACCURACIES:
+        return ""
+    who = part.who
+    whole = who.of is None and who.within is None and (who.attribute is None or who.attribute.chooser)
+    return "" if whole else "a claim of people is about groups of choosers, without `of` and `within`"
 
 
 # Whether ------------------------------------------------------------------------------------------------------------
@@ -65,7 +76,9 @@ def certifiable_as(constraint: Constraint, choices: Choices) -> list[tuple[str, 
     lines = []
     for part in constraint.parts():
         record = to_record(part)
-        if named(record):
+        if named(record) and (reason := unclaimed(part)):
+            words = NO_CERTIFICATE + reason
+        elif named(record):
             words = f"certificate: {part.certifiable_as()} of the claim {record['type']}, from the table itself"
         elif reason := uncounted(part, choices):
             words = NO_CERTIFICATE + reason

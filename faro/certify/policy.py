@@ -23,6 +23,10 @@ PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictiv
          "reward_parity", "counterfactual_parity")  # fmt: skip
 CAPS = ("counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error")
 PLUGINS = ("plugin_parity", "plugin_cap")  # of cells that a constraint of anybody's made
+FLOORS = ("welfare_floor", "welfare_tail")  # welfare of an aggregate less that of the model, a mean over people
+ACCURACIES = ("accuracy_parity", "accuracy_ratio")  # welfare of groups, means over people
+WELFARES = ("decision", "brier", "log")
+SIDES = ("aggregate", "model")  # of a floor, in place of groups
 TABLES = ("mixture", "head_optimum")
 METHODS = ("exact2", "clopper-pearson", "unit-ratio", "block-pair", "dkw")
 EVENTS = {"equalized_odds": ("chosen", "rejected"), "equal_opportunity": ("chosen",),
@@ -34,7 +38,8 @@ SCHEMAS = ("faro-policy/1", "faro-policy/2")
 # columns of a scored table that have a meaning of their own
 OWN_COLUMNS = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-CELLS_BY = re.compile(r"cells by .+ at [0-9a-f]{64}")  # an assumption that names who made the cells
+# assumptions that name who made the cells, and against which model welfare is measured
+NAMED = re.compile(r"(cells by|aggregate) .+ at [0-9a-f]{64}")
 MAX_BYTES = 4 << 20
 
 
@@ -92,6 +97,20 @@ class Claim:
     plugin_sha256: str = ""  # of all that makes them
     named_blocks: tuple[str, ...] = ("",)  # of these cells
     scores: bool = False  # of these cells: z is what the table says, not the decision
+    against: str | None = None  # the aggregate, by the name of its column of rewards
+    welfare: str = "decision"
+    floor: Decimal = Decimal(3)  # of the welfare "log", in nats
+    cutoff: Decimal = Decimal(0)  # whose mean over half A is at most this, is of the tail
+
+    @property
+    def by_unit(self) -> bool:
+        """Whether every unit counts once, whatever the policy's estimand."""
+        return self.constraint in FLOORS + ACCURACIES
+
+    @property
+    def moves(self) -> bool:
+        """Whether two values of the same rows are compared, so that their difference is one sample."""
+        return self.constraint in ("counterfactual_parity", *FLOORS)
 
     @property
     def of_people(self) -> bool:
@@ -99,7 +118,7 @@ class Claim:
 
     @property
     def paired(self) -> bool:
-        return self.constraint in (*PAIRS, "plugin_parity")
+        return self.constraint in (*PAIRS, "plugin_parity", *FLOORS, *ACCURACIES)
 
     @property
     def cells_by(self) -> str:
@@ -113,7 +132,8 @@ class Claim:
     @property
     def of_rewards(self) -> bool:
         """Whether rewards are compared, and not decisions."""
-        return self.scores or self.constraint in ("reward_parity", "threshold_parity", "counterfactual_oscillation")
+        named = ("reward_parity", "threshold_parity", "counterfactual_oscillation", *ACCURACIES)
+        return self.scores or self.constraint in named
 
     @property
     def everywhere(self) -> bool:
@@ -141,12 +161,14 @@ class Claim:
         cells = [(block.name, group) for block in self.blocks for group in self.groups]
         if not self.paired:
             return [Comparison(block, group, None) for block, group in cells]
+        if self.constraint in FLOORS:
+            return [Comparison(block.name, *SIDES) for block in self.blocks]
         return [Comparison(block, high, low) for block, high in cells for low in self.groups if low != high]
 
     def unsuitable(self) -> str | None:
         """Why the method cannot show this claim, or None."""
         bounded = self.scores or self.constraint == "reward_parity"  # z is any number in [0, 1]
-        rates = self.paired and not self.twins and not bounded and not self.everywhere
+        rates = self.paired and not self.twins and not bounded and not self.everywhere and not self.by_unit
         moved = self.ball == "w1"
         can = {
             "exact2": rates and not self.ball,
@@ -207,18 +229,19 @@ class Policy:
         return assumption in self.assumptions or (self.format == 1 and assumption in TABLE_ASSUMPTIONS)
 
     def assumed(self, overlap_checked: bool, of_table: Collection[str] = ()) -> list[str]:
-        """The assumptions that the claims need, sorted; `of_table`: the `TABLE_ASSUMPTIONS` that the table needs."""
+        """The assumptions that the claims need, sorted; `of_table`: those that the table needs."""
         people = self.audited
         needed = {
             "iid-units": bool(people),
             "group-labels-correct": any(
-                (claim.attribute or claim.plugin) and claim.ball != "label-noise" for claim in people
+                (claim.attribute or claim.plugin or (claim.by_unit and claim.within)) and claim.ball != "label-noise"
+                for claim in people
             ),
             "label-noise-bounded": any(claim.ball == "label-noise" for claim in people),
             "twins-as-declared": any(claim.twins for claim in people),
             "train-overlap-unchecked": bool(people) and not overlap_checked,
             "no-ledger": bool(people) and self.ledger is None,
-            **{name: name in of_table for name in TABLE_ASSUMPTIONS},
+            **dict.fromkeys(of_table, True),
             **{claim.cells_by: True for claim in people if claim.plugin},
         }
         return sorted(name for name, is_needed in needed.items() if is_needed)
@@ -335,14 +358,15 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
         folder=folder,
     )
     table.done()
-    known = {name for name in policy.assumptions if name in ASSUMPTIONS or (not old and CELLS_BY.fullmatch(name))}
+    known = {name for name in policy.assumptions if name in ASSUMPTIONS or (not old and NAMED.fullmatch(name))}
     if unknown := [name for name in policy.assumptions if name not in known]:
         raise UsageError(f"assumptions: unknown {unknown[0]!r}; there are {', '.join(ASSUMPTIONS)}")
     if len({claim.name for claim in policy.claims}) < len(policy.claims):
         raise UsageError("two claims have the same name")
     for claim in policy.audited:
         reason = claim.unsuitable()
-        if claim.method == "unit-ratio" and policy.estimand == "row" and policy.cap is None and claim.cap is None:
+        capped = policy.cap is not None or claim.cap is not None or claim.by_unit
+        if claim.method == "unit-ratio" and policy.estimand == "row" and not capped:
             reason = "unit-ratio needs `cap`, the largest mass of a unit in a cell"
         if len({block.name for block in claim.blocks}) < len(claim.blocks):
             reason = "two blocks have the same name"
@@ -352,7 +376,7 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
 
 
 def _claim(table: _Table, attributes: dict[str, Attribute], old: bool) -> Claim:
-    kinds = PAIRS + CAPS + TABLES + (() if old else PLUGINS)
+    kinds = PAIRS + CAPS + TABLES + (() if old else PLUGINS + FLOORS + ACCURACIES)
     name, constraint = table.text("name"), table.text("constraint", among=kinds)
     table.where = f"claim {name!r}"
     positive, any_number = ("a number > 0", lambda x: x > 0), ("a number", lambda x: True)
@@ -362,6 +386,8 @@ def _claim(table: _Table, attributes: dict[str, Attribute], old: bool) -> Claim:
         values["tolerance"] = table.number("tolerance", *not_negative)
     elif constraint == "head_optimum":
         values |= {"mu": table.number("mu", *positive), "slack": table.number("slack", *not_negative)}
+    elif constraint in FLOORS + ACCURACIES:
+        values |= _welfare(table, constraint, attributes)
     else:
         named = constraint in PLUGINS
         values |= _cells(table, constraint) if named else _compared(table, constraint, attributes)
@@ -415,6 +441,27 @@ def _compared(table: _Table, constraint: str, attributes: dict[str, Attribute]) 
         if len(of) != 2 or of[0] not in attributes or of[1] not in attributes[of[0]].levels:
             raise UsageError(f"{table.where}: of: expected [attribute, level], both declared, got {list(of)}")
         values["of"] = of
+    return values
+
+
+def _welfare(table: _Table, constraint: str, attributes: dict[str, Attribute]) -> dict[str, Any]:
+    """Whose welfare is compared, what it is, and against which aggregate."""
+    choosers = tuple(name for name, attribute in attributes.items() if attribute.chooser)
+    parity, tail = constraint in ACCURACIES, constraint == "welfare_tail"
+    name = None if tail else table.text("attribute", ... if parity else None, choosers or ("(no chooser's attribute)",))
+    values: dict[str, Any] = {"method": table.text("method", among=("unit-ratio",))}
+    values["welfare"] = table.text("welfare", "decision", WELFARES)
+    if values["welfare"] == "log":
+        values["floor"] = table.number("floor", "a number > 0", lambda x: x > 0, Decimal(3))
+    if name is not None:
+        groups = table.texts("groups", 2 if parity else 1, attributes[name].levels)
+        if strange := [level for level in groups if level not in attributes[name].levels]:
+            raise UsageError(f"{table.where}: groups: {strange[0]!r} is not a level of {name!r}")
+        values |= {"attribute": name, "groups": groups} if parity else {"within": name, "strata": groups}
+    if not parity:
+        values |= {"against": table.text("against"), "groups": SIDES}
+    if tail:
+        values["cutoff"] = table.number("cutoff", "a number in [-1, 1]", lambda x: -1 <= x <= 1)
     return values
 
 

@@ -172,7 +172,13 @@ DIVERGENCE = _Cost(of=_divergence, slope=lambda p, d: np.log1p(d / p) - np.log1p
 
 def advice(claim: Claim, finding: Finding) -> list[str]:
     """In words, for rates of groups: which pair costs most, and what the cheapest repair would change."""
-    if not claim.paired or claim.ball or claim.scores or claim.constraint in ("reward_parity", "threshold_parity"):
+    if (
+        not claim.paired
+        or claim.ball
+        or claim.scores
+        or claim.by_unit
+        or claim.constraint in ("reward_parity", "threshold_parity")
+    ):
         return []
     lines = []
     for block in claim.blocks:

@@ -9,9 +9,11 @@ from typing import Any
 import pandas as pd
 
 from ..data import Dataset, write_table
+from ..data.made import REWARD
 from ..errors import DataError
 from ..files import sha256_of
 from ..store.model import TrainedModel, units_file
+from ..store.others import digests
 from .columns import read_columns
 from .description import Description, Levels, PlugIn, Units, table_digest, write_description
 from .plugins import outside_of, with_cells
@@ -94,4 +96,5 @@ def describe(
         train_units_sha256=None if units is None else sha256_of(units),
         data_sha256=data.digest,
         plugins=tuple(plugins),
+        aggregates={name.removeprefix(REWARD): sha for name, sha in digests(model.coding).items() if name in columns},
     )

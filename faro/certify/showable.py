@@ -72,7 +72,7 @@ def _added(claim: Claim, policy: Policy, audit: Audit, level: float) -> float:
         errors = [sum(each.rate * (1 - each.rate) / each.size for each in own) for own in sides]
         hardest = np.argsort(errors)[::-1][:HARDEST]
         uppers = claims.uppers(claim, people, level, [asked[place].comparison for place in hardest])
-        moved = 2 if claim.constraint == "counterfactual_parity" else 1  # its cells hold (1 + difference) / 2
+        moved = 2 if claim.moves else 1  # its cells hold (1 + difference) / 2
         apart = [
             moved * sides[at][0].counted - (moved - 1) - sum(own.counted for own in sides[at][1:]) for at in hardest
         ]

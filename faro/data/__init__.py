@@ -26,6 +26,7 @@ coding      features as numbers, learned from train alone
 tally       what a coding is learned from: counts, means, levels
 vocabulary  which units training knew: a number each
 support     earlier choices of a person, which a model may read
+made        columns that no table has: rewards of another model, the share of a unit
 twins       the same choices with one attribute set to each level
 masses      how much a unit weighs in the cells of a constraint
 seen        salted hashes of the units that training saw

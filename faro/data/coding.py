@@ -19,6 +19,7 @@ import numpy as np
 from faro.errors import DataError
 
 from .arrays import Features
+from .made import Made
 from .mapped import BLOCK, Rows
 from .schema import Schema
 from .specs import FEATURES
@@ -288,6 +289,7 @@ class Coding:
     items: Block
     context: Block
     units: Vocabulary | None = None  # of the fit rows, where the schema asks for it
+    made: Mapping[str, Made] = dataclasses.field(default_factory=dict, compare=False)  # columns that no table has
 
     @property
     def features(self) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from constraints import Attribute, Choices, check_choices
+from constraints import UNIT_SHARE, Attribute, Choices, check_choices
 from faro.errors import DataError, UsageError
 from faro.units import RULE, RULES, called, plain
 
@@ -25,6 +25,7 @@ from .arrays import Parsed, select
 from .coding import Coding
 from .columns import expanded, need, used_columns
 from .containers import frame_of, read_table, unique_columns
+from .made import UnitShare, is_made
 from .mapped import Stored, stored_arrays
 from .parse import parse
 from .schema import Schema
@@ -438,7 +439,7 @@ class Dataset:
         coding: learned from train
         rows: indices of choices; None: all
         twins: attributes whose twins are built
-        columns: numeric columns that are handed out in the table's own units
+        columns: numeric columns that are handed out in the table's own units, or made (`faro.data.made`)
         dtype: of coded features and weights: float32, or float64 under `jax_enable_x64`
 
         Without labels, `chosen` is uniform. Where the schema has a `margin`, it is the column "margin".
@@ -469,13 +470,41 @@ class Dataset:
             "attributes": {name: np.asarray(codes, np.int32) for name, codes in part.attributes.items()},
             "log_ref": None if part.log_ref is None else np.asarray(part.log_ref, dtype),
             "twins": {name: build_twin(self.schema, coding, part, items, context, name) for name in twins},
-            "columns": {name: np.asarray(self.column(part, name), dtype) for name in columns},
+            "columns": {name: np.asarray(self.column(part, name), dtype) for name in columns if not is_made(name)},
         }
         if part.margin is not None:
             host["columns"]["margin"] = np.broadcast_to(part.margin[:, None], part.available.shape).astype(dtype)
         choices = Choices(**host)
+        for name in filter(is_made, columns):
+            choices.columns[name] = self._made(coding, name, choices, rows)
         check_choices(choices)
         return choices
+
+    def _made(self, coding: Coding, name: str, choices: Choices, rows: Any) -> np.ndarray:
+        """A column that no table has, 0 where nothing is."""
+        maker = coding.made.get(name, UnitShare() if name == UNIT_SHARE else None)
+        if maker is None:
+            raise UsageError(
+                f"{self.name}: column {name!r}: no model was fitted that makes it; train with a constraint"
+            )
+        values = maker(self, choices.replace(columns={}, twins={}), rows)
+        return np.where(choices.inside, values, 0).astype(choices.weight.dtype)
+
+    def unit_weights(self, support: int = 0) -> np.ndarray:
+        """`[U]` the weight of all choices of every unit code.
+
+        support: choices of a person that are left out, because a model reads them first
+        """
+        if support not in self._unit_weights:
+            from .support import is_support
+
+            weight = np.where(is_support(self, support), 0.0, self.weight) if support else self.weight
+            self._unit_weights[support] = np.bincount(self.unit_codes, weight)
+        return self._unit_weights[support]
+
+    @functools.cached_property
+    def _unit_weights(self) -> dict[int, np.ndarray]:
+        return {}
 
     def column(self, part: Parsed, name: str) -> np.ndarray:
         """`[n, K]` the numbers of a numeric column, as the table has them; 0 where nothing is.

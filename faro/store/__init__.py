@@ -2,6 +2,8 @@
 
 spec          a constraint as data, read back to an equal constraint
 model         a trained model: parameters, coding and schema, so that it can score a table
+parameters    its parameters as named tensors
+others        rewards of another model as a column of the choices
 run           the folder of a finished sweep as plain records: all of its files
 frontier      a finished sweep with its models
 choice        which of its models a gate is to be asked about

@@ -31,7 +31,9 @@ from ..data.support import SUPPORT, is_support, support_sets
 from ..errors import DAMAGE, DataError, FaroError, UsageError
 from ..models.evaluate import BLOCK
 from ..runtime import locks
+from . import others
 from .coefficients import CODING
+from .parameters import begun_with, named, nested, tensor_name
 from .run import units_of
 from .spec import crossed, from_record, to_record
 
@@ -258,7 +260,19 @@ class TrainedModel:
         for name in twins:
             for code, level in enumerate(data.attributes[name].levels):
                 columns[f"reward:{name}={level}"] = flat(moved[name][..., code])
+        columns |= {name: flat(values) for name, values in self._rewards_of_others(data).items()}
         return pd.DataFrame(columns)
+
+    def _rewards_of_others(self, data: Dataset) -> dict[str, np.ndarray]:
+        """Column -> `[n, K]` rewards in float64 of the models that its constraint reads."""
+        names = tuple(others.others(self.coding))
+        if not names:
+            return {}
+        with jax.enable_x64(True):
+            options = {"columns": names, "dtype": np.float64}
+            slices = Slices.of([(data, np.arange(data.n))], self.coding, options, BLOCK)
+            read = [choices.columns for choices in slices]
+        return {name: np.concatenate([columns[name] for columns in read])[: data.n] for name in names}
 
     def attributes(self, data: Dataset) -> dict[str, ct.Attribute]:
         """The attributes that a scored table has columns of: name -> `Attribute`.
@@ -279,9 +293,9 @@ class TrainedModel:
             return self._save(base)
 
     def _save(self, base: Path) -> Path:
-        leaves = jax.tree_util.tree_flatten_with_path(self.params)[0]
         arrays = {f"{CODING}{name}": np.asarray(array, order="C") for name, array in self.coding.arrays().items()}
-        tensors = safetensors.numpy.save({_name(keys): np.asarray(leaf) for keys, leaf in leaves} | arrays)
+        records, of_others = others.stored(self.coding)
+        tensors = safetensors.numpy.save(named(self.params) | arrays | of_others)
         record = {
             "format": FORMAT,
             "model": to_record(self.model),
@@ -293,6 +307,7 @@ class TrainedModel:
             "features": {"items": self.coding.items.summary, "context": self.coding.context.summary},
             "coding": self.coding.to_dict(),
             "schema": self.schema.to_dict(),
+            **({"others": records} if records else {}),
         }
         target = base.with_name(base.name + ".json")
         with contextlib.ExitStack() as stack:  # all are written before the first is renamed, and the JSON file is last
@@ -363,48 +378,6 @@ def _parts(attribute: ct.Attribute) -> list[ct.Attribute]:
     return [declared for part in attribute.parts for declared in _parts(part)] or [attribute]
 
 
-def _name(path: Sequence[Any]) -> str:
-    """The name of a tensor: the way to it through dicts (texts), sequences (numbers) and fields."""
-
-    def step(key: Any) -> Any:
-        return {"field": key.name} if hasattr(key, "name") else key.idx if hasattr(key, "idx") else key.key
-
-    return json.dumps([step(key) for key in path])
-
-
-def _nested(tensors: Mapping[str, np.ndarray], model: models.Model, coding: Coding) -> Any:
-    """Parameters of named tensors; where they are more than dicts, in the structure that the model begins with."""
-    ways = {name: json.loads(name) for name in tensors}
-    if all(way and all(isinstance(step, str) for step in way) for way in ways.values()):
-        params: dict = {}
-        for name, way in ways.items():
-            node = params
-            for step in way[:-1]:
-                node = node.setdefault(step, {})
-            node[way[-1]] = tensors[name]
-        return params
-    begun = _begun(model, coding)
-    if begun is None:
-        raise DataError(
-            f"parameters that are not dicts of dicts, and {type(model).__name__} does not begin on such data"
-        )
-    leaves, structure = jax.tree_util.tree_flatten_with_path(begun)
-    names = [_name(path) for path, _ in leaves]
-    if sorted(names) != sorted(tensors):
-        raise ValueError("parameters of other names than the model begins with")
-    return jax.tree.unflatten(structure, [tensors[name] for name in names])
-
-
-def _begun(model: models.Model, coding: Coding) -> Any:
-    """Shapes of the parameters that the model begins with on this coding; None for a model that does not."""
-    choices = ct.make_choices(coding.items.blank(2, 2), [0, 1], context=coding.context.blank(2))
-    units = 0 if coding.units is None else coding.units.size
-    try:
-        return jax.eval_shape(lambda: models.initial(model, jax.random.key(0), choices, units))
-    except Exception:  # whatever a class of somebody's own raises
-        return None
-
-
 def _check_coded(coding: Coding, schema: Schema) -> None:
     """`ValueError` for a coding of features that the schema does not read so."""
     for block, declared in ((coding.items, schema.kinds(context=False)), (coding.context, schema.kinds(context=True))):
@@ -417,8 +390,8 @@ def _check_coded(coding: Coding, schema: Schema) -> None:
 def _check_shapes(params: Any, begun: Any, components: bool) -> None:
     """`ValueError` for parameters that are not of these shapes, after the axis of components if they have one."""
     given, expected = (jax.tree_util.tree_flatten_with_path(tree)[0] for tree in (params, begun))
-    shapes = {_name(path): np.shape(leaf)[components:] for path, leaf in given}
-    if shapes != {_name(path): leaf.shape for path, leaf in expected}:
+    shapes = {tensor_name(path): np.shape(leaf)[components:] for path, leaf in given}
+    if shapes != {tensor_name(path): leaf.shape for path, leaf in expected}:
         raise ValueError("parameters of other shapes than the model and its coding have")
     if not all(np.issubdtype(leaf.dtype, np.floating) for _, leaf in given):
         raise ValueError("parameters that are no floats")
@@ -484,11 +457,12 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
         arrays = {name: tensors.pop(name) for name in [*tensors] if name.startswith(CODING)}
         arrays = {name.removeprefix(CODING): array for name, array in arrays.items()}
         coding, schema = Coding.from_dict(record["coding"], arrays), Schema.from_dict(record["schema"])
-        params, draw = _nested(tensors, model, coding), record.get("draw")
+        coding = others.with_made(coding, model.support, others.read(record.get("others", {}), tensors, coding))
+        params, draw = nested(tensors, model, coding), record.get("draw")
         draw = None if draw is None else _drawn(base, draw, params)
         _check_about(record["about"])
         _check_coded(coding, schema)
-        if (begun := _begun(model, coding)) is not None:
+        if (begun := begun_with(model, coding)) is not None:
             _check_shapes(params, begun, components=draw is not None)
         as_data = {"specification": _specification(record), "loss": record.get("loss")}
         return TrainedModel(model, params, coding, schema, record["about"], draw=draw, **as_data)

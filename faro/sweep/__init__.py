@@ -2,6 +2,7 @@
 
 run         `frontier` and `train`: a run from its data to its folder, resumed where it was killed
 grid        the bounds
+aggregates  models that a constraint measures against, fitted before
 ridges      the ridge of every seed, where the data choose it
 tighten     bounds that are held tighter than they are asked, by standard errors of group sizes
 execution   how trials share memory: what they take, and which execution a sweep gets

@@ -25,6 +25,7 @@ from constraints import Choices, Constraint
 from .. import models
 from ..data import Dataset, Sharded
 from ..data.coded import CodedShards
+from ..data.made import is_made
 from ..data.sharded import cuts
 from ..data.support import support_sets
 from ..data.views import BOUNDED_PART, View
@@ -48,7 +49,7 @@ from ..training.returned import choose
 from ..training.settings import Use
 from ..training.streaming import Stream, check_streamed
 from ..training.trainer import Progress, Trainer, Trials
-from . import ridges
+from . import aggregates, ridges
 from .batched import Batched
 from .execution import Need
 from .grid import LOWEST_BOUND, default_bounds
@@ -162,6 +163,7 @@ class _Run:
             self.grid = lambda gap: [exact_path.check(self.model, unchecked) for unchecked in grid(gap)]
         if stream:
             check_streamed(self.model, self.settings, self.objective)
+            aggregates.check_stream(constraint)
         elif isinstance(data, Sharded):
             raise UsageError(
                 f"{data.name}: a table in several files is streamed; ask train to (--stream), or join them"
@@ -214,6 +216,8 @@ class _Run:
         views = [View.of(self.data, seed, self.settings.dual_data, self.model.support) for seed in self.seeds]
         for view in views:
             _somebody_counts(self.data, view)
+        if any(map(is_made, self.constraint.columns())):
+            views = aggregates.with_columns(views, self.constraint, self.model, self._fitted)
         training_data = [self._streamed(view) if self.stream else self._in_memory(view) for view in views]
         notes = self._notes(views, training_data)
         requested = self.settings
@@ -297,6 +301,16 @@ class _Run:
         total = trainer.total(len(self.seeds), len(constraints))
         progress(total, total)
         return run
+
+    def _fitted(self, model: models.Model, constraint: Constraint) -> Sequence[TrainedModel]:
+        """A model of every seed, fitted to its train rows without a bound, by default settings."""
+        settings = Settings(dual_data=self.settings.dual_data)
+        data = dataclasses.replace(self.data, population=None)
+        return (
+            _Run(data, constraint, lambda gap: [constraint], self.seeds, model, settings, None)
+            .result(None, False, "", lambda done, total: None)
+            .models
+        )
 
     def _in_memory(self, view: View) -> Data:
         return _data(self.data, view, self.constraint, self.model)

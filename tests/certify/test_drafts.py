@@ -152,7 +152,15 @@ def world(request, tmp_path_factory):
     return own
 
 
-NEVER = ("group_loss", "rate_ratio", "precision_floor", "predictive_parity", "calibration")
+NEVER = (
+    "welfare_floor",
+    "accuracy_parity",
+    "group_loss",
+    "rate_ratio",
+    "precision_floor",
+    "predictive_parity",
+    "calibration",
+)
 
 
 @pytest.mark.slow

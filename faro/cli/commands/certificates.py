@@ -112,6 +112,12 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     _named(policy, "of a model whose file has the constraint's name alone")
     policy.add_argument("--data", metavar="NAME|FILE", help="data of a run, if it is not a known data set")
+    policy.add_argument(
+        "--tail",
+        type=float,
+        metavar="SHARE",
+        help="of a welfare floor: claim it as well of this share of people, those who fare worst on dev",
+    )
     _imported(policy, "import the model's constraint")
     policy.add_argument("--out", metavar="FILE", help="where to write (default: stdout)")
 
@@ -426,8 +432,9 @@ def _ledger(options: argparse.Namespace) -> int:
 def _policy(options: argparse.Namespace) -> int:
     from ...api import load_model
     from ...certify.drafts import constraint_of, draft_policy
-    from ...certify.frontier import first_model, read_data
-    from ...data import NAMES
+    from ...certify.frontier import first_model, first_models, read_data
+    from ...data import NAMES, load
+    from ...data.made import REWARD
     from ...files import write_text
 
     def told(line: str) -> None:
@@ -443,12 +450,16 @@ def _policy(options: argparse.Namespace) -> int:
         bound = DEFAULT_BOUND
         why = "a run has models of many bounds" if place.is_dir() else "it was trained without a bound"
         told(f"{why}: the draft asks for {DEFAULT_BOUND}; say another with --bound")
-    data = None
-    if place.is_dir() and (options.data or model.about["data"] in NAMES):
+    data, others = None, []
+    if place.is_dir() and constraint is not None and any(name.startswith(REWARD) for name in constraint.columns()):
+        others = [load_model(place / name) for name in first_models(place)]
+    if options.tail is not None and not place.is_dir():
+        data = model.read(load(model.about["data"]) if options.data is None else options.data)
+    elif place.is_dir() and (options.data or model.about["data"] in NAMES):
         data = read_data(place, model, options.data)
     elif place.is_dir():
         told("which method is sharpest for these people is not known: give the table with --data")
-    text = draft_policy(model, bound, arguments, data, told)
+    text = draft_policy(model, bound, arguments, data, told, others, options.tail)
     write_text(options.out, text) if options.out else print(text, end="")
     return 0
 

@@ -16,6 +16,8 @@ EVENTS = {
 CAPS = (
     "counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error", "plugin_cap",
 )  # fmt: skip
+FLOORS = ("welfare_floor", "welfare_tail")
+ROLES = ("aggregate", "model")  # of a floor, in place of groups
 TABLES = ("mixture", "head_optimum")
 
 
@@ -86,18 +88,23 @@ def _levels(name: Any, rules: Mapping[str, Any]) -> list[str]:
 
 
 def _groups(spec: Mapping[str, Any], rules: Mapping[str, Any]) -> tuple[str, ...]:
-    return tuple(spec.get("groups") or _levels(spec.get("attribute"), rules) or ("",))
+    return (
+        ROLES
+        if spec["constraint"] in FLOORS
+        else tuple(spec.get("groups") or _levels(spec.get("attribute"), rules) or ("",))
+    )
 
 
 def _blocks(spec: Mapping[str, Any], rules: Mapping[str, Any]) -> list[str]:
     if "plugin" in spec:
         return [str(block) for block in spec.get("blocks", [""])]
     thresholds = spec.get("thresholds")
-    within = spec.get("within")
+    within, floor = spec.get("within"), spec["constraint"] in FLOORS
+    within = spec.get("attribute") if floor else within
     names = []
     for event in EVENTS.get(spec["constraint"], ("",)):
         for threshold in thresholds if isinstance(thresholds, list) else ("",):
-            for stratum in spec.get("strata") or (_levels(within, rules) if within else ("",)):
+            for stratum in spec.get("groups" if floor else "strata") or (_levels(within, rules) if within else ("",)):
                 words = (event, f"reward>{threshold}" if threshold != "" else "", stratum and f"{within}={stratum}")
                 names.append(", ".join(word for word in words if word))
     return names
@@ -111,7 +118,7 @@ def _comparisons(claim: Claim, rules: Mapping[str, Any]) -> list[Comparison]:
     for block in _blocks(claim.spec, rules):
         for high in claim.groups:
             for low in (None,) if claim.constraint in CAPS else claim.groups:
-                if low != high:
+                if low != high and (claim.constraint not in FLOORS or high == ROLES[0]):
                     upper = _own(claim, block, high, low)
                     comparisons.append(Comparison(block, high, low, _status(claim, block, high, low, upper), upper))
     return comparisons
@@ -123,6 +130,9 @@ def _own(claim: Claim, block: str, high: str, low: str | None) -> Decimal | None
     if not ends or claim.spec.get("ball"):
         return None
     cells = ends[block]
+    if claim.constraint == "accuracy_ratio":
+        most, least = Decimal(cells[high][1]), Decimal(cells[low][0])
+        return 1 - least / most if most else Decimal(1)
     return Decimal(cells[high][1]) - (Decimal(cells[low][0]) if low is not None else 0)
 
 

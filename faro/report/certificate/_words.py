@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
 
-from ._claim import TABLES, Claim
+from ._claim import FLOORS, TABLES, Claim
 from ._outcome import Mode, Outcome
 
 CLAIMS = {
@@ -26,6 +26,15 @@ CLAIMS = {
     "rate_cap": "the model chooses {who} at a rate of at most {bound} in each of {groups}",
     "rate_floor": "the model passes over {who} at a rate of at most {bound} in each of {groups}",
     "group_error": "of {plural} that people chose, the model passes over at most {bound} in each of {groups}",
+    "welfare_floor": "in {groups}, people fare worse under the model than under the aggregate {against} by at most "
+    "{bound} on average, in welfare ({welfare}) from 0 to 1, every person counting once",
+    "welfare_tail": "of those who gain {cutoff} or less against the aggregate {against} by half of their choices, "
+    "people fare worse by at most {bound} on average by the other half, in welfare ({welfare}) from 0 to 1, every person "
+    "counting once",
+    "accuracy_parity": "how well people are decided for (welfare: {welfare}) differs by at most {bound} on average "
+    "between any two of {groups}, every person counting once",
+    "accuracy_ratio": "how well people are decided for (welfare: {welfare}) on average in any of {groups} is at least "
+    "1 - {bound} of what it is in any other, every person counting once",
     "plugin_parity": "the rate that {plugin} counts differs by at most {bound} between any two of {groups}",
     "plugin_cap": "the rate that {plugin} counts is at most {bound} in each of {groups}",
     "mixture": "a mixture of the listed models that meets the constraints loses at most {bound} against the best such "
@@ -70,6 +79,11 @@ ASSUMPTIONS = {
     "ledger.",
 }
 
+AGGREGATE = (
+    "The rewards of the aggregate are those of the model with this digest, which was fitted to the same rows without a "
+    "bound. Whether it is a good one, no number here says: faro verify --rescore computes the rewards again."
+)
+
 MADE = (
     "Whoever wrote this constraint says who is counted in which group, with which share, and what the score is where "
     "one is counted. This was NOT checked here: faro verify --plugin computes it again."
@@ -89,6 +103,9 @@ def groups(claim: Claim) -> str:
     attribute = claim.spec.get("attribute")
     if "plugin" in claim.spec:
         return f"the groups {', '.join(claim.groups)}"
+    if claim.constraint in FLOORS:
+        blocks = dict.fromkeys(each.block for each in claim.comparisons)
+        return f"each of the groups {', '.join(blocks)}" if attribute else "all"
     return f"the {attribute} groups {', '.join(claim.groups)}" if attribute else "all"
 
 
@@ -106,6 +123,9 @@ def sentence(claim: Claim) -> str:
         attribute=spec.get("attribute", "the attribute"),
         plugin=spec.get("plugin", "the plug-in"),
         scale=spec.get("scale", "1"),
+        against=spec.get("against", ""),
+        welfare=spec.get("welfare", "decision"),
+        cutoff=spec.get("cutoff", ""),
         thresholds=" or ".join(map(str, thresholds)) if isinstance(thresholds, list) else "every threshold at once",
     )
     within = spec.get("within")
@@ -157,7 +177,9 @@ def compared(outcome: Outcome) -> str:
 
 def assumptions(outcome: Outcome) -> list[tuple[str, str]]:
     """(id, words) of everything the certificate rests on."""
-    return [(name, MADE if name.startswith("cells by ") else ASSUMPTIONS.get(name, name)) for name in outcome.assumed]
+    named = {"cells by ": MADE, "aggregate ": AGGREGATE}
+    words = {name: text for name in outcome.assumed for begins, text in named.items() if name.startswith(begins)}
+    return [(name, words.get(name) or ASSUMPTIONS.get(name, name)) for name in outcome.assumed]
 
 
 def admitted(outcome: Outcome) -> list[str]:
