@@ -205,7 +205,9 @@ def accuracy_parity(
     attribute: Attribute, bound=0.05, *, welfare: str = "decision", floor: float = 3.0, of=None, within=None
 ) -> Constraint:
     """People of all groups are decided equally well, every person counting once:
-    |E[accuracy | g] - E[accuracy | h]| <= bound. Over rows, where who answers more counts more, it is `equal_opportunity` of a chooser's attribute.
+    |E[accuracy | g] - E[accuracy | h]| <= bound.
+
+    Over rows, where who answers more counts more, it is `equal_opportunity` of a chooser's attribute.
 
     attribute: declared `Attribute` of the chooser, whose groups are compared
     bound: in [0, 1]

@@ -208,7 +208,7 @@ class People:
     def _halves(self, first: Codes, rank: Codes, mass: Floats, gained: Floats) -> Halves:
         audit, counts = self.audit, np.flatnonzero(mass > 0)
         lots = [hashed(self.key, "half", audit.unit[first[at]], audit.choice[first[at]]) for at in counts]
-        order = counts[np.lexsort((lots, rank[counts]))]
+        order = counts[np.lexsort((np.array(lots, str), rank[counts]))]
         units, begins, sizes = np.unique(rank[order], return_index=True, return_counts=True)
         of_unit = np.repeat(np.arange(len(units)), sizes)
         in_a = np.arange(len(order)) - begins[of_unit] < (sizes // 2)[of_unit]

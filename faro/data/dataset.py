@@ -475,8 +475,8 @@ class Dataset:
         if part.margin is not None:
             host["columns"]["margin"] = np.broadcast_to(part.margin[:, None], part.available.shape).astype(dtype)
         choices = Choices(**host)
-        for name in filter(is_made, columns):
-            choices.columns[name] = self._made(coding, name, choices, rows)
+        made: dict[str, Any] = {name: self._made(coding, name, choices, rows) for name in filter(is_made, columns)}
+        choices = choices.replace(columns={**choices.columns, **made}) if made else choices
         check_choices(choices)
         return choices
 

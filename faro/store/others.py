@@ -86,7 +86,8 @@ def stored(coding: Coding) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
 
     coding: what a seed learned from train
     """
-    records, tensors = {}, {}
+    records: dict[str, Any] = {}
+    tensors: dict[str, np.ndarray] = {}
     for name, rewards in others(coding).items():
         records[name] = to_record(rewards.model)
         tensors |= {f"{OTHERS}{name}/{own}": leaf for own, leaf in named(rewards.params).items()}

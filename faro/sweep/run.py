@@ -305,6 +305,7 @@ class _Run:
     def _fitted(self, model: models.Model, constraint: Constraint) -> Sequence[TrainedModel]:
         """A model of every seed, fitted to its train rows without a bound, by default settings."""
         settings = Settings(dual_data=self.settings.dual_data)
+        assert isinstance(self.data, Dataset)  # a stream refuses constraints that need one
         data = dataclasses.replace(self.data, population=None)
         return (
             _Run(data, constraint, lambda gap: [constraint], self.seeds, model, settings, None)

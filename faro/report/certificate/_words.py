@@ -29,8 +29,8 @@ CLAIMS = {
     "welfare_floor": "in {groups}, people fare worse under the model than under the aggregate {against} by at most "
     "{bound} on average, in welfare ({welfare}) from 0 to 1, every person counting once",
     "welfare_tail": "of those who gain {cutoff} or less against the aggregate {against} by half of their choices, "
-    "people fare worse by at most {bound} on average by the other half, in welfare ({welfare}) from 0 to 1, every person "
-    "counting once",
+    "people fare worse by at most {bound} on average by the other half, in welfare ({welfare}) from 0 to 1, every "
+    "person counting once",
     "accuracy_parity": "how well people are decided for (welfare: {welfare}) differs by at most {bound} on average "
     "between any two of {groups}, every person counting once",
     "accuracy_ratio": "how well people are decided for (welfare: {welfare}) on average in any of {groups} is at least "
