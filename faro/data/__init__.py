@@ -25,8 +25,10 @@ views       what each seed sees of a data set
 coding      features as numbers, learned from train alone
 tally       what a coding is learned from: counts, means, levels
 vocabulary  which units training knew: a number each
+items       what an item is: by content, whatever ids say
 support     earlier choices of a person, which a model may read
 made        columns that no table has: rewards of another model, the share of a unit
+draws       support as training draws it, anew at every step
 twins       the same choices with one attribute set to each level
 masses      how much a unit weighs in the cells of a constraint
 seen        salted hashes of the units that training saw

@@ -30,6 +30,7 @@ from .mapped import Stored, stored_arrays
 from .parse import parse
 from .schema import Schema
 from .split import assign, check_parts, part_codes
+from .support import Turns, turns_of
 from .table import content_digest, row_digests
 from .texts import StoredTexts, with_texts
 from .twins import build_twin
@@ -345,6 +346,36 @@ class Dataset:
             choice = self.choice_ids[int(np.argmax(differ))]
             raise DataError(f"{self.name}: choice {choice}: column {column!r}, which is crossed, varies within it")
         return codes[:, 0]
+
+    @functools.cached_property
+    def when(self) -> np.ndarray | None:
+        """`[n]` whole numbers that are less where a choice came earlier, by `Schema.order`; of a choice of several rows
+        the time of the latest. None without such a column.
+
+        `DataError` for a table that lacks it, and for a cell that is missing or no number or date.
+        """
+        column = self.schema.order
+        if not column:
+            return None
+        cells, source = need(self.frame, column, "order", self.name), self.parsed.source
+        kinds = [self.schema.types[column]] if column in self.schema.types else ["number", "date"]
+        readings = [(kind, read(cells, kind, self.schema.missing)) for kind in kinds]
+        kind, found = next((reading for reading in readings if not any(reading[1].faults)), readings[0])
+        used = np.unique(source[source >= 0])
+        if (bad := found.missing[used] | (found.faults[found.codes[used]] != "")).any():
+            row = used[int(np.argmax(bad))]
+            got = "none" if found.missing[row] else repr(found.values[row])
+            at = f"{self.name}: column {column!r} (order), row {row + 1}"
+            raise DataError(f"{at}: expected numbers or dates, got {got}")
+        texts = found.values[used]
+        ranks = np.zeros(len(found.codes), np.int64)
+        ranks[used] = np.unique(texts.astype(float) if kind == "number" else texts, return_inverse=True)[1]
+        return np.where(source >= 0, ranks[source], -1).max(1)
+
+    @functools.cached_property
+    def turns(self) -> Turns:
+        """The choices of every person in the order in which models may read them (`faro.data.support`)."""
+        return turns_of(self)
 
     def _both_drawn(self) -> str:
         """What a reader of intervals must know: who is drawn."""

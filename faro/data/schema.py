@@ -65,6 +65,8 @@ class Schema:
     shared: further columns by which rows of different units belong together (prompt, item)
     crossed: column of a second cluster of choices, which units share (the prompt, where units are raters): intervals of
         figures draw both; neither choices nor their digest depend on it
+    order: column of numbers or dates that says which of a unit's choices came first: models that read earlier choices
+        of a person are given the earliest (`faro.data.support`)
     missing: texts of cells that count as empty
     on_missing: what a missing cell is: an "error", a "level" of its own (features; numbers: the mean and an indicator),
         or "drop": the whole choice is dropped and counted
@@ -101,6 +103,7 @@ class Schema:
     twins: tuple[TwinSpec, ...] = ()
     shared: tuple[str, ...] = ()
     crossed: str = ""
+    order: str = ""
     missing: tuple[str, ...] = ()
     on_missing: str = "error"
     types: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
@@ -143,6 +146,10 @@ class Schema:
             raise UsageError(f"schema: index {both.pop()!r} is of an alternative and of the context; use two columns")
         if self.crossed and self.unit in (self.crossed, "row"):
             raise UsageError(f"schema: crossed is a second cluster, beside the unit; both are {self.unit!r}")
+        if self.order and self.unit in (self.order, "row"):
+            raise UsageError(f"schema: order is of the choices of a unit; got unit and order {self.unit!r}")
+        if self.order and self.types.get(self.order, "number") not in ("number", "date"):
+            raise UsageError(f"schema: order {self.order!r} is of type number or date, not {self.types[self.order]!r}")
         if self.unit_index and self.unit == "row":
             raise UsageError("schema: unit_index needs units that come again; name the column of the `unit`")
         self._check_types()
@@ -175,7 +182,7 @@ class Schema:
         return self.format == "wide" and bool(self.codes or len(self.sides) > 2)
 
     def _check_types(self) -> None:
-        known = (*self.numbers, *self.words)
+        known = (*self.numbers, *self.words, self.order)
         for column, kind in self.types.items():
             choose(f"the type of {column!r}", kind, TYPES)
             if column not in known:
@@ -441,6 +448,7 @@ class Schema:
             "unknown",
             "margin",
             "crossed",
+            "order",
         ):  # a schema without them is written as before there were any
             if not values[field]:
                 del values[field]
@@ -506,7 +514,7 @@ class Schema:
 
 
 _COLUMN: tuple[str, ...] = ("unit", "alternative", "label", "weight", "margin", "available", "outside", "log_ref")
-_COLUMN += ("crossed",)
+_COLUMN += ("crossed", "order")
 _COLUMNS: tuple[str, ...] = ("choice", "sides", "numeric", "categorical", "vectors", "shared")
 _COLUMNS += ("context_numeric", "context_categorical", "context_vectors")
 _RECORDS = {"attributes": AttributeSpec, "twins": TwinSpec, "only": Only, "arrays": ArraySpec, "texts": TextSpec}

@@ -10,7 +10,7 @@ import numpy as np
 from .coding import Coding
 from .dataset import Dataset
 from .sharded import Sharded
-from .support import is_support
+from .support import QUERY, SupportRule, roles
 
 SEEN = ("train", "dual", "selection")  # the parts that a model has been fitted to or chosen by
 PARTS: dict[str, dict[str, tuple[str, ...]]] = {  # by `Settings.dual_data`
@@ -26,12 +26,13 @@ BOUNDED_PART = {"train": "train", "own": "dual"}  # the part whose gap is held a
 
 @dataclasses.dataclass(frozen=True)
 class View:
-    """One seed's view of the data set: a coding of its own, and which rows are in which part; rows that are given to
-    models as support of their person are in none."""
+    """One seed's view of the data set: a coding of its own, and which rows are in which part; rows that are no
+    queries (`faro.data.support`) are in none."""
 
     seed: int
     coding: Coding
     rows: dict[str, np.ndarray]
+    taught: np.ndarray  # all rows of train: steps ask them, and give some of them as support of others
 
     @property
     def units(self) -> int:
@@ -42,14 +43,14 @@ class View:
     def of(cls, data: Dataset | Sharded, seed: int, dual_data: str = "train", support: int = 0) -> View:
         """The view of a seed, for models that read so many earlier choices of a person."""
         rows = {part: data.rows(names, seed) for part, names in PARTS[dual_data].items()}
-        coding = data.fit_coding(rows["train"])
+        taught, coding = rows["train"], data.fit_coding(rows["train"])
         if support:
             assert isinstance(data, Dataset)  # a stream refuses models that read support
-            asked = ~is_support(data, support)
+            asked = roles(data, SupportRule(support, data.schema.order)) == QUERY
             rows = {part: of_part[asked[of_part]] for part, of_part in rows.items()}
-        return cls(seed, coding, rows)
+        return cls(seed, coding, rows, taught)
 
 
 def queries(data: Any, rows: np.ndarray, support: int) -> np.ndarray:
-    """Those of the rows that are not support of their person."""
-    return rows[~is_support(data, support)[rows]] if support else rows
+    """Those of the rows that a model which reads so many earlier choices of a person is asked about."""
+    return rows[roles(data, SupportRule(support, data.schema.order))[rows] == QUERY] if support else rows

@@ -47,7 +47,7 @@ from constraints.alternatives import pieces, total
 from .. import models
 from ..data import Dataset
 from ..data.masses import audit_sizes
-from ..data.support import support_sets
+from ..data.support import SupportRule, support_sets
 from ..data.views import queries
 from ..runtime.programs import Program
 from ..store import columns
@@ -203,7 +203,8 @@ class Part:
                 padded = part_choices.pad(largest)
                 codes[seed], crossed[seed], local = _clusters(np.asarray(padded.unit), others[seed])
                 choices[seed] = padded.replace(unit=local.astype(np.int32))
-                people = support_sets(data, coded[seed].coding, coded[seed].model.support, np.float64)
+                rule = SupportRule(coded[seed].model.support, data.schema.order)
+                people = support_sets(data, coded[seed].coding, rule, np.float64)
                 known[seed] = Known(np.asarray(padded.unit), people)
         return cls(doubled, choices, codes, known, None if data.crossed_codes is None else crossed)
 

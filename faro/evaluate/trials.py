@@ -28,7 +28,7 @@ from .. import metrics, models
 from ..data import Dataset, Seen, Sharded
 from ..data.masses import audit_sizes
 from ..data.slices import Slices
-from ..data.support import support_sets
+from ..data.support import SupportRule, support_sets
 from ..data.views import BOUNDED_PART, PARTS, SEEN, View
 from ..losses import Mean, Objective
 from ..models.evaluate import BLOCK
@@ -72,7 +72,8 @@ class Evaluator:
             most = max(len(slices) for slices, _ in seeds)
             self.all_parts = [(slices.padded(largest, most), of_part) for slices, of_part in seeds]
             self.shape = self.all_parts[0][0].shape
-            self.people = [support_sets(data, view.coding, model.support, np.float64) for view in views]
+            rule = SupportRule(model.support, data.schema.order)
+            self.people = [support_sets(data, view.coding, rule, np.float64) for view in views]
         self.program = _program(model, data.k)
 
     def ahead(self) -> None:

@@ -1,10 +1,5 @@
-"""Who chose what of which item: the choices of a data set, laid so that two people who were asked the same are side by
-side.
-
-Two choices are of one item where all is equal that the schema names of their alternatives, in whatever order these
-stand, and of what they were asked: the second cluster (`crossed`), shared columns, and features of the context that
-vary within some person. A feature of the context that varies within nobody is the person's.
-"""
+"""Who chose what of which item (`faro.data.items`): the choices of a data set, laid so that two people who were asked
+the same are side by side."""
 
 from __future__ import annotations
 
@@ -15,8 +10,7 @@ import numpy as np
 import pandas as pd
 
 from faro.data import Dataset
-from faro.data.arrays import Features
-from faro.data.mapped import Rows
+from faro.data.items import contents, question
 from faro.errors import DataError, UsageError
 from faro.units import called
 
@@ -95,8 +89,7 @@ def votes_of(data: Dataset, item: str | None = None) -> Votes:
     if item is not None and item not in data.frame.columns:
         raise UsageError(f"--item {item}: no such column; columns are: {', '.join(map(str, data.frame.columns[:30]))}")
     kind = _kind(parsed.available, parsed.outside)
-    told = [*_contents(parsed.items, parsed.inside.shape), *map(_codes, parsed.shared.values())]
-    alternative = np.where(parsed.inside, _combined(told), -1)
+    alternative = contents(parsed)
     slots, level = _slots(data, kind, alternative)
     order = np.argsort(slots, 1, kind="stable")
     share, available, alternative = (
@@ -108,10 +101,7 @@ def votes_of(data: Dataset, item: str | None = None) -> Votes:
             _spread(of, slots, fill) for of, fill in ((share, 0), (available, False), (alternative, -1))
         )
     if item is None:
-        asked = [np.sort(alternative, 1)[:, k] for k in range(alternative.shape[1])]
-        asked += _asked(parsed.context, data.unit_codes)
-        asked += [] if data.crossed_codes is None else [data.crossed_codes]
-        codes = _combined(asked)
+        codes = question(parsed, alternative, data.unit_codes, data.crossed_codes)
     else:
         codes = _named(data, item, alternative if kind != ACCEPT and not level else None)
     kept, notes = _kept(share, available, alternative, kind, called(data.info.get("unit") or data.schema.unit))
@@ -133,43 +123,6 @@ def _kind(available: np.ndarray, outside: np.ndarray) -> str:
     if available.shape[1] == 2 and np.all(outside.sum(1) == 1):
         return ACCEPT
     return PAIRS if np.all(available.sum(1) == 2) and not outside.any() else SETS
-
-
-def _codes(values: Any) -> np.ndarray:
-    """Whole numbers that are equal where values are, in the order of the values, so in any order of rows."""
-    values = np.asarray(values)
-    codes = np.asarray(pd.factorize(values.ravel(), sort=True, use_na_sentinel=False)[0])
-    return codes.reshape(values.shape)
-
-
-def _combined(columns: list[np.ndarray]) -> np.ndarray:
-    """Codes that are equal where every column is."""
-    combined = np.zeros(columns[0].shape, np.int64)
-    for column in columns:
-        codes = _codes(column)
-        combined = _codes(combined * (int(codes.max(initial=0)) + 1) + codes)
-    return combined
-
-
-def _contents(features: Features, shape: tuple[int, ...]) -> list[np.ndarray]:
-    """Codes of every feature, equal where its values are."""
-    found: list[np.ndarray] = [np.zeros(shape, np.int64)]
-    found += [_codes(values) for values in features.numeric.values()]
-    found += [_codes(category.values()) for category in features.categorical.values()]
-    for values in (*features.vectors.values(), *features.raw.values()):
-        if isinstance(values, Rows):
-            found.append(_codes(values.contents()))
-        else:
-            flat = np.ascontiguousarray(values.reshape(-1, values.shape[-1]))
-            found.append(_codes(np.array([row.tobytes() for row in flat], object)).reshape(shape))
-    return found
-
-
-def _asked(context: Features, person: np.ndarray) -> list[np.ndarray]:
-    """Features of the context that vary within some person."""
-    columns = _contents(context, (len(person),))[1:]
-    first = np.unique(person, return_index=True)[1][np.unique(person, return_inverse=True)[1]]
-    return [codes for codes in columns if (codes != codes[first]).any()]
 
 
 def _named(data: Dataset, item: str, alternative: np.ndarray | None) -> np.ndarray:

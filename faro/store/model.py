@@ -27,7 +27,7 @@ from ..data.containers import frame_of, unique_columns
 from ..data.preferences import labelled
 from ..data.slices import Slices
 from ..data.split import uniform
-from ..data.support import SUPPORT, is_support, support_sets
+from ..data.support import QUERY, SupportRule, roles, support_sets
 from ..errors import DAMAGE, DataError, FaroError, UsageError
 from ..models.evaluate import BLOCK
 from ..runtime import locks
@@ -109,6 +109,11 @@ class TrainedModel:
                     raise UsageError(f"{name!r} is crossed of {part.name!r}, which the schema does not declare so")
         return attributes
 
+    @property
+    def support(self) -> SupportRule:
+        """Which earlier choices of a person it reads; k is 0 for a model that reads none."""
+        return SupportRule(self.model.support, self.schema.order)
+
     def read(self, data: Any, labels: bool | None = None) -> Dataset:
         """A table as this model's schema reads it, by the types of its columns and the rule of its units.
 
@@ -120,6 +125,9 @@ class TrainedModel:
         rule = self.about.get("unit_rule", 1)  # models that carry no number were trained under rule 1
         if isinstance(data, Dataset):
             self._check_encoders(data)
+            if self.model.support and data.schema.order != self.schema.order:
+                theirs, mine = (repr(of.order) if of.order else "none" for of in (data.schema, self.schema))
+                raise DataError(f"{data.name}: the schema has the order {theirs}, and in training it was {mine}")
             return data.read_by(self.schema, rule)
         held = frame_of(data)
         table = read_table(data) if held is None else unique_columns(held, "table")
@@ -181,7 +189,7 @@ class TrainedModel:
             params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), self.params)
             if self.draw is None:
                 params = jax.tree.map(lambda leaf: leaf[None], params)
-            people = support_sets(data, self.coding, self.model.support, np.float64)
+            people = support_sets(data, self.coding, self.support, np.float64)
             options = {"twins": tuple(twins), "dtype": np.float64}
             slices = []
             for choices in Slices.of([(data, np.arange(data.n))], self.coding, options, BLOCK):
@@ -238,8 +246,8 @@ class TrainedModel:
         parts = np.full(n, "", object)
         if data.unit_origin != "none":
             parts = np.array(PARTS, object)[assign(data.placement, self.about.get("seed", 0))]
-        if self.model.support:
-            parts[is_support(data, self.model.support)] = SUPPORT
+        told = roles(data, self.support) if self.support.k else np.full(n, QUERY, object)
+        parts = np.where(told == QUERY, parts, told)
 
         def flat(values: Any) -> np.ndarray:
             return np.broadcast_to(np.asarray(values).reshape(n, -1), (n, k))[inside]

@@ -71,7 +71,7 @@ class Batched:
         on_device = trials // self.mesh.shape[devices.SWEEP]
         params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), states.game.params)
         train, people = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (data.train, data.people)
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (data.train, data.told)
         )
         one = self.game.footprint(params, train, states.scale.shape[-1], people) // self.mesh.shape[devices.DATA]
         room = self.memory

@@ -63,7 +63,7 @@ class Need(NamedTuple):
     def _of(cls, game: Game, data: Data, constraint: Constraint, trials: int, mesh: Mesh) -> Need:
         state = game.state_shapes(constraint, data)
         params = size(state.game.params)
-        activations = game.footprint(state.game.params, data.train, len(constraint.labels()), data.people)
+        activations = game.footprint(state.game.params, data.train, len(constraint.labels()), data.told)
         kept = params * Chunks.of(game).length if game.settings.solution != "best" else 0
         dealt = -(-trials // mesh.shape[devices.SWEEP])
         return cls(dealt, size(state), activations // mesh.shape[devices.DATA] + params, kept)
@@ -110,10 +110,16 @@ def stack(data_of_seeds: list[Data], multiple: int = 1) -> Data:
         spare = np.arange(len(leaf) + -len(leaf) % multiple) % max(len(leaf), 1)
         return np.asarray(leaf)[spare]
 
-    rows = [seed_data._replace(people=None, ridge=None) for seed_data in data_of_seeds]
+    def of_people(name: str) -> Any:
+        return jax.tree.map(_beside, *(jax.tree.map(whole, getattr(seed_data, name)) for seed_data in data_of_seeds))
+
+    apart = dict.fromkeys(("people", "pool", "questions", "ridge"))
+    rows = [seed_data._replace(**apart) for seed_data in data_of_seeds]
     data = jax.tree.map(largest, *rows, is_leaf=lambda node: isinstance(node, Choices))
-    people = jax.tree.map(_beside, *(jax.tree.map(whole, seed_data.people) for seed_data in data_of_seeds))
-    return data._replace(people=people, ridge=jax.tree.map(_beside, *(seed_data.ridge for seed_data in data_of_seeds)))
+    size = data.train.weight.shape[1]
+    questions = jax.tree.map(functools.partial(_stacked, size), *(seed_data.questions for seed_data in data_of_seeds))
+    ridge = jax.tree.map(_beside, *(seed_data.ridge for seed_data in data_of_seeds))
+    return data._replace(people=of_people("people"), pool=of_people("pool"), questions=questions, ridge=ridge)
 
 
 def _beside(*leaves: Any) -> np.ndarray:
@@ -136,7 +142,7 @@ def _stacked(size: int, *leaves: Any) -> np.ndarray:
 def dealt(mesh: Mesh, *axes: str | None) -> Data:
     """Where data are on the mesh: after these leading axes choices and people are dealt out, a ridge is whole."""
     choices: Any = devices.on(mesh, *axes, devices.DATA)
-    return Data(choices, choices, choices, choices, ridge=devices.on(mesh, *axes))
+    return Data(choices, choices, choices, choices, choices, choices, devices.on(mesh, *axes))
 
 
 def padding(mesh: Mesh, game: Game) -> int:

@@ -25,9 +25,10 @@ from constraints import Choices, Constraint
 from .. import models
 from ..data import Dataset, Sharded
 from ..data.coded import CodedShards
+from ..data.draws import pool_of, questions_of
 from ..data.made import is_made
 from ..data.sharded import cuts
-from ..data.support import support_sets
+from ..data.support import SupportRule, support_sets
 from ..data.views import BOUNDED_PART, View
 from ..errors import DataError, UsageError
 from ..evaluate.trials import Evaluator
@@ -323,7 +324,7 @@ class _Run:
         shards = CodedShards(
             self.data, view.coding, cuts(self.data, rows, count), options, self.data.weight[rows].mean()
         )
-        return Data(shards, _choices(self.data, view, "selection", self.constraint))
+        return Data(shards, _choices(self.data, view.rows["selection"], view, self.constraint))
 
     def _notes(self, views: list[View], training_data: list[Data]) -> dict[int, Notes]:
         """What is to be known of every seed's train and dev parts."""
@@ -338,7 +339,8 @@ class _Run:
                     self.data, view.coding, cuts(self.data, view.rows["dev"]), self.constraint.needs(), 1.0
                 )
             else:
-                train, dev = seed_data.train.pad(rows), _choices(self.data, view, "dev", self.constraint).pad(rows)
+                train = seed_data.train.pad(rows)
+                dev = _choices(self.data, view.rows["dev"], view, self.constraint).pad(rows)
             fit = fit_for(self.constraint, train, where, dev)
             twins = [told for name in self.constraint.twins() for told in self.data.schema.twin(name).told]
             judged = {"selection": [seed_data.selection], "dev": dev if self.stream else [dev]}
@@ -409,7 +411,7 @@ class _Run:
             return None
         if self.stream:
             raise UsageError("tighten: a stream never holds all of train, whose group sizes it takes; leave it out")
-        errors = standard_errors(self.constraint, [own.train if own.dual is None else own.dual for own in data])
+        errors = standard_errors(self.constraint, [own.asked if own.dual is None else own.dual for own in data])
         if t != "chosen":
             return Tightened(float(t), errors, [])
         if not isinstance(trainer, Batched) or self.settings.dual_data != "train":
@@ -454,21 +456,30 @@ class _Run:
     def _exactly(self, views: list[View]) -> list[Data]:
         """What every seed trains on in float64, as it is judged."""
         with jax.enable_x64(True):
-            return [_data(self.data, view, self.constraint, self.model, np.float64) for view in views]
+            return [_data(self.data, view, self.constraint, self.model, np.float64, steps=False) for view in views]
 
 
-def _data(data: Any, view: View, constraint: Constraint, model: models.Model, dtype: Any = np.float32) -> Data:
-    """What a seed trains on, on the host."""
+def _data(
+    data: Any, view: View, constraint: Constraint, model: models.Model, dtype: Any = np.float32, steps: bool = True
+) -> Data:
+    """What a seed trains on, on the host; `steps`: where support is drawn anew, else it is fixed."""
     parts = [part for part in Data._fields if part in view.rows]
-    chosen = {part: _choices(data, view, part, constraint, dtype) for part in parts}
-    return Data(**chosen, people=support_sets(data, view.coding, model.support, dtype))
+    chosen = {part: _choices(data, view.rows[part], view, constraint, dtype) for part in parts}
+    rule = SupportRule(model.support, data.schema.order)
+    fixed = Data(**chosen, people=support_sets(data, view.coding, rule, dtype))
+    if not rule.k or not steps:
+        return fixed
+    return fixed._replace(
+        train=_choices(data, view.taught, view, constraint, dtype),
+        pool=pool_of(data, view.coding, rule, dtype),
+        questions=questions_of(data, rule, view.taught),
+    )
 
 
 def _choices(
-    data: Dataset | Sharded, view: View, part: str, constraint: Constraint, dtype: Any = np.float32
+    data: Dataset | Sharded, rows: np.ndarray, view: View, constraint: Constraint, dtype: Any = np.float32
 ) -> Choices:
-    """The choices of a part for training, weights in units of their mean: no statistic sees the unit, float32 would."""
-    rows = view.rows[part]
+    """These choices for training, weights in units of their mean: no statistic sees the unit, float32 would."""
     choices = data.choices(view.coding, rows, **constraint.needs(), dtype=dtype)
     weight = data.weight[rows]
     return choices.replace(weight=np.asarray(weight / weight.mean(), choices.weight.dtype))

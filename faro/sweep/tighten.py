@@ -104,7 +104,7 @@ def by_halves(
     """
     halves = [half for seed, own in zip(seeds, data, strict=True) for half in _halves(own, seed)]
     fitted_to = [own for own, _ in halves]
-    errors = standard_errors(constraint, [own.train for own in fitted_to])
+    errors = standard_errors(constraint, [own.asked for own in fitted_to])
 
     asked_at: list[float] = []
 
@@ -117,10 +117,10 @@ def by_halves(
     repeated = [seed for seed in seeds for _ in range(2)]
     fitted = trainer_of(fitted_to).fit(Trials(repeated, fitted_to, constraint, tried, Keeper(None)))
     over, loss = [], []
-    most = max(part.shape[0] for own, other in halves for part in (own.train, other))
+    most = max(part.shape[0] for own, other in halves for part in (own.asked, other))
     for place, (own, other) in enumerate(halves):
         params = jax.tree.map(lambda leaf, place=place: jnp.asarray(leaf[place, 1:]), fitted.best.params)
-        here, there = (_rates(model, constraint, params, part.pad(most), own.people) for part in (own.train, other))
+        here, there = (_rates(model, constraint, params, part.pad(most), own.people) for part in (own.asked, other))
         over.append(_apart(constraint, here[0], there[0]))
         loss.append(np.asarray(there[1]))
     shape = len(halves), len(TRIED), len(asked_at)
@@ -136,8 +136,8 @@ def _halves(data: Data, seed: int) -> list[tuple[Data, Choices]]:
     """Each half of the units of train in the place of train, and the other."""
     units, own = np.unique(np.asarray(data.train.unit), return_inverse=True)
     first = (np.random.default_rng([seed, 2]).permutation(len(units)) % 2 == 0)[own]
-    parts = [data.train.take(np.flatnonzero(rows)) for rows in (first, ~first)]
-    return [(data._replace(train=mine), other) for mine, other in (parts, parts[::-1])]
+    parts = [data.some(np.flatnonzero(rows)) for rows in (first, ~first)]
+    return [(mine, other.asked) for mine, other in (parts, parts[::-1])]
 
 
 def _apart(constraint: Constraint, here: Sequence[Any], there: Sequence[Any]) -> np.ndarray:

@@ -22,6 +22,8 @@ from jax import Array
 from constraints import Argmax, Choices, Constraint, Softmax, Statistics, record
 
 from .. import lagrangian, metrics, models
+from ..data.draws import Pool, Questions, told
+from ..data.draws import drawn as support_drawn
 from ..errors import UsageError
 from ..lagrangian import KKT
 from ..losses import Mean, Objective, Sight
@@ -45,6 +47,7 @@ FIRST_STEP_SHARE = (
     0.5  # of the first second-order step, as a share of what it solves for; falls to 0.3 of that by a cosine
 )
 MOST_SUMS = 3  # numbers that a constraint sums up; with more of them first-order steps carry over better,
+SUPPORT_DRAWS = 1  # of a trial's key: what support is drawn by
 CHOICES_PER_SUM = 50_000  # unless there are so many choices for each: then rates are smooth, and half the steps do
 
 
@@ -55,6 +58,8 @@ class Data(NamedTuple):
     selection: what the best iterate is chosen by
     dual: what the dual player measures violations on, if that is not train (Cotter et al. ICML 2019)
     people: of every unit code its earlier choices, for models that read them; else None
+    pool: what steps draw such choices from; None: they read those of `people`
+    questions: then, of every row of train, what it may be told, and whether evaluations ask it
     ridge: how strongly parameters are punished; then an unconstrained optimum that is found at once is that of train
         and selection. None: as the settings say, and it is that of train alone
     """
@@ -63,7 +68,26 @@ class Data(NamedTuple):
     selection: Choices
     dual: Choices | None = None
     people: Any = None
+    pool: Pool | None = None
+    questions: Questions | None = None
     ridge: Any = None
+
+    @property
+    def asked(self) -> Choices:
+        """Train as evaluations see it: rows that support fixed leaves no question weigh nothing."""
+        if self.questions is None:
+            return self.train
+        return self.train.replace(weight=jnp.where(self.questions.asked, self.train.weight, 0))
+
+    @property
+    def told(self) -> Any:
+        """Of every person what a step reads."""
+        return self.people if self.pool is None else self.pool.rows
+
+    def some(self, rows: Any) -> Data:
+        """The same with these rows of train."""
+        questions = None if self.questions is None else self.questions.take(rows)
+        return self._replace(train=self.train.take(rows), questions=questions)
 
 
 class EvaluationRecord(NamedTuple):
@@ -141,6 +165,7 @@ class Prepared:
     totals: Totals
     people: Any = None
     ridge: Any = None
+    barred: Any = None  # where support is drawn anew: what each may not be told
 
     @classmethod
     def of(
@@ -152,22 +177,29 @@ class Prepared:
         known: Any = (),
         people: Any = None,
         ridge: Any = None,
+        barred: Any = None,
     ) -> Prepared:
         """Computed once, outside the training scan; padded to a multiple of this many choices. `known` is what the
         objective knows of train."""
         n = choices.shape[0]
         position = jnp.arange(n + -n % multiple)
-        choices = choices if n % multiple == 0 else choices.take(position % n)
+        if n % multiple:
+            choices, barred = jax.tree.map(lambda leaf: leaf[position % n], (choices, barred))
         choices = choices.replace(weight=jnp.where(position < n, choices.weight, 0))
         rows, aims = constraint.prepare(choices), objective.prepare(choices, known)
         totals = Totals(constraint.masses(rows), jnp.sum(choices.weight), objective.masses(choices, aims))
-        return cls(choices=choices, rows=rows, aims=aims, totals=totals, people=people, ridge=ridge)
+        return cls(choices=choices, rows=rows, aims=aims, totals=totals, people=people, ridge=ridge, barred=barred)
 
     def take(self, index: Any) -> Prepared:
         """These choices only; totals stay those of all."""
-        picked = jax.tree.map(lambda leaf: leaf[index], (self.choices, self.rows, self.aims))
-        choices, rows, aims = devices.spread(picked)
-        return dataclasses.replace(self, choices=choices, rows=rows, aims=aims)
+        picked = jax.tree.map(lambda leaf: leaf[index], (self.choices, self.rows, self.aims, self.barred))
+        choices, rows, aims, barred = devices.spread(picked)
+        return dataclasses.replace(self, choices=choices, rows=rows, aims=aims, barred=barred)
+
+    def told(self, pool: Pool, mask: Any) -> Prepared:
+        """The same, each told what is drawn of its person's choices."""
+        choices, people = told(pool, self.barred, self.choices, mask)
+        return dataclasses.replace(self, choices=choices, people=people)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -212,7 +244,12 @@ class Game:
 
         n = data.train.shape[0]
         whole = min(settings.batch or n, settings.microbatch or n) >= n and settings.compute == "float32"
-        fits = whole and objective.logistic and suits(model, jax.eval_shape(model.prepare, data.train))
+        fits = (
+            whole
+            and objective.logistic
+            and not model.support
+            and suits(model, jax.eval_shape(model.prepare, data.train))
+        )
         if settings.primal == "sqp" and not fits:
             raise UsageError(
                 f"primal = sqp: expected a linear model of at most {MOST_FEATURES} features, the loss logit, float32, "
@@ -269,7 +306,7 @@ class Game:
 
     def direct(self, data: Data) -> bool:
         """Whether the unconstrained optimum is found at once, without steps; only shapes are read."""
-        if not self.objective.logistic or self._draws(data.train) or not self._sees_all(data.train):
+        if not self.objective.logistic or not self._sees_all(data.train):
             return False
         return suits(self.model, jax.eval_shape(self.model.prepare, data.train))
 
@@ -281,7 +318,7 @@ class Game:
                 unconstrained.key, params, constraint, data, unconstrained.scale, unconstrained.game.primal.inverse
             )
         stride = -(-data.train.shape[0] // SAMPLE) if self._draws(data.train) else 1
-        some = data if stride == 1 else data._replace(train=data.train.take(slice(None, None, stride)))
+        some = data if stride == 1 else data.some(slice(None, None, stride))
         state = self.initial_state(unconstrained.key, params, constraint, data, self.scale(params, constraint, some))
         return state._replace(aim=unconstrained.aim)
 
@@ -308,19 +345,22 @@ class Game:
     ) -> tuple[TrainState, EvaluationRecord]:
         """Evaluate and play so many times; evaluations are stacked along a leading axis, with iterates if `keep`."""
         selection = self.prepared(constraint, data.selection, data)
-        train = self.prepared(constraint, data.train, data)
+        train = seen = self.prepared(constraint, data.train, data)
+        if data.pool is not None:  # steps ask everything, evaluations what support fixed leaves
+            seen, barred = self.prepared(constraint, data.asked, data), data.questions.barred
+            train = self.prepared(constraint, data.train, data, barred=barred)
         dual = None if data.dual is None else self.prepared(constraint, data.dual, data)
 
-        asked, params_of = dual or train, lambda state: state.game.params
+        asked, params_of = dual or seen, lambda state: state.game.params
 
         def evaluated_steps(state: TrainState, _):
-            after, step = self.play(state, constraint, train, dual)
+            after, step = self.play(state, constraint, train, dual, data.pool)
             tally, hard = step.seen, step.held
             if not self._sees_all(train.choices):
-                tally = self.tally(params_of(state), constraint, train, state.aim)
+                tally = self.tally(params_of(state), constraint, seen, state.aim)
                 hard = tally.hard if dual is None else self.tally(params_of(state), constraint, dual, state.aim).hard
             held = Statistics(hard, asked.totals.masses)
-            best, evaluation = self.evaluate(state, step, constraint, tally, train.totals, held, selection)
+            best, evaluation = self.evaluate(state, step, constraint, tally, seen.totals, held, selection)
             return after._replace(best=best), evaluation._replace(params=params_of(state)) if keep else evaluation
 
         return jax.lax.scan(evaluated_steps, state, length=evaluations)
@@ -348,25 +388,32 @@ class Game:
 
         return jax.eval_shape(begun, jax.random.key(0), constraint, data)
 
-    def prepared(self, constraint: Constraint, choices: Choices, data: Data, known: Any = None) -> Prepared:
+    def prepared(
+        self, constraint: Constraint, choices: Choices, data: Data, known: Any = None, barred: Any = None
+    ) -> Prepared:
         """What steps and evaluations need of these choices of the data; `known` is what the objective knows of train,
-        if that is not all here."""
+        if that is not all here; `barred` is what they may not be told, where that is drawn anew."""
         known = self.objective.known(data.train) if known is None else known
         multiple = self.settings.microbatch or 1
-        return Prepared.of(
-            constraint, self.model.prepare(choices), multiple, self.objective, known, data.people, self.ridge(data)
-        )
+        people, ridge = data.people, self.ridge(data)
+        prepared = self.model.prepare(choices)
+        return Prepared.of(constraint, prepared, multiple, self.objective, known, people, ridge, barred)
 
     def ridge(self, data: Data) -> Ridge:
         """How strongly parameters are punished: as the data say, else the settings."""
         return data.ridge or Ridge.unchosen(self.settings)
 
     def play(
-        self, state: TrainState, constraint: Constraint, train: Prepared, dual: Prepared | None
+        self,
+        state: TrainState,
+        constraint: Constraint,
+        train: Prepared,
+        dual: Prepared | None,
+        pool: Pool | None = None,
     ) -> tuple[TrainState, Step]:
-        """`every` steps of both players, and what the first of them saw."""
+        """`every` steps of both players, and what the first of them saw; `pool` is what support is drawn from."""
         steps_key, key = jax.random.split(state.key) if self._draws(train.choices) else (state.key, state.key)
-        game, moments, aim, first = self._steps(steps_key, state, constraint, train, dual)
+        game, moments, aim, first = self._steps(steps_key, state, constraint, train, dual, pool)
         played = state.played + self.settings.every
         return state._replace(game=game, moments=moments, key=key, played=played, aim=aim), first
 
@@ -426,7 +473,7 @@ class Game:
         A row pushes the parameters by multiplier * gradient, so a row whose measure is ten times flatter needs ten
         times the multiplier for the same push, and one hundred times the step. Estimated with random signs.
         """
-        train = self.prepared(constraint, data.train, data)
+        train = self.prepared(constraint, data.asked, data)
         aim = self.objective.begin(train.choices)
         owner = jnp.repeat(
             jnp.arange(len(constraint.parts())),
@@ -498,12 +545,14 @@ class Game:
 
     def _sees_all(self, train: Choices) -> bool:
         """Whether every step sees all of train as an evaluation would."""
-        return not self._draws(train) and self.shards == 1 and self.settings.compute == "float32"
+        whole = not self._draws(train) and self.shards == 1 and self.settings.compute == "float32"
+        return whole and not self.model.support
 
-    def _steps(self, key, state, constraint, train, dual):
+    def _steps(self, key, state, constraint, train, dual, pool):
         """`every` steps of both players. Rates come from fixed population masses, so minibatch rates are unbiased."""
         s, n = self.settings, self.rows or train.choices.shape[0]
         batch, one_batch = s.batch or n, not self._draws(train.choices)
+        support_key = jax.random.fold_in(state.key, SUPPORT_DRAWS)
         remembers = dual is None and (not one_batch or self.shards > 1)  # else each step sees all that is held
 
         def observe(params, moments, temperature, drawn, scale, aim, noise):
@@ -538,6 +587,8 @@ class Game:
             game, moments, played, aim = carry
             drawn, scale = (train, 1.0) if one_batch else (train.take(index), n / batch)
             scale *= self.shards
+            if pool is not None:
+                drawn = drawn.told(pool, support_drawn(pool, jax.random.fold_in(support_key, played)))
             noise = jax.random.fold_in(state.key, played) if "key" in models.declared(type(self.model)) else None
             given = jax.lax.stop_gradient(moments), self.temperature(played), drawn, scale, aim, noise
             game, info = players.step(game, *given)

@@ -1,0 +1,155 @@
+"""Support as training draws it: anew at every step, of random size, from the first choices of every person.
+
+    pool      the first P choices of a person in the order in which they are support, P = 2 k; stored once
+    drawn     of every person and step s of them, by mask: s is 0 .. k, all sizes alike, all sets of a size alike. With
+              an order of time first a place c of the pool, and s of the choices before it: later ones can be asked
+    told      a question reads what was drawn for its person, if it shares nothing with that and is later; else nothing
+
+So one draw is made a person and step, and not one a question: memory is linear in rows and people. A question that the
+draw would give away is asked without support, and not left out: every row counts in every step, so rates stay those of
+all rows. A row of few choices is therefore told less than k more often than at the end, when support is the first k.
+
+Which rows of the pool a question may not be told are bits, 32 to a word.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax import Array
+
+from constraints import Choices
+
+from .coding import Coding
+from .support import QUERY, SupportRule, roles, sets_of, support_rows, support_sizes
+
+if TYPE_CHECKING:
+    from .dataset import Dataset
+
+TIMES = 2  # the pool is so many times k
+WORD = 32  # bits
+
+
+class Pool(NamedTuple):
+    """What support is drawn from, of every unit code u in row u + 1; row 0 is of nobody, and empty.
+
+    rows: `Choices [1 + U, P]`, weight 0 where there is none
+    most: `[1 + U]` the largest size of a draw
+    timed: `[1 + U]` whether only what comes before a place is drawn
+    """
+
+    rows: Choices
+    most: Any
+    timed: Any
+
+
+class Questions(NamedTuple):
+    """What is known of every row of train.
+
+    barred: `[n, W]` uint32, bits of the places of its person's pool that it may not be told
+    asked: `[n]` whether it is a query once support is fixed
+    """
+
+    barred: Any
+    asked: Any
+
+    def take(self, rows: Any) -> Questions:
+        """The same of these rows."""
+        return Questions(self.barred[rows], self.asked[rows])
+
+
+def pool_of(data: Dataset, coding: Coding, rule: SupportRule, dtype: Any = np.float32) -> Pool:
+    """The pools of all people.
+
+    data: whose choices they are
+    coding: learned from train
+    rule: how much support is read
+    dtype: of coded features
+    """
+    rows = support_rows(data, rule, width(data, rule))
+    rows = np.concatenate([np.full((1, rows.shape[1]), -1), rows])
+    most = np.append(0, support_sizes(data, rule)).astype(np.int32)
+    return Pool(sets_of(data, coding, rows, dtype), most, np.full(len(rows), bool(rule.order)))
+
+
+def width(data: Dataset, rule: SupportRule) -> int:
+    """P, or as many choices as anybody has.
+
+    data: whose choices they are
+    rule: how much support is read
+    """
+    return min(TIMES * rule.k, int(data.turns.place.max(initial=0)) + 1)
+
+
+def questions_of(data: Dataset, rule: SupportRule, rows: np.ndarray) -> Questions:
+    """What these rows may be told.
+
+    data: whose choices they are
+    rule: how much support is read
+    rows: `[n]` indices
+    """
+    turns, places = data.turns, width(data, rule)
+    words = -(-places // WORD)
+    pooled = np.flatnonzero(turns.place < places)
+    bits = np.zeros((int(turns.things.max(initial=-1)) + 2, words), np.uint32)  # the last is of nothing
+    word, bit = turns.place[pooled] // WORD, np.uint32(1) << (turns.place[pooled] % WORD).astype(np.uint32)
+    for things in turns.things[pooled].T:
+        np.bitwise_or.at(bits, (things, word), bit)
+    bits[-1] = 0
+    barred = np.bitwise_or.reduce(bits[turns.things[rows]], axis=1)
+    if rule.order:
+        of_place = np.arange(words * WORD).reshape(words, WORD)
+        ones = np.uint32(1) << np.arange(WORD, dtype=np.uint32)
+        not_before = of_place >= turns.before[rows][:, None, None]
+        barred |= np.where(not_before, ones, np.uint32(0)).sum(-1, dtype=np.uint32)
+    return Questions(barred, roles(data, rule)[rows] == QUERY)
+
+
+def drawn(pool: Pool, key: Array) -> Array:
+    """`[1 + U, P]` which choices are drawn: s of the first c, one place after another (Knuth, The Art of Computer
+    Programming 2, algorithm 3.4.2 S).
+
+    pool: of all people
+    key: a jax random key
+    """
+    there = pool.rows.weight > 0
+    count = jnp.sum(there, 1)
+    until_key, size_key, key = jax.random.split(key, 3)
+    until = jnp.where(pool.timed, _below(until_key, count + 1), count)
+    size = _below(size_key, jnp.minimum(pool.most, until) + 1)
+
+    def next_place(taken: Array, at: tuple[Array, Array]) -> tuple[Array, Array]:
+        place, chance = at
+        takes = (place < until) & (chance * (until - place) < size - taken)
+        return taken + takes, takes
+
+    people, places = there.shape
+    chances = jax.random.uniform(key, (places, people))
+    _, takes = jax.lax.scan(next_place, jnp.zeros_like(size), (jnp.arange(places), chances))
+    return takes.T & there
+
+
+def told(pool: Pool, barred: Array, choices: Choices, mask: Array) -> tuple[Choices, Choices]:
+    """(the choices, whose units now say which row of what is read; what is read of every person).
+
+    pool: of all people
+    barred: `[n, W]` of `Questions`
+    choices: `[n]`
+    mask: `[1 + U, P]` what is drawn
+    """
+    words = barred.shape[-1]
+    spread = jnp.zeros((len(mask), words * WORD), bool).at[:, : mask.shape[1]].set(mask)
+    bits = jnp.uint32(1) << jnp.arange(WORD, dtype=jnp.uint32)
+    drawn_bits = jnp.sum(jnp.where(spread.reshape(-1, words, WORD), bits, 0), -1, dtype=jnp.uint32)
+    free = jnp.all((drawn_bits[choices.unit + 1] & barred) == 0, -1)
+    people = pool.rows.replace(weight=jnp.where(mask, pool.rows.weight, 0))
+    return choices.replace(unit=jnp.where(free, choices.unit + 1, 0)), people
+
+
+def _below(key: Array, limits: Array) -> Array:
+    """Whole numbers 0 .. limit - 1, all alike."""
+    chance = jax.random.uniform(key, limits.shape)
+    return jnp.minimum((chance * limits).astype(limits.dtype), limits - 1)

@@ -1,0 +1,108 @@
+"""What an item is: by content, whatever ids rows have and in whatever order alternatives stand.
+
+    contents   two alternatives are one where all is equal that the schema names of them
+    question   two choices are of one item where they have the same alternatives, in any order, and were asked the same:
+               the second cluster (`Schema.crossed`), and features of the context that vary within some person
+    touched    all that a choice has in common with others: its question, each alternative, what it was asked behind
+
+A feature of the context that varies within nobody is the person's, and no part of an item.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from .arrays import Features, Parsed
+from .mapped import Rows
+
+
+def codes(values: Any) -> np.ndarray:
+    """Whole numbers that are equal where values are, in the order of the values, so in any order of rows."""
+    values = np.asarray(values)
+    found = np.asarray(pd.factorize(values.ravel(), sort=True, use_na_sentinel=False)[0])
+    return found.reshape(values.shape)
+
+
+def combined(columns: list[np.ndarray]) -> np.ndarray:
+    """Codes that are equal where every column is."""
+    found = np.zeros(columns[0].shape, np.int64)
+    for column in columns:
+        own = codes(column)
+        found = codes(found * (int(own.max(initial=0)) + 1) + own)
+    return found
+
+
+def contents(parsed: Parsed, shared: bool = True) -> np.ndarray:
+    """`[n, K]` codes of alternatives, equal where their content is; -1 = none, or the outside option.
+
+    parsed: the choices
+    shared: whether columns by which rows belong together are part of it
+    """
+    told = [*_features(parsed.items, parsed.inside.shape), *(map(codes, parsed.shared.values()) if shared else ())]
+    return np.where(parsed.inside, combined(told), -1)
+
+
+def question(parsed: Parsed, alternative: np.ndarray, person: np.ndarray, crossed: np.ndarray | None) -> np.ndarray:
+    """`[n]` codes of whole choices.
+
+    parsed: the choices
+    alternative: `[n, K]` codes of alternatives
+    person: `[n]` codes of people
+    crossed: `[n]` codes of the second cluster, if there is one
+    """
+    told = [np.sort(alternative, 1)[:, k] for k in range(alternative.shape[1])]
+    told += [column for column in _features(parsed.context, (len(person),))[1:] if _varies(column, person)]
+    return combined([*told, *([] if crossed is None else [crossed])])
+
+
+def touched(parsed: Parsed, person: np.ndarray, crossed: np.ndarray | None) -> list[np.ndarray]:
+    """Kinds of things that a choice has in common with others of its person, codes `[n, C]` of each, -1 = none: the
+    question; its alternatives, by their features alone, unless they stand in every choice of the table (then they are
+    kinds, as of brands); the second cluster; vectors and arrays of the context, and shared columns, that vary within
+    some person: prompts and items by name."""
+    alternative = contents(parsed, shared=False)
+    everywhere = _everywhere(alternative)
+    kinds = [question(parsed, alternative, person, crossed)[:, None], np.where(everywhere, -1, alternative)]
+    kinds += [] if crossed is None else [crossed[:, None]]
+    wide = Features(parsed.context.live, {}, {}, parsed.context.vectors, raw=parsed.context.raw)
+    prompts = [column for column in _features(wide, (len(person),))[1:] if _varies(column, person)]
+    kinds += [combined(prompts)[:, None]] if prompts else []
+    named = [np.where(parsed.inside, codes(texts), -1) for texts in parsed.shared.values()]
+    return [*kinds, *(column for column in named if _varies(column, person))]
+
+
+def _everywhere(alternative: np.ndarray) -> np.ndarray:
+    """`[n, K]` whether an alternative stands in every choice, where there are several."""
+    n, there = len(alternative), alternative >= 0
+    rows = np.broadcast_to(np.arange(n)[:, None], alternative.shape)[there]
+    pairs = np.unique(alternative[there] * n + rows) // n
+    often = np.bincount(pairs, minlength=int(alternative.max(initial=0)) + 1) == n
+    return often[alternative] & there & (n > 1)
+
+
+def _varies(column: np.ndarray, person: np.ndarray) -> bool:
+    """Whether codes `[n]` or `[n, C]`, -1 = none, differ within some person."""
+    column = column.reshape(len(person), -1)
+    least, most = np.where(column < 0, np.iinfo(np.int64).max, column).min(1), column.max(1)
+    size = int(person.max(initial=-1)) + 1
+    low, high = np.full(size, np.iinfo(np.int64).max), np.full(size, -1)
+    np.minimum.at(low, person, least)
+    np.maximum.at(high, person, most)
+    return bool((low < high).any())
+
+
+def _features(features: Features, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Codes of every feature, equal where its values are; before them a column that is equal everywhere."""
+    found: list[np.ndarray] = [np.zeros(shape, np.int64)]
+    found += [codes(values) for values in features.numeric.values()]
+    found += [codes(category.values()) for category in features.categorical.values()]
+    for values in (*features.vectors.values(), *features.raw.values()):
+        if isinstance(values, Rows):
+            found.append(codes(values.contents()))
+        else:
+            flat = np.ascontiguousarray(values.reshape(-1, values.shape[-1]))
+            found.append(codes(np.array([row.tobytes() for row in flat], object)).reshape(shape))
+    return found
