@@ -21,7 +21,7 @@ import numpy as np
 
 from ..data import Dataset
 from ..data.split import PARTS, uniform
-from ..data.support import is_support
+from ..data.support import QUERY, roles
 from ..errors import DataError
 from ..store.model import TrainedModel
 from . import pebs
@@ -55,7 +55,9 @@ def read(model: TrainedModel, data: Dataset, rating: str) -> dict[str, np.ndarra
     rewards = np.asarray(model.rewards(data))
     inside = data.parsed.inside & (data.parsed.source >= 0)
     part = np.array(PARTS, object)[data.parts(model.about.get("seed", 0))]
-    part[is_support(data, model.model.support)] = "support"
+    if model.model.support:
+        told = roles(data, model.support)
+        part = np.where(told == QUERY, part, told)
     rows, places = np.nonzero(inside)
     names = [f"{data.units[row]}\x1f{data.choice_ids[row]}\x1f{place}" for row, place in zip(rows, places, strict=True)]
     found = {

@@ -113,8 +113,7 @@ def stack(data_of_seeds: list[Data], multiple: int = 1) -> Data:
     def of_people(name: str) -> Any:
         return jax.tree.map(_beside, *(jax.tree.map(whole, getattr(seed_data, name)) for seed_data in data_of_seeds))
 
-    apart = dict.fromkeys(("people", "pool", "questions", "ridge"))
-    rows = [seed_data._replace(**apart) for seed_data in data_of_seeds]
+    rows = [Data(seed_data.train, seed_data.selection, seed_data.dual) for seed_data in data_of_seeds]
     data = jax.tree.map(largest, *rows, is_leaf=lambda node: isinstance(node, Choices))
     size = data.train.weight.shape[1]
     questions = jax.tree.map(functools.partial(_stacked, size), *(seed_data.questions for seed_data in data_of_seeds))

@@ -464,7 +464,7 @@ def _data(
 ) -> Data:
     """What a seed trains on, on the host; `steps`: where support is drawn anew, else it is fixed."""
     parts = [part for part in Data._fields if part in view.rows]
-    chosen = {part: _choices(data, view.rows[part], view, constraint, dtype) for part in parts}
+    chosen: dict[str, Any] = {part: _choices(data, view.rows[part], view, constraint, dtype) for part in parts}
     rule = SupportRule(model.support, data.schema.order)
     fixed = Data(**chosen, people=support_sets(data, view.coding, rule, dtype))
     if not rule.k or not steps:

@@ -346,7 +346,7 @@ class Game:
         """Evaluate and play so many times; evaluations are stacked along a leading axis, with iterates if `keep`."""
         selection = self.prepared(constraint, data.selection, data)
         train = seen = self.prepared(constraint, data.train, data)
-        if data.pool is not None:  # steps ask everything, evaluations what support fixed leaves
+        if data.questions is not None:  # steps ask everything, evaluations what support fixed leaves
             seen, barred = self.prepared(constraint, data.asked, data), data.questions.barred
             train = self.prepared(constraint, data.train, data, barred=barred)
         dual = None if data.dual is None else self.prepared(constraint, data.dual, data)
