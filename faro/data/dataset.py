@@ -30,7 +30,7 @@ from .mapped import Stored, stored_arrays
 from .parse import parse
 from .schema import Schema
 from .split import assign, check_parts, part_codes
-from .support import Turns, turns_of
+from .support import QUERY, SupportRule, Turns, roles, turns_of
 from .table import content_digest, row_digests
 from .texts import StoredTexts, with_texts
 from .twins import build_twin
@@ -524,12 +524,12 @@ class Dataset:
     def unit_weights(self, support: int = 0) -> np.ndarray:
         """`[U]` the weight of all choices of every unit code.
 
-        support: choices of a person that are left out, because a model reads them first
+        support: how many choices of a person a model reads first; what is then no query is left out
         """
         if support not in self._unit_weights:
-            from .support import is_support
-
-            weight = np.where(is_support(self, support), 0.0, self.weight) if support else self.weight
+            weight = self.weight
+            if support:
+                weight = np.where(roles(self, SupportRule(support, self.schema.order)) == QUERY, weight, 0.0)
             self._unit_weights[support] = np.bincount(self.unit_codes, weight)
         return self._unit_weights[support]
 

@@ -51,14 +51,16 @@ class Questions(NamedTuple):
 
     barred: `[n, W]` uint32, bits of the places of its person's pool that it may not be told
     asked: `[n]` whether it is a query once support is fixed
+    more: `[n]` how much more a query is of its person then: weight of all choices / of the queries
     """
 
     barred: Any
     asked: Any
+    more: Any
 
     def take(self, rows: Any) -> Questions:
         """The same of these rows."""
-        return Questions(self.barred[rows], self.asked[rows])
+        return Questions(*(values[rows] for values in self))
 
 
 def pool_of(data: Dataset, coding: Coding, rule: SupportRule, dtype: Any = np.float32) -> Pool:
@@ -105,7 +107,9 @@ def questions_of(data: Dataset, rule: SupportRule, rows: np.ndarray) -> Question
         ones = np.uint32(1) << np.arange(WORD, dtype=np.uint32)
         not_before = of_place >= turns.before[rows][:, None, None]
         barred |= np.where(not_before, ones, np.uint32(0)).sum(-1, dtype=np.uint32)
-    return Questions(barred, roles(data, rule)[rows] == QUERY)
+    every, left = (data.unit_weights(k)[data.unit_codes[rows]] for k in (0, rule.k))
+    more = np.divide(every, left, out=np.ones_like(every), where=left > 0).astype(np.float32)
+    return Questions(barred, roles(data, rule)[rows] == QUERY, more)
 
 
 def drawn(pool: Pool, key: Array) -> Array:

@@ -20,7 +20,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from constraints import Choices, Constraint
+from constraints import UNIT_SHARE, Choices, Constraint
 
 from .. import models
 from ..data import Dataset, Sharded
@@ -469,11 +469,11 @@ def _data(
     fixed = Data(**chosen, people=support_sets(data, view.coding, rule, dtype))
     if not rule.k or not steps:
         return fixed
-    return fixed._replace(
-        train=_choices(data, view.taught, view, constraint, dtype),
-        pool=pool_of(data, view.coding, rule, dtype),
-        questions=questions_of(data, rule, view.taught),
-    )
+    train, questions = _choices(data, view.taught, view, constraint, dtype), questions_of(data, rule, view.taught)
+    if UNIT_SHARE in train.columns:
+        share = np.asarray(train.columns[UNIT_SHARE] / questions.more[:, None], dtype)
+        train = train.replace(columns={**train.columns, UNIT_SHARE: share})
+    return fixed._replace(train=train, pool=pool_of(data, view.coding, rule, dtype), questions=questions)
 
 
 def _choices(

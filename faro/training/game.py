@@ -19,7 +19,7 @@ import jax.numpy as jnp
 import optax
 from jax import Array
 
-from constraints import Argmax, Choices, Constraint, Softmax, Statistics, record
+from constraints import UNIT_SHARE, Argmax, Choices, Constraint, Softmax, Statistics, record
 
 from .. import lagrangian, metrics, models
 from ..data.draws import Pool, Questions, told
@@ -77,7 +77,11 @@ class Data(NamedTuple):
         """Train as evaluations see it: rows that support fixed leaves no question weigh nothing."""
         if self.questions is None:
             return self.train
-        return self.train.replace(weight=jnp.where(self.questions.asked, self.train.weight, 0))
+        train, questions = self.train, self.questions
+        columns = dict(train.columns)
+        if UNIT_SHARE in columns:  # a person counts once, in steps as a whole, here by the queries
+            columns[UNIT_SHARE] = columns[UNIT_SHARE] * questions.more[:, None]
+        return train.replace(weight=jnp.where(questions.asked, train.weight, 0), columns=columns)
 
     @property
     def told(self) -> Any:

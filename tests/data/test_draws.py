@@ -67,3 +67,13 @@ def test_memory_is_linear_in_people_and_rows():
         sizes[k] = sum(np.asarray(leaf).size for leaf in jax.tree.leaves(pool.rows))
         assert questions.barred.nbytes == 4 * data.n
     assert sizes[16] == 2 * sizes[8] and pool.rows.items.shape == (21, 32, 2, 1)
+
+
+def test_a_person_counts_once_in_steps_and_in_evaluations():
+    rows = [(f"p{i % 7}", 2 * i, 2 * i + 1) for i in range(60)]
+    data, rule = pairs(rows), SupportRule(3)
+    every, codes = np.arange(data.n), data.unit_codes
+    questions = questions_of(data, rule, every)
+    share = 1 / data.unit_weights(0)[codes]  # in steps; in evaluations of queries alone
+    np.testing.assert_allclose(np.bincount(codes, share), 1)
+    np.testing.assert_allclose(np.bincount(codes, np.where(questions.asked, share * questions.more, 0)), 1, rtol=1e-6)
