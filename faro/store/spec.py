@@ -152,6 +152,8 @@ def _notion(constraint: Constraint, fields: dict[str, Any]) -> tuple[str, dict[s
         if type(made) is type(constraint):
             rest = {option: value for option, value in fields.items() if not same(getattr(made, option), value)}
             makers.append((len(rest.keys() - given.keys()), len(makers), name, given | rest))
+            if not makers[-1][0]:  # less cannot be left
+                break
     if not makers:
         raise _Opaque("no notion makes a constraint of its class")
     _, _, name, options = min(makers, key=lambda maker: maker[:2])
