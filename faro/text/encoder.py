@@ -26,7 +26,8 @@ from .tokens import Text, Tokenizer, Tokens
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
 POOLINGS = ("mean", "first", "last")
 BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # lengths that a program is compiled for
-AT_ONCE = 4096  # tokens of a batch, padding among them
+AT_ONCE = 1024  # tokens of a batch, padding among them: as few as fill a CPU, for texts of more lengths are padded more
+WIDER = 16  # times as many on other devices
 _MODES = {"mean": "mean", "cls": "first", "lasttoken": "last"}  # as 1_Pooling/config.json calls them
 
 
@@ -180,12 +181,13 @@ class Encoder:
     def _batches(self, tokens: Sequence[Tokens], run: Callable[..., Array]) -> Iterator[tuple[np.ndarray, np.ndarray]]:
         order = np.argsort([-len(text.ids) for text in tokens], kind="stable")
         pending: tuple[np.ndarray, Array] | None = None
+        at_once = AT_ONCE * (1 if jax.default_backend() == "cpu" else WIDER)
         done = 0
         while done < len(order):
             length = min(bucket(len(tokens[order[done]].ids)), self.sizes.longest)  # no place is beyond the table
-            which = order[done : done + max(1, AT_ONCE // length)]
+            which = order[done : done + max(1, at_once // length)]
             done += len(which)
-            batch = _padded([tokens[at] for at in which], max(1, AT_ONCE // length), length)
+            batch = _padded([tokens[at] for at in which], max(1, at_once // length), length)
             with jax.enable_x64(False):  # whoever scores in double precision reads the same vectors
                 now = which, run(*batch)
             if pending is not None:  # the next batch is laid out while this one is computed
