@@ -400,6 +400,7 @@ class Policy:
     ledger: str | None = None
     passes: int = 1
     escrow: str | None = None
+    support: tuple[int, str] | None = None  # answers of a person that the model reads, and by which column the first
     sha256: str = ""
 
     @property
@@ -504,9 +505,13 @@ def read_policy(path: str | Path) -> Policy:
         ledger=table.text("ledger", None),
         passes=table.whole("passes", 100, 1),
         escrow=table.text("escrow", None),
+        support=_support(table) if second else None,
         sha256=sha256(data),
     )
     table.end()
+    if policy.support:
+        of_new = "train-overlap-unchecked" not in policy.assumptions and not any(claim.per for claim in policy.claims)
+        need(of_new, USAGE, "policy: support: claims are about new people: neither `per` nor train-overlap-unchecked")
     for name in policy.assumptions:
         known = (name in ASSUMPTIONS and (second or name not in FORMAT_2)) or (second and NAMED(name))
         need(known, USAGE, f"policy: unknown assumption {name!r}")
@@ -515,6 +520,16 @@ def read_policy(path: str | Path) -> Policy:
         problem = claim.problem(policy) if claim.constraint not in TABLES else None
         need(problem is None, USAGE, f"claim {claim.name!r}: {problem}")
     return policy
+
+
+def _support(table: Keys) -> tuple[int, str] | None:
+    """Which earlier answers of a person the model may read; None: none."""
+    if "support" not in table.left:
+        return None
+    keys = Keys(table.take("support", _any, "a table"), "policy.support")
+    found = keys.whole("k", 10**6), keys.text("order", "")
+    keys.end()
+    return found
 
 
 def _any(value: Any) -> Any:
@@ -715,6 +730,12 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
 
     unit, choice, reward = column("unit"), column("choice"), reals("reward")
     need(n, MALFORMED, f"{path}: no rows")
+    columns_named = {*policy.attributes, *(claim.per for claim in read)}
+    foreign = described is None and "role" in table and "role" not in columns_named
+    if policy.support or foreign:  # what was told is no evidence about the model
+        told = [text for text in column("role", bool(policy.support)) if text != "query"]
+        told = told if policy.support else [text for text in told if text in ("support", "neither")]
+        need(not told, DEPENDENT, f"{path}: {len(told)} rows are no queries, but what the model was told, or near it")
     alternative = table.get("alternative", empty)
     weight = reals("weight") if "weight" in table else [1.0] * n
     need(min(weight) >= 0, MALFORMED, f"{path}: a weight is negative")
@@ -926,6 +947,7 @@ class Description(NamedTuple):
     train_units_sha256: str | None
     plugins: tuple[PlugIn, ...]
     aggregates: dict[str, str]  # name -> digest of the model whose rewards the table has
+    support: tuple[int, str] | None  # which answers of a person the model read
 
     def check(self, policy: Policy, models: list[str], train_units: str | None) -> None:
         """Nothing that is given may contradict it."""
@@ -934,6 +956,8 @@ class Description(NamedTuple):
             need(condition, MALFORMED, f"{self.where}: {reason}")
 
         need(self.origin != "none", DEPENDENT, f"{self.where}: units of unknown origin: nobody knows who is one person")
+        rules = [f"{of[0]} by {of[1] or 'hash'}" if of else "none" for of in (self.support, policy.support)]
+        agree(rules[0] == rules[1], f"answers of a person that were read: {rules[0]}, the policy says {rules[1]}")
         agree(self.outside == policy.outside, f"outside is {self.outside!r}, the policy says {policy.outside!r}")
         same = float(self.threshold) == float(policy.threshold)
         agree(same, f"threshold is {float(self.threshold):g}, the policy says {float(policy.threshold):g}")
@@ -961,7 +985,7 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
         return None
     found = parse_json(text_of(read_bytes(path), path), path)
     more = ""  # what has a field only where there is any
-    for name in ("plugins", "aggregates"):
+    for name in ("plugins", "aggregates", "support"):
         more += f" {name}" if isinstance(found, dict) and found.get(name) else ""
     fields(found, DESCRIBED + more, path)
 
@@ -1004,7 +1028,12 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
     for name, own in aggregates.items():
         hexadecimal(own, f"{path}: aggregates")
         valid("aggregates", f"reward:{name}" in columns, "columns of rewards")
-    known = {*MEANT, "content", *shared, *attributes}
+    support = None
+    if "support" in found:
+        rule = fields(found["support"], "k order", f"{path}: support")
+        valid("support", type(rule["k"]) is int and rule["k"] > 0 and isinstance(rule["order"], str), "k and order")
+        support = rule["k"], rule["order"]
+    known = {*MEANT, "content", *shared, *attributes, *(["role"] if support else [])}
     for own in plugins:
         kinds = ("cell", "share", "value") if own.values == "column" else ("cell", "share")
         known |= {f"{kind}:{slot}" for slot in own.slots for kind in kinds} | {f"column:{name}" for name in own.columns}
@@ -1013,6 +1042,7 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
     return Description(
         path, found["sha256"], found["outside"], threshold, origin, column, rule, found["estimand"], tuple(shared),
         attributes, found["constraint"], tuple(files), found["train_units_sha256"], plugins, aggregates,
+        support,
     )  # fmt: skip
 
 
@@ -2430,7 +2460,11 @@ def _audit_of(
     cert: dict, form: int, audit: str, rules: Policy, ledger: Path | None, train: str | None, models: list[str]
 ) -> Audited:
     """The audit table, held against all that the certificate, the policy and the table itself say of it."""
-    data = fields(cert["data"], DATA[form], "data")
+    data = fields(cert["data"], DATA[form] + " support" * (rules.support is not None), "data")
+    if rules.support:
+        said = fields(data["support"], "k order", "data.support")
+        same = type(said["k"]) is int and (said["k"], said["order"]) == rules.support
+        need(same, MALFORMED, "data.support: other answers than the policy says")
     table = read_audit(audit, rules, form)
     other = f"the certificate is about another table than {audit}"
     for key in ("rows_sha256", "frame_sha256"):
@@ -2724,6 +2758,10 @@ def provenance(policy: Policy, form: int, audited: Audited) -> list[str]:
         return [f"foreign table: units are said to be {said}", *_populations(policy, "unit", shared)]
     rows = described.origin == "content"
     lines = ["units: every row, by its content" if rows else f"units: column {_name(described.column)} of the data"]
+    if policy.support:
+        k, order = policy.support
+        how = f"the earliest by {_name(order)}" if order else "by a hash of names"
+        lines.append(f"for new people, after k = {k} answers of each ({how}; fewer where that leaves no question)")
     if described.rule == 1:
         lines.append("units are spelled by rule 1: two spellings of one person may be two units")
     lines.append(f"trained under: {_printable(described.constraint) if described.constraint else 'nothing says what'}")

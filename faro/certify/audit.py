@@ -181,6 +181,7 @@ def audit_of(
     """
     source = _Columns(columns, where)
     claims = policy.audited
+    check_roles(columns, policy, where)
     unit, choice = source.texts("unit"), source.texts("choice")
     alternative = source.columns.get("alternative", [""] * source.rows)
     names = list(zip(unit, choice, alternative, strict=True))
@@ -254,6 +255,27 @@ def audit_of(
     if "decision" in source.columns:
         _same_decisions(source, audit, policy)
     return audit
+
+
+def check_roles(columns: dict[str, list[str]], policy: Policy, where: str, foreign: bool = False) -> None:
+    """`NotIndependentError` for a row that the model was told, or that shares an item with one: no evidence about it.
+
+    columns  of the table
+    policy   that says whether the model reads earlier answers
+    where    name of the table, for messages
+    foreign  whether nothing describes it: then a column `role` is taken for what it says, unless the policy names it
+    """
+    named = "role" in policy.attributes or "role" in policy.shared
+    told: list[str] = []
+    if policy.support:
+        told = [text for text in _Columns(columns, where).texts("role") if text != "query"]
+    elif foreign and not named:
+        told = [text for text in columns.get("role", []) if text in ("support", "neither")]
+    if told:
+        raise NotIndependentError(
+            f"{where}: {len(told)} rows have the role {told[0][:20]!r}: what a model was told of a person, or shares "
+            "an item with that, is no evidence about it; score with --part gate, which has queries alone"
+        )
 
 
 def _same_decisions(source: _Columns, audit: Audit, policy: Policy) -> None:

@@ -18,7 +18,7 @@ import numpy as np
 from ..errors import DataError, NotIndependentError, UsageError
 from ..files import sha256_of
 from . import claims, optimum, overlap
-from .audit import Audit, audit_of
+from .audit import Audit, audit_of, check_roles
 from .cells import People
 from .columns import read_columns
 from .combine import Verdict, all_of
@@ -67,6 +67,7 @@ class Case(NamedTuple):
             "rows_sha256": self.audit.rows_sha256, "frame_sha256": self.audit.frame_sha256,
             "description_sha256": self.description and self.description.sha256,
             "shared": {name: dict(counts) for name, counts in self.shared.items()},
+            **({"support": self.policy.support._asdict()} if self.policy.support else {}),
         }  # fmt: skip
 
     @property
@@ -206,6 +207,7 @@ def read_described(
             f"{where}: nothing says that this table is of the model: no description ({where}-metadata.json); score "
             "with faro score, or leave out --model"
         )
+    check_roles(columns, policy, where, foreign=description is None)
     known = (description.shared, description.plugins) if description else ((), ())
     return columns, description, audit_of(columns, policy, where, *known)
 

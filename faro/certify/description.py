@@ -21,7 +21,7 @@ from .columns import once
 from .committed_order import quote
 from .ledger import digest
 from .overlap import HEX
-from .policy import OWN_COLUMNS, Claim, Policy, exact
+from .policy import OWN_COLUMNS, Claim, Policy, Support, exact
 
 SCHEMA = "faro-scored/1"
 PARQUET_KEY = b"faro"
@@ -107,17 +107,20 @@ class Description:
     model_sha256: tuple[str, ...] = ()
     train_units_sha256: str | None = None
     data_sha256: str | None = None
+    support: Support | None = None  # which earlier answers the model read; a field only where it did
     plugins: tuple[PlugIn, ...] = ()  # whose cells it has; a field only where there are any
     aggregates: Mapping[str, str] = dataclasses.field(default_factory=dict)  # name -> sha256 of the model; likewise
 
     def body(self) -> dict[str, Any]:
         """All fields but the seal, as plain values."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        support = fields.pop("support")
         plugins = [plugin.record() for plugin in fields.pop("plugins")]
         aggregates = dict(fields.pop("aggregates"))
         return {
             "schema": SCHEMA,
             **fields,
+            **({"support": support._asdict()} if support else {}),
             **({"plugins": plugins} if plugins else {}),
             **({"aggregates": aggregates} if aggregates else {}),
             "units": self.units._asdict(),
@@ -180,6 +183,9 @@ class Description:
             ("threshold", policy.threshold, threshold),
             ("units", policy.units or unit_name, unit_name),
         ]
+        if self.support != policy.support:
+            read, asked = (_told(of.support) for of in (self, policy))
+            raise DataError(f"{where}: the policy says {asked}, the model read {read}")
         for field, required, made in contradictions:
             if required != made:
                 raise DataError(
@@ -202,7 +208,7 @@ class Description:
         for name in self.aggregates:
             if f"reward:{name}" not in columns:
                 raise DataError(f"{where}: has no column 'reward:{name}', the rewards of the aggregate: score again")
-        meant = {*OWN_COLUMNS, "content", *self.shared, *self.attributes}
+        meant = {*OWN_COLUMNS, "content", *self.shared, *self.attributes, *(["role"] if self.support else [])}
         meant |= {name for plugin in self.plugins for name in plugin.table_columns}
         for name in columns:
             if name not in meant and not name.startswith("reward:"):
@@ -306,7 +312,7 @@ def _described(record: dict[str, Any]) -> Description:
     values = {key: value for key, value in record.items() if key not in ("schema", "sha256")}
     names = {field.name for field in dataclasses.fields(Description)}
     empty = values.get("plugins", ...) == [] or values.get("aggregates", ...) == {}
-    if set(values) | {"plugins", "aggregates"} != names or empty:
+    if set(values) | {"plugins", "aggregates", "support"} != names or empty:
         raise ValueError(f"expected exactly the fields {', '.join(sorted(names))}")
     if set(values["units"]) != set(Units._fields) or values["units"]["origin"] not in ORIGINS:
         raise ValueError("units: expected origin, column and rule")
@@ -331,7 +337,7 @@ def _described(record: dict[str, Any]) -> Description:
             "units": units, "attributes": attributes, "shared": _texts(values["shared"]),
             "model_sha256": _texts(values["model_sha256"]),
             "plugins": tuple(_plugin(plugin) for plugin in values.get("plugins", [])),
-            "aggregates": dict(values.get("aggregates", {})),
+            "aggregates": dict(values.get("aggregates", {})), "support": _support(values),
         }
     )  # fmt: skip
     digests = [made.table_sha256, *made.model_sha256, *optional, *made.aggregates.values()]
@@ -347,6 +353,21 @@ def _described(record: dict[str, Any]) -> Description:
     if record.get("sha256") != made.sha256:
         raise ValueError("it was changed after it was written")
     return made
+
+
+def _support(values: dict[str, Any]) -> Support | None:
+    if "support" not in values:
+        return None
+    found = Support(**values["support"])
+    if type(found.k) is not int or found.k < 1 or not isinstance(found.order, str):
+        raise ValueError("support: expected k, a count, and order, a column or an empty text")
+    return found
+
+
+def _told(support: Support | None) -> str:
+    if support is None:
+        return "no answers of a person"
+    return f"{support.k} answers of a person, the first by {support.order or 'a hash of names'}"
 
 
 def _plugin(value: Any) -> PlugIn:

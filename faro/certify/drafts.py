@@ -138,6 +138,9 @@ def head(
         'ledger = "ledger.jsonl"',
         'escrow = "escrow"',
     ]
+    if model.support.k:
+        order = f", order = {toml(model.support.order)}" if model.support.order else ""
+        lines.append(f"support = {{ k = {model.support.k}{order} }}  # shown for new people, after so many answers")
     if shared:
         lines.append(f"# Units share {shared}: shown for new units and these. A claim with `per` is about new ones.")
     if aggregates:

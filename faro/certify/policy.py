@@ -50,6 +50,13 @@ class Attribute(NamedTuple):
     chooser: bool
 
 
+class Support(NamedTuple):
+    """How many earlier answers of a person a model reads, at most, and by which column the first; "": by a hash."""
+
+    k: int
+    order: str
+
+
 class Block(NamedTuple):
     """Where groups are compared: an event, a threshold, a stratum, each "" if there is none."""
 
@@ -206,6 +213,7 @@ class Policy:
     ledger: str | None = None
     passes: int = 1
     escrow: str | None = None
+    support: Support | None = None
     sha256: str = ""
     folder: Path = Path()
 
@@ -354,6 +362,7 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
         ledger=table.path("ledger"),
         passes=table.take("passes", "a whole number in 1..100", lambda v: type(v) is int and 1 <= v <= 100, 1),
         escrow=table.path("escrow"),
+        support=None if old else _support(table),
         sha256=sha256,
         folder=folder,
     )
@@ -363,6 +372,11 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
         raise UsageError(f"assumptions: unknown {unknown[0]!r}; there are {', '.join(ASSUMPTIONS)}")
     if len({claim.name for claim in policy.claims}) < len(policy.claims):
         raise UsageError("two claims have the same name")
+    if policy.support and ("train-overlap-unchecked" in policy.assumptions or policy.shared):
+        raise UsageError(
+            "support: what a model that reads earlier answers does is shown for new people: no claim has `per`, and "
+            "'train-overlap-unchecked' cannot be admitted"
+        )
     for claim in policy.audited:
         reason = claim.unsuitable()
         capped = policy.cap is not None or claim.cap is not None or claim.by_unit
@@ -373,6 +387,17 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
         if reason:
             raise UsageError(f"claim {claim.name!r}: {reason}")
     return policy
+
+
+def _support(table: _Table) -> Support | None:
+    """The rule of support, where the policy has one."""
+    if "support" not in table.values:
+        return None
+    keys = _Table(table.values.pop("support"), "support")
+    k = keys.take("k", "a whole number in 1..1000000", lambda v: type(v) is int and 1 <= v <= 10**6)
+    found = Support(k, keys.text("order", ""))
+    keys.done()
+    return found
 
 
 def _claim(table: _Table, attributes: dict[str, Attribute], old: bool) -> Claim:

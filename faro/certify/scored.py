@@ -17,6 +17,7 @@ from ..store.others import digests
 from .columns import read_columns
 from .description import Description, Levels, PlugIn, Units, table_digest, write_description
 from .plugins import outside_of, with_cells
+from .policy import Support
 
 
 def write_scored(
@@ -96,5 +97,6 @@ def describe(
         train_units_sha256=None if units is None else sha256_of(units),
         data_sha256=data.digest,
         plugins=tuple(plugins),
+        support=Support(model.support.k, model.support.order) if model.support.k else None,
         aggregates={name.removeprefix(REWARD): sha for name, sha in digests(model.coding).items() if name in columns},
     )

@@ -21,6 +21,7 @@ def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None,
     if not data or "description_sha256" not in data:
         return []
     unit = rules.get("units") or "unit"
+    told = [after(data["support"])] if "support" in data else []
     if table is None:
         declared = f"; the policy says that units are {rules['units']!r}" if rules.get("units") else ""
         lines = [f"foreign table: nothing describes it{declared}"]
@@ -35,6 +36,7 @@ def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None,
         )
         if table["estimand"] != rules.get("estimand"):
             lines.append(f"in training {ALIKE[table['estimand']]}, here {ALIKE[rules.get('estimand', 'row')]}")
+    lines = [*told, *lines]
     for column, counts in data["shared"].items():
         of_training = "" if counts["trained"] is None else f", {counts['trained']} of them seen in training"
         about = f"{counts['values']} values of {column!r}, {counts['crossed']} under several units{of_training}"
@@ -45,6 +47,15 @@ def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None,
         else:
             lines.append(about)
     return lines
+
+
+def after(support: Mapping[str, Any]) -> str:
+    """Whom a certificate of a model that reads earlier answers is about.
+
+    support  k, and the column by which the first ones are; "": by a hash of names
+    """
+    how = f"the earliest by {support['order']!r}" if support["order"] else "by a hash of names"
+    return f"for new people, after k = {support['k']} answers of each ({how}; fewer where that leaves no question)"
 
 
 def summary(description: Any) -> dict[str, Any] | None:

@@ -224,8 +224,8 @@ class TrainedModel:
         level; empty = does not apply) and per shared column, `outside` where the schema declares one (whether the
         choice has the outside option), `label` (share of the choice; NaN without labels), `reward`, `decision` (hard,
         ties shared, in [0, 1]), `weight`, and `part`, where this model's seed puts the unit (empty where the table
-        lacks what places units: `Dataset.unit_origin`), or "support" for a choice that the model reads as an earlier
-        one of its person, which no audit is of.
+        lacks what places units: `Dataset.unit_origin`). Of a model that reads earlier choices also `role`: "query",
+        "support" or "neither" (`faro.data.support`); `part` is the role of what is no query, for no audit is of it.
 
         `DataError` for a table that cannot be read, `UsageError` for an attribute that has no twins.
         """
@@ -248,6 +248,8 @@ class TrainedModel:
             parts = np.array(PARTS, object)[assign(data.placement, self.about.get("seed", 0))]
         told = roles(data, self.support) if self.support.k else np.full(n, QUERY, object)
         parts = np.where(told == QUERY, parts, told)
+        if self.support.k and "role" in {*self.attributes(data), *data.shared}:
+            raise DataError(f"{data.name}: 'role' says what was told; call the column of the data otherwise")
 
         def flat(values: Any) -> np.ndarray:
             return np.broadcast_to(np.asarray(values).reshape(n, -1), (n, k))[inside]
@@ -264,6 +266,7 @@ class TrainedModel:
         if self.schema.outside:
             columns["outside"] = flat(parsed.outside.any(1, keepdims=True).astype(int))
         columns["label"] = flat(parsed.chosen) if parsed.chosen is not None else np.full(inside.sum(), np.nan)
+        columns |= {"role": flat(told)} if self.support.k else {}
         columns |= {"reward": flat(rewards), "decision": flat(hard), "weight": flat(parsed.weight), "part": flat(parts)}
         for name in twins:
             for code, level in enumerate(data.attributes[name].levels):
