@@ -19,18 +19,19 @@ ACTIVE = 0.005  # variance over people above which a latent number is in use
 
 
 class Latent(NamedTuple):
-    """Of each of U people, `[U, q]` each.
+    """The normal law of the latent vector of each of U people.
 
-    mean: of the latent vector
-    variance: at most 1, that of the prior
+    mean: `[U, q]`
+    root: R of the covariance R R', `[U, q, q]`; no variance is above 1, that of the prior
     """
 
     mean: Array
-    variance: Array
+    root: Array
 
     def kl(self) -> Array:
-        """From the prior, `[U]` nats: sum (mean^2 + variance - 1 - log variance) / 2."""
-        return jnp.sum(self.mean**2 + self.variance - 1 - jnp.log(self.variance), -1) / 2
+        """From the prior, `[U]` nats: (|mean|^2 + tr covariance - q - log det covariance) / 2."""
+        log_det = 2 * jnp.log(jnp.diagonal(self.root, axis1=1, axis2=2)).sum(-1)
+        return (jnp.sum(self.mean**2, -1) + jnp.sum(self.root**2, (1, 2)) - self.mean.shape[-1] - log_det) / 2
 
     def active(self) -> Array:
         """Which latent numbers differ between people, `[q]` bool; none: the encoder has collapsed."""
@@ -42,9 +43,13 @@ class VPL(Model):
     """reward = common(x, z) + x . B u + network([x, u]), with u ~ N(mean, variance) by an encoder of the person's
     earlier choices; probabilities are means over points of that law.
 
-    Every earlier choice, as (mean of what was chosen, mean of what was not), gives a precision and a direction, which
-    add up over choices (a product of experts): their order does not matter, without any the law is the prior's N(0, I),
-    and variance is never above that. Published is a network on a set of fixed length, or attention; also ours are the
+    Every earlier choice i, as (mean of what was chosen, mean of what was not), is encoded as v_i and e_i, which add up as
+    those of a product of normal laws do:
+
+        precision = I + sum v_i v_i'        mean = precision^-1 sum e_i
+
+    so the order of choices does not matter, without any the law is the prior's N(0, I), and no variance is above that.
+    Published is a network on a set of fixed length, or attention, with independent latent numbers; also ours are the
     bilinear part, and means over points in place of one draw. Source: VPL, arXiv 2408.10075; Wu and Goodman 2018.
 
     size: q, latent numbers
@@ -57,20 +62,24 @@ class VPL(Model):
 
     size: int = 4
     width: int = 32
-    kl: float = 0.1
+    kl: float = 0.01
     support: int = 10
     draws: int = 8
 
     def init(self, key, spec):
         spec = numeric(spec)
-        d, keys = spec.items.shape[-1], jax.random.split(key, 6)
+        d, keys = spec.items.shape[-1], jax.random.split(key, 7)
 
         def layer(key: Array, inputs: int, outputs: int, scale: float = 1.0) -> Array:
             return scale / inputs**0.5 * jax.random.normal(key, (inputs, outputs))
 
         return {
             "common": COMMON.init(keys[0], spec),
-            "encoder": [layer(keys[1], 2 * (d + 1), self.width), layer(keys[2], self.width, 2 * self.size)],
+            "encoder": {
+                "hidden": layer(keys[1], 2 * (d + 1), self.width),
+                "out": layer(keys[2], self.width, 2 * self.size, 0.5),
+                "past": layer(keys[6], 2 * (d + 1), 2 * self.size, 0.5),
+            },
             "bilinear": layer(keys[3], self.size, d, 0.5),
             "decoder": {
                 "hidden": layer(keys[4], d + self.size, self.width),
@@ -93,17 +102,19 @@ class VPL(Model):
         left = jnp.where(before.available, 1 - before.chosen, 0)
         left = left / jnp.maximum(left.sum(-1, keepdims=True), 1e-6)
         seen = jnp.concatenate([jnp.einsum("nk,nkd->nd", share, known) for share in (before.chosen, left)], -1)
-        hidden, out = params["encoder"]
-        said = (jax.nn.gelu(seen @ hidden) @ out).reshape(*people.weight.shape, 2 * self.size)
-        direction, sure = jnp.split(said * people.weight[..., None], 2, -1)
-        precision = 1 + (people.weight[..., None] * jax.nn.softplus(sure)).sum(1)
-        return Latent(direction.sum(1) / precision, 1 / precision)
+        encoder = params["encoder"]
+        said = jax.nn.gelu(seen @ encoder["hidden"]) @ encoder["out"] + seen @ encoder["past"]
+        along, moved = jnp.split(said.reshape(*people.weight.shape, 2 * self.size) * people.weight[..., None], 2, -1)
+        unit = jnp.eye(self.size, dtype=said.dtype)
+        lower = jnp.linalg.cholesky(unit + jnp.einsum("usq,usr->uqr", along, along))
+        root = jax.vmap(lambda own: jax.scipy.linalg.solve_triangular(own, unit, lower=True, trans=1))(lower)
+        return Latent(jnp.einsum("uqr,usr->uq", root @ jnp.swapaxes(root, 1, 2), moved), root)
 
     def apply(self, params, choices, *, people=None):
         people, choices = met(people, numeric(choices))
         latent = self.latent(params, people)
         points = weights.normal_points(self.draws, self.size).astype(latent.mean.dtype)
-        drawn = latent.mean[:, None] + jnp.sqrt(latent.variance)[:, None] * points  # [U, R, q]
+        drawn = latent.mean[:, None] + jnp.einsum("uqs,rs->urq", latent.root, points)
         common = COMMON.apply(params["common"], choices)
         own, decoder = drawn[choices.unit], params["decoder"]
         inside = jnp.split(decoder["hidden"], [choices.items.shape[-1]])

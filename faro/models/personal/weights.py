@@ -90,9 +90,8 @@ def law(earlier: Earlier) -> Law:
     z = jax.lax.stop_gradient(jax.lax.while_loop(going, step, begun)[0])
     curved = inverse(_precision(seen, z))
     mean = z - jnp.einsum("uqr,ur->uq", curved, _slope(earlier, z))
-    precision = _precision(earlier, mean)
-    curved = inverse(precision)
-    return Law(mean, 2 * curved - curved @ precision @ curved)  # a step of Newton and Schulz: its derivative is right
+    there = _precision(earlier, mean)
+    return Law(mean, 2 * curved - curved @ there @ curved)  # a step of Newton and Schulz, whose derivative is right
 
 
 def _probabilities(earlier: Earlier, z: Array) -> Array:
@@ -116,12 +115,12 @@ def inverse(matrix: Array) -> Array:
     """Of many small positive definite matrices `[..., q, q]` at once, by Gauss and Jordan: of small ones LAPACK spends
     its time on being called. Without a derivative."""
     matrix = jax.lax.stop_gradient(matrix)
-    unit = jnp.eye(matrix.shape[-1], dtype=matrix.dtype)
     for place in range(matrix.shape[-1]):
-        column = matrix[..., :, place]
-        rest = matrix.at[..., :, place].set(unit[place])
-        row = rest[..., place, :] / column[..., place, None]
-        matrix = (rest - column[..., None] * row[..., None, :]).at[..., place, :].set(row)
+        here = np.arange(matrix.shape[-1]) == place
+        column = matrix[..., :, place, None]
+        rest = jnp.where(here, here[:, None], matrix)  # no scatter, which takes long to compile
+        row = rest[..., place, None, :] / column[..., place, None, :]
+        matrix = jnp.where(here[:, None], row, rest - column * row)
     return matrix
 
 
