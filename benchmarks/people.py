@@ -42,7 +42,7 @@ METHODS: dict[str, Model] = {
     "pref": PReF(support=SUPPORT, rank=2),
     "latent_class": LatentClass(support=SUPPORT, kinds=2),
     "lore": LoRe(support=SUPPORT, rewards=3),
-    "vpl": VPL(support=SUPPORT),
+    "vpl": VPL(support=SUPPORT, size=2, width=8),
 }
 HOLDS = {  # whose assumptions a population meets
     "demo-people": ("mixed_logit", "pref", "vpl"),

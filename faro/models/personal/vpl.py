@@ -61,7 +61,7 @@ class VPL(Model):
     """
 
     size: int = 4
-    width: int = 32
+    width: int = 16
     kl: float = 0.01
     support: int = 10
     draws: int = 8
