@@ -43,8 +43,8 @@ class VPL(Model):
     """reward = common(x, z) + x . B u + network([x, u]), with u ~ N(mean, variance) by an encoder of the person's
     earlier choices; probabilities are means over points of that law.
 
-    Every earlier choice i, as (mean of what was chosen, mean of what was not), is encoded as v_i and e_i, which add up as
-    those of a product of normal laws do:
+    Every earlier choice i, as (mean of what was chosen, mean of what was not), is encoded as v_i and e_i, which add up
+    as those of a product of normal laws do:
 
         precision = I + sum v_i v_i'        mean = precision^-1 sum e_i
 
