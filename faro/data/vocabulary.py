@@ -41,6 +41,10 @@ class Vocabulary:
         """Of these units, which may repeat."""
         return cls(salt, size, np.unique(_hashes(np.unique(units.astype(str)), salt), axis=0))
 
+    def forgotten(self) -> Vocabulary:
+        """The same of nobody: every unit is new to it."""
+        return Vocabulary(self.salt, self.size, self.hashes[:0])
+
     def codes(self, units: np.ndarray) -> np.ndarray:
         """`[n]` int32: the number of every unit, 0 to U - 1, or -1."""
         names, place = np.unique(units.astype(str), return_inverse=True)

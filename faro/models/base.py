@@ -235,6 +235,14 @@ class Model(abc.ABC):
         """
         return params
 
+    def personal(self, params: Any) -> Any:
+        """Which parameters are of single people whom training knew, a row each by `choices.unit_index`: a pytree of
+        bools like `params`, or a prefix of it; none by default. They are personal data, without which it can be saved.
+
+        params: as `init` gave them; only shapes are read
+        """
+        return False
+
     def trainable(self, params: Any) -> Any:
         """Which parameters training moves: a pytree of bools like `params`, or a prefix of it; all by default.
 

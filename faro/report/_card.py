@@ -86,7 +86,7 @@ def card(run: Run, row: int) -> str:
         "## Intended use",
         USE,
         "## Limits",
-        listed([*LIMITS, *_several(run.data.get("traps")), *run.notes]),
+        listed([*LIMITS, *_several(run.data.get("traps")), *run.notes, *_people(run, row)]),
         "## How to reproduce",
         *(_typed(command) for command in of_trial(run, row)),
         "## Versions",
@@ -245,6 +245,16 @@ def _coefficients(run: Run, row: int) -> list[str]:
     rows = [[name, f"{standardised:+.4f}", f"{natural:+.4g}"] for name, standardised, natural in found.listed]
     more = f" {found.more:,} more are smaller." if found.more else ""
     return ["## Coefficients", plain(WEIGHTS + more), grid(["feature", "standardised", "per unit"], rows)]
+
+
+def _people(run: Run, row: int) -> list[str]:
+    """What the model's file says of people whom it knows."""
+    try:
+        record = json.loads(Path(run.folder, str(run.trials["model"].iloc[row])).read_text(encoding="utf-8"))
+        said = record.get("personal_data")
+    except (OSError, ValueError, AttributeError):
+        return []
+    return [f"The file is personal data: {said}."] if said else []
 
 
 def _certificate(run: Run, row: int) -> list[str]:

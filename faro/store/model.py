@@ -39,6 +39,8 @@ from .spec import crossed, from_record, to_record
 
 FORMAT = "faro-model/3"
 ITS_NAME_ALONE = "files of this older format have its name alone"
+FORGOTTEN = "known people were dropped: no parameters and codes of them are in this model"
+PERSONAL = "salted hashes that a known name can be looked up by, and what was learned of each; see docs/privacy.md"
 # the first has a constraint's name alone, both a model's kind and the coding's vectors as lists in the JSON file
 FORMATS = ("faro-model/1", "faro-model/2", FORMAT)
 
@@ -292,6 +294,33 @@ class TrainedModel:
         """
         return data.attributes | self.crossed
 
+    @property
+    def people(self) -> int:
+        """How many people of training it knows by a code of their own; what it says of them is personal data."""
+        return 0 if self.coding.units is None else len(self.coding.units)
+
+    def without_people(self) -> TrainedModel:
+        """The same model for people it does not know: codes of known people are gone, and the parameters that its model
+        calls theirs (`faro.models.Model.personal`) are 0. What it says of new people stays what it was.
+
+        `UsageError` for a model that knows nobody, or may have parameters of people and does not say which.
+        """
+        if not self.people:
+            raise UsageError("drop people: the model knows nobody by name (unit_index in the schema): nothing to drop")
+        assert self.coding.units is not None
+        leaves, rows = jax.tree.leaves(self.params), self.coding.units.size
+        by_row = [leaf for leaf in leaves if rows in np.shape(leaf)]
+        if by_row and not models.overrides(self.model, "personal"):
+            raise UsageError(
+                f"drop people: {type(self.model).__name__} has parameters with {rows} rows, as many as people may be "
+                "known, and does not say whose they are; give its class `personal`"
+            )
+        whose = jax.tree.broadcast(self.model.personal(self.params), self.params)
+        params = jax.tree.map(lambda theirs, leaf: np.zeros_like(leaf) if theirs else leaf, whose, self.params)
+        coding = dataclasses.replace(self.coding, units=self.coding.units.forgotten())
+        notes = [*self.about.get("notes", []), FORGOTTEN]
+        return dataclasses.replace(self, params=params, coding=coding, about=self.about | {"notes": notes})
+
     def save(self, path: str | os.PathLike) -> Path:
         """Write PATH.safetensors, PATH.json and, after training, PATH.units.txt; returns the path of the JSON file.
 
@@ -319,6 +348,7 @@ class TrainedModel:
             "coding": self.coding.to_dict(),
             "schema": self.schema.to_dict(),
             **({"others": records} if records else {}),
+            **({"personal_data": f"codes of {self.people:,} people, {PERSONAL}"} if self.people else {}),
         }
         target = base.with_name(base.name + ".json")
         with contextlib.ExitStack() as stack:  # all are written before the first is renamed, and the JSON file is last

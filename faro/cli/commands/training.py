@@ -90,6 +90,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "  faro train --stream --data people/ --schema people.toml --attribute sex --out out/people",
     )
     _asked(one, several=True)
+    one.add_argument("--drop-people", action="store_true", help="save without codes and parameters of known people")
     one.add_argument("--stream", action="store_true", help="data in shards, one after another: more than memory holds")
     one.add_argument("--shards", type=int, metavar="N", help="stream one table in N shards (several files: one each)")
     one.add_argument("--bound", type=float, help="largest gap on the train part, in [0, 1]; inf: none (default 0.05)")
@@ -415,9 +416,12 @@ def _train(options: argparse.Namespace) -> int:
     out = arguments.pop("out", None)
     if not arguments["stream"]:
         _read(options, arguments)
+    if options.drop_people and not (arguments["stream"] or arguments["data"].schema.unit_index):
+        raise UsageError("--drop-people: the schema has no unit_index, so no model knows anybody by name; leave it out")
     with contextlib.nullcontext() if out is None else devices.alone(base_of(out)):
         with outputs.progress(options, "training") as progress:
             model = api.train(**arguments, progress=progress)
+        model = model.without_people() if options.drop_people else model
         outputs.noted(options, model.about["notes"])
         path = str(model.save(out)) if out is not None and devices.first() else None
     about = {**model.about, "model": path}
