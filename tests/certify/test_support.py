@@ -23,7 +23,7 @@ from faro.errors import DataError, NotIndependentError, UsageError
 from faro.files import write_json
 from faro.store.model import TrainedModel
 from faro.store.spec import to_record
-from tests.training.test_support import SCHEMA, Follows, opposed
+from tests.builders.support import SCHEMA, Follows, opposed
 
 GROUP = ct.Attribute("group", ("x", "y"), True)
 

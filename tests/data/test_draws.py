@@ -10,9 +10,8 @@ import pytest
 
 from faro.data.draws import drawn, pool_of, questions_of, told, width
 from faro.data.support import QUERY, SupportRule, roles
-
-from .test_support import PAIRS, pairs, touching
-from .test_support import drawn as drawn_pairs
+from tests.builders.support import PAIRS, pairs, touching
+from tests.builders.support import drawn as drawn_pairs
 
 
 @pytest.mark.parametrize("ordered", [False, True])

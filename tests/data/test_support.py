@@ -11,28 +11,7 @@ import pytest
 from faro.data import Dataset, Schema
 from faro.data.support import NEITHER, QUERY, SUPPORT, SupportRule, roles, support_rows, support_sizes
 from faro.errors import DataError, UsageError
-
-PAIRS = Schema(unit="rater", format="wide", choice=("id",), sides=("a", "b"), label="first", numeric=("x",))
-
-
-def pairs(rows, schema=PAIRS, **columns) -> Dataset:
-    """Of (rater, item, item): an item's feature is its number."""
-    raters, first, second = zip(*rows, strict=True)
-    table = {"rater": raters, "id": [f"c{i}" for i in range(len(rows))], "a_x": first, "b_x": second}
-    return Dataset.from_table(pd.DataFrame(table | {"first": 1} | columns), schema)
-
-
-def drawn(seed: int, people: int = 12, items: int = 9) -> list[tuple[str, int, int]]:
-    """Some pairs of a few items for each of some people."""
-    rng, rows = np.random.default_rng(seed), []
-    for person in range(people):
-        count = int(rng.integers(1, 15))
-        rows += [(f"p{person}", *map(int, rng.choice(items, 2, replace=False))) for _ in range(count)]
-    return [rows[i] for i in rng.permutation(len(rows))]
-
-
-def touching(one, other) -> bool:
-    return bool({*one[1:]} & {*other[1:]})
+from tests.builders.support import PAIRS, drawn, pairs, touching
 
 
 @pytest.mark.parametrize("ordered", [False, True])

@@ -4,47 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 
-import jax
-import jax.numpy as jnp
 import numpy as np
-import pandas as pd
 import pytest
 
 import faro
 from faro.errors import DataError
-from faro.models import Model
-
-
-@dataclasses.dataclass(frozen=True)
-class Follows(Model):
-    """The direction in which the person chose before."""
-
-    support: int = 4
-
-    def init(self, key, spec):
-        return {"common": jnp.zeros(spec.items.shape[-1]), "follow": jnp.zeros(())}
-
-    def apply(self, params, choices, *, people):
-        before = jax.tree.map(lambda leaf: leaf[choices.unit], people)
-        liked = jnp.einsum("nskd,nsk,ns->nd", before.items, before.chosen - 1 / 2, before.weight)
-        return jnp.einsum("nkd,nd->nk", choices.items, params["common"] + params["follow"] * liked)
-
-
-def opposed(people: int = 120, each: int = 10) -> pd.DataFrame:
-    """Half of the people want what the other half does not, so nothing common predicts anything."""
-    rng = np.random.default_rng(0)
-    person = np.repeat(np.arange(people), each)
-    first, second = rng.normal(size=(2, len(person)))
-    likes = np.where(person % 2, 4, -4) * (first - second) + rng.logistic(size=len(person)) > 0
-    table = {"rater": [f"r{p}" for p in person], "group": np.where(person % 3, "x", "y"), "first": likes.astype(int)}
-    return pd.DataFrame(table | {"a_x": first, "b_x": second})
-
+from tests.builders.support import SCHEMA, Follows, opposed
 
 pytestmark = pytest.mark.slow
-SCHEMA = {
-    "format": "wide", "unit": "rater", "sides": ["a", "b"], "label": "first", "numeric": ["x"],
-    "attributes": [{"name": "group", "levels": ["x", "y"], "chooser": True}],
-}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
