@@ -6,6 +6,7 @@ import itertools
 import math
 import re
 import shlex
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -16,6 +17,7 @@ OUTPUT, GRID = ("--out",), ("--bounds", "--seeds", "--memory")  # options that a
 BLANKS = ("bound", "seed", "model", "slack")  # what differs between the points of a run
 BOUND, SEED, MODEL, SLACK = (f"\0{name}\0" for name in BLANKS)  # no command line holds a zero byte
 REMARK = "  # "
+OWN = ("constraints:", "faro.")  # places that are imported anyway
 FLAGS = ("--overwrite", "--json", "--quiet", "--baselines")  # options without a value, which change no model
 
 
@@ -161,11 +163,26 @@ def _source(run: Run) -> str:
     return shlex.quote(given[0] if given else str(run.data["name"]))
 
 
+def _imported(run: Run) -> str:
+    """The options that import what the run's constraint and model are, where no installed package declares it."""
+    records = [(run.manifest.get(kind) or {}).get("record") for kind in ("constraint", "model")]
+    places = dict.fromkeys(place for record in records for place in _types(record) if ":" in place)
+    return "".join(f" --plugin {shlex.quote(place)}" for place in places if not place.startswith(OWN))
+
+
+def _types(record: Any) -> Iterator[str]:
+    """The types in a record of `faro.store.spec`, those of its parts as well."""
+    if isinstance(record, dict) and isinstance(record.get("type"), str):
+        yield record["type"]
+    for part in record.values() if isinstance(record, dict) else record if isinstance(record, list) else ():
+        yield from _types(part)
+
+
 def _score(run: Run, model: str) -> Command:
     return Command(
         "Score data with it",
         "The development part of the same data; any table with the columns of the model's schema does as well.",
-        f"faro score {model} {_source(run)} --part dev --out scored.csv",
+        f"faro score {model} {_source(run)}{_imported(run)} --part dev --out scored.csv",
     )
 
 
@@ -184,8 +201,8 @@ def _certify(run: Run, folder: str, model: str) -> list[Command]:
     shown = "".join(f" --twins {shlex.quote(name)}" for name in sorted(twins or ()))
     named = "" if "record" in run.manifest["constraint"] else " --constraint NAME"
     way = [
-        f"faro policy {model} --bound {SLACK}{named} --out faro.toml",
-        f"faro score {model} {_source(run)} --part gate{shown} --out gate.csv",
+        f"faro policy {model} --bound {SLACK}{named}{_imported(run)} --out faro.toml",
+        f"faro score {model} {_source(run)}{_imported(run)} --part gate{shown} --out gate.csv",
         "faro ledger init gate.csv --policy faro.toml",
         f"faro certify gate.csv --policy faro.toml --disclose --out certificate.json \\\n  {files}",
     ]

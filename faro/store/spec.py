@@ -259,8 +259,8 @@ def _class(place: str, kind: str) -> type:
     module, _, path = place.partition(":")
     if module not in sys.modules and module not in _declared_modules():
         raise UsageError(
-            f"the {kind} is {place}, and no file may decide what is imported: import {module} first, declare it by an "
-            f"entry point of its package, or name the {kind} yourself"
+            f"the {kind} is {place}, and no file may decide what is imported: import {module} first (a command that "
+            f"takes it: --plugin {place}), declare it by an entry point of its package, or name the {kind} yourself"
         )
     thing: Any = find(kind, place) if path else None
     suits = isinstance(thing, type) and issubclass(thing, BASES.get(kind, object))

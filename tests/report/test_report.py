@@ -361,6 +361,21 @@ def test_what_is_typed_again_trains_the_same_constraint(tmp_path, monkeypatch):
     assert "constraint,  # mine, as it was given" in of_trial(run, 4)[0].text
 
 
+def test_commands_import_what_no_package_declares(tmp_path):
+    """A constraint and a model by their place; one that is declared, or faro's own, needs nothing."""
+    folder = Invented().write(tmp_path)
+    parts = [{"type": "mine.notions:Mixed", "options": {}}, {"type": "equalized_odds", "options": {}}]
+    constraint = json.loads((folder / "manifest.json").read_text())["constraint"]
+    stacked = constraint | {"record": {"type": "constraints:Stack", "options": {"members": parts}}}
+    run = recorded(
+        folder, constraint=stacked, model={"record": {"type": "mine.nets:Net", "options": {}}, "asked": None}
+    )
+    lines = [line for command in of_trial(run, 4) for line in command.text.splitlines() if "faro" in line]
+    for line in lines:
+        needed = line.startswith(("faro score", "faro policy"))
+        assert ("--plugin mine.notions:Mixed --plugin mine.nets:Net" in line) == needed, line
+
+
 def test_names_cannot_leave_their_place_in_a_command(tmp_path):
     """A shell reads back the very words, whatever they hold."""
     odd = "a b'; $(rm -rf ~) {seed} `x`"

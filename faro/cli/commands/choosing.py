@@ -138,15 +138,17 @@ def _show(found: Chosen, folder: Path, policy: Policy, options: argparse.Namespa
     seeds = len({each.seed for each in found.members})
     print(f"{folder}: {len(found.members)} models of {seeds} seeds; {claims}; delta {found.level:.3g}")
     _said("chosen", f"{own.model}, trained {_within(own)}")
-    before = f"{max(0, own.chance):.2f}, and {-price:+.2f} since it was chosen among {len(found.members)}"
+    before = (
+        f"{max(0, own.chance):.2f}, and {round(-price, 2) + 0.0:+.2f} since it was chosen among {len(found.members)}"
+    )
     _said("passes", f"with probability {found.stated:.2f} ({before})")
     if found.reached:
         _said("why", f"{enough} models pass with {wanted} or more; among those it costs least accuracy")
     else:
         _said("why", f"no model reaches {wanted} once it has been chosen: this is the likeliest")
     _said("on dev", f"accuracy {own.accuracy:.3f}, largest gap {own.gap:.3f}: used to choose, so that they flatter")
-    _said("costs", f"{-own.utility:.3f} of accuracy against the unconstrained model of its seed ({-own.high:.3f} to "
-                   f"{-own.low:.3f})")  # fmt: skip
+    cost, least, most = (f"{round(-value, 3) + 0.0:.3f}" for value in (own.utility, own.high, own.low))  # no -0.000
+    _said("costs", f"{cost} of accuracy against the unconstrained model of its seed ({least} to {most})")
     if own.blind:
         _said("but", own.blind)
     if (after := found.following) is not None:

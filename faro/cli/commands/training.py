@@ -144,7 +144,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     score.add_argument("--twins", action="append", default=[], metavar="NAME", help="add rewards of twins (repeatable)")
     score.add_argument(
         "--plugin", action="append", default=[], metavar="NAME",
-        help="import the model's constraint, whose cells the table is to hold: package.module:Name (repeatable)",
+        help="import the model, or its constraint, whose cells the table is to hold: package.module:Name (repeatable)",
     )  # fmt: skip
     score.add_argument(
         "--out", metavar="FILE", help="write CSV, Parquet or JSONL by extension (default: CSV on stdout)"
