@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import jax
@@ -16,7 +17,7 @@ import safetensors.flax
 import safetensors.numpy
 
 from ..errors import DataError, NotIndependentError, UsageError
-from ..files import json_text, scratch, sha256_of
+from ..files import NO_ROOM, json_text, scratch, sha256_of
 from ..models import Dense
 from ..text import known
 from ..text.encoder import FILES, Encoder
@@ -61,7 +62,7 @@ def export_hf(
     about = {"format": FORMAT, "encoder": encoder.digest, "model_files_sha256": digests}
     about |= {name: model.about[name] for name in kept if name in model.about}
     folder.parent.mkdir(parents=True, exist_ok=True)
-    with scratch(folder.parent) as here:
+    with _named(folder), scratch(folder.parent) as here:
         made = here / "made"
         _write_modules(made, encoder, layers)
         if model.model.own_layers:
@@ -73,6 +74,17 @@ def export_hf(
             shutil.copyfile(paper, _in_its_folder(made / "certificates" / paper.name))
         os.replace(made, folder)
     return folder
+
+
+@contextlib.contextmanager
+def _named(folder: Path) -> Iterator[None]:
+    """Where there is no room, it is the folder that has none, and not what is copied into it."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in NO_ROOM:
+            error.filename, error.filename2 = str(folder), None
+        raise
 
 
 def _write_modules(made: Path, encoder: Encoder, layers: Sequence[Dense]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import hashlib
 import json
 
@@ -115,6 +116,18 @@ def test_certificates_of_the_model_go_along(tmp_path, faro):
     with pytest.raises(DataError, match="not a certificate"):
         export_hf(path, tmp_path / "again", [paper])
     assert not (tmp_path / "again").exists()
+
+
+def test_a_full_disk_is_that_of_the_folder(tmp_path, monkeypatch):
+    _, path = saved(tmp_path)
+
+    def full(source, target):
+        raise OSError(errno.ENOSPC, "No space left on device", str(source), None, str(target))
+
+    monkeypatch.setattr("shutil.copyfile", full)
+    with pytest.raises(OSError, match="No space left") as caught:
+        export_hf(path, tmp_path / "out")
+    assert caught.value.filename == str(tmp_path / "out") and not [*tmp_path.glob(".*.part*")]
 
 
 def test_what_layers_cannot_give_is_refused(tmp_path, cache):
