@@ -50,6 +50,18 @@ class View:
             rows = {part: of_part[asked[of_part]] for part, of_part in rows.items()}
         return cls(seed, coding, rows, taught)
 
+    def among(self, data: Dataset, attribute: str, level: str) -> View:
+        """The same view of the choices of one group of choosers alone.
+
+        data: whose rows these are
+        attribute: of the chooser, by name
+        level: of the group
+        """
+        codes = data.parsed.attributes[attribute].max(1)
+        inside = codes == data.attributes[attribute].levels.index(level)
+        rows = {part: of_part[inside[of_part]] for part, of_part in self.rows.items()}
+        return dataclasses.replace(self, rows=rows, taught=self.taught[inside[self.taught]])
+
 
 def queries(data: Any, rows: np.ndarray, support: int) -> np.ndarray:
     """Those of the rows that a model which reads so many earlier choices of a person is asked about."""

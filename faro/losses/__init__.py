@@ -4,6 +4,7 @@
     logit      Logit, the conditional logit; Smoothed and Noisy, where labels are not to be trusted
     pairwise   Pairwise: the chosen alternative against each of the others
     objective  Objective; Mean, Reweighted, WorstGroup, CVaR, Penalised
+    distilled  Distilled: margins of models that were fitted to one group each
     groups     who is in which group, for objectives that know groups
 
 A loss of your own is a subclass of `Loss` with one method; a package declares it by an entry point of the group
@@ -11,6 +12,7 @@ A loss of your own is a subclass of `Loss` with one method; a package declares i
 """
 
 from .base import Loss as Loss
+from .distilled import Distilled as Distilled
 from .logit import Logit as Logit
 from .logit import Noisy as Noisy
 from .logit import Smoothed as Smoothed

@@ -64,6 +64,11 @@ class Objective(abc.ABC):
         """Whether it is the mean of the conditional logit, whose optimum and curvature are known of linear models."""
         return False
 
+    def columns(self) -> tuple[str, ...]:
+        """Names of the columns that it reads, `choices.columns[name]`, as `Constraint.columns` says them; none by
+        default."""
+        return ()
+
     def known(self, train: Choices) -> Any:
         """What it must know of all of train, additive over choices: `prepare` is given it, of any part.
 

@@ -147,11 +147,12 @@ class _Run:
     def __init__(
         self, data: Dataset | Sharded, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any,
         mesh: Any, memory: int | None = None, objective: Objective = DEFAULT, stream: bool | int = False,
-        baselines: bool = False,
+        baselines: bool = False, among: aggregates.Group = None,
     ):  # fmt: skip
         self.data, self.constraint, self.grid = data, constraint, grid
         self.model, self.settings, self.memory = model or models.Linear(), settings or Settings(), memory
         self.objective, self.stream, self.baselines = objective, stream, baselines
+        self.among = among
         self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UsageError(f"expected one or more different seeds, none negative, got {self.seeds}")
@@ -164,7 +165,7 @@ class _Run:
             self.grid = lambda gap: [exact_path.check(self.model, unchecked) for unchecked in grid(gap)]
         if stream:
             check_streamed(self.model, self.settings, self.objective)
-            aggregates.check_stream(constraint)
+            aggregates.check_stream(constraint, objective)
         elif isinstance(data, Sharded):
             raise UsageError(
                 f"{data.name}: a table in several files is streamed; ask train to (--stream), or join them"
@@ -215,11 +216,18 @@ class _Run:
     def _computed(self, folder: Path | None, command: str, progress: Progress) -> Frontier:
         began = time.perf_counter()
         views = [View.of(self.data, seed, self.settings.dual_data, self.model.support) for seed in self.seeds]
+        if self.among is not None:
+            assert isinstance(self.data, Dataset)  # nobody else asks for a group
+            views = [view.among(self.data, *self.among) for view in views]
         for view in views:
             _somebody_counts(self.data, view)
-        if any(map(is_made, self.constraint.columns())):
-            views = aggregates.with_columns(views, self.constraint, self.model, self._fitted)
+        read = (*self.constraint.columns(), *self.objective.columns())
+        if any(map(is_made, read)):
+            asked_by = self.constraint.name() if self.constraint.columns() else type(self.objective).__name__
+            views = aggregates.with_columns(views, read, asked_by, self.model, self._fitted)
+        taught_views = views
         training_data = [self._streamed(view) if self.stream else self._in_memory(view) for view in views]
+        views = [aggregates.without_teachers(view, self.constraint) for view in views]
         notes = self._notes(views, training_data)
         requested = self.settings
         trainer, why = self._trainer(views, training_data)
@@ -227,7 +235,7 @@ class _Run:
         before, tag = dict(trainer.traced), f"{self.fingerprint} {type(trainer).__name__} {trainer.mesh.shape}"
         keeper = Keeper(None if folder is None else folder / PROGRESS, tag)
         evaluator = Evaluator(self.data, self.constraint, self.model, self.settings, views, self.objective)
-        given = self._exactly(views) if self.settings.solver == "exact" else training_data
+        given = self._exactly(taught_views) if self.settings.solver == "exact" else training_data
         chosen = self._ridges(views, training_data, trainer, keeper)
         given = [seed_data._replace(ridge=ridge) for seed_data, ridge in zip(given, chosen.ridges, strict=True)]
         tight: Tightened | None = None
@@ -249,7 +257,7 @@ class _Run:
         mixes = self.settings.solution == "mixture"
         if solution is None:
             solution = choose(
-                self.model, constraints, self.settings, self._exactly(views) if mixes else [], best, trace.params
+                self.model, constraints, self.settings, self._exactly(taught_views) if mixes else [], best, trace.params
             )
         run = evaluator.frontier(
             all_constraints,
@@ -303,19 +311,25 @@ class _Run:
         progress(total, total)
         return run
 
-    def _fitted(self, model: models.Model, constraint: Constraint) -> Sequence[TrainedModel]:
-        """A model of every seed, fitted to its train rows without a bound, by default settings."""
+    def _fitted(self, model: models.Model, constraint: Constraint, among: aggregates.Group) -> Sequence[TrainedModel]:
+        """A model of every seed, fitted to its train rows, or those of a group; no bound, default settings."""
         settings = Settings(dual_data=self.settings.dual_data)
         assert isinstance(self.data, Dataset)  # a stream refuses constraints that need one
         data = dataclasses.replace(self.data, population=None)
         return (
-            _Run(data, constraint, lambda gap: [constraint], self.seeds, model, settings, None)
+            _Run(data, constraint, lambda gap: [constraint], self.seeds, model, settings, None, among=among)
             .result(None, False, "", lambda done, total: None)
             .models
         )
 
+    @property
+    def needs(self) -> dict[str, Any]:
+        """Twins and columns that training reads."""
+        needs = self.constraint.needs()
+        return {**needs, "columns": tuple(dict.fromkeys((*needs["columns"], *self.objective.columns())))}
+
     def _in_memory(self, view: View) -> Data:
-        return _data(self.data, view, self.constraint, self.model)
+        return _data(self.data, view, self.needs, self.model)
 
     def _streamed(self, view: View) -> Data:
         """Train in shards on disk, the rest in memory."""
@@ -324,7 +338,7 @@ class _Run:
         shards = CodedShards(
             self.data, view.coding, cuts(self.data, rows, count), options, self.data.weight[rows].mean()
         )
-        return Data(shards, _choices(self.data, view.rows["selection"], view, self.constraint))
+        return Data(shards, _choices(self.data, view.rows["selection"], view, self.needs))
 
     def _notes(self, views: list[View], training_data: list[Data]) -> dict[int, Notes]:
         """What is to be known of every seed's train and dev parts."""
@@ -340,7 +354,7 @@ class _Run:
                 )
             else:
                 train = seed_data.train.pad(rows)
-                dev = _choices(self.data, view.rows["dev"], view, self.constraint).pad(rows)
+                dev = _choices(self.data, view.rows["dev"], view, self.constraint.needs()).pad(rows)
             fit = fit_for(self.constraint, train, where, dev)
             twins = [told for name in self.constraint.twins() for told in self.data.schema.twin(name).told]
             judged = {"selection": [seed_data.selection], "dev": dev if self.stream else [dev]}
@@ -456,31 +470,28 @@ class _Run:
     def _exactly(self, views: list[View]) -> list[Data]:
         """What every seed trains on in float64, as it is judged."""
         with jax.enable_x64(True):
-            return [_data(self.data, view, self.constraint, self.model, np.float64, steps=False) for view in views]
+            return [_data(self.data, view, self.needs, self.model, np.float64, steps=False) for view in views]
 
 
-def _data(
-    data: Any, view: View, constraint: Constraint, model: models.Model, dtype: Any = np.float32, steps: bool = True
-) -> Data:
-    """What a seed trains on, on the host; `steps`: where support is drawn anew, else it is fixed."""
+def _data(data: Any, view: View, needs: Any, model: models.Model, dtype: Any = np.float32, steps: bool = True) -> Data:
+    """What a seed trains on, on the host; `needs`: twins and columns; `steps`: where support is drawn anew, else it is
+    fixed."""
     parts = [part for part in Data._fields if part in view.rows]
-    chosen: dict[str, Any] = {part: _choices(data, view.rows[part], view, constraint, dtype) for part in parts}
+    chosen: dict[str, Any] = {part: _choices(data, view.rows[part], view, needs, dtype) for part in parts}
     rule = SupportRule(model.support, data.schema.order)
     fixed = Data(**chosen, people=support_sets(data, view.coding, rule, dtype))
     if not rule.k or not steps:
         return fixed
-    train, questions = _choices(data, view.taught, view, constraint, dtype), questions_of(data, rule, view.taught)
+    train, questions = _choices(data, view.taught, view, needs, dtype), questions_of(data, rule, view.taught)
     if UNIT_SHARE in train.columns:
         share = np.asarray(train.columns[UNIT_SHARE] / questions.more[:, None], dtype)
         train = train.replace(columns={**train.columns, UNIT_SHARE: share})
     return fixed._replace(train=train, pool=pool_of(data, view.coding, rule, dtype), questions=questions)
 
 
-def _choices(
-    data: Dataset | Sharded, rows: np.ndarray, view: View, constraint: Constraint, dtype: Any = np.float32
-) -> Choices:
+def _choices(data: Dataset | Sharded, rows: np.ndarray, view: View, needs: Any, dtype: Any = np.float32) -> Choices:
     """These choices for training, weights in units of their mean: no statistic sees the unit, float32 would."""
-    choices = data.choices(view.coding, rows, **constraint.needs(), dtype=dtype)
+    choices = data.choices(view.coding, rows, **needs, dtype=dtype)
     weight = data.weight[rows]
     return choices.replace(weight=np.asarray(weight / weight.mean(), choices.weight.dtype))
 
