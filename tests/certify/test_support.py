@@ -31,8 +31,8 @@ GROUP = ct.Attribute("group", ("x", "y"), True)
 class World:
     """Somebody's personal model, the scored gate of its data, and a policy."""
 
-    def __init__(self, folder):
-        data = faro.load(opposed(people=400, each=6), SCHEMA)
+    def __init__(self, folder, table=None):
+        data = faro.load(opposed(people=400, each=6) if table is None else table, SCHEMA)
         rows = data.rows(["train", "dual", "selection"])
         params = {"common": np.zeros(1), "follow": np.ones(())}
         constraint = ct.equal_opportunity(GROUP, 0.9)
@@ -231,3 +231,21 @@ def test_descriptions_keep_support(world):
     assert described is not None and tuple(described.support or ()) == (4, "")
     write_description(world.gate, described)
     assert read_description(world.gate) == described
+
+
+def test_a_group_of_one_person_shows_nothing(tmp_path):
+    table = opposed(people=400, each=6)
+    data = faro.load(table, SCHEMA)
+    alone = data.units[data.rows("gate")][0]
+    lonely = World(tmp_path, table.assign(group=np.where(table["rater"] == alone, "y", "x")))
+    _, record = lonely.certified()
+    assert record["result"]["verdict"] == "INCONCLUSIVE" == lonely.verified(record).verdict
+
+
+def test_votes_that_are_all_equal_are_counted_as_they_are(tmp_path):
+    """Nobody ever chose anything else: taste is read, decisions are what they are, and nothing is not a number."""
+    table = opposed(people=400, each=6).assign(first=1)
+    agreed = World(tmp_path, table)
+    assert np.isfinite([float(row["reward"]) for row in agreed.cells()]).all()
+    _, record = agreed.certified()
+    assert agreed.verified(record).verdict == record["result"]["verdict"]
