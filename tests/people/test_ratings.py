@@ -2,11 +2,26 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pandas as pd
 import pytest
 
+from faro.data import AttributeSpec, Dataset, Schema
 from faro.errors import DataError
+from faro.models import Linear
 from faro.people import ratings
+from faro.store.model import TrainedModel
+
+SCHEMA = Schema(
+    format="accept",
+    unit="rater",
+    label="accepted",
+    positive="yes",
+    numeric=("x",),
+    attributes=(AttributeSpec(name="kind", levels=("a", "b")),),
+)
 
 
 def drawn(raters=80, each=40, real=True, seed=0):
@@ -49,3 +64,33 @@ def test_too_few_raters_are_said():
     seen["part"] = np.where(seen["unit"] < "r025", "train", "dev").astype(object)
     with pytest.raises(DataError, match="at least 10 dev raters, got 5"):
         ratings.measured(seen)
+
+
+@pytest.mark.slow
+def test_the_command(faro, tmp_path):
+    seen = drawn(raters=120, each=12)
+    frame = pd.DataFrame({"rater": seen["unit"], "x": seen["reward"], "stars": seen["rating"]})
+    frame["kind"] = np.where(np.arange(len(frame)) % 2, "a", "b")
+    frame["accepted"] = np.where(frame["stars"] > 60, "yes", "no")
+    frame.loc[0, "stars"] = np.nan  # not every row has a rating
+    frame.to_csv(tmp_path / "ratings.csv", index=False)
+    coding = Dataset.from_table(frame, SCHEMA, name="ratings").fit_coding()
+    params = {"intercept": np.zeros(()), "item": np.ones(1)}
+    TrainedModel(Linear(), params, coding, SCHEMA).save(tmp_path / "model")
+    words = ("pebs", tmp_path / "model.json", tmp_path / "ratings.csv", "--rating", "stars")
+    code, out, err = faro(*words, "--json", "--out", tmp_path / "lines.csv")
+    assert code == 0, err
+    found, lines = json.loads(out), pd.read_csv(tmp_path / "lines.csv")
+    assert found["rmse"]["pebs"] < found["rmse"]["pooled"]
+    assert list(lines) == ["unit", "slope", "intercept"]
+    assert len(lines) == found["raters"]["dev"]
+    code, out, _ = faro(*words)
+    assert code == 0
+    assert "pebs" in out
+    assert "deviation of slopes" in out
+    code, _, err = faro(*words[:-1], "moons")
+    assert code == 5
+    assert "no column 'moons'" in err
+    code, _, err = faro(*words[:-1], "kind")
+    assert code == 5
+    assert "expected numbers" in err
