@@ -140,7 +140,7 @@ def make_constraint(
         options = {"of": of, "within": within, "bound": bound, "unless": unless}
         constraints = [make_constraint(attributes, constraint, name, **options) for name in several]  # type: ignore[arg-type]
         return ct.Stack(members=tuple(part for made in constraints for part in made.parts()))
-    names = _split(constraint)
+    names = split(constraint)
     if len(set(names)) < len(names):
         raise UsageError(f"the same constraint twice in {constraint!r}; name each once")
     given: dict[str, Any] = {}
@@ -185,12 +185,16 @@ def _make(text: str, given: dict[str, Any], bound: float, attributes: Mapping[st
     return made
 
 
-def _split(text: str) -> list[str]:
-    """At every "+" outside brackets."""
+def split(text: str, at: str = "+") -> list[str]:
+    """The names in a text, cut at every such letter outside brackets.
+
+    text: as a command line says it
+    at: the letter
+    """
     texts, depth = [""], 0
     for letter in text:
         depth += (letter == "(") - (letter == ")")
-        if letter == "+" and depth == 0:
+        if letter == at and depth == 0:
             texts.append("")
         else:
             texts[-1] += letter

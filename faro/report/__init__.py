@@ -16,6 +16,7 @@ A report reads plain records and imports neither jax nor cvxpy: `read_run` is th
     _compare      two runs on one page
     _card         the model card of a point
     _people       the page of people who disagree
+    _methods      the page of methods side by side
     _shown        all that shows a run, at once
     _markdown     any text as Markdown that does nothing else
     certificate   what a certificate or a gate says, for people and for CI
@@ -35,6 +36,7 @@ from ._compare import write_comparison as write_comparison
 from ._ending import MEANINGS as MEANINGS
 from ._ending import ending as ending
 from ._envelope import rounded_up as rounded_up
+from ._methods import write_methods as write_methods
 from ._others import at_once as at_once
 from ._others import verdicts as verdicts
 from ._page import write_report as write_report

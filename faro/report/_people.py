@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from html import escape
 from importlib import resources
 from pathlib import Path
@@ -27,13 +27,12 @@ PAGE = """<!DOCTYPE html>
 <body>
 <main>
 <header>
-<h1>People who disagree</h1>
+<h1>{name}</h1>
 <p class="constraint">{head}</p>
 </header>
 {verdicts}
 {sections}
-<footer class="quiet">Written by faro {version}. Shares are in [0, 1]. No model was trained. This page loads
-nothing.</footer>
+<footer class="quiet">Written by faro {version}. {foot} This page loads nothing.</footer>
 </main>
 </body>
 </html>
@@ -66,13 +65,39 @@ def page_of(record: dict[str, Any]) -> str:
     record: of `faro.people.disagree.disagree`
     """
     told = [*record["verdicts"], *record["notes"]]
+    drawn = {title: _drawn(title, bars) for title, bars in pictured(record).items() if bars}
+    foot = "Shares are in [0, 1]. No model was trained."
+    return page(record["data"], "People who disagree", head(record), told, sections(record), drawn, foot)
+
+
+def page(
+    data: str,
+    name: str,
+    line: str,
+    told: Sequence[str],
+    parts: Sequence[Section],
+    drawn: Mapping[str, str],
+    foot: str,
+) -> str:
+    """A page of tables, sentences and pictures, which loads nothing.
+
+    data: whose people it is about
+    name: its heading
+    line: below that
+    told: what matters most, a sentence each
+    parts: its sections
+    drawn: title of a section -> its picture
+    foot: what is to be said at its end
+    """
     return PAGE.format(
-        title=escape(f"faro: {record['data']}: people who disagree"),
+        title=escape(f"faro: {data}: {name[:1].lower()}{name[1:]}"),
+        name=escape(name),
         css=resources.files(__package__).joinpath("page.css").read_text("utf-8"),
-        head=escape(head(record)),
+        head=escape(line),
         verdicts="".join(f'<p class="note">{escape(one[:1].upper() + one[1:])}.</p>\n' for one in told),
-        sections="".join(_section(one, pictured(record).get(one.title, [])) for one in sections(record)),
+        sections="".join(_section(one, drawn.get(one.title, "")) for one in parts),
         version=escape(version(OURS)),
+        foot=escape(foot),
     )
 
 
@@ -103,8 +128,8 @@ def pictured(record: dict[str, Any]) -> dict[str, list[Bar]]:
     }
 
 
-def _section(of: Section, bars: Sequence[Bar]) -> str:
-    content = [_drawn(of.title, bars)] if bars else []
+def _section(of: Section, picture: str) -> str:
+    content = [picture] if picture else []
     if of.rows:
         cells = "".join(f"<th>{escape(name)}</th>" for name in of.columns)
         rows = [f"<tr>{''.join(f'<td>{escape(cell.strip())}</td>' for cell in row)}</tr>" for row in of.rows]

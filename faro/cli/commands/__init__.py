@@ -2,7 +2,7 @@
 
 training      faro data, mix, train, frontier, score, constraints, report, card
 text          faro encoder, embed, export
-people        faro disagree
+people        faro disagree, ask, pebs, compare
 choosing      faro choose
 certificates  faro certify, gate, verify, ledger, policy, envelope
 """

@@ -1,5 +1,6 @@
-"""`faro disagree`, `faro ask`, `faro pebs`: what a table says of people who disagree, a few questions to a new one, and
-calibration of each rater. What it means: docs/people.md, docs/personal.md."""
+"""`faro disagree`, `faro ask`, `faro pebs`, `faro compare`: what a table says of people who disagree, a few questions
+to a new one, calibration of each rater, methods side by side. What it means: docs/people.md, docs/personal.md,
+docs/compare.md."""
 
 from __future__ import annotations
 
@@ -69,6 +70,70 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     pebs.add_argument("--rating", metavar="COLUMN", required=True, help="its column of ratings, a number a row")
     pebs.add_argument("--out", metavar="FILE", help="write slope and intercept of each dev rater (CSV, Parquet)")
     outputs.add_plain(pebs)
+
+    compare = command(
+        "compare",
+        _compare,
+        "Say which method is worth it on a table of people: aggregate and personal models, paired splits, intervals.",
+        "  faro compare demo-people\n"
+        "  faro compare swissmetro --models aggregate,person_constants,mixed_logit --out out/compare\n"
+        "  faro compare demo-people --constraint welfare_floor --attribute community --bound 0.02",
+    )
+    compare.add_argument("data", metavar="DATA", help="a known data set, or a table: CSV, Parquet, JSONL")
+    compare.add_argument("--schema", metavar="FILE", help="what is in the columns of a table (TOML)")
+    compare.add_argument(
+        "--models", metavar="A,B", help="methods, beside the aggregate (default: person_constants,mixed_logit)"
+    )
+    compare.add_argument("--constraint", metavar="NAME", help="train every method under it as well (default: none)")
+    compare.add_argument("--attribute", metavar="NAME", help="declared attribute of the constraint")
+    compare.add_argument("--of", metavar="ATTRIBUTE=LEVEL", help="kind of alternative that the constraint counts")
+    compare.add_argument("--within", metavar="ATTRIBUTE", help="inside each level of which groups are compared")
+    compare.add_argument("--bound", type=float, default=0.05, help="of the constraint (default 0.05)")
+    compare.add_argument("--seeds", type=int, default=5, metavar="N", help="splits by person (default 5)")
+    compare.add_argument(
+        "-k", "--support", type=int, default=10, metavar="N", help="choices of a person that methods read (default 10)"
+    )
+    compare.add_argument("--out", metavar="DIR", help="write comparison.json and comparison.html there")
+    outputs.add_threads(compare)
+    outputs.add_plain(compare, outputs.NO_PROGRESS)
+
+
+def _compare(options: argparse.Namespace) -> int:
+    from ...compare import compare
+    from ...compare.words import head, sections, verdict
+    from ...data import load
+    from ...files import write_json
+    from ...registry import make_constraint, split
+
+    data, constraint = load(options.data, options.schema), None
+    if options.seeds < 1 or options.support < 0:
+        raise UsageError("expected --seeds of at least 1, and --support of at least 0")
+    if options.constraint is not None:
+        where = {"attribute": options.attribute, "of": options.of, "within": options.within}
+        constraint = make_constraint(data.attributes, options.constraint, **where, bound=options.bound)
+    record = compare(
+        data,
+        None if options.models is None else split(options.models, ","),
+        constraint=constraint,
+        seeds=options.seeds,
+        support=options.support,
+        progress=lambda line: None if options.quiet else print(f"faro: {line}", file=sys.stderr),
+    )
+    if options.out is not None:
+        from ...report import write_methods
+
+        write_json(Path(options.out, "comparison.json"), record)
+        write_methods(record, options.out)
+    if options.json:
+        print(json.dumps(record))
+    else:
+        print(textwrap.fill(head(record), WIDE))
+        for section in sections(record):
+            _show(section)
+        print()
+        print(textwrap.fill(f"{verdict(record)[:1].upper()}{verdict(record)[1:]}.", WIDE))
+    outputs.noted(options, record["notes"])
+    return 0
 
 
 def _disagree(options: argparse.Namespace) -> int:

@@ -1,0 +1,12 @@
+"""Methods for people who disagree, side by side on one table: which is worth it there, and for whom.
+
+compare    `compare`: all of it as one record, what `faro compare` prints and writes
+methods    which methods, and which of them are simpler
+questions  which choices answer which question: seen people, new people, new prompts, both new
+evidence   methods fitted on paired seeds, and what each says of every choice
+figures    what is made of that: means over people, spread, who gains and who loses
+sure       intervals of all gains at once, from people who are drawn together
+words      the same in plain words
+"""
+
+from .compare import compare as compare

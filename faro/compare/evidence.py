@@ -1,0 +1,114 @@
+"""Methods fitted on paired seeds, and what each says of every choice: loss, whether it decides right, how surely."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import time
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from constraints import Argmax, Choices, Constraint, log_softmax
+from constraints.alternatives import joined
+
+from .. import models, sweep
+from ..data import Dataset
+from ..data.slices import Slices
+from ..data.support import SupportRule, support_sets
+from ..models.evaluate import BLOCK
+from ..store.frontier import Frontier
+from ..store.model import TrainedModel
+from ..sweep.aggregates import everyones_error
+from ..training import Settings
+
+# of models that read earlier choices: their prior is learned, so no ridge is looked for; a step is dear, few are enough
+QUICK = {"steps": 120, "every": 10, "weight_decay": 1e-3}
+
+
+class Said(NamedTuple):
+    """What a model says of n choices.
+
+    loss: `[n]` -log p of what was chosen, in nats
+    right: `[n]` share of what was chosen that is decided
+    surely: `[n]` probability of the most probable alternative
+    """
+
+    loss: np.ndarray
+    right: np.ndarray
+    surely: np.ndarray
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Fitted:
+    """A method on all seeds.
+
+    models: by whether a constraint held, of every seed
+    run: with its figures
+    seconds: of a seed, the compiling included
+    """
+
+    models: dict[bool, list[TrainedModel]]
+    run: Frontier
+    seconds: float
+
+
+def fit(
+    data: Dataset, model: models.Model, seeds: Sequence[int], constraint: Constraint | None, settings: Settings
+) -> Fitted:
+    """A method on every seed, without a bound and, if there is a constraint, at its bound.
+
+    data: in which hidden choices weigh nothing
+    model: of the method
+    seeds: of the splits
+    constraint: None: only without
+    settings: of training
+    """
+    began = time.perf_counter()
+    if model.support:
+        open_ones: dict[str, Any] = {name: value for name, value in QUICK.items() if getattr(settings, name) is None}
+        settings = dataclasses.replace(settings, **open_ones)
+    asked = everyones_error() if constraint is None else constraint
+    bounds = [float("inf")] if constraint is None else [float(constraint.parts()[0].bound)]
+    run = sweep.frontier(data, asked, bounds=bounds, seeds=seeds, model=model, settings=settings)
+    found: dict[bool, list[TrainedModel]] = {}
+    for held in (False, True) if constraint is not None else (False,):
+        bound = bounds[0] if held else float("inf")
+        rows = [run.table.index[(run.table["seed"] == seed) & (run.table["bound"] == bound)][0] for seed in seeds]
+        found[held] = [run.models[row] for row in rows]
+    return Fitted(found, run, (time.perf_counter() - began) / len(seeds))
+
+
+def say(trained: TrainedModel, data: Dataset, known: int | None = None) -> Said:
+    """What a model says of all choices of a table, in float64.
+
+    trained: the model
+    data: the table, whole people of it
+    known: so many choices of support are shown; None: all that it reads
+    """
+    model, coding = trained.model, trained.coding
+    with jax.enable_x64(True):
+        params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), trained.params)
+        people = support_sets(data, coding, SupportRule(model.support, data.schema.order), np.float64)
+        if people is not None and known is not None:
+            people = people.replace(weight=people.weight * (np.arange(model.support) < known))
+        found = []
+        for choices in Slices.of([(data, np.arange(data.n))], coding, {"dtype": np.float64}, BLOCK):
+            found.append(jax.tree.map(np.asarray, _say(model, params, choices, people)))
+    loss, right, surely = (np.concatenate(parts)[: data.n] for parts in zip(*found, strict=True))
+    return Said(loss, right, surely)
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _say(model: models.Model, params: Any, choices: Choices, people: Any) -> Any:
+    def of_slice(seen: models.Seen, outcome: Any, some: Choices, rows: Any) -> Any:
+        scores = joined(seen.scores)
+        logs = log_softmax(scores, some.available)
+        loss = -jnp.sum(jnp.where(some.chosen > 0, some.chosen * logs, 0), -1)
+        decided = Argmax().decide(scores, some.available, jnp.zeros_like(scores))
+        return loss, jnp.sum(some.chosen * decided, -1), jnp.exp(jnp.max(jnp.where(some.available, logs, -jnp.inf), -1))
+
+    return models.evaluate(model, params, choices, each=of_slice, people=people)[1]

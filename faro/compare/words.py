@@ -1,0 +1,106 @@
+"""What `faro compare` says in plain words, section by section, for terminals and pages."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from ..people.words import Section, number
+from .methods import AGGREGATE
+from .questions import NAMES, NEW_PEOPLE
+
+
+def head(record: dict[str, Any]) -> str:
+    """One line on what was compared.
+
+    record: of `faro.compare.compare`
+    """
+    held = record["constraint"]
+    words = f", without and with {held['name']} within {held['bound']:g}" if held else ""
+    count = len({row["method"] for row in record["methods"]})
+    return (
+        f"{record['data']}: {count} methods on {record['people']:,} people, {len(record['seeds'])} splits by person"
+        f"{words}; after {record['support']} choices of a person where a method reads any"
+    )
+
+
+def verdict(record: dict[str, Any]) -> str:
+    """Which method, and why.
+
+    record: of `faro.compare.compare`
+    """
+    told = record["recommended"]
+    return f"recommended: {told['method']}; {told['why']}"
+
+
+def sections(record: dict[str, Any]) -> list[Section]:
+    """All that the record says.
+
+    record: of `faro.compare.compare`
+    """
+    found = [_questions(record), _gains(record), _people(record), _cold(record)]
+    return [section for section in found if section.rows or section.said]
+
+
+def called(row: dict[str, Any]) -> str:
+    """A method, and whether a constraint held.
+
+    row: of the record's methods
+    """
+    return row["method"] + (" (bounded)" if row["constrained"] else "")
+
+
+def _questions(record: dict[str, Any]) -> Section:
+    asked = {name: of for name, of in record["asked"].items() if "why" not in of}
+    rows = []
+    for role in (name for name in NAMES if name in asked):
+        for row in record["methods"]:
+            of = row["questions"][role]
+            rows.append((f"{role}: {called(row)}", number(of["nll"]), number(of["accuracy"]), number(of["ece"])))
+    said = [f"{name}: not asked, {of['why']}." for name, of in record["asked"].items() if "why" in of]
+    said.append(
+        "nll and accuracy are means over people, each counting once; ece is over choices. No row is of the gate."
+    )
+    return Section("Four questions", ("", "nll", "accuracy", "ece"), rows, said)
+
+
+def _gains(record: dict[str, Any]) -> Section:
+    rows = []
+    for gain in record["gains"]:
+        ends = (f"{number(gain['low'], 4)} to {number(gain['high'], 4)}",) if "low" in gain else ("-",)
+        rows.append((f"{gain['method']} over {gain['over']}", number(gain["value"], 4), *ends))
+    said = ["Intervals hold for all gains at once, about 95 %: people are drawn together, and models are given."]
+    return Section(f"Gains of nll, {NEW_PEOPLE}", ("", "gain", "interval"), rows, said if rows else [])
+
+
+def _people(record: dict[str, Any]) -> Section:
+    rows = []
+    for row in record["methods"]:
+        worst = [f"{of['worst_accuracy']:.3f} ({of['worst']})" for of in row["groups"].values() if of["worst"]]
+        of = row["against_aggregate"]
+        shares = (number(of["helped"]), number(of["hurt"]), number(of["expected_if_nobody"])) if of else ("-",) * 3
+        estimate = number(of["hurt_without_noise"]) if of else "-"
+        gap = number(row["gap"]) if record["constraint"] else "-"
+        cells = (number(row["spread"]), worst[0] if worst else "-", *shares, estimate, gap, number(row["seconds"], 1))
+        rows.append((called(row), *cells))
+    said = [
+        "Spread: deviation of accuracy over people, binomial noise taken off. Helped, hurt: against the aggregate, by "
+        "the choices that were asked. By chance: as many would seem hurt if nobody were. Estimate: those truly hurt, "
+        "noise taken off. No share of people is certified."
+    ]
+    columns = ("", "spread", "worst group", "helped", "hurt", "by chance", "estimate", "gap", "seconds")
+    return Section(f"People, {NEW_PEOPLE}", columns, rows, said)
+
+
+def _cold(record: dict[str, Any]) -> Section:
+    cold = record["cold_start"]
+    if not cold["k"]:
+        return Section("Cold start", (), [], [f"Cold start: {cold['why']}."])
+    rows = [(name, *(number(point["nll"]) for point in curve)) for name, curve in cold["curves"].items()]
+    first, others = cold["curves"].get(AGGREGATE), []
+    for name, curve in cold["curves"].items():
+        if name != AGGREGATE and first:
+            beats = [point["k"] for point, base in zip(curve, first, strict=True) if point["nll"] < base["nll"]]
+            how = f"below the aggregate from {beats[0]} choices on" if beats else "never below the aggregate"
+            others.append(f"{name} is {how}.")
+    said = [f"nll of {cold['people']} new people after k of their choices, the same choices for all k.", *others]
+    return Section("Cold start", ("", *(f"k = {k}" for k in cold["k"])), rows, said)
