@@ -15,7 +15,8 @@ from ..errors import DataError, UsageError
 from ..training import Settings
 from . import evidence, figures, methods, questions, sure
 from .evidence import Fitted, Said
-from .questions import NEW_PEOPLE, Questions
+from .names import AGGREGATE, NEW_PEOPLE, QUESTIONS
+from .questions import Questions
 
 FORMAT = "faro comparison 1"
 SEEDS = 5
@@ -81,7 +82,7 @@ def compare(
         "support": most,
         "people": table.people,
         "constraint": None if constraint is None else {"name": constraint.name(), "bound": _bound(constraint)},
-        "asked": {name: _how_many(table, name) for name in questions.NAMES},
+        "asked": {name: _how_many(table, name) for name in QUESTIONS},
         "methods": rows,
         "gains": [{"method": a, "over": b, **told.get((a, b), {"value": None})} for a, b in columns],
         "cold_start": _cold(table, {name: own.models[False] for name, own in fitted.items()}),
@@ -125,7 +126,7 @@ class _Table:
         """All figures of a method, with a constraint or without."""
         method = (name, held)
         by_question = {}
-        for role in questions.NAMES:
+        for role in QUESTIONS:
             if role in self.roles[0]:
                 calibrated = [
                     (own, rows[role], self.weight) for own, rows in zip(self.said[method], self.roles, strict=True)
@@ -151,7 +152,7 @@ class _Table:
                 for own, attribute in self.whole.attributes.items()
                 if attribute.chooser
             },
-            "against_aggregate": None if method == (methods.AGGREGATE, False) else self._against(method),
+            "against_aggregate": None if method == (AGGREGATE, False) else self._against(method),
             "gap": float(mine["dev_gap"].mean()),
             "feasible": int((mine["status"] == "FEASIBLE").sum()) if held else None,
             "seconds": round(fitted.seconds, 2),
@@ -166,7 +167,7 @@ class _Table:
     def _against(self, method: tuple[str, bool]) -> dict[str, Any]:
         """Who gains and who loses against the aggregate without a bound: every person by one seed, the first."""
         gain, person, taken = [], [], np.zeros(self.people, bool)
-        for own, base, rows in zip(self.said[method], self.said[methods.AGGREGATE, False], self.roles, strict=True):
+        for own, base, rows in zip(self.said[method], self.said[AGGREGATE, False], self.roles, strict=True):
             mine = rows[NEW_PEOPLE] & (self.weight > 0) & ~taken[self.person]
             gain.append((own.right - base.right)[mine])
             person.append(self.person[mine])
@@ -185,21 +186,21 @@ def _recommended(
     asked: list[str], selection: dict[str, float], told: dict[tuple[str, str], dict[str, float]]
 ) -> dict[str, Any]:
     """The first by the selection part whose gains over what is simpler are above 0 beyond chance, or the simplest."""
-    order = sorted((name for name in asked if name != methods.AGGREGATE), key=selection.__getitem__)
+    order = sorted((name for name in asked if name != AGGREGATE), key=selection.__getitem__)
     for name in order:
         over = [told.get((name, other), {}).get("low", -np.inf) for other in methods.simpler(name, asked)]
         if over and min(over) > 0:
             rest = ", ".join(methods.simpler(name, asked))
             return {"method": name, "why": f"its nll on new people is below that of {rest}, beyond chance"}
     if not order:
-        return {"method": methods.AGGREGATE, "why": "nothing else was compared"}
+        return {"method": AGGREGATE, "why": "nothing else was compared"}
     if not told:
-        return {"method": methods.AGGREGATE, "why": "too few people on dev to tell methods apart: the simplest"}
-    beaten = next((name for name in order if told[name, methods.AGGREGATE]["low"] > 0), None)
+        return {"method": AGGREGATE, "why": "too few people on dev to tell methods apart: the simplest"}
+    beaten = next((name for name in order if told[name, AGGREGATE]["low"] > 0), None)
     if beaten is not None:
         why = f"{beaten} has a lower nll, but none beats everything simpler beyond chance: the simplest"
-        return {"method": methods.AGGREGATE, "why": why}
-    return {"method": methods.AGGREGATE, "why": "it is as good here: no gain over it is above 0 beyond chance"}
+        return {"method": AGGREGATE, "why": why}
+    return {"method": AGGREGATE, "why": "it is as good here: no gain over it is above 0 beyond chance"}
 
 
 def _how_many(table: _Table, role: str) -> dict[str, Any]:

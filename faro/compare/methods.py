@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from .. import models
 from ..errors import UsageError
 from ..registry import find, make
+from .names import AGGREGATE, CONSTANTS
 
-AGGREGATE, CONSTANTS = "aggregate", "person_constants"
 MODEL_OF = {AGGREGATE: "linear"}
 DEFAULT = (AGGREGATE, CONSTANTS, "mixed_logit")
 

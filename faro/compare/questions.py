@@ -18,10 +18,10 @@ import numpy as np
 from ..data import Dataset
 from ..data.split import uniform
 from ..data.support import QUERY, SupportRule, roles
+from .names import BOTH, NEW_PEOPLE, PROMPTS, SEEN_PEOPLE
 
 HIDDEN = 0.1  # share of choices, and of prompts, that training does not see
 SALT = "faro compare 1"
-NEW_PEOPLE, BOTH, SEEN_PEOPLE, PROMPTS = NAMES = ("new people", "both new", "seen people, new choices", "new prompts")
 
 
 @dataclasses.dataclass(frozen=True, eq=False)

@@ -5,8 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..people.words import Section, number
-from .methods import AGGREGATE
-from .questions import NAMES, NEW_PEOPLE
+from .names import AGGREGATE, NEW_PEOPLE, QUESTIONS
 
 
 def head(record: dict[str, Any]) -> str:
@@ -52,7 +51,7 @@ def called(row: dict[str, Any]) -> str:
 def _questions(record: dict[str, Any]) -> Section:
     asked = {name: of for name, of in record["asked"].items() if "why" not in of}
     rows = []
-    for role in (name for name in NAMES if name in asked):
+    for role in (name for name in QUESTIONS if name in asked):
         for row in record["methods"]:
             of = row["questions"][role]
             rows.append((f"{role}: {called(row)}", number(of["nll"]), number(of["accuracy"]), number(of["ece"])))

@@ -7,7 +7,7 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..compare.questions import NEW_PEOPLE
+from ..compare.names import NEW_PEOPLE
 from ..compare.words import called, head, sections, verdict
 from ..files import write_text
 from ._people import page

@@ -9,9 +9,10 @@ import pytest
 
 import faro
 from faro.cli import main
-from faro.compare import compare, figures, methods, sure
-from faro.compare.compare import _recommended
-from faro.compare.questions import NEW_PEOPLE, SEEN_PEOPLE, Questions, prompts_of
+from faro.compare import figures, methods, sure
+from faro.compare.compare import _recommended, compare
+from faro.compare.names import NEW_PEOPLE, SEEN_PEOPLE
+from faro.compare.questions import Questions, prompts_of
 from faro.compare.words import head, sections, verdict
 from faro.errors import DataError, UsageError
 from faro.report import write_methods

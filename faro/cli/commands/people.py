@@ -99,7 +99,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from ...compare import compare
+    from ...compare.compare import compare
     from ...compare.words import head, sections, verdict
     from ...data import load
     from ...files import write_json

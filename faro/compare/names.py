@@ -1,0 +1,9 @@
+"""What methods and questions are called."""
+
+AGGREGATE, CONSTANTS = "aggregate", "person_constants"  # the simplest methods, in this order
+NEW_PEOPLE, BOTH, SEEN_PEOPLE, PROMPTS = QUESTIONS = (
+    "new people",
+    "both new",
+    "seen people, new choices",
+    "new prompts",
+)
