@@ -45,8 +45,8 @@ METHODS: dict[str, Model] = {
     "vpl": VPL(support=SUPPORT, size=2, width=8),
 }
 HOLDS = {  # whose assumptions a population meets
-    "demo-people": ("mixed_logit", "pref", "vpl"),
-    "demo-51-49": ("latent_class", "lore", "vpl"),
+    "demo-people": ("mixed_logit", "pref", "lore", "vpl"),
+    "demo-51-49": ("latent_class",),  # of the others' laws none has two atoms
     "demo-levels": ("person_constants", "mixed_logit"),
     "demo-coins": (),
 }
