@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -54,7 +54,12 @@ def reward_fn(model: TrainedModel | str | os.PathLike, *, normalised: bool = Tru
 
     def rewards(prompts: Sequence[Any], completions: Sequence[Any], **columns: Any) -> list[float | None]:
         said = [_spoken(completion, f"completion {number}") for number, completion in enumerate(completions, 1)]
+        read = [name for name in (*alone.item_features, *alone.context_features) if not _made(name, schema)]
+        _check_lengths(len(said), {"prompts": prompts} | {name: columns[name] for name in read if name in columns})
         live = [number for number, text in enumerate(said) if isinstance(text, list) or text.strip()]
+        for spec in (spec for spec in schema.texts if not spec.context):
+            own = encoders[spec.name].tokenizer([_read(encoders[spec.name], said[at], None) for at in live], 2**31)
+            live = [at for at, its in zip(live, own, strict=True) if its.own]
         out: list[float | None] = [None] * len(said)
         if not live:
             return out
@@ -76,9 +81,7 @@ def reward_fn(model: TrainedModel | str | os.PathLike, *, normalised: bool = Tru
                 factors = [_read(encoder, _spoken(prompts[at], "prompt"), None) for at in live]
                 vectors = vectors.astype("float32") * _vectors(encoder, factors, known).astype(spec.dtype)
             arrays[spec.name] = Encoded.of_vectors(spec.name, vectors, [its.full for its in tokens])
-        for name in (*alone.item_features, *alone.context_features):
-            if name in frame:
-                continue
+        for name in read:
             if name not in columns:
                 raise UsageError(f"reward_fn: the model reads the column {name!r}, and the trainer gave none")
             frame[name] = pd.Series([columns[name][at] for at in live], dtype=object)
@@ -88,6 +91,18 @@ def reward_fn(model: TrainedModel | str | os.PathLike, *, normalised: bool = Tru
         return out
 
     return rewards
+
+
+def _made(name: str, schema: Schema) -> bool:
+    """Whether a feature is made here: how many tokens a text has."""
+    return name in [f"{spec.name}{TOKENS}" for spec in schema.texts]
+
+
+def _check_lengths(count: int, given: Mapping[str, Any]) -> None:
+    """`UsageError` unless there is one of each for every completion."""
+    for name, cells in given.items():
+        if len(cells) != count:
+            raise UsageError(f"reward_fn: expected {name} for each of {count} completions, got {len(cells)}")
 
 
 def _spread(trained: TrainedModel) -> tuple[float, float]:

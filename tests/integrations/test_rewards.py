@@ -57,6 +57,7 @@ def test_a_completion_without_text_has_no_reward(model):
     alone = faro.reward_fn(model)(["the cat"], ["sat"], politics=["left"])
     assert some[1] is None and some[2] == pytest.approx(alone[0], abs=1e-6)
     assert faro.reward_fn(model)(["the cat"], [""], politics=["left"]) == [None]
+    assert faro.reward_fn(model)(["the cat"], ["\u200b"], politics=["left"]) == [None]  # nothing that has a token
 
 
 def test_answers_that_are_accepted_or_not_have_a_reward_against_refusing():
@@ -80,6 +81,14 @@ def test_what_a_trainer_cannot_give_is_said(model, small_encoder, tmp_path):
         patch.setenv("FARO_CACHE", str(tmp_path))
         with pytest.raises(DataError, match="text 'answer' was read by encoder"):
             faro.reward_fn(model)
+
+
+def test_there_is_a_prompt_and_a_cell_for_each_completion(model):
+    with pytest.raises(UsageError, match="expected prompts for each of 2 completions, got 1"):
+        faro.reward_fn(model)(["ask"], ["the cat", "a dog"], politics=["left", "left"])
+    for cells in (["left"], ["left"] * 3):
+        with pytest.raises(UsageError, match=f"expected politics for each of 2 completions, got {len(cells)}"):
+            faro.reward_fn(model)(["ask"] * 2, ["the cat", "a dog"], politics=cells)
 
 
 def test_centre_and_scale_are_taken_off_unless_asked_otherwise(model):
