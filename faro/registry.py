@@ -221,6 +221,8 @@ def _attribute(attributes: Mapping[str, Attribute], name: str) -> Attribute:
         names = [text.replace("&&", "&") for text in re.split("(?<!&)&(?!&)", name)]
     for single in names:
         known("attribute", single, attributes)
+    if len(set(names)) < len(names):
+        raise UsageError(f"the same attribute twice in {name!r}; name each once")
     return functools.reduce(ct.cross, [attributes[single] for single in names])
 
 

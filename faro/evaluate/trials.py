@@ -422,7 +422,8 @@ def _manifest(data, constraint, cells, constraints, views, model, settings, obje
         },
         "model": {"name": _said(model), "record": to_record(model), "asked": typed(model)},
         "loss": None if objective is None else _loss(objective),
-        "configuration": {"model": _said(model), **dataclasses.asdict(settings)},
+        "configuration": {"model": _said(model)}
+        | {name: _finite(value) for name, value in dataclasses.asdict(settings).items()},
         "seeds": [view.seed for view in views],
         "bounds": [
             max(_finite(float(part.bound)) for part in trial_constraint.parts()) for trial_constraint in constraints[1:]

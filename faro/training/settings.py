@@ -225,6 +225,8 @@ class Settings(Selection, Batching, Multipliers, Optimiser):  # fields come from
         values: by name, or by group and name, as {"steps": 300, "batching": {"batch": 256}}
         """
         values, fields = flat(values), {field.name: field for field in dataclasses.fields(cls)}
+        if values.get("interactions") == "inf":  # as JSON has it
+            values["interactions"] = math.inf
         for name, value in values.items():
             _check(name, value, fields[name].default)
         settings = cls(**values)

@@ -81,6 +81,15 @@ def test_what_is_given_is_not_chosen_and_gives_the_same_again(data):
     assert half["chosen_by"] == "folds" and half["seeds"]["0"]["weight_decay"] == 0.03
 
 
+def test_products_that_are_left_out_are_written_and_read_again(data, tmp_path):
+    """JSON has no infinity: what the manifest says is what the settings take."""
+    given = {"steps": 2, "weight_decay": 0.03, "interactions": float("inf")}
+    faro.frontier(data, bounds=[0.3], seeds=1, settings=given, out=tmp_path / "run")
+    stored = json.loads((tmp_path / "run" / "manifest.json").read_text())["configuration"]
+    assert stored.pop("model") and stored["interactions"] == "inf"
+    assert faro.Settings.of(stored).interactions == float("inf")
+
+
 def test_a_stream_has_the_default_and_says_so(data):
     trained = faro.train(data, bound=0.1, settings={"steps": 4}, stream=2)
     assert trained.about["ridge"] == {"chosen_by": "nothing", "weight_decay": UNCHOSEN, "interactions": 1.0}
