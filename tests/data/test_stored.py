@@ -274,7 +274,7 @@ def test_rows_placed_by_content_are_placed_by_the_numbers_of_their_arrays():
         (np.float32(3.0), "expected one row or more, got shape"),
         (array()[:0], "expected one row or more, got shape"),
         (array()[:, 0], r"expected \[rows, d\], got shape \[57\]; or declare raw = true"),
-        (array()[:20], "column 'row', row 13: expected a row of array 'text', 0 to 19, got '44'"),
+        (array()[:20], "column 'chosen_row', row 13: expected a row of array 'text', 0 to 19, got '44'"),
         (
             np.where(np.arange(TALL)[:, None] == 44, np.inf, array()),
             "row 13: expected finite numbers, got others in row 44",
@@ -292,14 +292,14 @@ def test_arrays_that_are_not_what_was_declared(values, message):
 def test_an_index_is_a_row_of_the_array(cell):
     frame = table().astype(object)
     frame.loc[3, "rejected_row"] = cell
-    with pytest.raises(DataError, match="column 'row', row 4: expected a row of array 'text', 0 to 56, got"):
+    with pytest.raises(DataError, match="column 'rejected_row', row 4: expected a row of array 'text', 0 to 56, got"):
         pairs(array(), frame)
 
 
 def test_a_missing_index_is_named_or_drops_its_choice():
     frame = table().astype(object)
     frame.loc[3, "rejected_row"] = ""
-    with pytest.raises(DataError, match="column 'row', row 4: the row of array 'text' is missing"):
+    with pytest.raises(DataError, match="column 'rejected_row', row 4: the row of array 'text' is missing"):
         pairs(array(), frame)
     assert pairs(array(), frame, on_missing="drop").dropped == 1
 
