@@ -36,7 +36,7 @@ def sections(record: dict[str, Any]) -> list[Section]:
 
     record: of `faro.compare.compare`
     """
-    found = [_questions(record), _gains(record), _people(record), _cold(record)]
+    found = [_questions(record), _gains(record), _groups(record), _people(record), _cold(record)]
     return [section for section in found if section.rows or section.said]
 
 
@@ -71,23 +71,28 @@ def _gains(record: dict[str, Any]) -> Section:
     return Section(f"Gains of nll, {NEW_PEOPLE}", ("", "gain", "interval"), rows, said if rows else [])
 
 
+def _groups(record: dict[str, Any]) -> Section:
+    rows = []
+    for row in record["methods"]:
+        worst = [f"{of['worst_accuracy']:.3f} {of['worst']}" for of in row["groups"].values() if of["worst"]]
+        gap = number(row["gap"]) if record["constraint"] else "-"
+        rows.append((called(row), number(row["spread"]), worst[0] if worst else "-", gap, number(row["seconds"], 1)))
+    said = ["Spread: deviation of accuracy over people, binomial noise taken off. Gap: of the constraint, on dev."]
+    return Section(f"Groups and people, {NEW_PEOPLE}", ("", "spread", "worst group", "gap", "seconds"), rows, said)
+
+
 def _people(record: dict[str, Any]) -> Section:
     rows = []
     for row in record["methods"]:
-        worst = [f"{of['worst_accuracy']:.3f} ({of['worst']})" for of in row["groups"].values() if of["worst"]]
-        of = row["against_aggregate"]
-        shares = (number(of["helped"]), number(of["hurt"]), number(of["expected_if_nobody"])) if of else ("-",) * 3
-        estimate = number(of["hurt_without_noise"]) if of else "-"
-        gap = number(row["gap"]) if record["constraint"] else "-"
-        cells = (number(row["spread"]), worst[0] if worst else "-", *shares, estimate, gap, number(row["seconds"], 1))
-        rows.append((called(row), *cells))
+        if of := row["against_aggregate"]:
+            shares = (of["helped"], of["hurt"], of["expected_if_nobody"], of["hurt_without_noise"])
+            rows.append((called(row), *map(number, shares)))
     said = [
-        "Spread: deviation of accuracy over people, binomial noise taken off. Helped, hurt: against the aggregate, by "
-        "the choices that were asked. By chance: as many would seem hurt if nobody were. Estimate: those truly hurt, "
-        "noise taken off. No share of people is certified."
+        "Shares of people for whom more, or fewer, of the choices that were asked are decided right. By chance: as "
+        "many would seem hurt if nobody were. Estimate: those truly hurt, noise taken off. No share is certified."
     ]
-    columns = ("", "spread", "worst group", "helped", "hurt", "by chance", "estimate", "gap", "seconds")
-    return Section(f"People, {NEW_PEOPLE}", columns, rows, said)
+    columns = ("", "helped", "hurt", "by chance", "estimate")
+    return Section("Who gains and who loses against the aggregate", columns, rows, said if rows else [])
 
 
 def _cold(record: dict[str, Any]) -> Section:

@@ -140,7 +140,7 @@ def test_coins_from_end_to_end(record, tmp_path):
     assert len({point["nll"] for point in cold["curves"]["aggregate"]}) == 1
     assert json.loads(json.dumps(record)) == record
     said = " ".join([head(record), verdict(record), *(line for own in sections(record) for line in own.said)])
-    assert "No share of people is certified" in said and "recommended: aggregate" in said
+    assert "No share is certified" in said and "recommended: aggregate" in said
     page = write_methods(record, tmp_path).read_text()
     assert "Methods compared" in page and "<svg" in page and "http" not in page.split("</style>")[1].split("<svg")[0]
 
