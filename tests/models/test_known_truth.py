@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pytest
 
 from benchmarks import people
 from faro.data.demo_people import WORLDS
@@ -22,6 +23,7 @@ def test_nodes_stand_for_the_law():
         assert np.isclose(share @ levels**2, world.spread**2)
 
 
+@pytest.mark.slow
 def test_two_kinds_are_told_apart_as_well_as_can_be():
     found = people.cell("demo-51-49", "latent_class", seed=0, people=120, steps=120, new=100)
     assert max(people.gaps(found, "method", 10)) < 0.03

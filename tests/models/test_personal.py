@@ -147,7 +147,8 @@ def test_the_mode_is_that_of_a_solver(scale, x64):
         assert np.allclose(np.linalg.inv(found.covariance[person]), curved, rtol=1e-4, atol=1e-4 * scale**2)
 
 
-@pytest.mark.parametrize(("k", "draws", "close"), [(2, 1, 1e-4), pytest.param(3, 2000, 1e-3, marks=slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize(("k", "draws", "close"), [(2, 1, 1e-4), (3, 2000, 1e-3)])
 def test_means_are_those_of_quadrature(k, draws, close, x64):
     rng = np.random.default_rng(0)
     rewards, directions = rng.normal(size=(4, k)), 1.5 * rng.normal(size=(4, k, 2))

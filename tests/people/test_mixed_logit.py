@@ -88,6 +88,7 @@ def test_gradient_is_that_of_finite_differences():
         assert slopes[place] == pytest.approx(float(total(theta + apart) - total(theta - apart)) / (2 * step), abs=1e-6)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_without_differences_it_is_the_conditional_logit():
     own, _ = panel(np.random.default_rng(0), TWO, people=3, choices=4)
@@ -102,6 +103,7 @@ def test_without_differences_it_is_the_conditional_logit():
     assert np.allclose(probabilities(alike, own, draws), p)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 def test_rows_without_weight_and_people_without_choices_say_nothing():
     own, _ = panel(np.random.default_rng(0), TWO, people=3, choices=4)

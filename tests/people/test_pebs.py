@@ -113,6 +113,7 @@ def test_the_law_of_people_solves_its_equations():
     assert own.ratings @ errors == pytest.approx(0, abs=1e-6) and residual > law.noise
 
 
+@pytest.mark.slow
 def test_where_raters_do_not_differ_no_variance_is_found():
     rng = np.random.default_rng(0)
     law = population(rated(rng, np.full(400, 10.0), np.full(400, 60.0), np.full(400, 8)))
@@ -126,6 +127,7 @@ def test_where_nothing_is_known_of_differences_the_law_says_so(counts):
     assert all(np.isfinite(float(leaf)) for leaf in law) and law.noise > 0
 
 
+@pytest.mark.slow
 def test_ratings_that_are_all_equal_make_no_nan():
     same = moments(jnp.arange(12.0), jnp.full(12, 7.0), jnp.arange(12) // 4, 4)
     law = population(same)
@@ -214,6 +216,7 @@ def test_differences_of_variances_break_where_some_have_three_ratings(law):
     assert population(pilot(np.random.default_rng(2)), weighted=False).slope_variance == 0
 
 
+@pytest.mark.slow
 def test_with_rewards_that_are_noise_all_of_the_gain_is_a_mean_of_the_rater():
     rng = np.random.default_rng(0)
     law = population(rated(rng, np.zeros(600), people(rng, 600)[1], np.full(600, 10)))

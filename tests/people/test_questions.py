@@ -46,6 +46,7 @@ def test_the_posterior_of_one_weight_is_at_the_root_of_its_equation():
     assert found.covariance[0, 0] == pytest.approx(1 / (0.5 + np.sum(weight * v**2 * p * (1 - p))), rel=1e-10)
 
 
+@pytest.mark.slow
 @pytest.mark.usefixtures("x64")
 @pytest.mark.parametrize("variance", [0.3, 2.0, 50.0])
 def test_the_variational_law_of_one_weight_is_the_nearest(variance):
@@ -237,6 +238,7 @@ def test_intervals_of_a_wrong_prior_do_not_cover(asked):
     assert figures(moved, questions.d_optimal)[0] < 0.6
 
 
+@pytest.mark.slow
 @pytest.mark.whole_run
 def test_ten_answers_take_less_than_ten_milliseconds():
     rng = np.random.default_rng(0)
