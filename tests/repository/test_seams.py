@@ -54,7 +54,9 @@ def holds_gaps(source: str) -> bool:
 
 
 def test_one_place_applies_a_model():
-    assert {path: count for path, source in SOURCES.items() if (count := applied(source))} == {
+    made_of_others = "faro/models/personal/"  # whose common part is `Linear`
+    places = {path: applied(source) for path, source in SOURCES.items() if not path.startswith(made_of_others)}
+    assert {path: count for path, count in places.items() if count} == {
         "faro/models/base.py": 1,  # and a network that of its Flax module
         "faro/models/networks.py": 1,
         "faro/models/encoder.py": 1,  # and its own head
