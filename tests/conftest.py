@@ -1,7 +1,7 @@
 """What every test shares: quick compilation, deselection of what cannot run here, double precision on request.
 
 A test marked `real_data` needs the folder that FARO_DATA names, one marked `encoder` the weights that `make text`
-fetches, one marked `gpu` a GPU that jax sees; one marked `slow` takes more than 5 seconds of a core, and `make test`
+fetches, one marked `gpu` a GPU that jax sees; one marked `slow` takes more than 2.5 seconds of a core, and `make test`
 leaves it to `make test-slow`. Under xdist the workers deselect, and the controller adds up what they report, so that
 the summary line counts them all the same.
 """

@@ -27,6 +27,7 @@ def accept_reject(n=300, d=4, seed=0):
     return x, y, ct.make_choices(items, 1 - y, outside=outside, weight=rng.uniform(0.5, 2, n))
 
 
+@pytest.mark.slow
 def test_accept_reject_is_logistic_regression(x64):
     """Loss and gradient of the linear model equal scikit-learn's to 1e-6, also at its optimum."""
     x, y, choices = accept_reject()
@@ -58,6 +59,7 @@ def test_the_loss_is_the_conditional_logit_over_available_alternatives():
     assert float(metrics.nll(rewards, choices)) == pytest.approx(total / float(choices.weight.sum()), rel=1e-5)
 
 
+@pytest.mark.slow
 def test_many_alternatives_take_the_other_path_to_the_same_numbers():
     """`constraints.alternatives` unrolls few alternatives; with unavailable ones added, results must not change."""
     few = example_choices(n=20, k=4)

@@ -107,6 +107,7 @@ def counted(record):
     return record.findings["it"].counted
 
 
+@pytest.mark.slow
 def test_a_bound_that_is_met_exactly_ends_in_a_verdict(tmp_path):
     """For every kind of claim: the bound is what was counted, as a float prints it."""
     seen = 0

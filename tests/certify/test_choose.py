@@ -214,6 +214,7 @@ def test_what_is_to_be_typed_imports_the_constraint_and_adds_the_rewards_of_twin
     assert ask.startswith("faro certify gate.csv") and "--plugin" not in ask
 
 
+@pytest.mark.slow
 def test_a_sequence_is_registered_first_and_ends_at_the_first_failure(out, faro):
     assert faro("ledger", "init", out, *_asked(out))[0] == 0
     code, said, _ = faro("choose", out, *_asked(out), "--sequence", "--json")

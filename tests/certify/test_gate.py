@@ -342,6 +342,7 @@ def mutated(data, rng):
     return bytes(data)
 
 
+@pytest.mark.slow
 def test_broken_files_end_with_a_documented_code_and_one_line(gate):
     rng = np.random.default_rng(9)
     hand.write_csv(gate.folder / "audit.csv", FAIR[:60])

@@ -238,6 +238,7 @@ def test_copies_of_named_notions_are_bounded_alike(strangers, tmp_path, single, 
     assert len(audited.recomputed()) == 3
 
 
+@pytest.mark.slow
 def test_a_row_may_be_in_several_cells(strangers, tmp_path):
     """Caps on two cells that share rows: values are one minus the decision, shares minutes of the table."""
     audited = Audited(tmp_path, people(), strangers.Wait(bound=0.9))
@@ -460,6 +461,7 @@ def by_hand(folder, rng, gap, n=300):
     return columns, policy_of(text.encode(), folder), said
 
 
+@pytest.mark.slow
 def test_a_planted_violation_is_certified_at_most_as_often_as_delta_allows(tmp_path):
     rng, draws = np.random.default_rng(0), 60
     verdicts = {}

@@ -164,6 +164,7 @@ def test_thinning_keeps_one_row_of_every_unit_whatever_the_order():
     assert len(in_blocks) == 14
 
 
+@pytest.mark.slow
 def test_counts_of_a_constraint_are_what_the_bound_takes():
     """Shares and values per unit add up to what the bounds take, and the bounds enclose the rates."""
     choices = example_choices(n=200, seed=1)

@@ -280,7 +280,7 @@ WRONG = {
     "within": (["--within=colour"], ["unknown attribute 'colour'"]),
     "twins that are not": (["--constraint=counterfactual_parity", "--attribute=camp"], ["no twins"]),
     "immovable": (["--attribute=camp"], ["no model can move", "`of`"]),
-    "model": (["--model=tree"], ["unknown model 'tree'", "linear, mlp"]),
+    "model": (["--model=tree"], ["unknown model 'tree'", "linear, lore, "]),
     "layers": (["--model=mlp:0"], ["mlp:WIDTH"]),
     "no layers": (["--model=mlp:"], ["mlp:WIDTH"]),
     "cold": (["--temperature=0"], ["temperature", "above 0"]),
@@ -397,6 +397,7 @@ def test_a_finished_sweep_is_read_and_another_one_is_not_overwritten(run, faro, 
     assert before == {path: path.stat().st_mtime_ns for path in run.rglob("*")}
 
 
+@pytest.mark.slow
 def test_overwriting_and_no_feasible_member(run, faro, monkeypatch):
     """Of two alternatives one is chosen, so some group's rate is a half or more, whatever the model."""
     draw(monkeypatch)
@@ -587,6 +588,7 @@ def test_colour_only_where_it_is_wanted(faro, monkeypatch):
     assert "\x1b[3" not in faro("data", "list")[1]
 
 
+@pytest.mark.slow
 def test_a_closed_pipe_is_no_error(finished):
     folder, _ = finished
     command = f"{sys.executable} -m faro.cli score out/models/bound01-seed0.json t.csv"
@@ -678,6 +680,7 @@ def test_a_model_card(run, faro):
 # Certificates of a finished run ---------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_run_is_certified_once(run, faro):
     table = pd.read_csv("out/frontier.csv")
     assert faro("policy", "out", "--bound", "0.2", "--out", "out/faro.toml")[0] == 0

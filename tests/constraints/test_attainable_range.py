@@ -341,6 +341,7 @@ def faro(tmp_path, monkeypatch, capsys):
     return call
 
 
+@pytest.mark.slow
 def test_the_command_notes_what_cannot_bind_and_what_cannot_be_met(faro, monkeypatch):
     draw(monkeypatch)  # notes are of the data, whatever is trained
     write()
@@ -414,6 +415,7 @@ class Product(Apart):
         return jnp.stack([short * long, long])
 
 
+@pytest.mark.slow
 def test_a_measurement_of_ones_own_is_bounded_by_its_rates_or_unknown():
     """All decisions there are, on few choices: none exceeds what is said, and of a product nothing is said."""
     rng = np.random.default_rng(3)

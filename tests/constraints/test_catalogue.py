@@ -65,6 +65,7 @@ class Slack(type(ct.rate_cap(GROUP))):
         return super().members(choices.replace(weight=choices.weight > 0))
 
 
+@pytest.mark.slow
 def test_a_stack_breaks_the_contract_that_a_member_breaks():
     cap = ct.rate_cap(GROUP)
     slack = Slack(**{field.name: getattr(cap, field.name) for field in dataclasses.fields(cap)})
@@ -128,6 +129,7 @@ def test_calibration_forbids_parity():
         assert abs(soft[g] - soft[h]) >= abs(base[g] - base[h]) - large[g] - large[h] - 1e-6
 
 
+@pytest.mark.slow
 def test_what_is_counted_adds_up_to_the_statistics():
     outcome = ct.decide(ct.Argmax(), REWARDS, CHOICES)
 

@@ -191,6 +191,7 @@ def test_the_command_checks_on_data(data, tmp_path, monkeypatch, capsys):
 
 
 @pytest.mark.filterwarnings("ignore", category=ConvergenceWarning)
+@pytest.mark.slow
 def test_the_classifier_gives_columns_of_a_frame():
     rng = np.random.default_rng(0)
     x = pd.DataFrame({"score": rng.normal(size=200), "minutes": rng.choice([10.0, 60.0], 200)})

@@ -164,6 +164,7 @@ def test_names_that_are_not_there(tmp_path, monkeypatch):
     assert load(tmp_path / "d.csv.gz", demo.SCHEMA).digest == load(frame, demo.SCHEMA).digest
 
 
+@pytest.mark.slow
 def test_the_library_measures_the_same_gap():
     """The best rule for a bound, read by the library's own demographic parity on a fresh sample."""
     population = demo.Population()

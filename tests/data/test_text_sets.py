@@ -46,6 +46,7 @@ def test_pandalm(table):
     assert record["licence"] and record["traps"] and data.defaults["attribute"] in data.attributes
 
 
+@pytest.mark.slow
 def test_bbq(table):
     frame = table("bbq")
     assert len(frame) == 11_956 and frame["template"].nunique() == 150

@@ -257,6 +257,7 @@ def test_a_killed_sweep_goes_on_to_the_same_result(tmp_path, monkeypatch):
             np.testing.assert_array_equal(leaf, other.params[name])
 
 
+@pytest.mark.slow
 def test_a_sweep_interrupted_anywhere_goes_on_to_the_same_result(tmp_path):
     """Stopped at every third report of progress, then before the pictures."""
     out = tmp_path / "out"

@@ -217,6 +217,7 @@ def place(tmp_path_factory):
         yield own
 
 
+@pytest.mark.slow
 def test_everything_is_listed(place):
     with place.started("models", "list") as process:  # a new process finds it too
         assert "tokens (from house)" in " ".join(process.communicate()[0].split())

@@ -75,6 +75,7 @@ def installed(place):
         yield
 
 
+@pytest.mark.slow
 def test_the_command_lists_what_is_installed(place):
     command = [sys.executable, "-m", "faro.cli", "constraints", "list"]
     listed = subprocess.run(command, env=environment(path=(place,)), capture_output=True, text=True, check=True)
@@ -150,6 +151,7 @@ def test_what_does_not_fit_is_explained(words, message):
         find_notion("nowhere:Thing")
 
 
+@pytest.mark.slow
 def test_a_broken_constraint_is_shown_clause_by_clause(tmp_path, monkeypatch, capsys):
     broken = MINE.replace("choices.weight[:, None, None] * short", "short").replace("class WaitingTime", "class Broken")
     (tmp_path / "broken.py").write_text(broken)

@@ -37,6 +37,7 @@ def test_slices_hold_every_choice_once(data, most):
         assert not joined.weight[59:].any()
 
 
+@pytest.mark.slow
 def test_figures_do_not_depend_on_slices(data, monkeypatch):
     constraint, model = ct.demographic_parity(data.attributes["dialect"]), models.Linear()
     views = [View.of(data, seed) for seed in range(1)]

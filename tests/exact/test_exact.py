@@ -151,6 +151,7 @@ def test_jax_keeps_its_precision(problems):
 # Affine proxies ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_the_proxy_is_the_tangent_of_the_soft_reading(x64):
     """Value and derivative at equal rewards of the measurement that training differentiates, by automatic
     differentiation through the model itself."""

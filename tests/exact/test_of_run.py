@@ -229,6 +229,7 @@ def test_no_mutant_passes(name, made, tmp_path):
     assert proved(tmp_path, mutant, text) == 5
 
 
+@pytest.mark.slow
 def test_junk_is_refused_wherever_it_stands(made, tmp_path):
     *_, record, text = made
     paths = [("points", 0, "w", 0), ("points", 0, "multipliers", 1), *((key,) for key in record if key != "sha256")]
@@ -465,6 +466,7 @@ def test_the_checker_wants_a_table_or_a_policy(faro, tmp_path):
 
 
 @pytest.mark.real_data
+@pytest.mark.slow
 def test_the_bar_on_compas():
     from benchmarks.envelope import beaten, problem
 

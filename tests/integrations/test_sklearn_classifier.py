@@ -51,6 +51,7 @@ def test_without_groups_it_is_logistic_regression():
     assert np.abs(ours.decision_function(x) - theirs.decision_function(x)).max() < 1e-5
 
 
+@pytest.mark.slow
 def test_the_gap_is_within_the_bound_as_fairlearn_measures_it():
     x, y, group = people(400)
     free = ChoiceClassifier(settings=QUICK).fit(x, y).predict(x)
@@ -134,6 +135,7 @@ def test_weights_count_in_the_loss_and_in_every_rate():
         own.fit(x, y, y, sensitive_features=group)
 
 
+@pytest.mark.slow
 def test_the_accepted_class_is_asked_for():
     x, y, group = people(400)
     options = {"constraint": "equal_opportunity", "bound": 0.02, "settings": QUICK}
@@ -166,6 +168,7 @@ def test_groups_in_every_form_are_the_same_groups():
     assert crossed(columns(group == "b", 400)).levels == ("False", "True")
 
 
+@pytest.mark.slow
 def test_crossed_groups_named_in_a_frame_are_no_features():
     x, y, group = people(400)
     other = np.random.default_rng(2).choice(["p", "q"], 400)

@@ -124,6 +124,7 @@ def test_it_is_the_model_that_faro_trains_on_the_same_arrays(bound):
     assert list(own.classes_) == ["left", "right"] and own.status_ == trained.about["status"]
 
 
+@pytest.mark.slow
 def test_gaps_between_alternatives_as_fairlearn_counts_them():
     x, y, dialect, _ = pairs()
     free = PairRanker(settings=QUICK).fit(x, y)
@@ -139,6 +140,7 @@ def test_gaps_between_alternatives_as_fairlearn_counts_them():
     assert own.score(x, y) > free.score(x, y) - 0.15
 
 
+@pytest.mark.slow
 def test_gaps_between_raters_as_pandas_counts_them():
     x, y, _, gender = pairs()
     own = PairRanker("equal_opportunity", bound=0.02, settings=QUICK).fit(x, y, sensitive_features=gender)

@@ -100,6 +100,7 @@ def test_rows_that_were_not_asked_for_and_rows_without_slope_do_nothing(x64):
     np.testing.assert_allclose(state.multipliers, [1, 0, 0], atol=1e-3)
 
 
+@pytest.mark.slow
 def test_parameters_may_be_a_tree_and_the_driver_knows_the_method(x64):
     """Under vmap over the limit as well: every one as alone."""
 

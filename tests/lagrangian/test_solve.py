@@ -289,18 +289,21 @@ def test_units_do_not_decide(objective, row, start, x64):
     np.testing.assert_allclose(result.params, 1, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_steep_objective_does_not_decide_either(x64):
     result = run(MultiplierMethod(problem(lambda x: jnp.exp(10 * x), lambda x: 2 - x)), jnp.asarray(-1.0))
     assert result.status == Status.CONVERGED
     np.testing.assert_allclose(result.params, 2, atol=1e-3)
 
 
+@pytest.mark.slow
 def test_a_maximum_of_the_violation_is_not_called_infeasible(x64):
     """x^2 >= 1 from 0, which first derivatives cannot leave."""
     result = quadratic(np.array([0.0, 0, 1]), np.array([1.0, 0, -1]), 0.0, 2000)
     assert result.status == Status.LIMIT
 
 
+@pytest.mark.slow
 def test_what_is_not_finite_ends_the_solve():
     evaluate = problem(lambda x: jnp.log(x), lambda x: x - 1)
     for method in (MultiplierMethod(evaluate), Lagrangian(evaluate, optax.sgd(1.0), ascent(0.1))):
@@ -309,6 +312,7 @@ def test_what_is_not_finite_ends_the_solve():
         assert result.steps == 1
 
 
+@pytest.mark.slow
 def test_single_precision_and_pytrees_of_parameters():
     evaluate = problem(
         lambda x: (x["a"] - 2) ** 2 + jnp.sum((x["b"] - 1) ** 2),
@@ -322,6 +326,7 @@ def test_single_precision_and_pytrees_of_parameters():
     np.testing.assert_allclose(result.multipliers, [4, 0, 0, -2], atol=5e-3)
 
 
+@pytest.mark.slow
 def test_gradients_are_counted_as_they_are_taken(x64):
     """Every backward pass through the objective is counted; of a look at all slopes, m of m + 1 are the rows' own."""
     taken = []

@@ -85,6 +85,7 @@ def test_built_ins_read_the_coded_features_of_dict_items(model):
         models.initial(model, KEY, own.replace(items={"tokens": tokens}, twins={}))
 
 
+@pytest.mark.slow
 def test_dropout_is_noise_in_steps_and_none_in_evaluations():
     own, model = choices(), FlaxModel(Pair())
     params = models.initial(model, KEY, own)
@@ -122,6 +123,7 @@ def test_decisions_and_losses_are_of_probabilities_where_a_model_has_them(outsid
 
 
 @pytest.mark.usefixtures("x64")
+@pytest.mark.slow
 def test_a_twin_of_a_mixture_is_a_world_of_its_own():
     """Alternative k alone is set; the probabilities of that world are counted one world after another."""
     own, model = choices(n=12), Classes()
@@ -179,6 +181,7 @@ class Frozen(models.MLP):
         return 3.0 * jnp.sum(params["Dense_1"]["kernel"] ** 2)
 
 
+@pytest.mark.slow
 def test_parameters_that_are_not_trained_stay_and_a_penalty_counts():
     own = choices()
     constraint = ct.demographic_parity(GROUP, bound=jnp.inf)

@@ -56,6 +56,7 @@ def test_what_is_asked_tells_more_than_chance(pairs, trained):
     assert left["d_optimal"] < left["random"]
 
 
+@pytest.mark.slow
 def test_the_command(pairs, trained, faro, tmp_path, monkeypatch):
     trained.save(tmp_path / "model")
     pairs.frame.drop(columns=["chosen", "person"]).to_csv(tmp_path / "pairs.csv", index=False)

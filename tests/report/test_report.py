@@ -613,6 +613,7 @@ def test_filled_points_and_the_line_are_judged_on_what_is_drawn(tmp_path):
     assert [point.x for point in series_of(read_run(folder), "best")] == pytest.approx([0.03, 0.09, 0.2])
 
 
+@pytest.mark.slow
 def test_a_title_stands_over_page_and_pictures_until_it_is_taken_back(folder, capsys):
     words = "Who is hired & why: <2026>"
     assert main(["report", str(folder), "--title", words]) == 0

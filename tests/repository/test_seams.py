@@ -64,6 +64,7 @@ def test_one_place_applies_a_model():
     }
 
 
+@pytest.mark.slow
 def test_no_room_but_that_of_models_asks_for_a_kind():
     assert not [path for path, own in SOURCES.items() if asks_for_a_kind(own) and not path.startswith("faro/models/")]
 

@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 SOLVES = """
 import cvxpy as cp
 import numpy as np
@@ -14,6 +16,7 @@ print("two")
 """
 
 
+@pytest.mark.slow
 def test_solvers_print_nothing_of_themselves():
     done = subprocess.run([sys.executable, "-c", SOLVES], capture_output=True, text=True, check=True)
     assert (done.stdout, done.stderr) == ("two\n", "")

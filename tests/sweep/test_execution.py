@@ -127,6 +127,7 @@ def test_fifty_steps_of_a_small_batch_look_three_times_and_six_hundred_once_a_pa
     assert Chunks.of(Game(models.MLP((4,)), Settings(steps=7), rows=12_000)) == (1, 7, 7)
 
 
+@pytest.mark.slow
 def test_a_look_in_blocks_is_the_look_at_all(monkeypatch):
     """Blocks of at most two batches, the last one smaller; train and selection."""
     n, model = 41, models.MLP((5,))

@@ -24,6 +24,7 @@ def test_where_there_is_no_gap_nothing_is_to_be_constrained(gap):
         default_bounds(gap, 10)
 
 
+@pytest.mark.slow
 def test_it_is_said_at_once_and_nothing_is_left(tmp_path, capsys):
     path, schema = tmp_path / "same.csv", tmp_path / "same.toml"
     rows = [f"{unit},{'ab'[unit % 2]},{unit % 3},{int(unit % 5 > 0)}" for unit in range(160)]  # all are accepted

@@ -81,6 +81,7 @@ def test_what_is_given_is_not_chosen_and_gives_the_same_again(data):
     assert half["chosen_by"] == "folds" and half["seeds"]["0"]["weight_decay"] == 0.03
 
 
+@pytest.mark.slow
 def test_products_that_are_left_out_are_written_and_read_again(data, tmp_path):
     """JSON has no infinity: what the manifest says is what the settings take."""
     given = {"steps": 2, "weight_decay": 0.03, "interactions": float("inf")}
@@ -90,6 +91,7 @@ def test_products_that_are_left_out_are_written_and_read_again(data, tmp_path):
     assert faro.Settings.of(stored).interactions == float("inf")
 
 
+@pytest.mark.slow
 def test_a_stream_has_the_default_and_says_so(data):
     trained = faro.train(data, bound=0.1, settings={"steps": 4}, stream=2)
     assert trained.about["ridge"] == {"chosen_by": "nothing", "weight_decay": UNCHOSEN, "interactions": 1.0}
@@ -119,6 +121,7 @@ def test_a_network_is_as_wide_as_selection_prefers(data):
     assert chosen in offered and losses[chosen] == min(losses.values())
 
 
+@pytest.mark.slow
 def test_a_network_without_some_of_its_units_is_a_narrower_one():
     rng = np.random.default_rng(0)
     wide, narrow = models.MLP((8, 4)), models.MLP((2, 1))

@@ -169,6 +169,7 @@ def test_without_the_extra_one_line_says_what_to_install(folder, monkeypatch):
 
 
 @pytest.mark.encoder
+@pytest.mark.slow
 def test_minilm_gives_what_sentence_transformers_gave(minilm, monkeypatch):
     """Figures of sentence-transformers 6.2.0 (torch 2.13.0), float32: the first four numbers of each vector."""
     monkeypatch.setattr(encoders, "AT_ONCE", 256)

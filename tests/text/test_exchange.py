@@ -84,6 +84,7 @@ PIECES = st.one_of(
 
 @settings(max_examples=120, deadline=None)
 @given(st.lists(PIECES, max_size=12).map("".join))
+@pytest.mark.slow
 def test_one_to_one_rules_give_every_text_again(text):
     assert back(over(text).text).text == text
 

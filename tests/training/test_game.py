@@ -122,6 +122,7 @@ def test_second_order_steps_meet_bounds_in_a_sixth_of_the_steps(pilot, form, bou
     assert loss <= figures(models.Linear(), first.best.params, constraint, DATA.train)[2] + 5e-3
 
 
+@pytest.mark.slow
 def test_second_order_steps_end_where_nothing_is_asked_as_well():
     """A bound of infinity beside others: the unconstrained optimum, untouched."""
     free, looks = second_order(SQP)(ct.demographic_parity(GROUP, jnp.inf), DATA)
@@ -173,6 +174,7 @@ def test_a_crowd_for_every_sum_is_trained_by_few_second_order_steps():
     assert suited(crowd, steps=80) == ("sqp", 80) and suited(crowd, every=70) == ("sqp", 70)
 
 
+@pytest.mark.slow
 def test_what_is_returned_is_the_candidate_with_the_lowest_selection_loss(pilot):
     """Recomputed from the trace alone: among looks within the bound and with few ties, the smallest selection loss."""
     constraint = ct.demographic_parity(GROUP, 0.1)
@@ -216,6 +218,7 @@ def test_what_cannot_be_met_returns_the_closest(pilot):
     assert gap == pytest.approx(float(looks.gap.min()), abs=1e-6)
 
 
+@pytest.mark.slow
 def test_divergence_is_seen(pilot):
     wild = Settings(steps=30, learning_rate=1e38)
     constraint = ct.demographic_parity(GROUP, 0.1)
@@ -226,6 +229,7 @@ def test_divergence_is_seen(pilot):
     assert not member.best.finite
 
 
+@pytest.mark.slow
 def test_minibatches_reach_what_full_batches_reach(pilot):
     constraint = ct.demographic_parity(GROUP, 0.1)
     full, _ = play(constraint, pilot[0], Settings(steps=600))
@@ -267,6 +271,7 @@ def test_minibatch_rates_are_unbiased_where_batch_ratios_are_not():
     assert np.abs(ratio.mean(0) - exact).max() > 0.03
 
 
+@pytest.mark.slow
 def test_padding_changes_nothing(pilot, x64):
     constraint = ct.demographic_parity(GROUP, 0.1)
     game = Game(models.Linear(), Settings(steps=60))
@@ -277,6 +282,7 @@ def test_padding_changes_nothing(pilot, x64):
         np.testing.assert_allclose(a, b, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_a_microbatch_changes_memory_not_results(pilot, x64):
     """Slices of 500 of 2400 choices, the last one padded: the same iterates as all at once. The data are in double
     precision: at the optimum, where the game begins, Adam makes steps of rounding errors (docs/scale.md)."""
@@ -291,6 +297,7 @@ def test_a_microbatch_changes_memory_not_results(pilot, x64):
         np.testing.assert_allclose(a, b, atol=2e-5)
 
 
+@pytest.mark.slow
 def test_half_precision_is_of_the_steps_only(pilot):
     """Other iterates than in float32, and still every look counts its rewards exactly."""
     constraint = ct.demographic_parity(GROUP, 0.1)
@@ -302,6 +309,7 @@ def test_half_precision_is_of_the_steps_only(pilot):
     assert any(np.any(a != b) for a, b in zip(*map(jax.tree.leaves, (member.game, exact.game)), strict=True))
 
 
+@pytest.mark.slow
 def test_the_dual_player_may_look_at_data_of_its_own(pilot):
     """There nobody is unequal: the multipliers of train's disparity hardly move. And gaps of looks are gaps there."""
     constraint = ct.demographic_parity(GROUP, 0.1)
@@ -338,6 +346,7 @@ class Flatter(type(ct.demographic_parity(GROUP))):
         return super().gap(statistics) / 5
 
 
+@pytest.mark.slow
 def test_the_scale_of_a_measurement_does_not_matter(pilot, x64):
     plain = ct.demographic_parity(GROUP, 0.1)
     flatter = Flatter(bound=0.02, who=ct.Grouping(GROUP))
@@ -355,6 +364,7 @@ def test_traces_carry_the_conditions_of_a_solution(pilot):
     assert float(looks.kkt.feasibility[0]) > 0.1 > float(looks.kkt.feasibility[-1])
 
 
+@pytest.mark.slow
 def test_counterfactual_parity_trains():
     """The twin's attribute has an effect of its own; the constraint removes it and leaves the rest."""
     levels = jnp.eye(2)

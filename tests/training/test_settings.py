@@ -104,6 +104,7 @@ def test_exact_solves_read_nothing_else():
     assert np.isfinite(fitted.best.gap).all()
 
 
+@pytest.mark.slow
 def test_what_has_an_effect_only_somewhere_has_one_there():
     """The control: each of them changes a game in which the table says that it matters."""
     use = use_of(*USES["batches"])

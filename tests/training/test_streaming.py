@@ -127,6 +127,7 @@ class Generated:
         return biased(400, seed=index)
 
 
+@pytest.mark.slow
 def test_the_device_holds_a_few_shards_however_many_there_are():
     """Most bytes of live arrays over the run: less than half of the twelve shards."""
     gc.collect()
