@@ -15,6 +15,7 @@ from ..errors import UsageError
 from .objective import Objective
 
 CONDITIONS = ("all", "right", "ahead", "pooled", "disagreement")
+POOLED = ("pooled", "disagreement")  # of these, those that read the pooled model
 PENALTIES = ("hinge", "square", "shifted")
 
 
@@ -59,7 +60,7 @@ class Distilled(Objective):
                 f"distilled: expected a condition of {', '.join(CONDITIONS)} and a penalty of {', '.join(PENALTIES)}, "
                 f"got {self.condition!r} and {self.penalty!r}"
             )
-        return (reward_by(self.teacher), *self._teachers())
+        return (*([reward_by(self.teacher)] if self.condition in POOLED else []), *self._teachers())
 
     def known(self, train):
         return train.weight @ self._member(train)
@@ -69,14 +70,11 @@ class Distilled(Objective):
         margins = jnp.stack([margin(choices.columns[name], choices) for name in self._teachers()], -1)
         own = jnp.sum(jnp.where(member > 0, margins, 0), -1)
         others = jnp.max(jnp.where(member > 0, -jnp.inf, margins), -1, initial=-jnp.inf)
-        pooled = margin(choices.columns[reward_by(self.teacher)], choices)
-        kept = {
-            "all": own == own,
-            "right": own > 0,
-            "ahead": (own > 0) & (own > others),
-            "pooled": (own > 0) & (own > pooled),
-            "disagreement": pooled < 0,
-        }[self.condition]
+        if self.condition in POOLED:
+            pooled = margin(choices.columns[reward_by(self.teacher)], choices)
+            kept = pooled < 0 if self.condition == "disagreement" else (own > 0) & (own > pooled)
+        else:
+            kept = {"all": own == own, "right": own > 0, "ahead": (own > 0) & (own > others)}[self.condition]
         share = known / jnp.maximum(jnp.sum(known), 1e-30)
         of_group = 1 / jnp.where(share > 0, share * jnp.sum(share > 0), 1) if self.balanced else jnp.ones_like(share)
         return jnp.clip(own, 0, self.most), jnp.where(kept, member @ of_group, 0)

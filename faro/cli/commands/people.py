@@ -9,9 +9,9 @@ import functools
 import json
 import sys
 import textwrap
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError, UsageError
 from .. import outputs
@@ -124,16 +124,7 @@ def _compare(options: argparse.Namespace) -> int:
 
         write_json(Path(options.out, "comparison.json"), record)
         write_methods(record, options.out)
-    if options.json:
-        print(json.dumps(record))
-    else:
-        print(textwrap.fill(head(record), WIDE))
-        for section in sections(record):
-            _show(section)
-        print()
-        print(textwrap.fill(f"{verdict(record)[:1].upper()}{verdict(record)[1:]}.", WIDE))
-    outputs.noted(options, record["notes"])
-    return 0
+    return _told(options, record, head(record), sections(record), [verdict(record)])
 
 
 def _disagree(options: argparse.Namespace) -> int:
@@ -147,17 +138,7 @@ def _disagree(options: argparse.Namespace) -> int:
 
         write_json(Path(options.out, "disagreement.json"), record)
         write_disagreement(record, options.out)
-    if options.json:
-        print(json.dumps(record))
-    else:
-        print(textwrap.fill(head(record), WIDE))
-        for section in sections(record):
-            _show(section)
-        print()
-        for verdict in record["verdicts"]:
-            print(textwrap.fill(f"{verdict[:1].upper()}{verdict[1:]}.", WIDE))
-    outputs.noted(options, record["notes"])
-    return 0
+    return _told(options, record, head(record), sections(record), record["verdicts"])
 
 
 def _ask(options: argparse.Namespace) -> int:
@@ -261,6 +242,23 @@ def _asked(items: Dataset, interview: Interview, place: int) -> str | None:
 
 
 # On the terminal ------------------------------------------------------------------------------------------------------
+
+
+def _told(
+    options: argparse.Namespace, record: dict[str, Any], head: str, sections: Iterable[Section], verdicts: Iterable[str]
+) -> int:
+    """A record as JSON, or in words, and its notes; the exit code."""
+    if options.json:
+        print(json.dumps(record))
+    else:
+        print(textwrap.fill(head, WIDE))
+        for section in sections:
+            _show(section)
+        print()
+        for verdict in verdicts:
+            print(textwrap.fill(f"{verdict[:1].upper()}{verdict[1:]}.", WIDE))
+    outputs.noted(options, record["notes"])
+    return 0
 
 
 def _show(section: Section) -> None:

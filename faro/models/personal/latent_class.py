@@ -10,11 +10,8 @@ import jax.numpy as jnp
 from constraints import log_softmax
 
 from ..base import Model, Prediction, numeric
-from ..linear import UNPUNISHED
 from . import weights
-from .tastes import COMMON, flat, met, placed
-
-START = 0.5  # deviation of what kinds like, of all features together, at the start
+from .tastes import COMMON, flat, met, placed, punished, several
 
 
 @dataclasses.dataclass(frozen=True)
@@ -38,19 +35,10 @@ class LatentClass(Model):
             raise ValueError(f"kinds: expected at least 2, got {self.kinds}")
 
     def init(self, key, spec):
-        spec = numeric(spec)
-        d, (of_common, of_kinds) = spec.items.shape[-1], jax.random.split(key)
-        taste = START / d**0.5 * jax.random.normal(of_kinds, (self.kinds, d))
-        return {
-            "common": COMMON.init(of_common, spec),
-            "taste": taste,
-            "level": jnp.zeros(self.kinds),
-            "share": jnp.zeros(self.kinds),
-        }
+        return several(key, spec, self.kinds)
 
     def shares(self, params, interactions):
-        common = COMMON.shares(params["common"], interactions)
-        return {"common": common, "taste": 1.0, "level": 1.0, "share": UNPUNISHED}
+        return punished(params, interactions)
 
     def apply(self, params, choices, *, people=None):
         people, choices = met(people, numeric(choices))

@@ -13,10 +13,9 @@ from constraints import Choices, log_softmax
 
 from ..base import Model, numeric
 from ..linear import UNPUNISHED
-from .tastes import COMMON, flat, met, placed
+from .tastes import COMMON, flat, met, placed, punished, several
 from .weights import inverse
 
-START = 0.5  # deviation of what the rewards like, of all features together, at the start
 STEPS = 50  # to a person's shares, at most; 5 to 10 are usual
 SOFTEST = 0.02  # strength of the prior, at least
 
@@ -44,20 +43,10 @@ class LoRe(Model):
             raise ValueError(f"rewards: expected at least 2, got {self.rewards}")
 
     def init(self, key, spec):
-        spec = numeric(spec)
-        d, (of_common, of_rewards) = spec.items.shape[-1], jax.random.split(key)
-        taste = START / d**0.5 * jax.random.normal(of_rewards, (self.rewards, d))
-        return {
-            "common": COMMON.init(of_common, spec),
-            "taste": taste,
-            "level": jnp.zeros(self.rewards),
-            "share": jnp.zeros(self.rewards),
-            "strength": jnp.zeros(()),
-        }
+        return {**several(key, spec, self.rewards), "strength": jnp.zeros(())}
 
     def shares(self, params, interactions):
-        common = COMMON.shares(params["common"], interactions)
-        return {"common": common, "taste": 1.0, "level": 1.0, "share": UNPUNISHED, "strength": UNPUNISHED}
+        return {**punished(params, interactions), "strength": UNPUNISHED}
 
     def mixed(self, params: Any, people: Choices) -> Array:
         """Shares of every person, `[U, B]`.

@@ -13,10 +13,11 @@ from jax import Array
 from constraints import Choices
 
 from ..base import InputSpec, Model, Prediction, numeric
-from ..linear import Linear
+from ..linear import UNPUNISHED, Linear
 from . import weights
 
 COMMON = Linear()
+START = 0.5  # deviation of what several tastes like, of all features together, at the start
 
 
 def flat(people: Choices) -> Choices:
@@ -50,6 +51,33 @@ def placed(inside: Array, choices: Choices) -> Array:
     outside = jnp.reshape(choices.outside[:, : inside.shape[1]], (*inside.shape[:2], *[1] * (inside.ndim - 2)))
     rest = jnp.zeros((n, k - inside.shape[1], *inside.shape[2:]), inside.dtype)
     return jnp.concatenate([jnp.where(outside, 0, inside), rest], axis=1)
+
+
+def several(key: Array, spec: InputSpec, count: int) -> dict[str, Any]:
+    """Parameters of a common taste and of several others that people share: a taste, a level and a share of each.
+
+    key: a jax random key
+    spec: what may be known
+    count: how many others
+    """
+    spec = numeric(spec)
+    d, (of_common, of_others) = spec.items.shape[-1], jax.random.split(key)
+    return {
+        "common": COMMON.init(of_common, spec),
+        "taste": START / d**0.5 * jax.random.normal(of_others, (count, d)),
+        "level": jnp.zeros(count),
+        "share": jnp.zeros(count),
+    }
+
+
+def punished(params: Any, interactions: Any) -> dict[str, Any]:
+    """How strongly those are punished, as `Model.shares` says it; shares are not.
+
+    params: as `several` gave them
+    interactions: share of products of features and context, >= 0
+    """
+    common = COMMON.shares(params["common"], interactions)
+    return {"common": common, "taste": 1.0, "level": 1.0, "share": UNPUNISHED}
 
 
 @dataclasses.dataclass(frozen=True)
