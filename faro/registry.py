@@ -1,8 +1,8 @@
 """What packages declare, by name; and from what a command line says ("demographic_parity", "sex") to a `Constraint`.
 
-Constraints, models and losses are made by functions or classes. Those in the entry-point groups `faro.constraints`,
-`faro.models` and `faro.losses`, the built-in ones among them, are known by name; any other by its place,
-`package.module:Name`. Options are Python literals in brackets behind the name.
+Constraints, models, losses and advantages are made by functions or classes. Those in the entry-point groups
+`faro.constraints`, `faro.models`, `faro.losses` and `faro.advantages`, the built-in ones among them, are known by name;
+any other by its place, `package.module:Name`. Options are Python literals in brackets behind the name.
 
     demographic_parity    calibration(bins=5)    rate_cap    mypkg.mine:WaitingTime    demographic_parity+group_error
     linear    mlp(widths=(64, 32))    mypkg.nets:Tokens(depth=2)
@@ -28,7 +28,12 @@ from constraints import Attribute, Constraint
 
 from .errors import UsageError
 
-GROUPS = {"constraint": "faro.constraints", "model": "faro.models", "loss": "faro.losses"}
+GROUPS = {
+    "constraint": "faro.constraints",
+    "model": "faro.models",
+    "loss": "faro.losses",
+    "advantage": "faro.advantages",
+}
 Notion = Callable[..., Constraint]
 
 
@@ -42,8 +47,8 @@ def known(kind: str, name: str, names: Mapping | tuple | list) -> None:
 
 @functools.cache
 def declared(kind: str) -> dict[str, EntryPoint]:
-    """The makers of this kind ("constraint", "model", "loss") that installed packages declare, by name; faro's own
-    first."""
+    """The makers of this kind ("constraint", "model", "loss", "advantage") that installed packages declare, by name;
+    faro's own first."""
     points = sorted(entry_points(group=GROUPS[kind]), key=lambda point: point.name)
     of_faro = [point for point in points if point.module.partition(".")[0] in ("constraints", "faro")]
     named = {point.name: point for point in of_faro}  # nobody else's point takes a name of faro's

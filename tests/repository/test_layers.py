@@ -35,7 +35,7 @@ PRIVATE = "faro._moved"  # of the package's `__init__`
 # Third-party packages that only these modules may import; every other package is free.
 ONLY = {
     "cvxpy": {"faro.exact", "faro.certify"},
-    "optax": {"faro.models", "faro.lagrangian", "faro.training", "faro.baselines"},
+    "optax": {"faro.models", "faro.lagrangian", "faro.training", "faro.baselines", "faro.policies"},
     "matplotlib": {"faro.report"},
 }
 NEVER_REACHED_BY_REPORT = {"jax", "jaxlib", "cvxpy", "optax", "flax", "constraints"}
