@@ -1,9 +1,11 @@
 """Fairness constraints for choice models, on JAX alone.
 
-choices  -> rewards -> rule (softmax, argmax, KL-tilted) -> Outcome -> measure(outcome, choices) <= bound
+choices  -> rewards -> rule (argmax, softmax, KL-tilted, best-of-n) -> Outcome -> measure(outcome, choices) <= bound
 
     _choices         `Choices`, the data: n sets of up to K alternatives, one of which was chosen
     _outcome         the decision rules `Softmax`, `Argmax`, `KLTilted`, and the `Outcome` that a constraint looks at
+    _best_of         the law of best-of-n, of enumerated sets and of draws, and its stand-ins for training
+    _rules           rules as texts, `best_of(n=16)`; how far a policy is from its reference
     _constraint      `Constraint`: m inequalities measure <= bound; `Stack` of several
     _grouping        whose numbers are compared: groups of an attribute, in strata, among alternatives of a kind
     _rate            rates by cell, and the constraints that are linear in them
@@ -28,6 +30,10 @@ from . import _renamed
 from ._attainable_range import FEW_UNITS as FEW_UNITS
 from ._attainable_range import AttainableRange as AttainableRange
 from ._attainable_range import attainable_range as attainable_range
+from ._best_of import BestOf as BestOf
+from ._best_of import BestOfDraws as BestOfDraws
+from ._best_of import SmoothBestOf as SmoothBestOf
+from ._best_of import SmoothBestOfDraws as SmoothBestOfDraws
 from ._calibration import calibration as calibration
 from ._caps import group_error as group_error
 from ._caps import group_loss as group_loss
@@ -72,6 +78,12 @@ from ._rate import Counts as Counts
 from ._rate import Members as Members
 from ._rate import RateConstraint as RateConstraint
 from ._ratio import rate_ratio as rate_ratio
+from ._rules import CANDIDATES as CANDIDATES
+from ._rules import Resampled as Resampled
+from ._rules import best_of_kl_bound as best_of_kl_bound
+from ._rules import kl_divergence as kl_divergence
+from ._rules import rule_of as rule_of
+from ._rules import rule_text as rule_text
 from ._scores import reward_parity as reward_parity
 from ._scores import threshold_parity as threshold_parity
 from ._welfare import UNIT_SHARE as UNIT_SHARE

@@ -1,4 +1,5 @@
-"""What rewards lead to: the decision rules (softmax, argmax, KL-tilted) and the `Outcome` that a constraint looks at.
+"""What rewards lead to: the decision rules (softmax, argmax, KL-tilted; best-of-n is in `_best_of`) and the `Outcome`
+that a constraint looks at.
 
 Whoever measures chooses the rule, never the constraint: one definition of a gap serves the loss, the metric, the
 certificate and the policy tuned on the reward.
@@ -55,7 +56,12 @@ class Outcome:
 
 
 class DecisionRule(abc.ABC):
-    """A decision rule: turns rewards into decisions. Subclasses are frozen pytrees (`record`) with one method."""
+    """A decision rule: turns rewards into decisions. Subclasses are frozen pytrees (`record`) with one method.
+
+    draws: whether the alternatives are draws of a reference, so that a `log_ref` beside them is refused
+    """
+
+    draws = False
 
     @abc.abstractmethod
     def decide(self, rewards: Array, available: Array, log_ref: Array) -> Array:
@@ -65,6 +71,13 @@ class DecisionRule(abc.ABC):
         available: `[..., K]` bool
         log_ref: `[..., K]` log of the reference policy, 0 where there is none
         """
+
+    def softened(self, temperature: Any) -> DecisionRule:
+        """What the primal player differentiates in place of this rule: itself, where it has gradients.
+
+        temperature: > 0, in units of the rewards: how soft a stand-in is; towards 0 it is the rule
+        """
+        return self
 
 
 def _softmax(logits: Array | list[Array], available: Array) -> Array:
@@ -150,6 +163,9 @@ class Argmax(DecisionRule):
         share = 1 / jnp.maximum(total(best), 1)
         return joined([is_best * share * exists for is_best, exists in zip(best, pieces(available), strict=True)])
 
+    def softened(self, temperature):
+        return Softmax(temperature=temperature)
+
 
 @record
 class KLTilted(DecisionRule):
@@ -157,8 +173,8 @@ class KLTilted(DecisionRule):
 
         pi(k) = softmax_k(log_ref_k + rewards_k / beta)  maximises  E_pi[reward] - beta KL(pi || pi_ref)
 
-    beta: > 0, in units of the rewards. `Choices.log_ref` is 0 for candidates drawn from pi_ref, log pi_ref for
-        enumerated response sets
+    beta: > 0, in units of the rewards. `Choices.log_ref` is log pi_ref of the enumerated responses; without it pi_ref
+        is uniform. For draws of pi_ref: `Resampled`
     Source: Rafailov et al. NeurIPS 2023, equation 4.
     """
 
@@ -188,6 +204,11 @@ def decide(
     twin_scores: what decisions on twins are made of, likewise: of a chooser's attribute `[n, K, L]`, of an
         alternative's `[n, K, K, L]`, where the first of the two axes says who alone is set
     """
+    if rule.draws and choices.log_ref is not None:
+        raise ValueError(
+            f"log_ref: the alternatives are draws of the reference ({type(rule).__name__}), each as often as it came; "
+            "beside them it squares it: leave it out, or declare candidates = 'enumerated'"
+        )
     deciding: Any = rewards if scores is None else scores
     rewards = joined(rewards)
     log_ref = jnp.zeros_like(rewards) if choices.log_ref is None else choices.log_ref

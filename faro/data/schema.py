@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from constraints import CANDIDATES
 from faro.errors import UsageError
 from faro.files import parse_toml
 from faro.text.exchange import Rules
@@ -47,7 +48,11 @@ class Schema:
         (`Pairwise`)
     available: column that says which alternatives were there (long, and of each side wide)
     outside: column that marks the option of choosing nothing (long)
-    log_ref: column of log pi_ref of enumerated response sets
+    candidates: what the alternatives of a choice are: "enumerated", all answers there are; "sampled", draws of a
+        reference, each as often as it came; "" does not say. Rules about a reference ask (`constraints.rule_of`)
+    log_ref: column of log pi_ref of enumerated response sets; none beside draws, which stand for it
+    reference: which policy pi_ref is, in words; certificates of policies repeat it
+    decoding: with which settings it was drawn from, in words, as "temperature 1, top_p 0.95"
     sides: names of the two or more sides (wide)
     numeric: columns of numbers that describe an alternative; here and in the next five, `emb_*` stands for all columns
         of such names that the schema says nothing else of
@@ -88,7 +93,10 @@ class Schema:
     margin: str = ""
     available: str = ""
     outside: str = ""
+    candidates: str = ""
     log_ref: str = ""
+    reference: str = ""
+    decoding: str = ""
     sides: tuple[str, ...] = ("chosen", "rejected")
     numeric: tuple[str, ...] = ()
     categorical: tuple[str, ...] = ()
@@ -109,7 +117,7 @@ class Schema:
     types: Mapping[str, str] = dataclasses.field(default_factory=dict, hash=False)
 
     def __post_init__(self):
-        for field in (*_COLUMN, "positive", "negative"):
+        for field in (*_COLUMN, "positive", "negative", "candidates", "reference", "decoding"):
             object.__setattr__(self, field, one_text(getattr(self, field), f"schema.{field}"))
         for field in (*_COLUMNS, "codes", "unknown", "missing"):
             values = tuple(one_text(value, f"schema.{field}") for value in getattr(self, field))
@@ -117,6 +125,7 @@ class Schema:
         object.__setattr__(self, "types", {one_text(name, "types"): kind for name, kind in self.types.items()})
         choose("format", self.format, FORMATS)
         choose("on_missing", self.on_missing, ON_MISSING)
+        self._check_candidates()
         if not self.unit:
             raise UsageError("schema: declare `unit`, the column of the person or prompt, or unit = 'row'")
         if self.format == "long" and not (self.choice and self.label):
@@ -159,6 +168,17 @@ class Schema:
             self._check_twin(twin)
         self._check_twin_arrays()
         self._check_names()
+
+    def _check_candidates(self) -> None:
+        if self.candidates:
+            choose("candidates", self.candidates, CANDIDATES)
+        if self.candidates == "sampled" and self.log_ref:
+            raise UsageError(
+                f"schema: log_ref {self.log_ref!r} beside candidates = 'sampled': draws are kept as they came, so "
+                "log_ref squares the reference; leave it out, or declare candidates = 'enumerated'"
+            )
+        if (self.reference or self.decoding) and not self.candidates:
+            raise UsageError("schema: reference and decoding are of `candidates`: say 'enumerated' or 'sampled'")
 
     def _check_sides(self) -> None:
         wide = self.format == "wide"
@@ -449,6 +469,9 @@ class Schema:
             "margin",
             "crossed",
             "order",
+            "candidates",
+            "reference",
+            "decoding",
         ):  # a schema without them is written as before there were any
             if not values[field]:
                 del values[field]

@@ -8,7 +8,7 @@ import pytest
 
 from constraints import check_choices
 from faro.data import AttributeSpec, Dataset, Schema
-from faro.errors import DataError
+from faro.errors import DataError, UsageError
 
 GENDER = AttributeSpec(name="gender", levels=("f", "m"), chooser=True)
 GROUP = AttributeSpec(name="group", levels=("a", "b"))
@@ -283,6 +283,18 @@ def test_missing_numbers_are_known_in_every_container():
     schema = ACCEPT.replace(missing=("-9",), on_missing="level")
     as_text, as_number = gappy().assign(x=["1", "-9", "4"]), gappy().assign(x=[1, -9, 4])
     same(Dataset.from_table(as_text, schema), Dataset.from_table(as_number, schema))
+
+
+def test_draws_of_a_reference_have_no_log_ref():
+    assert LONG.replace(candidates="sampled", reference="base", decoding="temperature 1").candidates == "sampled"
+    for wrong, words in (
+        ({"candidates": "sampled", "log_ref": "lp"}, "squares the reference"),
+        ({"candidates": "drawn"}, "candidates"),
+        ({"reference": "base"}, "of `candidates`"),
+    ):
+        with pytest.raises(UsageError, match=words):
+            LONG.replace(**wrong)
+    assert "candidates" not in LONG.to_dict()
 
 
 def test_log_ref_is_read():
