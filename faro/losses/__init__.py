@@ -5,6 +5,7 @@
     pairwise   Pairwise: the chosen alternative against each of the others
     objective  Objective; Mean, Reweighted, WorstGroup, CVaR, Penalised
     distilled  Distilled: margins of models that were fitted to one group each
+    mgda       MGDA: the shortest mixture of the groups' gradients
     groups     who is in which group, for objectives that know groups
 
 A loss of your own is a subclass of `Loss` with one method; a package declares it by an entry point of the group
@@ -16,6 +17,7 @@ from .distilled import Distilled as Distilled
 from .logit import Logit as Logit
 from .logit import Noisy as Noisy
 from .logit import Smoothed as Smoothed
+from .mgda import MGDA as MGDA
 from .objective import CVaR as CVaR
 from .objective import Mean as Mean
 from .objective import Objective as Objective

@@ -7,6 +7,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 from jax import Array
+from jax.scipy.special import logit
 
 from constraints import Choices, Grouping, reward_by, static
 
@@ -31,13 +32,15 @@ class Distilled(Objective):
     who: groups of choosers, a `constraints.Grouping` of one chooser's attribute; who is in none has no teacher
     teacher: model of the teachers, and of the pooled one, by name
     condition: c is 1 for "all"; where m_g > 0: "right"; where it is also above the margins of all other teachers:
-        "ahead"; or above that of the pooled model: "pooled"; "disagreement": where the pooled model gives what was
-        chosen less than half, SCPO's filter (arXiv 2606.18606)
+        "ahead"; or above that of the pooled model: "pooled"; "disagreement": where sigmoid of the pooled model's margin
+        m_0 is below `threshold`, SCPO's filter (arXiv 2606.18606), times its weight min(exp(m_0 / softness), 1)
     penalty: phi(z) is max(0, z) for "hinge", z^2 for "square", log(1 + exp(z)), Bradley-Terry with a margin, for
         "shifted"
     balanced: w_g makes all groups count alike (1 / (groups * share of g)), else 1
     weight: of the margins, >= 0; 0 is the mean loss
-    most: cap of m_g, > 0, in units of the reward
+    most: cap of m_g, >= 0, in units of the reward; 0 with "shifted" weighs the loss of pairs itself
+    threshold: of "disagreement", in [0, 1]; at .5 it keeps what the pooled model gets wrong, at 1 everything
+    softness: of the weight of "disagreement", > 0, in units of the reward; inf: 1
     """
 
     outcomes = True
@@ -49,6 +52,8 @@ class Distilled(Objective):
     balanced: bool = static(default=False)
     weight: Any = 1.0
     most: Any = 6.0
+    threshold: Any = 0.5
+    softness: Any = float("inf")
 
     def columns(self):
         attribute = self.who.attribute
@@ -72,12 +77,13 @@ class Distilled(Objective):
         others = jnp.max(jnp.where(member > 0, -jnp.inf, margins), -1, initial=-jnp.inf)
         if self.condition in POOLED:
             pooled = margin(choices.columns[reward_by(self.teacher)], choices)
-            kept = pooled < 0 if self.condition == "disagreement" else (own > 0) & (own > pooled)
+            of_filter = (pooled < logit(self.threshold)) * jnp.exp(jnp.minimum(pooled / self.softness, 0))
+            kept = of_filter if self.condition == "disagreement" else (own > 0) & (own > pooled)
         else:
             kept = {"all": own == own, "right": own > 0, "ahead": (own > 0) & (own > others)}[self.condition]
         share = known / jnp.maximum(jnp.sum(known), 1e-30)
         of_group = 1 / jnp.where(share > 0, share * jnp.sum(share > 0), 1) if self.balanced else jnp.ones_like(share)
-        return jnp.clip(own, 0, self.most), jnp.where(kept, member @ of_group, 0)
+        return jnp.clip(own, 0, self.most), kept * (member @ of_group)
 
     def sums(self, state, sight, choices, rows):
         wanted, factor = rows

@@ -53,6 +53,7 @@ class Objective(abc.ABC):
     """
 
     outcomes: ClassVar[bool] = False  # whether `sums` look at outcomes, not at losses alone
+    steers: ClassVar[bool] = False  # whether a step is given the slopes of its `parts` before it is taken
 
     loss: Loss = LOGIT
 
@@ -98,6 +99,17 @@ class Objective(abc.ABC):
 
     def follow(self, state: Any, sums: Any, masses: Any) -> Any:
         """What it keeps after a step that saw these sums."""
+        return state
+
+    def parts(self, sums: Any, masses: Any) -> Array:
+        """Numbers `[G]` whose slopes `steer` is told of, where it says `steers`."""
+        raise NotImplementedError(f"{type(self).__name__}.parts: an objective that steers says what it is made of")
+
+    def steer(self, state: Any, products: Array) -> Any:
+        """What it keeps for this step alone.
+
+        products: inner products of the slopes of `parts` by the parameters, `[G, G]`
+        """
         return state
 
     def merit(self, state: Any, selection: Statistics, train: Statistics) -> Array:

@@ -18,6 +18,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
 from constraints import UNIT_SHARE, Argmax, Choices, Constraint, Softmax, Statistics, record
 
@@ -560,10 +561,17 @@ class Game:
         remembers = dual is None and (not one_batch or self.shards > 1)  # else each step sees all that is held
 
         def observe(params, moments, temperature, drawn, scale, aim, noise):
+            def sums(params):
+                seen = self._tally(params, constraint, drawn, temperature, aim, s.compute, noise, train=True)
+                return seen, jax.tree.map(lambda leaf: scale * leaf, seen)
+
+            def parts(params):
+                return self.objective.parts(sums(self._held(params, train.ridge)[0])[1].loss, train.totals.aim)
+
+            steered = self.objective.steer(aim, _products(parts, params)) if self.objective.steers else aim
             params, moved = self._held(params, train.ridge)
-            seen = self._tally(params, constraint, drawn, temperature, aim, s.compute, noise, train=True)
-            tally = jax.tree.map(lambda leaf: scale * leaf, seen)
-            loss = self.objective.combine(aim, tally.loss, train.totals.aim)
+            seen, tally = sums(params)
+            loss = self.objective.combine(steered, tally.loss, train.totals.aim)
             loss += train.ridge.punishment(self.model, params, moved)
             for penalty in jax.tree.leaves(tally.penalty):
                 loss += penalty / train.totals.weight
@@ -667,6 +675,13 @@ def _summed(of_slice: Any, parts: tuple, size: int) -> Any:
     if even == n:
         return sums
     return add(sums, (*jax.tree.map(lambda leaf: leaf[even:], parts), jnp.asarray(even // size)))[0]
+
+
+def _products(numbers: Any, params: Any) -> Array:
+    """Inner products `[G, G]` of the slopes of the G numbers by the parameters; they are no function of these."""
+    values, pull = jax.vjp(numbers, jax.lax.stop_gradient(params))
+    slopes = jax.lax.map(lambda one: ravel_pytree(pull(one)[0])[0], jnp.eye(len(values), dtype=values.dtype))
+    return slopes @ slopes.T
 
 
 def _square(tree: Any) -> Array:

@@ -10,7 +10,7 @@ import constraints as ct
 import faro
 from constraints.alternatives import pieces
 from faro.errors import UsageError
-from faro.losses import Distilled, Mean, Reweighted, Sight
+from faro.losses import CVaR, Distilled, Mean, Reweighted, Sight
 from faro.losses.distilled import CONDITIONS, PENALTIES, margin
 from faro.models import Seen
 
@@ -67,6 +67,27 @@ def test_the_objective_is_what_it_says(condition, penalty, balanced, k, x64):
         share = weight[group == group[i]].sum() / weight[group >= 0].sum()
         expected += kept * weight[i] * phi * (1 / (2 * share) if balanced else 1)
     assert np.isclose(found, (weight @ losses + 0.7 * expected) / weight.sum(), rtol=1e-9)
+
+
+def test_the_filter_and_weight_of_scpo(x64):
+    choices, _, group = problem()
+    lead = np.asarray(margin(choices.columns[POOLED], choices))
+    given = {"who": WHO, "condition": "disagreement"}
+    for threshold, softness in ((0.5, np.inf), (0.3, np.inf), (0.3, 0.7), (1.0, 1.0), (1.0, np.inf)):
+        objective = Distilled(threshold=threshold, softness=softness, **given)
+        _, factor = objective.prepare(choices, objective.known(choices))
+        kept = 1 / (1 + np.exp(-lead)) < threshold if threshold < 1 else np.ones_like(lead)
+        np.testing.assert_allclose(factor, (group >= 0) * kept * np.minimum(np.exp(lead / softness), 1), rtol=1e-12)
+
+
+def test_pairs_without_a_wanted_margin_weigh_their_own_loss(x64):
+    choices, rewards, group = problem()
+    objective = Distilled(who=WHO, condition="disagreement", penalty="shifted", most=0.0, balanced=True)
+    found, losses = total_of(objective, choices, rewards)
+    weight, wrong = np.asarray(choices.weight), np.asarray(margin(choices.columns[POOLED], choices)) < 0
+    share = np.array([weight[group == own].sum() for own in (0, 1)]) / weight[group >= 0].sum()
+    factor = 1 + wrong * np.where(group >= 0, 1 / (2 * share[group]), 0)
+    assert np.isclose(found, weight * factor @ losses / weight.sum(), rtol=1e-12)
 
 
 def test_no_weight_is_the_mean_and_equal_teachers_are_ahead_of_nobody(x64):
@@ -134,3 +155,19 @@ def test_a_student_learns_from_teachers_and_knows_no_groups(tmp_path):
     again = faro.load_model(tmp_path / "student.json")
     np.testing.assert_array_equal(rewards(again, frame), rewards(student, frame))
     assert set(again.coding.made) <= {ct.UNIT_SHARE} and again.loss["options"]["condition"] == "right"
+
+
+@pytest.mark.slow
+def test_a_student_that_robs_a_group_is_not_accepted():
+    """Pareto acceptance: a floor of 0 against the aggregate on people of whom neither has seen anything."""
+    data = faro.load("demo-people")
+    who = ct.Grouping(data.attributes["community"])
+    given = {"attribute": "community", "bound": 0.0, "settings": {"primal": "adam", "steps": 40, "dual_data": "own"}}
+
+    def status(loss):
+        return faro.train(data, "welfare_floor(welfare='brier')", loss=loss, **given).about
+
+    accepted = status(Distilled(who=who))
+    assert accepted["status"] == "FEASIBLE" and accepted["figures"]["dual_gap"] <= 0
+    refused = status(CVaR(share=0.02))  # who only knows the worst loses everywhere
+    assert refused["status"] == "INFEASIBLE" and "on dual, over the bound 0" in refused["reason"]
