@@ -77,13 +77,20 @@ def top_label(rewards: Array, choices: Choices) -> tuple[Array, Array]:
 def ece(confidence: np.ndarray, label: np.ndarray, weight: np.ndarray) -> float:
     """Top-label expected calibration error, in [0, 1]: 15 bins of equal mass in the confidence.
 
-    sum over bins of |sum_i w_i (confidence_i - label_i)| / sum_i w_i, of `top_label`. On the host, where sorting is
-    five times as fast as in a program on a CPU.
+    sum over bins of |sum_i w_i (confidence_i - label_i)| / sum_i w_i, of `top_label`. Where the same confidence lies in
+    several bins, each has its share of their labels, so that the order of rows does not matter. On the host, where
+    sorting is five times as fast as in a program on a CPU.
     Source: Guo et al. ICML 2017, with equal-mass bins (Nguyen & O'Connor 2015).
     """
+    if not len(confidence):
+        return float("nan")
     order = np.argsort(confidence, kind="stable")
-    weight = weight[order]
+    weight, confidence = weight[order], confidence[order]
+    first = np.flatnonzero(np.append(True, np.diff(confidence) != 0))  # of those with the same confidence
+    mass = np.add.reduceat(weight, first)
+    of_same = np.add.reduceat(weight * label[order], first) / np.where(mass > 0, mass, 1)
+    label = np.repeat(of_same, np.diff(np.append(first, len(order))))
     position = (np.cumsum(weight) - weight / 2) / np.sum(weight)
     bins = np.clip(np.nan_to_num(position * ECE_BINS).astype(int), 0, ECE_BINS - 1)
-    errors = np.bincount(bins, weight * (confidence - label)[order], ECE_BINS)
+    errors = np.bincount(bins, weight * (confidence - label), ECE_BINS)
     return float(np.sum(np.abs(errors)) / np.sum(weight))

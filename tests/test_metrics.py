@@ -109,6 +109,20 @@ def test_accuracy_shares_ties_and_is_expected_accuracy_under_soft_labels():
     assert float(metrics.ties(rewards, choices)) == pytest.approx(0.25)
 
 
+def test_ece_does_not_depend_on_the_order_of_rows_that_are_as_sure_as_each_other():
+    rng = np.random.default_rng(0)
+    sure, label, weight = rng.choice([0.5, 0.6, 0.9], 400), rng.integers(0, 2, 400) * 1.0, rng.uniform(0.5, 2, 400)
+    orders = [rng.permutation(400) for _ in range(5)]
+    assert np.ptp([metrics.ece(sure[rows], label[rows], np.ones(400)) for rows in orders]) < 1e-12
+    found = [metrics.ece(sure[rows], label[rows], weight[rows]) for rows in orders]
+    assert np.ptp(found) < 1e-3  # but for the one row whose weight is on both sides of an edge
+    by_value = [(weight * (sure - label))[sure == value].sum() for value in (0.5, 0.6, 0.9)]
+    assert 0 < found[0] <= np.abs(by_value).sum() / weight.sum() + 1e-12  # bins that two share may cancel
+    constant = metrics.ece(np.full(400, 0.7), label, weight)
+    assert constant == pytest.approx(abs(0.7 - np.average(label, weights=weight)))
+    assert np.isnan(metrics.ece(sure[:0], label[:0], weight[:0]))
+
+
 def test_ece_by_hand_and_for_calibrated_rewards():
     rng = np.random.default_rng(0)
     n = 30_000

@@ -316,3 +316,20 @@ def show_certificate(rows: list[dict[str, Any]], notes: list[str], verdict: str)
     for note in notes:
         console.print(escape(note))
     console.print(f"[bold]{verdict}[/bold]")
+
+
+def show_calibration(run: report.Run) -> None:
+    """What models rank, what rewards are worth as probabilities, and what parity there is, by bound and calibration."""
+    assert run.calibration is not None
+    console, rows = _console(), report.calibration_cells(run)
+    table = _table("bound", "rewards", "accuracy", "nll", "ece", "worst\ngroup", "decided\ngap", "prob.\ngap")
+    for _, cells in rows:
+        table.add_row(*map(escape, cells[:-1]))
+    _show(console, table)
+    first = rows[0][0]
+    chance = "-" if math.isnan(first["chance_ece"]) else f"{first['chance_ece']:.3f}"
+    console.print(
+        f"worst group: calibration error of its alternatives; in the first row that of {escape(str(first['worst']))}, "
+        f"{chance} by chance; labels of the groups differ by {first['base_gap']:.3f}"
+    )
+    console.print(f"all bounds and seeds: {escape(str(run.folder / 'calibration.csv'))}, reliability.csv, report.html")

@@ -4,6 +4,7 @@ trials        the figures of every trial from its saved parameters, which answer
 bootstrap     how sure they are: intervals over people and seeds, written as uncertainty.csv and hypervolume.csv
 simultaneous  an upper bound of every member's gap in the population, all of them at once
 subsets       what a saved model reaches on the subsets that a column names
+calibration   what rewards are worth as probabilities, in all and in each group
 flips         how often a decision changes with an attribute, by twins
 bias          scores of questions about two people, as BBQ has them
 pareto        who is not dominated, and how much a set of points dominates

@@ -1,12 +1,13 @@
 """Reward models: `Linear`, `MLP` and `FlaxModel` (any Flax Linen module, or NNX module by its constructor) score one
 alternative at a time from its features and the context; a model of your own only needs two methods of `Model`.
 
-    base      `Model` and what it may read and say: InputSpec, Prediction, LinearHead
-    linear    `Linear`: rewards linear in features and context
-    networks  `FlaxModel`, `MLP`
-    encoder   `EncoderLayers`: the last layers of a text's encoder, and a head
-    personal  models of people who differ, which read a few earlier choices of each: `MixedLogit`, `PReF` and others
-    evaluate  the one place where a model is evaluated on choices, under any decision rule
+    base        `Model` and what it may read and say: InputSpec, Prediction, LinearHead
+    linear      `Linear`: rewards linear in features and context
+    networks    `FlaxModel`, `MLP`
+    encoder     `EncoderLayers`: the last layers of a text's encoder, and a head
+    personal    models of people who differ, which read a few earlier choices of each: `MixedLogit`, `PReF` and others
+    calibrated  `Calibrated`: another model, its rewards on the scale of probabilities
+    evaluate    the one place where a model is evaluated on choices, under any decision rule
 """
 
 from __future__ import annotations
@@ -55,6 +56,7 @@ LATER = {  # imported on first use: flax takes long, and linear models need none
     "FlaxModel": "networks",
     "features": "networks",
     "EncoderLayers": "encoder",
+    "Calibrated": "calibrated",
     "PersonConstants": "personal.constants",
     "MixedLogit": "personal.mixed",
     "PReF": "personal.pref",

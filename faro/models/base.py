@@ -435,10 +435,13 @@ def twin_predictions(
     for name in names:
         twin = choices.twins[name]
         moved, axes = twin_sides(twin, choices)
-        at_level = jax.vmap(lambda sides: said(plain.replace(**sides)), (axes,), -1)
-        rewards, logs = at_level(moved)
+
+        def at_level(sides: Any, level: Array, name: str = name) -> tuple[Array, Array | None]:
+            return said(_set(plain, name, level).replace(**sides))
+
+        rewards, logs = jax.vmap(at_level, (axes, 0), -1)(moved, jnp.arange(twin.valid.shape[-1]))
         if logs is not None and twin.context is None:
-            logs = _alone(said, plain, twin.items)
+            logs = _alone(said, plain, name, twin.items)
         result[name] = TwinPrediction(rewards, logs)
     return result
 
@@ -454,7 +457,16 @@ def twin_sides(twin: Twin, choices: Choices) -> tuple[dict[str, Any], dict[str, 
     return {side: values for side, (values, _) in there.items()}, {side: axis for side, (_, axis) in there.items()}
 
 
-def _alone(said: Any, plain: Choices, twin_items: Any) -> Array:
+def _set(choices: Choices, name: str, level: Array, alternatives: Array | bool = True) -> Choices:
+    """The choices with the attribute of these alternatives at a level, where it applies to them."""
+    if name not in choices.attributes:
+        return choices
+    codes = choices.attributes[name]
+    moved = jnp.where((codes >= 0) & alternatives, level, codes)
+    return choices.replace(attributes={**choices.attributes, name: moved})
+
+
+def _alone(said: Any, plain: Choices, name: str, twin_items: Any) -> Array:
     """Log-probabilities `[n, K, K, L]` of the worlds in which one alternative alone is set; the outside option has no
     attribute, so its world is that of the choices."""
     inside = jax.tree.leaves(plain.items)[0].shape[1]
@@ -464,13 +476,14 @@ def _alone(said: Any, plain: Choices, twin_items: Any) -> Array:
             mine = (jnp.arange(inside) == who).reshape(1, inside, *[1] * (as_it_is.ndim - 2))
             return jnp.where(mine, at_level, as_it_is)
 
-        def at_level(items: Any) -> Array:
-            return said(plain.replace(items=jax.tree.map(set_alone, plain.items, items)))[1]
+        def at_level(items: Any, level: Array) -> Array:
+            alone = _set(plain, name, level, jnp.arange(plain.shape[1]) == who)
+            return said(alone.replace(items=jax.tree.map(set_alone, plain.items, items)))[1]
 
-        return jax.vmap(at_level, 2, -1)(twin_items)
+        return jax.vmap(at_level, (2, 0), -1)(twin_items, jnp.arange(levels))
 
+    levels = jax.tree.leaves(twin_items)[0].shape[2]
     worlds = jax.lax.map(world, jnp.arange(inside))
-    levels = worlds.shape[-1]
     rest = jnp.broadcast_to(said(plain)[1][None, ..., None], (plain.shape[1] - inside, *worlds.shape[1:3], levels))
     return jnp.moveaxis(jnp.concatenate([worlds, rest]), 0, 1)
 

@@ -7,6 +7,7 @@ A report reads plain records and imports neither jax nor cvxpy: `read_run` is th
     _ending       how the training of a trial ended
     _others       how sure the points are, and what other methods reach
     _envelope     the certified envelope of a run
+    _calibration  what rewards are worth as probabilities
     _series       what a picture shows, before anything draws it
     _plots        pictures
     _tables       tables of a page
@@ -29,6 +30,7 @@ import importlib
 import threading
 from typing import TYPE_CHECKING, Any
 
+from ._calibration import calibration_cells as calibration_cells
 from ._card import point as point
 from ._card import write_card as write_card
 from ._compare import differences as differences

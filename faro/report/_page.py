@@ -12,6 +12,7 @@ from pathlib import Path
 
 from ..files import write_text
 from ..store import columns
+from ._calibration import NOTE, calibration_table, reliability_panel
 from ._commands import BLANKS, commands, fill
 from ._envelope import envelope_note, envelope_panel, envelope_table
 from ._others import CHANCE, EACH, MATCHED, baselines, certainty, panels, sources, verdicts, volume_text
@@ -46,13 +47,14 @@ def _page(run: Run, shown: Sequence[Panel]) -> str:
     seeds = run.trials["seed"].nunique()
     several = f"{len(run.bounds)} bound{'s' * (len(run.bounds) != 1)}"
     called = f"{name}, " if run.title else ""
-    lower = envelope_panel(run)
+    lower, curves = envelope_panel(run), reliability_panel(run)
     sections = [
         section("Per bound", bounds(run), quiet(bounds_note(run, seeds))),
         *([section("Certified envelope", envelope_table(run), quiet(envelope_note(run)))] if lower else []),
         section("Non-dominated points", pareto(run)),
         *_sure(run),
         *_sources(run),
+        *([section("As probabilities", calibration_table(run), quiet(NOTE))] if run.calibration is not None else []),
         *_baselines(run),
         training([run]),
         section("What was run", f"<dl>{facts(run)}</dl>", _configuration(run)),
@@ -64,7 +66,7 @@ def _page(run: Run, shown: Sequence[Panel]) -> str:
         lead=f'<p class="headline">{escape(headline(run))}</p>',
         note=CERTIFIED if len(finite(run.certified)) else TUNING,
         panels=shown,
-        others=[lower] if lower else [],
+        others=[one for one in (lower, curves) if one],
         caption=_caption(run, seeds),
         runs=[run],
         names=[""],

@@ -108,6 +108,11 @@ STYLES: dict[str, dict[str, Any]] = {
     "penalty": {"marker": "^", "color": PURPLE, "markerfacecolor": "none"},
     "group_dro": {"marker": "v", "color": PURPLE},
 }
+STYLES["diagonal"] = {"linestyle": "--", "color": GREY, "linewidth": 1.2, "marker": "", "zorder": 2}
+STYLES |= {
+    f"group {place}": {"marker": marker, "color": color, "linestyle": "-", "linewidth": 0.9}
+    for place, (marker, color) in enumerate(zip("osD^vP", (BLUE, RED, GREEN, PURPLE, ORANGE, INK), strict=True))
+}
 RUN_STYLES = ({"color": BLUE, "marker": "o"}, {"color": RED, "marker": "s"})  # told apart by colour and by shape
 
 

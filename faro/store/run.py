@@ -4,7 +4,8 @@
     traces.npz           what training saw, trials first
     models/              boundBB-seedS.json and .safetensors, seedS.units.txt
     manifest.json        what was run; written last, so that a folder with it is whole
-    uncertainty.csv, hypervolume.csv, baselines.csv, sources.csv    where they were measured
+    uncertainty.csv, hypervolume.csv, baselines.csv, sources.csv,
+    calibration.csv, reliability.csv    where they were measured
     certificates/        of points that faro certify disclosed
     envelope-seedS.json  what no linear model can beat              `envelopes` reads them
 
@@ -46,8 +47,27 @@ TABLES = {  # files NAME.csv that a run may have, and their columns of numbers b
     "hypervolume": ("hypervolume", "low", "high", "reference_gap", "reference_accuracy"),
     "baselines": ("setting", "train_gap", *PEOPLE, "ahead", "ahead_low", "ahead_high"),
     "sources": ("bound", "choices", "units", "accuracy", "accuracy_low", "accuracy_high", "nll", "length", "constant"),
+    "calibration": (
+        "bound",
+        "accuracy",
+        "nll",
+        "ece",
+        "worst_ece",
+        "chance_ece",
+        "decision_gap",
+        "probability_gap",
+        "base_gap",
+        "least_gap",
+        "temperature",
+    ),
+    "reliability": ("bin", "predicted", "chosen", "chosen_low", "chosen_high", "choices"),
 }
-TEXTS_OF = {"baselines": ("baseline", "uses_group", "note"), "sources": ("source",)}  # their columns of texts
+TEXTS_OF = {  # their columns of texts
+    "baselines": ("baseline", "uses_group", "note"),
+    "sources": ("source",),
+    "calibration": ("calibration", "worst"),
+    "reliability": ("calibration", "group"),
+}
 VERDICTS = ("", "CERTIFIED", "REFUTED", "INCONCLUSIVE")
 COLUMNS = (*columns.MEMBER, *(columns.figure(part, name) for part in columns.PARTS for name in columns.FIGURES))
 Own = TypeVar("Own", bound="Run")
@@ -89,7 +109,8 @@ class Run:
     """A finished sweep: `trials` is frontier.csv, a row per trial; `traces` has a row per trial in the same order:
     step [R], loss [M, R], gap [M, R, P], violation and multiplier [M, R, m], residuals of the conditions of a solution
     and capped [M, R]; `manifest` says what was run.
-    `uncertainty`, `hypervolume`, `baselines` and `sources` are the tables of these names, where the folder has them."""
+    `uncertainty`, `hypervolume`, `baselines`, `sources`, `calibration` and `reliability` are the tables of these names,
+    where the folder has them."""
 
     folder: Path
     trials: pd.DataFrame
@@ -99,6 +120,8 @@ class Run:
     hypervolume: pd.DataFrame | None = None
     baselines: pd.DataFrame | None = None
     sources: pd.DataFrame | None = None
+    calibration: pd.DataFrame | None = None
+    reliability: pd.DataFrame | None = None
 
     @classmethod
     def read(cls: type[Own], folder: str | os.PathLike[str]) -> Own:

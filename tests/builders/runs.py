@@ -66,7 +66,8 @@ def invented(
     traces |= {"gap": np.zeros((*shape, 1))}
     traces |= {name: np.zeros((*shape, len(labels))) for name in ("violation", "multiplier")}
     about_run = {"name": constraint.name(), "labels": labels}
-    run.write(place, table, traces, {"format": run.FORMAT, "constraint": about_run, "data": {"name": "people.csv"}})
+    about_data = {"name": "people.csv", "digest": data.digest, "choices": data.n}
+    run.write(place, table, traces, {"format": run.FORMAT, "constraint": about_run, "data": about_data})
     return place
 
 
