@@ -205,7 +205,7 @@ def of_run(run: Frontier, data: Dataset, attribute: str) -> tuple[pd.DataFrame, 
     curves: list[dict[str, Any]] = []
     known: dict[str, list[dict[str, Any]]] = {}
     for place, row in run.table.iterrows():
-        model = run.models[int(place)]  # type: ignore[call-overload]
+        model = run.models[int(place)]
         if row["status"] == "DIVERGED":
             continue
         seed, name = int(row["seed"]), str(row["model"])
@@ -213,11 +213,13 @@ def of_run(run: Frontier, data: Dataset, attribute: str) -> tuple[pd.DataFrame, 
             every = read(model, data, attribute)
             parts = [every.take(data.rows(part, seed)) for part in ("selection", "dev")]
             known[name] = []
-            for kind, *said, temperature in _calibrations(*parts):
-                known[name].append({"calibration": kind, **_figures(*said), "temperature": temperature})
+            for own in _calibrations(*parts):
+                figures = _figures(own.choices, own.probabilities, own.decisions)
+                known[name].append({"calibration": own.kind, **figures, "temperature": own.temperature})
                 if math.isinf(row["bound"]) and seed == int(run.table["seed"].min()):
-                    curves += [{"seed": seed, "calibration": kind, **one} for one in _curves(*said[:2])]
-        records += [{"bound": row["bound"], "seed": seed, **own} for own in known[name]]
+                    curve = _curves(own.choices, own.probabilities)
+                    curves += [{"seed": seed, "calibration": own.kind, **one} for one in curve]
+        records += [{"bound": row["bound"], "seed": seed, **figures} for figures in known[name]]
     table = pd.DataFrame(records, columns=["bound", "seed", "calibration", "worst", *FIGURES])
     means = table.groupby(["bound", "calibration"], sort=False)[[*FIGURES]].mean().reset_index().assign(seed=MEAN)
     worst = table.groupby(["bound", "calibration"], sort=False)["worst"].agg(lambda names: names.mode().iloc[0])
@@ -225,16 +227,25 @@ def of_run(run: Frontier, data: Dataset, attribute: str) -> tuple[pd.DataFrame, 
     return pd.concat([table, means[[*table]]], ignore_index=True), pd.DataFrame(curves)
 
 
-def _calibrations(selection: Read, dev: Read) -> list[tuple[str, Read, np.ndarray, np.ndarray, float]]:
-    """(kind, choices of dev, probabilities, decisions, temperature) of every calibration."""
+class _Calibrated(NamedTuple):
+    """What a calibration says on dev."""
+
+    kind: str
+    choices: Read
+    probabilities: np.ndarray
+    decisions: np.ndarray
+    temperature: float = np.nan
+
+
+def _calibrations(selection: Read, dev: Read) -> list[_Calibrated]:
     found = []
     as_it_is = Scale(np.ones(1), np.zeros(1))
     scales = {AS_TRAINED: as_it_is, TEMPERATURE: fit(selection, False), GROUPS: fit(selection, True)}
     for kind, own in scales.items():
         temperature = 1 / float(own.slope[0]) if kind != GROUPS else np.nan
-        found.append((kind, dev, *_said(own, dev), temperature))
+        found.append(_Calibrated(kind, dev, *_said(own, dev), temperature))
     if _is_accept_or_reject(dev):
-        found.append((EQUAL_COST, *_equal_cost(selection, dev, scales[GROUPS]), np.nan))
+        found.append(_Calibrated(EQUAL_COST, *_equal_cost(selection, dev, scales[GROUPS])))
     return found
 
 
@@ -251,17 +262,21 @@ def _figures(dev: Read, probabilities: np.ndarray, decisions: np.ndarray) -> dic
         nll = _nll(np.log(np.maximum(probabilities, np.finfo(float).tiny)), dev)
     top = np.argmax(np.where(dev.available, probabilities, -1), 1)[:, None]
     confidence, label = (np.take_along_axis(of, top, 1)[counted, 0] for of in (probabilities, dev.chosen))
-    errors, chance, rates = [], [], []
+    errors: list[float] = []
+    chance: list[float] = []
+    rates: list[list[float]] = []
     drawn = _draws(dev, probabilities)
     for code in range(len(dev.levels)):
         here = dev.inside & (dev.group == code) & counted[:, None]
         if not here.any():
-            errors.append(np.nan), chance.append(np.nan), rates.append([np.nan] * 3)
+            errors.append(np.nan)
+            chance.append(np.nan)
+            rates.append([np.nan] * 3)
             continue
         mine = np.broadcast_to(weight[:, None], here.shape)[here]
         errors.append(metrics.ece(probabilities[here], dev.chosen[here], mine))
         by_chance = [metrics.ece(probabilities[here], labels[here], mine) for labels in drawn]
-        chance.append(np.mean(by_chance) if by_chance else np.nan)
+        chance.append(float(np.mean(by_chance)) if by_chance else np.nan)
         rates.append([mine @ of[here] / mine.sum() for of in (decisions, probabilities, dev.chosen)])
     error, rate = np.array(errors), np.array(rates).T
     known = np.isfinite(error)
