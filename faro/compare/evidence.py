@@ -25,9 +25,6 @@ from ..store.model import TrainedModel
 from ..sweep.aggregates import everyones_error
 from ..training import Settings
 
-# of models that read earlier choices: their prior is learned, so no ridge is looked for; a step is dear, few are enough
-QUICK = {"steps": 120, "every": 10, "weight_decay": 1e-3}
-
 
 class Said(NamedTuple):
     """What a model says of n choices.
@@ -68,9 +65,6 @@ def fit(
     settings: of training
     """
     began = time.perf_counter()
-    if model.support:
-        open_ones: dict[str, Any] = {name: value for name, value in QUICK.items() if getattr(settings, name) is None}
-        settings = dataclasses.replace(settings, **open_ones)
     asked = everyones_error() if constraint is None else constraint
     bounds = [float("inf")] if constraint is None else [float(constraint.parts()[0].bound)]
     run = sweep.frontier(data, asked, bounds=bounds, seeds=seeds, model=model, settings=settings)

@@ -84,5 +84,5 @@ def options(model: Model, alternatives: int = 2, once: int | None = None) -> dic
     alternatives: K of the choices
     once: over how many choices the program runs, if it runs about once, as then less is worth while; else None
     """
-    quick = model.linear and alternatives == 2
+    quick = (model.linear or bool(model.support)) and alternatives == 2
     return devices.options(quick, None if once is None else int(once * alternatives > ALTERNATIVES_WORTH_OPTIMISING))

@@ -150,7 +150,9 @@ class _Run:
         baselines: bool = False, among: aggregates.Group = None,
     ):  # fmt: skip
         self.data, self.constraint, self.grid = data, constraint, grid
-        self.model, self.settings, self.memory = model or models.Linear(), settings or Settings(), memory
+        self.model, self.memory = model or models.Linear(), memory
+        self.requested = settings or Settings()
+        self.settings = self.requested.suiting(self.model.settings)
         self.objective, self.stream, self.baselines = objective, stream, baselines
         self.among = among
         self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
@@ -229,9 +231,8 @@ class _Run:
         training_data = [self._streamed(view) if self.stream else self._in_memory(view) for view in views]
         views = [aggregates.without_teachers(view, self.constraint) for view in views]
         notes = self._notes(views, training_data)
-        requested = self.settings
         trainer, why = self._trainer(views, training_data)
-        requested.check_effect(self._use(training_data))
+        self.requested.check_effect(self._use(training_data))
         before, tag = dict(trainer.traced), f"{self.fingerprint} {type(trainer).__name__} {trainer.mesh.shape}"
         keeper = Keeper(None if folder is None else folder / PROGRESS, tag)
         evaluator = Evaluator(self.data, self.constraint, self.model, self.settings, views, self.objective)

@@ -218,6 +218,16 @@ class Settings(Selection, Batching, Multipliers, Optimiser):  # fields come from
             raise UsageError(f"every ({filled.every}) must not exceed steps ({filled.steps})")
         return filled
 
+    def suiting(self, stated: Mapping[str, Any]) -> Settings:
+        """What is left open filled as a model states it; evaluations are still several, however few the steps.
+
+        stated: `Model.settings`
+        """
+        given = {name: value for name, value in stated.items() if getattr(self, name) is None}
+        if "every" in given and self.steps is not None:
+            given["every"] = max(1, min(given["every"], self.steps // LEAST_EVALUATIONS))
+        return dataclasses.replace(self, **given) if given else self
+
     @classmethod
     def of(cls, values: Mapping[str, Any]) -> Settings:
         """Settings from plain values; `UsageError` for an unknown name or a value that cannot be.

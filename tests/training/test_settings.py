@@ -249,3 +249,13 @@ def test_every_way_to_train_checks():
         streaming.train(
             [DATA.train], DATA.selection, CONSTRAINT, settings=Settings(dual="ascent", dual_proportional=3.0)
         )
+
+
+def test_a_model_states_what_suits_it_where_nobody_says_otherwise():
+    stated = {"steps": 120, "every": 10, "weight_decay": 1e-3}
+    open_ones = Settings().suiting(stated)
+    assert (open_ones.steps, open_ones.every, open_ones.weight_decay) == (120, 10, 1e-3)
+    said = Settings(steps=8, weight_decay=0.5).suiting(stated)
+    assert (said.steps, said.every, said.weight_decay) == (8, 4, 0.5)
+    assert Settings(steps=1).suiting(stated).every == 1
+    assert Settings().suiting({}) == Settings()

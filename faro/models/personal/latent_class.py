@@ -11,7 +11,7 @@ from constraints import log_softmax
 
 from ..base import Model, Prediction, numeric
 from . import weights
-from .tastes import COMMON, flat, met, placed, punished, several
+from .tastes import COMMON, SETTINGS, flat, met, placed, punished, several
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,6 +27,7 @@ class LatentClass(Model):
     support: earlier choices of a person that are read, at most
     """
 
+    settings = SETTINGS
     kinds: int = 4
     support: int = 10
 

@@ -13,7 +13,7 @@ from constraints import Choices, log_softmax
 
 from ..base import Model, numeric
 from ..linear import UNPUNISHED
-from .tastes import COMMON, flat, met, placed, punished, several
+from .tastes import COMMON, SETTINGS, flat, met, placed, punished, several
 from .weights import inverse
 
 STEPS = 50  # to a person's shares, at most; 5 to 10 are usual
@@ -35,6 +35,7 @@ class LoRe(Model):
     support: earlier choices of a person that are read, at most
     """
 
+    settings = SETTINGS
     rewards: int = 4
     support: int = 10
 
@@ -79,9 +80,9 @@ class LoRe(Model):
         def move(given: Any, log_share: Array) -> Array:
             """Newton's step within the simplex, as a change of log shares."""
             slope, root, curvature = pull(given, log_share)
-            solved = inverse(curvature + given[2] * jnp.eye(self.rewards))
+            solved = inverse(jnp.moveaxis(curvature, 0, -1) + given[2] * jnp.eye(self.rewards)[..., None])
             root = jax.lax.stop_gradient(root)
-            first, second = (jnp.einsum("ubc,uc->ub", solved, side) for side in (root * slope, root))
+            first, second = (jnp.einsum("bcu,uc->ub", solved, side) for side in (root * slope, root))
             level = (root * first).sum(-1, keepdims=True) / (root * second).sum(-1, keepdims=True)
             return (level * second - first) / jnp.maximum(root, 1e-30)
 

@@ -17,6 +17,8 @@ from ..linear import UNPUNISHED, Linear
 from . import weights
 
 COMMON = Linear()
+# the prior is learned, so no ridge is looked for; an evaluation sees other support than a step, and costs as much as one
+SETTINGS = {"steps": 120, "every": 10, "weight_decay": 1e-3, "interactions": 1.0}
 START = 0.5  # deviation of what several tastes like, of all features together, at the start
 
 
@@ -93,6 +95,7 @@ class Tastes(Model, abc.ABC):
     draws: points of Halton's sequence over which probabilities are means, among more than two alternatives
     """
 
+    settings = SETTINGS
     support: int = 10
     draws: int = 64
 
@@ -150,6 +153,6 @@ class Tastes(Model, abc.ABC):
         people, choices = met(people, numeric(choices))
         known = self.law(params, people).of(choices.unit)
         common, directions = self.pieces(params, choices)
-        scores = common + jnp.einsum("nkq,nq->nk", directions, known.mean)
+        scores = common + jnp.sum(directions * known.mean[:, None], -1)
         logs = weights.log_probabilities(common, directions, choices.available, known, self.draws)
         return Prediction(scores[:, : choices.items.shape[1]], logs)

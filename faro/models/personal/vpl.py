@@ -13,7 +13,7 @@ from constraints import Choices
 
 from ..base import Model, Prediction, numeric
 from . import weights
-from .tastes import COMMON, flat, met, placed
+from .tastes import COMMON, SETTINGS, flat, met, placed
 
 ACTIVE = 0.005  # variance over people above which a latent number is in use
 
@@ -60,6 +60,7 @@ class VPL(Model):
     draws: points of the law over which probabilities are means
     """
 
+    settings = SETTINGS
     size: int = 4
     width: int = 16
     kl: float = 0.01

@@ -11,7 +11,7 @@ length of steps Bach, Self-concordant analysis for logistic regression (2010).
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -22,6 +22,7 @@ from scipy import stats
 from constraints import log_softmax
 
 STEPS = 50  # to a mode, at most; 4 to 8 are usual
+NEVER = -1e30  # a score of what is not there
 NODES = 20  # of the expectation over one margin, where there are two alternatives
 
 
@@ -66,7 +67,8 @@ def law(earlier: Earlier) -> Law:
 
     earlier: choices of U people
     """
-    seen = jax.lax.stop_gradient(earlier)
+    told = _Told.of(earlier)
+    seen = jax.lax.stop_gradient(told)
     real = earlier.rewards.dtype
     close = jnp.sqrt(jnp.finfo(real).eps)  # the step after it leaves the square of that
 
@@ -75,53 +77,109 @@ def law(earlier: Earlier) -> Law:
 
     def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         z, far, steps = state
-        slope, precision = _slope(seen, z), _precision(seen, z)
-        move = jnp.einsum("uqr,ur->uq", inverse(precision), slope)
-        moved = jnp.einsum("uskq,uq->usk", seen.directions, move)
-        moved = jnp.where(seen.available & (seen.weight > 0)[..., None], moved, 0)
-        most = jnp.max(moved.max(-1, initial=0) - moved.min(-1, initial=0), -1, initial=0)  # change of any margin
+        shares = seen.shares(z)
+        move = _times(inverse(seen.precision(shares)), seen.slope(z, shares))
+        moved = list(zip(seen.available, seen.along(move), strict=True))
+        up = functools.reduce(jnp.maximum, [jnp.where(there, own, NEVER) for there, own in moved])
+        down = functools.reduce(jnp.minimum, [jnp.where(there, own, -NEVER) for there, own in moved])
+        most = jnp.max(jnp.where(seen.weight > 0, up - down, 0), 0, initial=0)  # change of any margin
         length = jnp.log1p(most) / jnp.where(most > 0, most, 1)  # at which the objective falls for sure
         length = jnp.where(most > close, length, 1)
-        z = jnp.where(far[:, None], z - length[:, None] * move, z)  # whoever has arrived waits, untouched by the others
+        z = jnp.where(far, z - length * move, z)  # whoever has arrived waits, untouched by the others
         return z, far & (most > close), steps + 1
 
     people, _, _, q = earlier.directions.shape
-    begun = jnp.zeros((people, q), real), jnp.ones(people, bool), jnp.zeros((), int)
+    begun = jnp.zeros((q, people), real), jnp.ones(people, bool), jnp.zeros((), int)
     z = jax.lax.stop_gradient(jax.lax.while_loop(going, step, begun)[0])
-    curved = inverse(_precision(seen, z))
-    mean = z - jnp.einsum("uqr,ur->uq", curved, _slope(earlier, z))
-    there = _precision(earlier, mean)
-    return Law(mean, 2 * curved - curved @ there @ curved)  # a step of Newton and Schulz, whose derivative is right
+    curved = inverse(seen.precision(seen.shares(z)))
+    mean = z - _times(curved, told.slope(z, told.shares(z)))
+    there = told.precision(told.shares(mean))
+    moved = jnp.einsum("qru,rsu,stu->qtu", curved, there, curved)
+    return Law(mean.T, jnp.moveaxis(2 * curved - moved, -1, 0))  # a step of Newton and Schulz: its derivative is right
 
 
-def _probabilities(earlier: Earlier, z: Array) -> Array:
-    scores = earlier.rewards + jnp.einsum("uskq,uq->usk", earlier.directions, z)
-    return jnp.exp(log_softmax(scores, earlier.available))
+class _Told(NamedTuple):
+    """Earlier choices with people last: there are many of them and few numbers of each, and a CPU works through long
+    rows many at a time. Sums over few are written out for the same reason (`constraints.alternatives`).
+
+    rewards: of K - 1 alternatives, less that of the first, `[S, U]` each
+    directions: likewise, `[q, S, U]` each
+    available: of all K, `[S, U]` bool each
+    chosen: of all K, `[S, U]` each
+    weight: `[S, U]`
+    """
+
+    rewards: list[Array]
+    directions: list[Array]
+    available: list[Array]
+    chosen: list[Array]
+    weight: Array
+
+    @classmethod
+    def of(cls, earlier: Earlier) -> _Told:
+        def last(values: Array) -> list[Array]:
+            return list(jnp.moveaxis(values, (2, 0), (0, -1)))
+
+        def apart(values: Array) -> list[Array]:
+            return last(values[:, :, 1:] - values[:, :, :1])
+
+        directions = [jnp.moveaxis(own, 1, 0) for own in apart(earlier.directions)]
+        return cls(apart(earlier.rewards), directions, *map(last, earlier[2:4]), earlier.weight.T)
+
+    def along(self, z: Array) -> list[Array]:
+        """D z of all alternatives, `[S, U]` each."""
+        moved = [_dot(own, z) for own in self.directions]
+        return [jnp.zeros_like(moved[0]), *moved]
+
+    def shares(self, z: Array) -> list[Array]:
+        """Choice probabilities at weights `[q, U]`, `[S, U]` each."""
+        first, *moved = self.along(z)
+        scores = [first, *map(jnp.add, self.rewards, moved)]
+        scores = [jnp.where(there, score, NEVER) for there, score in zip(self.available, scores, strict=True)]
+        top = jax.lax.stop_gradient(functools.reduce(jnp.maximum, scores))
+        odds = [jnp.exp(score - top) for score in scores]
+        return [own / sum(odds[1:], odds[0]) for own in odds]
+
+    def slope(self, z: Array, shares: list[Array]) -> Array:
+        """Of what is minimised, `[q, U]`."""
+        apart = [self.weight * (share - chosen) for share, chosen in zip(shares, self.chosen, strict=True)]
+        return sum((jnp.einsum("qsu,su->qu", *own) for own in zip(self.directions, apart[1:], strict=True)), z)
+
+    def precision(self, shares: list[Array]) -> Array:
+        """Its curvature, `[q, q, U]`: of pairs p (1 - p) d d', of more alternatives about their mean."""
+        weights, directions = [shares[0] * shares[1]], self.directions
+        if len(shares) > 2:
+            mean = sum(map(jnp.multiply, shares[2:], directions[1:]), shares[1] * directions[0])
+            weights, directions = shares, [-mean, *(own - mean for own in directions)]
+        parts = [
+            jnp.einsum("qsu,rsu->qru", self.weight * share * own, own)
+            for share, own in zip(weights, directions, strict=True)
+        ]
+        return sum(parts, jnp.eye(len(directions[0]), dtype=directions[0].dtype)[..., None])
 
 
-def _slope(earlier: Earlier, z: Array) -> Array:
-    apart = earlier.weight[..., None] * (_probabilities(earlier, z) - earlier.chosen)
-    return z + jnp.einsum("uskq,usk->uq", earlier.directions, apart)
+def _times(matrix: Array, vector: Array) -> Array:
+    """Of every person, `[q, r, U]` times `[r, U]`."""
+    return jnp.stack([_dot(row, vector) for row in matrix])
 
 
-def _precision(earlier: Earlier, z: Array) -> Array:
-    shares = _probabilities(earlier, z)
-    centred = earlier.directions - jnp.einsum("usk,uskq->usq", shares, earlier.directions)[:, :, None]
-    weighted = (earlier.weight[..., None] * shares)[..., None] * centred
-    return jnp.eye(z.shape[-1], dtype=z.dtype) + jnp.einsum("uskq,uskr->uqr", weighted, centred)
+def _dot(first: Array, second: Array) -> Array:
+    """Of every person, `[q, ...]` times `[q, ...]`."""
+    return sum(map(jnp.multiply, first[1:], second[1:]), first[0] * second[0])
 
 
 def inverse(matrix: Array) -> Array:
-    """Of many small positive definite matrices `[..., q, q]` at once, by Gauss and Jordan: of small ones LAPACK spends
+    """Of many small positive definite matrices `[q, q, U]` at once, by Gauss and Jordan: of small ones LAPACK spends
     its time on being called. Without a derivative."""
-    matrix = jax.lax.stop_gradient(matrix)
-    for place in range(matrix.shape[-1]):
-        here = np.arange(matrix.shape[-1]) == place
-        column = matrix[..., :, place, None]
-        rest = jnp.where(here, here[:, None], matrix)  # no scatter, which takes long to compile
-        row = rest[..., place, None, :] / column[..., place, None, :]
-        matrix = jnp.where(here[:, None], row, rest - column * row)
-    return matrix
+
+    def eliminated(place: Array, matrix: Array) -> Array:
+        here = (jnp.arange(len(matrix)) == place)[:, None]
+        column, row = (jax.lax.dynamic_index_in_dim(matrix, place, axis, False) for axis in (1, 0))
+        row = jnp.where(here, 1, row) / jax.lax.dynamic_index_in_dim(column, place, 0, False)
+        rest = jnp.where(here, 0, matrix) - jnp.where(here, 0, column)[:, None] * row  # no scatter: slow to compile
+        return jnp.where(here[:, None], row, rest)
+
+    return jax.lax.fori_loop(0, len(matrix), eliminated, jax.lax.stop_gradient(matrix))
 
 
 def log_probabilities(rewards: Array, directions: Array, available: Array, known: Law, draws: int = 64) -> Array:
@@ -136,14 +194,15 @@ def log_probabilities(rewards: Array, directions: Array, available: Array, known
     known: law of the weights of who makes each choice, `[n, q]` and `[n, q, q]`
     draws: points, where there are more than two alternatives
     """
-    scores = rewards + jnp.einsum("nkq,nq->nk", directions, known.mean)
     if rewards.shape[1] == 2:
-        nodes, share = (jnp.asarray(part, scores.dtype) for part in _hermite())
-        apart = directions[:, 0] - directions[:, 1]
-        variance = jnp.einsum("nq,nqr,nr->n", apart, known.covariance, apart)
+        mean, covariance = known.mean.T, jnp.moveaxis(known.covariance, 0, -1)
+        apart, ahead = (directions[:, 0] - directions[:, 1]).T, rewards[:, 0] - rewards[:, 1]
+        margin, variance = ahead + _dot(apart, mean), _dot(apart, _times(covariance, apart))
         spread = jnp.sqrt(jnp.where(variance > 0, variance, 1)) * (variance > 0)
-        logs = _of_pair((scores[:, 0] - scores[:, 1])[:, None] + spread[:, None] * nodes, share)
-        return jnp.where(available.all(-1, keepdims=True), logs, log_softmax(scores, available))
+        logs = jnp.stack(_of_pair(margin, spread), -1)
+        alone = log_softmax(rewards, available)
+        return jnp.where(available.all(-1, keepdims=True), logs, alone)
+    scores = rewards + jnp.einsum("nkq,nq->nk", directions, known.mean)
     points = normal_points(draws, directions.shape[-1]).astype(scores.dtype)
     log_share = jnp.full(draws, -np.log(draws), scores.dtype)
     root = jnp.linalg.cholesky(known.covariance)
@@ -151,18 +210,44 @@ def log_probabilities(rewards: Array, directions: Array, available: Array, known
     return mean_of(scores[:, None] + around, available, log_share)
 
 
-def _of_pair(margins: Array, share: Array) -> Array:
-    """log of the mean probabilities of both alternatives, `[n, 2]`, with one exponential a node: most of the work of a
-    step is here.
+@jax.custom_jvp
+def _of_pair(margin: Array, spread: Array) -> tuple[Array, Array]:
+    """log of the mean probabilities of both alternatives, `[n]` each, with one exponential a node, and their slopes in
+    the same pass: most of the work of a step is here.
 
-    margins: of the first over the second at each node, `[n, R]`
-    share: of each node, `[R]`
+    margin: of the first over the second, `[n]`, its mean
+    spread: its deviation, `[n]`
     """
-    small = jnp.exp(-jnp.abs(margins))
-    likelier = 1 / (1 + small)
-    ahead = margins > 0
-    both = [jnp.where(side, likelier, small * likelier) @ share for side in (ahead, ~ahead)]
-    return jnp.log(jnp.maximum(jnp.stack(both, -1), jnp.finfo(margins.dtype).tiny))
+    return _logs(*_over_nodes(margin, spread, lambda first, second, node: (first, second)))
+
+
+@_of_pair.defjvp
+def _of_pair_jvp(at: Any, along: Any) -> Any:
+    def read(first: Array, second: Array, node: Array) -> tuple[Array, ...]:
+        return first, second, first * second, first * second * node
+
+    first, second, by_margin, by_spread = _over_nodes(*at, read)
+    moved, logs = by_margin * along[0] + by_spread * along[1], _logs(first, second)
+    return logs, (moved * jnp.exp(-logs[0]), -moved * jnp.exp(-logs[1]))
+
+
+def _over_nodes(margin: Array, spread: Array, read: Any) -> tuple[Array, ...]:
+    """Means over the nodes of what is read of both probabilities and the node."""
+
+    def add(sums: Any, at: tuple[Array, Array]) -> tuple[Any, None]:
+        node, share = at
+        here = margin + spread * node
+        small = jnp.exp(-jnp.abs(here))
+        likelier = 1 / (1 + small)
+        sides = [jnp.where(side, likelier, small * likelier) for side in (here > 0, here <= 0)]
+        return tuple(old + share * new for old, new in zip(sums, read(*sides, node), strict=True)), None
+
+    nothing = tuple(jnp.zeros_like(margin) for _ in read(margin, margin, margin))
+    return jax.lax.scan(add, nothing, tuple(jnp.asarray(part, margin.dtype) for part in _hermite()))[0]
+
+
+def _logs(*chances: Array) -> tuple[Array, ...]:
+    return tuple(jnp.log(jnp.maximum(own, jnp.finfo(own.dtype).tiny)) for own in chances)
 
 
 def mean_of(scores: Array, available: Array, log_share: Array) -> Array:
