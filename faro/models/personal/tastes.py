@@ -17,7 +17,7 @@ from ..linear import UNPUNISHED, Linear
 from . import weights
 
 COMMON = Linear()
-# the prior is learned, so no ridge is looked for; an evaluation sees other support than a step, and costs as much as one
+# the prior is learned, so no ridge is looked for; an evaluation sees other support than a step, and costs as much
 SETTINGS = {"steps": 120, "every": 10, "weight_decay": 1e-3, "interactions": 1.0}
 START = 0.5  # deviation of what several tastes like, of all features together, at the start
 

@@ -124,7 +124,8 @@ class _Told(NamedTuple):
             return last(values[:, :, 1:] - values[:, :, :1])
 
         directions = [jnp.moveaxis(own, 1, 0) for own in apart(earlier.directions)]
-        return cls(apart(earlier.rewards), directions, *map(last, earlier[2:4]), earlier.weight.T)
+        available, chosen = last(earlier.available), last(earlier.chosen)
+        return cls(apart(earlier.rewards), directions, available, chosen, earlier.weight.T)
 
     def along(self, z: Array) -> list[Array]:
         """D z of all alternatives, `[S, U]` each."""
@@ -211,7 +212,7 @@ def log_probabilities(rewards: Array, directions: Array, available: Array, known
 
 
 @jax.custom_jvp
-def _of_pair(margin: Array, spread: Array) -> tuple[Array, Array]:
+def _of_pair(margin: Array, spread: Array) -> tuple[Array, ...]:
     """log of the mean probabilities of both alternatives, `[n]` each, with one exponential a node, and their slopes in
     the same pass: most of the work of a step is here.
 
@@ -226,7 +227,7 @@ def _of_pair_jvp(at: Any, along: Any) -> Any:
     def read(first: Array, second: Array, node: Array) -> tuple[Array, ...]:
         return first, second, first * second, first * second * node
 
-    first, second, by_margin, by_spread = _over_nodes(*at, read)
+    first, second, by_margin, by_spread = _over_nodes(at[0], at[1], read)
     moved, logs = by_margin * along[0] + by_spread * along[1], _logs(first, second)
     return logs, (moved * jnp.exp(-logs[0]), -moved * jnp.exp(-logs[1]))
 
@@ -234,7 +235,7 @@ def _of_pair_jvp(at: Any, along: Any) -> Any:
 def _over_nodes(margin: Array, spread: Array, read: Any) -> tuple[Array, ...]:
     """Means over the nodes of what is read of both probabilities and the node."""
 
-    def add(sums: Any, at: tuple[Array, Array]) -> tuple[Any, None]:
+    def add(sums: tuple[Array, ...], at: tuple[Array, ...]) -> tuple[tuple[Array, ...], None]:
         node, share = at
         here = margin + spread * node
         small = jnp.exp(-jnp.abs(here))
