@@ -1,0 +1,14 @@
+"""One answer for many people: what serves their shares and not only the majority. It knows nothing of models.
+
+proportional  an answer drawn in proportion to bounds on who puts it first, from shares of pairs alone
+reranking     a list in the proportions of a person's, or of people's, interests
+"""
+
+from __future__ import annotations
+
+from .proportional import Shares as Shares
+from .proportional import first_choice_bounds as first_choice_bounds
+from .proportional import pair_shares as pair_shares
+from .proportional import proportional as proportional
+from .reranking import divergence as divergence
+from .reranking import reranked as reranked
