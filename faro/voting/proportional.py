@@ -77,8 +77,8 @@ def first_choice_bounds(preferred: np.ndarray) -> np.ndarray:
     if np.isnan(preferred[apart]).any():
         row, column = np.argwhere(np.isnan(preferred) & apart)[0]
         raise DataError(
-            f"shares of pairs: items {row} and {column} were never compared, so no share is known of either; ask about "
-            "them, or fit a model of pairs (not Bradley-Terry, which loses cycles) and give its shares"
+            f"shares of pairs: items {row} and {column} were never compared, so no share is known of either; ask "
+            "about them, or fit a model of pairs (not Bradley-Terry, which loses cycles) and give its shares"
         )
     inside = ((preferred > -ROUNDING) & (preferred < 1 + ROUNDING)).all()
     if not (inside and np.allclose(preferred + preferred.T, 1, atol=ROUNDING)):
@@ -94,8 +94,8 @@ def proportional(preferred: np.ndarray, beta: float = 0.0) -> tuple[np.ndarray, 
         gives the smaller side .44
 
     The level: at beta = 0 an item whose people are a share w of all is drawn with w times that at least; 1 says that
-    the bounds are the shares. With an item that is everybody's second it is low, and then that item gets what nobody put
-    first. Merge copies of an item before: two that tie keep a large bound each.
+    the bounds are the shares. With an item that is everybody's second it is low, and then that item gets what nobody
+    put first. Merge copies of an item before: two that tie keep a large bound each.
     """
     if np.isnan(beta) or beta < 0:
         raise UsageError(f"beta: expected a number of 0 or more, got {beta}")
