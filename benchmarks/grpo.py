@@ -4,6 +4,8 @@ Needs trl (extra `bench`). The reward is a linear model of texts with the rater'
 here on invented pairs by the encoder in --encoder (default: minilm, as faro encoder install fetches it), saved, and
 opened by `faro.reward_fn`. TRL calls it with prompts, completions and the data set's columns.
 
+With --advantage the trainer's advantages are those of faro, by the rater's politics.
+
 Shown are mean and spread of the rewards of every step. Ends with 1 unless all steps were made, every completion had a
 finite reward, the rewards are those of `faro score` less their centre, over their scale, and the policy moved.
 """
@@ -93,6 +95,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--encoder", default="minilm", help="a name or a folder")
     parser.add_argument("--steps", type=int, default=3)
+    parser.add_argument("--advantage", help="in place of TRL's own, as p_grpo or hybrid")
     options = parser.parse_args()
     os.environ["HF_HUB_OFFLINE"] = "1"
     import torch
@@ -100,6 +103,7 @@ def main() -> int:
     from trl import GRPOConfig, GRPOTrainer
 
     import faro
+    from faro.integrations.advantages import GroupAdvantage, trl_trainer
 
     with tempfile.TemporaryDirectory() as scratch:
         path = trained(Path(scratch), options.encoder)
@@ -127,7 +131,9 @@ def main() -> int:
             max_completion_length=8, learning_rate=1e-2, use_cpu=True, bf16=False, report_to=[], logging_steps=1,
             save_strategy="no", seed=0,
         )  # fmt: skip
-        trainer = GRPOTrainer(
+        ours = GroupAdvantage(options.advantage, "politics", ("left", "right")) if options.advantage else None
+        kind = GRPOTrainer if ours is None else trl_trainer(GRPOTrainer, ours)
+        trainer = kind(
             model=model, reward_funcs=faro_reward, args=settings, train_dataset=Dataset.from_pandas(asked),
             processing_class=tokenizer,
         )  # fmt: skip
@@ -135,6 +141,9 @@ def main() -> int:
         after = torch.cat([leaf.detach().flatten() for leaf in trainer.model.parameters()])
     for number, rewards in enumerate(calls, 1):
         print(f"call {number}: {len(rewards)} completions, reward {rewards.mean():+.2f} (spread {rewards.std():.2f})")
+    if ours is not None:
+        kept = kept and sum(ours.remembered().get("seen", {0: 1}).values()) > 0
+        print(f"advantages of {ours.advantage.name()}; of every group: {ours.remembered()}")
     moved = float((after - before.to(after.device)).abs().max())
     print(f"{trainer.state.global_step} steps of GRPO; the policy moved by {moved:.1e}")
     return 0 if kept and trainer.state.global_step == options.steps and moved > 0 else 1

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from .api import load as load
     from .api import load_model as load_model
     from .api import train as train
+    from .api import tune as tune
     from .integrations.rewards import reward_fn as reward_fn
     from .integrations.sklearn_classifier import ChoiceClassifier as ChoiceClassifier
     from .integrations.sklearn_ranker import PairRanker as PairRanker
@@ -37,6 +38,7 @@ __all__ = [
     "load_model",
     "reward_fn",
     "train",
+    "tune",
 ]
 
 find_old_names()

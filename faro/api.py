@@ -9,7 +9,7 @@ import numbers
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +26,7 @@ from .data.mixed import SOURCE
 from .errors import UsageError, beside
 from .evaluate import bootstrap, subsets
 from .losses import Loss, Mean, Objective
-from .registry import declared, make, make_constraint
+from .registry import declared, known, make, make_constraint
 from .runtime import devices, locks
 from .store import run as store
 from .store.frontier import Frontier
@@ -35,6 +35,10 @@ from .store.model import load_model as load_model
 from .sweep import Progress
 from .training import Settings as Settings
 from .training.bounds import check_bounds
+
+if TYPE_CHECKING:
+    from .policies import Advantage, Optimisation
+    from .policies.tune import Tuned
 
 TRIED_CHOICES = 200  # choices that a constraint is tried on
 
@@ -224,6 +228,91 @@ def frontier(
     if notes:
         run = dataclasses.replace(run, manifest={**run.manifest, "notes": [*run.manifest["notes"], *notes]})
     return run
+
+
+def tune(
+    rewards: TrainedModel | str | os.PathLike | Sequence[TrainedModel | str | os.PathLike],
+    data: Source,
+    constraint: str | Constraint | None = None,
+    *,
+    attribute: str | None = None,
+    of: str | tuple[str, str] | None = None,
+    within: str | None = None,
+    bound: float | None = None,
+    advantage: str | Advantage = "grpo",
+    group: str | None = None,
+    placebo: bool = False,
+    model: str | models.Model = "linear",
+    reference: TrainedModel | str | os.PathLike | None = None,
+    settings: Optimisation | Mapping[str, Any] | None = None,
+    seed: int = 0,
+    out: str | os.PathLike | None = None,
+    overwrite: bool = False,
+    command: str = "",
+    progress: Progress = lambda done, total: None,
+) -> Tuned:
+    """Train a policy over the candidates of a table on the rewards of saved models, with its own rates within a bound.
+
+        maximise  E[reward] - beta KL(policy || reference)  subject to  gap <= bound
+
+    The policy is the softmax of the model that is returned; `policy.about["status"]` says whether it is within the
+    bound on train and selection prompts.
+
+    rewards: a saved model, or several (paths or models) that are a reward each; the schema is that of the first
+    data: a data set's name, the path of a table, a data frame or a `Dataset`, with the columns of that schema
+    constraint: a name (`faro constraints list`; several joined by +), or a `Constraint`; None: the data set's own
+    attribute: a declared attribute, by name, crossed ("sex&race") or several ("sex,race", a constraint for each); None:
+        the data set's own, or its only one
+    of: kind of alternative that counts, (attribute, level) or "attribute=level"; needed for a chooser's attribute
+    within: a declared attribute, inside each level of which groups are compared; None: everywhere at once
+    bound: of the policy's gap, in its units (rates: [0, 1]); None: there is none, and gaps are measured
+    advantage: by which answers are compared: a name (`faro advantages list`) or a `faro.policies.Advantage`
+    group: a declared attribute by which answers have a preference group; None: they have none
+    placebo: whether groups are dealt at random to people, in the same numbers: what a gain by groups must be over
+    model: whose rewards are the policy's logits: a name, or a `faro.models.Model`
+    reference: a saved model that the policy begins as and is drawn to; None: `model` before its first step
+    settings: `faro.policies.Optimisation`, or a dictionary of those that differ from the defaults
+    seed: of initial parameters, prompts and answers; parts are those of the reward's own seed
+    out: folder of the run, where a killed one goes on; None: nothing is written
+    overwrite: whether another finished run in `out` is replaced; else it is a `UsageError`
+    command: how it was started, which the manifest keeps
+    progress: called with (done, total) as the training goes on
+
+    `UsageError` for a wrong argument, `DataError` for a table or a reward that cannot be read.
+    """
+    from .policies import Advantage, Optimisation
+    from .policies.tune import Asked
+    from .policies.tune import tune as tuned
+
+    many = [rewards] if isinstance(rewards, TrainedModel | str | os.PathLike) else list(rewards)
+    loaded = [of if isinstance(of, TrainedModel) else load_model(of) for of in many]
+    if not loaded:
+        raise UsageError("rewards: expected a saved model, got none")
+    named = isinstance(data, str) and data in _data.NAMES
+    read = loaded[0].read(load(data) if named else data)
+    known("attribute", group, read.attributes) if group is not None else None
+    made = make("advantage", advantage) if isinstance(advantage, str) else advantage
+    if not isinstance(made, Advantage):
+        raise UsageError(f"advantage: expected a name or a faro.policies.Advantage, got {_what(advantage)}")
+    values = dataclasses.asdict(settings) if isinstance(settings, Optimisation) else dict(settings or {})
+    for name in values:
+        known("setting", name, [field.name for field in dataclasses.fields(Optimisation)])
+    on = None
+    if bound is not None or constraint is not None or read.defaults.get("attribute") or len(read.attributes) == 1:
+        on = _constraint(read, constraint, attribute, of, within, math.inf if bound is None else _bound(bound))
+    asked = Asked(
+        rewards=loaded,
+        constraint=on,
+        advantage=made,
+        group=None if group is None else read.attributes[group],
+        model=make_model(model),
+        reference=reference if reference is None or isinstance(reference, TrainedModel) else load_model(reference),
+        settings=Optimisation(**values),
+        seed=_seeds([seed])[0],
+        placebo=placebo,
+    )
+    folder = None if out is None else Path(out)
+    return tuned(asked, read, folder=folder, overwrite=overwrite, command=command, progress=progress)
 
 
 def tried_on(

@@ -108,6 +108,37 @@ def _show_sources(console: Console, run: report.Run) -> None:
     _show(console, table)
 
 
+def show_policy(about: dict[str, Any], out: str | None) -> None:
+    """What a tuned policy reached, beside its reference."""
+    console, figures = _console(), about["figures"]
+    bound = ", ".join("none" if value is None else str(value) for value in about["bound"]) or "none"
+    words = f"{escape(about['constraint'] or 'no constraint')} at bound {bound}, {escape(about['data'])}"
+    console.print(f"[bold]{about['status']}[/bold]: {words}")
+    groups = [name.removeprefix("dev_value:") for name in figures if name.startswith("dev_value:")]
+    worst = ["worst"] if groups else []
+    table = _table("part", "policy", "reward", *groups, *worst, "KL", "gap")
+
+    def said(name: str) -> str:
+        return "" if figures.get(name) is None else f"{figures[name]:.4f}"
+
+    for part in ("train", "selection", "dev"):
+        for who, prefix in (("tuned", ""), ("reference", "reference_")):
+            values = [said(f"{part}_{prefix}value"), *(said(f"{part}_{prefix}value:{group}") for group in groups)]
+            values += [said(f"{part}_{prefix}worst_value")] if groups else []
+            away = "0" if prefix else said(f"{part}_divergence")
+            table.add_row(part, who, *values, away, said(f"{part}_{prefix}gap"))
+    _show(console, table)
+    kept = about["policy"]["group_rewards"]
+    if kept:
+        table = _table("group", "rewards seen", "mean", "deviation")
+        for group, *numbers in zip(about["policy"]["levels"], *kept.values(), strict=True):
+            table.add_row(escape(group), f"{numbers[0]:,.0f}", *(f"{number:.4f}" for number in numbers[1:]))
+        _show(console, table)
+    console.print(f"[dim]The policy is {about['policy']['rule']} of the saved model's rewards.[/dim]")
+    if out:
+        console.print(escape(f"{out}/policy.json"), soft_wrap=True)
+
+
 def show_model(about: dict[str, Any]) -> None:
     """What one trained model reached."""
     console = _console()

@@ -13,6 +13,10 @@ from .history import EBPO as EBPO
 from .history import PGRPO as PGRPO
 from .history import History as History
 from .history import Hybrid as Hybrid
+from .policy import Answers as Answers
+from .policy import Autoregressive as Autoregressive
+from .policy import Candidates as Candidates
+from .policy import Policy as Policy
 from .rows import GDPO as GDPO
 from .rows import GRPO as GRPO
 from .rows import DrGRPO as DrGRPO
@@ -22,3 +26,8 @@ from .rows import Stratified as Stratified
 from .surrogate import clipped as clipped
 from .surrogate import divergence as divergence
 from .surrogate import exact_divergence as exact_divergence
+from .train import Optimisation as Optimisation
+from .train import Prompts as Prompts
+from .train import Task as Task
+from .train import Trainer as Trainer
+from .tune import Tuned as Tuned

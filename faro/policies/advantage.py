@@ -53,6 +53,7 @@ class Advantage(abc.ABC):
     """
 
     reads: ClassVar[tuple[str, ...]] = ()  # of `Rated`, beside the rewards
+    standardised: ClassVar[bool] = True  # whether a unit of it is a standard deviation of rewards, not one of rewards
 
     epsilon: Any = 1e-4
 
@@ -73,6 +74,13 @@ class Advantage(abc.ABC):
         state: of `begin`, or of the step before
         rated: the rewards of this step
         """
+
+    def remembered(self, state: Any) -> dict[str, Array]:
+        """What of the state a run reports of every group, name -> `[P]`; nothing by default.
+
+        state: after the last step
+        """
+        return {}
 
     def name(self) -> str:
         """What it is called in tables."""

@@ -41,6 +41,10 @@ class History(NamedTuple):
         """`[P]`, of the population; 0 of nothing."""
         return self.squares / jnp.maximum(self.n, 1)
 
+    def told(self) -> dict[str, Array]:
+        """What a run reports of it, by name, `[P]` each."""
+        return {"seen": self.n, "mean": self.mean, "deviation": jnp.sqrt(self.variance)}
+
     def add(self, values: Array, groups: Array, weight: Array) -> History:
         """With more values.
 
@@ -89,6 +93,9 @@ class PGRPO(Advantage):
         advantage = rated.weight * (rated.known - mean) / (deviation + self.epsilon)
         after = state.add(rated.known, rated.groups, rated.weight)
         return jnp.where((count >= self.least) & (rated.groups >= 0), advantage, 0), after
+
+    def remembered(self, state):
+        return state.told()
 
 
 class EBPO(Advantage):
@@ -174,6 +181,9 @@ class Hybrid(Advantage):
             state.degrees + here(belongs * (1 - 1 / count)),
         )
         return jnp.where((seen >= self.least) & (groups >= 0), advantage, 0), after
+
+    def remembered(self, state):
+        return state.history.told()
 
 
 def of_groups(groups: Array, *numbers: Array) -> list[Array]:

@@ -28,6 +28,8 @@ class DrGRPO(Advantage):
     Source: Liu et al. arXiv 2503.20783.
     """
 
+    standardised = False
+
     def of(self, state, rated):
         return centred(rated.known, rated.weight)[0], state
 

@@ -3,6 +3,7 @@
 training      faro data, mix, train, frontier, score, constraints, report, card
 text          faro encoder, embed, export
 people        faro disagree, ask, pebs, compare
+policies      faro tune
 choosing      faro choose
 calibrating   faro calibrate
 certificates  faro certify, gate, verify, ledger, policy, envelope

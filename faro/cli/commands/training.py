@@ -177,7 +177,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     settings.add_argument("action", choices=("list",))
     outputs.add_plain(settings, outputs.NO_PROGRESS)
 
-    for kind, kinds in (("model", "models"), ("loss", "losses")):
+    for kind, kinds in (("model", "models"), ("loss", "losses"), ("advantage", "advantages")):
         listed = command(
             kinds,
             functools.partial(_list, kind),
@@ -561,7 +561,7 @@ def _source(options: argparse.Namespace) -> Any:
 
 
 def _list(kind: str, options: argparse.Namespace) -> int:
-    """What is installed of a kind: "constraint", "model" or "loss"."""
+    """What is installed of a kind: "constraint", "model", "loss" or "advantage"."""
     import inspect
 
     from ... import registry
