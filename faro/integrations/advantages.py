@@ -107,7 +107,7 @@ def trl_trainer(trainer: type, advantage: GroupAdvantage) -> type:
         if not hasattr(trainer, method):
             raise UsageError(f"{trainer.__name__}: expected the GRPOTrainer of TRL 1.16, which has {method}")
 
-    class Trainer(trainer):  # type: ignore[misc, valid-type]
+    class Trainer(trainer):
         def _calculate_rewards(self, inputs: Any, *rest: Any) -> Any:
             found = super()._calculate_rewards(inputs, *rest)
             if len(found) != len(inputs):

@@ -4,6 +4,9 @@ advantage  `Advantage`: by how much an answer is above its baseline; `Rated`, wh
 rows       of a generation group and the batch alone: GRPO, Dr. GRPO, LitePPO, GDPO, stratified, own-z
 history    of what was seen before, in a state of a few numbers a group: P-GRPO, EBPO, hybrid
 surrogate  the clipped surrogate, by token or sequence, and the divergence from a reference
+policy     what a policy is: a softmax over candidates by any faro model, a small network over tokens
+train      rollouts, the two-player game on the policy's own rates, which iterate is returned
+tune       a policy over the candidates of a table, on the rewards of saved models; resuming
 """
 
 from .advantage import Advantage as Advantage

@@ -315,7 +315,7 @@ class Trainer:
         """Surrogate, divergence and rates at some parameters. `aux` are the new running sums."""
         settings, prompts, answers = self.settings, rollout.prompts, rollout.answers
         logs = self.policy.log_probs(params, prompts.asked, answers)
-        limits = {"low": settings.low, "high": settings.high, "level": settings.level, "length": settings.length}
+        limits: Any = {"low": settings.low, "high": settings.high, "level": settings.level, "length": settings.length}
         gain = clipped(logs, rollout.old, rollout.advantages, answers.mask, **limits).mean()
         law = self.policy.law(params, prompts.asked)
         if law is None:

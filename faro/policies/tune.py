@@ -195,7 +195,7 @@ def _groups(asked: Asked, data: Dataset, part: str) -> np.ndarray | None:
     """Codes `[n, K]` of preference groups; dealt at random to people, or to candidates, where that is asked for."""
     if asked.group is None:
         return None
-    codes = np.where(data.parsed.inside, np.asarray(asked.group.codes(data.parsed)), -1)
+    codes = np.where(data.parsed.inside, data.parsed.attributes[asked.group.name], -1)
     if part == "train":
         per_prompt = codes.max(1) if asked.group.chooser else codes
         for code, level in enumerate(asked.group.levels):
@@ -341,7 +341,7 @@ def _result(
     figures: dict[str, Any] = {}
     sums = []
     with jax.enable_x64(True):
-        judge: Any = jax.jit(lambda *given: trainer.judge(*given, asked.constraint))
+        judge: Any = jax.jit(lambda own, theirs, prompts: trainer.judge(own, theirs, prompts, asked.constraint))
         own, theirs = (jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), tree) for tree in (params, reference))
         for name in rows:
             prompts = part(name, np.float64)
@@ -368,9 +368,8 @@ def _result(
     notes += [FEW] if status == "INFEASIBLE" and np.asarray(traced.capped).any() else []
     remembered = {name: np.asarray(of).tolist() for name, of in asked.advantage.remembered(state.advantage).items()}
     if asked.group is not None and remembered:
-        quiet = [
-            level for level, n in zip(asked.group.levels, remembered["seen"], strict=True) if n < asked.advantage.least
-        ]  # type: ignore[attr-defined]
+        least = getattr(asked.advantage, "least", 0)
+        quiet = [level for level, n in zip(asked.group.levels, remembered["seen"], strict=True) if n < least]
         notes += [f"no advantage for {', '.join(quiet)}: fewer rewards than `least`"] if quiet else []
         notes += [BIAS]
     about = {

@@ -115,6 +115,7 @@ def test_a_policy_of_tokens_keeps_a_bound_that_the_unconstrained_one_breaks():
     assert 0.5 < float(kept["value"]) < free[-1].value
 
 
+@pytest.mark.slow
 def test_answers_that_were_drawn_are_the_policys_rates_with_their_gradient():
     """The slope of a rate of drawn answers is that of the policy, in the mean."""
     logits = jnp.asarray([0.3, -0.2, 0.9])
@@ -132,6 +133,7 @@ def test_answers_that_were_drawn_are_the_policys_rates_with_their_gradient():
     np.testing.assert_allclose(slope, share[2] * (jnp.eye(3)[2] - share), atol=0.01)
 
 
+@pytest.mark.slow
 def test_what_does_not_fit_is_said_before_anything_is_computed():
     prompts = candidates([0.0, 1.0], n=4)
     policy = Candidates(Linear())

@@ -120,6 +120,7 @@ def test_a_killed_run_ends_with_the_same_numbers(tmp_path):
     assert not (out / "steps").exists()
 
 
+@pytest.mark.slow
 def test_bad_input_is_a_line_with_a_code(tmp_path, faro):
     data = a_table(60)
     model = a_reward(data)
