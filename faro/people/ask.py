@@ -2,7 +2,7 @@
 
 The law before the first answer is the fitted population's: a `Tastes` model (`faro.models.personal.tastes`) says of
 every pair what everybody likes, and directions of a person's weights u ~ N(0, I). After each answer it is the normal
-law nearest to what is known (`questions.variational`), whose intervals cover.
+law with the mean and covariance of what is known (`questions.matched`), whose intervals cover.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ class Interview:
         answers = np.array([*self.answers, *[0.0] * rest])
         weight = (np.arange(self.count) < len(self.asked)).astype(float)
         with jax.enable_x64(True):
-            return questions.variational(self.prior, jnp.asarray(self.pairs[asked]), answers, weight)
+            return questions.matched(self.prior, jnp.asarray(self.pairs[asked]), answers, weight)
 
     def next(self) -> int | None:
         """The place of the pair to ask now; None when all questions were asked."""

@@ -4,8 +4,8 @@
 
 v is the difference of two items' features, and the law before is that of the people who were fitted: ten answers are
 often separable, so weights of greatest likelihood alone do not exist. After the answers the law is taken as normal
-again, with precision M: that of Laplace (`posterior`), or the nearest (`variational`), whose intervals cover. The next
-question is the pair with the highest
+again, with precision M: that of Laplace (`posterior`), the nearest (`variational`), or that of the mean and covariance
+(`matched`), whose intervals cover. The next question is the pair with the highest
 
     d_optimal   s'(w . v) v' M^-1 v               by which the information's log determinant grows the most
     pref        s'(w . v)^2 v' M^-1 v             the criterion of PReF
@@ -23,11 +23,13 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from jax import Array
-from jax.scipy.linalg import cho_factor, cho_solve
+from jax.scipy.linalg import cho_factor, cho_solve, solve_triangular
 from jax.scipy.special import entr, ndtri
 
 from ..errors import UsageError
+from ..models.personal.weights import normal_points
 
 STEPS = 20  # to a mode, and from there to the nearest normal law
 HALVINGS = 8  # of a step
@@ -82,7 +84,7 @@ def posterior(prior: Gaussian, pairs: Array, answers: Array, weight: Array | Non
 
         mode of  sum_i weight_i log s(+-w . v_i) - (w - mean)' covariance^-1 (w - mean) / 2
 
-    Its intervals are a little short, as after few answers the law leans: `variational` is for those.
+    Its intervals are a little short, as after few answers the law leans: `matched` is for those.
 
     prior: before the answers
     pairs: v_i, `[a, d]`
@@ -99,8 +101,8 @@ def variational(prior: Gaussian, pairs: Array, answers: Array, weight: Array | N
     """The normal law nearest to that of a person's weights after some answers, by Kullback and Leibler: at its own
     optimum, where slope and curvature are 0 and right on average under it, not at one point.
 
-    By Newton steps from the law of Laplace, with half of each change of the precision. Source: Opper and Archambeau
-    2009.
+    By Newton steps from the law of Laplace, with half of each change of the precision. The nearest law is narrower than
+    what is known: `matched` is for intervals. Source: Opper and Archambeau 2009.
 
     prior: before the answers
     pairs: v_i, `[a, d]`
@@ -108,18 +110,44 @@ def variational(prior: Gaussian, pairs: Array, answers: Array, weight: Array | N
     weight: `[a]`, 0: not asked yet; default 1
     """
     task = _Answers.of(prior, pairs, answers, weight)
-    z = task.mode()
+    return task.law(prior, *task.nearest())
 
-    def step(_: Any, state: tuple[Array, Array]) -> tuple[Array, Array]:
-        z, precision = state
-        factor = cho_factor(precision, lower=True)
-        mean, variance = task.margins(z), jnp.sum(task.inputs * cho_solve(factor, task.inputs.T).T, -1)
-        slope = z + task.inputs.T @ (task.weight * (_expectation(jax.nn.sigmoid, mean, variance) - task.answers))
-        precision = (precision + task.precision(_expectation(_slope, mean, variance))) / 2
-        return z - cho_solve(cho_factor(precision, lower=True), slope), precision
 
-    start = z, task.precision(_slope(task.margins(z)))
-    return task.law(prior, *jax.lax.fori_loop(0, STEPS, step, start))
+@functools.partial(jax.jit, static_argnames="points")
+def matched(prior: Gaussian, pairs: Array, answers: Array, weight: Array | None = None, points: int = 2048) -> Gaussian:
+    """The normal law with the mean and covariance of a person's weights after some answers.
+
+    Both are means over points of a normal law around the nearest one (`variational`), with a precision half way to the
+    prior's, each weighted by its density against that: before the first answer it is the prior. Where answers leave
+    fewer than a twentieth of the points with a say, it is the nearest law. Source: Kloek and van Dijk 1978.
+
+    prior: before the answers
+    pairs: v_i, `[a, d]`
+    answers: 1: the first, 0: the second, or the share of votes for the first, `[a]`
+    weight: `[a]`, 0: not asked yet; default 1
+    points: how many
+    """
+    task = _Answers.of(prior, pairs, answers, weight)
+    z, precision = task.nearest()
+    unit = jnp.eye(len(z), dtype=z.dtype)
+    drawn = jnp.asarray(_points(points, len(z)), z.dtype)
+    lower = jnp.linalg.cholesky((precision + unit) / 2)
+    at = z + solve_triangular(lower, drawn.T, trans=1, lower=True).T
+    margins = task.offset + at @ task.inputs.T
+    told = (task.answers * margins - jax.nn.softplus(margins)) @ task.weight
+    share = jax.nn.softmax(told + (jnp.sum(drawn**2, -1) - jnp.sum(at**2, -1)) / 2)
+    mean = share @ at
+    covariance = (share * (at - mean).T) @ (at - mean)
+    enough = 1 / jnp.sum(share**2) > points / 20
+    found, nearest = task.placed(prior, mean, covariance), task.law(prior, z, precision)
+    return jax.tree.map(lambda own, other: jnp.where(enough, own, other), found, nearest)
+
+
+@functools.cache
+def _points(count: int, size: int) -> np.ndarray:
+    """Standard normal points `[count, size]` whose mean is 0 and covariance I, exactly."""
+    points = normal_points(count, size)
+    return np.linalg.solve(np.linalg.cholesky(points.T @ points / count), points.T).T
 
 
 class _Answers(NamedTuple):
@@ -148,6 +176,26 @@ class _Answers(NamedTuple):
     def law(self, prior: Gaussian, z: Array, precision: Array) -> Gaussian:
         covariance = self.root @ cho_solve(cho_factor(precision, lower=True), self.root.T)
         return Gaussian(prior.mean + self.root @ z, (covariance + covariance.T) / 2)
+
+    def placed(self, prior: Gaussian, z: Array, covariance: Array) -> Gaussian:
+        """The law of weights, of mean and covariance in these coordinates."""
+        return Gaussian(prior.mean + self.root @ z, self.root @ covariance @ self.root.T)
+
+    def nearest(self) -> tuple[Array, Array]:
+        """Mean and precision of the nearest normal law."""
+        z = self.mode()
+
+        def step(_: Any, state: tuple[Array, Array]) -> tuple[Array, Array]:
+            z, precision = state
+            factor = cho_factor(precision, lower=True)
+            mean, variance = self.margins(z), jnp.sum(self.inputs * cho_solve(factor, self.inputs.T).T, -1)
+            apart = _expectation(jax.nn.sigmoid, mean, variance) - self.answers
+            slope = z + self.inputs.T @ (self.weight * apart)
+            precision = (precision + self.precision(_expectation(_slope, mean, variance))) / 2
+            return z - cho_solve(cho_factor(precision, lower=True), slope), precision
+
+        start = z, self.precision(_slope(self.margins(z)))
+        return jax.lax.fori_loop(0, STEPS, step, start)
 
     def mode(self) -> Array:
         """By Newton steps, each halved until the objective falls."""

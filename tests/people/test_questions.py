@@ -69,6 +69,38 @@ def test_the_variational_law_of_one_weight_is_the_nearest(variance):
 
 @pytest.mark.slow
 @pytest.mark.usefixtures("x64")
+@pytest.mark.parametrize("variance", [0.3, 2.0, 50.0])
+def test_the_matched_law_has_the_mean_and_the_spread_of_what_is_known(variance):
+    prior = Gaussian(jnp.array([0.4]), jnp.array([[variance]]))
+    v, answers = np.array([1.5, -0.7, 2.0, 1.0]), np.array([1.0, 0.0, 1.0, 1.0])
+    found = questions.matched(prior, jnp.asarray(v[:, None]), jnp.asarray(answers))
+    w = np.linspace(-60, 60, 200_001)
+    x = v[:, None] * w
+    density = np.sum(answers[:, None] * x - np.logaddexp(0, x), 0) - (w - 0.4) ** 2 / variance / 2
+    share = np.exp(density - density.max())
+    share /= share.sum()
+    mean = share @ w
+    assert found.mean[0] == pytest.approx(mean, rel=0.02)
+    assert np.sqrt(found.covariance[0, 0]) == pytest.approx(np.sqrt(share @ (w - mean) ** 2), rel=0.02)
+    narrow = questions.variational(prior, jnp.asarray(v[:, None]), jnp.asarray(answers))
+    assert narrow.covariance[0, 0] < found.covariance[0, 0]
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("x64")
+def test_before_the_first_answer_it_is_the_prior_and_of_many_weights_no_worse_than_the_nearest():
+    rng = np.random.default_rng(0)
+    prior, pairs = law(rng, 4), rng.normal(size=(10, 4))
+    found = questions.matched(prior, pairs, np.zeros(10), np.zeros(10))
+    assert np.allclose(found.mean, prior.mean) and np.allclose(found.covariance, prior.covariance)
+    wide = Gaussian(jnp.zeros(40), 25 * jnp.eye(40))
+    pairs, answers = jnp.asarray(rng.normal(size=(200, 40))), (rng.random(200) < 0.5).astype(float)
+    found, nearest = (of(wide, pairs, answers) for of in (questions.matched, questions.variational))
+    assert np.allclose(found.mean, nearest.mean)  # few points would have a say
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("x64")
 def test_the_posterior_is_flat_and_ignores_what_was_not_asked():
     rng = np.random.default_rng(0)
     prior, pairs, answers = law(rng, 4), rng.normal(size=(10, 4)), (rng.random(10) < 0.5).astype(float)
@@ -202,7 +234,7 @@ def asked():
     right = Gaussian(jnp.asarray(mean, jnp.float32), jnp.asarray(root @ root.T, jnp.float32))
     pairs, others = jnp.asarray(pairs, jnp.float32), jnp.asarray(others, jnp.float32)
 
-    def figures(prior, criterion=None, law=questions.variational):
+    def figures(prior, criterion=None, law=questions.matched):
         def one(answers):
             asked = jnp.arange(COUNT)
             if criterion is not None:
