@@ -78,7 +78,8 @@ def fit(model: Model, key: Any, choices: Choices, people: Choices, steps: int, d
 
     def loss(params: Any, key: Any) -> Any:
         seen = jax.random.randint(key, people.weight.shape[:1], 0, people.weight.shape[1] + 1)
-        said = predict(model, params, choices, people=masked(people, seen))
+        noise = jax.random.fold_in(key, 1)
+        said = predict(model, params, choices, people=masked(people, seen), key=noise, train=True)
         every = log_softmax(joined(said.scores), choices.available)
         ridge = sum(jnp.vdot(leaf, leaf) for leaf in jax.tree.leaves(params))
         return -jnp.sum(choices.chosen * every, -1).mean() + model.penalty(params, said) + decay / 2 * ridge

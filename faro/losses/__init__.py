@@ -3,7 +3,7 @@
     base       Loss: the loss of every choice, and its name
     logit      Logit, the conditional logit; Smoothed and Noisy, where labels are not to be trusted
     pairwise   Pairwise: the chosen alternative against each of the others
-    objective  Objective; Mean, Reweighted, WorstGroup, CVaR, Penalised
+    objective  Objective; Mean, PeopleMean, Reweighted, WorstGroup, CVaR, Penalised
     distilled  Distilled: margins of models that were fitted to one group each
     mgda       MGDA: the shortest mixture of the groups' gradients
     groups     who is in which group, for objectives that know groups
@@ -22,6 +22,7 @@ from .objective import CVaR as CVaR
 from .objective import Mean as Mean
 from .objective import Objective as Objective
 from .objective import Penalised as Penalised
+from .objective import PeopleMean as PeopleMean
 from .objective import Reweighted as Reweighted
 from .objective import Sight as Sight
 from .objective import WorstGroup as WorstGroup

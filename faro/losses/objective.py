@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from constraints import Choices, Constraint, Grouping, Outcome, Statistics, record, static
+from constraints import UNIT_SHARE, Choices, Constraint, Grouping, Outcome, Statistics, record, static
 
 from .. import metrics
 from .base import Loss
@@ -130,6 +130,28 @@ class Mean(Objective):
 
     def sums(self, state, sight, choices, rows):
         return metrics.weighted(sight.losses, choices)
+
+    def combine(self, state, sums, masses):
+        return sums / masses
+
+
+class PeopleMean(Objective):
+    """The mean over people of the mean of each one's losses: who answers more does not count for more.
+
+    Source: LoRe, arXiv 2504.14439, whose loss it is, of any model.
+    """
+
+    def columns(self):
+        return (UNIT_SHARE,)
+
+    def prepare(self, choices, known):
+        return jnp.max(choices.columns[UNIT_SHARE], -1)
+
+    def masses(self, choices, rows):
+        return choices.weight @ rows
+
+    def sums(self, state, sight, choices, rows):
+        return (choices.weight * rows) @ sight.losses
 
     def combine(self, state, sums, masses):
         return sums / masses

@@ -7,11 +7,13 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pandas as pd
 import pytest
 from scipy.optimize import minimize_scalar
 from scipy.special import log_softmax
 
 import constraints as ct
+import faro
 from constraints.alternatives import pieces
 from faro.losses import (
     CVaR,
@@ -21,6 +23,7 @@ from faro.losses import (
     Objective,
     Pairwise,
     Penalised,
+    PeopleMean,
     Reweighted,
     Sight,
     Smoothed,
@@ -163,6 +166,47 @@ def test_objectives_are_closed_forms():
         state = dro.follow(state, sums, masses)
     groups = np.asarray(sums / jnp.where(masses > 0, masses, 1))[:2]
     assert np.isclose(value(dro, state)[0], groups.max(), rtol=1e-3) and np.exp(state[2]) == 0
+
+
+def test_of_people_each_counts_once():
+    choices, _, _ = problem()
+    person = np.arange(60) // 3 * (np.arange(60) < 30)  # one with half of the choices
+    weight, losses = np.asarray(choices.weight), np.random.default_rng(1).random(60)
+    of_person = np.bincount(person, weight)
+    choices = choices.replace(columns={ct.UNIT_SHARE: np.repeat(1 / of_person[person][:, None], 3, 1)})
+    objective = PeopleMean()
+    rows = objective.prepare(choices, ())
+    found = objective.combine((), objective.sums((), Sight(losses), choices, rows), objective.masses(choices, rows))
+    there = np.unique(person)
+    means = np.bincount(person, weight * losses)[there] / of_person[there]
+    np.testing.assert_allclose(found, means.mean(), rtol=1e-12)
+
+
+@pytest.mark.slow
+def test_somebody_who_answers_a_lot_is_one_person():
+    rng = np.random.default_rng(0)
+    person = np.repeat(np.arange(61), np.where(np.arange(61) == 0, 900, 6))
+    taste = np.where(person == 0, -2.0, 2.0)
+    x = rng.normal(size=(len(person), 2))
+    frame = pd.DataFrame({"u": person, "a_x": x[:, 0], "b_x": x[:, 1]})
+    frame["y"] = (taste * (x[:, 0] - x[:, 1]) + rng.logistic(size=len(x)) > 0).astype(int)
+    schema = {
+        "format": "wide", "unit": "u", "sides": ["a", "b"], "label": "y", "numeric": ["x"],
+        "attributes": [{"name": "g", "levels": ["A", "B"], "chooser": True}],
+    }  # fmt: skip
+    data = faro.load(frame.assign(g=np.where(person % 2, "A", "B")), schema)
+    seed = next(seed for seed in range(20) if 0 in person[data.rows(("train",), seed)])
+    given = {"attribute": "g", "bound": float("inf"), "seed": seed, "settings": {"primal": "adam", "steps": 60}}
+    of_choices, of_people = (
+        faro.train(data, "group_error", loss=loss, **given).rewards(data)
+        for loss in ("logit", "faro.losses:PeopleMean")
+    )
+    ahead = x[:, 0] > x[:, 1]
+    assert (
+        ((of_choices[:, 0] > of_choices[:, 1]) == ahead).mean()
+        < 0.5
+        < ((of_people[:, 0] > of_people[:, 1]) == ahead).mean()
+    )
 
 
 def test_losses_are_known_by_name_and_what_is_unknown_is_refused():

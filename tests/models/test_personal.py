@@ -232,3 +232,21 @@ def test_an_encoder_is_never_less_sure_than_the_prior(x64):
     seen = predict(model, params, choices, people=people)
     assert float(model.penalty(params, seen)) == pytest.approx(0.01 * float(latent.kl()[choices.unit].mean()))
     assert float(dataclasses.replace(model, kl=0.0).penalty(params, seen)) == 0
+
+
+@slow
+def test_dropout_leaves_the_common_part_out_in_steps_alone(x64):
+    model = VPL(support=6, size=2, width=4, dropout=0.5)
+    choices, people = asked(n=40)
+    params = trained(model, choices)
+    bare = params | {"common": jax.tree.map(jnp.zeros_like, params["common"])}
+
+    def said(params, **given):
+        return np.stack(predict(model, params, choices, people=people, **given).log_probs)[:, 0]
+
+    whole, without, step = said(params), said(bare), said(params, key=KEY, train=True)
+    kept, left_out = (np.isclose(step, own).all(0) for own in (whole, without))
+    assert (kept ^ left_out).all()
+    assert 5 < kept.sum() < 35
+    with pytest.raises(ValueError, match="dropout: expected a share"):
+        VPL(dropout=1.0)

@@ -58,6 +58,8 @@ class VPL(Model):
         bound is 1 over the choices of a person
     support: earlier choices of a person that are read, at most
     draws: points of the law over which probabilities are means
+    dropout: share, in [0, 1), of the choices of a step of which the common part, that reads nothing of the person, is
+        left out: a guard against a decoder that ignores the person (FedVPA-GP, arXiv 2605.30873)
     """
 
     settings = SETTINGS
@@ -66,6 +68,11 @@ class VPL(Model):
     kl: float = 0.01
     support: int = 10
     draws: int = 8
+    dropout: float = 0.0
+
+    def __post_init__(self):
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: expected a share of at least 0 and below 1, got {self.dropout}")
 
     def init(self, key, spec):
         spec = numeric(spec)
@@ -111,12 +118,14 @@ class VPL(Model):
         root = jax.vmap(lambda own: jax.scipy.linalg.solve_triangular(own, unit, lower=True, trans=1))(lower)
         return Latent(jnp.einsum("uqr,usr->uq", root @ jnp.swapaxes(root, 1, 2), moved), root)
 
-    def apply(self, params, choices, *, people=None):
+    def apply(self, params, choices, *, people=None, key=None):
         people, choices = met(people, numeric(choices))
         latent = self.latent(params, people)
         points = weights.normal_points(self.draws, self.size).astype(latent.mean.dtype)
         drawn = latent.mean[:, None] + jnp.einsum("uqs,rs->urq", latent.root, points)
         common = COMMON.apply(params["common"], choices)
+        if self.dropout and key is not None:
+            common *= jax.random.bernoulli(key, 1 - self.dropout, common.shape[:1])[:, None]
         own, decoder = drawn[choices.unit], params["decoder"]
         inside = jnp.split(decoder["hidden"], [choices.items.shape[-1]])
         of_items = choices.items @ inside[0] + decoder["bias"]
