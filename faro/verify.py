@@ -5,7 +5,7 @@ One file, Python 3.11, standard library only. It reads bounds, confidence, metho
 everything again from the audit table, and proves every number that the certificate claims, rounding against the claim.
 The files, the formulas and what each proves: docs/certificate-format.md, docs/envelope.md. In this order: numbers,
 JSON, policy, audit table, its description, cells, proofs, shift, optimality, ledger, independence, verdict, envelopes,
-command line. Certificates of format 1 verify as they always did; `form` is 1 or 2 where the formats differ.
+command line. Certificates of older formats verify as they always did; `form` is 1, 2 or 3 where formats differ.
 
 Exit codes: 0 CERTIFIED or proved, 1 REFUTED, 2 usage or policy, 3 INCONCLUSIVE, 4 does not check, 5 malformed input or
 digest, 6 audit not independent, 7 dual point outside its domain, 70 internal error.
@@ -224,6 +224,7 @@ def hexadecimal(value: Any, where: str) -> str:
 # ---------------------------------------------------------------- policy
 PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_equality", "threshold_parity",
          "reward_parity", "counterfactual_parity")  # fmt: skip
+SERVED = "policy_parity"  # of format 3: how often a rule answers in one way, by groups of choosers
 CAPS = ("counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error")
 PLUGINS = ("plugin_parity", "plugin_cap")  # of cells that somebody's constraint made
 FLOORS = ("welfare_floor", "welfare_tail")  # mean over people of the aggregate's welfare less the model's
@@ -242,6 +243,72 @@ ASSUMPTIONS = {"iid-units": USAGE, "group-labels-correct": USAGE, "label-noise-b
                "no-ledger": DEPENDENT}  # fmt: skip
 TIES = Fraction(1, 100)
 MEANT = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part")  # never shared
+
+
+RULE = re.compile(r"(softmax)\(temperature=(.+)\)|(kl_tilted)\(beta=(.+)\)|(best_of)\(n=([1-9][0-9]{0,5})\)").fullmatch
+MOST_KEPT = 100_000  # answers of which the best is kept
+REFERENCE_ROUNDING = 1e-6  # of the sum of a reference over an enumerated set
+
+
+class Rule(NamedTuple):
+    """A decision rule that is not argmax, and the sets of candidates that it decides on."""
+
+    text: str
+    name: str  # "softmax", "kl_tilted" or "best_of"
+    value: Fraction  # temperature, beta or n
+    kind: str  # of the sets: "enumerated" or "sampled"
+    draws: int | None  # of every sampled set
+    candidates_sha256: str | None
+    reference: str
+    decoding: str
+
+    def decide(self, rewards: list[float], logs: list[float] | None) -> list[float]:
+        """Of every candidate of a set the probability that it is the answer; `logs` of the reference, None: uniform."""
+        if self.name == "best_of":
+            return self._best(rewards, logs)
+        scale = float(self.value)
+        scores = [reward / scale for reward in rewards]
+        if logs is not None and self.name == "kl_tilted":
+            scores = [score + log for score, log in zip(scores, logs, strict=True)]
+        return _softmax(scores)
+
+    def _best(self, rewards: list[float], logs: list[float] | None) -> list[float]:
+        """By levels of equal rewards from below: what is kept is at most that level with probability `at_most`."""
+        order = sorted(range(len(rewards)), key=rewards.__getitem__)
+        reference = _softmax(logs) if logs is not None else [1 / len(rewards)] * len(rewards)
+        levels: list[list[int]] = []
+        for place in order:
+            if levels and rewards[levels[-1][0]] == rewards[place]:
+                levels[-1].append(place)
+            else:
+                levels.append([place])
+        found, passed, before, below = [0.0] * len(rewards), 0, 0.0, 0.0
+        for level in levels:
+            passed += len(level)
+            mass = math.fsum(reference[place] for place in level)
+            before += mass
+            if self.kind == "sampled":
+                at_most, shares = of_draws(passed, len(rewards), int(self.value)), [1 / len(level)] * len(level)
+            else:
+                at_most = 1.0 if passed == len(rewards) else min(1.0, before) ** int(self.value)
+                shares = [reference[place] / mass if mass > 0 else 0.0 for place in level]
+            for place, share in zip(level, shares, strict=True):
+                found[place] = (at_most - below) * share
+            below = at_most
+        return found
+
+
+def _softmax(scores: list[float]) -> list[float]:
+    top = max(scores)
+    powers = [exp(score - top) for score in scores]
+    total = math.fsum(powers)
+    return [power / total for power in powers]
+
+
+@cache
+def of_draws(count: int, draws: int, kept: int) -> float:
+    """C(count, kept) / C(draws, kept): how often all that are kept of the draws are among these."""
+    return float(Fraction(math.comb(count, kept), math.comb(draws, kept)))
 
 
 class Attribute(NamedTuple):
@@ -310,6 +377,19 @@ class Claim:
         return dataclasses.replace(self, name="", bound=ZERO, method="", cap=None, ball=ball, radius=ZERO)
 
     @property
+    def decided(self) -> bool:
+        """Whether z is made of decisions."""
+        if self.people_once:
+            return self.welfare == "decision"
+        other = ("threshold_parity", "reward_parity", "counterfactual_oscillation", *TABLES)
+        return not self.scores and self.constraint not in other
+
+    @property
+    def by_choice(self) -> bool:
+        """Whether a choice counts once, by its first row."""
+        return self.people_once or self.constraint == SERVED
+
+    @property
     def decides(self) -> bool:
         """Whether z is a decision, in claims of pairs."""
         other = ("threshold_parity", "reward_parity", *ACCURACIES)
@@ -322,7 +402,7 @@ class Claim:
 
     @property
     def paired(self) -> bool:
-        return self.constraint in (*PAIRS, "plugin_parity", *FLOORS, *ACCURACIES)
+        return self.constraint in (*PAIRS, SERVED, "plugin_parity", *FLOORS, *ACCURACIES)
 
     @property
     def blocks(self) -> list[tuple[str, str, str, str]]:
@@ -351,7 +431,10 @@ class Claim:
 
     def problem(self, policy: Policy) -> str | None:
         """Why the method or the ball does not suit this claim, or None."""
-        bounded = self.scores or self.constraint == "reward_parity"
+        rule = policy.rule is not None and self.decided
+        if rule and self.twins:
+            return f"decisions of twins are those of argmax, and the rule is {policy.rule.text}"  # type: ignore[union-attr]
+        bounded = self.scores or self.constraint in ("reward_parity", SERVED) or rule
         counted = self.paired and not self.twins and not bounded and not self.everywhere and not self.people_once
         caps = not self.paired and not self.twins and not bounded
         wasserstein = self.ball == "w1"
@@ -401,6 +484,7 @@ class Policy:
     passes: int = 1
     escrow: str | None = None
     support: tuple[int, str] | None = None  # answers of a person that the model reads, and by which column the first
+    rule: Rule | None = None  # None: argmax
     sha256: str = ""
 
     @property
@@ -478,8 +562,8 @@ def read_policy(path: str | Path) -> Policy:
         table = Keys(tomllib.loads(text_of(data, str(path), USAGE), parse_float=str), "policy")
     except (tomllib.TOMLDecodeError, RecursionError, ValueError) as error:
         raise Refused(USAGE, f"{path}: not TOML: {error}") from None
-    form = 1 + (table.text("schema", known=("faro-policy/1", "faro-policy/2")) == "faro-policy/2")
-    second = form == 2
+    form = int(table.text("schema", known=tuple(f"faro-policy/{form}" for form in (1, 2, 3)))[-1])
+    second = form >= 2
     attributes = {}
     for name, spec in Keys(table.take("attributes", _any, "a table", {}), "attributes").left.items():
         keys = Keys(spec, f"attributes.{name}")
@@ -506,12 +590,16 @@ def read_policy(path: str | Path) -> Policy:
         passes=table.whole("passes", 100, 1),
         escrow=table.text("escrow", None),
         support=_support(table) if second else None,
+        rule=_rule(table) if form == 3 else None,
         sha256=sha256(data),
     )
     table.end()
     if policy.support:
         of_new = "train-overlap-unchecked" not in policy.assumptions and not any(claim.per for claim in policy.claims)
         need(of_new, USAGE, "policy: support: claims are about new people: neither `per` nor train-overlap-unchecked")
+    if policy.rule:
+        alone = policy.rule.name == "softmax" or policy.outside == "none"
+        need(alone, USAGE, "policy: rule: a reference says nothing of an outside option")
     for name in policy.assumptions:
         known = (name in ASSUMPTIONS and (second or name not in FORMAT_2)) or (second and NAMED(name))
         need(known, USAGE, f"policy: unknown assumption {name!r}")
@@ -532,6 +620,29 @@ def _support(table: Keys) -> tuple[int, str] | None:
     return found
 
 
+def _rule(table: Keys) -> Rule | None:
+    """The decision rule, and what it decides on; None: argmax."""
+    text = table.text("rule", "argmax")
+    if text == "argmax":
+        return None
+    found = RULE(text)
+    need(
+        found, USAGE, f"policy.rule: expected argmax, softmax(temperature=T), kl_tilted(beta=B) or best_of(n=N): {text}"
+    )
+    name, option = filter(None, found.groups())  # type: ignore[union-attr]
+    value = number(option, "policy.rule", USAGE)
+    need(value > 0 and (name != "best_of" or value <= MOST_KEPT), USAGE, f"policy.rule: out of range: {text}")
+    keys = Keys(table.take("candidates", _any, "a table"), "policy.candidates")
+    kind = keys.text("kind", known=("enumerated", "sampled"))
+    sampled = kind == "sampled"
+    draws = keys.whole("draws", 10**6) if sampled else None
+    sets = keys.take("sha256", lambda value: hexadecimal(value, ""), "a sha256", None)
+    words = keys.text("reference", ... if sampled else ""), keys.text("decoding", ... if sampled else "")
+    keys.end()
+    need(name != "best_of" or not draws or value <= draws, USAGE, f"policy.rule: {text} of only {draws} draws")
+    return Rule(text, name, value, kind, draws, sets, *words)
+
+
 def _any(value: Any) -> Any:
     return value
 
@@ -547,7 +658,7 @@ def _some(value: Any) -> list:
 
 
 def _claim(keys: Keys, attributes: dict[str, Attribute], form: int) -> Claim:
-    kinds = PAIRS + CAPS + TABLES + ((*PLUGINS, *FLOORS, *ACCURACIES) if form == 2 else ())
+    kinds = PAIRS + CAPS + TABLES + ((*PLUGINS, *FLOORS, *ACCURACIES) if form >= 2 else ()) + (SERVED,) * (form == 3)
     name, constraint = keys.text("name"), keys.text("constraint", known=kinds)
     keys.where = f"claim {name!r}"
     found: dict[str, Any] = {"bound": keys.real("bound", lambda x: 0 <= x < 1, "a number in [0, 1)")}
@@ -561,7 +672,7 @@ def _claim(keys: Keys, attributes: dict[str, Attribute], form: int) -> Claim:
         found |= _once(keys, constraint, attributes)
     else:
         found |= _cells_by(keys, constraint) if constraint in PLUGINS else _people(keys, constraint, attributes)
-        if form == 2:
+        if form >= 2:
             found["per"], found["cap"] = keys.text("per", None), keys.real("cap", *positive, None)
             shared = found["per"] not in MEANT and not str(found["per"]).startswith("reward:")
             need(shared, USAGE, f"{keys.where}.per: {found['per']!r} is no column that units share")
@@ -588,9 +699,10 @@ def _claim(keys: Keys, attributes: dict[str, Attribute], form: int) -> Claim:
 
 def _people(keys: Keys, constraint: str, attributes: dict[str, Attribute]) -> dict[str, Any]:
     """Whose numbers a claim compares."""
-    needed = constraint in PAIRS or constraint.startswith("counterfactual")
+    paired = constraint in (*PAIRS, SERVED)
+    needed = paired or constraint.startswith("counterfactual")
     found: dict[str, Any] = {}
-    for key, levels, least in (("attribute", "groups", 2 if constraint in PAIRS else 1), ("within", "strata", 1)):
+    for key, levels, least in (("attribute", "groups", 2 if paired else 1), ("within", "strata", 1)):
         name = keys.text(
             key, ... if needed and key == "attribute" else None, tuple(attributes) or ("a declared attribute",)
         )
@@ -602,6 +714,9 @@ def _people(keys: Keys, constraint: str, attributes: dict[str, Attribute]) -> di
         known = len(of) == 2 and of[0] in attributes and of[1] in attributes[of[0]].levels
         need(known, USAGE, f"{keys.where}.of: expected [attribute, level], both declared")
         found["of"] = of
+    if constraint == SERVED:
+        served = "of" in found and "within" not in found and attributes[found["attribute"]].chooser
+        need(served, USAGE, f"{keys.where}: {SERVED} is of one kind of answer (`of`), by a chooser's attribute")
     return found
 
 
@@ -673,10 +788,21 @@ class Audit:
     parts: list[str]  # of the split that rows are from, where a column `part` says so
     made: dict[str, list[list[tuple[str, str, float, float | None]]]]  # digest of a plug-in -> per row its cells
     others: dict[str, list[float]]  # an aggregate -> its rewards
+    rule: Rule | None  # None: argmax
+    log_ref: list[float] | None  # of the reference, where the rule reads one
+    candidates: dict[str, Any] | None  # what the sets are, as a certificate says it
 
     def decide(self, rewards: list[float], threshold: float) -> list[float]:
-        """Share of the choice that every row gets: the best reward, ties shared equally."""
+        """Of every row how likely it is decided for: by argmax the best reward, ties shared equally."""
         found = [0.0] * len(rewards)
+        if self.rule:
+            for rows in self.choices:
+                logs = None if self.log_ref is None else [self.log_ref[row] for row in rows]
+                beside = [threshold] * self.outside[rows[0]]
+                chances = self.rule.decide([*(rewards[row] for row in rows), *beside], logs)
+                for row, chance in zip(rows, chances, strict=False):
+                    found[row] = chance
+            return found
         for rows in self.choices:
             best = max([rewards[row] for row in rows])
             outside = self.outside[rows[0]]
@@ -710,7 +836,7 @@ class Audit:
 def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     """The audit table: every needed column, every cell checked, digests, no duplicate rows."""
     table = _columns(path)
-    described = read_description(path, table) if form == 2 else None
+    described = read_description(path, table) if form >= 2 else None
     read = [claim for claim in policy.claims if claim.constraint not in TABLES]
     n = len(table["unit"]) if "unit" in table else 0
     empty = [""] * n
@@ -746,7 +872,9 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     outside = reals("outside") if policy.outside == "column" else None
     need(not outside or set(outside) <= {0.0, 1.0}, MALFORMED, f"{path}: column 'outside' is 1 or 0")
     content = column("content") if policy.equal_content == "refuse" else empty
-    decision = reals("decision", filled=False) if form == 2 and "decision" in table else []
+    decision = reals("decision", filled=False) if form >= 2 and "decision" in table else []
+    rule = policy.rule
+    log_ref = reals("log_ref") if rule and "log_ref" in table else None
     per = {claim.per for claim in read if claim.per}
     shared = {name: column(name) for name in sorted(per | set(described.shared if described else ()))}
     level = {}
@@ -772,6 +900,7 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
         made[sha] = _memberships(known[sha], cells[-1], path)
     frame = [unit, choice, alternative, _texts(weight), _texts(label) if label else empty]
     frame += [_texts(outside) if outside else empty, content, *level.values(), *(shared[name] for name in sorted(per))]
+    frame += [_texts(log_ref) if log_ref else empty] * (rule is not None)
     frame += [texts for own in cells for slot in own for texts in (slot.cell, _texts(slot.share))]
     rewards = [_texts(reward), *(_texts(column) for columns in twin.values() for column in columns)]
     rewards += [_texts(column) for column in others.values()]
@@ -793,9 +922,10 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     _constant(path, choices, content, "content")
     if outside:
         _constant(path, choices, outside, "outside")
-    if once:
+    by_choice = [claim for claim in read if claim.by_choice]
+    if by_choice:
         _constant(path, choices, weight, "weight")
-    for named in sorted({claim.attribute or claim.within or "" for claim in once} - {""}):
+    for named in sorted({claim.attribute or claim.within or "" for claim in by_choice} - {""}):
         _constant(path, choices, level[named], named)
     if policy.equal_content == "refuse":
         owners: dict[str, str] = {}
@@ -805,8 +935,39 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
         unit, choice, alternative, weight, label, reward, level, twin,
         [bool(flag) for flag in outside] if outside else [policy.outside == "all"] * n, decision, shared, described,
         list(choices.values()), _rows_digest(row_rows), _rows_digest(frame_rows), sorted(set(table.get("part", []))),
-        made, others,
+        made, others, rule, log_ref,
+        _candidates(path, rule, list(choices.values()), choice, alternative, log_ref) if rule else None,
     )  # fmt: skip
+
+
+def _candidates(
+    path: str, rule: Rule, sets: list[list[int]], choice: list[str], alternative: list[str], logs: list[float] | None
+) -> dict[str, Any]:
+    """What the sets are that a rule decides on, and that it may: `data.candidates` of a certificate."""
+    if rule.kind == "sampled":
+        need(logs is None, MALFORMED, f"{path}: column 'log_ref' beside draws of the reference, which stand for it")
+        for rows in sets:
+            need(
+                len(rows) == rule.draws,
+                MALFORMED,
+                f"{path}: a choice of {len(rows)} draws, the policy says {rule.draws}",
+            )
+    least = None
+    if logs is not None:
+        sums = [math.fsum(map(math.exp, (min(logs[row], 1.0) for row in rows))) for rows in sets]
+        least = min(sums)
+        most = max(sums)
+        need(most <= 1 + REFERENCE_ROUNDING, MALFORMED, f"{path}: log_ref of a choice adds up to {most:g}, above 1")
+        whole = rule.name != "best_of" or least >= 1 - REFERENCE_ROUNDING
+        need(whole, MALFORMED, f"{path}: best_of needs the whole reference: log_ref of a choice adds up to {least:g}")
+    texts = _texts(logs) if logs is not None else [""] * len(choice)
+    rows_of = [",".join(map(_quote, row)) for row in zip(choice, alternative, texts, strict=True)]
+    found = _rows_digest(rows_of)
+    same = rule.candidates_sha256 in (None, found)
+    need(same, MALFORMED, f"{path}: other sets of candidates than the policy's: {found}")
+    singles = sum(len(rows) == 1 for rows in sets)
+    mass = None if least is None else f"{math.floor(min(1.0, least + 1e-9) * 10**6) / 10**6:.6f}"
+    return {"sha256": found, "sets": len(sets), "singles": singles, "mass": mass}
 
 
 class Slot(NamedTuple):
@@ -948,6 +1109,8 @@ class Description(NamedTuple):
     plugins: tuple[PlugIn, ...]
     aggregates: dict[str, str]  # name -> digest of the model whose rewards the table has
     support: tuple[int, str] | None  # which answers of a person the model read
+    decided_by: str  # a rule's spelling
+    candidates: dict[str, str] | None  # kind, reference and decoding of the sets
 
     def check(self, policy: Policy, models: list[str], train_units: str | None) -> None:
         """Nothing that is given may contradict it."""
@@ -958,6 +1121,13 @@ class Description(NamedTuple):
         need(self.origin != "none", DEPENDENT, f"{self.where}: units of unknown origin: nobody knows who is one person")
         rules = [f"{of[0]} by {of[1] or 'hash'}" if of else "none" for of in (self.support, policy.support)]
         agree(rules[0] == rules[1], f"answers of a person that were read: {rules[0]}, the policy says {rules[1]}")
+        asked = policy.rule.text if policy.rule else "argmax"
+        agree(self.decided_by == asked, f"decided by {self.decided_by}, the policy says {asked}")
+        if policy.rule and self.candidates:
+            for key in ("kind", "reference", "decoding"):
+                agree(
+                    self.candidates[key] == getattr(policy.rule, key), f"candidates: another {key} than the policy says"
+                )
         agree(self.outside == policy.outside, f"outside is {self.outside!r}, the policy says {policy.outside!r}")
         same = float(self.threshold) == float(policy.threshold)
         agree(same, f"threshold is {float(self.threshold):g}, the policy says {float(policy.threshold):g}")
@@ -985,25 +1155,36 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
         return None
     found = parse_json(text_of(read_bytes(path), path), path)
     more = ""  # what has a field only where there is any
-    for name in ("plugins", "aggregates", "support"):
+    by_rule = isinstance(found, dict) and found.get("schema") == "faro-scored/2"  # of another rule than argmax
+    for name in ("plugins", "aggregates", "support", *(["candidates"] if by_rule else [])):
         more += f" {name}" if isinstance(found, dict) and found.get(name) else ""
     fields(found, DESCRIBED + more, path)
 
     def valid(name: str, condition: Any, expected: str) -> None:
         need(condition, MALFORMED, f"{path}: {name}: expected {expected}")
 
-    valid("schema", found["schema"] == "faro-scored/1", "faro-scored/1")
+    valid("schema", by_rule or found["schema"] == "faro-scored/1", "faro-scored/1 or faro-scored/2")
     body = {key: value for key, value in found.items() if key != "sha256"}
     need(found["sha256"] == digest(body), MALFORMED, f"{path}: sha256: the description was changed")
-    for name, words in (("outside", ("none", "all", "column")), ("rule", ("argmax",)), ("estimand", ("row", "unit")),
+    for name, words in (("outside", ("none", "all", "column")), ("estimand", ("row", "unit")),
                         ("weights", ("column", "none"))):  # fmt: skip
         valid(name, found[name] in words, " or ".join(words))
+    valid(
+        "rule",
+        (RULE(str(found["rule"])) if by_rule else found["rule"] == "argmax"),
+        "argmax, or of faro-scored/2 another",
+    )
+    sets = None
+    if by_rule:
+        sets = fields(found.get("candidates"), "kind reference decoding", f"{path}: candidates")
+        texts = all(isinstance(value, str) for value in sets.values()) and sets["kind"] in ("enumerated", "sampled")
+        valid("candidates", texts, "kind, reference and decoding")
     threshold = number(found["threshold"], f"{path}: threshold")
     units = fields(found["units"], "origin column rule", f"{path}: units")
-    origin, column, rule = (units[key] for key in ("origin", "column", "rule"))
+    origin, column, spelling = (units[key] for key in ("origin", "column", "rule"))
     named = isinstance(column, str) and column and origin == "column"
     valid("units", named or (origin, column) in (("content", "row"), ("none", "")), "a column, content, or none")
-    valid("units.rule", type(rule) is int or (rule is None and origin != "column"), "a count")
+    valid("units.rule", type(spelling) is int or (spelling is None and origin != "column"), "a count")
     shared = found["shared"]
     valid("shared", _names(shared) and shared == sorted(shared) and set(shared) <= set(columns), "sorted columns")
     valid("attributes", isinstance(found["attributes"], dict), "an object")
@@ -1030,19 +1211,19 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
         valid("aggregates", f"reward:{name}" in columns, "columns of rewards")
     support = None
     if "support" in found:
-        rule = fields(found["support"], "k order", f"{path}: support")
-        valid("support", type(rule["k"]) is int and rule["k"] > 0 and isinstance(rule["order"], str), "k and order")
-        support = rule["k"], rule["order"]
-    known = {*MEANT, "content", *shared, *attributes, *(["role"] if support else [])}
+        told = fields(found["support"], "k order", f"{path}: support")
+        valid("support", type(told["k"]) is int and told["k"] > 0 and isinstance(told["order"], str), "k and order")
+        support = told["k"], told["order"]
+    known = {*MEANT, "content", *shared, *attributes, *(["role"] if support else []), *(["log_ref"] if by_rule else [])}
     for own in plugins:
         kinds = ("cell", "share", "value") if own.values == "column" else ("cell", "share")
         known |= {f"{kind}:{slot}" for slot in own.slots for kind in kinds} | {f"column:{name}" for name in own.columns}
     for strange in sorted(name for name in columns if name not in known and not name.startswith("reward:")):
         raise Refused(MALFORMED, f"{path}: says nothing of the column {strange!r}")
     return Description(
-        path, found["sha256"], found["outside"], threshold, origin, column, rule, found["estimand"], tuple(shared),
+        path, found["sha256"], found["outside"], threshold, origin, column, spelling, found["estimand"], tuple(shared),
         attributes, found["constraint"], tuple(files), found["train_units_sha256"], plugins, aggregates,
-        support,
+        support, found["rule"], sets,
     )  # fmt: skip
 
 
@@ -1177,6 +1358,7 @@ class People:
         """The cells of a claim, by block and group; counted once for all claims that measure the same."""
         if claim.measured not in self._cells:
             count = self._count_made if claim.plugin else self._count_once if claim.people_once else self._count
+            count = self._count_served if claim.constraint == SERVED else count
             self._cells[claim.measured] = dict(count(claim))
         return self._cells[claim.measured]
 
@@ -1251,6 +1433,29 @@ class People:
                     value = 1 - loss / float(claim.floor)
             found.append(min(1.0, max(0.0, value)))
         return found
+
+    def _count_served(self, claim: Claim) -> Iterator[tuple[str, dict[str, Cell]]]:
+        """Of every choice, at its first row, how likely the answer is of the kind, none there or several."""
+        audit, ranks = self.audit, self.units(claim).rank
+        name, wanted = claim.of or ("", "")
+        own, kind = audit.level[claim.attribute or ""], audit.level[name]
+        members = {
+            rows[0]: (own[rows[0]], audit.weight[rows[0]])
+            for rows in audit.choices
+            if audit.weight[rows[0]] > 0 and own[rows[0]] in claim.groups
+        }
+        share = self._unit_masses(members, ranks) if self.policy.estimand == "unit" else None
+        cells = {group: Cell([], [], []) for group in claim.groups}
+        movable = not members
+        for rows in audit.choices:
+            if rows[0] in members:
+                group, mass = members[rows[0]]
+                likely = math.fsum(self.decisions[row] for row in rows if kind[row] == wanted)
+                _enter(cells[group], rows[0], mass / share[ranks[rows[0]]] if share else mass, min(1.0, likely))
+                of_kind = {kind[row] == wanted for row in rows} | ({False} if audit.outside[rows[0]] else set())
+                movable = movable or len(of_kind) > 1
+        need(movable, USAGE, f"claim {claim.name!r}: no model can move these rates: every set is of one kind")
+        yield "", cells
 
     def _count_once(self, claim: Claim) -> Iterator[tuple[str, dict[str, Cell]]]:
         """Of claims in which people count once: a choice stands for its share of its unit, at its first row."""
@@ -1410,8 +1615,22 @@ class People:
         """z of one row per unit and block, in the committed order of units; thinned if the estimand is "unit"."""
         if claim.measured not in self._kept:
             blocks, units, where = self.cells(claim).items(), self.units(claim), f"claim {claim.name!r}"
-            self._kept[claim.measured] = {name: self._keep(cells, units, where) for name, cells in blocks}
+            chances = self.policy.estimand == "unit" and claim.decided and (self.policy.rule or claim.by_choice)
+            keep = self._means if chances else self._keep
+            self._kept[claim.measured] = {name: keep(cells, units, where) for name, cells in blocks}
         return self._kept[claim.measured]
+
+    def _means(self, cells: dict[str, Cell], units: Units, where: str) -> dict[str, list[float]]:
+        """The mean z of every unit, which is of one group alone, in the committed order of units."""
+        found, seen = {}, set[int]()
+        for group, cell in cells.items():
+            sums: dict[int, list[float]] = {}
+            for row, mass, z in zip(cell.rows, cell.mass, cell.z, strict=True):
+                sums.setdefault(units.rank[row], []).append(mass * z)
+            need(seen.isdisjoint(sums), USAGE, f"{where}: a unit is in two groups of a block; use unit-ratio")
+            seen |= set(sums)
+            found[group] = [min(1.0, math.fsum(sums[rank])) for rank in sorted(sums)]
+        return found
 
     def _keep(self, cells: dict[str, Cell], units: Units, where: str) -> dict[str, list[float]]:
         ranks = units.rank
@@ -1788,7 +2007,7 @@ class Counted:
 
     def _room(self, name: str, *groups: str | None) -> float:
         """How far a bound may lie on the wrong side."""
-        if self.people.form == 2:
+        if self.people.form >= 2:
             return 1e-9
         cells = [self.cells[name][group] for group in groups if group is not None]
         return math.sqrt(7 * sum(1 / self.people.size(self.claim, cell) for cell in cells)) + 1e-9
@@ -1814,7 +2033,7 @@ class Counted:
                 seen.update((r > float(threshold) for r in cell.z) if claim.ball == "w1" else cell.z)
         if len(seen) <= 1:
             return "blind: all rows have one and the same value"
-        if not claim.decides or seen <= {0.0, 1.0}:
+        if not claim.decides or self.people.policy.rule or claim.by_choice or seen <= {0.0, 1.0}:
             return ""
         cells = [cell for groups in self.cells.values() for cell in groups.values()]
         choice = self.people.audit.choice
@@ -1908,7 +2127,7 @@ class Prover:
         least = self.people.policy.min_group
         if (fewest := min(self.units.values())) < least:
             return f"too few: a cell of {fewest} units, the policy wants {least}"
-        return self.counted.blind() if self.people.form == 2 else ""
+        return self.counted.blind() if self.people.form >= 2 else ""
 
     def _verdict(self, ucb: Fraction, lcb: Fraction | None, reason: str) -> str:
         if reason:
@@ -2008,7 +2227,7 @@ class Prover:
         else:
             good = self._below(name, low, high, -found, level)
         need(good, UNPROVED, f"{place} is not proved")
-        if self.people.form == 2:
+        if self.people.form >= 2:
             good = self.counted.at_most(float(found), name, high, low)
             if splits:
                 good = good and self.counted.at_most(float(split), name, high)
@@ -2221,6 +2440,7 @@ def read_ledger(path: Path, policy: Policy, audit: Audit, form: int) -> list[dic
     need(lines, MALFORMED, f"{path}: empty ledger")
     entries: list[dict[str, Any]] = []
     previous, attempts, passed, scores = "0" * 64, 0, set(), set()
+    form = min(form, 2)  # ledgers have two
     known = ENTRIES | {"init": INIT[form]}
     for place, line in enumerate(lines, 1):
         where = f"{path}: line {place}"
@@ -2289,8 +2509,8 @@ def check_ledger(record: Any, path: Path | None, policy: Policy, audit: Audit, f
         return policy.delta
     need(record is not None, DEPENDENT, "ledger: no attempt: tuning data, which prove nothing to a gate")
     entries = read_ledger(path or Path(policy.ledger), policy, audit, form)
-    fields(record, "attempt delta entry" + " seed" * (form == 2), "ledger")
-    if form == 2:
+    fields(record, "attempt delta entry" + " seed" * (form >= 2), "ledger")
+    if form >= 2:
         seed = hexadecimal(record["seed"], "ledger.seed")
         need(sha256(seed.encode()) == entries[0]["seed_sha256"], MALFORMED, "ledger.seed: not the ledger's")
     hexadecimal(record["entry"], "ledger.entry")
@@ -2380,6 +2600,7 @@ TOP = "schema policy_sha256 model_sha256 data ledger train_units_sha256 assumpti
 
 
 DATA = {1: "rows units rows_sha256 frame_sha256", 2: "rows units rows_sha256 frame_sha256 description_sha256 shared"}
+DATA[3] = DATA[2]
 
 
 class Result(NamedTuple):
@@ -2406,8 +2627,9 @@ def verify(
     """Check everything; raises `Refused` with an exit code and a reason unless the certificate holds as it stands."""
     rules = read_policy(policy)
     cert = fields(parse_json(text_of(read_bytes(certificate), str(certificate)), str(certificate)), TOP, "certificate")
-    form = {"faro-certificate/1": 1, "faro-certificate/2": 2}.get(str(cert["schema"]))
-    need(form and form >= rules.form, MALFORMED, f"schema: expected faro-certificate/{rules.form}")
+    form = {f"faro-certificate/{form}": form for form in (1, 2, 3)}.get(str(cert["schema"]))
+    suits = form and form >= rules.form and (form == 3) == (rules.form == 3)
+    need(suits, MALFORMED, f"schema: expected faro-certificate/{rules.form}")
     assert form is not None
     sealed = {key: value for key, value in cert.items() if key not in ("sha256", "info")}
     need(cert["sha256"] == digest(sealed), MALFORMED, "sha256: the certificate was changed")
@@ -2431,7 +2653,7 @@ def verify(
         nothing = all(cert[key] is None for key in ("data", "ledger", "train_units_sha256"))
         need(nothing, MALFORMED, "data, ledger, train_units_sha256: expected null, no claim reads an audit table")
         need(audit is None and ledger is None and train_units is None, USAGE, "no claim reads an audit table")
-    assumed = assumptions(rules, cert["train_units_sha256"] is not None, audited if form == 2 else None)
+    assumed = assumptions(rules, cert["train_units_sha256"] is not None, audited if form >= 2 else None)
     need(cert["assumptions"] == assumed, UNPROVED, f"assumptions: expected {', '.join(assumed) or 'none'}")
     for name in assumed:
         admitted = name in rules.assumptions or (name in FORMAT_2 and rules.form == 1)
@@ -2460,7 +2682,8 @@ def _audit_of(
     cert: dict, form: int, audit: str, rules: Policy, ledger: Path | None, train: str | None, models: list[str]
 ) -> Audited:
     """The audit table, held against all that the certificate, the policy and the table itself say of it."""
-    data = fields(cert["data"], DATA[form] + " support" * (rules.support is not None), "data")
+    more = " support" * (rules.support is not None) + " candidates" * (rules.rule is not None)
+    data = fields(cert["data"], DATA[form] + more, "data")
     if rules.support:
         said = fields(data["support"], "k order", "data.support")
         same = type(said["k"]) is int and (said["k"], said["order"]) == rules.support
@@ -2469,6 +2692,9 @@ def _audit_of(
     other = f"the certificate is about another table than {audit}"
     for key in ("rows_sha256", "frame_sha256"):
         need(data[key] == getattr(table, key), MALFORMED, f"data.{key}: {other}")
+    if rules.rule:
+        same = digest(data["candidates"]) == digest(table.candidates)
+        need(same, MALFORMED, f"data.candidates: expected {_encode(table.candidates)}")
     for key, size in (("rows", len(table.unit)), ("units", len(set(table.unit)))):
         need(type(data[key]) is int and data[key] == size, MALFORMED, f"data.{key}: expected {size}")
     level = check_ledger(cert["ledger"], ledger, rules, table, form)
@@ -2487,7 +2713,8 @@ def _audit_of(
     people = People(rules, table, form, digest_texts(secret, table.rows_sha256))
     for stated, decision in zip(table.decision, people.decisions, strict=False):
         if stated is not None and abs(stated - decision) > 1e-9:
-            reason = f"decision {stated:g} where rewards, `outside` and `threshold` of the policy give {decision:g}"
+            asked = "`rule`" if rules.rule else "`outside` and `threshold`"
+            reason = f"decision {stated:g} where rewards and {asked} of the policy give {decision:g}"
             raise Refused(MALFORMED, f"{audit}: {reason}")
     return Audited(people, level, shared)
 
@@ -2746,6 +2973,26 @@ def envelope(record: str | Path, table: str) -> str:
 
 
 # ---------------------------------------------------------------- command line
+def served(policy: Policy, audited: Audited) -> list[str]:
+    """By which rule, on which sets: what is claimed of a policy, and what is not."""
+    if not policy.rule:
+        return []
+    rule, sets = policy.rule, audited.people.audit.candidates or {}
+    by = f"the probability under {rule.text}"
+    if rule.kind == "sampled":
+        one = "n of the N" if rule.name == "best_of" else "resample of N"
+        lines = [f"claims of decisions: the mean of {by} after {rule.draws} draws of the reference ({one})"]
+        lines.append(f"reference: {_printable(rule.reference)}; drawn by: {_printable(rule.decoding)}")
+    else:
+        lines = [f"claims of decisions: the mean of {by} on these {sets['sets']} sets of candidates"]
+        uniform = sets["mass"] is None
+        mass = "" if uniform or sets["mass"] == "1.000000" else f", of which these sets hold {sets['mass']} or more"
+        named = _printable(rule.reference) or ("uniform" if uniform else "the column log_ref")
+        lines += [f"reference: {named}{mass}"] * (rule.name != "softmax")
+    lines.append(f"sets {sets['sha256'][:12]}, {sets['singles']} of them of one candidate, which no policy can move")
+    return [*lines, "nothing is claimed of a single draw, another n, beta, N, reference or sampler"]
+
+
 def provenance(policy: Policy, form: int, audited: Audited) -> list[str]:
     """Where units come from, what the model was trained under, and which populations are meant."""
     if form == 1:
@@ -2814,6 +3061,7 @@ def report(result: Result) -> str:
         lines.append(f"confidence {1 - float(result.level):.6g}, every {result.policy.estimand} counts alike")
         if result.policy.estimand == "row" and any(claim.people_once for claim in result.policy.claims):
             lines.append("in claims of welfare and accuracy every unit counts alike")
+        lines += served(result.policy, result.audited)
         lines += provenance(result.policy, result.form, result.audited)
         lines.append(f"assumed: {', '.join(result.assumed)}")
         lines.append(f"model: {'of these files' if result.compared else 'not compared; give its files with --model'}")

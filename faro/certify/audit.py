@@ -15,7 +15,7 @@ import re
 from collections import Counter
 from collections.abc import Collection, Iterable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,6 +26,8 @@ from .columns import read_columns
 from .committed_order import quote
 from .overlap import check_spellings
 from .policy import Claim, Policy
+from .rules import Served, candidates_of
+from .rules import decisions as decisions_by
 
 if TYPE_CHECKING:
     from .description import PlugIn
@@ -70,6 +72,9 @@ class Audit:
     frame_sha256: str
     plugins: dict[str, Counted] = dataclasses.field(default_factory=dict)  # by the digest that a claim names
     others: dict[str, Floats] = dataclasses.field(default_factory=dict)  # name of an aggregate -> its rewards
+    rule: Served | None = None  # by which decisions are made; None: argmax
+    log_ref: Floats | None = None  # of the reference, where the rule may read one
+    candidates: dict[str, Any] | None = None  # what its sets are, as a certificate says it
 
     @functools.cached_property
     def units(self) -> int:
@@ -88,7 +93,9 @@ class Audit:
 
     def decisions(self, rewards: Floats, threshold: float) -> Floats:
         """Share of the choice that every row gets: those with the largest reward share it equally, also with the
-        outside option, whose reward is the threshold."""
+        outside option, whose reward is the threshold; under another rule, how likely it is."""
+        if self.rule:
+            return decisions_by(self.rule, rewards, self.member_of, self.outside, threshold, self.log_ref)
         choices = int(self.member_of.max()) + 1
         best = np.full(choices, -np.inf)
         np.maximum.at(best, self.member_of, rewards)
@@ -224,9 +231,9 @@ def audit_of(
         _one_per_choice(where, "unit", choice, unit)
         _one_per_choice(where, "content", choice, content)
         _one_per_choice(where, "outside", choice, [] if outside is None else list(outside))
-        if any(claim.by_unit for claim in claims):
+        if any(claim.by_choice for claim in claims):
             _one_per_choice(where, "weight", choice, list(weight))
-        for name in sorted({claim.attribute or claim.within or "" for claim in claims if claim.by_unit} - {""}):
+        for name in sorted({claim.attribute or claim.within or "" for claim in claims if claim.by_choice} - {""}):
             _one_per_choice(where, name, choice, source.columns[name])
     names_of_units = dict.fromkeys(unit)
     check_spellings(names_of_units, where)
@@ -235,6 +242,8 @@ def audit_of(
 
     frame = [unit, choice, alternative, _texts(weight), _texts(label), _texts(outside), content]
     frame += [source.columns[name] for name, _ in declared] + [together[name] for name in policy.shared]
+    log_ref = source.numbers("log_ref") if policy.rule and "log_ref" in source.columns else None
+    frame += [_texts(log_ref)] if policy.rule else []
     for counted in cells.values():
         frame += [
             texts
@@ -247,10 +256,15 @@ def audit_of(
     rewards += [_texts(value) for counted in cells.values() if counted.value is not None for value in counted.value.T]
     frames = [",".join(map(quote, row)) for row in zip(*frame, strict=True)]
     rows = [f"{f},{','.join(map(quote, r))}" for f, r in zip(frames, zip(*rewards, strict=True), strict=True)]
+    candidates = None
+    if policy.rule:
+        sets = zip(choice, alternative, _texts(log_ref) or [""] * source.rows, strict=True)
+        digest = _digest(",".join(map(quote, row)) for row in sets)
+        candidates = candidates_of(policy.rule, where, member_of, log_ref, digest)
     audit = Audit(
         unit, choice, alternative, member_of, weight, label, reward,
         outside == 1 if outside is not None else np.full(source.rows, policy.outside == "all"),
-        levels, together, twins, _digest(rows), _digest(frames), cells, others,
+        levels, together, twins, _digest(rows), _digest(frames), cells, others, policy.rule, log_ref, candidates,
     )  # fmt: skip
     if "decision" in source.columns:
         _same_decisions(source, audit, policy)
@@ -285,10 +299,11 @@ def _same_decisions(source: _Columns, audit: Audit, policy: Policy) -> None:
     other = np.abs(stated - made) > DECISION_TOLERANCE  # an empty cell is NaN, and states nothing
     if other.any():
         row = int(np.argmax(other))
+        asked = f"outside = {policy.outside!r} and threshold {policy.threshold}"
+        asked = f"the rule {policy.rule.text}" if policy.rule else asked
         raise DataError(
             f"{source.where}: choice {audit.choice[row][:40]!r}: decision {stated[row]:g}, but these rewards give "
-            f"{made[row]:g} with outside = {policy.outside!r} and threshold {policy.threshold}: {int(other.sum())} "
-            "rows were decided by another rule than the policy's"
+            f"{made[row]:g} with {asked}: {int(other.sum())} rows were decided by another rule than the policy's"
         )
 
 

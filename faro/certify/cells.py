@@ -21,7 +21,7 @@ from .audit import Audit, Codes
 from .bounds.binomial import Floats
 from .committed_order import key as hashed
 from .committed_order import thinned
-from .policy import FLOORS, SIDES, Block, Claim, Policy
+from .policy import FLOORS, SERVED, SIDES, Block, Claim, Policy
 
 CUTOFF_SLACK = 1e-9  # a mean that is the cutoff but for rounding is of the tail
 NEVER_IMMOVABLE = ("threshold_parity", "reward_parity", "counterfactual_oscillation", "counterfactual_flip")
@@ -104,7 +104,7 @@ class People:
             number_name = "value" if claim.scores or claim.by_unit else "reward"
             what = f"{number_name} is the same" if claim.of_rewards else f"decision is {values[0]:g}"
             return f"every {what}: that cannot tell groups apart"
-        if claim.of_rewards:
+        if claim.of_rewards or claim.by_choice or self.policy.rule:
             return None
         choices = self.audit.member_of[rows]
         tied = Fraction(len(set(choices[(values > 0) & (values < 1)])), len(set(choices)))
@@ -119,6 +119,8 @@ class People:
             return {block.name: self._made(claim, block) for block in claim.blocks}
         if claim.by_unit:
             return {block.name: self._welfare(claim, block) for block in claim.blocks}
+        if claim.constraint == SERVED:
+            return {block.name: self._served(claim, block) for block in claim.blocks}
         for block in claim.blocks:
             mass, row_level = self._members(claim, block)
             self._check_movable(claim, block, mass, row_level)
@@ -137,6 +139,27 @@ class People:
                 rows = np.flatnonzero(inside)
                 blocks[block.name][group] = Cell(rows, mass[rows], self._values(claim, block, level)[rows])
         return blocks
+
+    def _served(self, claim: Claim, block: Block) -> dict[str, Cell]:
+        """How likely the answer to each choice is of the kind, at the choice's first row."""
+        audit, attributes = self.audit, self.policy.attributes
+        assert claim.of is not None and claim.attribute is not None
+        at, first = audit.member_of, np.unique(audit.member_of, return_index=True)[1]
+        of_kind = audit.levels[claim.of[0]] == attributes[claim.of[0]].levels.index(claim.of[1])
+        likely = np.minimum(np.bincount(at, np.where(of_kind, self.decisions, 0)), 1)
+        row_level = audit.levels[claim.attribute][first]
+        taking_part = np.isin(row_level, [self._level(claim, group) for group in claim.groups])
+        mass = np.where(taking_part, audit.weight[first], 0)
+        several = np.bincount(at, of_kind), np.bincount(at, ~of_kind) + audit.outside[first]
+        if (mass > 0).any() and not ((mass > 0) & (several[0] > 0) & (several[1] > 0)).any():
+            raise UsageError(f"claim {claim.name!r}: no model can move these rates: every set is of one kind")
+        if self.policy.estimand == "unit":
+            mass = _shares(self.rank(claim)[first], mass)
+        cells = {}
+        for group in claim.groups:
+            inside = (mass > 0) & (row_level == self._level(claim, group))
+            cells[group] = Cell(first[inside], mass[inside], likely[inside])
+        return cells
 
     def _made(self, claim: Claim, block: Block) -> dict[str, Cell]:
         """The cells of a block that a plug-in made: a row is in as many as it has slots there."""
@@ -329,8 +352,26 @@ class People:
         """Values of one row per unit in a block, in the committed order of units; `UsageError` if rows of a unit may
         not stand for it."""
         ranks, found = self.rank(claim), {}
+        if self.policy.estimand == "unit" and claim.decided and (self.policy.rule or claim.by_choice):
+            return self._means(claim, cells)
         for group, cell in self.one_row_each(claim, cells).items():
             found[group] = cell.z[np.argsort(ranks[cell.rows], kind="stable")]
+        return found
+
+    def _means(self, claim: Claim, cells: dict[str, Cell]) -> dict[str, Floats]:
+        """The mean value of every unit, which is in one group alone, in the committed order of units."""
+        ranks, found = self.rank(claim), {}
+        seen = np.zeros(int(ranks.max()) + 1, bool)
+        for group, cell in cells.items():
+            rank = ranks[cell.rows]
+            if seen[rank].any():
+                raise UsageError(
+                    f"claim {claim.name!r}: a unit is in two groups of a block, and block-pair needs groups that share "
+                    "none; use unit-ratio"
+                )
+            seen[rank] = True
+            present = np.unique(rank)
+            found[group] = np.clip(np.bincount(rank, cell.mass * cell.z)[present], 0, 1)
         return found
 
     def one_row_each(self, claim: Claim, cells: dict[str, Cell]) -> dict[str, Cell]:

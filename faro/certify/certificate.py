@@ -28,7 +28,7 @@ from .ledger import Attempt, digest
 from .policy import Policy
 from .statements import about_table, rules_of, summary
 
-SCHEMA = "faro-certificate/2"
+SCHEMAS = {1: "faro-certificate/2", 2: "faro-certificate/2", 3: "faro-certificate/3"}  # by the policy's format
 
 
 class Case(NamedTuple):
@@ -68,12 +68,14 @@ class Case(NamedTuple):
             "description_sha256": self.description and self.description.sha256,
             "shared": {name: dict(counts) for name, counts in self.shared.items()},
             **({"support": self.policy.support._asdict()} if self.policy.support else {}),
+            **({"candidates": self.audit.candidates} if self.audit.candidates else {}),
         }  # fmt: skip
 
     @property
     def statements(self) -> list[str]:
         """What is to be said of the table in every output; it depends on no score."""
-        rules = rules_of(self.policy.estimand, self.policy.units, self.policy.audited)
+        policy = self.policy
+        rules = rules_of(policy.estimand, policy.units, policy.audited, policy.rule)
         return about_table(self.data, summary(self.description), rules)
 
     @property
@@ -255,7 +257,7 @@ def make(case: Case, attempt: Attempt | None = None, info: dict[str, Any] | None
     if blind := {name: finding.blind for name, finding in findings.items() if finding.blind}:
         about["blind"] = blind
     record = {
-        "schema": SCHEMA,
+        "schema": SCHEMAS[policy.format],
         "policy_sha256": policy.sha256,
         "model_sha256": case.model_sha256,
         "data": case.data,

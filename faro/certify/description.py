@@ -22,8 +22,9 @@ from .committed_order import quote
 from .ledger import digest
 from .overlap import HEX
 from .policy import OWN_COLUMNS, Claim, Policy, Support, exact
+from .rules import KINDS, served
 
-SCHEMA = "faro-scored/1"
+SCHEMAS = ("faro-scored/1", "faro-scored/2")  # decided by argmax; by another rule, on sets that `candidates` says
 PARQUET_KEY = b"faro"
 MAX_BYTES = 4 << 20
 ORIGINS = ("column", "content", "none")
@@ -46,6 +47,14 @@ class Levels(NamedTuple):
 
     levels: tuple[str, ...]
     chooser: bool
+
+
+class Candidates(NamedTuple):
+    """What the sets are that a rule decided on: `kind`, and in words the `reference` and how it was drawn from."""
+
+    kind: str
+    reference: str
+    decoding: str
 
 
 class PlugIn(NamedTuple):
@@ -108,6 +117,7 @@ class Description:
     train_units_sha256: str | None = None
     data_sha256: str | None = None
     support: Support | None = None  # which earlier answers the model read; a field only where it did
+    candidates: Candidates | None = None  # of a rule that is not argmax; likewise
     plugins: tuple[PlugIn, ...] = ()  # whose cells it has; a field only where there are any
     aggregates: Mapping[str, str] = dataclasses.field(default_factory=dict)  # name -> sha256 of the model; likewise
 
@@ -117,9 +127,11 @@ class Description:
         support = fields.pop("support")
         plugins = [plugin.record() for plugin in fields.pop("plugins")]
         aggregates = dict(fields.pop("aggregates"))
+        candidates = fields.pop("candidates")
         return {
-            "schema": SCHEMA,
+            "schema": SCHEMAS[candidates is not None],
             **fields,
+            **({"candidates": candidates._asdict()} if candidates else {}),
             **({"support": support._asdict()} if support else {}),
             **({"plugins": plugins} if plugins else {}),
             **({"aggregates": aggregates} if aggregates else {}),
@@ -167,10 +179,14 @@ class Description:
             raise DataError(f"{where}: has no column 'weight', but was made of data with weights: score again")
         if self.weights == "none" and len(set(columns.get("weight", ()))) > 1:
             raise DataError(f"{where}: the description says that rows have no weights, the column 'weight' has several")
-        if self.rule != "argmax":
-            raise DataError(
-                f"{where}: decided by the rule {self.rule!r}; only 'argmax' can be audited: score without it"
-            )
+        asked = policy.rule.text if policy.rule else "argmax"
+        if self.rule != asked:
+            raise DataError(f"{where}: decided by the rule {self.rule!r}, the policy says {asked!r}: score with --rule")
+        for field, made in (self.candidates._asdict() if self.candidates and policy.rule else {}).items():
+            if made != getattr(policy.rule, field):
+                raise DataError(
+                    f"{where}: candidates.{field}: the policy says {getattr(policy.rule, field)!r}, the table {made!r}"
+                )
         if self.units.origin == "none":
             raise NotIndependentError(
                 f"{where}: nobody knows whose rows these are: the data had no column {self.units.column!r} when they "
@@ -209,6 +225,7 @@ class Description:
             if f"reward:{name}" not in columns:
                 raise DataError(f"{where}: has no column 'reward:{name}', the rewards of the aggregate: score again")
         meant = {*OWN_COLUMNS, "content", *self.shared, *self.attributes, *(["role"] if self.support else [])}
+        meant |= {"log_ref"} if self.candidates else set()
         meant |= {name for plugin in self.plugins for name in plugin.table_columns}
         for name in columns:
             if name not in meant and not name.startswith("reward:"):
@@ -307,12 +324,14 @@ def write_description(table: str | Path, description: Description) -> None:
 
 def _described(record: dict[str, Any]) -> Description:
     """Every field known, of its type, and sealed."""
-    if record.get("schema") != SCHEMA:
-        raise ValueError(f"expected schema {SCHEMA}, got {str(record.get('schema'))[:40]!r}")
+    if record.get("schema") not in SCHEMAS:
+        raise ValueError(f"expected schema {' or '.join(SCHEMAS)}, got {str(record.get('schema'))[:40]!r}")
+    if (record["schema"] == SCHEMAS[1]) != ("candidates" in record):
+        raise ValueError(f"candidates: a field of {SCHEMAS[1]} alone, and needed there")
     values = {key: value for key, value in record.items() if key not in ("schema", "sha256")}
     names = {field.name for field in dataclasses.fields(Description)}
     empty = values.get("plugins", ...) == [] or values.get("aggregates", ...) == {}
-    if set(values) | {"plugins", "aggregates", "support"} != names or empty:
+    if set(values) | {"plugins", "aggregates", "support", "candidates"} != names or empty:
         raise ValueError(f"expected exactly the fields {', '.join(sorted(names))}")
     if set(values["units"]) != set(Units._fields) or values["units"]["origin"] not in ORIGINS:
         raise ValueError("units: expected origin, column and rule")
@@ -338,6 +357,7 @@ def _described(record: dict[str, Any]) -> Description:
             "model_sha256": _texts(values["model_sha256"]),
             "plugins": tuple(_plugin(plugin) for plugin in values.get("plugins", [])),
             "aggregates": dict(values.get("aggregates", {})), "support": _support(values),
+            "candidates": _candidates(values),
         }
     )  # fmt: skip
     digests = [made.table_sha256, *made.model_sha256, *optional, *made.aggregates.values()]
@@ -353,6 +373,17 @@ def _described(record: dict[str, Any]) -> Description:
     if record.get("sha256") != made.sha256:
         raise ValueError("it was changed after it was written")
     return made
+
+
+def _candidates(values: dict[str, Any]) -> Candidates | None:
+    if "candidates" not in values:
+        return None
+    found = Candidates(**values["candidates"])
+    if not all(isinstance(text, str) for text in found) or served(values["rule"], found.kind) is None:
+        raise ValueError("candidates: expected kind, reference and decoding, of a rule that is not argmax")
+    if found.kind not in KINDS:
+        raise ValueError(f"candidates: expected a kind, {' or '.join(KINDS)}")
+    return found
 
 
 def _support(values: dict[str, Any]) -> Support | None:

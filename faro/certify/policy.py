@@ -18,10 +18,12 @@ from ..errors import UsageError
 from ..files import parse_toml
 from .bounds.shift import BALLS
 from .overlap import HEX
+from .rules import KINDS, Served, served
 
 PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_equality", "threshold_parity",
          "reward_parity", "counterfactual_parity")  # fmt: skip
 CAPS = ("counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error")
+SERVED = "policy_parity"  # of format 3: how often the rule answers in one way, by groups of choosers
 PLUGINS = ("plugin_parity", "plugin_cap")  # of cells that a constraint of anybody's made
 FLOORS = ("welfare_floor", "welfare_tail")  # welfare of an aggregate less that of the model, a mean over people
 ACCURACIES = ("accuracy_parity", "accuracy_ratio")  # welfare of groups, means over people
@@ -34,7 +36,7 @@ EVENTS = {"equalized_odds": ("chosen", "rejected"), "equal_opportunity": ("chose
 TABLE_ASSUMPTIONS = ("undescribed-table", "weights-ignored", "same-items")  # format 1 had no word for these
 ASSUMPTIONS = ("iid-units", "group-labels-correct", "label-noise-bounded", "twins-as-declared",
                *TABLE_ASSUMPTIONS, "train-overlap-unchecked", "no-ledger")  # fmt: skip
-SCHEMAS = ("faro-policy/1", "faro-policy/2")
+SCHEMAS = ("faro-policy/1", "faro-policy/2", "faro-policy/3")
 # columns of a scored table that have a meaning of their own
 OWN_COLUMNS = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part")
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
@@ -115,6 +117,19 @@ class Claim:
         return self.constraint in FLOORS + ACCURACIES
 
     @property
+    def by_choice(self) -> bool:
+        """Whether a choice is counted as one, by its first row."""
+        return self.by_unit or self.constraint == SERVED
+
+    @property
+    def decided(self) -> bool:
+        """Whether z is made of decisions."""
+        if self.by_unit:
+            return self.welfare == "decision"
+        rewards = ("reward_parity", "threshold_parity", "counterfactual_oscillation", *TABLES)
+        return not self.scores and self.constraint not in rewards
+
+    @property
     def moves(self) -> bool:
         """Whether two values of the same rows are compared, so that their difference is one sample."""
         return self.constraint in ("counterfactual_parity", *FLOORS)
@@ -125,7 +140,7 @@ class Claim:
 
     @property
     def paired(self) -> bool:
-        return self.constraint in (*PAIRS, "plugin_parity", *FLOORS, *ACCURACIES)
+        return self.constraint in (*PAIRS, SERVED, "plugin_parity", *FLOORS, *ACCURACIES)
 
     @property
     def cells_by(self) -> str:
@@ -172,9 +187,12 @@ class Claim:
             return [Comparison(block.name, *SIDES) for block in self.blocks]
         return [Comparison(block, high, low) for block, high in cells for low in self.groups if low != high]
 
-    def unsuitable(self) -> str | None:
-        """Why the method cannot show this claim, or None."""
-        bounded = self.scores or self.constraint == "reward_parity"  # z is any number in [0, 1]
+    def unsuitable(self, rule: Served | None = None) -> str | None:
+        """Why the method cannot show this claim of what the rule decides (None: argmax), or None."""
+        by_rule = rule is not None and self.decided
+        if rule is not None and by_rule and self.twins:
+            return f"decisions on twins are those of argmax, and the rule is {rule.text}"
+        bounded = self.scores or self.constraint in ("reward_parity", SERVED) or by_rule  # z is any number in [0, 1]
         rates = self.paired and not self.twins and not bounded and not self.everywhere and not self.by_unit
         moved = self.ball == "w1"
         can = {
@@ -188,7 +206,8 @@ class Claim:
         }  # fmt: skip
         if can[self.method]:
             return None
-        shifted = f" with ball {self.ball!r}" if self.ball else ""
+        shifted = f" by the rule {rule.text}" if rule is not None and by_rule else ""
+        shifted += f" with ball {self.ball!r}" if self.ball else ""
         return f"method {self.method!r} cannot show {self.constraint}{shifted}; see docs/certificate-format.md, Methods"
 
 
@@ -214,6 +233,7 @@ class Policy:
     passes: int = 1
     escrow: str | None = None
     support: Support | None = None
+    rule: Served | None = None  # by which decisions are made; None: argmax
     sha256: str = ""
     folder: Path = Path()
 
@@ -337,7 +357,8 @@ def policy_of(data: bytes, folder: Path = Path()) -> Policy:
 
 
 def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
-    old = table.text("schema", among=SCHEMAS) == SCHEMAS[0]
+    form = 1 + SCHEMAS.index(table.text("schema", among=SCHEMAS))
+    old = form == 1
     attributes = {}
     for name, spec in _Table(table.take("attributes", "a table", lambda v: True, {}), "attributes").values.items():
         spec_table = _Table(spec, f"attributes.{name}")
@@ -347,12 +368,12 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
     policy = Policy(
         delta=table.number("delta", "a number in (0, 0.5]", lambda x: 0 < x <= Decimal("0.5")),
         estimand=table.text("estimand", among=("row", "unit")),
-        format=1 if old else 2,
+        format=form,
         nonce=table.text("nonce") if old else "",
         min_group=table.take("min_group", "a whole number >= 1", lambda v: type(v) is int and 1 <= v <= 10**9),
         assumptions=table.texts("assumptions", 0),
         attributes=attributes,
-        claims=tuple(_claim(_Table(claim, "claim"), attributes, old) for claim in claims),
+        claims=tuple(_claim(_Table(claim, "claim"), attributes, form) for claim in claims),
         outside=table.text("outside", "none" if old else ..., ("none", "all", "column")),
         threshold=table.number("threshold", "a number", lambda x: True, Decimal(0) if old else ...),
         units="" if old else table.text("units"),
@@ -363,6 +384,7 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
         passes=table.take("passes", "a whole number in 1..100", lambda v: type(v) is int and 1 <= v <= 100, 1),
         escrow=table.path("escrow"),
         support=None if old else _support(table),
+        rule=_rule(table) if form == 3 else None,
         sha256=sha256,
         folder=folder,
     )
@@ -377,8 +399,12 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
             "support: what a model that reads earlier answers does is shown for new people: no claim has `per`, and "
             "'train-overlap-unchecked' cannot be admitted"
         )
+    if policy.rule and policy.rule.name != "softmax" and policy.outside != "none":
+        raise UsageError(
+            f"rule {policy.rule.text}: a reference says nothing of an outside option; outside must be none"
+        )
     for claim in policy.audited:
-        reason = claim.unsuitable()
+        reason = claim.unsuitable(policy.rule)
         capped = policy.cap is not None or claim.cap is not None or claim.by_unit
         if claim.method == "unit-ratio" and policy.estimand == "row" and not capped:
             reason = "unit-ratio needs `cap`, the largest mass of a unit in a cell"
@@ -387,6 +413,34 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
         if reason:
             raise UsageError(f"claim {claim.name!r}: {reason}")
     return policy
+
+
+def _rule(table: _Table) -> Served | None:
+    """The decision rule, and on what it decides; None: argmax."""
+    text = table.text("rule", "argmax")
+    try:
+        if served(text, "") is None:
+            return None
+        if "candidates" not in table.values:
+            raise ValueError(f"{text} needs [candidates]: kind, and of sampled ones draws, reference and decoding")
+        keys = _Table(table.values.pop("candidates"), "candidates")
+        kind = keys.text("kind", among=KINDS)
+        sampled = kind == "sampled"
+        whole = ("a whole number in 1..1000000", lambda v: type(v) is int and 1 <= v <= 10**6)
+        found = served(
+            text,
+            kind,
+            draws=keys.take("draws", *whole) if sampled else None,
+            sha256=keys.take("sha256", "a sha256", lambda v: isinstance(v, str) and bool(HEX.fullmatch(v)), None),
+            reference=keys.text("reference", ... if sampled else ""),
+            decoding=keys.text("decoding", ... if sampled else ""),
+        )
+        keys.done()
+        if found and found.draws and found.name == "best_of" and found.value > found.draws:
+            raise ValueError(f"{text}: n above the {found.draws} draws of a set")
+        return found
+    except ValueError as error:
+        raise UsageError(f"policy: rule: {error}") from None
 
 
 def _support(table: _Table) -> Support | None:
@@ -400,8 +454,9 @@ def _support(table: _Table) -> Support | None:
     return found
 
 
-def _claim(table: _Table, attributes: dict[str, Attribute], old: bool) -> Claim:
-    kinds = PAIRS + CAPS + TABLES + (() if old else PLUGINS + FLOORS + ACCURACIES)
+def _claim(table: _Table, attributes: dict[str, Attribute], form: int) -> Claim:
+    old = form == 1
+    kinds = PAIRS + CAPS + TABLES + (() if old else PLUGINS + FLOORS + ACCURACIES) + ((SERVED,) if form == 3 else ())
     name, constraint = table.text("name"), table.text("constraint", among=kinds)
     table.where = f"claim {name!r}"
     positive, any_number = ("a number > 0", lambda x: x > 0), ("a number", lambda x: True)
@@ -453,8 +508,9 @@ def _compared(table: _Table, constraint: str, attributes: dict[str, Attribute]) 
     """Whose numbers are compared: attribute, groups, of, within, strata."""
     values: dict[str, Any] = {}
     known = tuple(attributes) or ("(no attribute is declared)",)
-    needed = constraint in PAIRS or constraint.startswith("counterfactual")
-    for key, levels, least in (("attribute", "groups", 2 if constraint in PAIRS else 1), ("within", "strata", 1)):
+    paired = constraint in (*PAIRS, SERVED)
+    needed = paired or constraint.startswith("counterfactual")
+    for key, levels, least in (("attribute", "groups", 2 if paired else 1), ("within", "strata", 1)):
         name = table.text(key, ... if needed and key == "attribute" else None, known)
         if name is not None:
             chosen = table.texts(levels, least, attributes[name].levels)
@@ -466,6 +522,10 @@ def _compared(table: _Table, constraint: str, attributes: dict[str, Attribute]) 
         if len(of) != 2 or of[0] not in attributes or of[1] not in attributes[of[0]].levels:
             raise UsageError(f"{table.where}: of: expected [attribute, level], both declared, got {list(of)}")
         values["of"] = of
+    if constraint == SERVED and not (
+        "of" in values and "within" not in values and attributes[values["attribute"]].chooser
+    ):
+        raise UsageError(f"{table.where}: {SERVED} is of one kind of answer (`of`), by a chooser's attribute")
     return values
 
 

@@ -8,6 +8,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from .rules import Served, said
+
 ALIKE = {"row": "every row counts alike", "unit": "every unit counts alike"}
 
 
@@ -16,12 +18,14 @@ def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None,
 
     data    the field `data` of the certificate; None or without `description_sha256` in format 1: no lines
     table   what the description says (`summary`), or None of a foreign table
-    rules   `estimand`, `units` and `per` (columns that claims take for units) of the policy
+    rules   `estimand`, `units` and `per` (columns that claims take for units) of the policy; of a rule that is not
+            argmax also `rule` and `candidates`
     """
     if not data or "description_sha256" not in data:
         return []
     unit = rules.get("units") or "unit"
-    told = [after(data["support"])] if "support" in data else []
+    told = said(rules["rule"], rules["candidates"], data["candidates"]) if "candidates" in data else []
+    told += [after(data["support"])] if "support" in data else []
     if table is None:
         declared = f"; the policy says that units are {rules['units']!r}" if rules.get("units") else ""
         lines = [f"foreign table: nothing describes it{declared}"]
@@ -66,6 +70,7 @@ def summary(description: Any) -> dict[str, Any] | None:
     return {name: body[name] for name in ("units", "constraint", "estimand", "weights", "data_sha256")}
 
 
-def rules_of(estimand: str, units: str, claims: Sequence[Any]) -> dict[str, Any]:
+def rules_of(estimand: str, units: str, claims: Sequence[Any], rule: Served | None = None) -> dict[str, Any]:
     """`rules` of a policy as the generator reads it."""
-    return {"estimand": estimand, "units": units, "per": sorted({claim.per for claim in claims if claim.per})}
+    rules = {"estimand": estimand, "units": units, "per": sorted({claim.per for claim in claims if claim.per})}
+    return rules if rule is None else rules | {"rule": rule.text, "candidates": rule._asdict()}

@@ -18,6 +18,8 @@ CLAIMS = {
     "threshold_parity": "the share of {plural} with a reward above {thresholds} differs by at most {bound} between any "
     "two of {groups}",
     "reward_parity": "the mean score of {plural}, in [0, 1], differs by at most {bound} between any two of {groups}",
+    "policy_parity": "how often the answer is {who} differs by at most {bound} between any two of {groups}, a choice "
+    "with none of that kind counting as never",
     "counterfactual_parity": "if nothing but {attribute} were exchanged, how often the model chooses {who} would "
     "differ by at most {bound} between any two of {groups}",
     "counterfactual_flip": "exchanging nothing but {attribute} changes at most {bound} of the decisions on {plural}",
