@@ -27,6 +27,7 @@
     access           a look is recognised by its people, not by its file
     modes            tune, gate, disclose: what each may show
     overlap          whether training saw an audited unit
+    rules            how a table decides: argmax, or a rule on sets of candidates
     rescore          whether a scored table came from the model
     frontier         certificates of points of a run, disclosed at once or in sequence
     choose           from a frontier to the model that is likely to pass

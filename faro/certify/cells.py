@@ -352,11 +352,15 @@ class People:
         """Values of one row per unit in a block, in the committed order of units; `UsageError` if rows of a unit may
         not stand for it."""
         ranks, found = self.rank(claim), {}
-        if self.policy.estimand == "unit" and claim.decided and (self.policy.rule or claim.by_choice):
+        if self.by_means(claim):
             return self._means(claim, cells)
         for group, cell in self.one_row_each(claim, cells).items():
             found[group] = cell.z[np.argsort(ranks[cell.rows], kind="stable")]
         return found
+
+    def by_means(self, claim: Claim) -> bool:
+        """Whether methods that want one number of a unit are given the mean of its rows, and not one of them."""
+        return self.policy.estimand == "unit" and claim.decided and bool(self.policy.rule or claim.by_choice)
 
     def _means(self, claim: Claim, cells: dict[str, Cell]) -> dict[str, Floats]:
         """The mean value of every unit, which is in one group alone, in the committed order of units."""

@@ -28,7 +28,7 @@ from .cells import Cell, People
 from .certificate import read_described
 from .policy import Claim, Comparison, Policy
 from .predicted import NOBODY, USUAL, Draws, Gate
-from .scored import write_scored
+from .scored import under, write_scored
 
 RATIO = GATE / SHARES[PARTS.index("dev")]  # people of the gate by people of dev
 DRAWS = 1000
@@ -211,7 +211,8 @@ def read_dev(
             table, audit = audited(model, part, own, policy, twins)
             of_seed[seed] = part, audit
         else:
-            scored = model.score(part, twins)
+            deciding, rule = under(model, policy)
+            scored = deciding.score(part, twins, rule=deciding.rule_named(rule))
             table = _in_order(scored[scored["part"] == "dev"])
             audit = _rescored(of_seed[seed][1], table, policy)
         audits.append(audit)
@@ -235,7 +236,8 @@ def audited(
     """The scored table as the gate would read it, rows in its order."""
     with tempfile.TemporaryDirectory() as folder:
         place = Path(folder, "dev.csv")
-        table = write_scored(model, part, place, part="dev", twins=twins, files=files)
+        model, rule = under(model, policy)
+        table = write_scored(model, part, place, part="dev", twins=twins, files=files, rule=rule)
         _, _, audit = read_described(place, policy)
     return _in_order(table), audit
 
@@ -277,7 +279,7 @@ def samples_of(people: People, names: Names) -> list[Sample]:
         for groups in people.cells(claim).values():
             if claim.moves:
                 groups = {f"{a}|{b}": _moved(groups, a, b) for a in groups for b in groups if a != b}
-            elif claim.method != "unit-ratio":
+            elif claim.method != "unit-ratio" and not people.by_means(claim):
                 groups = people.one_row_each(claim, groups)
             found += [_summed(cell, codes) for cell in groups.values()]
     return found

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from constraints import Attribute, Constraint, Stack
+from constraints import Attribute, Constraint, Stack, rule_text
 
 from ..data import Dataset, Schema
 from ..data.made import REWARD
@@ -27,6 +27,7 @@ from ..store.spec import Record, to_record
 from .cells import People
 from .plugins import attributes_of, counted_by_rows, describe, made_up, named, outside_of, unclaimed, uncounted
 from .policy import ACCURACIES, FLOORS, policy_of
+from .rules import ARGMAX
 from .showable import dev_audit, remarks
 
 METHODS = {"reward_parity": "block-pair", "counterfactual_parity": "unit-ratio", "counterfactual_flip": "unit-ratio",
@@ -50,6 +51,7 @@ def draft_policy(
     note: Callable[[str], None] = lambda line: None,
     others: Sequence[TrainedModel] = (),
     tail: float | None = None,
+    rule: str | None = None,
 ) -> str:
     """A policy for a model's own constraint.
 
@@ -61,16 +63,20 @@ def draft_policy(
     note       is told in words of claims that they could not show
     others     models of other seeds, whose aggregates the policy admits as well
     tail       share of people: those who fare worst by half of their choices, on dev, whose floor is claimed as well
+    rule       by which rewards become decisions; None: that of training. Its sets are those that the schema declares
 
     `UsageError` with the reason where no claim says what was trained, or a policy cannot ask for it.
     """
     constraint = constraint_of(model, arguments)
     if constraint is None:
         raise UsageError("the model was trained under no constraint that is known: write the policy by hand")
-    claims = claims_of(constraint, model.schema, bound, single=_sizes(model)["single"])
+    decided = rule_text(model.rule_named(rule))
+    claims = claims_of(constraint, model.schema, bound, single=_sizes(model)["single"] and decided == ARGMAX)
     if tail is not None:
         claims = _with_tail(claims, tail, data)
     lines = head(model, constraint, claims, aggregates_of([model, *others]))
+    if decided != ARGMAX:
+        lines = _served(lines, decided, model, data)
     text = "\n".join([*lines, *written(claims)]) + "\n"
     policy = policy_of(text.encode())  # what cannot be read, or has no method, is no draft
     if data is None or not policy.audited:
@@ -91,6 +97,22 @@ def draft_policy(
         if not able:
             note(f"{claim.name}: {'; '.join(words)}")
     return "\n".join([*lines, *written(claims, said)]) + "\n"
+
+
+def _served(lines: list[str], rule: str, model: TrainedModel, data: Dataset | None) -> list[str]:
+    """The head of a policy about what this rule decides on the sets that the schema declares."""
+    schema = model.schema
+    kind = model.candidates or "enumerated"
+    sets = [f"kind = {toml(kind)}"]
+    if kind == "sampled":
+        if data is None:
+            raise UsageError(f"rule {rule}: how many draws a set has is not known: give the table with --data")
+        sets.append(f"draws = {int(data.parsed.available.sum(1).max())}")
+    words = {name: getattr(schema, name) for name in ("reference", "decoding")}
+    sets += [f"{name} = {toml(text or 'not said')}" for name, text in words.items() if text or kind == "sampled"]
+    lines = ['schema = "faro-policy/3"' if line.startswith("schema = ") else line for line in lines]
+    asked = [f"rule = {toml(rule)}  # claims of decisions are about its probabilities, on sets like these"]
+    return [*lines, *asked, "", "[candidates]", *sets]
 
 
 def constraint_of(model: TrainedModel, arguments: Mapping[str, Any] | None = None) -> Constraint | None:

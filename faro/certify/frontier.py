@@ -26,7 +26,7 @@ from ..store.model import TrainedModel, load_model, model_files, units_file
 from . import modes
 from .certificate import Case, Certificate, prepare
 from .policy import Policy
-from .scored import write_scored
+from .scored import under, write_scored
 
 
 def certify_points(
@@ -96,7 +96,8 @@ def score_gate(folder: Path, name: str, policy: Policy, source: Any = None) -> P
     twins = sorted({claim.attribute for claim in policy.audited if claim.twins and claim.attribute})
     place = folder / store.certificate_name(name, ".csv")
     place.parent.mkdir(exist_ok=True)
-    write_scored(model, data, place, part="gate", twins=twins, files=model_files(folder / name))
+    model, rule = under(model, policy)
+    write_scored(model, data, place, part="gate", twins=twins, files=model_files(folder / name), rule=rule)
     return place
 
 

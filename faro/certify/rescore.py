@@ -26,7 +26,8 @@ from .cells import People
 from .columns import read_columns
 from .description import Description, read_description
 from .plugins import with_cells
-from .policy import Policy
+from .policy import Claim, Policy
+from .scored import under
 
 ROW_KEY = ("unit", "choice", "alternative")
 
@@ -71,7 +72,7 @@ def rescore(table: str | Path, policy: Policy, model: str | Path, source: str, t
         stated, expected = (_values(policy, audit, claim) for audit in (stored, again))
         if claim.everywhere:
             stated, expected = (np.unique(x, return_inverse=True)[1].astype(float) for x in (stated, expected))
-        _apart(f"{table}: values of claim {claim.name!r}", stated, expected, tolerance)
+        _apart(f"{table}: values of claim {claim.name!r}", stated, expected, tolerance * _slope(policy, claim, again))
     return Rescored(len(stored.unit), largest)
 
 
@@ -79,13 +80,13 @@ def _scored(
     columns: dict[str, list[str]], policy: Policy, model: str | Path, source: str, described: Description
 ) -> dict[str, list[str]]:
     """The model's scores of the rows that the table should have, as columns of texts."""
-    trained = load_model(model)
+    trained, rule = under(load_model(model), policy)
     twins = sorted({claim.attribute for claim in policy.audited if claim.twins and claim.attribute})
     data = trained.read(load(source) if source in NAMES else source)
     if described.data_sha256 not in (None, data.digest):
         raise UnprovedError(f"{source}: other data than the table was scored from")
     with tempfile.TemporaryDirectory() as folder:
-        scored = trained.score(data, twins)
+        scored = trained.score(data, twins, rule=trained.rule_named(rule))
         if described.plugins:
             scored, _ = with_cells(trained, data, scored, scored, _refused)
         write_table(scored, Path(folder, "scored.csv"))
@@ -113,6 +114,14 @@ def _spread(rewards: NDArray) -> float:
 def _values(policy: Policy, audit: Audit, claim: Any) -> NDArray:
     cells = People(policy, audit).cells(claim)
     return np.concatenate([cell.z for groups in cells.values() for cell in groups.values()])
+
+
+def _slope(policy: Policy, claim: Claim, audit: Audit) -> float:
+    """How far a decision may move for every share of the spread by which rewards do, at least 1: a probability moves by
+    at most half of what rewards do in units of the temperature."""
+    rule = policy.rule
+    soft = rule is not None and rule.name != "best_of" and claim.decided
+    return max(1.0, _spread(audit.reward) / float(rule.value)) if soft and rule is not None else 1.0
 
 
 def _apart(what: str, stored: NDArray, again: NDArray, tolerance: float) -> float:

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from constraints import rule_text
+
 from ..data import Dataset, write_table
+from ..data.candidates import check_sets
 from ..data.made import REWARD
-from ..errors import DataError
+from ..errors import DataError, UsageError
 from ..files import sha256_of
 from ..store.model import TrainedModel, units_file
 from ..store.others import digests
 from .columns import read_columns
-from .description import Description, Levels, PlugIn, Units, table_digest, write_description
+from .description import Candidates, Description, Levels, PlugIn, Units, table_digest, write_description
 from .plugins import outside_of, with_cells
-from .policy import Support
+from .policy import Policy, Support
+from .rules import ARGMAX
 
 
 def write_scored(
@@ -30,6 +35,7 @@ def write_scored(
     expected: bool = False,
     files: Sequence[str | Path] = (),
     note: Callable[[str], None] = lambda line: None,
+    rule: str | None = None,
 ) -> pd.DataFrame:
     """Score `data`, write the table to `path` with its description, and return it.
 
@@ -40,20 +46,37 @@ def write_scored(
     twins     attributes whose twin rewards are wanted as well
     expected  of a randomised model: decisions as means over its draw; such a table cannot be audited
     files     files of the saved model, whose digests the description names
-    note      is told in words of cells that the model's constraint should have and the table has not
+    note      is told in words of cells that the model's constraint should have and the table has not, and of sets that
+              no rule can move
+    rule      by which rewards become decisions, on sets of candidates that the model's schema declares; None: that of
+              its training
 
     `DataError` if a part is asked for and the data do not say whose the rows are.
     """
     read = model.read(data)
-    scored = model.score(read, twins, expected=expected)
+    decides = model.rule_named(rule)
+    if expected and rule_text(decides) != ARGMAX:
+        raise UsageError("expected: means over the draw of a randomised model are of argmax; leave out the rule")
+    scored = model.score(read, twins, expected=expected, rule=decides)
+    for line in check_sets(read, decides):
+        note(line)
     kept = scored if part is None else in_part(scored, read, part)
     plugins: tuple[PlugIn, ...] = ()
     mean = expected and model.draw is not None
     if not mean:
         kept, plugins = with_cells(model, read, scored, kept, note)
     write_table(kept, path)
-    write_description(path, describe(model, read, path, files, mean, plugins))
+    write_description(path, describe(model, read, path, files, "expected" if mean else rule_text(decides), plugins))
     return kept
+
+
+def under(model: TrainedModel, policy: Policy) -> tuple[TrainedModel, str]:
+    """The model with its sets declared as the policy says, and the rule by which the policy wants them decided."""
+    if policy.rule is None:
+        return model, ARGMAX
+    asked = policy.rule
+    words = {"candidates": asked.kind, "reference": asked.reference, "decoding": asked.decoding}
+    return dataclasses.replace(model, schema=model.schema.replace(**words)), asked.text
 
 
 def in_part(scored: pd.DataFrame, data: Dataset, part: str) -> pd.DataFrame:
@@ -75,17 +98,19 @@ def describe(
     data: Dataset,
     table: str | Path,
     files: Sequence[str | Path] = (),
-    expected: bool = False,
+    rule: str = ARGMAX,
     plugins: Sequence[PlugIn] = (),
 ) -> Description:
-    """What the table is that `model` made of `data`."""
+    """What the table is that `model` made of `data`, decided by the rule of this spelling."""
     schema = data.schema
+    kind = model.candidates or "enumerated"  # a rule that needs no reference asks nobody
     columns = read_columns(table)
     units = units_file(files[0]) if files else None
     return Description(
         table_sha256=table_digest(columns),
         outside=outside_of(schema),
-        rule="expected" if expected else "argmax",
+        rule=rule,
+        candidates=None if rule in (ARGMAX, "expected") else Candidates(kind, schema.reference, schema.decoding),
         weights="column" if schema.weight else "none",
         units=Units(data.unit_origin, "row" if schema.unit == "row" else schema.unit, data.unit_rule),
         shared=tuple(name for name in sorted(data.shared) if name in columns),

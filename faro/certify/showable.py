@@ -53,7 +53,7 @@ def showable(claim: Claim, policy: Policy, audit: Audit, level: float) -> list[S
     found = []
     for method in METHODS:
         own = dataclasses.replace(claim, method=method)
-        if own.unsuitable() is None and foretellable(own):
+        if own.unsuitable(policy.rule) is None and foretellable(own):
             try:
                 found.append(Showable(method, _added(own, policy, audit, level)))
             except UsageError:  # these people have rows that it cannot count

@@ -18,6 +18,7 @@ rewriting   texts as they would be, by rules of words
 texts       columns of texts as array features
 dataset     `Dataset`: read once, then split, coded and handed out
 sharded     `Sharded`: a table in several files, one of which is read at a time
+candidates  what a decision rule may be asked of sets
 coded       coded choices in shards on disk
 slices      choices of several data sets, a slice at a time
 split       who is in which part, by salted hash of the unit

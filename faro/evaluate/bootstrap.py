@@ -41,7 +41,7 @@ import numpy as np
 import pandas as pd
 from jax import Array
 
-from constraints import Choices, Constraint, Outcome, Statistics
+from constraints import Argmax, Choices, Constraint, DecisionRule, Outcome, Statistics, rule_text
 from constraints.alternatives import pieces, total
 
 from .. import models
@@ -131,7 +131,7 @@ def measure(
             sums[seed] = dev.of_models(seed, [run.models[row] for row in rows])
     drawn = dev.bootstrap(sums, draws, key)
     sizes = audit_sizes(data, constraint)
-    once = sizes["single"] and all(model.draw is None for model in _all(run))
+    once = sizes["single"] and dev.rule is None and all(model.draw is None for model in _all(run))
     share = (1 - level) / table["model"].nunique()  # of the error probability, for every member
     at_most = {
         seed: gap_at_most(dev.constraint, dev.of_units(seed, own).statistics, sizes["cap"], share, once)
@@ -179,6 +179,7 @@ class Part:
     codes: dict[int, np.ndarray]
     known: dict[int, Known] | None = None  # None: nothing
     crossed: dict[int, np.ndarray] | None = None  # None: units alone are drawn
+    rule: DecisionRule | None = None  # from rewards to decisions; None: argmax
 
     def known_of(self, seed: int) -> Known:
         """What models know of the people of a seed's choices."""
@@ -206,7 +207,9 @@ class Part:
                 rule = SupportRule(coded[seed].model.support, data.schema.order)
                 people = support_sets(data, coded[seed].coding, rule, np.float64)
                 known[seed] = Known(np.asarray(padded.unit), people)
-        return cls(doubled, choices, codes, known, None if data.crossed_codes is None else crossed)
+        decides = next(iter(coded.values())).rule_named()
+        decides = None if isinstance(decides, Argmax) else decides
+        return cls(doubled, choices, codes, known, None if data.crossed_codes is None else crossed, decides)
 
     def together(self) -> Part:
         """The same part as one unit, where only its own figures are asked for."""
@@ -214,7 +217,9 @@ class Part:
             seed: part_choices.replace(unit=np.zeros_like(part_choices.unit))
             for seed, part_choices in self.choices.items()
         }
-        return Part(self.constraint, choices, {seed: np.zeros(1, int) for seed in self.codes}, self.known)
+        return Part(
+            self.constraint, choices, {seed: np.zeros(1, int) for seed in self.codes}, self.known, rule=self.rule
+        )
 
     @property
     def units(self) -> int:
@@ -245,7 +250,7 @@ class Part:
     def of_params(self, seed: int, model: models.Model, params: Any, weights: np.ndarray) -> Sums:
         """The same from parameters `[M, A, ...]` of components and their weights `[M, A]`."""
         with jax.enable_x64(True):
-            of_units = _programs(model, self.units)
+            of_units = _programs(model, self.units, self.rule)
             return of_units(self.constraint, (params, weights), self.choices[seed], self.known_of(seed))
 
     def of_decisions(self, seed: int, decisions: np.ndarray) -> Sums:
@@ -336,19 +341,26 @@ def figures(constraint: Constraint, sums: Sums) -> Draws:
 
 
 @functools.lru_cache(maxsize=16)
-def _programs(model: models.Model, units: int) -> Program:
-    said = ("units of members", model, units)
-    return Program(functools.partial(_of_params, model, units), models.options(model), known=said)
+def _programs(model: models.Model, units: int, rule: DecisionRule | None) -> Program:
+    said = ("units of members", model, units, rule and rule_text(rule))
+    return Program(functools.partial(_of_params, model, units, rule), models.options(model), known=said)
 
 
 def _of_params(
-    model: models.Model, units: int, constraint: Constraint, trials: Any, choices: Choices, known: Known
+    model: models.Model,
+    units: int,
+    rule: DecisionRule | None,
+    constraint: Constraint,
+    trials: Any,
+    choices: Choices,
+    known: Known,
 ) -> Sums:
     def adds(seen, hard, slice_choices, local):
         return _adds(constraint, hard, slice_choices.replace(unit=local), units)
 
     def of_atom(params):
         coded, given = choices.replace(unit=known.code), {"twins": constraint.twins(), "people": known.people}
+        given["rule"] = rule
         return models.evaluate(model, params, coded, sums=adds, rows=choices.unit, **given)[0]
 
     def of_trial(pair):

@@ -74,7 +74,7 @@ class Evaluator:
             self.shape = self.all_parts[0][0].shape
             rule = SupportRule(model.support, data.schema.order)
             self.people = [support_sets(data, view.coding, rule, np.float64) for view in views]
-        self.program = _program(model, data.k)
+        self.program = _program(model, data.k, settings.decides)
 
     def ahead(self) -> None:
         """Begin to compile what evaluates a trial of one component."""
@@ -231,6 +231,7 @@ def _frontier(
             **({} if tighter is None else {"held_at": [_finite(bound) for bound in tighter[trial]]}),
             "status": record["status"],
             "temperature": settings.temperature,
+            **({} if settings.rule == "argmax" else {"rule": settings.rule, "candidates": settings.candidates}),
             "figures": {key: _finite(record[key]) for key in columns.figures_in(record, parts)},
             "audit": sizes,
         }
@@ -342,13 +343,14 @@ def _figures(
 
 
 @functools.lru_cache(maxsize=16)
-def _program(model: models.Model, alternatives: int) -> Program:
+def _program(model: models.Model, alternatives: int, rule: ct.DecisionRule) -> Program:
     how = models.options(model, alternatives, models.ALTERNATIVES_WORTH_OPTIMISING)  # it runs once a trial
-    return Program(functools.partial(_of_trial, model), how, known=("of_trial", model))
+    return Program(functools.partial(_of_trial, model, rule), how, known=("of_trial", model, ct.rule_text(rule)))
 
 
 def _of_trial(
     model: models.Model,
+    rule: ct.DecisionRule,
     constraint: Constraint,
     trial: Solution,
     choices: Choices,
@@ -379,8 +381,9 @@ def _of_trial(
 
     def of_component(params):
         return models.evaluate(
-            model, params, choices, sums=sums, each=top, rows=weights.T, twins=constraint.twins(), people=people
-        )
+            model, params, choices, sums=sums, each=top, rows=weights.T, rule=rule, twins=constraint.twins(),
+            people=people,
+        )  # fmt: skip
 
     seen, tops = jax.lax.map(of_component, trial.params)
     added, statistics = jax.tree.map(lambda leaf: jnp.tensordot(trial.weights, leaf, 1), seen)

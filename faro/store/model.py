@@ -23,6 +23,7 @@ from constraints.alternatives import joined
 
 from .. import files, models
 from ..data import PARTS, Coding, Dataset, Schema, Seen, assign, read_table, units_text
+from ..data.candidates import check_sets, named_rule
 from ..data.containers import frame_of, unique_columns
 from ..data.preferences import labelled
 from ..data.slices import Slices
@@ -97,6 +98,18 @@ class TrainedModel:
         """The constraint that it was trained under, at its bound; None after no training. `UsageError` for one that is
         not stored as data, or whose module has to be imported first."""
         return None if self.specification is None else from_record(self.specification)
+
+    @property
+    def candidates(self) -> str:
+        """What its sets are: as the schema says, else as training took them; "" where nobody said."""
+        return self.schema.candidates or self.about.get("candidates", "")
+
+    def rule_named(self, text: str | None = None) -> ct.DecisionRule:
+        """A decision rule on its sets; `UsageError` for a text that names none.
+
+        text: as `constraints.rule_of` reads it; None: the rule that its training read
+        """
+        return named_rule(text or self.about.get("rule", "argmax"), self.candidates)
 
     @functools.cached_property
     def crossed(self) -> dict[str, ct.Attribute]:
@@ -214,13 +227,17 @@ class TrainedModel:
             )
         return available_rewards, twin_rewards
 
-    def score(self, data: Any, twins: Sequence[str] = (), *, expected: bool = False) -> pd.DataFrame:
+    def score(
+        self, data: Any, twins: Sequence[str] = (), *, expected: bool = False, rule: ct.DecisionRule | None = None
+    ) -> pd.DataFrame:
         """The scored table: a row per alternative that is not the outside option, in the order of the data.
 
         data: a `Dataset`, a data frame, or the path of a table
         twins: attributes, for each of which a column `reward:NAME=LEVEL` per level has the reward when it is set so
         expected: decisions of a randomised model as means over its draw; then there is no one `reward` (NaN), so no
             twins either. For any other model nothing changes
+        rule: from rewards to decisions, in [0, 1] and exact; None: `Argmax`. Under another the table has the column
+            `log_ref`, where the schema declares one
 
         Columns `unit, choice, alternative`, one per attribute, also a crossed one of the model's own constraint (its
         level; empty = does not apply) and per shared column, `outside` where the schema declares one (whether the
@@ -229,9 +246,12 @@ class TrainedModel:
         lacks what places units: `Dataset.unit_origin`). Of a model that reads earlier choices also `role`: "query",
         "support" or "neither" (`faro.data.support`); `part` is the role of what is no query, for no audit is of it.
 
-        `DataError` for a table that cannot be read, `UsageError` for an attribute that has no twins.
+        `DataError` for a table that cannot be read, or sets on which the rule has no law; `UsageError` for an attribute
+        that has no twins.
         """
         data = self.read(data)
+        rule = rule or ct.Argmax()
+        check_sets(data, rule)
         for name in twins:
             self._check_rules(data, name)
         draw = self.draw if expected else None
@@ -241,7 +261,11 @@ class TrainedModel:
         rewards, moved = self._rewards(data, twins) if draw is None else (np.full(parsed.available.shape, np.nan), {})
         with jax.enable_x64(True):
             components = rewards[None] if draw is None else self._components(data, ())[0]
-            decided = [np.asarray(_decided(np.nan_to_num(rewards_of), parsed.available)) for rewards_of in components]
+            log_ref = np.zeros_like(components[0]) if parsed.log_ref is None else parsed.log_ref
+            decided = [
+                np.asarray(_decided(rule, np.nan_to_num(rewards_of), parsed.available, log_ref))
+                for rewards_of in components
+            ]
         hard = decided[0] if draw is None else np.tensordot(np.asarray(draw.weights), np.stack(decided), 1)
         n, k = parsed.available.shape
         inside = parsed.inside
@@ -270,6 +294,10 @@ class TrainedModel:
         columns["label"] = flat(parsed.chosen) if parsed.chosen is not None else np.full(inside.sum(), np.nan)
         columns |= {"role": flat(told)} if self.support.k else {}
         columns |= {"reward": flat(rewards), "decision": flat(hard), "weight": flat(parsed.weight), "part": flat(parts)}
+        if parsed.log_ref is not None and not isinstance(rule, ct.Argmax):
+            if "log_ref" in {*self.attributes(data), *data.shared}:
+                raise DataError(f"{data.name}: 'log_ref' is the reference's; call the attribute or item otherwise")
+            columns["log_ref"] = flat(parsed.log_ref)
         for name in twins:
             for code, level in enumerate(data.attributes[name].levels):
                 columns[f"reward:{name}={level}"] = flat(moved[name][..., code])
@@ -387,9 +415,9 @@ def _rewards(model: models.Model, params: Any, choices: ct.Choices, people: Any,
 
 
 @jax.jit
-def _decided(rewards: Any, available: Any) -> Any:
-    """Hard decisions; as one program, not an operation at a time."""
-    return ct.Argmax().decide(rewards, available, None)
+def _decided(rule: ct.DecisionRule, rewards: Any, available: Any, log_ref: Any) -> Any:
+    """Decisions; as one program, not an operation at a time."""
+    return rule.decide(rewards, available, log_ref)
 
 
 def _drawn(base: Path, draw: dict[str, Any], params: Any) -> Draw:

@@ -24,6 +24,7 @@ from constraints import UNIT_SHARE, Choices, Constraint
 
 from .. import models
 from ..data import Dataset, Sharded
+from ..data.candidates import check_sets
 from ..data.coded import CodedShards
 from ..data.draws import pool_of, questions_of
 from ..data.made import is_made
@@ -158,6 +159,7 @@ class _Run:
         self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UsageError(f"expected one or more different seeds, none negative, got {self.seeds}")
+        self.settings = self._with_rule()
         if self.settings.solver == "exact":
             from . import exact_path  # cvxpy takes long to import, and the game needs none
 
@@ -388,6 +390,23 @@ class _Run:
             () if own.draw is not None else tuple(self.model.alarms(own.params, people[own.about["seed"]]))
             for own in run.models
         ]
+
+    def _with_rule(self) -> Settings:
+        """The settings, with what the sets are from the schema; `FaroError` for a rule that cannot be."""
+        settings, declared = self.settings, self.data.schema.candidates
+        if settings.rule == "argmax":
+            return settings
+        if settings.candidates and declared and settings.candidates != declared:
+            raise UsageError(f"candidates = {settings.candidates}: the schema says {declared}; leave one out")
+        settings = dataclasses.replace(settings, candidates=settings.candidates or declared)
+        rule = settings.decides
+        if self.baselines:
+            raise UsageError(f"baselines are decided by argmax; leave out --baselines, or the rule {settings.rule}")
+        if rule.draws and self.data.schema.log_ref:
+            raise UsageError("candidates = sampled: draws stand for the reference, and the schema names log_ref beside")
+        if isinstance(self.data, Dataset):
+            check_sets(self.data, rule)
+        return settings
 
     def _trainer(self, views: list[View], training_data: list[Data]) -> tuple[Trainer, str]:
         """What trains, and why so, as the manifest says it."""

@@ -20,7 +20,7 @@ import optax
 from jax import Array
 from jax.flatten_util import ravel_pytree
 
-from constraints import UNIT_SHARE, Argmax, Choices, Constraint, Softmax, Statistics, record
+from constraints import UNIT_SHARE, Argmax, Choices, Constraint, DecisionRule, Statistics, record
 
 from .. import lagrangian, metrics, models
 from ..data.draws import Pool, Questions, told
@@ -274,6 +274,11 @@ class Game:
         return dataclasses.replace(filled, steps=max(filled.every, filled.steps // 2)) if halved else filled
 
     @property
+    def rule(self) -> DecisionRule:
+        """The decision rule that the dual player and every evaluation see."""
+        return self.settings.decides
+
+    @property
     def second_order(self) -> bool:
         """Whether the primal player takes second-order steps."""
         return self.settings.primal == "sqp"
@@ -461,7 +466,8 @@ class Game:
             sight = Sight(losses)
             if self.objective.outcomes:
                 twins = self._twins(params, choices, constraint, people=prepared.people)
-                sight = Sight(losses, *(models.decided(rule, seen, choices, twins) for rule in (Softmax(), Argmax())))
+                rules = self.rule.softened(1.0), self.rule
+                sight = Sight(losses, *(models.decided(rule, seen, choices, twins) for rule in rules))
             return self.objective.sums(aim, sight, choices, aims)
 
         size = prepared.choices.shape[0] if self.settings.microbatch else self._at_once(params, prepared)
@@ -641,7 +647,7 @@ class Game:
             said = _cast(models.predict(self.model, mine, shown, **given), real)
             twins = _cast(self._twins(mine, shown, constraint, **given), real)
             unit = jax.lax.stop_gradient(metrics.spread(said.scores, choices)) if self.second_order else 1.0
-            rules = Softmax(temperature=unit * temperature), Argmax()
+            rules = self.rule.softened(unit * temperature), self.rule
             soft, hard = (models.decided(rule, said, choices, twins) for rule in rules)
             losses = self.objective.loss.per_choice(said, choices)
             sight = Sight(losses, soft, hard) if self.objective.outcomes else Sight(losses)

@@ -18,6 +18,9 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from constraints import CANDIDATES, DecisionRule
+
+from ..data.candidates import named_rule
 from ..errors import UsageError
 from ..files import parse_toml
 
@@ -34,6 +37,7 @@ CHOICES = {
     "compute": ("float32", "bfloat16"),
 }
 OLD = {"primal": {"newton": "sqp"}}  # values of the release before, for one release; stored manifests keep them
+TEXTS = ("rule", "candidates")
 WHOLE = ("steps", "every", "batch", "microbatch")
 POSITIVE = ("temperature_start", "temperature", "learning_rate", "cap", "width")
 
@@ -106,6 +110,11 @@ WIDTHS = Need(
     lambda use: use.widths,
     lambda use: ("the model has no hidden units whose number is open", "leave it out, or the widths of the model"),
 )
+RULE = Need(
+    "a rule of a reference",
+    lambda use: use.settings.rule != "argmax",
+    lambda use: ("argmax asks for no reference", "leave it out, or set a rule"),
+)
 SHARED = Need(
     "`dual_data = train`",
     lambda use: use.settings.dual_data == "train",
@@ -174,6 +183,10 @@ class Selection:
     solution: str = _setting(
         "best", "or last, average, mixture: what is returned, one iterate or a draw of several", GAME
     )
+    rule: str = _setting(
+        "argmax", "or softmax(temperature=T), kl_tilted(beta=B), best_of(n=N): decisions that the bound is about", GAME
+    )
+    candidates: str = _setting("", "what a set is, enumerated or sampled, where the schema does not say it", GAME, RULE)
     max_ties: float = _setting(0.01, "share of choices that a candidate may decide by a tie")
     tighten: Any = _setting(  # noqa: RUF009
         0.0, "a heuristic: hold bounds tighter by so many standard errors of group sizes; or chosen, by cross-fitting"
@@ -194,6 +207,11 @@ class Settings(Selection, Batching, Multipliers, Optimiser):  # fields come from
                 object.__setattr__(self, name, renamed[old])
                 message = f"{name} = {old} is {renamed[old]} now; the old value goes with the next release"
                 warnings.warn(message, FutureWarning, stacklevel=3)
+
+    @property
+    def decides(self) -> DecisionRule:
+        """The decision rule that the dual player, statuses and figures see; `UsageError` for a text that is none."""
+        return named_rule(self.rule, self.candidates)
 
     @property
     def evaluations(self) -> int:
@@ -240,6 +258,9 @@ class Settings(Selection, Batching, Multipliers, Optimiser):  # fields come from
         for name, value in values.items():
             _check(name, value, fields[name].default)
         settings = cls(**values)
+        named_rule(settings.rule, settings.candidates or CANDIDATES[0])  # what sets are, the data may say later
+        if settings.candidates:
+            named_rule("argmax", settings.candidates)
         if settings.steps is not None:
             settings.filled()  # every does not exceed them
         if settings.batch and settings.microbatch and settings.batch % settings.microbatch:
@@ -339,6 +360,10 @@ def _check(name: str, value: Any, default: Any) -> None:
     if name in CHOICES:
         if value not in (*CHOICES[name], *OLD.get(name, ())):
             raise UsageError(f"{name}: expected one of {', '.join(CHOICES[name])}, got {value!r}")
+        return
+    if name in TEXTS:
+        if not isinstance(value, str):
+            raise UsageError(f"{name}: expected a text, got {value!r}")
         return
     number = isinstance(value, int | float) and not isinstance(value, bool)
     number = number and (math.isfinite(value) or (name == "interactions" and value > 0))

@@ -29,7 +29,7 @@ OTHER = {  # a value of each that is not the default
     "temperature_start": 0.5, "temperature": 0.3, "dual": "ascent", "dual_data": "own", "dual_rate": 0.5,
     "dual_proportional": 3.0, "cap": 0.01, "memory": 0.1, "margin": 0.3, "batch": 8, "microbatch": 4,
     "compute": "bfloat16", "every": 2, "solution": "last", "max_ties": 0.2,
-    "tighten": 1.0,
+    "tighten": 1.0, "rule": "softmax(temperature=0.5)", "candidates": "enumerated",
 }  # fmt: skip
 ROWS = 24
 USES = {  # what was asked for, and the primal player that suits
@@ -85,7 +85,7 @@ def test_what_the_table_calls_without_effect_has_none(name):
     """All of them are changed at once, and the program is the same, so that what comes out is, to the byte."""
     use = use_of(*USES[name])
     idle = {own: OTHER[own] for own in FIELDS if own not in USES[name][0] and lacking(FIELDS[own], use)}
-    assert set(idle) == IDLE[name] | {"interactions", "width"}
+    assert set(idle) == IDLE[name] | {"interactions", "width", "candidates"}
     changed = dataclasses.replace(use.settings, **idle | ({"batch": ROWS} if "batch" in idle else {}))
     stages = ("start", "advance")
     assert program(use.settings, stages) == program(changed, stages)

@@ -4,6 +4,7 @@ docs/envelope.md."""
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import sys
 from collections.abc import Callable, Mapping
@@ -117,6 +118,13 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         type=float,
         metavar="SHARE",
         help="of a welfare floor: claim it as well of this share of people, those who fare worst on dev",
+    )
+    policy.add_argument(
+        "--rule", metavar="RULE", help="argmax, softmax(temperature=T), kl_tilted(beta=B) or best_of(n=N), on sets as "
+        "the schema declares them (default: that of training)",
+    )  # fmt: skip
+    policy.add_argument(
+        "--candidates", choices=("enumerated", "sampled"), help="what a set is, where no schema says it"
     )
     _imported(policy, "import the model's constraint")
     policy.add_argument("--out", metavar="FILE", help="where to write (default: stdout)")
@@ -443,6 +451,8 @@ def _policy(options: argparse.Namespace) -> int:
     import_constraints(options.plugin)
     place, bound = Path(options.model), options.bound
     model = load_model(place / first_model(place) if place.is_dir() else place)
+    if options.candidates:
+        model = dataclasses.replace(model, schema=model.schema.replace(candidates=options.candidates))
     arguments = _constraint_named(options)
     constraint = constraint_of(model, arguments)
     bounds = [float(part.bound) for part in constraint.parts()] if constraint is not None else []
@@ -459,7 +469,7 @@ def _policy(options: argparse.Namespace) -> int:
         data = read_data(place, model, options.data)
     elif place.is_dir():
         told("which method is sharpest for these people is not known: give the table with --data")
-    text = draft_policy(model, bound, arguments, data, told, others, options.tail)
+    text = draft_policy(model, bound, arguments, data, told, others, options.tail, options.rule)
     write_text(options.out, text) if options.out else print(text, end="")
     return 0
 
@@ -577,7 +587,7 @@ def described(certificate: Certificate, policy: Policy) -> tuple[list[dict[str, 
 
     confidence = 1 - float(Fraction(spent) if spent else Fraction(policy.delta))
     notes.append(f"confidence {confidence:.4g} per claim; every {policy.estimand} counts alike")
-    rules = rules_of(policy.estimand, policy.units, policy.audited)
+    rules = rules_of(policy.estimand, policy.units, policy.audited, policy.rule)
     notes += about_table(record["data"], record["info"].get("table"), rules)
     notes.append(f"assumed: {', '.join(record['assumptions'])}")
     if "note" in record["info"]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import functools
 import json
 import sys
@@ -15,7 +16,7 @@ from ...errors import DataError, UsageError, beside
 from ...files import parse_toml
 from .. import outputs
 
-SETTINGS = ("solver", "temperature", "weight_decay", "interactions")  # that have a flag of their own
+SETTINGS = ("solver", "temperature", "weight_decay", "interactions", "rule", "candidates")  # that have a flag
 
 SHARED_ARGUMENTS = (
     "data",
@@ -53,6 +54,8 @@ TYPE_WORDS = {int: "a number", float: "a number", str: "text", list: "a list", d
 
 ENCODER = "what reads texts that no schema is about (default: minilm)"
 PAIRS = "features of answers to prompts: answer (default), together, both or products"
+RULE = "argmax, softmax(temperature=T), kl_tilted(beta=B) or best_of(n=N): how rewards become decisions"
+SETS = ("candidates", "log_ref", "reference", "decoding")
 LISTED = 10  # coefficients on the terminal
 
 
@@ -132,7 +135,8 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "Score a table with a saved model: unit, choice, alternative, attributes, label, reward, decision.",
         "  faro score out/demo/models/bound00-seed0.json demo --out scored.csv\n"
         "  faro score out/model.json new_people.csv --part train\n"
-        "  faro score out/model.json benchmark.jsonl --by subset",
+        "  faro score out/model.json benchmark.jsonl --by subset\n"
+        "  faro score out/model.json draws.jsonl --rule 'best_of(n=16)' --candidates sampled --out served.csv",
     )
     score.add_argument("model", help="a saved model (its .json or .safetensors)")
     score.add_argument("data", help="a data set's name, or a table that has the columns of the model's schema")
@@ -140,6 +144,8 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     score.add_argument(
         "--by", metavar="COLUMN", help="instead of rows: accuracy, ties, margin, nll, ece of each level of a column"
     )
+    score.add_argument("--rule", metavar="RULE", help=RULE + "; default: that of training")
+    _of_sets(score)
     score.add_argument("--part", help="only units that the model's seed puts in train, dual, selection, dev or gate")
     score.add_argument("--twins", action="append", default=[], metavar="NAME", help="add rewards of twins (repeatable)")
     score.add_argument(
@@ -235,6 +241,10 @@ def _asked(sub: argparse.ArgumentParser, several: bool = False) -> None:
         "--loss", metavar="NAME", help="logit (default), or any of faro losses list, as smoothed(share=.2)"
     )
     sub.add_argument("--solver", metavar="NAME", help="game (default), or exact: linear models, parity and the like")
+    sub.add_argument("--rule", metavar="RULE", help=RULE + "; the bound is about these")
+    sub.add_argument(
+        "--candidates", choices=("enumerated", "sampled"), help="what a set is, where the schema does not say it"
+    )
     sub.add_argument("--temperature", type=float, metavar="T", help="of the soft decisions used for gradients, > 0")
     sub.add_argument(
         "--weight-decay", type=float, metavar="MU", help="how much parameters are punished (default: the data say so)"
@@ -250,6 +260,14 @@ def _asked(sub: argparse.ArgumentParser, several: bool = False) -> None:
     )  # fmt: skip
     sub.add_argument("--config", metavar="FILE", help="TOML with the same names as the flags, and [settings], [schema]")
     sub.add_argument("--out", metavar="PATH", help="where to write")
+
+
+def _of_sets(sub: argparse.ArgumentParser) -> None:
+    """What the sets of candidates are, where the model's schema does not say."""
+    sub.add_argument("--candidates", choices=("enumerated", "sampled"), help="what a set is: all answers, or draws")
+    sub.add_argument("--log-ref", metavar="COLUMN", help="log-probability of each under the reference (enumerated)")
+    sub.add_argument("--reference", metavar="TEXT", help="which policy that is, in words")
+    sub.add_argument("--decoding", metavar="TEXT", help="how it was drawn from, in words")
 
 
 def _measured(sub: argparse.ArgumentParser) -> None:
@@ -492,6 +510,7 @@ def _score(options: argparse.Namespace) -> int:
 def _scored(options: argparse.Namespace) -> int:
     from ... import data
     from ...certify.scored import in_part, write_scored
+    from ...data.candidates import check_sets
     from ...registry import import_constraints, known
     from ...runtime import programs
     from ...store.model import load_model, model_files
@@ -501,15 +520,20 @@ def _scored(options: argparse.Namespace) -> int:
     if options.part is not None:
         known("part", options.part, data.PARTS)
     model = load_model(options.model)
+    said = {name: getattr(options, name) for name in SETS if getattr(options, name)}
+    if said:
+        model = dataclasses.replace(model, schema=model.schema.replace(**said))
     read = model.read(_source(options))
     missing: list[str] = []
     if options.out:
         scored = write_scored(
             model, read, options.out, part=options.part, twins=options.twins, expected=options.expected,
-            files=model_files(options.model), note=missing.append,
+            files=model_files(options.model), note=missing.append, rule=options.rule,
         )  # fmt: skip
     else:
-        scored = model.score(read, options.twins, expected=options.expected)
+        rule = model.rule_named(options.rule)
+        missing += check_sets(read, rule)
+        scored = model.score(read, options.twins, expected=options.expected, rule=rule)
         scored = scored if options.part is None else in_part(scored, read, options.part)
     unseen = read.unseen(model.coding).items()
     notes = [f"{count} entries of {name!r} have a level the model never saw; coded as zeros" for name, count in unseen]
@@ -534,6 +558,8 @@ def _scored_by(options: argparse.Namespace) -> int:
     from ...store.model import load_model
     from ..terminal import show_subsets
 
+    if options.rule:
+        raise UsageError("--by gives figures by argmax; leave out --rule")
     for name in ("out", "twins", "expected"):
         if getattr(options, name):
             raise UsageError(f"--by gives figures and no rows; leave out --{name}")
