@@ -1121,8 +1121,8 @@ class Description(NamedTuple):
         need(self.origin != "none", DEPENDENT, f"{self.where}: units of unknown origin: nobody knows who is one person")
         rules = [f"{of[0]} by {of[1] or 'hash'}" if of else "none" for of in (self.support, policy.support)]
         agree(rules[0] == rules[1], f"answers of a person that were read: {rules[0]}, the policy says {rules[1]}")
-        asked = policy.rule.text if policy.rule else "argmax"
-        agree(self.decided_by == asked, f"decided by {self.decided_by}, the policy says {asked}")
+        rule = policy.rule.text if policy.rule else "argmax"
+        agree(self.decided_by == rule, f"decided by {self.decided_by}, the policy says {rule}")
         if policy.rule and self.candidates:
             for key in ("kind", "reference", "decoding"):
                 agree(

@@ -60,14 +60,14 @@ def test_wasserstein_holds_where_means_and_pooled_laws_do_not():
 
 def test_the_tanh_bound_is_never_exceeded_and_two_atoms_attain_it():
     rng, worst = np.random.default_rng(0), 0.0
-    for _ in range(20_000):
-        size = int(rng.integers(2, 6))
-        reference, tilt = rng.dirichlet(np.ones(size)), rng.normal(size=size) * rng.choice([0.3, 1, 4])
-        policy = reference * np.exp(tilt - tilt.max())
-        apart = np.abs(policy / policy.sum() - reference).sum() / 2
-        allowed = bounds.tilt_bound(np.ptp(tilt), 1.0)
-        assert apart <= allowed + 1e-12
-        worst = max(worst, apart / allowed if allowed > 1e-9 else 0)
+    for size in (2, 3, 4, 5):  # 20,000 laws
+        reference = rng.dirichlet(np.ones(size), 5000)
+        tilt = rng.normal(size=(5000, size)) * rng.choice([0.3, 1, 4], (5000, 1))
+        policy = reference * np.exp(tilt - tilt.max(1, keepdims=True))
+        apart = np.abs(policy / policy.sum(1, keepdims=True) - reference).sum(1) / 2
+        allowed = bounds.tilt_bound(np.ptp(tilt, axis=1), 1.0)
+        assert (apart <= allowed + 1e-12).all()
+        worst = max(worst, float((apart / allowed).max()))
     assert worst > 0.9
     for o in (0.1, 3.0):
         first = 1 / (1 + np.exp(-o / 2))

@@ -364,7 +364,8 @@ class People:
 
     def _means(self, claim: Claim, cells: dict[str, Cell]) -> dict[str, Floats]:
         """The mean value of every unit, which is in one group alone, in the committed order of units."""
-        ranks, found = self.rank(claim), {}
+        ranks = self.rank(claim)
+        found: dict[str, Floats] = {}
         seen = np.zeros(int(ranks.max()) + 1, bool)
         for group, cell in cells.items():
             rank = ranks[cell.rows]
@@ -375,7 +376,7 @@ class People:
                 )
             seen[rank] = True
             present = np.unique(rank)
-            found[group] = np.clip(np.bincount(rank, cell.mass * cell.z)[present], 0, 1)
+            found[group] = np.clip(np.bincount(rank, cell.mass * cell.z)[present].astype(float), 0, 1)
         return found
 
     def one_row_each(self, claim: Claim, cells: dict[str, Cell]) -> dict[str, Cell]:

@@ -207,8 +207,8 @@ class Part:
                 rule = SupportRule(coded[seed].model.support, data.schema.order)
                 people = support_sets(data, coded[seed].coding, rule, np.float64)
                 known[seed] = Known(np.asarray(padded.unit), people)
-        decides = next(iter(coded.values())).rule_named()
-        decides = None if isinstance(decides, Argmax) else decides
+        trained = next(iter(coded.values())).rule_named()
+        decides = None if isinstance(trained, Argmax) else trained
         return cls(doubled, choices, codes, known, None if data.crossed_codes is None else crossed, decides)
 
     def together(self) -> Part:

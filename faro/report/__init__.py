@@ -18,6 +18,7 @@ A report reads plain records and imports neither jax nor cvxpy: `read_run` is th
     _card         the model card of a point
     _people       the page of people who disagree
     _methods      the page of methods side by side
+    _transfer     gaps of policies beside what rewards say of them
     _shown        all that shows a run, at once
     _markdown     any text as Markdown that does nothing else
     certificate   what a certificate or a gate says, for people and for CI

@@ -64,9 +64,9 @@ def twin_oscillation(rewards: ArrayLike, twins: ArrayLike, available: ArrayLike)
     twins: `[n, K]` of the same answers to its twin; the reference of both is to be the same
     available: `[n, K]` bool
     """
+    if not np.shape(rewards) == np.shape(twins) == np.shape(available):
+        raise DataError(f"twins: expected the same answers for both, {np.shape(rewards)}, got {np.shape(twins)}")
     moved = np.asarray(rewards, float) - np.asarray(twins, float)
-    if moved.shape != np.shape(available):
-        raise DataError(f"twins: expected the same answers for both, {np.shape(available)}, got {moved.shape}")
     there = np.asarray(available, bool)
     return np.where(there, moved, -np.inf).max(1) - np.where(there, moved, np.inf).min(1)
 

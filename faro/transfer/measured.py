@@ -150,9 +150,11 @@ def measure(
     with jax.enable_x64(True):
         available = np.asarray(choices.available)
         log_ref = np.zeros(choices.shape) if choices.log_ref is None else np.asarray(choices.log_ref, float)
-        decided = np.stack([np.asarray(rule.decide(rewards, available, log_ref)) for _, _, rule in rules])
-        reference = np.asarray(tilted(beta=1.0).decide(np.zeros_like(rewards), available, log_ref))
-        far = [np.asarray(kl_divergence(own, available, log_ref)) for own in decided]
+        there, logs = jnp.asarray(available), jnp.asarray(log_ref)
+        laws = [rule.decide(jnp.asarray(rewards), there, logs) for _, _, rule in rules]
+        reference = np.asarray(tilted(beta=1.0).decide(jnp.zeros(choices.shape), there, logs))
+        far = [np.asarray(kl_divergence(law, there, logs)) for law in laws]
+        decided = np.stack([np.asarray(law) for law in laws])
     drawn = held.bootstrap({seed: held.of_decisions(seed, decided)}, draws)[seed]
     known = _Known(held.constraint, choices, rewards, available, reference)
     weight = np.asarray(choices.weight)

@@ -6,5 +6,6 @@ people        faro disagree, ask, pebs, compare
 policies      faro tune
 choosing      faro choose
 calibrating   faro calibrate
+transfer      faro transfer
 certificates  faro certify, gate, verify, ledger, policy, envelope
 """
