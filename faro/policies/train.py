@@ -110,7 +110,8 @@ class Prompts(NamedTuple):
 class Task:
     """What a policy is trained for. Functions are pure, of some `Prompts` and the `Answers` to them.
 
-    reward: `[N, G]`, or `[N, G, M]` of several, whose mean is the value then
+    reward: `[N, G]`, or `[N, G, M]` of several, whose mean is the value then; where the advantage reads one of each
+        group, it is that of the own group
     groups: `[N, G]` int, the preference group that each answer is rated for, -1 = none; None: there are none
     levels: how many groups there are
     kinds: `[N, G]`, which of the K kinds of answers each is, where answers cannot be listed; None: prompts are
@@ -303,7 +304,12 @@ class Trainer:
         rewards = self.task.reward(prompts, answers)
         several = rewards if rewards.ndim == 3 else None
         groups = None if self.task.groups is None else self.task.groups(prompts, answers)
-        return Rated(rewards if several is None else rewards.mean(-1), groups, several)
+        if several is None:
+            return Rated(rewards, groups)
+        if groups is not None and {"groups", "several"} <= set(self.advantage.reads):  # one of each group: the own
+            own = jnp.take_along_axis(several, jnp.maximum(groups, 0)[..., None], -1)[..., 0]
+            return Rated(own, groups, several)
+        return Rated(several.mean(-1), groups, several)
 
     def _game(self, constraint: Constraint | None) -> Lagrangian:
         settings = self.settings

@@ -17,6 +17,7 @@ from faro.policies import (
     Candidates,
     DrGRPO,
     Optimisation,
+    OwnZ,
     Prompts,
     Task,
     Trainer,
@@ -154,6 +155,14 @@ def test_what_does_not_fit_is_said_before_anything_is_computed():
     asked = users(4)
     with pytest.raises(UsageError, match="kinds: the constraint reads what kind an answer is"):
         tokens.start(tokens.policy.init(jax.random.key(0), asked.asked), asked, SPECIAL)
+
+
+def test_the_value_of_several_rewards_is_their_mean_or_that_of_the_own_group():
+    several = jnp.asarray([[[1.0, 2.0], [3.0, 5.0]]])
+    task = Task(lambda prompts, answers: several, lambda prompts, answers: jnp.asarray([[1, 0]]), 2)
+    for advantage, wanted in ((GDPO(), [[1.5, 4.0]]), (OwnZ(), [[2.0, 3.0]])):
+        found = Trainer(Candidates(Linear()), task, advantage)._rated(Prompts(None), None)
+        np.testing.assert_allclose(found.rewards, wanted)
 
 
 @pytest.mark.parametrize(
