@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from constraints import Constraint
 
-from ..data import Dataset, load
+from ..data import NAMES, Dataset, load
 from ..errors import DataError, UsageError
 from ..training import Settings
-from . import evidence, figures, methods, questions, sure
+from . import evidence, figures, methods, questions, shown, sure
 from .evidence import Fitted, Said
 from .names import AGGREGATE, NEW_PEOPLE, QUESTIONS
 from .questions import Questions
@@ -21,6 +22,7 @@ from .questions import Questions
 FORMAT = "faro comparison 1"
 SEEDS = 5
 SUPPORT = 10  # choices of a person that methods read
+RUNS = "runs"  # of a folder: a run of each method
 COLD = (0, 1, 2, 3, 5, 10, 20)
 KEPT = 3  # choices that everybody who is scored in the cold start keeps
 Progress = Callable[[str], None]
@@ -35,6 +37,9 @@ def compare(
     support: int = SUPPORT,
     schema: Any = None,
     settings: Settings | Mapping[str, Any] | None = None,
+    folder: str | os.PathLike | None = None,
+    overwrite: bool = False,
+    source: str | None = None,
     progress: Progress = lambda line: None,
 ) -> dict[str, Any]:
     """Which methods are worth it on a table of people: plain data.
@@ -46,6 +51,9 @@ def compare(
     support: choices of a person that methods read before they are asked
     schema: of a table; None: the data set's own
     settings: of training, alike for all
+    folder: in which each method has a run; one that is finished is read, one that was stopped goes on. None: no file
+    overwrite: runs of something else in that folder
+    source: what a command line calls the table; None: its name
     progress: called with a line as each method begins
 
     `DataError` for a table that names no people; `UsageError` for unknown methods.
@@ -62,18 +70,29 @@ def compare(
     question = Questions.of(whole, most)
     train, roles = question.training(whole), [question.roles(whole, seed) for seed in splits]
     options = settings if isinstance(settings, Settings) else Settings(**(settings or {}))
-    fitted, said = {}, {}
+    fitted: dict[str, Fitted] = {}
+    said: dict[tuple[str, bool], list[Said]] = {}
     for name, model in made.items():
         progress(f"{name}: {len(splits)} seeds")
-        fitted[name] = evidence.fit(train, model, splits, constraint, options)
+        base, place = fitted.get(AGGREGATE), None if folder is None else Path(folder, RUNS, methods.file_name(name))
+        fitted[name] = evidence.fit(train, model, splits, constraint, options, base, place, overwrite)
         for held, trained in fitted[name].models.items():
             said[name, held] = [evidence.say(own, question.data) for own in trained]
     table = _Table(whole, question, roles, said)
     rows = [table.row(name, held, fitted[name]) for name, held in said]
+    if constraint is not None:
+        for row in rows:
+            progress(f"{row['method']}: what dev people show")
+            models_of_row = fitted[row["method"]].models[row["constrained"]]
+            row["shown"] = shown.shown(models_of_row, whole, _bound(constraint))
     gains, columns = table.gains(asked)
     intervals = sure.together(gains)
     told = {} if intervals is None else dict(zip(columns, (own._asdict() for own in intervals), strict=True))
     choice = _recommended(asked, {name: table.selection(name) for name in asked}, told)
+    certify = []
+    if constraint is not None and folder is not None:
+        run = Path(folder, RUNS, methods.file_name(choice["method"]))
+        certify = shown.commands(run, _bound(constraint), source or whole.name, whole.name in NAMES)
     return {
         "format": FORMAT,
         "data": whole.name,
@@ -87,6 +106,7 @@ def compare(
         "gains": [{"method": a, "over": b, **told.get((a, b), {"value": None})} for a, b in columns],
         "cold_start": _cold(table, {name: own.models[False] for name, own in fitted.items()}),
         "recommended": choice,
+        "certify": certify,
         "notes": list(whole.notes) + _doubts(table, most),
     }
 
@@ -146,6 +166,7 @@ class _Table:
             "constrained": held,
             "questions": by_question,
             "selection_nll": self.selection(name) if not held else None,
+            "accuracy_interval": figures.ends(right),
             "spread": figures.spread(right, sizes),
             "groups": {
                 own: figures.of_groups(right, self._codes(own), attribute.levels)

@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, NamedTuple
 
 import jax
@@ -19,11 +20,16 @@ from .. import models, sweep
 from ..data import Dataset
 from ..data.slices import Slices
 from ..data.support import SupportRule, support_sets
+from ..models import Model
 from ..models.evaluate import BLOCK
 from ..store.frontier import Frontier
 from ..store.model import TrainedModel
 from ..sweep.aggregates import everyones_error
+from ..sweep.ridges import has_products
 from ..training import Settings
+from ..training.ridge import Ridge
+
+QUICK = {"steps": 120, "every": 10}  # of all methods but the aggregate: a step is dear, few are enough
 
 
 class Said(NamedTuple):
@@ -52,9 +58,28 @@ class Fitted:
     run: Frontier
     seconds: float
 
+    def ridge(self, model: Model, data: Dataset) -> dict[str, Any]:
+        """Settings of a ridge like that of these models, the middle one of the seeds', as far as a model has it.
+
+        model: that is to be trained
+        data: on which
+        """
+        chosen = [Ridge.read(own.about["ridge"]) for own in self.models[False]]
+        found = {"weight_decay": _middle([float(own.decay) for own in chosen if own])}
+        if has_products(model, data.choices(self.models[False][0].coding, data.rows("train")[:1])):
+            found["interactions"] = _middle([float(own.interactions) for own in chosen if own])
+        return found | ({"width": max(model.widths_offered)} if len(model.widths_offered) > 1 else {})
+
 
 def fit(
-    data: Dataset, model: models.Model, seeds: Sequence[int], constraint: Constraint | None, settings: Settings
+    data: Dataset,
+    model: models.Model,
+    seeds: Sequence[int],
+    constraint: Constraint | None,
+    settings: Settings,
+    base: Fitted | None = None,
+    folder: Path | None = None,
+    overwrite: bool = False,
 ) -> Fitted:
     """A method on every seed, without a bound and, if there is a constraint, at its bound.
 
@@ -63,17 +88,29 @@ def fit(
     seeds: of the splits
     constraint: None: only without
     settings: of training
+    base: the aggregate, whose ridge the method has, and takes few steps; None: the data choose
+    folder: of a run, which is gone on with or read; None: nothing is kept
+    overwrite: another run that is there
     """
     began = time.perf_counter()
+    if base is not None:
+        settings = settings.suiting(QUICK | base.ridge(model, data))
     asked = everyones_error() if constraint is None else constraint
     bounds = [float("inf")] if constraint is None else [float(constraint.parts()[0].bound)]
-    run = sweep.frontier(data, asked, bounds=bounds, seeds=seeds, model=model, settings=settings)
+    run = sweep.frontier(
+        data, asked, bounds=bounds, seeds=seeds, model=model, settings=settings, folder=folder, overwrite=overwrite
+    )
     found: dict[bool, list[TrainedModel]] = {}
     for held in (False, True) if constraint is not None else (False,):
         bound = bounds[0] if held else float("inf")
         rows = [run.table.index[(run.table["seed"] == seed) & (run.table["bound"] == bound)][0] for seed in seeds]
         found[held] = [run.models[row] for row in rows]
-    return Fitted(found, run, (time.perf_counter() - began) / len(seeds))
+    seconds = run.manifest.get("seconds", time.perf_counter() - began)
+    return Fitted(found, run, seconds / len(seeds))
+
+
+def _middle(values: list[float]) -> float:
+    return sorted(values)[len(values) // 2]
 
 
 def say(trained: TrainedModel, data: Dataset, known: int | None = None) -> Said:

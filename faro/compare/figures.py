@@ -10,6 +10,9 @@ from scipy import special
 
 from ..metrics import ece
 from .evidence import Said
+from .sure import FEW
+
+NORMAL = 1.96  # standard errors to either side of 95 %
 
 
 def by_person(values: np.ndarray, weight: np.ndarray, person: np.ndarray, count: int) -> np.ndarray:
@@ -41,6 +44,18 @@ def mean(values: np.ndarray) -> float | None:
     """
     some = values[~np.isnan(values)]
     return float(some.mean()) if len(some) else None
+
+
+def ends(values: np.ndarray) -> list[float] | None:
+    """The 95 % interval of the mean over people, by its standard error; None of too few people.
+
+    values: `[people]`, NaN of those without
+    """
+    some = values[~np.isnan(values)]
+    if len(some) < FEW:
+        return None
+    around = NORMAL * float(some.std(ddof=1)) / math.sqrt(len(some))
+    return [float(some.mean()) - around, float(some.mean()) + around]
 
 
 def calibration(said: list[tuple[Said, np.ndarray, np.ndarray]]) -> float | None:
@@ -111,4 +126,8 @@ def of_groups(right: np.ndarray, codes: np.ndarray, levels: tuple[str, ...]) -> 
     known = {level: value for level, value in means.items() if value is not None}
     worst = min(known, key=known.__getitem__) if known else None
     gap = max(known.values()) - min(known.values()) if known else None
-    return {"accuracy": means, "worst": worst, "worst_accuracy": known.get(worst or ""), "gap": gap}
+    interval = None if worst is None else ends(np.where(codes == levels.index(worst), right, np.nan))
+    return {
+        "accuracy": means, "worst": worst, "worst_accuracy": known.get(worst or ""), "worst_interval": interval,
+        "gap": gap,
+    }  # fmt: skip

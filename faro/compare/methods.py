@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Sequence
 
 from .. import models
@@ -36,6 +37,14 @@ def simpler(name: str, names: Sequence[str]) -> list[str]:
     """
     below = [other for other in (AGGREGATE, CONSTANTS) if other in names]
     return below[: below.index(name)] if name in below else below
+
+
+def file_name(name: str) -> str:
+    """What the folder of a method is called.
+
+    name: of the method
+    """
+    return re.sub(r"[^\w.=]+", "-", name).strip("-.")
 
 
 def model_of(name: str, support: int) -> models.Model:

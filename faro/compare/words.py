@@ -7,6 +7,8 @@ from typing import Any
 from ..people.words import Section, number
 from .names import AGGREGATE, NEW_PEOPLE, QUESTIONS
 
+GROUPS = f"Groups and people, {NEW_PEOPLE}"  # of a section
+
 
 def head(record: dict[str, Any]) -> str:
     """One line on what was compared.
@@ -36,7 +38,7 @@ def sections(record: dict[str, Any]) -> list[Section]:
 
     record: of `faro.compare.compare`
     """
-    found = [_questions(record), _gains(record), _groups(record), _people(record), _cold(record)]
+    found = [_questions(record), _gains(record), _groups(record), _shown(record), _people(record), _cold(record)]
     return [section for section in found if section.rows or section.said]
 
 
@@ -78,7 +80,25 @@ def _groups(record: dict[str, Any]) -> Section:
         gap = number(row["gap"]) if record["constraint"] else "-"
         rows.append((called(row), number(row["spread"]), worst[0] if worst else "-", gap, number(row["seconds"], 1)))
     said = ["Spread: deviation of accuracy over people, binomial noise taken off. Gap: of the constraint, on dev."]
-    return Section(f"Groups and people, {NEW_PEOPLE}", ("", "spread", "worst group", "gap", "seconds"), rows, said)
+    return Section(GROUPS, ("", "spread", "worst group", "gap", "seconds"), rows, said)
+
+
+def _shown(record: dict[str, Any]) -> Section:
+    held = record["constraint"]
+    if held is None:
+        return Section("Certificates", (), [], [])
+    rows = []
+    for row in record["methods"]:
+        of = row["shown"]
+        rows.append((called(row), number(row["gap"]), number(of["upper"]), number(of["least"])))
+    reasons = dict.fromkeys(row["shown"]["why"] for row in record["methods"] if "why" in row["shown"])
+    said = [f"{why[:1].upper()}{why[1:]}." for why in reasons]
+    said.append(
+        f"Of {held['name']}, asked within {held['bound']:g}. Shown: what the dev people of a split show at 95 %, and "
+        "least: what so few could show of equal groups; means over splits, of data that chose, so no guarantee. The "
+        "gate was not read."
+    )
+    return Section("What could be certified for new people", ("", "gap", "shown", "least"), rows, said)
 
 
 def _people(record: dict[str, Any]) -> Section:

@@ -456,14 +456,23 @@ def _check_coded(coding: Coding, schema: Schema) -> None:
                 raise ValueError(f"coding of {strange[0]!r}, which the schema does not read so")
 
 
-def _check_shapes(params: Any, begun: Any, components: bool) -> None:
-    """`ValueError` for parameters that are not of these shapes, after the axis of components if they have one."""
-    given, expected = (jax.tree_util.tree_flatten_with_path(tree)[0] for tree in (params, begun))
+def _check_shapes(params: Any, begun: Any, wider: Any, components: bool) -> None:
+    """`ValueError` for parameters that are not of these shapes, after the axis of components if they have one; a size
+    that differs between the two is that of the alternatives, and may be any."""
+    given, expected, other = (jax.tree_util.tree_flatten_with_path(tree)[0] for tree in (params, begun, wider))
     shapes = {tensor_name(path): np.shape(leaf)[components:] for path, leaf in given}
-    if shapes != {tensor_name(path): leaf.shape for path, leaf in expected}:
+    pairs = zip(expected, other, strict=True)
+    begins = {tensor_name(path): (leaf.shape, wide.shape) for (path, leaf), (_, wide) in pairs}
+    if shapes.keys() != begins.keys() or not all(_fits(shape, *begins[name]) for name, shape in shapes.items()):
         raise ValueError("parameters of other shapes than the model and its coding have")
     if not all(np.issubdtype(leaf.dtype, np.floating) for _, leaf in given):
         raise ValueError("parameters that are no floats")
+
+
+def _fits(shape: tuple[int, ...], begun: tuple[int, ...], wider: tuple[int, ...]) -> bool:
+    return len(shape) == len(begun) and all(
+        size == first or first != second for size, first, second in zip(shape, begun, wider, strict=True)
+    )
 
 
 def _check_about(about: Mapping[str, Any]) -> None:
@@ -532,7 +541,8 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
         _check_about(record["about"])
         _check_coded(coding, schema)
         if (begun := begun_with(model, coding)) is not None:
-            _check_shapes(params, begun, components=draw is not None)
+            wider = begun_with(model, coding, 3)
+            _check_shapes(params, begun, begun if wider is None else wider, components=draw is not None)
         as_data = {"specification": _specification(record), "loss": record.get("loss")}
         return TrainedModel(model, params, coding, schema, record["about"], draw=draw, **as_data)
     except FaroError:

@@ -56,9 +56,14 @@ def nested(tensors: Mapping[str, np.ndarray], model: models.Model, coding: Codin
     return jax.tree.unflatten(structure, [tensors[name] for name in names])
 
 
-def begun_with(model: models.Model, coding: Coding) -> Any:
-    """Shapes of the parameters that the model begins with on this coding; None for a model that does not."""
-    choices = ct.make_choices(coding.items.blank(2, 2), [0, 1], context=coding.context.blank(2))
+def begun_with(model: models.Model, coding: Coding, alternatives: int = 2) -> Any:
+    """Shapes of the parameters that the model begins with on this coding; None for a model that does not.
+
+    model: any
+    coding: of features
+    alternatives: of a choice, of which no coding knows how many there are
+    """
+    choices = ct.make_choices(coding.items.blank(2, alternatives), [0, 1], context=coding.context.blank(2))
     units = 0 if coding.units is None else coding.units.size
     try:
         return jax.eval_shape(lambda: models.initial(model, jax.random.key(0), choices, units))

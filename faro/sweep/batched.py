@@ -18,6 +18,7 @@ from .. import models
 from ..errors import UsageError
 from ..runtime import devices
 from ..training import Best, Data, EvaluationRecord, Game, TrainState
+from ..training.bounds import unbounded
 from ..training.trainer import Fitted, Trials, real
 from .execution import KEPT, Chunks, dealt, padding, stack
 
@@ -99,9 +100,11 @@ class Batched:
 
         return self._each_seed(of_seed, (seeds, data), jax.default_backend() != "cpu")
 
-    def ahead(self, seeds: Any, constraint: Constraint, blank: Any, data: Data) -> None:
-        """Begin to compile both programs for arguments of these shapes."""
+    def ahead(self, seeds: Any, constraint: Constraint, blank: Any, data: Data, plays: bool = True) -> None:
+        """Begin to compile the programs for arguments of these shapes; without a game the first alone."""
         *_, states = self.start.ahead(seeds, constraint, blank, data)
+        if not plays:
+            return
         constraints = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct((*blank.shape, *leaf.shape), leaf.dtype), constraint
         )
@@ -176,17 +179,22 @@ class Batched:
         whole, state_axes = devices.on(self.mesh), devices.on(self.mesh, None, devices.SWEEP)
         placed = devices.place(stack(data, padding(self.mesh, self.game)), dealt(self.mesh, None))
         lowest = real(constraint)
-        requested = len(grid(1.0))
+        asked = grid(1.0)
+        requested, plays = len(asked), self.keep or not unbounded(asked)
         spare = -requested % self.mesh.shape[devices.SWEEP]  # every device has the same number of trials
         blank = np.zeros(requested + spare, jnp.result_type(float))
         blank = devices.place(blank, devices.on(self.mesh, devices.SWEEP))
         begin = (devices.place(np.asarray(seeds), whole), lowest, blank, placed)
         if not keeper.stored("start"):
-            self.ahead(*begin)
+            self.ahead(*begin, plays=plays)
         meanwhile()
         *unconstrained, states = keeper.once("start", self.start, begin, [whole, whole, state_axes])
         unconstrained_best, unconstrained_trace = devices.fetch(unconstrained)
         constraints = grid(float(np.max(unconstrained_best.gap, -1).mean()))
+        first = jax.tree.map(lambda leaf: leaf[:, None], (unconstrained_best, unconstrained_trace))
+        if not plays:  # the unconstrained trial is what all of them are
+            progress(total - 1, total)
+            return Fitted(constraints, *jax.tree.map(lambda leaf: np.repeat(leaf, 1 + len(constraints), 1), first))
         padded = map(real, [*constraints, *[constraints[-1]] * spare])
         stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *padded)
         stacked = devices.place(stacked, devices.on(self.mesh, devices.SWEEP))
@@ -204,7 +212,6 @@ class Batched:
             lambda *leaves: np.concatenate(leaves, 2), *[chunk_trace.params for chunk_trace in traces]
         )
         traces = [chunk_trace._replace(params=None) for chunk_trace in traces]
-        first = jax.tree.map(lambda leaf: leaf[:, None], (unconstrained_best, unconstrained_trace))
         rest = (devices.fetch(states.best), jax.tree.map(lambda *leaves: np.concatenate(leaves, 2), *traces))
         kept = 1 + len(constraints)
         best, trace = jax.tree.map(lambda a, b: np.concatenate([a, b], 1)[:, :kept], first, rest)

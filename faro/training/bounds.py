@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import math
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
+
+from constraints import Constraint
 
 from ..errors import UsageError
 from .settings import Settings
@@ -22,6 +25,14 @@ def check_bounds(bounds: Sequence[float]) -> list[float]:
         if not value >= 0:
             raise UsageError(f"a bound must be a number >= 0 (a largest allowed gap of rates), got {value}")
     return values
+
+
+def unbounded(constraints: Iterable[Constraint]) -> bool:
+    """Whether none of them has a bound: then there is no game to be played.
+
+    constraints: of trials, with bounds that are numbers
+    """
+    return all(math.isinf(part.bound) for constraint in constraints for part in constraint.parts())
 
 
 def decides(ties: Any, settings: Settings) -> Any:

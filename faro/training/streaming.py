@@ -34,7 +34,7 @@ from ..losses import Objective
 from ..runtime import devices
 from ..runtime.checkpoint import Keeper
 from ..runtime.versions import OURS, versions
-from .bounds import check_bounds, status_of
+from .bounds import check_bounds, status_of, unbounded
 from .game import DEFAULT, Data, EvaluationRecord, Game, Prepared, Settings, Step, Tally, Totals, TrainState
 from .notes import fit_for
 from .settings import Use
@@ -367,7 +367,7 @@ class _Stream:
         plan = Plan(2, progress, save_every, len(self.shards))
         unconstrained = self.unconstrained(keeper, plan).state
         done = self.trial(unconstrained, self.constraint, keeper, plan)
-        free = all(math.isinf(part.bound) for part in self.constraint.parts())
+        free = unbounded([self.constraint])
         best = devices.fetch((unconstrained if free else done.state).best)
         figures = self._exact_figures(best.params)
         bounds = [float(part.bound) for part in self.constraint.parts()]

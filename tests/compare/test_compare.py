@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 import faro
+from constraints import demographic_parity
 from faro.cli import main
 from faro.compare import figures, methods, sure
 from faro.compare.compare import _recommended, compare
@@ -16,6 +17,7 @@ from faro.compare.questions import Questions, prompts_of
 from faro.compare.words import head, sections, verdict
 from faro.errors import DataError, UsageError
 from faro.report import write_methods
+from faro.sweep.batched import Batched
 
 ASKED = ["aggregate", "person_constants", "mixed_logit"]
 COLUMNS = [(name, other) for name in ASKED for other in methods.simpler(name, ASKED)]
@@ -122,16 +124,25 @@ def test_questions_share_no_choice_and_none_is_of_the_gate():
 
 
 @pytest.fixture(scope="module")
-def record():
+def coins(tmp_path_factory):
+    """200 people who toss coins, a constraint, and how they are compared."""
     data = faro.load("demo-coins")
     few = data.take(np.flatnonzero(data.unit_codes < 200))
-    return compare(few, ["person_constants"], seeds=1, support=3, settings={"steps": 2, "every": 1})
+    held = demographic_parity(data.attributes["dialect"], 0.2)
+    options = {"seeds": 1, "support": 3, "settings": {"steps": 2, "every": 1}}
+    return few, ["person_constants"], options | {"constraint": held, "folder": tmp_path_factory.mktemp("coins")}
+
+
+@pytest.fixture(scope="module")
+def record(coins):
+    few, names, options = coins
+    return compare(few, names, **options)
 
 
 @pytest.mark.slow
 def test_coins_from_end_to_end(record, tmp_path):
     assert record["recommended"]["method"] == "aggregate"
-    assert [row["method"] for row in record["methods"]] == ["aggregate", "person_constants"]
+    assert [row["method"] for row in record["methods"]][::2] == ["aggregate", "person_constants"]
     for row in record["methods"]:
         asked = row["questions"][NEW_PEOPLE]
         assert asked["nll"] > 0.65 and 0.3 < asked["accuracy"] < 0.7
@@ -142,7 +153,39 @@ def test_coins_from_end_to_end(record, tmp_path):
     said = " ".join([head(record), verdict(record), *(line for own in sections(record) for line in own.said)])
     assert "No share is certified" in said and "recommended: aggregate" in said
     page = write_methods(record, tmp_path).read_text()
-    assert "Methods compared" in page and "<svg" in page and "http" not in page.split("</style>")[1].split("<svg")[0]
+    assert (
+        "Methods compared" in page
+        and page.count("<svg") == 2
+        and "of the worst group of" in page
+        and "http" not in page.split("</style>")[1].split("<svg")[0]
+    )
+
+
+@pytest.mark.slow
+def test_a_comparison_that_was_stopped_goes_on(coins, record, monkeypatch):
+    """What is finished is read: nothing is trained again, and the record is the same."""
+    few, names, options = coins
+    monkeypatch.setattr(Batched, "fit", None)
+    assert compare(few, names, **options) == record
+    with pytest.raises(UsageError, match="another"):
+        compare(few, names, **options | {"settings": {"steps": 3}})
+
+
+@pytest.mark.slow
+def test_what_could_be_certified(coins, record):
+    """Of a method that reads support, and of one that does not; the gate is not looked at."""
+    for row in record["methods"]:
+        assert 0 < row["shown"]["least"] < 1 and row["gap"] < row["shown"]["upper"] <= 1
+    assert [line.split()[1] for line in record["certify"]] == ["policy", "choose", "ledger", "certify"]
+    assert not list(coins[2]["folder"].rglob("certificates"))
+    said = next(own.said[-1] for own in sections(record) if "certified" in own.title)
+    assert "no guarantee" in said and "The gate was not read" in said
+
+
+def test_every_method_has_a_folder():
+    names = ["pref(rank=2, support=8)", "pref(rank=3)", "pkg.mod:Own", "mixed_logit", "../up"]
+    found = [methods.file_name(name) for name in names]
+    assert found == ["pref-rank=2-support=8", "pref-rank=3", "pkg.mod-Own", "mixed_logit", "up"]
 
 
 def test_what_cannot_be_compared(capsys):

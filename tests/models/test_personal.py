@@ -14,9 +14,12 @@ import pytest
 from scipy import optimize
 
 import constraints as ct
+import faro
 from constraints.alternatives import joined
+from faro.errors import DataError
 from faro.models import VPL, InputSpec, LatentClass, LoRe, MixedLogit, PersonConstants, PReF, predict
 from faro.models.personal import weights
+from faro.store.model import TrainedModel, load_model
 
 KEY = jax.random.key(3)
 slow = pytest.mark.slow
@@ -250,3 +253,20 @@ def test_dropout_leaves_the_common_part_out_in_steps_alone(x64):
     assert 5 < kept.sum() < 35
     with pytest.raises(ValueError, match="dropout: expected a share"):
         VPL(dropout=1.0)
+
+
+@pytest.mark.parametrize("alternatives", [1, 2, 3])
+def test_constants_of_so_many_places_are_saved_and_read(alternatives, tmp_path):
+    """Of answers that accept or refuse there is one place, of three modes three; no coding says how many. A table with
+    fewer places, or more, has those that training knew."""
+    data = faro.load("demo-levels")
+    model, coding = PersonConstants(support=3), data.fit_coding()
+    params = model.init(KEY, InputSpec.of(data.choices(coding, np.arange(4))))
+    params |= {"own": np.arange(1.0, alternatives + 1, dtype=np.float32)}
+    again = load_model(TrainedModel(model, params, coding, data.schema, {"seed": 0}).save(tmp_path / "own"))
+    np.testing.assert_array_equal(again.params["own"], params["own"])
+    found = model.directions(again.params["own"], np.zeros((1, 2, 4)))[0]
+    np.testing.assert_array_equal(found, np.diag([1.0, 2.0, 3.0])[:2, :alternatives])
+    wrong = params | {"own": np.ones((alternatives, 1), np.float32)}
+    with pytest.raises(DataError, match="other shapes"):
+        load_model(TrainedModel(model, wrong, coding, data.schema, {"seed": 0}).save(tmp_path / "wrong"))

@@ -93,7 +93,14 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     compare.add_argument(
         "-k", "--support", type=int, default=10, metavar="N", help="choices of a person that methods read (default 10)"
     )
-    compare.add_argument("--out", metavar="DIR", help="write comparison.json and comparison.html there")
+    compare.add_argument(
+        "--set", action="append", default=[], metavar="NAME=VALUE",
+        help="a setting of training, as steps=300 (repeatable)",
+    )  # fmt: skip
+    compare.add_argument(
+        "--out", metavar="DIR", help="write comparison.json, comparison.html and runs there; stopped, the same goes on"
+    )
+    compare.add_argument("--overwrite", action="store_true", help="replace other runs in --out")
     outputs.add_threads(compare)
     outputs.add_plain(compare, outputs.NO_PROGRESS)
 
@@ -104,6 +111,7 @@ def _compare(options: argparse.Namespace) -> int:
     from ...data import load
     from ...files import write_json
     from ...registry import make_constraint, split
+    from ...training.settings import Settings, assigned
 
     data, constraint = load(options.data, options.schema), None
     if options.seeds < 1 or options.support < 0:
@@ -117,6 +125,10 @@ def _compare(options: argparse.Namespace) -> int:
         constraint=constraint,
         seeds=options.seeds,
         support=options.support,
+        settings=Settings.of(assigned(options.set)),
+        folder=options.out,
+        overwrite=options.overwrite,
+        source=options.data,
         progress=lambda line: None if options.quiet else print(f"faro: {line}", file=sys.stderr),
     )
     if options.out is not None:
@@ -124,7 +136,11 @@ def _compare(options: argparse.Namespace) -> int:
 
         write_json(Path(options.out, "comparison.json"), record)
         write_methods(record, options.out)
-    return _told(options, record, head(record), sections(record), [verdict(record)])
+    code = _told(options, record, head(record), sections(record), [verdict(record)])
+    if record["certify"] and not options.json:
+        print("\nTo certify it for new people, whom nobody has looked at, once:")
+        print("\n".join(f"  {line}" for line in record["certify"]))
+    return code
 
 
 def _disagree(options: argparse.Namespace) -> int:

@@ -26,4 +26,5 @@ class PersonConstants(Tastes):
         return jnp.full(spec.items.shape[1], START)
 
     def directions(self, params, items):
-        return jnp.broadcast_to(jnp.diag(params), (*items.shape[:2], len(params)))
+        own = jnp.eye(items.shape[1], len(params), dtype=params.dtype) * params  # none at places that training had not
+        return jnp.broadcast_to(own, (*items.shape[:2], len(params)))
