@@ -4,8 +4,9 @@ Of every set: nll of new people by each method, gains over the aggregate and ove
 that hold for all of them at once, who is helped and who is hurt. Bars:
 
     no harm   on no set does the interval of (recommended - aggregate) lie wholly above .002 nll
-    gain      on swissmetro and pluriharms the gain over the aggregate of what comes first on the selection part has
-              its interval above 0; its gain over person constants is printed whatever its sign
+    gain      on swissmetro and pluriharms the gain of what is recommended over the aggregate has its interval above 0
+
+What the best other method gains over person constants is printed whatever its sign.
 
 So that it stays cheap, at most so many people of a set are drawn by a hash of their names (`SETS`), and of texts no
 method reads who chooses: products of 384 numbers with groups take minutes. A set has a folder in OUT with a run of
@@ -91,7 +92,7 @@ def found(name: str, asked: Asked, seeds: int, folder: Path) -> dict[str, Any]:
 
 
 def first(record: dict[str, Any]) -> str:
-    """The method beside the aggregate with the least nll on the selection part."""
+    """The method beside the aggregate and person constants with the least nll on the selection part."""
     rows = [row for row in record["methods"] if row["method"] not in (AGGREGATE, CONSTANTS) and not row["constrained"]]
     return min(rows, key=lambda row: row["selection_nll"])["method"]
 
@@ -99,6 +100,11 @@ def first(record: dict[str, Any]) -> str:
 def interval(gain: dict[str, Any]) -> str:
     """A gain and its interval."""
     return f"{gain['value']:+.4f} ({gain['low']:+.4f} to {gain['high']:+.4f})"
+
+
+def spelled(kept: bool) -> str:
+    """A bar."""
+    return "kept" if kept else "NOT KEPT"
 
 
 def told(name: str, record: dict[str, Any], gains: bool) -> bool:
@@ -115,15 +121,12 @@ def told(name: str, record: dict[str, Any], gains: bool) -> bool:
         level = interval(over[method, CONSTANTS]) if (method, CONSTANTS) in over else "-"
         hurt = f"{who['helped']:.2f} / {who['hurt']:.2f}" if who else "-"
         print(f"  {method:<18}{of['nll']:.4f}  {of['accuracy']:.3f}  {base:<32}{level:<32}{hurt}")
-    recommended, kept = record["recommended"]["method"], True
-    harm = recommended != AGGREGATE and over[recommended, AGGREGATE]["high"] < -HARM
-    print(f"  recommended: {recommended}; no harm: {'NOT KEPT' if harm else 'kept'}")
-    if gains:
-        best = first(record)
-        kept = over[best, AGGREGATE]["low"] > 0
-        level = interval(over[best, CONSTANTS])
-        print(f"  first on selection: {best}; gain: {'kept' if kept else 'NOT KEPT'}; over person constants {level}")
-    return kept and not harm
+    recommended, best = record["recommended"]["method"], first(record)
+    gain = over.get((recommended, AGGREGATE), {"low": 0.0, "high": 0.0})
+    harmless, kept = gain["high"] >= -HARM, not gains or gain["low"] > 0
+    bars = f"no harm: {spelled(harmless)}" + (f"; gain: {spelled(kept)}" if gains else "")
+    print(f"  recommended: {recommended}; {bars}; {best} over person constants {interval(over[best, CONSTANTS])}")
+    return kept and harmless
 
 
 def main() -> int:

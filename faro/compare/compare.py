@@ -211,7 +211,7 @@ def _recommended(
     for name in order:
         over = [told.get((name, other), {}).get("low", -np.inf) for other in methods.simpler(name, asked)]
         if over and min(over) > 0:
-            rest = ", ".join(methods.simpler(name, asked))
+            rest = " and ".join(methods.simpler(name, asked))
             return {"method": name, "why": f"its nll on new people is below that of {rest}, beyond chance"}
     if not order:
         return {"method": AGGREGATE, "why": "nothing else was compared"}

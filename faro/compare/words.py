@@ -7,7 +7,7 @@ from typing import Any
 from ..people.words import Section, number
 from .names import AGGREGATE, NEW_PEOPLE, QUESTIONS
 
-GROUPS = f"Groups and people, {NEW_PEOPLE}"  # of a section
+GROUPS, COLD = f"Groups and people, {NEW_PEOPLE}", "Cold start"  # of sections
 
 
 def head(record: dict[str, Any]) -> str:
@@ -57,7 +57,11 @@ def _questions(record: dict[str, Any]) -> Section:
         for row in record["methods"]:
             of = row["questions"][role]
             rows.append((f"{role}: {called(row)}", number(of["nll"]), number(of["accuracy"]), number(of["ece"])))
-    said = [f"{name}: not asked, {of['why']}." for name, of in record["asked"].items() if "why" in of]
+    why: dict[str, list[str]] = {}
+    for name, of in record["asked"].items():
+        if "why" in of:
+            why.setdefault(of["why"], []).append(name)
+    said = [f"Not asked: {', '.join(names)}; {reason}." for reason, names in why.items()]
     said.append(
         "nll and accuracy are means over people, each counting once; ece is over choices. No row is of the gate."
     )
@@ -77,10 +81,9 @@ def _groups(record: dict[str, Any]) -> Section:
     rows = []
     for row in record["methods"]:
         worst = [f"{of['worst_accuracy']:.3f} {of['worst']}" for of in row["groups"].values() if of["worst"]]
-        gap = number(row["gap"]) if record["constraint"] else "-"
-        rows.append((called(row), number(row["spread"]), worst[0] if worst else "-", gap, number(row["seconds"], 1)))
-    said = ["Spread: deviation of accuracy over people, binomial noise taken off. Gap: of the constraint, on dev."]
-    return Section(GROUPS, ("", "spread", "worst group", "gap", "seconds"), rows, said)
+        rows.append((called(row), number(row["spread"]), worst[0] if worst else "-", number(row["seconds"], 1)))
+    said = ["Spread: deviation of accuracy over people, binomial noise taken off."]
+    return Section(GROUPS, ("", "spread", "worst group", "seconds"), rows, said)
 
 
 def _shown(record: dict[str, Any]) -> Section:
@@ -94,9 +97,9 @@ def _shown(record: dict[str, Any]) -> Section:
     reasons = dict.fromkeys(row["shown"]["why"] for row in record["methods"] if "why" in row["shown"])
     said = [f"{why[:1].upper()}{why[1:]}." for why in reasons]
     said.append(
-        f"Of {held['name']}, asked within {held['bound']:g}. Shown: what the dev people of a split show at 95 %, and "
-        "least: what so few could show of equal groups; means over splits, of data that chose, so no guarantee. The "
-        "gate was not read."
+        f"Of {held['name']}, asked within {held['bound']:g}. Gap: on dev. Shown: the bound that the dev people of a "
+        "split show at 95 %. Least: the bound that so few could show of equal groups. Means over splits, of people who "
+        "chose: no guarantee. The gate was not read."
     )
     return Section("What could be certified for new people", ("", "gap", "shown", "least"), rows, said)
 
@@ -118,7 +121,7 @@ def _people(record: dict[str, Any]) -> Section:
 def _cold(record: dict[str, Any]) -> Section:
     cold = record["cold_start"]
     if not cold["k"]:
-        return Section("Cold start", (), [], [f"Cold start: {cold['why']}."])
+        return Section(COLD, (), [], [f"Cold start: {cold['why']}."])
     rows = [(name, *(number(point["nll"]) for point in curve)) for name, curve in cold["curves"].items()]
     first, others = cold["curves"].get(AGGREGATE), []
     for name, curve in cold["curves"].items():
@@ -127,4 +130,4 @@ def _cold(record: dict[str, Any]) -> Section:
             how = f"below the aggregate from {beats[0]} choices on" if beats else "never below the aggregate"
             others.append(f"{name} is {how}.")
     said = [f"nll of {cold['people']} new people after k of their choices, the same choices for all k.", *others]
-    return Section("Cold start", ("", *(f"k = {k}" for k in cold["k"])), rows, said)
+    return Section(COLD, ("", *(f"k = {k}" for k in cold["k"])), rows, said)

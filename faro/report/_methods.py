@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any
 
 from ..compare.names import AGGREGATE, NEW_PEOPLE
-from ..compare.words import GROUPS, called, head, sections, verdict
+from ..compare.words import COLD, GROUPS, called, head, sections, verdict
 from ..files import write_text
 from ._people import page
+
+BESIDE: Any = {"frameon": False, "fontsize": 9, "loc": "center left", "bbox_to_anchor": (1, 0.5)}  # where legends are
 
 
 def write_methods(record: dict[str, Any], folder: str | os.PathLike[str]) -> Path:
@@ -31,42 +33,50 @@ def methods_page(record: dict[str, Any]) -> str:
     record: of `faro.compare.compare`
     """
     parts, foot = sections(record), "Figures are of people whom training did not see, unless it says otherwise."
-    drawn = {
-        title: picture for title, picture in ((parts[0].title, _losses(record)), (GROUPS, _groups(record))) if picture
-    }
+    drawn = {parts[0].title: _losses(record), GROUPS: _groups(record), COLD: _cold(record)}
     told = [verdict(record), *record["notes"]]
     return page(record["data"], "Methods compared", head(record), told, parts, drawn, foot)
 
 
 def _losses(record: dict[str, Any]) -> str:
-    """Left, nll of every method on new people, with what it gains on the aggregate; right, after k of their choices."""
+    """nll of every method on new people, with what it gains on the aggregate."""
     rows = [row for row in record["methods"] if row["questions"][NEW_PEOPLE]["nll"] is not None]
     gains = {gain["method"]: gain for gain in record["gains"] if gain["over"] == AGGREGATE and "low" in gain}
     base = next((row["questions"][NEW_PEOPLE]["nll"] for row in rows if row["method"] == AGGREGATE), None)
-    cold, colour = record["cold_start"], _colours(record)
+    colour = _colours(record)
 
-    def draw(axes: Any) -> None:
+    def draw(ax: Any) -> None:
         for place, row in enumerate(rows):
             gain = gains.get(row["method"]) if not row["constrained"] else None
             if gain is not None and base is not None:
                 ends = base - gain["high"], base - gain["low"]
-                axes[0].hlines(place, *ends, color=colour[row["method"]], alpha=0.35, linewidth=4)
-            axes[0].plot(row["questions"][NEW_PEOPLE]["nll"], place, "o", **_dot(row, colour))
-        axes[0].set_yticks(range(len(rows)), [called(row) for row in rows])
-        axes[0].set_ylim(len(rows) - 0.5, -0.5)
-        axes[0].set_xlabel(f"nll, {NEW_PEOPLE}: lower is better")
-        if not cold["k"]:
-            return
-        for name, curve in cold["curves"].items():
-            line = [point["nll"] for point in curve]
-            axes[1].plot(cold["k"], line, marker="o", markersize=3.5, label=name, color=colour[name])
-        axes[1].set_xlabel("choices of a person that are known")
-        axes[1].set_ylabel("nll")
-        axes[1].legend(frameon=False, fontsize=9)
+                ax.hlines(place, *ends, color=colour[row["method"]], alpha=0.35, linewidth=4)
+            ax.plot(row["questions"][NEW_PEOPLE]["nll"], place, "o", **_dot(row, colour))
+        ax.set_yticks(range(len(rows)), [called(row) for row in rows])
+        ax.set_ylim(len(rows) - 0.5, -0.5)
+        ax.set_xlabel(f"nll, {NEW_PEOPLE}: lower is better")
 
     said = "; ".join(f"{called(row)} {row['questions'][NEW_PEOPLE]['nll']:.3f}" for row in rows)
     told = "Bars: what a method gains on the aggregate, for all gains at once." if gains else ""
-    return _figure(draw, 2 if cold["k"] else 1, 0.9 + 0.4 * max(len(rows), 5), f"nll: {said}", told)
+    return _figure(draw, 0.9 + 0.32 * len(rows), f"nll: {said}", told)
+
+
+def _cold(record: dict[str, Any]) -> str:
+    """nll of every method after so many choices of a person; nothing where no method reads any."""
+    cold, colour = record["cold_start"], _colours(record)
+    if not cold["k"]:
+        return ""
+    curves = {name: [point["nll"] for point in curve] for name, curve in cold["curves"].items()}
+
+    def draw(ax: Any) -> None:
+        for name, line in curves.items():
+            ax.plot(cold["k"], line, marker="o", markersize=4, label=name, color=colour[name])
+        ax.set_xlabel("choices of a person that are known")
+        ax.set_ylabel(f"nll, {NEW_PEOPLE}")
+        ax.legend(**BESIDE)
+
+    ends = "; ".join(f"{name} from {line[0]:.3f} to {line[-1]:.3f}" for name, line in curves.items())
+    return _figure(draw, 3.2, f"nll after {cold['k'][0]} to {cold['k'][-1]} choices: {ends}", "")
 
 
 def _groups(record: dict[str, Any]) -> str:
@@ -77,10 +87,9 @@ def _groups(record: dict[str, Any]) -> str:
         return ""
     rows, colour = record["methods"], _colours(record)
 
-    def draw(axes: Any) -> None:
+    def draw(ax: Any) -> None:
         from ._plots import INK
 
-        ax = axes[0]
         for row in rows:
             x, y = row["questions"][NEW_PEOPLE]["accuracy"], row["groups"][attribute]["worst_accuracy"]
             if x is None or y is None:
@@ -94,7 +103,7 @@ def _groups(record: dict[str, Any]) -> str:
         ax.plot(ends, ends, color=INK, alpha=0.25, linewidth=0.8, linestyle=":", scalex=False, scaley=False)
         ax.set_xlabel("mean accuracy of new people")
         ax.set_ylabel(f"of the worst group of {attribute}")
-        ax.legend(frameon=False, fontsize=9, loc="center left", bbox_to_anchor=(1, 0.5))
+        ax.legend(**BESIDE)
 
     said = "; ".join(
         f"{called(row)} {row['questions'][NEW_PEOPLE]['accuracy']:.3f} and {of['worst_accuracy']:.3f} ({of['worst']})"
@@ -102,7 +111,7 @@ def _groups(record: dict[str, Any]) -> str:
         if (of := row["groups"][attribute])["worst"]
     )
     told = "95 % intervals, each on its own. On the dotted line the worst group fares as well as everybody."
-    return _figure(draw, 1, 3.6, f"accuracy, mean and of the worst group: {said}", told)
+    return _figure(draw, 3.6, f"accuracy, mean and of the worst group: {said}", told)
 
 
 def _colours(record: dict[str, Any]) -> dict[str, str]:
@@ -119,7 +128,7 @@ def _dot(row: dict[str, Any], colour: dict[str, str]) -> dict[str, Any]:
     return {"color": own, "markersize": 6, "markerfacecolor": "none" if row["constrained"] else own}
 
 
-def _figure(draw: Callable[[Any], None], columns: int, height: float, label: str, told: str) -> str:
+def _figure(draw: Callable[[Any], None], height: float, label: str, told: str) -> str:
     """A picture as SVG inside the page, with what a reader who does not see it is told."""
     import matplotlib
     from matplotlib.figure import Figure
@@ -127,14 +136,13 @@ def _figure(draw: Callable[[Any], None], columns: int, height: float, label: str
     from ._plots import INK, STYLE, themed
 
     with matplotlib.rc_context(STYLE | {"svg.fonttype": "none", "font.size": 10}):
-        figure = Figure(figsize=(9.2 if columns > 1 else 6.4, height), layout="constrained", dpi=72)
+        figure = Figure(figsize=(6.4, height), layout="constrained", dpi=72)
         figure.patch.set_alpha(0)
-        axes = figure.subplots(1, columns, squeeze=False)[0]
-        draw(axes)
-        for ax in axes:
-            ax.patch.set_alpha(0)
-            ax.spines[["top", "right"]].set_visible(False)
-            ax.grid(axis="x", color=INK, alpha=0.12, linewidth=0.6)
+        ax = figure.add_subplot()
+        draw(ax)
+        ax.patch.set_alpha(0)
+        ax.spines[["top", "right"]].set_visible(False)
+        ax.grid(axis="x", color=INK, alpha=0.12, linewidth=0.6)
         text = themed(figure)
     text = text.replace("<svg ", f'<svg role="img" aria-label="{escape(label, quote=True)}" ', 1)
     caption = f"<figcaption>{escape(told)}</figcaption>" if told else ""

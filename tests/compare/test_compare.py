@@ -155,7 +155,7 @@ def test_coins_from_end_to_end(record, tmp_path):
     page = write_methods(record, tmp_path).read_text()
     assert (
         "Methods compared" in page
-        and page.count("<svg") == 2
+        and page.count("<svg") == 3
         and "of the worst group of" in page
         and "http" not in page.split("</style>")[1].split("<svg")[0]
     )
