@@ -18,7 +18,7 @@ from fractions import Fraction
 from pathlib import Path
 
 import numpy as np
-from scipy import stats
+from scipy import special, stats
 
 from faro.certify import committed_order, ledger
 from faro.certify.bounds import betting, dkw, shift, two_binomials
@@ -219,6 +219,29 @@ def block_pair(a, b, n_a, n_b):
             for law, n in ((a, n_a), (b, n_b))
         ]
         return betting.rejects((1 + means[0] - means[1]) / 2, np.ones((draws, blocks)), 1, (1 + truth) / 2, DELTA)
+
+    return wrong
+
+
+def served(method, units=250, prompts=4, draws_of=8, kept=4, rates=(0.5, 0.45), icc=0.67):
+    """Best of `kept` of `draws_of` draws for every prompt; prompts of a unit share how often answers are of the kind,
+    and rewards say nothing of it, so that a group's mean probability is its rate. The bound is the true gap."""
+    rank = np.arange(1, draws_of + 1)
+    weights = special.comb(rank - 1, kept - 1) / special.comb(draws_of, kept)
+    truth, strength = rates[0] - rates[1], (1 - icc) / icc
+
+    def wrong(rng, draws):
+        values = []
+        for rate in rates:
+            often = rng.beta(rate * strength, (1 - rate) * strength, (draws, units))[..., None, None]
+            values.append((rng.random((draws, units, prompts, draws_of)) < often) @ weights)
+        if method == "unit-ratio":
+            masses = np.full((draws, units), float(prompts))
+            high = ratio_upper(values[0].sum(-1), masses, prompts, DELTA / 2)
+            low = 1 - ratio_upper(masses - values[1].sum(-1), masses, prompts, DELTA / 2)
+            return high - low <= truth
+        a, b = (own.mean(-1) if method == "block-pair" else own.reshape(draws, -1) for own in values)
+        return betting.rejects((1 + a - b) / 2, np.ones(a.shape), 1, (1 + truth) / 2, DELTA)
 
     return wrong
 
@@ -441,6 +464,9 @@ def studies() -> list[Study]:
     for per in ("prompts", "raters"):
         setting = f"new prompts by {per}, 12 prompts that differ"
         found.append(Study("unit-ratio", setting, shared_prompts(per), per == "raters"))
+    for method in ("unit-ratio", "block-pair", "prompts as units"):
+        setting = "best of 4 of 8 draws, 4 prompts a unit, icc 0.67"
+        found.append(Study(method, setting, served(method), method == "prompts as units"))
     twenty = "projects of 20 attempts, rates (0.35, 0.3), n 1000"
     found.append(Study("exact2 with a ledger", twenty, projects("ledger")))
     found.append(Study("exact2 without a ledger", twenty, projects("none"), True))

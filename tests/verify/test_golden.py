@@ -14,7 +14,7 @@ from faro import verify
 from tests.oracles import verify_by_hand as hand
 
 GOLDEN = Path(__file__).parents[1] / "golden"
-CODES = {"applicants": 3, "choosers": 3, "refuted": 1, "certified": 0}
+CODES = {"applicants": 3, "choosers": 3, "refuted": 1, "certified": 0, "served": 0}  # served: of format 3
 
 
 @pytest.mark.parametrize("name", CODES)
