@@ -1,6 +1,7 @@
 """How much a unit weighs in the cells of a constraint: what the policy of a model must allow for.
 
-Sizes alone: weights, labels, and who is in which group, of all units, those held back as well. No reward is read.
+Sizes alone: weights, labels, and who is in which group, of all units, those held back as well. No reward is read. Where
+a model reads support, of queries alone: nothing else is evidence about it.
 """
 
 from __future__ import annotations
@@ -16,14 +17,16 @@ from constraints import Choices, Constraint, Members, RateConstraint, Twin
 from ..runtime.programs import Program
 from . import Dataset
 from .sharded import Sharded
+from .support import QUERY, SupportRule, roles
 from .twins import supported
 
 
-def audit_sizes(data: Dataset | Sharded, constraint: Constraint) -> dict[str, Any]:
+def audit_sizes(data: Dataset | Sharded, constraint: Constraint, support: int = 0) -> dict[str, Any]:
     """What `faro policy` drafts from, as plain values.
 
     data        the labelled data that a model is trained on
     constraint  what it is trained under
+    support     earlier choices of a person that the model reads
 
     `cap`: the largest mass of a unit in a cell, None where the constraint has no cells. `single`: whether every unit
     has one alternative that counts, each of the same mass, so that methods that count rows suit. `crossed`: the shared
@@ -40,11 +43,12 @@ def audit_sizes(data: Dataset | Sharded, constraint: Constraint) -> dict[str, An
     counting = np.zeros(0, np.int64)  # of every unit, alternatives that count
     masses: list[list[tuple[np.ndarray, np.ndarray]]] = [[] for _ in parts]
     for piece, _ in data.pieces(np.arange(data.n)):
+        asked = roles(piece, SupportRule(support, piece.schema.order)) == QUERY if support else np.ones(piece.n, bool)
         with jax.enable_x64(True):
             choices = _bare(piece, constraint.twins())
-            counted = (np.asarray(choices.inside) & (piece.weight > 0)[:, None]).sum(1)
+            counted = (np.asarray(choices.inside) & ((piece.weight > 0) & asked)[:, None]).sum(1)
             for pairs, part in zip(masses, parts, strict=True):
-                pairs.append(_masses(part, choices))
+                pairs.append(_masses(part, choices, asked))
         counting = np.append(counting, np.zeros(max(0, int(piece.unit_codes.max()) + 1 - len(counting)), np.int64))
         np.add.at(counting, piece.unit_codes, counted)
     together = [tuple(map(np.concatenate, zip(*pairs, strict=True))) for pairs in masses]
@@ -94,10 +98,10 @@ def _of_part(part: RateConstraint, choices: Choices) -> Members:
 _members = Program(_of_part, known="members of a part")  # as one program, not an operation at a time
 
 
-def _masses(part: RateConstraint, choices: Choices) -> tuple[np.ndarray, np.ndarray]:
-    """Of every member of a cell: its unit and cell as one number, and its mass."""
+def _masses(part: RateConstraint, choices: Choices, asked: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Of every member of a cell that is asked: its unit and cell as one number, and its mass."""
     members = _members(part, choices)
     cell, share = np.asarray(members.cell), np.asarray(members.share, np.float64)
-    counts = (cell >= 0) & np.asarray(choices.inside)[..., None] & (share > 0)
+    counts = (cell >= 0) & (np.asarray(choices.inside) & asked[:, None])[..., None] & (share > 0)
     unit = np.broadcast_to(np.asarray(choices.unit)[:, None, None], cell.shape)
     return unit[counts].astype(np.int64) * len(part.cells()) + cell[counts], share[counts]

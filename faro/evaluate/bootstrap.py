@@ -130,7 +130,7 @@ def measure(
         else:
             sums[seed] = dev.of_models(seed, [run.models[row] for row in rows])
     drawn = dev.bootstrap(sums, draws, key)
-    sizes = audit_sizes(data, constraint)
+    sizes = audit_sizes(data, constraint, _all(run)[0].model.support)
     once = sizes["single"] and dev.rule is None and all(model.draw is None for model in _all(run))
     share = (1 - level) / table["model"].nunique()  # of the error probability, for every member
     at_most = {

@@ -162,7 +162,7 @@ def _frontier(
         for cell in part.cells()
     ]
     seen_by_seed = [Seen.of(data, data.rows(SEEN, view.seed)) for view in views]
-    sizes = audit_sizes(data, constraint)
+    sizes = audit_sizes(data, constraint, model.support)
     asked = _bounds(constraints)
     tighter = None if held is None else _bounds(held)
     bounded_part = BOUNDED_PART[settings.dual_data]

@@ -8,10 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
+import constraints as ct
+import faro
 from faro.data import Dataset, Schema
+from faro.data.masses import audit_sizes
 from faro.data.support import NEITHER, QUERY, SUPPORT, SupportRule, roles, support_rows, support_sizes
 from faro.errors import DataError, UsageError
-from tests.builders.support import PAIRS, drawn, pairs, touching
+from tests.builders.support import PAIRS, SCHEMA, drawn, opposed, pairs, touching
 
 
 @pytest.mark.parametrize("ordered", [False, True])
@@ -148,3 +151,11 @@ def test_times_are_numbers_or_dates_and_equal_times_are_not_earlier():
     never = pairs(rows, PAIRS.replace(order="at"), at=[1, 1, 1, 1])
     assert (roles(never, SupportRule(1, "at")) == QUERY).all()  # nothing is earlier than anything
     assert Schema.from_json(session.schema.to_json()).order == "at" and "order" not in PAIRS.to_json()
+
+
+def test_a_unit_weighs_what_is_asked_of_it():
+    """Of each of 12 people 10 choices, of whom the model is told 4: they are no evidence, so they weigh nothing."""
+    data = faro.load(opposed(people=12), SCHEMA)
+    parity = ct.group_error(ct.Attribute("group", ("x", "y"), True), 0.1)
+    assert audit_sizes(data, parity)["cap"] == 10
+    assert audit_sizes(data, parity, 4)["cap"] == 6
