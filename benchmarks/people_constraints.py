@@ -29,10 +29,10 @@ from faro.registry import make_constraint
 from . import _lines
 
 MODELS = ("person_constants", "mixed_logit", "pref", "latent_class", "lore", "vpl")
-CONSTRAINTS = {  # and the attribute of it
+CONSTRAINTS = {  # and the attribute of it, for a kind of alternative
     "demographic_parity": "dialect",
     "equal_opportunity": "dialect",
-    "counterfactual_parity": "community",
+    "counterfactual_parity": "community of dialect=B",
     "group_error": "community",
     "welfare_floor": "community",
 }
@@ -49,7 +49,8 @@ def people() -> Dataset:
 
 def cell(data: Dataset, model: str, constraint: str, bounds: int, seeds: int, folder: Path) -> dict[str, Any]:
     """What became of the trials of a model under a constraint."""
-    made = make_constraint(data.attributes, constraint, CONSTRAINTS[constraint])
+    attribute, _, of = CONSTRAINTS[constraint].partition(" of ")
+    made = make_constraint(data.attributes, constraint, attribute, of=of or None)
     grid: Any = list(np.geomspace(0.01, 0.2, bounds)) if constraint == "welfare_floor" else bounds
     began, cpu = time.perf_counter(), time.process_time()
     run = sweep.frontier(data, made, bounds=grid, seeds=seeds, model=model_of(model, SUPPORT), folder=folder)

@@ -400,18 +400,46 @@ class TrainedModel:
 
 @functools.partial(jax.jit, static_argnames=("model", "twins"))
 def _rewards(model: models.Model, params: Any, choices: ct.Choices, people: Any, twins: tuple[str, ...]) -> Any:
-    def of_slice(seen: models.Seen, outcome: ct.Outcome, some: ct.Choices, rows: Any) -> Any:
-        if twins and seen.log_probs is not None:
-            raise UsageError(f"twins: {type(model).__name__} gives probabilities, so a twin has no reward of its own")
+    def of_slice(component: Any, seen: models.Seen, outcome: ct.Outcome, some: ct.Choices, rows: Any) -> Any:
         scores = joined(seen.scores)
         out = jnp.sum(jnp.where(some.outside & some.available, scores, 0), -1, keepdims=True)  # 0 by convention
         shifted = scores if seen.log_probs is None else jnp.where(some.outside, 0, scores - out)
-        return shifted, {name: twin.rewards for name, twin in outcome.twins.items()}
+        if seen.log_probs is None:
+            return shifted, {name: twin.rewards for name, twin in outcome.twins.items()}
+        said = models.twin_predictions(model, component, some, twins, people=people)
+        return shifted, {name: _as_rewards(twin.scores, shifted, some) for name, twin in said.items()}
 
     def of_component(component: Any) -> Any:
-        return models.evaluate(model, component, choices, each=of_slice, twins=twins, people=people)[1]
+        read = functools.partial(of_slice, component)
+        return models.evaluate(model, component, choices, each=read, twins=twins, people=people)[1]
 
     return jax.lax.map(of_component, params)
+
+
+def _as_rewards(scores: Any, rewards: Any, choices: ct.Choices) -> Any:
+    """Rewards `[n, K, L]` of the twins of a model with probabilities of its own: those by which each is decided.
+
+    Of a chooser's attribute the log probabilities at each level, as `rewards` are those of the choice as it is. Of an
+    alternative's, in whose world it alone is set, by as much above the best of the others as its log probability is:
+
+        reward_k,l = log P_k,l(k) - max_j log P_k,l(j) + max_j reward_j        j: the other alternatives
+
+    so it wins, ties or loses among the others as they are just as in its world (a tie of three or more may be shared
+    by another count); of pairs probabilities are kept too.
+
+    scores: log probabilities, see `models.TwinPrediction`
+    rewards: `[n, K]` of the choices as they are
+    choices: those n choices
+    """
+    there = choices.available
+    if scores.ndim == 3:
+        out = jnp.sum(jnp.where((choices.outside & there)[..., None], scores, 0), 1, keepdims=True)
+        return jnp.where(choices.outside[..., None], 0, scores - out)
+    others = there[:, None] & ~jnp.eye(there.shape[1], dtype=bool)  # [n, K, K]
+    rival = jnp.max(jnp.where(others[..., None], scores, -jnp.inf), 2)
+    beside = jnp.max(jnp.where(others, rewards[:, None], -jnp.inf), -1)[..., None]
+    own = jnp.diagonal(scores, axis1=1, axis2=2).swapaxes(1, 2)
+    return jnp.where(jnp.isfinite(rival), own - rival + beside, rewards[..., None])
 
 
 @jax.jit
