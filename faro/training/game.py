@@ -362,9 +362,11 @@ class Game:
         dual = None if data.dual is None else self.prepared(constraint, data.dual, data)
 
         asked, params_of = dual or seen, lambda state: state.game.params
+        # support that is drawn says less than what is fixed, so a bound held there is not held where it is judged
+        watched = asked if data.questions is not None and not self._draws(train.choices) else dual
 
         def evaluated_steps(state: TrainState, _):
-            after, step = self.play(state, constraint, train, dual, data.pool)
+            after, step = self.play(state, constraint, train, watched, data.pool)
             tally, hard = step.seen, step.held
             if not self._sees_all(train.choices):
                 tally = self.tally(params_of(state), constraint, seen, state.aim)
