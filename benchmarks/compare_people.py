@@ -120,7 +120,7 @@ def told(name: str, record: dict[str, Any], gains: bool) -> bool:
         base = interval(over[method, AGGREGATE]) if (method, AGGREGATE) in over else "-"
         level = interval(over[method, CONSTANTS]) if (method, CONSTANTS) in over else "-"
         hurt = f"{who['helped']:.2f} / {who['hurt']:.2f}" if who else "-"
-        print(f"  {method:<18}{of['nll']:.4f}  {of['accuracy']:.3f}  {base:<32}{level:<32}{hurt}")
+        print(f"  {method:<23}{of['nll']:.4f}  {of['accuracy']:.3f}  {base:<32}{level:<32}{hurt}")
     recommended, best = record["recommended"]["method"], first(record)
     gain = over.get((recommended, AGGREGATE), {"low": 0.0, "high": 0.0})
     harmless, kept = gain["high"] >= -HARM, not gains or gain["low"] > 0
@@ -137,7 +137,7 @@ def main() -> int:
     options = parser.parse_args()
     names = options.sets.split(",")
     records = {name: found(name, SETS[name], options.seeds, options.out) for name in names}
-    print(f"  {'':<18}{'nll':<8}{'acc.':<7}{'gain over the aggregate':<32}{'over person constants':<32}helped / hurt")
+    print(f"  {'':<23}{'nll':<8}{'acc.':<7}{'gain over the aggregate':<32}{'over person constants':<32}helped / hurt")
     kept = [told(name, record, SETS[name].gains) for name, record in records.items()]
     print("\nall bars kept" if all(kept) else "\na bar is not kept")
     return 0 if all(kept) else 1
