@@ -61,6 +61,7 @@ def test_one_place_applies_a_model():
         "faro/models/networks.py": 1,
         "faro/models/encoder.py": 1,  # and its own head
         "faro/text/encoder.py": 2,  # an encoder is no model of choices: texts go in
+        "faro/policies/policy.py": 4,  # a policy of tokens neither: prompts go in, step by step
     }
 
 
