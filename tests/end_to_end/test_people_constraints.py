@@ -1,0 +1,68 @@
+"""A personal model under every kind of constraint: trained, saved, scored to the same bytes in another process,
+certified, verified. Every model stands under one; `python -m benchmarks people_constraints` trains every pair."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import faro
+from faro import registry, sweep, verify
+from faro.certify.certificate import make, prepare
+from faro.certify.drafts import draft_policy
+from faro.certify.policy import read_policy
+from faro.certify.scored import write_scored
+from faro.data import Dataset
+from faro.data.demo_people import WORLDS
+from faro.data.specs import TwinSpec
+from faro.files import write_json
+
+pytestmark = pytest.mark.slow
+PEOPLE, EACH = 150, 10
+DIALECT, COMMUNITY = ("dialect", None), ("community", None)
+CELLS = [
+    ("pref(rank=1, support=4)", "demographic_parity", DIALECT),
+    ("pref(rank=1, support=4)", "equal_opportunity", DIALECT),
+    ("pref(rank=1, support=4)", "counterfactual_parity", ("community", "dialect=B")),
+    ("pref(rank=1, support=4)", "welfare_floor", COMMUNITY),
+    ("person_constants(support=4)", "group_error", COMMUNITY),
+    ("mixed_logit(support=4)", "counterfactual_parity", ("community", "dialect=B")),
+    ("latent_class(kinds=2, support=4)", "demographic_parity", DIALECT),
+    ("lore(rewards=2, support=4)", "group_error", COMMUNITY),
+    ("vpl(size=2, width=4, support=4)", "equal_opportunity", DIALECT),
+]
+
+
+@pytest.fixture(scope="module")
+def data():
+    world = WORLDS["demo-people"]
+    twins = (TwinSpec(attribute="community", origin="the model's input exchanged"),)
+    return Dataset.from_table(world.generate(0, PEOPLE, EACH), world.schema.replace(twins=twins), name="few people")
+
+
+@pytest.mark.parametrize(
+    ("model", "constraint", "of"), CELLS, ids=[f"{cell[0].split('(')[0]}-{cell[1]}" for cell in CELLS]
+)
+def test_trained_saved_scored_certified_verified(data, model, constraint, of, tmp_path):
+    made = registry.make_constraint(data.attributes, constraint, of[0], of=of[1], bound=0.3)
+    trained = sweep.train(data, made, model=registry.make("model", model), settings=faro.Settings(steps=4, every=2))
+    assert trained.about["status"] == "FEASIBLE"
+    files = [trained.save(tmp_path / "m"), tmp_path / "m.safetensors"]
+    table, again, rules = tmp_path / "gate.csv", tmp_path / "again.csv", tmp_path / "faro.toml"
+    twins = made.twins()
+    write_scored(trained, data, table, part="gate", twins=twins, files=files)
+    data.frame.to_csv(tmp_path / "data.csv", index=False)
+    words = ["score", str(files[0]), "data.csv", "--part", "gate", "--out", "again.csv"]
+    words += [word for name in twins for word in ("--twins", name)]
+    subprocess.run([sys.executable, "-m", "faro.cli", *words], check=True, cwd=tmp_path)
+    assert again.read_bytes() == table.read_bytes()
+    drafted = draft_policy(trained).replace('ledger = "ledger.jsonl"\nescrow = "escrow"\n', "")
+    rules.write_text(drafted.replace("assumptions = [", 'assumptions = ["no-ledger", ').replace("= 30", "= 5"))
+    units = tmp_path / "m.units.txt"
+    case = prepare(table, read_policy(rules), train_units=units, models=files)
+    write_json(tmp_path / "cert.json", make(case).record)
+    verify.verify(
+        tmp_path / "cert.json", str(table), policy=rules, train_units=str(units), models=list(map(str, files))
+    )
