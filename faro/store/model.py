@@ -470,6 +470,20 @@ def units_file(path: str | os.PathLike) -> Path | None:
     return next((file for file in (base.with_name(f"{base.name}.units.txt"), units_of(base)) if file.exists()), None)
 
 
+def save_made(made: TrainedModel, source: str | os.PathLike, path: str | os.PathLike) -> Path:
+    """Write a model that was made of a saved one, with the hashed units of that one; the path of the JSON file.
+
+    made: of the model at `source`, which it was not trained beyond
+    source: of the saved one
+    path: what the files begin with
+    """
+    place = made.save(path)
+    if made.seen is None and (units := units_file(source)) is not None:
+        base = base_of(place)
+        files.write_text(base.with_name(f"{base.name}.units.txt"), units.read_text(encoding="utf-8"))
+    return place
+
+
 def _parts(attribute: ct.Attribute) -> list[ct.Attribute]:
     """The attributes that a crossed one is made of."""
     return [declared for part in attribute.parts for declared in _parts(part)] or [attribute]

@@ -216,6 +216,7 @@ def test_the_stand_in_has_gradients_and_is_the_exact_law_towards_temperature_0(s
             assert not np.abs(hard(jnp.array([0.5, 1, 1, -2, 0, 0.5]))).max()
 
 
+@pytest.mark.slow
 def test_kl_is_exact_and_the_formula_a_bound_for_independent_draws():
     uniform = np.zeros(400)
     with jax.enable_x64(True):

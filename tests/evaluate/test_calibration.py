@@ -178,6 +178,7 @@ def folder(tmp_path_factory):
     return runs.invented(tmp_path_factory.mktemp("runs"), runs.people(900))
 
 
+@pytest.mark.slow
 def test_a_run_is_measured_and_its_page_says_so(folder, faro):
     told = ("--data", folder.parent / "people.csv")
     code, out, err = faro("calibrate", folder, *told)

@@ -11,7 +11,7 @@ import constraints as ct
 from faro.store.model import _as_rewards
 
 
-@pytest.mark.parametrize("outside", [False, True])
+@pytest.mark.parametrize("outside", [pytest.param(False, marks=pytest.mark.slow), True])
 @pytest.mark.parametrize("k", [2, 4])
 def test_decisions_on_twins_are_those_of_the_model(k, outside, x64):
     rng = np.random.default_rng(k)

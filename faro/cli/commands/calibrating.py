@@ -92,10 +92,10 @@ def _attribute(run: Frontier) -> str:
 
 
 def _saved(options: argparse.Namespace) -> int:
-    from ... import data, files
+    from ... import data
     from ...evaluate import calibration
     from ...models import Calibrated
-    from ...store.model import base_of, load_model, units_file
+    from ...store.model import load_model, save_made
 
     model = load_model(options.source)
     table = model.read(data.load(options.data) if options.data in data.NAMES else options.data)
@@ -105,10 +105,7 @@ def _saved(options: argparse.Namespace) -> int:
     named = options.attribute or next(iter(model.attributes(table)), None)
     own = calibration.calibrated(model, table, named if options.by_group else None)
     assert isinstance(own.model, Calibrated)
-    by, place = own.model.by, own.save(options.out)
-    if (units := units_file(options.source)) is not None and own.seen is None:
-        base = base_of(place)
-        files.write_text(base.with_name(f"{base.name}.units.txt"), units.read_text(encoding="utf-8"))
+    by, place = own.model.by, save_made(own, options.source, options.out)
     record: dict[str, Any] = {"model": str(place), "calibration": own.about["calibration"]}
     if by is None:
         record["temperature"] = 1 / float(own.params["slope"][0])
