@@ -28,6 +28,7 @@ from ._choices import record
 from ._outcome import Argmax, DecisionRule, KLTilted, Softmax, log_softmax
 
 CANDIDATES = ("enumerated", "sampled")
+MOST_KEPT = 100_000  # answers of which the best is kept
 SPELLED = re.compile(r"\s*([a-z_]+)\s*(?:\(\s*([a-z]+)\s*=\s*([^()=\s]+)\s*\))?\s*")
 NAMES = "argmax, softmax(temperature=0.5), kl_tilted(beta=0.1), best_of(n=16)"
 
@@ -59,7 +60,7 @@ def rule_of(text: str, candidates: str = "") -> DecisionRule:
     text: `argmax`, `softmax(temperature=0.5)`, `kl_tilted(beta=0.1)` or `best_of(n=16)`
     candidates: what the sets are, "enumerated" or "sampled"; "": nobody said, which does for argmax and softmax
 
-    `ValueError` for another text, a number that is none (beta 0 or NaN, n below 1 or not whole), and for rules about a
+    `ValueError` for another text, a number that is none (beta 0 or NaN, n not whole in 1..100000), and for rules about a
     reference where nobody said what the sets are.
     """
     if candidates and candidates not in CANDIDATES:
@@ -85,8 +86,10 @@ def _number(text: str, where: str, whole: bool) -> float | int:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and value > 0 and (not whole or (value >= 1 and value == int(value)))):
-        raise ValueError(f"{where}: expected a {'whole number >= 1' if whole else 'number > 0'}, got {text!r}")
+    if not (math.isfinite(value) and value > 0 and (not whole or (1 <= value <= MOST_KEPT and value == int(value)))):
+        raise ValueError(
+            f"{where}: expected a {f'whole number in 1..{MOST_KEPT}' if whole else 'number > 0'}, got {text!r}"
+        )
     return int(value) if whole else value
 
 

@@ -266,8 +266,8 @@ class Rule(NamedTuple):
         """Of every candidate of a set the probability that it is the answer; `logs` of the reference, None: uniform."""
         if self.name == "best_of":
             return self._best(rewards, logs)
-        scale = float(self.value)
-        scores = [reward / scale for reward in rewards]
+        scale, top = float(self.value), max(rewards)
+        scores = [(reward - top) / scale for reward in rewards]  # at most 0: what is far below may be -inf, never NaN
         if logs is not None and self.name == "kl_tilted":
             scores = [score + log for score, log in zip(scores, logs, strict=True)]
         return _softmax(scores)
@@ -865,6 +865,7 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     alternative = table.get("alternative", empty)
     weight = reals("weight") if "weight" in table else [1.0] * n
     need(min(weight) >= 0, MALFORMED, f"{path}: a weight is negative")
+    need(_finite_sum(weight), MALFORMED, f"{path}: weights overflow when they are added up")
     events = {event for claim in read for _, event, _, _ in claim.blocks} - {""}
     once = [claim for claim in read if claim.people_once]
     label = reals("label") if events or once else None
@@ -940,6 +941,11 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     )  # fmt: skip
 
 
+def _finite_sum(masses: list[float]) -> bool:
+    """Whether no sum of some of these is infinite, of which every share would be 0."""
+    return math.isfinite(len(masses) * max(masses, default=0.0))
+
+
 def _candidates(
     path: str, rule: Rule, sets: list[list[int]], choice: list[str], alternative: list[str], logs: list[float] | None
 ) -> dict[str, Any]:
@@ -1002,6 +1008,8 @@ def _memberships(plugin: PlugIn, slots: list[Slot], path: str) -> list[list[tupl
             good = good and (slot.value is None or (value is not None and 0 <= value <= 1))
             need(good, MALFORMED, f"{path}: slot {name!r}: a share must be > 0, a value in [0, 1]")
             found[row].append((plugin.blocks[block], plugin.groups[group], share or 0.0, value))
+    finite = _finite_sum([share for row in found for _, _, share, _ in row])
+    need(finite, MALFORMED, f"{path}: shares of {plugin.plugin} overflow when they are added up")
     return found
 
 
@@ -2987,8 +2995,9 @@ def served(policy: Policy, audited: Audited) -> list[str]:
         lines = [f"claims of decisions: the mean of {by} on these {sets['sets']} sets of candidates"]
         uniform = sets["mass"] is None
         mass = "" if uniform or sets["mass"] == "1.000000" else f", of which these sets hold {sets['mass']} or more"
-        named = _printable(rule.reference) or ("uniform" if uniform else "the column log_ref")
-        lines += [f"reference: {named}{mass}"] * (rule.name != "softmax")
+        named = f", said to be {_printable(rule.reference)}" if rule.reference else ""
+        of = "uniform, all candidates of a set alike" if uniform else "the column log_ref"
+        lines += [f"reference: {of}{named}{mass}"] * (rule.name != "softmax")
     lines.append(f"sets {sets['sha256'][:12]}, {sets['singles']} of them of one candidate, which no policy can move")
     return [*lines, "nothing is claimed of a single draw, another n, beta, N, reference or sampler"]
 

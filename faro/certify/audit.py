@@ -375,7 +375,10 @@ class _Columns:
                     f"{self.where}: slot {slot!r} of cells: expected a share > 0, and a value in [0, 1], of every row "
                     "in a cell, and neither of the others"
                 )
-        return Counted(made_by, np.stack(cells, 1), np.stack(shares, 1), np.stack(values, 1) if values else None)
+        share = np.stack(shares, 1)
+        if share.size * float(np.nanmax(share, initial=0)) >= MAX_TOTAL_WEIGHT:
+            raise DataError(f"{self.where}: shares of {made_by.plugin} overflow when they are added up")
+        return Counted(made_by, np.stack(cells, 1), share, np.stack(values, 1) if values else None)
 
 
 def _codes(values: Codes) -> list[str]:

@@ -28,6 +28,7 @@ from .cells import People
 from .plugins import attributes_of, counted_by_rows, describe, made_up, named, outside_of, unclaimed, uncounted
 from .policy import ACCURACIES, FLOORS, policy_of
 from .rules import ARGMAX
+from .scored import sets_of
 from .showable import dev_audit, remarks
 
 METHODS = {"reward_parity": "block-pair", "counterfactual_parity": "unit-ratio", "counterfactual_flip": "unit-ratio",
@@ -101,15 +102,13 @@ def draft_policy(
 
 def _served(lines: list[str], rule: str, model: TrainedModel, data: Dataset | None) -> list[str]:
     """The head of a policy about what this rule decides on the sets that the schema declares."""
-    schema = model.schema
-    kind = model.candidates or "enumerated"
+    kind, reference, decoding = sets_of(model)
     sets = [f"kind = {toml(kind)}"]
     if kind == "sampled":
         if data is None:
             raise UsageError(f"rule {rule}: how many draws a set has is not known: give the table with --data")
-        sets.append(f"draws = {int(data.parsed.available.sum(1).max())}")
-    words = {name: getattr(schema, name) for name in ("reference", "decoding")}
-    sets += [f"{name} = {toml(text or 'not said')}" for name, text in words.items() if text or kind == "sampled"]
+        sets.append(f"draws = {int(data.parsed.inside.sum(1).max())}")
+    sets += [f"{name} = {toml(text)}" for name, text in (("reference", reference), ("decoding", decoding)) if text]
     lines = ['schema = "faro-policy/3"' if line.startswith("schema = ") else line for line in lines]
     asked = [f"rule = {toml(rule)}  # claims of decisions are about its probabilities, on sets like these"]
     return [*lines, *asked, "", "[candidates]", *sets]

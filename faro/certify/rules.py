@@ -62,7 +62,8 @@ class Served(NamedTuple):
         """
         if self.name == "best_of":
             return self._best(rewards, logs)
-        scores = rewards / float(self.value)
+        with np.errstate(over="ignore", divide="ignore"):  # what is far below the best may be -inf, never NaN
+            scores = (rewards - rewards.max()) / float(self.value)
         return _softmax(scores if logs is None or self.name == "softmax" else scores + logs)
 
     def _best(self, rewards: Floats, logs: Floats | None) -> Floats:
@@ -189,7 +190,9 @@ def said(rule: str, asked: Mapping[str, Any], candidates: Mapping[str, Any]) -> 
         mass = candidates["mass"]
         if not rule.startswith("softmax"):
             of = "" if mass in (None, "1.000000") else f"; the sets hold {mass} of it or more"
-            lines.append(f"the reference is {reference or ('the column log_ref' if mass else 'uniform')}{of}")
+            named = f", said to be {reference}" if reference else ""
+            column = "the column log_ref" if mass else "uniform, all candidates of a set alike"
+            lines.append(f"the reference is {column}{named}{of}")
     if candidates["singles"]:
         lines.append(f"{candidates['singles']} sets have one candidate, which no policy can move; they count")
     return [*lines, "nothing is claimed of a single draw, another n, beta, N, reference or sampler"]

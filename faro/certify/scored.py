@@ -24,6 +24,8 @@ from .plugins import outside_of, with_cells
 from .policy import Policy, Support
 from .rules import ARGMAX
 
+NOT_SAID = "not said"  # of which policy draws are, or how they were drawn
+
 
 def write_scored(
     model: TrainedModel,
@@ -70,6 +72,14 @@ def write_scored(
     return kept
 
 
+def sets_of(model: TrainedModel) -> Candidates:
+    """What the sets of a model are, in the words of its schema; of draws that these do not describe `NOT_SAID`."""
+    schema = model.schema
+    kind = model.candidates or "enumerated"  # a rule that needs no reference asks nobody
+    needed = NOT_SAID if kind == "sampled" else ""
+    return Candidates(kind, schema.reference or needed, schema.decoding or needed)
+
+
 def under(model: TrainedModel, policy: Policy) -> tuple[TrainedModel, str]:
     """The model with its sets declared as the policy says, and the rule by which the policy wants them decided."""
     if policy.rule is None:
@@ -103,14 +113,13 @@ def describe(
 ) -> Description:
     """What the table is that `model` made of `data`, decided by the rule of this spelling."""
     schema = data.schema
-    kind = model.candidates or "enumerated"  # a rule that needs no reference asks nobody
     columns = read_columns(table)
     units = units_file(files[0]) if files else None
     return Description(
         table_sha256=table_digest(columns),
         outside=outside_of(schema),
         rule=rule,
-        candidates=None if rule in (ARGMAX, "expected") else Candidates(kind, schema.reference, schema.decoding),
+        candidates=None if rule in (ARGMAX, "expected") else sets_of(model),
         weights="column" if schema.weight else "none",
         units=Units(data.unit_origin, "row" if schema.unit == "row" else schema.unit, data.unit_rule),
         shared=tuple(name for name in sorted(data.shared) if name in columns),

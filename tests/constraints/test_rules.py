@@ -241,7 +241,8 @@ def test_a_rule_has_one_spelling(text):
 @pytest.mark.parametrize(
     "text, words",
     [
-        ("best_of(n=0)", "n: expected a whole number >= 1, got '0'"),
+        ("best_of(n=0)", "n: expected a whole number in 1..100000, got '0'"),
+        ("best_of(n=3000000000)", "whole number in 1..100000"),  # no 32-bit number
         ("best_of(n=2.5)", "whole number"),
         ("kl_tilted(beta=0)", "beta: expected a number > 0, got '0'"),
         ("kl_tilted(beta=nan)", "number > 0"),

@@ -111,6 +111,37 @@ def test_both_decide_as_constraints_do():
             assert np.allclose(theirs.decide(list(rewards), None if logs is None else list(logs)), law, atol=1e-12)
 
 
+@pytest.mark.parametrize("rule, logs", [("softmax", None), ("kl_tilted", None), ("kl_tilted", [-0.5, -1.0])])
+def test_rewards_at_the_end_of_doubles_decide_as_others_do(rule, logs):
+    """Divided by a small temperature they are infinite; a decision that is no number would count as 1."""
+    mine, own = rules.served(RULES[rule], "enumerated"), None if logs is None else np.array(logs)
+    assert mine is not None
+    theirs = verify.Rule(RULES[rule], rule, verify.Fraction(mine.value), "enumerated", None, None, "", "")
+    for rewards in ([1e308, 1.7e308], [-1.7e308, 1.7e308]):
+        assert theirs.decide(rewards, logs) == mine.decide(np.array(rewards), own).tolist() == [0.0, 1.0]
+
+
+def test_weights_whose_sum_is_infinite_prove_nothing(tmp_path, capsys):
+    """Of an infinite sum every share is 0: people of several prompts would count as never answered harshly."""
+    rows = [row | {"unit": f"u{int(row['unit'][1:]) // 4 * 2 + int(row['unit'][1:]) % 2}"} for row in prompts()]
+    found, words = made(tmp_path, rows, *asked("softmax", claims=CLAIMS[:1]))
+    assert verify.main(words) == 0
+    hand.write_csv(tmp_path / "audit.csv", [row | {"weight": 1e308} for row in rows])
+    assert verify.main(words) == 5
+    assert "weights overflow when they are added up" in capsys.readouterr().err
+
+
+def test_what_the_reference_is_said_to_be_does_not_hide_what_it_was(tmp_path, capsys):
+    values, candidates, claims = asked("kl_tilted", claims=CLAIMS[:1])
+    for log_ref, words in ((True, "the column log_ref"), (False, "uniform, all candidates of a set alike")):
+        _, args = made(tmp_path, prompts(log_ref=log_ref), values, candidates | {"reference": "base-7b"}, claims)
+        assert verify.main(args) == 0
+        assert f"reference: {words}, said to be base-7b" in capsys.readouterr().out
+        case = json.loads((tmp_path / "cert.json").read_text())["data"]["candidates"]
+        said = rules.said(values["rule"], candidates | {"reference": "base-7b"}, case)
+        assert f"the reference is {words}, said to be base-7b" in said
+
+
 def test_no_forgery_of_the_new_fields_is_accepted(tmp_path, capsys):
     """Every leaf of `data.candidates`, the rule and the sets of the policy, resealed; and cells of the table."""
     rows = prompts()
