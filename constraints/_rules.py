@@ -29,6 +29,7 @@ from ._outcome import Argmax, DecisionRule, KLTilted, Softmax, log_softmax
 
 CANDIDATES = ("enumerated", "sampled")
 MOST_KEPT = 100_000  # answers of which the best is kept
+SMALLEST, LARGEST = 1e-30, 1e30  # temperature and beta: rewards divided by them are numbers
 SPELLED = re.compile(r"\s*([a-z_]+)\s*(?:\(\s*([a-z]+)\s*=\s*([^()=\s]+)\s*\))?\s*")
 NAMES = "argmax, softmax(temperature=0.5), kl_tilted(beta=0.1), best_of(n=16)"
 
@@ -60,8 +61,8 @@ def rule_of(text: str, candidates: str = "") -> DecisionRule:
     text: `argmax`, `softmax(temperature=0.5)`, `kl_tilted(beta=0.1)` or `best_of(n=16)`
     candidates: what the sets are, "enumerated" or "sampled"; "": nobody said, which does for argmax and softmax
 
-    `ValueError` for another text, a number that is none (beta 0 or NaN, n not whole in 1..100000), and for rules about a
-    reference where nobody said what the sets are.
+    `ValueError` for another text, a number that is none (beta 0 or NaN, n not whole in 1..100000), and for rules about
+    a reference where nobody said what the sets are.
     """
     if candidates and candidates not in CANDIDATES:
         raise ValueError(f"candidates: expected one of {', '.join(CANDIDATES)}, got {candidates!r}")
@@ -86,10 +87,10 @@ def _number(text: str, where: str, whole: bool) -> float | int:
         value = float(text)
     except ValueError:
         value = math.nan
-    if not (math.isfinite(value) and value > 0 and (not whole or (1 <= value <= MOST_KEPT and value == int(value)))):
-        raise ValueError(
-            f"{where}: expected a {f'whole number in 1..{MOST_KEPT}' if whole else 'number > 0'}, got {text!r}"
-        )
+    if whole and not (1 <= value <= MOST_KEPT and value == int(value)):
+        raise ValueError(f"{where}: expected a whole number in 1..{MOST_KEPT}, got {text!r}")
+    if not SMALLEST <= value <= LARGEST:
+        raise ValueError(f"{where}: expected a number > 0 (from {SMALLEST:g} to {LARGEST:g}), got {text!r}")
     return int(value) if whole else value
 
 

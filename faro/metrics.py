@@ -78,8 +78,8 @@ def ece(confidence: np.ndarray, label: np.ndarray, weight: np.ndarray) -> float:
     """Top-label expected calibration error, in [0, 1]: 15 bins of equal mass in the confidence.
 
     sum over bins of |sum_i w_i (confidence_i - label_i)| / sum_i w_i, of `top_label`. Where the same confidence lies in
-    several bins, each has its share of their labels, so that the order of rows does not matter. On the host, where
-    sorting is five times as fast as in a program on a CPU.
+    several bins, each has its share of their labels, so that the order of rows of equal weights does not matter. On the
+    host, where sorting is five times as fast as in a program on a CPU.
     Source: Guo et al. ICML 2017, with equal-mass bins (Nguyen & O'Connor 2015).
     """
     if not len(confidence):

@@ -24,7 +24,7 @@ from .plugins import outside_of, with_cells
 from .policy import Policy, Support
 from .rules import ARGMAX
 
-NOT_SAID = "not said"  # of which policy draws are, or how they were drawn
+NOT_SAID = "(not said)"  # of which policy draws are, or how they were drawn
 
 
 def write_scored(

@@ -28,7 +28,7 @@ import constraints as ct
 from faro import metrics
 from faro.data import Dataset
 from faro.data.support import QUERY, roles
-from faro.errors import UsageError
+from faro.errors import DataError, UsageError
 from faro.models import Calibrated
 from faro.store.columns import MEAN
 from faro.store.frontier import Frontier
@@ -155,9 +155,15 @@ def calibrated(model: TrainedModel, data: Any, attribute: str | None = None) -> 
     data: what it was trained on
     attribute: with a slope and a constant of each of its groups; None: one temperature
 
-    `UsageError` as for `read`, and for a table whose units cannot be placed in parts.
+    `UsageError` as for `read`, and for a table whose units cannot be placed in parts; `DataError` for other data than
+    it was trained on.
     """
     table = model.read(data)
+    if model.about.get("digest", table.digest) != table.digest:
+        raise DataError(
+            f"{table.name}: other data than the model was trained on; its list of people seen has none of these, so an "
+            "audit of them would not be independent: calibrate it on its own data"
+        )
     name = attribute or next(iter(model.attributes(table)), None)
     if name is None:
         raise UsageError("calibration: the schema declares no attribute")
@@ -169,9 +175,9 @@ def calibrated(model: TrainedModel, data: Any, attribute: str | None = None) -> 
     params = params | {key: np.asarray(params[key], dtype) for key in ("slope", "constant")}
     about = {key: value for key, value in model.about.items() if key != "rewards"}
     kind = TEMPERATURE if attribute is None else f"{GROUPS}: {attribute}"
-    return dataclasses.replace(
-        model, model=Calibrated(model.model, by), params=params, about=about | {"calibration": kind}
-    )
+    note = f"calibrated after training ({kind}); status and figures are from before"
+    about |= {"calibration": kind, "notes": [*about.get("notes", []), note]}
+    return dataclasses.replace(model, model=Calibrated(model.model, by), params=params, about=about)
 
 
 # Figures --------------------------------------------------------------------------------------------------------------

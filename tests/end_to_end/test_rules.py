@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import tomllib
 
 import pytest
 
 from faro.cli import main
+from tests.builders import runs
 
 RULES = {"best_of(n=4)": "kl_tilted(beta=0.1)", "softmax(temperature=0.5)": "argmax"}
 
@@ -42,8 +44,8 @@ def test_from_training_to_a_certificate_of_the_policy(rule, tmp_path, capsys):
 @pytest.mark.parametrize(
     "words, code, said",
     [
-        (["--rule", "kl_tilted(beta=0)", "--candidates", "enumerated"], 2, "number > 0, got '0'"),
-        (["--rule", "kl_tilted(beta=nan)", "--candidates", "enumerated"], 2, "number > 0, got 'nan'"),
+        (["--rule", "kl_tilted(beta=0)", "--candidates", "enumerated"], 2, "1e+30), got '0'"),
+        (["--rule", "kl_tilted(beta=nan)", "--candidates", "enumerated"], 2, "1e+30), got 'nan'"),
         (["--rule", "best_of(n=2)"], 2, "say what the sets are"),
         (["--rule", "best_of(n=3)", "--candidates", "sampled"], 5, "2 draws, and best_of(n=3) needs 3 or more"),
         (["--rule", "best"], 2, "expected one of argmax"),
@@ -54,3 +56,17 @@ def test_what_is_no_rule_is_refused_in_a_line(words, code, said, capsys):
     assert main(["train", "--data", "demo", *words]) == code
     error = capsys.readouterr().err
     assert said in error and error.count("\n") == 1
+
+
+def test_a_draft_and_a_table_say_the_same_of_draws_that_nobody_described(tmp_path, capsys):
+    folder = runs.invented(tmp_path, runs.people(900))
+    model, data = str(folder / "models" / "bound00-seed0.json"), str(tmp_path / "people.csv")
+    words = [model, "--rule", "softmax(temperature=1)", "--candidates", "sampled"]
+    policy, table = tmp_path / "served.toml", tmp_path / "served.csv"
+    assert main(["policy", *words, "--bound", "0.2"]) == 2 and "--data" in capsys.readouterr().err
+    assert main(["policy", *words, "--bound", "0.2", "--data", data, "--out", str(policy)]) == 0
+    drafted = tomllib.loads(policy.read_text())["candidates"]
+    assert drafted["draws"] == 1  # the outside option is no draw
+    assert main(["score", model, data, *words[1:], "--part", "gate", "--out", str(table)]) == 0
+    made = json.loads((tmp_path / "served.csv-metadata.json").read_text())["candidates"]
+    assert made == {name: drafted[name] for name in ("kind", "reference", "decoding")}

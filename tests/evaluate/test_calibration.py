@@ -16,7 +16,7 @@ import constraints as ct
 from constraints import Twin
 from faro import metrics, models
 from faro.data import Dataset
-from faro.errors import UsageError
+from faro.errors import DataError, UsageError
 from faro.evaluate import calibration
 from faro.evaluate.calibration import Read, Scale
 from faro.store.frontier import Frontier
@@ -213,6 +213,7 @@ def test_a_calibrated_model_is_a_model(folder, faro, tmp_path):
     code_of = first["group"].map({"a": 0, "b": 1, "": 2}).to_numpy()
     assert np.allclose(second["reward"], slope[code_of] * first["reward"] + constant[code_of], atol=1e-6)
     assert after.about["calibration"] == "by group: group"
+    assert after.about["notes"][-1].endswith("status and figures are from before")
     assert (tmp_path / "calibrated.units.txt").read_text() == (folder / "models" / "seed0.units.txt").read_text()
     code, said, err = faro("calibrate", model, "--data", data, "--out", tmp_path / "warm.json")
     assert code == 0 and "temperature" in said
@@ -232,5 +233,7 @@ def test_what_cannot_be_is_refused_in_a_line(folder, faro, tmp_path):
         code, out, err = faro(*words)
         assert code == 2 and out == "" and err.count("\n") == 1 and reason in err
     table = Dataset.from_table(folder.parent / "people.csv", runs.schema(), name="people.csv")
+    with pytest.raises(DataError, match="other data than the model was trained on"):  # whom no list of people has
+        calibration.calibrated(load_model(model), table.frame.iloc[:-1])
     with pytest.raises(UsageError, match="says what was chosen"):
         calibration.read(load_model(model), table.frame.drop(columns="hired"), "group")

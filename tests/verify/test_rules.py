@@ -124,7 +124,7 @@ def test_rewards_at_the_end_of_doubles_decide_as_others_do(rule, logs):
 def test_weights_whose_sum_is_infinite_prove_nothing(tmp_path, capsys):
     """Of an infinite sum every share is 0: people of several prompts would count as never answered harshly."""
     rows = [row | {"unit": f"u{int(row['unit'][1:]) // 4 * 2 + int(row['unit'][1:]) % 2}"} for row in prompts()]
-    found, words = made(tmp_path, rows, *asked("softmax", claims=CLAIMS[:1]))
+    _, words = made(tmp_path, rows, *asked("softmax", claims=CLAIMS[:1]))
     assert verify.main(words) == 0
     hand.write_csv(tmp_path / "audit.csv", [row | {"weight": 1e308} for row in rows])
     assert verify.main(words) == 5

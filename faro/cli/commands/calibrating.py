@@ -120,9 +120,10 @@ def _saved(options: argparse.Namespace) -> int:
         return 0
     print(f"{place}: calibrated on the selection part of seed {own.about.get('seed', 0)}")
     if "temperature" in record:
-        print(f"  temperature {record['temperature']:.4g}: no decision changes")
+        print(f"  temperature {record['temperature']:.4g}: no decision by argmax changes")
     for level, scale in record.get("groups", {}).items():
         print(f"  {level[:40]:<42} slope {scale['slope']:7.3f}   constant {scale['constant']:+7.3f}")
-    if by is not None and not by.chooser:
+    rule, outside = str(own.about.get("rule", "argmax")), bool((table.parsed.outside & table.parsed.available).any())
+    if (by is not None and (not by.chooser or outside)) or rule.startswith(("softmax", "kl_tilted")):
         outputs.noted(options, ["decisions change with it: measure and certify its gap again"])
     return 0

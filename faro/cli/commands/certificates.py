@@ -438,6 +438,8 @@ def _ledger(options: argparse.Namespace) -> int:
 
 
 def _policy(options: argparse.Namespace) -> int:
+    from constraints import Argmax
+
     from ...api import load_model
     from ...certify.drafts import constraint_of, draft_policy
     from ...certify.frontier import first_model, first_models, read_data
@@ -463,11 +465,14 @@ def _policy(options: argparse.Namespace) -> int:
     data, others = None, []
     if place.is_dir() and constraint is not None and any(name.startswith(REWARD) for name in constraint.columns()):
         others = [load_model(place / name) for name in first_models(place)]
-    if options.tail is not None and not place.is_dir():
-        data = model.read(load(model.about["data"]) if options.data is None else options.data)
-    elif place.is_dir() and (options.data or model.about["data"] in NAMES):
+    if not place.is_dir():
+        own = str(model.about["data"])
+        drawn = model.candidates == "sampled" and not isinstance(model.rule_named(options.rule), Argmax)
+        source = options.data or (own if options.tail is not None or (drawn and own in NAMES) else None)
+        data = None if source is None else model.read(load(source) if source in NAMES else source)
+    elif options.data or model.about["data"] in NAMES:
         data = read_data(place, model, options.data)
-    elif place.is_dir():
+    else:
         told("which method is sharpest for these people is not known: give the table with --data")
     text = draft_policy(model, bound, arguments, data, told, others, options.tail, options.rule)
     write_text(options.out, text) if options.out else print(text, end="")
