@@ -72,11 +72,12 @@ def draft_policy(
     if constraint is None:
         raise UsageError("the model was trained under no constraint that is known: write the policy by hand")
     decided = rule_text(model.rule_named(rule))
-    claims = claims_of(constraint, model.schema, bound, single=_sizes(model)["single"] and decided == ARGMAX)
+    hard = decided == ARGMAX  # of another rule, methods that count rows do not suit
+    claims = claims_of(constraint, model.schema, bound, single=_sizes(model)["single"] and hard)
     if tail is not None:
         claims = _with_tail(claims, tail, data)
-    lines = head(model, constraint, claims, aggregates_of([model, *others]))
-    if decided != ARGMAX:
+    lines = head(model, constraint, claims, aggregates_of([model, *others]), hard)
+    if not hard:
         lines = _served(lines, decided, model, data)
     text = "\n".join([*lines, *written(claims)]) + "\n"
     policy = policy_of(text.encode())  # what cannot be read, or has no method, is no draft
@@ -131,9 +132,14 @@ def constraint_of(model: TrainedModel, arguments: Mapping[str, Any] | None = Non
 
 
 def head(
-    model: TrainedModel, constraint: Constraint, claims: Claims | None = None, aggregates: Sequence[str] = ()
+    model: TrainedModel,
+    constraint: Constraint,
+    claims: Claims | None = None,
+    aggregates: Sequence[str] = (),
+    hard: bool = True,
 ) -> list[str]:
-    """What a policy says before its attributes and claims: the question that training asked; for people to edit."""
+    """What a policy says before its attributes and claims: the question that training asked; for people to edit. Of
+    hard decisions of people of one row each it needs no cap, since methods that count rows suit."""
     schema, sizes = model.schema, _sizes(model)
     by_row = sizes["cap"] is not None
     shared = ", ".join(sizes["crossed"])
@@ -148,7 +154,7 @@ def head(
             else "every unit counts once; in training, rows did"
         ),
     ]
-    if by_row and not sizes["single"]:
+    if by_row and not (sizes["single"] and hard):
         lines.append(f"cap = {toml(Decimal(repr(float(sizes['cap']))))}  # the largest mass of a unit in a group")
     lines += [
         f'outside = "{outside_of(schema)}"',
