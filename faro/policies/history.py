@@ -72,9 +72,10 @@ class PGRPO(Advantage):
         (R - mean of the group) / (s.d. of the group + epsilon)
 
     Mean and deviation are from before the step, so that a baseline does not depend on what it is a baseline of; 0 until
-    a group has had `least` rewards. The paper's text was not available to us: formula and Welford's sums come from two
-    accounts that agree; the order, the population variance and `least` are our choice. Not posterior, pattern-aware or
-    progressive GRPO, which have the same letters.
+    a group has had `least` rewards, and while they are all equal, which gives no scale. The paper's text was not
+    available to us: formula and Welford's sums come from two accounts that agree; the order, the population variance,
+    `least` and what is said of equal rewards are our choice. Not posterior, pattern-aware or progressive GRPO, which
+    have the same letters.
 
     least: rewards that a group must have had
     Source: arXiv 2603.10009.
@@ -92,7 +93,8 @@ class PGRPO(Advantage):
         mean, deviation, count = of_groups(rated.groups, state.mean, jnp.sqrt(state.variance), state.n)
         advantage = rated.weight * (rated.known - mean) / (deviation + self.epsilon)
         after = state.add(rated.known, rated.groups, rated.weight)
-        return jnp.where((count >= self.least) & (rated.groups >= 0), advantage, 0), after
+        said = (count >= self.least) & (deviation > 0) & (rated.groups >= 0)
+        return jnp.where(said, advantage, 0), after
 
     def remembered(self, state):
         return state.told()
@@ -146,7 +148,7 @@ class Hybrid(Advantage):
 
     m is the mean of the row's other answers of the same group, k how many there are with it, sigma^2 the running
     variance of a group within rows, tau^2 what its whole variance has beyond that; S is 1 where k is 1. Statistics are
-    from before the step; 0 until a group has had `least` rewards.
+    from before the step; 0 until a group has had `least` rewards, and while they do not differ within rows.
 
     least: rewards that a group must have had
     """
@@ -180,7 +182,7 @@ class Hybrid(Advantage):
             state.squares + here(belongs * (values - total / count) ** 2),
             state.degrees + here(belongs * (1 - 1 / count)),
         )
-        return jnp.where((seen >= self.least) & (groups >= 0), advantage, 0), after
+        return jnp.where((seen >= self.least) & (inside > 0) & (groups >= 0), advantage, 0), after
 
     def remembered(self, state):
         return state.history.told()

@@ -9,6 +9,7 @@ from jax import Array
 
 from constraints import static
 
+from ..errors import UsageError
 from .advantage import Advantage, Rated, needed
 
 
@@ -59,7 +60,9 @@ class GDPO(Advantage):
 
     def of(self, state, rated):
         needed(self, rated)
-        weight = rated.weight[..., None]
+        weight, many = rated.weight[..., None], rated.several.shape[-1]
+        if self.weights is not None and len(self.weights) != many:
+            raise UsageError(f"GDPO: expected {many} weights, one of each reward, got {len(self.weights)}")
         apart = standard(jnp.where(weight > 0, rated.several, 0), weight, self.epsilon, axis=1)
         summed = jnp.sum(apart * jnp.asarray(1.0 if self.weights is None else self.weights), -1)
         return whitened(summed, rated.weight, self.epsilon), state
@@ -74,9 +77,9 @@ class Stratified(Advantage):
         needed(self, rated)
         same, count = alike(rated)
         mean = jnp.einsum("nij,nj->ni", same, rated.known) / count
-        square = jnp.einsum("nij,nj->ni", same, rated.known**2) / count
-        deviation = jnp.sqrt(jnp.maximum(square - mean**2, 0))
-        return rated.weight * (rated.known - mean) / (deviation + self.epsilon), state
+        square = jnp.sum(same * (rated.known[:, None, :] - mean[:, :, None]) ** 2, -1) / count
+        advantage = rated.weight * (rated.known - mean) / (jnp.sqrt(square) + self.epsilon)
+        return jnp.where(rated.groups >= 0, advantage, 0), state
 
 
 class OwnZ(Advantage):

@@ -61,6 +61,39 @@ def test_stratified_is_standardised_among_its_own():
                 np.testing.assert_allclose(found[row, mine], z(rewards[row, mine], 0), rtol=1e-6)
 
 
+def test_stratified_is_exact_far_from_0_in_single_precision():
+    rewards = np.float32(1000) + np.arange(4, dtype=np.float32)[None] / 64
+    found, _ = of(Stratified(epsilon=0.0), rewards, np.zeros((1, 4), int))
+    np.testing.assert_allclose(found, of(GRPO(epsilon=0.0), rewards - 1000)[0], rtol=1e-5)
+
+
+@pytest.mark.parametrize("advantage", [PGRPO(), Stratified(), OwnZ(), Hybrid()], ids=lambda one: one.name())
+def test_an_answer_of_nobodys_group_has_no_advantage_and_moves_none(advantage):
+    rewards, groups = some(n=6)
+    several = np.random.default_rng(5).normal(size=(6, 8, 2))
+    groups[:, 6:] = -1
+    state = cut_state = advantage.begin(2)
+    for _ in range(3):
+        found, state = of(advantage, rewards, groups, several, state=state)
+        cut, cut_state = of(advantage, rewards[:, :6], groups[:, :6], several[:, :6], state=cut_state)
+    assert not found[:, 6:].any() and found[:, :6].any()
+    if advantage.name() != "OwnZ":  # it rates every answer for every group
+        np.testing.assert_allclose(found[:, :6], cut, **EXACT)
+
+
+@pytest.mark.parametrize("advantage", [PGRPO(), Hybrid()], ids=lambda one: one.name())
+def test_equal_rewards_give_no_scale(advantage):
+    """A first success after failures alone has no advantage of reward / epsilon."""
+    failed, groups = np.zeros((2, 8)), np.zeros((2, 8), int)
+    _, state = of(advantage, failed, groups, levels=1)
+    rare = failed.copy()
+    rare[0, 0] = 1
+    found, state = of(advantage, rare, groups, state=state)
+    assert not found.any()
+    again, _ = of(advantage, rare, groups, state=state)
+    assert 1 < again[0, 0] < 10
+
+
 def test_one_group_stratified_and_own_z_are_grpo():
     rewards, _ = some()
     one = np.zeros(rewards.shape, int)
@@ -252,6 +285,8 @@ def test_what_is_missing_or_no_number_is_said_in_a_line():
     for advantage, word in ((PGRPO(), "groups"), (GDPO(), "several"), (OwnZ(), "groups")):
         with pytest.raises(UsageError, match=f"give `{word}`"):
             of(advantage, rewards)
+    with pytest.raises(UsageError, match="expected 2 weights, one of each reward, got 3"):
+        of(GDPO(weights=(1.0, 2.0, 3.0)), rewards, several=np.stack([rewards, rewards], -1))
     rewards[2, 3] = np.nan
     with pytest.raises(DataError, match=r"answer 4 to prompt 3: expected a finite number, got nan"):
         rated(rewards)
