@@ -298,7 +298,8 @@ def tune(
     for name in values:
         known("setting", name, [field.name for field in dataclasses.fields(Optimisation)])
     on = None
-    if bound is not None or constraint is not None or read.defaults.get("attribute") or len(read.attributes) == 1:
+    asked_for = any(value is not None for value in (bound, constraint, attribute, of, within))
+    if asked_for or read.defaults.get("attribute") or len(read.attributes) == 1:
         on = _constraint(read, constraint, attribute, of, within, math.inf if bound is None else _bound(bound))
     asked = Asked(
         rewards=loaded,

@@ -81,18 +81,22 @@ class Optimisation:
                 raise UsageError(f"{name}: expected a whole number of at least {least}, got {value!r}")
         for name in ("learning_rate", "beta", "low", "high", "integral", "cap"):
             value = getattr(self, name)
-            if not (isinstance(value, int | float) and math.isfinite(value) and value > 0):
+            if not (_number(value) and value > 0):
                 hint = "; without a pull to the reference the best policy is an argmax" if name == "beta" else ""
                 raise UsageError(f"{name}: expected a number above 0, got {value!r}{hint}")
         for name in ("memory", "margin", "proportional"):
             value = getattr(self, name)
-            if not (isinstance(value, int | float) and value >= 0 and (value < 1 or name == "proportional")):
+            if not (_number(value) and value >= 0 and (value < 1 or name == "proportional")):
                 raise UsageError(f"{name}: expected a number of at least 0, shares below 1, got {value!r}")
         for name, known in (("level", LEVELS), ("length", LENGTHS)):
             if getattr(self, name) not in known:
                 raise UsageError(f"{name}: expected {' or '.join(known)}, got {getattr(self, name)!r}")
         if self.steps % self.every:
             raise UsageError(f"every: expected a divisor of steps = {self.steps}, got {self.every}")
+
+
+def _number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
 
 
 class Prompts(NamedTuple):

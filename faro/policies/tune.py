@@ -14,10 +14,11 @@ import jax.numpy as jnp
 import numpy as np
 import pandas as pd
 
-from constraints import Attribute, Choices, Constraint, Softmax, add, rule_text
+from constraints import Attribute, Choices, Constraint, DecisionRule, Softmax, add, rule_text
 
 from .. import files, models
 from ..data import Dataset
+from ..data.candidates import check_sets
 from ..data.coding import Coding
 from ..data.seen import Seen
 from ..data.views import SEEN
@@ -38,6 +39,10 @@ PARTS = {"train": ("train", "dual"), "selection": ("selection",), "dev": ("dev",
 HELD = ("train", "selection")  # the parts that the bound is held on, together
 NO_SOLUTION = "no solution found: no evaluated policy was within the bound on train and selection together"
 FEW = "the bound may be out of reach: a multiplier stood at its cap"
+OTHER = (
+    "{} was trained on another table, or on other columns of this one: its own people are not in policy.units.txt, so "
+    "an audit of the policy needs people whom it has not seen either"
+)
 BIAS = (
     "a group's low mean reward may be the bias of the reward model, which this advantage takes for granted as its "
     "baseline: audit the reward per group first"
@@ -101,12 +106,14 @@ def tune(
     command: how it was started, which the manifest keeps
     progress: called with (done, total) steps
 
-    `UsageError` for what cannot be trained so, `DataError` for a group with one prompt, or a part without prompts.
+    `UsageError` for what cannot be trained so, `DataError` for a group with one prompt, a part without prompts, or a
+    reference that is none on some set.
     """
     first = asked.rewards[0]
     if asked.reference is not None:
         asked = dataclasses.replace(asked, model=asked.reference.model)
     _check(asked, data)
+    check_sets(data, _rule(data))
     coding = first.coding if asked.reference is None else asked.reference.coding
     rows = {part: data.rows(names, _seed(first)) for part, names in PARTS.items()}
     for part, its in rows.items():
@@ -161,6 +168,18 @@ def _seed(reward: TrainedModel) -> int:
     return int(reward.about.get("seed", 0))
 
 
+def _rule(data: Dataset) -> DecisionRule:
+    return Softmax() if data.parsed.log_ref is None else GIBBS
+
+
+def _doubts(asked: Asked, data: Dataset) -> list[str]:
+    """What is to be known of the sets, and of the people of other models."""
+    models_read = [("a reward", reward) for reward in asked.rewards]
+    models_read += [] if asked.reference is None else [("the reference", asked.reference)]
+    others = {what for what, model in models_read if model.about.get("digest", data.digest) != data.digest}
+    return [*check_sets(data, _rule(data)), *(OTHER.format(what) for what in sorted(others))]
+
+
 def _check(asked: Asked, data: Dataset) -> None:
     for what, model in (("policy", asked.model), *(("reward", reward.model) for reward in asked.rewards)):
         if model.support or model.own_layers:
@@ -169,9 +188,11 @@ def _check(asked: Asked, data: Dataset) -> None:
             )
     if asked.reference is not None and asked.reference.draw is not None:
         raise UsageError("reference: a randomised model has no one law; take one of its components")
-    for reward in asked.rewards[1:]:
-        if _seed(reward) != _seed(asked.rewards[0]):
-            raise UsageError("rewards: expected models of one seed, whose parts are the same people")
+    others = [("rewards", reward) for reward in asked.rewards[1:]]
+    others += [("reference", asked.reference)] if asked.reference is not None else []
+    for what, model in others:
+        if _seed(model) != _seed(asked.rewards[0]):
+            raise UsageError(f"{what}: expected models of one seed, whose parts are the same people")
     if asked.placebo and asked.group is None:
         raise UsageError("placebo: there are no groups to deal at random; name a group")
     if asked.advantage.reads and "several" in asked.advantage.reads and len(asked.rewards) < 2:
@@ -197,20 +218,22 @@ def _groups(asked: Asked, data: Dataset, part: str) -> np.ndarray | None:
         return None
     codes = np.where(data.parsed.inside, data.parsed.attributes[asked.group.name], -1)
     if part == "train":
-        per_prompt = codes.max(1) if asked.group.chooser else codes
         for code, level in enumerate(asked.group.levels):
-            if (count := int((per_prompt == code).sum())) == 1:
+            if (codes == code).any(1).sum() == 1:
                 raise DataError(
-                    f"{data.name}: group {level!r} has {count} prompt in train: too few to know its rewards; "
-                    "merge levels"
+                    f"{data.name}: group {level!r} has 1 prompt in train: too few to know its rewards; merge levels"
                 )
     if not asked.placebo:
         return codes
     rng = np.random.default_rng(asked.seed)
     if asked.group.chooser:
-        units, first, inverse = np.unique(data.unit_codes, return_index=True, return_inverse=True)
-        dealt = codes.max(1)[first][rng.permutation(len(units))][inverse]
-        return np.where(codes >= 0, dealt[:, None], -1)
+        _, first, inverse = np.unique(data.unit_codes, return_index=True, return_inverse=True)
+        return np.where(codes >= 0, _dealt(codes.max(1)[first], rng)[inverse][:, None], -1)
+    return _dealt(codes, rng)
+
+
+def _dealt(codes: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """The same codes at other places; -1 stays where it is."""
     dealt = codes.copy()
     dealt[codes >= 0] = rng.permutation(codes[codes >= 0])
     return dealt
@@ -218,13 +241,19 @@ def _groups(asked: Asked, data: Dataset, part: str) -> np.ndarray | None:
 
 def _manifest(asked: Asked, data: Dataset, command: str) -> dict[str, Any]:
     def digest(model: TrainedModel | None) -> str | None:
-        leaves = [] if model is None else [np.asarray(leaf) for leaf in jax.tree.leaves(model.params)]
-        whole = b"".join(leaf.tobytes() for leaf in leaves)
-        return None if model is None else hashlib.sha256(whole).hexdigest()
+        if model is None:
+            return None
+        leaves = [*jax.tree.leaves(model.params), *model.coding.arrays().values()]
+        whole = hashlib.sha256(json.dumps([to_record(model.model), model.coding.to_dict()], default=str).encode())
+        for leaf in map(np.asarray, leaves):
+            whole.update(f"{leaf.shape} {leaf.dtype}".encode() + leaf.tobytes())
+        return whole.hexdigest()
 
     said = {
         "data": data.name,
         "digest": data.digest,
+        "rule": rule_text(_rule(data)),
+        "candidates": data.schema.candidates or ("" if data.parsed.log_ref is None else "enumerated"),
         "rewards": [digest(reward) for reward in asked.rewards],
         "constraint": None if asked.constraint is None else to_record(asked.constraint),
         "advantage": {"type": asked.advantage.name(), "options": _numbers(asked.advantage)},
@@ -279,7 +308,8 @@ def _tuned(
         return _prompts(data.choices(coding, rows[name], **needs, dtype=real), told[name], real)
 
     train, selection = part("train"), part("selection")
-    notes = [] if asked.constraint is None else list(fit_for(asked.constraint, train.asked, data.name).all)
+    notes = _doubts(asked, data)
+    notes += [] if asked.constraint is None else fit_for(asked.constraint, train.asked, data.name).all
     group = asked.group
     task = Task(_reward, None if group is None else _group, 1 if group is None else len(group.levels))
     units = 0 if coding.units is None else coding.units.size
@@ -303,7 +333,7 @@ def _play(
     keeper: Keeper,
     progress: Callable[[int, int], None],
 ) -> tuple[State, Figures]:
-    """All evaluations, from the newest that a killed run kept."""
+    """All evaluations up to the last with finite numbers, from the newest that a killed run kept."""
     count = trainer.settings.steps // trainer.settings.every
     advance = jax.jit(trainer.advance)
     state = trainer.start(params, train, constraint)
@@ -312,14 +342,15 @@ def _play(
     done, kept = keeper.newest("state", (state, empty))
     state, figures = jax.tree.map(jnp.asarray, kept)
     for number in range(done, count):
+        if not bool(state.finite):
+            break
         progress(number * trainer.settings.every, trainer.settings.steps)
         state, now = advance(state, params, train, selection, constraint, key)
         figures = jax.tree.map(lambda whole, leaf, at=number: whole.at[at].set(leaf), figures, now)
         keeper.keep("state", number + 1, (state, figures))
-        if not bool(state.finite):
-            break
     progress(trainer.settings.steps, trainer.settings.steps)
-    return state, figures
+    played = int(state.played) // trainer.settings.every
+    return state, jax.tree.map(lambda leaf: leaf[:played], figures)
 
 
 def _result(
@@ -382,8 +413,10 @@ def _result(
         "status": status,
         "figures": {name: value if np.isfinite(value) else None for name, value in figures.items()},
         "notes": notes,
+        "rule": manifest["rule"],
+        "candidates": manifest["candidates"],
         "policy": {
-            "rule": rule_text(Softmax() if data.parsed.log_ref is None else GIBBS),
+            "rule": manifest["rule"],
             "step": int(state.best.step),
             "group_rewards": remembered,
             "levels": [] if asked.group is None else list(asked.group.levels),

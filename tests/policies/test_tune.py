@@ -57,8 +57,10 @@ def test_policy_rates_are_within_the_bound_on_held_out_prompts_where_the_unconst
     policy = load_model(tmp_path / "policy")
     assert policy.about["policy"]["rule"] == "softmax(temperature=1)"
     dev = data.take(data.rows("dev"))
+    scored = policy.score(dev, rule=policy.rule_named())["decision"]
     shares = np.exp(policy.rewards(dev))
     shares /= shares.sum(1, keepdims=True)
+    np.testing.assert_allclose(scored, shares.reshape(-1), rtol=1e-6)  # the policy, not its argmax
     codes = dev.parsed.attributes["dialect"]
     rates = [shares[codes == code].mean() for code in (0, 1)]
     assert abs(rates[0] - rates[1]) == pytest.approx(figures["dev_gap"], abs=1e-6)
@@ -70,6 +72,10 @@ def test_policy_rates_are_within_the_bound_on_held_out_prompts_where_the_unconst
     pd.testing.assert_frame_equal(again.trace, tuned.trace, check_exact=False, rtol=1e-6)
     with pytest.raises(UsageError, match="has another finished run"):
         faro.tune(reward, data, bound=0.1, settings=SHORT, out=tmp_path)
+    # A training that ends in numbers that are none has rows of what it played, not of zeros, and goes no further
+    wild = faro.tune(reward, data, settings={"steps": 40, "every": 10, "prompts": 32, "learning_rate": 1e38})
+    assert wild.policy.about["status"] == "DIVERGED"
+    assert list(wild.trace["step"]) == [10]
     # A bound that cannot be reached is said, and no last iterate is passed off as a solution
     short = {"steps": 10, "every": 10, "prompts": 32, "learning_rate": 0.5}
     missed = faro.tune(reward, data, bound=0.001, settings=short)
@@ -149,6 +155,33 @@ def test_bad_input_is_a_line_with_a_code(tmp_path, faro):
     dataclasses.replace(model, params=params).save(tmp_path / "reward")
     code, err = said()
     assert code == 5 and "reward is no finite number" in err
+
+
+def test_a_reference_of_other_people_is_refused_and_an_attribute_without_a_bound_is_measured():
+    data = a_table(60)
+    reward = a_reward(data)
+    other = dataclasses.replace(reward, about={"seed": 1, "unit_rule": data.unit_rule})
+    with pytest.raises(UsageError, match="reference: expected models of one seed"):
+        faro.tune(reward, data, reference=other, settings={"steps": 20})
+    plain = dataclasses.replace(data, defaults={})
+    with pytest.raises(UsageError, match="unknown attribute 'dialekt'"):
+        faro.tune(reward, plain, attribute="dialekt", settings={"steps": 20})
+
+
+def test_what_a_policy_was_made_from_is_said():
+    from faro.policies import GRPO
+    from faro.policies.tune import Asked, _doubts, _manifest
+
+    data = a_table(60)
+    reward = a_reward(data)
+    same = dataclasses.replace(reward, about=reward.about | {"digest": data.digest})
+    other = dataclasses.replace(reward, about=reward.about | {"digest": "of another"})
+    assert _doubts(Asked([reward, same], None, GRPO()), data) == []
+    assert "a reward was trained on another table" in _doubts(Asked([other], None, GRPO()), data)[0]
+    manifest = _manifest(Asked([reward], None, GRPO()), data, "")
+    assert (manifest["rule"], manifest["candidates"]) == ("softmax(temperature=1)", "")
+    moved = dataclasses.replace(reward, coding=data.fit_coding(data.rows("selection")))
+    assert _manifest(Asked([moved], None, GRPO()), data, "")["fingerprint"] != manifest["fingerprint"]
 
 
 def test_a_group_with_one_prompt_is_too_few():
