@@ -190,8 +190,8 @@ def _check(asked: Asked, data: Dataset) -> None:
         raise UsageError("reference: a randomised model has no one law; take one of its components")
     others = [("rewards", reward) for reward in asked.rewards[1:]]
     others += [("reference", asked.reference)] if asked.reference is not None else []
-    for what, model in others:
-        if _seed(model) != _seed(asked.rewards[0]):
+    for what, other in others:
+        if _seed(other) != _seed(asked.rewards[0]):
             raise UsageError(f"{what}: expected models of one seed, whose parts are the same people")
     if asked.placebo and asked.group is None:
         raise UsageError("placebo: there are no groups to deal at random; name a group")
