@@ -72,10 +72,6 @@ def test_policy_rates_are_within_the_bound_on_held_out_prompts_where_the_unconst
     pd.testing.assert_frame_equal(again.trace, tuned.trace, check_exact=False, rtol=1e-6)
     with pytest.raises(UsageError, match="has another finished run"):
         faro.tune(reward, data, bound=0.1, settings=SHORT, out=tmp_path)
-    # A training that ends in numbers that are none has rows of what it played, not of zeros, and goes no further
-    wild = faro.tune(reward, data, settings={"steps": 40, "every": 10, "prompts": 32, "learning_rate": 1e38})
-    assert wild.policy.about["status"] == "DIVERGED"
-    assert list(wild.trace["step"]) == [10]
     # A bound that cannot be reached is said, and no last iterate is passed off as a solution
     short = {"steps": 10, "every": 10, "prompts": 32, "learning_rate": 0.5}
     missed = faro.tune(reward, data, bound=0.001, settings=short)
