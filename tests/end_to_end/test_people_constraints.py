@@ -23,16 +23,13 @@ from faro.files import write_json
 pytestmark = pytest.mark.slow
 PEOPLE, EACH = 150, 10
 DIALECT, COMMUNITY = ("dialect", None), ("community", None)
-CELLS = [
-    ("pref(rank=1, support=4)", "demographic_parity", DIALECT),
-    ("pref(rank=1, support=4)", "equal_opportunity", DIALECT),
-    ("pref(rank=1, support=4)", "counterfactual_parity", ("community", "dialect=B")),
-    ("pref(rank=1, support=4)", "welfare_floor", COMMUNITY),
-    ("person_constants(support=4)", "group_error", COMMUNITY),
-    ("mixed_logit(support=4)", "counterfactual_parity", ("community", "dialect=B")),
-    ("latent_class(kinds=2, support=4)", "demographic_parity", DIALECT),
-    ("lore(rewards=2, support=4)", "group_error", COMMUNITY),
-    ("vpl(size=2, width=4, support=4)", "equal_opportunity", DIALECT),
+CELLS = [  # the models have 4 steps, so that bounds are wide
+    ("pref(rank=1, support=4)", "demographic_parity", DIALECT, 0.3),
+    ("pref(rank=1, support=4)", "welfare_floor", COMMUNITY, 0.3),
+    ("person_constants(support=4)", "group_error", COMMUNITY, 0.8),
+    ("latent_class(kinds=2, support=4)", "counterfactual_parity", ("community", "dialect=B"), 0.3),
+    ("lore(rewards=2, support=4)", "equal_opportunity", DIALECT, 0.3),
+    ("vpl(size=2, width=4, support=4)", "equal_opportunity", DIALECT, 0.3),
 ]
 
 
@@ -44,10 +41,10 @@ def data():
 
 
 @pytest.mark.parametrize(
-    ("model", "constraint", "of"), CELLS, ids=[f"{cell[0].split('(')[0]}-{cell[1]}" for cell in CELLS]
+    ("model", "constraint", "of", "bound"), CELLS, ids=[f"{cell[0].split('(')[0]}-{cell[1]}" for cell in CELLS]
 )
-def test_trained_saved_scored_certified_verified(data, model, constraint, of, tmp_path):
-    made = registry.make_constraint(data.attributes, constraint, of[0], of=of[1], bound=0.3)
+def test_trained_saved_scored_certified_verified(data, model, constraint, of, bound, tmp_path):
+    made = registry.make_constraint(data.attributes, constraint, of[0], of=of[1], bound=bound)
     trained = sweep.train(data, made, model=registry.make("model", model), settings=faro.Settings(steps=4, every=2))
     assert trained.about["status"] == "FEASIBLE"
     files = [trained.save(tmp_path / "m"), tmp_path / "m.safetensors"]
