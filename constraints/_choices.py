@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
-from typing import Any, TypeVar, dataclass_transform
+from typing import Any, TypeVar, cast, dataclass_transform
 
 import jax
 import jax.numpy as jnp
@@ -28,7 +28,29 @@ def record(cls: type[T]) -> type[T]:
 
     cls: a class with annotated fields; they are given by keyword
     """
-    return jax.tree_util.register_dataclass(dataclasses.dataclass(frozen=True, kw_only=True)(cls))
+    made = dataclasses.dataclass(frozen=True, kw_only=True)(cls)
+    fields = [field for field in dataclasses.fields(cast(Any, made)) if field.init]
+    leaves, configuration = (
+        tuple(field.name for field in fields if field.metadata.get("static", False) is fixed) for fixed in (False, True)
+    )
+
+    def values(instance: Any, names: tuple[str, ...]) -> tuple[Any, ...]:
+        return tuple(getattr(instance, name) for name in names)
+
+    # Not `register_dataclass`: jax 0.10.2 takes two classes with the same fields for one structure, and jit then runs
+    # the program of the other, in those processes in which their hashes meet (tests/constraints/test_records.py).
+    jax.tree_util.register_pytree_with_keys(
+        made,
+        lambda own: (
+            [(jax.tree_util.GetAttrKey(name), getattr(own, name)) for name in leaves],
+            values(own, configuration),
+        ),
+        lambda fixed, moved: made(
+            **dict(zip(configuration, fixed, strict=True)), **dict(zip(leaves, moved, strict=True))
+        ),
+        lambda own: (values(own, leaves), values(own, configuration)),
+    )
+    return made
 
 
 @dataclasses.dataclass(frozen=True)

@@ -466,11 +466,11 @@ def _policy(options: argparse.Namespace) -> int:
     if place.is_dir() and constraint is not None and any(name.startswith(REWARD) for name in constraint.columns()):
         others = [load_model(place / name) for name in first_models(place)]
     if not place.is_dir():
-        own = str(model.about["data"])
+        own = str(model.about.get("data", ""))
         drawn = model.candidates == "sampled" and not isinstance(model.rule_named(options.rule), Argmax)
         source = options.data or (own if options.tail is not None or (drawn and own in NAMES) else None)
         data = None if source is None else model.read(load(source) if source in NAMES else source)
-    elif options.data or model.about["data"] in NAMES:
+    elif options.data or model.about.get("data") in NAMES:
         data = read_data(place, model, options.data)
     else:
         told("which method is sharpest for these people is not known: give the table with --data")
