@@ -18,6 +18,7 @@ choices  -> rewards -> rule (argmax, softmax, KL-tilted, best-of-n) -> Outcome -
     _exposure        exposure of groups in rankings
     _welfare         welfare of people against an aggregate, and equal accuracy of people
     _counterfactual  twins: what one attribute, set to another level, changes
+    _exchange        bounded personalisation: what somebody else in the person's place changes
     _renamed         names of the release before, for one release
     _attainable_range  what any model at all could make a constraint measure
     alternatives     sums and maxima over the K alternatives, fast when K is small
@@ -39,6 +40,7 @@ from ._caps import group_error as group_error
 from ._caps import group_loss as group_loss
 from ._caps import rate_cap as rate_cap
 from ._caps import rate_floor as rate_floor
+from ._choices import ANOTHER as ANOTHER
 from ._choices import Attribute as Attribute
 from ._choices import Choices as Choices
 from ._choices import Twin as Twin
@@ -55,6 +57,7 @@ from ._constraint import statistics_of_parts as statistics_of_parts
 from ._counterfactual import counterfactual_flip as counterfactual_flip
 from ._counterfactual import counterfactual_oscillation as counterfactual_oscillation
 from ._counterfactual import counterfactual_parity as counterfactual_parity
+from ._exchange import person_exchange as person_exchange
 from ._exposure import exposure_parity as exposure_parity
 from ._grouping import Grouping as Grouping
 from ._outcome import Argmax as Argmax

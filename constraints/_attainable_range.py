@@ -161,7 +161,7 @@ class _Tally:
         if self.affine is None:
             return
         available = np.asarray(choices.available)
-        alone_set = any(choices.twins[name].context is None for name in self.part.twins())
+        alone_set = any(not choices.twins[name].chooser for name in self.part.twins())
         for event in range(cell.shape[-1]):
             event_cell, event_share = cell[..., event], share[..., event]
             if alone_set:  # every twin is a world of its own; its decision is free unless it is the only alternative

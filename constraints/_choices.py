@@ -12,6 +12,7 @@ import numpy as np
 from jax import Array
 
 T = TypeVar("T")
+ANOTHER = "another person"  # the twin in which somebody else is the chooser
 
 
 def static(**kwargs: Any) -> Any:
@@ -109,17 +110,27 @@ def cross(first: Attribute, second: Attribute) -> Attribute:
 
 @record
 class Twin:
-    """The same data with one attribute set to each of its L levels, all else as it was.
+    """The same data with one attribute set to each of its L levels, all else as it was; or with somebody else as the
+    chooser (`ANOTHER`, L = 1).
 
     valid: `[n, K, L]` bool: which twins the design supports
     items: pytree `[n, J, L, ...]`, what alternatives have then; None where a chooser's attribute leaves it as it is
     context: pytree `[n, L, ...]`, what a chooser's attribute makes of the context, `[n, L, 0]` where there is none;
         None for an alternative's
+    unit: `[n, L]` int, who chooses then, as `Choices.unit` says it; None: who chose
+    unit_index: `[n, L]` int, likewise
     """
 
     valid: Array
     items: Any = None
     context: Any = None
+    unit: Any = None
+    unit_index: Any = None
+
+    @property
+    def chooser(self) -> bool:
+        """Whether it is the chooser who is another, for all alternatives at once."""
+        return self.context is not None or self.unit is not None
 
 
 @record
@@ -317,7 +328,7 @@ def check_choices(choices: Choices) -> None:
             if jnp.issubdtype(leaf.dtype, jnp.floating):
                 refuse(~_finite(leaf, given.shape) & given, f"{name} must be finite, got NaN or infinity")
     for name, twin in choices.twins.items():
-        if twin.items is None and twin.context is None:
+        if twin.items is None and not twin.chooser:
             raise ValueError(f"twin of {name!r}: give items (an alternative's attribute) or context (a chooser's)")
 
 

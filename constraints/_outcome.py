@@ -215,7 +215,7 @@ def decide(
     decisions = rule.decide(deciding, choices.available, log_ref)
     decided_twins = {}
     for name, twin_rewards in (twins or {}).items():
-        chooser, moved = choices.twins[name].context is not None, (twin_scores or {}).get(name)
+        chooser, moved = choices.twins[name].chooser, (twin_scores or {}).get(name)
         if chooser:
             decided = _chooser_set(rule, rewards, twin_rewards if moved is None else moved, choices.available, log_ref)
         elif moved is None:

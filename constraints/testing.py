@@ -15,7 +15,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from ._choices import Attribute, Choices, Twin, make_choices
+from ._choices import ANOTHER, Attribute, Choices, Twin, make_choices
 from ._constraint import Constraint, Statistics, add
 from ._outcome import Argmax, DecisionRule, Outcome, Softmax, decide
 from ._rate import RateConstraint
@@ -27,7 +27,7 @@ COMMUNITY = Attribute("community", ("north", "south"), chooser=True)
 
 def example_choices(n: int = 60, k: int = 4, seed: int = 0) -> Choices:
     """Random choices with the attributes `GROUP` (an alternative's), `KIND` (an alternative's), `COMMUNITY` (the
-    chooser's), and twins for `GROUP` and `COMMUNITY`."""
+    chooser's), and twins for `GROUP`, `COMMUNITY` and with `ANOTHER` person."""
     rng = np.random.default_rng(seed)
     available = rng.random((n, k)) < 0.85
     available[:, 0] = True
@@ -56,6 +56,7 @@ def example_choices(n: int = 60, k: int = 4, seed: int = 0) -> Choices:
         twins={
             "group": Twin(items=jnp.asarray(rng.normal(size=(n, k, 4, 3))), valid=jnp.asarray(valid)),
             "community": Twin(context=jnp.asarray(rng.normal(size=(n, 2, 2))), valid=jnp.ones((n, k, 2), bool)),
+            ANOTHER: Twin(unit=jnp.arange(n)[::-1, None] // 3, valid=jnp.asarray(inside & (np.arange(n) % 4 > 0)[:, None])[..., None]),
         },
     )
 

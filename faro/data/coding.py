@@ -290,6 +290,7 @@ class Coding:
     context: Block
     units: Vocabulary | None = None  # of the fit rows, where the schema asks for it
     made: Mapping[str, Made] = dataclasses.field(default_factory=dict, compare=False)  # columns that no table has
+    seed: int = dataclasses.field(default=0, compare=False)  # of the split whose train part it was learned from
 
     @property
     def features(self) -> tuple[str, ...]:

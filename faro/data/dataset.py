@@ -17,7 +17,7 @@ import jax
 import numpy as np
 import pandas as pd
 
-from constraints import UNIT_SHARE, Attribute, Choices, check_choices
+from constraints import ANOTHER, UNIT_SHARE, Attribute, Choices, check_choices
 from faro.errors import DataError, UsageError
 from faro.units import RULE, RULES, called, plain
 
@@ -25,6 +25,7 @@ from .arrays import Parsed, select
 from .coding import Coding
 from .columns import expanded, need, used_columns
 from .containers import frame_of, read_table, unique_columns
+from .exchange import exchanged, of_people
 from .made import UnitShare, is_made
 from .mapped import Stored, stored_arrays
 from .parse import parse
@@ -469,7 +470,7 @@ class Dataset:
 
         coding: learned from train
         rows: indices of choices; None: all
-        twins: attributes whose twins are built
+        twins: attributes whose twins are built, `constraints.ANOTHER` among them
         columns: numeric columns that are handed out in the table's own units, or made (`faro.data.made`)
         dtype: of coded features and weights: float32, or float64 under `jax_enable_x64`
 
@@ -500,7 +501,12 @@ class Dataset:
             "outside": part.outside,
             "attributes": {name: np.asarray(codes, np.int32) for name, codes in part.attributes.items()},
             "log_ref": None if part.log_ref is None else np.asarray(part.log_ref, dtype),
-            "twins": {name: build_twin(self.schema, coding, part, items, context, name) for name in twins},
+            "twins": {
+                name: exchanged(self, coding, rows, context, dtype)
+                if name == ANOTHER
+                else build_twin(self.schema, coding, part, items, context, name)
+                for name in twins
+            },
             "columns": {name: np.asarray(self.column(part, name), dtype) for name in columns if not is_made(name)},
         }
         if part.margin is not None:
@@ -532,6 +538,11 @@ class Dataset:
                 weight = np.where(roles(self, SupportRule(support, self.schema.order)) == QUERY, weight, 0.0)
             self._unit_weights[support] = np.bincount(self.unit_codes, weight)
         return self._unit_weights[support]
+
+    @functools.cached_property
+    def of_people(self) -> tuple[str, ...]:
+        """The features of the context that are of people, and not of what is asked (`faro.data.exchange`)."""
+        return of_people(self)
 
     @functools.cached_property
     def _unit_weights(self) -> dict[int, np.ndarray]:

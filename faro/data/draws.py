@@ -14,6 +14,7 @@ Which rows of the pool a question may not be told are bits, 32 to a word.
 
 from __future__ import annotations
 
+import dataclasses
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import jax
@@ -150,7 +151,15 @@ def told(pool: Pool, barred: Array, choices: Choices, mask: Array) -> tuple[Choi
     drawn_bits = jnp.sum(jnp.where(spread.reshape(-1, words, WORD), bits, 0), -1, dtype=jnp.uint32)
     free = jnp.all((drawn_bits[choices.unit + 1] & barred) == 0, -1)
     people = pool.rows.replace(weight=jnp.where(mask, pool.rows.weight, 0))
-    return choices.replace(unit=jnp.where(free, choices.unit + 1, 0)), people
+
+    def reads(unit: Array, free: Array) -> Array:
+        return jnp.where(free, unit + 1, 0)
+
+    twins = {
+        name: twin if twin.unit is None else dataclasses.replace(twin, unit=reads(twin.unit, free[:, None]))
+        for name, twin in choices.twins.items()
+    }
+    return choices.replace(unit=reads(choices.unit, free), twins=twins), people
 
 
 def _below(key: Array, limits: Array) -> Array:

@@ -41,7 +41,7 @@ def contents(parsed: Parsed, shared: bool = True) -> np.ndarray:
     parsed: the choices
     shared: whether columns by which rows belong together are part of it
     """
-    told = [*_features(parsed.items, parsed.inside.shape), *(map(codes, parsed.shared.values()) if shared else ())]
+    told = [*feature_codes(parsed.items, parsed.inside.shape), *(map(codes, parsed.shared.values()) if shared else ())]
     return np.where(parsed.inside, combined(told), -1)
 
 
@@ -54,7 +54,7 @@ def question(parsed: Parsed, alternative: np.ndarray, person: np.ndarray, crosse
     crossed: `[n]` codes of the second cluster, if there is one
     """
     told = [np.sort(alternative, 1)[:, k] for k in range(alternative.shape[1])]
-    told += [column for column in _features(parsed.context, (len(person),))[1:] if _varies(column, person)]
+    told += [column for column in feature_codes(parsed.context, (len(person),))[1:] if varies(column, person)]
     return combined([*told, *([] if crossed is None else [crossed])])
 
 
@@ -68,10 +68,10 @@ def touched(parsed: Parsed, person: np.ndarray, crossed: np.ndarray | None) -> l
     kinds = [question(parsed, alternative, person, crossed)[:, None], np.where(everywhere, -1, alternative)]
     kinds += [] if crossed is None else [crossed[:, None]]
     wide = Features(parsed.context.live, {}, {}, parsed.context.vectors, raw=parsed.context.raw)
-    prompts = [column for column in _features(wide, (len(person),))[1:] if _varies(column, person)]
+    prompts = [column for column in feature_codes(wide, (len(person),))[1:] if varies(column, person)]
     kinds += [combined(prompts)[:, None]] if prompts else []
     named = [np.where(parsed.inside, codes(texts), -1) for texts in parsed.shared.values()]
-    return [*kinds, *(column for column in named if _varies(column, person))]
+    return [*kinds, *(column for column in named if varies(column, person))]
 
 
 def _everywhere(alternative: np.ndarray) -> np.ndarray:
@@ -83,8 +83,12 @@ def _everywhere(alternative: np.ndarray) -> np.ndarray:
     return often[alternative] & there & (n > 1)
 
 
-def _varies(column: np.ndarray, person: np.ndarray) -> bool:
-    """Whether codes `[n]` or `[n, C]`, -1 = none, differ within some person."""
+def varies(column: np.ndarray, person: np.ndarray) -> bool:
+    """Whether a column differs within some person.
+
+    column: codes `[n]` or `[n, C]`, -1 = none
+    person: `[n]` codes of people
+    """
     column = column.reshape(len(person), -1)
     least, most = np.where(column < 0, np.iinfo(np.int64).max, column).min(1), column.max(1)
     size = int(person.max(initial=-1)) + 1
@@ -94,8 +98,13 @@ def _varies(column: np.ndarray, person: np.ndarray) -> bool:
     return bool((low < high).any())
 
 
-def _features(features: Features, shape: tuple[int, ...]) -> list[np.ndarray]:
-    """Codes of every feature, equal where its values are; before them a column that is equal everywhere."""
+def feature_codes(features: Features, shape: tuple[int, ...]) -> list[np.ndarray]:
+    """Codes `[...]` of every feature, in the order of their names, equal where its values are; before them a column
+    that is equal everywhere.
+
+    features: of one side
+    shape: of that column
+    """
     found: list[np.ndarray] = [np.zeros(shape, np.int64)]
     found += [codes(values) for values in features.numeric.values()]
     found += [codes(category.values()) for category in features.categorical.values()]

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from constraints import CANDIDATES
+from constraints import ANOTHER, CANDIDATES
 from faro.errors import UsageError
 from faro.files import parse_toml
 from faro.text.exchange import Rules
@@ -437,8 +437,10 @@ class Schema:
     def twin(self, name: str) -> TwinSpec:
         """How twins of an attribute arise.
 
-        name: of the attribute; `UsageError` if the data set has no twins of it
+        name: of the attribute, or `constraints.ANOTHER`; `UsageError` if the data set has no twins of it
         """
+        if name == ANOTHER:
+            return TwinSpec(attribute=ANOTHER, origin="another person of the same part in the person's place")
         self.attribute(name)
         for twin in self.twins:
             if twin.attribute == name:

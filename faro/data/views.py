@@ -43,7 +43,7 @@ class View:
     def of(cls, data: Dataset | Sharded, seed: int, dual_data: str = "train", support: int = 0) -> View:
         """The view of a seed, for models that read so many earlier choices of a person."""
         rows = {part: data.rows(names, seed) for part, names in PARTS[dual_data].items()}
-        taught, coding = rows["train"], data.fit_coding(rows["train"])
+        taught, coding = rows["train"], dataclasses.replace(data.fit_coding(rows["train"]), seed=seed)
         if support:
             assert isinstance(data, Dataset)  # a stream refuses models that read support
             asked = roles(data, SupportRule(support, data.schema.order)) == QUERY

@@ -21,7 +21,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from constraints import Choices, Constraint, DecisionRule, Parity, Stack, Statistics, Twin, decide, record
+from constraints import Choices, Constraint, DecisionRule, Parity, Stack, Statistics, decide, record
 
 from ..errors import UsageError
 from .head import Head
@@ -202,7 +202,9 @@ def _measure(rule: Affine, rewards: Array, twins: Any, constraint: Constraint, c
 def _without_features(choices: Choices) -> Choices:
     """All that a measurement looks at beside rewards, in float64; features and contexts keep their place only."""
     nothing = {
-        name: Twin(valid=twin.valid, context=None if twin.context is None else np.zeros((*twin.context.shape[:2], 0)))
+        name: dataclasses.replace(
+            twin, items=None, context=None if twin.context is None else np.zeros((*twin.context.shape[:2], 0))
+        )
         for name, twin in choices.twins.items()
     }
     return jax.tree.map(_double, choices.replace(items=np.zeros((*choices.shape, 0)), twins=nothing))

@@ -441,19 +441,20 @@ def twin_predictions(
             return said(_set(plain, name, level).replace(**sides))
 
         rewards, logs = jax.vmap(at_level, (axes, 0), -1)(moved, jnp.arange(twin.valid.shape[-1]))
-        if logs is not None and twin.context is None:
+        if logs is not None and not twin.chooser:
             logs = _alone(said, plain, name, twin.items)
         result[name] = TwinPrediction(rewards, logs)
     return result
 
 
 def twin_sides(twin: Twin, choices: Choices) -> tuple[dict[str, Any], dict[str, int]]:
-    """(what a twin sets, "items" or "context" or both; where in each the axis of levels is).
+    """(what a twin sets, by field of `Choices`; where in each the axis of levels is).
 
     twin: of one attribute
     choices: whose it is
     """
     sides = {"items": (twin.items, 2), "context": (None if choices.context is None else twin.context, 1)}
+    sides |= {"unit": (twin.unit, 1), "unit_index": (twin.unit_index, 1)}
     there = {side: (values, axis) for side, (values, axis) in sides.items() if values is not None}
     return {side: values for side, (values, _) in there.items()}, {side: axis for side, (_, axis) in there.items()}
 

@@ -12,7 +12,7 @@ import jax
 import jax.numpy as jnp
 from jax import Array
 
-from constraints import Choices, Twin
+from constraints import Choices
 from faro.errors import DataError, UsageError
 from faro.text import known
 from faro.text.architecture import Architecture
@@ -127,7 +127,7 @@ class EncoderLayers(Model):
         for name, twin in choices.twins.items():
             moved, axes = twin_sides(twin, choices)
             items = jax.vmap(features, 2, 2)(moved["items"]) if "items" in axes else None
-            twins[name] = Twin(valid=twin.valid, items=items, context=_matrix(twin.context))
+            twins[name] = dataclasses.replace(twin, items=items, context=_matrix(twin.context))
         return choices.replace(items=features(choices.items), context=_matrix(choices.context), twins=twins)
 
     def _encoder(self) -> Encoder:

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from jax import Array
 
-from constraints import Choices, Twin
+from constraints import Choices
 from constraints.alternatives import pieces
 
 from .base import Dense, LinearHead, Model, numeric
@@ -70,7 +70,7 @@ class Linear(Model):
         for name, twin in choices.twins.items():
             items = choices.items[:, :, None] if twin.items is None else twin.items
             context = choices.context[:, None, None] if twin.context is None else twin.context[:, None]
-            twins[name] = Twin(valid=twin.valid, items=_crossed(items, context), context=twin.context)
+            twins[name] = dataclasses.replace(twin, items=_crossed(items, context))
         return choices.replace(items=_crossed(choices.items, choices.context[:, None]), context=None, twins=twins)
 
     def shares(self, params, interactions):

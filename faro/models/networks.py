@@ -15,7 +15,7 @@ from flax import nnx
 from flax.errors import InvalidRngError
 from jax import Array
 
-from constraints import Choices, Twin
+from constraints import Choices
 
 from .base import Dense, InputSpec, LinearHead, Model, numeric, twin_sides
 
@@ -182,7 +182,7 @@ class MLP(Model):
         for name, twin in choices.twins.items():
             moved, axes = twin_sides(twin, choices)
             items = jax.vmap(lambda sides: outputs(plain.replace(**sides)), (axes,), 2)(moved)
-            twins[name] = Twin(valid=twin.valid, items=items, context=twin.context)
+            twins[name] = dataclasses.replace(twin, items=items)
         linear = {"item": last["kernel"][:, 0], "intercept": last["bias"][0]}
         return LinearHead(plain.replace(items=outputs(plain), context=None, twins=twins), linear)
 

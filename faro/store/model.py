@@ -577,6 +577,7 @@ def load_model(path: str | os.PathLike, model: models.Model | None = None) -> Tr
         arrays = {name: tensors.pop(name) for name in [*tensors] if name.startswith(CODING)}
         arrays = {name.removeprefix(CODING): array for name, array in arrays.items()}
         coding, schema = Coding.from_dict(record["coding"], arrays), Schema.from_dict(record["schema"])
+        coding = dataclasses.replace(coding, seed=int(record["about"].get("seed", 0)))
         coding = others.with_made(coding, model.support, others.read(record.get("others", {}), tensors, coding))
         params, draw = nested(tensors, model, coding), record.get("draw")
         draw = None if draw is None else _drawn(base, draw, params)

@@ -82,5 +82,10 @@ def check_stream(constraint: Constraint, objective: Objective) -> None:
     """`UsageError` where a stream cannot make the columns that a constraint or an objective reads."""
     if any(map(is_made, constraint.columns())):
         raise UsageError(f"{constraint.name()}: counts people, and a stream sees a shard at a time; leave out --stream")
+    if ct.ANOTHER in constraint.twins():
+        raise UsageError(
+            f"{constraint.name()}: puts people in each other's place, and a stream sees a shard at a time; leave out "
+            "--stream"
+        )
     if objective.columns():
         raise UsageError(f"{type(objective).__name__}: learns from other models, which a stream has not; leave it out")

@@ -358,7 +358,7 @@ class _Run:
             else:
                 train = seed_data.train.pad(rows)
                 dev = _choices(self.data, view.rows["dev"], view, self.constraint.needs()).pad(rows)
-            fit = fit_for(self.constraint, train, where, dev)
+            fit = fit_for(self.constraint, train, where, dev, self.model.support)
             twins = [told for name in self.constraint.twins() for told in self.data.schema.twin(name).told]
             judged = {"selection": [seed_data.selection], "dev": dev if self.stream else [dev]}
             constants = doubts.constant_losses(train() if self.stream else [train], judged, sides)

@@ -52,17 +52,18 @@ def fit_for(
     train: Choices | Callable[[], Iterable[Choices]],
     where: str,
     dev: Choices | Iterable[Choices] | None = None,
+    support: int = 0,
 ) -> Notes:
     """Whether these train choices, or the shards of them that a call gives, can carry the constraint, and the notes;
-    `where` names them.
+    `where` names them, `support` is how many earlier choices of a person the model reads.
 
     `UsageError` if no model can move it or its twins look alike to every model, `DataError` if only one group has data.
     """
     if isinstance(train, Choices):
-        _twins_differ(constraint, [train])
+        _twins_differ(constraint, [train], support)
         ranges = ct.attainable_range(constraint, train)
     else:
-        _twins_differ(constraint, train())
+        _twins_differ(constraint, train(), support)
         ranges = ct.attainable_range(constraint, train())
     said, empty = [], {}
     for part, span in zip(constraint.parts(), ranges, strict=True):
@@ -98,20 +99,34 @@ def fit_for(
     return Notes(tuple(said), _of_dev(on_dev), empty, cells)
 
 
-def _twins_differ(constraint: Constraint, shards: Iterable[Choices]) -> None:
-    alike = set(constraint.twins())
+def _twins_differ(constraint: Constraint, shards: Iterable[Choices], support: int) -> None:
+    alike = set(constraint.twins()) - ({ct.ANOTHER} if support else set())
     for choices in shards if alike else ():
-        alike = {name for name in alike if _look_alike(choices.twins[name])}
+        alike = {name for name in alike if _look_alike(choices.twins[name], choices)}
         if not alike:
             return
     for name in sorted(alike):
+        if name == ct.ANOTHER:
+            raise UsageError(
+                f"{constraint.name()}: nothing that the model reads differs between people, so it is 0 for every model; "
+                "train one that reads earlier choices of a person, or make features of people context of the schema"
+            )
+        kept = (
+            "; what the model knows of a person are earlier choices, which twins keep: bound person_exchange, "
+            if support
+            else "; "
+        )
         raise UsageError(
-            f"{constraint.name()}: the twins of {name!r} look alike to the model, so it is 0 for every model; "
+            f"{constraint.name()}: the twins of {name!r} look alike to the model, so it is 0 for every model{kept}"
             f"make {name!r} a feature, or choose another constraint"
         )
 
 
-def _look_alike(twin: Twin) -> bool:
+def _look_alike(twin: Twin, choices: Choices) -> bool:
+    if twin.unit is not None:
+        pairs = zip(jax.tree.leaves(twin.context), jax.tree.leaves(choices.context), strict=True)
+        same = all(np.array_equal(np.asarray(moved)[:, 0], np.asarray(own)) for moved, own in pairs)
+        return same and twin.unit_index is None
     sides = ((twin.items, 2), (twin.context, 1))
     leaves = [(np.asarray(leaf), axis) for tree, axis in sides for leaf in jax.tree.leaves(tree)]
     return all(np.all(leaf == np.take(leaf, [0], axis)) for leaf, axis in leaves)
