@@ -225,6 +225,8 @@ def hexadecimal(value: Any, where: str) -> str:
 PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictive_equality", "threshold_parity",
          "reward_parity", "counterfactual_parity")  # fmt: skip
 SERVED = "policy_parity"  # of format 3: how often a rule answers in one way, by groups of choosers
+EXCHANGE = "person_exchange"  # of format 3: what somebody else in the person's place changes, by pairs of people
+PAIR, ANOTHER = "pair of people", "another person"  # columns: who belong together; reward with the other one
 CAPS = ("counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error")
 PLUGINS = ("plugin_parity", "plugin_cap")  # of cells that somebody's constraint made
 FLOORS = ("welfare_floor", "welfare_tail")  # mean over people of the aggregate's welfare less the model's
@@ -235,6 +237,7 @@ EVENTS = {"equalized_odds": ("chosen", "rejected"), "equal_opportunity": ("chose
           "predictive_equality": ("rejected",), "group_error": ("chosen",)}  # fmt: skip
 ENDS = ("clopper-pearson", "unit-ratio")
 ONE_ROW = ("exact2", "clopper-pearson", "block-pair", "dkw")
+METHODS = ("exact2", "clopper-pearson", "unit-ratio", "block-pair", "dkw")
 BALLS = {"tv": ("eta",), "label-noise": ("eta",), "kl": ("lambda",), "chi2": ("eta", "lambda"), "lr": ("eta",),
          "cvar": ("eta",), "w1": ("lambda",)}  # fmt: skip
 FORMAT_2 = ("undescribed-table", "weights-ignored", "same-items")  # assumptions that format 1 has no word for
@@ -242,7 +245,8 @@ ASSUMPTIONS = {"iid-units": USAGE, "group-labels-correct": USAGE, "label-noise-b
                "twins-as-declared": USAGE, **dict.fromkeys(FORMAT_2, USAGE), "train-overlap-unchecked": DEPENDENT,
                "no-ledger": DEPENDENT}  # fmt: skip
 TIES = Fraction(1, 100)
-MEANT = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part")  # never shared
+MEANT = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part",
+         PAIR)  # never shared; fmt: skip
 
 
 RULE = re.compile(r"(softmax)\(temperature=(.+)\)|(kl_tilted)\(beta=(.+)\)|(best_of)\(n=([1-9][0-9]{0,5})\)").fullmatch
@@ -387,7 +391,12 @@ class Claim:
     @property
     def by_choice(self) -> bool:
         """Whether a choice counts once, by its first row."""
-        return self.people_once or self.constraint == SERVED
+        return self.people_once or self.constraint in (SERVED, EXCHANGE)
+
+    @property
+    def units(self) -> str | None:
+        """The column whose values are units; None: those of the table."""
+        return PAIR if self.constraint == EXCHANGE else self.per
 
     @property
     def decides(self) -> bool:
@@ -434,7 +443,7 @@ class Claim:
         rule = policy.rule is not None and self.decided
         if rule and self.twins:
             return f"decisions of twins are those of argmax, and the rule is {policy.rule.text}"  # type: ignore[union-attr]
-        bounded = self.scores or self.constraint in ("reward_parity", SERVED) or rule
+        bounded = self.scores or self.constraint in ("reward_parity", SERVED, EXCHANGE) or rule
         counted = self.paired and not self.twins and not bounded and not self.everywhere and not self.people_once
         caps = not self.paired and not self.twins and not bounded
         wasserstein = self.ball == "w1"
@@ -658,7 +667,7 @@ def _some(value: Any) -> list:
 
 
 def _claim(keys: Keys, attributes: dict[str, Attribute], form: int) -> Claim:
-    kinds = PAIRS + CAPS + TABLES + ((*PLUGINS, *FLOORS, *ACCURACIES) if form >= 2 else ()) + (SERVED,) * (form == 3)
+    kinds = PAIRS + CAPS + TABLES + ((*PLUGINS, *FLOORS, *ACCURACIES) if form >= 2 else ()) + (SERVED, EXCHANGE) * (form == 3)
     name, constraint = keys.text("name"), keys.text("constraint", known=kinds)
     keys.where = f"claim {name!r}"
     found: dict[str, Any] = {"bound": keys.real("bound", lambda x: 0 <= x < 1, "a number in [0, 1)")}
@@ -672,11 +681,13 @@ def _claim(keys: Keys, attributes: dict[str, Attribute], form: int) -> Claim:
         found |= _once(keys, constraint, attributes)
     else:
         found |= _cells_by(keys, constraint) if constraint in PLUGINS else _people(keys, constraint, attributes)
-        if form >= 2:
+        if constraint == EXCHANGE:
+            found["cap"] = keys.real("cap", *positive, None)
+        elif form >= 2:
             found["per"], found["cap"] = keys.text("per", None), keys.real("cap", *positive, None)
             shared = found["per"] not in MEANT and not str(found["per"]).startswith("reward:")
             need(shared, USAGE, f"{keys.where}.per: {found['per']!r} is no column that units share")
-        found["method"] = keys.text("method", known=("exact2", "clopper-pearson", "unit-ratio", "block-pair", "dkw"))
+        found["method"] = keys.text("method", known=METHODS if constraint != EXCHANGE else ("unit-ratio",))
         if constraint == "threshold_parity":
             found["thresholds"] = keys.take("thresholds", _thresholds, 'a list of different numbers, or "all"')
         elif constraint == "reward_parity":
@@ -689,7 +700,8 @@ def _claim(keys: Keys, attributes: dict[str, Attribute], form: int) -> Claim:
         elif constraint == "counterfactual_oscillation":
             found["scale"] = keys.real("scale", *positive, ONE)
             found["tail"] = keys.take("tail", _bool, "true or false", False)
-        if ball := keys.text("ball", None, tuple(BALLS)):
+        ball = None if constraint == EXCHANGE else keys.text("ball", None, tuple(BALLS))
+        if ball:
             found |= {"ball": ball, "radius": keys.real("radius", lambda x: x <= 10**6, "a number")}
     keys.end()
     claim = Claim(name, constraint, **found)
@@ -703,6 +715,8 @@ def _people(keys: Keys, constraint: str, attributes: dict[str, Attribute]) -> di
     needed = paired or constraint.startswith("counterfactual")
     found: dict[str, Any] = {}
     for key, levels, least in (("attribute", "groups", 2 if paired else 1), ("within", "strata", 1)):
+        if constraint == EXCHANGE and key == "attribute":
+            continue
         name = keys.text(
             key, ... if needed and key == "attribute" else None, tuple(attributes) or ("a declared attribute",)
         )
@@ -791,6 +805,7 @@ class Audit:
     rule: Rule | None  # None: argmax
     log_ref: list[float] | None  # of the reference, where the rule reads one
     candidates: dict[str, Any] | None  # what the sets are, as a certificate says it
+    pair: list[str]  # of every row that of its unit, where claims are of pairs
 
     def decide(self, rewards: list[float], threshold: float) -> list[float]:
         """Of every row how likely it is decided for: by argmax the best reward, ties shared equally."""
@@ -887,6 +902,11 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
         name: [reals(f"reward:{name}={level}", filled=False) for level in policy.attributes[name].levels]
         for name in sorted({claim.attribute or "" for claim in read if claim.twins})
     }
+    pair = column(PAIR) if any(claim.constraint == EXCHANGE for claim in read) else []
+    if pair:
+        twin[ANOTHER] = [reals(f"reward:{ANOTHER}", filled=False)]
+        twin = dict(sorted(twin.items()))
+        _check_pairs(path, unit, pair)
 
     others = {name: reals(f"reward:{name}") for name in sorted({claim.against for claim in once if claim.against})}
     for name in others:
@@ -901,6 +921,7 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
         made[sha] = _memberships(known[sha], cells[-1], path)
     frame = [unit, choice, alternative, _texts(weight), _texts(label) if label else empty]
     frame += [_texts(outside) if outside else empty, content, *level.values(), *(shared[name] for name in sorted(per))]
+    frame += [pair] if pair else []
     frame += [_texts(log_ref) if log_ref else empty] * (rule is not None)
     frame += [texts for own in cells for slot in own for texts in (slot.cell, _texts(slot.share))]
     rewards = [_texts(reward), *(_texts(column) for columns in twin.values() for column in columns)]
@@ -938,7 +959,16 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
         list(choices.values()), _rows_digest(row_rows), _rows_digest(frame_rows), sorted(set(table.get("part", []))),
         made, others, rule, log_ref,
         _candidates(path, rule, list(choices.values()), choice, alternative, log_ref) if rule else None,
+        pair,
     )  # fmt: skip
+
+
+def _check_pairs(path: str, unit: list[str], pair: list[str]) -> None:
+    """Pairs share nobody: a unit is of one, and two units at most are of a pair."""
+    belongs = set(zip(unit, pair, strict=True))
+    need(len(belongs) == len(set(unit)), DEPENDENT, f"{path}: a unit is of two pairs")
+    most = max(Counter(own for _, own in belongs).values())
+    need(most <= 2, DEPENDENT, f"{path}: a pair has {most} units")
 
 
 def _finite_sum(masses: list[float]) -> bool:
@@ -1322,12 +1352,13 @@ class People:
 
     def units(self, claim: Claim) -> Units:
         """Who is a unit of a claim: the table's units, or the values of the column that it names."""
-        if claim.per not in self._units:
-            names = self.audit.shared[claim.per] if claim.per else self.audit.unit
+        if claim.units not in self._units:
+            names = self.audit.pair if claim.units == PAIR else self.audit.unit
+            names = self.audit.shared[claim.per] if claim.per else names
             ordered = sorted(set(names), key=lambda name: digest_texts(self.nonce, name))
             rank = {name: rank for rank, name in enumerate(ordered)}
-            self._units[claim.per] = Units(names, [rank[name] for name in names], max(Counter(names).values()))
-        return self._units[claim.per]
+            self._units[claim.units] = Units(names, [rank[name] for name in names], max(Counter(names).values()))
+        return self._units[claim.units]
 
     def values(self, claim: Claim, threshold: str) -> list[list[float]]:
         """z of every row; for twins a list per group, otherwise one list."""
@@ -1366,7 +1397,7 @@ class People:
         """The cells of a claim, by block and group; counted once for all claims that measure the same."""
         if claim.measured not in self._cells:
             count = self._count_made if claim.plugin else self._count_once if claim.people_once else self._count
-            count = self._count_served if claim.constraint == SERVED else count
+            count = {SERVED: self._count_served, EXCHANGE: self._count_exchanged}.get(claim.constraint, count)
             self._cells[claim.measured] = dict(count(claim))
         return self._cells[claim.measured]
 
@@ -1464,6 +1495,30 @@ class People:
                 movable = movable or len(of_kind) > 1
         need(movable, USAGE, f"claim {claim.name!r}: no model can move these rates: every set is of one kind")
         yield "", cells
+
+    def _count_exchanged(self, claim: Claim) -> Iterator[tuple[str, dict[str, Cell]]]:
+        """Of every choice, at its first row, half of what its decisions, that for the outside option included, differ
+        by from those with the other one in the person's place."""
+        audit, ranks = self.audit, self.units(claim).rank
+        rewards = audit.twin[ANOTHER][0]
+        whole = [rows for rows in audit.choices if all(rewards[row] is not None for row in rows)]
+        other = audit.decide([0.0 if r is None else r for r in rewards], self.threshold)
+        anyone = [""] * len(audit.unit)
+        within = audit.level[claim.within] if claim.within else anyone
+        kind, wanted = (audit.level[claim.of[0]], claim.of[1]) if claim.of else (anyone, "")
+        for name, _, _, stratum in claim.blocks:
+            members, apart = {}, {}
+            for rows in whole:
+                weight = audit.weight[rows[0]]
+                if weight > 0 and within[rows[0]] == stratum and any(kind[row] == wanted for row in rows):
+                    members[rows[0]] = "", weight
+                    moved = [self.decisions[row] - other[row] for row in rows]
+                    apart[rows[0]] = min(1.0, (math.fsum(map(abs, moved)) + abs(math.fsum(moved))) / 2)
+            share = self._unit_masses(members, ranks) if self.policy.estimand == "unit" else None
+            cell = Cell([], [], [])
+            for row, (_, mass) in members.items():
+                _enter(cell, row, mass / share[ranks[row]] if share else mass, apart[row])
+            yield name, {"": cell}
 
     def _count_once(self, claim: Claim) -> Iterator[tuple[str, dict[str, Cell]]]:
         """Of claims in which people count once: a choice stands for its share of its unit, at its first row."""
@@ -2590,7 +2645,7 @@ def assumptions(policy: Policy, checked_overlap: bool, audited: Audited | None) 
             for claim in people
         ),
         "label-noise-bounded": any(claim.ball == "label-noise" for claim in people),
-        "twins-as-declared": any(claim.twins for claim in people),
+        "twins-as-declared": any(claim.twins or claim.constraint == EXCHANGE for claim in people),
         "undescribed-table": audit is not None and audit.described is None,
         "weights-ignored": audit is not None and policy.estimand == "unit" and len(set(audit.weight)) > 1,
         "same-items": audited is not None and any(audited.shared[name]["crossed"] for name in columns),

@@ -25,7 +25,7 @@ from .bounds.binomial import Floats
 from .columns import read_columns
 from .committed_order import quote
 from .overlap import check_spellings
-from .policy import Claim, Policy
+from .policy import EXCHANGE, PAIR, Claim, Policy
 from .rules import Served, candidates_of
 from .rules import decisions as decisions_by
 
@@ -75,6 +75,13 @@ class Audit:
     rule: Served | None = None  # by which decisions are made; None: argmax
     log_ref: Floats | None = None  # of the reference, where the rule may read one
     candidates: dict[str, Any] | None = None  # what its sets are, as a certificate says it
+    pair: list[str] | None = None  # of every row the pair of its unit, where a claim is of pairs of people
+
+    def units_by(self, column: str | None) -> list[str]:
+        """The unit of every row: a value of this column; None: of the table's own."""
+        if column is None:
+            return self.unit
+        return (self.pair or []) if column == PAIR else self.shared[column]
 
     @functools.cached_property
     def units(self) -> int:
@@ -216,10 +223,8 @@ def audit_of(
     levels = {name: source.levels(name, attribute.levels) for name, attribute in declared}
     together = {name: source.texts(name) for name in sorted({*shared, *policy.shared})}
     twins = {
-        name: np.stack(
-            [source.numbers(f"reward:{name}={level}", empty=True) for level in policy.attributes[name].levels]
-        )
-        for name in sorted({claim.attribute or "" for claim in claims if claim.twins})
+        name: np.stack([source.numbers(column, empty=True) for column in policy.twin_columns(name)])
+        for name in policy.twins
     }
     others = {name: source.numbers(f"reward:{name}") for name in sorted({c.against for c in claims if c.against})}
     made = {plugin.sha256: plugin for plugin in plugins}
@@ -235,6 +240,9 @@ def audit_of(
             _one_per_choice(where, "weight", choice, list(weight))
         for name in sorted({claim.attribute or claim.within or "" for claim in claims if claim.by_choice} - {""}):
             _one_per_choice(where, name, choice, source.columns[name])
+    pair = source.texts(PAIR) if any(claim.constraint == EXCHANGE for claim in claims) else None
+    if pair:
+        check_pairs(unit, pair, where)
     names_of_units = dict.fromkeys(unit)
     check_spellings(names_of_units, where)
     if policy.equal_content == "refuse":
@@ -242,6 +250,7 @@ def audit_of(
 
     frame = [unit, choice, alternative, _texts(weight), _texts(label), _texts(outside), content]
     frame += [source.columns[name] for name, _ in declared] + [together[name] for name in policy.shared]
+    frame += [pair] if pair else []
     log_ref = source.numbers("log_ref") if policy.rule and "log_ref" in source.columns else None
     frame += [_texts(log_ref)] if policy.rule else []
     for counted in cells.values():
@@ -265,10 +274,28 @@ def audit_of(
         unit, choice, alternative, member_of, weight, label, reward,
         outside == 1 if outside is not None else np.full(source.rows, policy.outside == "all"),
         levels, together, twins, _digest(rows), _digest(frames), cells, others, policy.rule, log_ref, candidates,
+        pair,
     )  # fmt: skip
     if "decision" in source.columns:
         _same_decisions(source, audit, policy)
     return audit
+
+
+def check_pairs(unit: Sequence[str], pair: Sequence[str], where: str) -> None:
+    """`NotIndependentError` unless every unit is of one pair, and a pair of two units at most.
+
+    unit  of every row
+    pair  of every row
+    where name of the table, for messages
+    """
+    of_unit: dict[str, str] = {}
+    members: dict[str, set[str]] = {}
+    for name, own in zip(unit, pair, strict=True):
+        if of_unit.setdefault(name, own) != own:
+            raise NotIndependentError(f"{where}: unit {name[:40]!r} is of two pairs; pairs of people share nobody")
+        members.setdefault(own, set()).add(name)
+    if large := next((own for own, names in members.items() if len(names) > 2), ""):
+        raise NotIndependentError(f"{where}: the pair {large[:40]!r} has {len(members[large])} units, expected two")
 
 
 def check_roles(columns: dict[str, list[str]], policy: Policy, where: str, foreign: bool = False) -> None:

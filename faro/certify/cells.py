@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
+from constraints import ANOTHER
+
 from ..errors import UsageError
 from .audit import Audit, Codes
 from .bounds.binomial import Floats
 from .committed_order import key as hashed
 from .committed_order import thinned
-from .policy import FLOORS, SERVED, SIDES, Block, Claim, Policy
+from .policy import EXCHANGE, FLOORS, SERVED, SIDES, Block, Claim, Policy
 
 CUTOFF_SLACK = 1e-9  # a mean that is the cutoff but for rounding is of the tail
 NEVER_IMMOVABLE = ("threshold_parity", "reward_parity", "counterfactual_oscillation", "counterfactual_flip")
@@ -77,16 +79,16 @@ class People:
 
     def names(self, claim: Claim) -> list[str]:
         """The unit of every row, as this claim means it."""
-        return self.audit.unit if claim.per is None else self.audit.shared[claim.per]
+        return self.audit.units_by(claim.units)
 
     def rank(self, claim: Claim) -> Codes:
         """Of every row's unit in the committed order."""
-        if claim.per not in self._ranks:
+        if claim.units not in self._ranks:
             names = self.names(claim)
             ordered = sorted(set(names), key=lambda name: hashed(self.key, name))
             ranked = {name: rank for rank, name in enumerate(ordered)}
-            self._ranks[claim.per] = np.fromiter(map(ranked.__getitem__, names), np.intp, len(names))
-        return self._ranks[claim.per]
+            self._ranks[claim.units] = np.fromiter(map(ranked.__getitem__, names), np.intp, len(names))
+        return self._ranks[claim.units]
 
     def cap(self, claim: Claim) -> float:
         """The largest mass of a unit in a cell."""
@@ -121,6 +123,8 @@ class People:
             return {block.name: self._welfare(claim, block) for block in claim.blocks}
         if claim.constraint == SERVED:
             return {block.name: self._served(claim, block) for block in claim.blocks}
+        if claim.constraint == EXCHANGE:
+            return {block.name: self._exchanged(claim, block) for block in claim.blocks}
         for block in claim.blocks:
             mass, row_level = self._members(claim, block)
             self._check_movable(claim, block, mass, row_level)
@@ -160,6 +164,27 @@ class People:
             inside = (mass > 0) & (row_level == self._level(claim, group))
             cells[group] = Cell(first[inside], mass[inside], likely[inside])
         return cells
+
+    def _exchanged(self, claim: Claim, block: Block) -> dict[str, Cell]:
+        """How far the decision is from that with somebody else in the person's place, at the choice's first row."""
+        audit, attributes = self.audit, self.policy.attributes
+        at, first = audit.member_of, np.unique(audit.member_of, return_index=True)[1]
+        there = audit.valid_twins(ANOTHER, chooser=True)[first]
+        other = audit.twin_decisions(ANOTHER, True, self.threshold)[0]
+        apart = np.bincount(at, np.abs(self.decisions - other))
+        apart += np.abs(np.bincount(at, self.decisions) - np.bincount(at, other))  # on the outside option
+        mass = np.where(there, audit.weight[first], 0)
+        if claim.within:
+            mass = np.where(
+                audit.levels[claim.within][first] == attributes[claim.within].levels.index(block.stratum), mass, 0
+            )
+        if claim.of:
+            of_kind = audit.levels[claim.of[0]] == attributes[claim.of[0]].levels.index(claim.of[1])
+            mass = np.where(np.bincount(at, of_kind) > 0, mass, 0)
+        if self.policy.estimand == "unit":
+            mass = _shares(self.rank(claim)[first], mass)
+        inside = mass > 0
+        return {"": Cell(first[inside], mass[inside], np.minimum(apart / 2, 1)[inside])}
 
     def _made(self, claim: Claim, block: Block) -> dict[str, Cell]:
         """The cells of a block that a plug-in made: a row is in as many as it has slots there."""

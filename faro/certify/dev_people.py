@@ -202,7 +202,7 @@ def read_dev(
     audits: list[Audit] = []
     tables: list[pd.DataFrame] = []
     of_seed: dict[int, tuple[Dataset, Audit]] = {}
-    twins = sorted({claim.attribute for claim in policy.audited if claim.twins and claim.attribute})
+    twins = policy.twins
     made = any(claim.plugin for claim in policy.audited)
     for model, own in zip(models, files, strict=True):
         seed = model.about["seed"]
@@ -251,7 +251,7 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
 def _rescored(audit: Audit, table: pd.DataFrame, policy: Policy) -> Audit:
     """The same people as another model scores them."""
     twins = {
-        name: np.stack([table[f"reward:{name}={level}"].to_numpy(float) for level in policy.attributes[name].levels])
+        name: np.stack([table[column].to_numpy(float) for column in policy.twin_columns(name)])
         for name in audit.twins
     }
     return dataclasses.replace(audit, reward=table["reward"].to_numpy(float) + 0.0, twins=twins)
@@ -264,10 +264,8 @@ def names_of(everybody: Sequence[People]) -> Names:
     """A number for every unit, and for every value of a column that a claim takes for units."""
     named: dict[tuple[str | None, str], None] = {}
     for people in {id(own.audit.unit): own for own in everybody}.values():
-        for per in (None, *people.policy.shared):
-            named |= dict.fromkeys(
-                (per, name) for name in (people.audit.unit if per is None else people.audit.shared[per])
-            )
+        for per in {None, *(claim.units for claim in people.policy.audited)}:
+            named |= dict.fromkeys((per, name) for name in people.audit.units_by(per))
     return {name: number for number, name in enumerate(named)}
 
 
@@ -275,7 +273,7 @@ def samples_of(people: People, names: Names) -> list[Sample]:
     """Every cell of every claim, in the order of `asked_of`."""
     found = []
     for claim in people.policy.audited:
-        codes = np.array([names[claim.per, name] for name in people.names(claim)])
+        codes = np.array([names[claim.units, name] for name in people.names(claim)])
         for groups in people.cells(claim).values():
             if claim.moves:
                 groups = {f"{a}|{b}": _moved(groups, a, b) for a in groups for b in groups if a != b}

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from constraints import Attribute, Constraint, Stack, rule_text
+from constraints import ANOTHER, Attribute, Constraint, Stack, rule_text
 
 from ..data import Dataset, Schema
 from ..data.made import REWARD
@@ -26,7 +26,7 @@ from ..store.others import digests
 from ..store.spec import Record, to_record
 from .cells import People
 from .plugins import attributes_of, counted_by_rows, describe, made_up, named, outside_of, unclaimed, uncounted
-from .policy import ACCURACIES, FLOORS, policy_of
+from .policy import ACCURACIES, EXCHANGE, FLOORS, policy_of
 from .rules import ARGMAX
 from .scored import sets_of
 from .showable import dev_audit, remarks
@@ -79,6 +79,8 @@ def draft_policy(
     lines = head(model, constraint, claims, aggregates_of([model, *others]), hard)
     if not hard:
         lines = _served(lines, decided, model, data)
+    elif ANOTHER in constraint.twins():
+        lines = _third(lines)
     text = "\n".join([*lines, *written(claims)]) + "\n"
     policy = policy_of(text.encode())  # what cannot be read, or has no method, is no draft
     if data is None or not policy.audited:
@@ -110,9 +112,14 @@ def _served(lines: list[str], rule: str, model: TrainedModel, data: Dataset | No
             raise UsageError(f"rule {rule}: how many draws a set has is not known: give the table with --data")
         sets.append(f"draws = {int(data.parsed.inside.sum(1).max())}")
     sets += [f"{name} = {toml(text)}" for name, text in (("reference", reference), ("decoding", decoding)) if text]
-    lines = ['schema = "faro-policy/3"' if line.startswith("schema = ") else line for line in lines]
+    lines = _third(lines)
     asked = [f"rule = {toml(rule)}  # claims of decisions are about its probabilities, on sets like these"]
     return [*lines, *asked, "", "[candidates]", *sets]
+
+
+def _third(lines: list[str]) -> list[str]:
+    """The head in the format whose words it needs."""
+    return ['schema = "faro-policy/3"' if line.startswith("schema = ") else line for line in lines]
 
 
 def constraint_of(model: TrainedModel, arguments: Mapping[str, Any] | None = None) -> Constraint | None:
@@ -257,6 +264,8 @@ def _check(part: Any, record: Record, schema: Schema) -> list[Attribute]:
             _declared(attribute, schema)
         return []
     for name in part.twins():
+        if name == ANOTHER:
+            continue
         if name not in [twin.attribute for twin in schema.twins]:
             refuse(f"{name!r} has no twins; declare them under [[twins]]")
         spec = schema.attribute(name)
@@ -316,7 +325,7 @@ def _claims(part: Any, record: Record, bound: float, single: bool) -> Iterator[d
         claim["scale"] = _number("scale", part.scale)
     if getattr(part, "tail", False):
         claim["tail"] = True
-    claim["method"] = METHODS.get(kind, "exact2") if single else "unit-ratio"
+    claim["method"] = METHODS.get(kind, "exact2") if single and kind != EXCHANGE else "unit-ratio"
     reference = np.asarray(getattr(part, "reference", 0.0), float).ravel()
     if len(set(reference.tolist())) == 1:
         yield claim | {"bound": _bound(part, bound, reference[0])}

@@ -93,7 +93,7 @@ def score_gate(folder: Path, name: str, policy: Policy, source: Any = None) -> P
     know by name."""
     model = load_model(folder / name)
     data = read_data(folder, model, source)
-    twins = sorted({claim.attribute for claim in policy.audited if claim.twins and claim.attribute})
+    twins = policy.twins
     place = folder / store.certificate_name(name, ".csv")
     place.parent.mkdir(exist_ok=True)
     model, rule = under(model, policy)

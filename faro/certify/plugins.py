@@ -39,7 +39,7 @@ from .audit import audit_of
 from .columns import read_columns
 from .description import PlugIn, read_description
 from .ledger import canonical, digest
-from .policy import ACCURACIES, CAPS, FLOORS, PAIRS, Policy
+from .policy import ACCURACIES, CAPS, EXCHANGE, FLOORS, PAIRS, Policy
 
 TOLERANCE = 1e-9  # of a share or a value to the one computed again: platforms may round differently
 # options of a notion that say what a claim measures
@@ -54,7 +54,7 @@ def named(record: Record) -> bool:
     """Whether a claim of this name measures what the stored constraint does, from the table itself."""
     known = {"attribute", "of", "within", "bound"} | MEASURED_OPTIONS | TRAINING_OPTIONS
     strange = record.get("options", {}).keys() - known
-    known_names = PAIRS + CAPS + FLOORS + ACCURACIES
+    known_names = (*PAIRS, *CAPS, *FLOORS, *ACCURACIES, EXCHANGE)
     return "opaque" not in record and record["type"] in known_names and not strange
 
 

@@ -14,6 +14,8 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from constraints import ANOTHER
+
 from ..errors import UsageError
 from ..files import parse_toml
 from .bounds.shift import BALLS
@@ -24,6 +26,8 @@ PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictiv
          "reward_parity", "counterfactual_parity")  # fmt: skip
 CAPS = ("counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error")
 SERVED = "policy_parity"  # of format 3: how often the rule answers in one way, by groups of choosers
+EXCHANGE = "person_exchange"  # of format 3: what somebody else in the person's place changes; units are pairs of people
+PAIR = "pair of people"  # the column that names them
 PLUGINS = ("plugin_parity", "plugin_cap")  # of cells that a constraint of anybody's made
 FLOORS = ("welfare_floor", "welfare_tail")  # welfare of an aggregate less that of the model, a mean over people
 ACCURACIES = ("accuracy_parity", "accuracy_ratio")  # welfare of groups, means over people
@@ -38,7 +42,7 @@ ASSUMPTIONS = ("iid-units", "group-labels-correct", "label-noise-bounded", "twin
                *TABLE_ASSUMPTIONS, "train-overlap-unchecked", "no-ledger")  # fmt: skip
 SCHEMAS = ("faro-policy/1", "faro-policy/2", "faro-policy/3")
 # columns of a scored table that have a meaning of their own
-OWN_COLUMNS = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part")
+OWN_COLUMNS = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part", PAIR)
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
 # assumptions that name who made the cells, and against which model welfare is measured
 NAMED = re.compile(r"(cells by|aggregate) .+ at [0-9a-f]{64}")
@@ -119,7 +123,12 @@ class Claim:
     @property
     def by_choice(self) -> bool:
         """Whether a choice is counted as one, by its first row."""
-        return self.by_unit or self.constraint == SERVED
+        return self.by_unit or self.constraint in (SERVED, EXCHANGE)
+
+    @property
+    def units(self) -> str | None:
+        """The column whose values are the units; None: the table's own."""
+        return PAIR if self.constraint == EXCHANGE else self.per
 
     @property
     def decided(self) -> bool:
@@ -192,7 +201,7 @@ class Claim:
         by_rule = rule is not None and self.decided
         if rule is not None and by_rule and self.twins:
             return f"decisions on twins are those of argmax, and the rule is {rule.text}"
-        bounded = self.scores or self.constraint in ("reward_parity", SERVED) or by_rule  # z is any number in [0, 1]
+        bounded = self.scores or self.constraint in ("reward_parity", SERVED, EXCHANGE) or by_rule  # z is any number in [0, 1]
         rates = self.paired and not self.twins and not bounded and not self.everywhere and not self.by_unit
         moved = self.ball == "w1"
         can = {
@@ -248,6 +257,18 @@ class Policy:
         return sum(len(claim.comparisons) for claim in self.claims)
 
     @property
+    def twins(self) -> list[str]:
+        """Of which attributes a scored table has twins, and whether of somebody else (`ANOTHER`), sorted."""
+        named = {claim.attribute for claim in self.audited if claim.twins and claim.attribute}
+        return sorted(named | {ANOTHER for claim in self.audited if claim.constraint == EXCHANGE})
+
+    def twin_columns(self, name: str) -> list[str]:
+        """The columns with the rewards of a twin, by level."""
+        if name == ANOTHER:
+            return [f"reward:{ANOTHER}"]
+        return [f"reward:{name}={level}" for level in self.attributes[name].levels]
+
+    @property
     def shared(self) -> list[str]:
         """The columns whose values some claim takes for units, sorted."""
         return sorted({claim.per for claim in self.audited if claim.per})
@@ -266,7 +287,7 @@ class Policy:
                 for claim in people
             ),
             "label-noise-bounded": any(claim.ball == "label-noise" for claim in people),
-            "twins-as-declared": any(claim.twins for claim in people),
+            "twins-as-declared": any(claim.twins or claim.constraint == EXCHANGE for claim in people),
             "train-overlap-unchecked": bool(people) and not overlap_checked,
             "no-ledger": bool(people) and self.ledger is None,
             **dict.fromkeys(of_table, True),
@@ -456,7 +477,7 @@ def _support(table: _Table) -> Support | None:
 
 def _claim(table: _Table, attributes: dict[str, Attribute], form: int) -> Claim:
     old = form == 1
-    kinds = PAIRS + CAPS + TABLES + (() if old else PLUGINS + FLOORS + ACCURACIES) + ((SERVED,) if form == 3 else ())
+    kinds = PAIRS + CAPS + TABLES + (() if old else PLUGINS + FLOORS + ACCURACIES) + ((SERVED, EXCHANGE) if form == 3 else ())
     name, constraint = table.text("name"), table.text("constraint", among=kinds)
     table.where = f"claim {name!r}"
     positive, any_number = ("a number > 0", lambda x: x > 0), ("a number", lambda x: True)
@@ -471,8 +492,10 @@ def _claim(table: _Table, attributes: dict[str, Attribute], form: int) -> Claim:
     else:
         named = constraint in PLUGINS
         values |= _cells(table, constraint) if named else _compared(table, constraint, attributes)
-        values["method"] = table.text("method", among=METHODS)
-        if not old:
+        values["method"] = table.text("method", among=("unit-ratio",) if constraint == EXCHANGE else METHODS)
+        if constraint == EXCHANGE:
+            values["cap"] = table.number("cap", *positive, None)
+        elif not old:
             values["per"] = per = table.text("per", None)
             if per in OWN_COLUMNS or str(per).startswith("reward:"):
                 raise UsageError(f"{table.where}: per: {per!r} is no shared column: it has a meaning of its own")
@@ -488,7 +511,8 @@ def _claim(table: _Table, attributes: dict[str, Attribute], form: int) -> Claim:
             values["scale"] = table.number("scale", *positive, Decimal(1))
         if constraint == "counterfactual_oscillation":
             values["tail"] = table.flag("tail")
-        if ball := table.text("ball", None, tuple(BALLS)):
+        ball = None if constraint == EXCHANGE else table.text("ball", None, tuple(BALLS))
+        if ball:
             range_ = {"tv": (0, 1), "label-noise": (0, 1), "lr": (1, None), "cvar": (None, 1)}.get(ball, (0, None))
             values |= {"ball": ball, "radius": table.number("radius", *_radius(ball, *range_))}
     table.done()
@@ -511,6 +535,8 @@ def _compared(table: _Table, constraint: str, attributes: dict[str, Attribute]) 
     paired = constraint in (*PAIRS, SERVED)
     needed = paired or constraint.startswith("counterfactual")
     for key, levels, least in (("attribute", "groups", 2 if paired else 1), ("within", "strata", 1)):
+        if constraint == EXCHANGE and key == "attribute":
+            continue
         name = table.text(key, ... if needed and key == "attribute" else None, known)
         if name is not None:
             chosen = table.texts(levels, least, attributes[name].levels)

@@ -81,7 +81,7 @@ def _scored(
 ) -> dict[str, list[str]]:
     """The model's scores of the rows that the table should have, as columns of texts."""
     trained, rule = under(load_model(model), policy)
-    twins = sorted({claim.attribute for claim in policy.audited if claim.twins and claim.attribute})
+    twins = policy.twins
     data = trained.read(load(source) if source in NAMES else source)
     if described.data_sha256 not in (None, data.digest):
         raise UnprovedError(f"{source}: other data than the table was scored from")

@@ -22,6 +22,7 @@ from .bounds import two_binomials
 from .bounds.two_binomials import Counts
 from .claims import Finding
 from .combine import Verdict
+from .policy import PAIR
 from .policy import Claim
 
 MAX_UNITS = 10**8
@@ -68,7 +69,7 @@ def _words(claim: Claim, finding: Finding, level: float, units: int | None) -> s
         would = f"more {_called(claim)} would show if that is chance"
         return f"{finding.counted:.3f} was counted, {where} {claim.bound}; {would}"
     if (times := times_as_many(finding.ucb, finding.counted, claim.bound)) is not None:
-        total = "" if units is None or claim.per else f" ({times * units:,.0f})"
+        total = "" if units is None or claim.units else f" ({times * units:,.0f})"
         return (
             f"{more(times, _called(claim))}{total} would have an even chance to show {claim.bound}, were the gap "
             f"{finding.counted:.3f}"
@@ -87,7 +88,7 @@ def _words(claim: Claim, finding: Finding, level: float, units: int | None) -> s
 
 def _called(claim: Claim) -> str:
     """What a claim counts."""
-    return called(claim.per) if claim.per else "units"
+    return "pairs of people" if claim.units == PAIR else called(claim.per) if claim.per else "units"
 
 
 def more(times: float, units: str) -> str:

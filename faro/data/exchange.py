@@ -52,8 +52,7 @@ def partners(data: Dataset, seed: int) -> np.ndarray:
 
 
 def pair_names(data: Dataset, seed: int) -> np.ndarray:
-    """`[n]` the name of the pair of every choice's person: the lesser of the two names, as `NAME and partner`; the own
-    name of who has nobody.
+    """`[n]` the name of the pair of every choice's person, `NAME & NAME`; the own name of who has nobody.
 
     data: whose column names people
     seed: of the split
@@ -63,7 +62,7 @@ def pair_names(data: Dataset, seed: int) -> np.ndarray:
     names[codes] = [str(data.units[row]) for row in first]
     partner = partners(data, seed)
     both = np.array(
-        [name if other < 0 else f"{min(name, names[other])} and partner" for name, other in zip(names, partner, strict=True)],
+        [name if other < 0 else " & ".join(sorted((name, names[other]))) for name, other in zip(names, partner, strict=True)],
         object,
     )
     return both[data.unit_codes]

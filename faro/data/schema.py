@@ -20,7 +20,8 @@ from .values import TYPES, canonical
 FORMATS = ("long", "wide", "accept")
 ON_MISSING = ("error", "level", "drop")
 # columns of a scored table that are not attributes, and what its readers know besides
-RESERVED = ("unit", "choice", "alternative", "label", "reward", "decision", "weight", "part", "outside", "content")
+RESERVED = ("unit", "choice", "alternative", "label", "reward", "decision", "weight", "part", "outside", "content",
+            "pair of people")  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

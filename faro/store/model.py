@@ -25,6 +25,7 @@ from .. import files, models
 from ..data import PARTS, Coding, Dataset, Schema, Seen, assign, read_table, units_text
 from ..data.candidates import check_sets, named_rule
 from ..data.containers import frame_of, unique_columns
+from ..data.exchange import pair_names
 from ..data.preferences import labelled
 from ..data.slices import Slices
 from ..data.split import uniform
@@ -233,7 +234,8 @@ class TrainedModel:
         """The scored table: a row per alternative that is not the outside option, in the order of the data.
 
         data: a `Dataset`, a data frame, or the path of a table
-        twins: attributes, for each of which a column `reward:NAME=LEVEL` per level has the reward when it is set so
+        twins: attributes, for each of which a column `reward:NAME=LEVEL` per level has the reward when it is set so; of
+            `constraints.ANOTHER` it is `reward:another person`, beside the column `pair of people`, that names the two
         expected: decisions of a randomised model as means over its draw; then there is no one `reward` (NaN), so no
             twins either. For any other model nothing changes
         rule: from rewards to decisions, in [0, 1] and exact; None: `Argmax`. Under another the table has the column
@@ -299,8 +301,11 @@ class TrainedModel:
                 raise DataError(f"{data.name}: 'log_ref' is the reference's; call the attribute or item otherwise")
             columns["log_ref"] = flat(parsed.log_ref)
         for name in twins:
-            for code, level in enumerate(data.attributes[name].levels):
+            levels = () if name == ct.ANOTHER else data.attributes[name].levels
+            for code, level in enumerate(levels):
                 columns[f"reward:{name}={level}"] = flat(moved[name][..., code])
+            if name == ct.ANOTHER:
+                columns |= {f"reward:{name}": flat(moved[name][..., 0]), "pair of people": flat(pair_names(data, self.coding.seed))}
         columns |= {name: flat(values) for name, values in self._rewards_of_others(data).items()}
         return pd.DataFrame(columns)
 

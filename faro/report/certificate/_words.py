@@ -25,6 +25,8 @@ CLAIMS = {
     "counterfactual_flip": "exchanging nothing but {attribute} changes at most {bound} of the decisions on {plural}",
     "counterfactual_oscillation": "exchanging nothing but {attribute} moves the reward of {who} by at most {bound} on "
     "average, in units of {scale}, larger moves counting as one",
+    "person_exchange": "another person in the place of the one who asks changes at most {bound} of the decisions, a "
+    "choice counting once, people compared two by two",
     "rate_cap": "the model chooses {who} at a rate of at most {bound} in each of {groups}",
     "rate_floor": "the model passes over {who} at a rate of at most {bound} in each of {groups}",
     "group_error": "of {plural} that people chose, the model passes over at most {bound} in each of {groups}",
