@@ -246,6 +246,25 @@ def served(method, units=250, prompts=4, draws_of=8, kept=4, rates=(0.5, 0.45), 
     return wrong
 
 
+def exchanged(pairs: str, people=80, minority=0.1, apart=0.6, choices=8):
+    """People of two kinds, who are served differently in a share of the choices: another kind in a person's place
+    changes so many. The bound is the mean over independent people. "disjoint": people two by two; "all": every two of
+    them, as if independent."""
+    truth = 2 * minority * (1 - minority) * apart
+
+    def wrong(rng, draws):
+        kind = rng.random((draws, people)) < minority
+        if pairs == "disjoint":
+            first, second = np.arange(0, people, 2), np.arange(1, people, 2)
+        else:
+            first, second = np.triu_indices(people, 1)
+        differ = kind[:, first] != kind[:, second]
+        values = differ * rng.binomial(choices, apart, differ.shape) / choices
+        return betting.rejects(values, np.ones(values.shape), 1, truth, DELTA)
+
+    return wrong
+
+
 def t_test_scores(n=50):
     """Rare large scores (1 with probability .01, else 0): the control for means."""
     return gate(passes_t_test, (0.01, 0.0), (n, n))
@@ -467,6 +486,9 @@ def studies() -> list[Study]:
     for method in ("unit-ratio", "block-pair", "prompts as units"):
         setting = "best of 4 of 8 draws, 4 prompts a unit, icc 0.67"
         found.append(Study(method, setting, served(method), method == "prompts as units"))
+    for pairs in ("disjoint", "all"):
+        name = "unit-ratio" if pairs == "disjoint" else "every two as units"
+        found.append(Study(name, "person exchange, 80 people of two kinds", exchanged(pairs), pairs == "all"))
     twenty = "projects of 20 attempts, rates (0.35, 0.3), n 1000"
     found.append(Study("exact2 with a ledger", twenty, projects("ledger")))
     found.append(Study("exact2 without a ledger", twenty, projects("none"), True))

@@ -44,14 +44,18 @@ class PersonExchange(RateConstraint):
         cell = self.who.cell(choices)
         cell = jnp.where(choices.twins[ANOTHER].valid[..., 0], cell, -1)
         first = (cell >= 0) & (jnp.cumsum(cell >= 0, 1) == 1)
-        return Members(jnp.where(first, cell, -1)[..., None], jnp.broadcast_to(choices.weight[:, None, None], (*cell.shape, 1)))
+        return Members(
+            jnp.where(first, cell, -1)[..., None], jnp.broadcast_to(choices.weight[:, None, None], (*cell.shape, 1))
+        )
 
     def decision_values(self, outcome):
         apart = jnp.abs(outcome.decisions - outcome.twins[ANOTHER].decisions[..., 0])
         return jnp.broadcast_to(jnp.minimum(jnp.sum(apart, -1) / 2, 1)[:, None, None], (*apart.shape, 1))
 
 
-def person_exchange(bound=0.1, *, of: tuple[Attribute, str] | None = None, within: Attribute | None = None) -> Constraint:
+def person_exchange(
+    bound=0.1, *, of: tuple[Attribute, str] | None = None, within: Attribute | None = None
+) -> Constraint:
     """A decision seldom depends on which person asks: with another in the person's place it is another one in at most
     this share,
 

@@ -56,7 +56,10 @@ def example_choices(n: int = 60, k: int = 4, seed: int = 0) -> Choices:
         twins={
             "group": Twin(items=jnp.asarray(rng.normal(size=(n, k, 4, 3))), valid=jnp.asarray(valid)),
             "community": Twin(context=jnp.asarray(rng.normal(size=(n, 2, 2))), valid=jnp.ones((n, k, 2), bool)),
-            ANOTHER: Twin(unit=jnp.arange(n)[::-1, None] // 3, valid=jnp.asarray(inside & (np.arange(n) % 4 > 0)[:, None])[..., None]),
+            ANOTHER: Twin(
+                unit=jnp.arange(n)[::-1, None] // 3,
+                valid=jnp.asarray(inside & (np.arange(n) % 4 > 0)[:, None])[..., None],
+            ),
         },
     )
 

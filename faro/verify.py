@@ -245,8 +245,8 @@ ASSUMPTIONS = {"iid-units": USAGE, "group-labels-correct": USAGE, "label-noise-b
                "twins-as-declared": USAGE, **dict.fromkeys(FORMAT_2, USAGE), "train-overlap-unchecked": DEPENDENT,
                "no-ledger": DEPENDENT}  # fmt: skip
 TIES = Fraction(1, 100)
-MEANT = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part",
-         PAIR)  # never shared; fmt: skip
+# columns that are never shared
+MEANT = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part", PAIR)
 
 
 RULE = re.compile(r"(softmax)\(temperature=(.+)\)|(kl_tilted)\(beta=(.+)\)|(best_of)\(n=([1-9][0-9]{0,5})\)").fullmatch
@@ -667,7 +667,8 @@ def _some(value: Any) -> list:
 
 
 def _claim(keys: Keys, attributes: dict[str, Attribute], form: int) -> Claim:
-    kinds = PAIRS + CAPS + TABLES + ((*PLUGINS, *FLOORS, *ACCURACIES) if form >= 2 else ()) + (SERVED, EXCHANGE) * (form == 3)
+    kinds = PAIRS + CAPS + TABLES + ((*PLUGINS, *FLOORS, *ACCURACIES) if form >= 2 else ())
+    kinds += (SERVED, EXCHANGE) * (form == 3)
     name, constraint = keys.text("name"), keys.text("constraint", known=kinds)
     keys.where = f"claim {name!r}"
     found: dict[str, Any] = {"bound": keys.real("bound", lambda x: 0 <= x < 1, "a number in [0, 1)")}

@@ -251,8 +251,7 @@ def _in_order(table: pd.DataFrame) -> pd.DataFrame:
 def _rescored(audit: Audit, table: pd.DataFrame, policy: Policy) -> Audit:
     """The same people as another model scores them."""
     twins = {
-        name: np.stack([table[column].to_numpy(float) for column in policy.twin_columns(name)])
-        for name in audit.twins
+        name: np.stack([table[column].to_numpy(float) for column in policy.twin_columns(name)]) for name in audit.twins
     }
     return dataclasses.replace(audit, reward=table["reward"].to_numpy(float) + 0.0, twins=twins)
 

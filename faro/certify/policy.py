@@ -201,7 +201,8 @@ class Claim:
         by_rule = rule is not None and self.decided
         if rule is not None and by_rule and self.twins:
             return f"decisions on twins are those of argmax, and the rule is {rule.text}"
-        bounded = self.scores or self.constraint in ("reward_parity", SERVED, EXCHANGE) or by_rule  # z is any number in [0, 1]
+        in_between = ("reward_parity", SERVED, EXCHANGE)  # z is any number in [0, 1]
+        bounded = self.scores or self.constraint in in_between or by_rule
         rates = self.paired and not self.twins and not bounded and not self.everywhere and not self.by_unit
         moved = self.ball == "w1"
         can = {
@@ -477,7 +478,8 @@ def _support(table: _Table) -> Support | None:
 
 def _claim(table: _Table, attributes: dict[str, Attribute], form: int) -> Claim:
     old = form == 1
-    kinds = PAIRS + CAPS + TABLES + (() if old else PLUGINS + FLOORS + ACCURACIES) + ((SERVED, EXCHANGE) if form == 3 else ())
+    kinds = PAIRS + CAPS + TABLES + (() if old else PLUGINS + FLOORS + ACCURACIES)
+    kinds += (SERVED, EXCHANGE) if form == 3 else ()
     name, constraint = table.text("name"), table.text("constraint", among=kinds)
     table.where = f"claim {name!r}"
     positive, any_number = ("a number > 0", lambda x: x > 0), ("a number", lambda x: True)

@@ -22,8 +22,7 @@ from .bounds import two_binomials
 from .bounds.two_binomials import Counts
 from .claims import Finding
 from .combine import Verdict
-from .policy import PAIR
-from .policy import Claim
+from .policy import PAIR, Claim
 
 MAX_UNITS = 10**8
 ROUNDING_ERROR = 1e-9  # two numbers of a table this close are one number, rounded

@@ -31,6 +31,7 @@ support     earlier choices of a person, which a model may read
 made        columns that no table has: rewards of another model, the share of a unit
 draws       support as training draws it, anew at every step
 twins       the same choices with one attribute set to each level
+exchange    the same choices with somebody else in the person's place
 masses      how much a unit weighs in the cells of a constraint
 seen        salted hashes of the units that training saw
 registry    data sets by name

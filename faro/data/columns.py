@@ -215,9 +215,12 @@ def recognise(schema: Schema, frame: pd.DataFrame, where: str, arrays: Collectio
         features = tuple(dict.fromkeys((*twin.features, *brought)))
         if not features and not schema.seen(spec):
             kind = "context_categorical" if spec.chooser else "categorical"
+            people = (
+                "; what it knows of people by their earlier choices, bound by person_exchange" if spec.chooser else ""
+            )
             raise UsageError(
                 f"twins of {spec.name!r}: column {spec.column!r} is no {kind} feature, and {where} has no columns such "
-                f"as {twin.column(settable[0], level)!r}, so a model cannot see them"
+                f"as {twin.column(settable[0], level)!r}, so a model cannot see them{people}"
             )
         twins.append(dataclasses.replace(twin, features=features))
     return schema.replace(twins=tuple(twins))

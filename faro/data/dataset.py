@@ -490,9 +490,10 @@ class Dataset:
         items, context = coding.items.tree(items, part.items), coding.context.tree(context, part.context)
         items = jax.tree.map(lambda leaf: leaf[:, :-1], items) if self.outsiders else items
         chosen = part.available / part.available.sum(1, keepdims=True) if part.chosen is None else part.chosen
+        shown = context if isinstance(context, dict) or context.shape[1] else None
         host: dict[str, Any] = {  # a device is given them once they are padded, stacked and dealt out
             "items": items,
-            "context": context if isinstance(context, dict) or context.shape[1] else None,
+            "context": shown,
             "available": part.available,
             "chosen": np.asarray(chosen, dtype),
             "weight": np.asarray(part.weight, dtype),
@@ -502,7 +503,7 @@ class Dataset:
             "attributes": {name: np.asarray(codes, np.int32) for name, codes in part.attributes.items()},
             "log_ref": None if part.log_ref is None else np.asarray(part.log_ref, dtype),
             "twins": {
-                name: exchanged(self, coding, rows, context, dtype)
+                name: exchanged(self, coding, rows, shown, dtype)
                 if name == ANOTHER
                 else build_twin(self.schema, coding, part, items, context, name)
                 for name in twins

@@ -62,7 +62,10 @@ def pair_names(data: Dataset, seed: int) -> np.ndarray:
     names[codes] = [str(data.units[row]) for row in first]
     partner = partners(data, seed)
     both = np.array(
-        [name if other < 0 else " & ".join(sorted((name, names[other]))) for name, other in zip(names, partner, strict=True)],
+        [
+            name if other < 0 else " & ".join(sorted((name, names[other])))
+            for name, other in zip(names, partner, strict=True)
+        ],
         object,
     )
     return both[data.unit_codes]

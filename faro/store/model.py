@@ -305,7 +305,10 @@ class TrainedModel:
             for code, level in enumerate(levels):
                 columns[f"reward:{name}={level}"] = flat(moved[name][..., code])
             if name == ct.ANOTHER:
-                columns |= {f"reward:{name}": flat(moved[name][..., 0]), "pair of people": flat(pair_names(data, self.coding.seed))}
+                columns |= {
+                    f"reward:{name}": flat(moved[name][..., 0]),
+                    "pair of people": flat(pair_names(data, self.coding.seed)),
+                }
         columns |= {name: flat(values) for name, values in self._rewards_of_others(data).items()}
         return pd.DataFrame(columns)
 

@@ -108,16 +108,11 @@ def _twins_differ(constraint: Constraint, shards: Iterable[Choices], support: in
     for name in sorted(alike):
         if name == ct.ANOTHER:
             raise UsageError(
-                f"{constraint.name()}: nothing that the model reads differs between people, so it is 0 for every model; "
-                "train one that reads earlier choices of a person, or make features of people context of the schema"
+                f"{constraint.name()}: nothing that the model reads differs between people, so it is 0 for any; "
+                "train one that reads earlier choices of a person, or make what people are like context of the schema"
             )
-        kept = (
-            "; what the model knows of a person are earlier choices, which twins keep: bound person_exchange, "
-            if support
-            else "; "
-        )
         raise UsageError(
-            f"{constraint.name()}: the twins of {name!r} look alike to the model, so it is 0 for every model{kept}"
+            f"{constraint.name()}: the twins of {name!r} look alike to the model, so it is 0 for every model; "
             f"make {name!r} a feature, or choose another constraint"
         )
 

@@ -27,6 +27,9 @@ def catalogue():
     for name in notions():
         notion = find_notion(name)
         takes = inspect.signature(notion).parameters
+        if name == "person_exchange":
+            yield name, notion(0.1)
+            yield f"{name} of, within", notion(0.05, of=(KIND, "x"), within=COMMUNITY)
         if "attribute" not in takes:
             continue  # of some other package
         yield name, notion(GROUP)

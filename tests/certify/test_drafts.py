@@ -155,6 +155,7 @@ def world(request, tmp_path_factory):
 NEVER = (
     "welfare_floor",
     "accuracy_parity",
+    "person_exchange",  # tests/certify/test_exchange.py
     "group_loss",
     "rate_ratio",
     "precision_floor",

@@ -13,7 +13,11 @@ from types import SimpleNamespace
 SETUP = configparser.ConfigParser()
 SETUP.read(Path(__file__).parents[2] / "setup.cfg")
 DECLARED = SETUP["options.entry_points"]["faro.constraints"].strip().split("\n")
-OF_PEOPLE = ("welfare_floor", "accuracy_parity")  # of whole choices: tests/constraints/test_welfare.py
+OF_PEOPLE = (
+    "welfare_floor",
+    "accuracy_parity",
+    "person_exchange",
+)  # of whole choices: test_welfare.py, test_exchange.py
 NOTIONS = [line.partition("=")[0].strip() for line in DECLARED]
 NOTIONS = [name for name in NOTIONS if name not in OF_PEOPLE]  # the names of the catalogue, of alternatives
 
