@@ -265,6 +265,8 @@ def _check(part: Any, record: Record, schema: Schema) -> list[Attribute]:
         return []
     for name in part.twins():
         if name == ANOTHER:
+            if schema.unit == "row":
+                refuse("no column names persons, who would be put in each other's place")
             continue
         if name not in [twin.attribute for twin in schema.twins]:
             refuse(f"{name!r} has no twins; declare them under [[twins]]")

@@ -155,7 +155,6 @@ def world(request, tmp_path_factory):
 NEVER = (
     "welfare_floor",
     "accuracy_parity",
-    "person_exchange",  # tests/certify/test_exchange.py
     "group_loss",
     "rate_ratio",
     "precision_floor",
@@ -170,6 +169,8 @@ def test_what_is_counted_is_what_was_trained(world):
     counted, drafted = [], set()
     for what, constraint in EVERY:
         parts = constraint.parts()
+        if "person_exchange" in what:
+            continue  # of people, of whom this table has none: tests/certify/test_exchange.py
         model = dataclasses.replace(world.model, specification=to_record(constraint))
         never = any(part.name().startswith(NEVER) for part in parts)
         never |= any("group&kind" in part.twins() for part in parts)  # nor is it trained: no twins have this name
