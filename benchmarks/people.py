@@ -72,7 +72,9 @@ def logs(model: Model, params: Any, choices: Choices, people: Choices) -> Any:
 
 
 @functools.partial(jax.jit, static_argnames=("model", "steps"))
-def fit(model: Model, key: Any, choices: Choices, people: Choices, steps: int, decay: float = 1e-4) -> Any:
+def fit(
+    model: Model, key: Any, choices: Choices, people: Choices, steps: int, decay: float = 1e-4, begun: Any = None
+) -> Any:
     """Parameters after so many steps of Adam on the mean nll, as a trial's first stage takes them."""
     rate = optax.adam(optax.cosine_decay_schedule(0.03, steps, alpha=0.1))
 
@@ -87,9 +89,12 @@ def fit(model: Model, key: Any, choices: Choices, people: Choices, steps: int, d
     def step(state: Any, key: Any) -> Any:
         params, moments = state
         moved, moments = rate.update(jax.grad(loss)(params, key), moments)
+        moved = jax.tree.map(
+            lambda trained, part: jax.tree.map(lambda leaf: trained * leaf, part), model.trainable(params), moved
+        )
         return (optax.apply_updates(params, moved), moments), None
 
-    begun = model.init(key, InputSpec.of(choices))
+    begun = model.init(key, InputSpec.of(choices)) if begun is None else begun
     return jax.lax.scan(step, (begun, rate.init(begun)), jax.random.split(key, steps))[0][0]
 
 

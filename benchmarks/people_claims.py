@@ -17,7 +17,7 @@ import functools
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -32,11 +32,11 @@ from faro.people import pebs, questions
 from faro.people.ceiling import bracket
 from faro.people.majority import bradley_terry
 
-from . import _lines
+from . import _lines, _model_claims
+from ._claims import Claim, Found, near
+from ._claims import asked as asked_of
+from ._claims import people as people_of
 from .people import fit, logs, masked
-
-Found = dict[str, float]
-
 
 # Calibration of raters (PEBS) ---------------------------------------------------------------------------------------
 
@@ -164,33 +164,20 @@ def of_aggregates(seed: int) -> Found:
     found["ceiling of coins, 3 votes"] = float(
         bracket(np.stack([coins, 1 - coins], 1).astype(float), np.repeat(np.arange(4000), 3))[1]
     )
-    people, kinds, each, d = 60, np.arange(60) >= 55, 40, 8
+    count, kinds, each, d = 60, np.arange(60) >= 55, 40, 8
     first = rng.standard_normal(d)
-    taste = np.where(kinds[:, None], -first + 0.5 * rng.standard_normal((people, d)), first)
-    x = rng.standard_normal((people, each, d))
-    label = (rng.random((people, each)) < scipy.special.expit(4 * np.einsum("und,ud->un", x, taste))).astype(float)
-    fresh = rng.standard_normal((people, 500, d))
+    taste = np.where(kinds[:, None], -first + 0.5 * rng.standard_normal((count, d)), first)
+    x = rng.standard_normal((count, each, d))
+    label = (rng.random((count, each)) < scipy.special.expit(4 * np.einsum("und,ud->un", x, taste))).astype(float)
+    fresh = rng.standard_normal((count, 500, d))
     right = np.einsum("und,ud->un", fresh, taste) > 0
-    before = _people(x[:, :20], label[:, :20])
+    before = people_of(x[:, :20], label[:, :20])
     for name, model in (("one reward", Linear()), ("kinds", LatentClass(support=20, kinds=2))):
-        params = fit(model, jax.random.key(seed), _asked(x[:, 20:], label[:, 20:]), before, 300, 2e-3)
-        said = logs(model, params, _asked(fresh, np.zeros(fresh.shape[:2])), before)
+        params = fit(model, jax.random.key(seed), asked_of(x[:, 20:], label[:, 20:]), before, 300, 2e-3)
+        said = logs(model, params, asked_of(fresh, np.zeros(fresh.shape[:2])), before)
         hit = ((np.asarray(said)[:, 0] > np.asarray(said)[:, 1]).reshape(right.shape) == right).mean(1)
         found |= {f"{name}: majority": float(hit[~kinds].mean()), f"{name}: minority": float(hit[kinds].mean())}
     return found
-
-
-def _asked(x: np.ndarray, label: np.ndarray) -> Any:
-    """Pairs of x and nothing, of people in a row, `[U, n, d]`."""
-    flat = x.reshape(-1, x.shape[-1])
-    unit, first = np.repeat(np.arange(len(x)), x.shape[1]), label.ravel()
-    return make_choices(np.stack([flat, np.zeros_like(flat)], 1), np.stack([first, 1 - first], 1), unit=unit)
-
-
-def _people(x: np.ndarray, label: np.ndarray) -> Any:
-    """The same with leading axes `[U, n]`."""
-    flat = _asked(x, label)
-    return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(*x.shape[:2], *np.shape(leaf)[1:]), flat)
 
 
 # A latent person (VPL) ----------------------------------------------------------------------------------------------
@@ -251,14 +238,14 @@ def of_pref(seed: int, steps: int = 300) -> Found:
 
     rows = np.stack([rng.permutation(400)[:20] for _ in taste])
     label = answers(taste, rows)
-    told, asked = _people(features[rows[:, :10]], label[:, :10]), _asked(features[rows[:, 10:]], label[:, 10:])
+    told, asked = people_of(features[rows[:, :10]], label[:, :10]), asked_of(features[rows[:, 10:]], label[:, 10:])
     every = np.broadcast_to(np.arange(600), (40, 600))
     said = answers(new, every)
     test = said[:, 400:]
     model = PReF(support=10, rank=6)
     params = fit(model, jax.random.key(seed), asked, told, steps, 2e-3)
     plain = fit(Linear(), jax.random.key(seed), asked, told, steps, 2e-3)
-    shown = _asked(features[None], np.zeros((1, 600)))
+    shown = asked_of(features[None], np.zeros((1, 600)))
     common, directions = (np.asarray(part) for part in model.pieces(params, shown))
     v = jnp.asarray(np.concatenate([(common[:, 0] - common[:, 1])[:, None], directions[:, 0] - directions[:, 1]], 1))
     prior = questions.Gaussian(jnp.eye(1, 7)[0], jnp.diag(jnp.asarray([0.0, *[1.0] * 6])))
@@ -308,28 +295,8 @@ PARTS: dict[str, Callable[[int], Found]] = {
     "disagreement": of_aggregates,
     "vpl": of_vpl,
     "pref": of_pref,
+    **_model_claims.PARTS,
 }
-
-
-class Claim(NamedTuple):
-    """A sentence of a note.
-
-    part: which note
-    says: in words
-    figures: whose means over seeds are shown
-    note: the note's figures
-    holds: whether the figures bear it out
-    """
-
-    part: str
-    says: str
-    figures: tuple[str, ...]
-    note: str
-    holds: Callable[..., bool]
-
-
-def _near(*wanted: float, by: float = 0.0) -> Callable[..., bool]:
-    return lambda *found: bool(np.all(np.abs(np.subtract(found, wanted)) <= by))
 
 
 CLAIMS = (
@@ -449,21 +416,21 @@ CLAIMS = (
         "logit of 51/49; unhappy if served in proportion",
         ("logit of 51/49", "proportional, unhappy"),
         ".0400, .4998",
-        _near(0.04, 0.4998, by=5e-5),
+        near(0.04, 0.4998, by=5e-5),
     ),
     Claim(
         "disagreement",
         "Bradley-Terry orders as Borda does, not by utility (.6, .62, 4.0)",
         tuple(f"Bradley-Terry of item {place}" for place in range(3)),
         ".272, 0, -.272",
-        _near(0.272, 0, -0.272, by=1e-3),
+        near(0.272, 0, -0.272, by=1e-3),
     ),
     Claim(
         "disagreement",
         "the plug-in ceiling of coins with 3 votes",
         ("ceiling of coins, 3 votes",),
         ".75",
-        _near(0.75, by=0.01),
+        near(0.75, by=0.01),
     ),
     Claim(
         "disagreement",
@@ -543,40 +510,46 @@ CLAIMS = (
         ".498, .983",
         lambda one, oracle: abs(one - 0.5) < 0.05 and oracle >= 0.95,
     ),
+    *_model_claims.CLAIMS,
 )
 
 
-def told(lines: dict[tuple[str, int], Found], seeds: int) -> int:
-    """The table, and whether every claim is borne out."""
-    borne, part = 0, ""
-    for claim in CLAIMS:
+def told(lines: dict[tuple[str, int], Found], seeds: int, parts: list[str]) -> int:
+    """The table, and whether every claim is borne out; with several seeds two standard errors beside each figure."""
+    borne, part, claims = 0, "", [claim for claim in CLAIMS if claim.part in parts]
+    for claim in claims:
         of_seeds = [lines[claim.part, seed] for seed in range(seeds)]
         values = np.array([[found[name] for name in claim.figures] for found in of_seeds])
         holds = claim.holds(*values.mean(0))
         borne += holds
         if claim.part != part:
             part = claim.part
-            print(f"\n{part}.md")
-        shown = ", ".join(f"{mean:.4g}" for mean in values.mean(0))
+            print(f"\n{part}")
+        errors = 2 * values.std(0, ddof=1) / seeds**0.5 if seeds > 1 else [None] * values.shape[1]
+        each = zip(values.mean(0), errors, strict=True)
+        shown = ", ".join(f"{mean:.4g}" + ("" if error is None else f" ±{error:.2g}") for mean, error in each)
         print(f"  {claim.says:98} note {claim.note:32} found {shown:28} {'' if holds else 'NOT BORNE OUT'}")
-    print(f"{borne} of {len(CLAIMS)} claims borne out")
-    return 0 if borne == len(CLAIMS) else 1
+    print(f"{borne} of {len(claims)} claims borne out")
+    return 0 if borne == len(claims) else 1
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
+    parser.add_argument("--parts", default=",".join(PARTS), help="some of them, by name")
     parser.add_argument("--out", type=Path, default=Path("out/people"))
     options = parser.parse_args()
-    path = options.out / "people_claims.jsonl"
+    path, parts = options.out / "people_claims.jsonl", options.parts.split(",")
+    if unknown := set(parts) - set(PARTS):
+        parser.error(f"unknown parts: {', '.join(sorted(unknown))} (known: {', '.join(PARTS)})")
     known = _lines.finished(path, lambda line: (line["part"], line["seed"]))
-    for part, found in PARTS.items():
+    for part in parts:
         for seed in range(options.seeds):
             if (part, seed) not in known:
-                line = {"part": part, "seed": seed, "found": found(seed)}
+                line = {"part": part, "seed": seed, "found": PARTS[part](seed)}
                 known[part, seed] = line
                 _lines.add(path, line)
-    return told({key: line["found"] for key, line in known.items()}, options.seeds)
+    return told({key: line["found"] for key, line in known.items()}, options.seeds, parts)
 
 
 if __name__ == "__main__":

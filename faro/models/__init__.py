@@ -6,6 +6,7 @@ alternative at a time from its features and the context; a model of your own onl
     networks    `FlaxModel`, `MLP`
     encoder     `EncoderLayers`: the last layers of a text's encoder, and a head
     personal    models of people who differ, which read a few earlier choices of each: `MixedLogit`, `PReF` and others
+    distributional  `Distributional`: a law of the reward in place of a number
     calibrated  `Calibrated`: another model, its rewards on the scale of probabilities
     evaluate    the one place where a model is evaluated on choices, under any decision rule
 """
@@ -40,14 +41,18 @@ from .linear import Linear as Linear
 from .linear import linear_features as linear_features
 
 if TYPE_CHECKING:
+    from .distributional import Distributional as Distributional
     from .encoder import EncoderLayers as EncoderLayers
     from .networks import MLP as MLP
     from .networks import FlaxModel as FlaxModel
     from .networks import features as features
     from .personal.constants import PersonConstants as PersonConstants
+    from .personal.gpo import GPO as GPO
+    from .personal.ideal_point import IdealPoint as IdealPoint
     from .personal.latent_class import LatentClass as LatentClass
     from .personal.lore import LoRe as LoRe
     from .personal.mixed import MixedLogit as MixedLogit
+    from .personal.plus import PLUS as PLUS
     from .personal.pref import PReF as PReF
     from .personal.vpl import VPL as VPL
 
@@ -57,12 +62,16 @@ LATER = {  # imported on first use: flax takes long, and linear models need none
     "features": "networks",
     "EncoderLayers": "encoder",
     "Calibrated": "calibrated",
+    "Distributional": "distributional",
     "PersonConstants": "personal.constants",
     "MixedLogit": "personal.mixed",
     "PReF": "personal.pref",
     "LatentClass": "personal.latent_class",
     "LoRe": "personal.lore",
     "VPL": "personal.vpl",
+    "GPO": "personal.gpo",
+    "IdealPoint": "personal.ideal_point",
+    "PLUS": "personal.plus",
 }
 ALTERNATIVES_WORTH_OPTIMISING = 2**15  # a program that runs once over fewer is not worth optimising
 

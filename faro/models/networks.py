@@ -104,15 +104,23 @@ ACTIVATIONS: dict[str, Callable[[Array], Array]] = {  # of hidden units
 }
 
 
-class _Perceptron(nn.Module):
+class Perceptron(nn.Module):
+    """Dense layers one behind another, `[..., d]` to `[..., outputs]`.
+
+    widths: units of each hidden layer
+    activation: of the hidden units, one of `ACTIVATIONS`
+    outputs: numbers at the end
+    """
+
     widths: tuple[int, ...]
     activation: str
+    outputs: int = 1
 
     @nn.compact
     def __call__(self, x):
         for width in self.widths:
             x = ACTIVATIONS[self.activation](nn.Dense(width)(x))
-        return nn.Dense(1)(x)
+        return nn.Dense(self.outputs)(x)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -159,7 +167,7 @@ class MLP(Model):
         return found
 
     def _flax(self) -> FlaxModel:
-        return FlaxModel(_Perceptron(self.layers, self.activation))
+        return FlaxModel(Perceptron(self.layers, self.activation))
 
     def init(self, key, spec):
         return self._flax().init(key, spec)

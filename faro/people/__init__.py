@@ -15,8 +15,9 @@ words     the record in plain words, for terminals and pages
 pebs         each rater's slope and intercept on a rating scale, shrunk towards the population's (PEBS)
 questions    which pairs to ask a new person, and what the answers say: D-optimal, PReF's criterion, BALD
 mixed_logit  weights that differ between people by a normal law, fitted by simulated likelihood
+kinds        latent classes of a table, by expectation and maximisation with restarts
 ask          a dialogue of such questions with a new person, of a saved model: `faro ask`
 ratings      what calibration makes of a model's rewards, on a table that also has ratings: `faro pebs`
 
-pebs, questions and mixed_logit are functions of arrays, which know nothing of tables.
+pebs, questions, mixed_logit and kinds are functions of arrays, which know nothing of tables.
 """

@@ -1,5 +1,5 @@
 """A personal model under every kind of constraint: trained, saved, scored alike elsewhere, certified, verified.
-Every model stands under one; `python -m benchmarks people_constraints` trains every pair."""
+Models stand under one each; `python -m benchmarks people_constraints` trains every pair."""
 
 from __future__ import annotations
 
@@ -30,6 +30,8 @@ CELLS = [  # the models have 4 steps, so that bounds are wide
     ("latent_class(kinds=2, support=4)", "counterfactual_parity", ("community", "dialect=B"), 0.3),
     ("lore(rewards=2, support=4)", "equal_opportunity", DIALECT, 0.3),
     ("vpl(size=2, width=4, support=4)", "equal_opportunity", DIALECT, 0.3),
+    ("plus(phrases=2, width=4, support=4)", "counterfactual_parity", ("community", "dialect=B"), 0.3),
+    ("distributional(widths=(4,))", "equal_opportunity", DIALECT, 0.3),
 ]
 
 

@@ -17,7 +17,19 @@ import constraints as ct
 import faro
 from constraints.alternatives import joined
 from faro.errors import DataError
-from faro.models import VPL, InputSpec, LatentClass, LoRe, MixedLogit, PersonConstants, PReF, predict
+from faro.models import (
+    GPO,
+    PLUS,
+    VPL,
+    IdealPoint,
+    InputSpec,
+    LatentClass,
+    LoRe,
+    MixedLogit,
+    PersonConstants,
+    PReF,
+    predict,
+)
 from faro.models.personal import weights
 from faro.store.model import TrainedModel, load_model
 
@@ -33,6 +45,9 @@ MODELS = [
             LatentClass(support=6, kinds=2),
             LoRe(support=6, rewards=3),
             VPL(support=6, size=2, width=4),
+            GPO(support=6, width=4, layers=2),
+            IdealPoint(support=6, prototypes=3, size=2),
+            PLUS(support=6, phrases=3, width=4),
         )
     ),
 ]
@@ -270,3 +285,40 @@ def test_constants_of_so_many_places_are_saved_and_read(alternatives, tmp_path):
     wrong = params | {"own": np.ones((alternatives, 1), np.float32)}
     with pytest.raises(DataError, match="other shapes"):
         load_model(TrainedModel(model, wrong, coding, data.schema, {"seed": 0}).save(tmp_path / "wrong"))
+
+
+@slow
+def test_the_loss_of_summaries_is_the_mean_of_the_logs(x64):
+    """-E_z log P(chosen | z), counted out, is the logit loss of the mean reward and what is left open."""
+    model = PLUS(support=6, phrases=3, width=4)
+    choices, people = asked(outside=True)
+    params = trained(model, choices)
+    seen = predict(model, params, choices, people=people)
+    summary, given = model.summaries(params, people), model.given(params, choices)
+    plain = 0.0
+    for row in range(choices.shape[0]):
+        for phrase, share in enumerate(summary[int(choices.unit[row])]):
+            scores = np.append(given[row, :, phrase], 0.0)
+            chances = np.exp(scores) / np.exp(scores).sum()
+            plain -= float(share) * np.log(chances[int(np.argmax(choices.chosen[row]))])
+    logit = -float(jnp.sum(choices.chosen * ct.log_softmax(joined(seen.scores), choices.available)))
+    n = choices.shape[0]
+    assert logit / n + float(model.penalty(params, seen)) == pytest.approx(plain / n, abs=1e-12)
+    assert float(model.penalty(params, seen)) > 1e-3
+    flat = params | {"summariser": jax.tree.map(jnp.zeros_like, params["summariser"])}
+    assert "one summary" in model.alarms(flat, people)[0]
+    assert model.alarms(params, people) == ()
+    assert PLUS(frozen=True).trainable(params)["summariser"] is False
+
+
+@slow
+def test_rewards_of_points_fall_with_the_square_of_the_distance(x64):
+    model = IdealPoint(support=6, prototypes=3, size=2)
+    choices, people = asked(k=2)
+    params = trained(model, choices)
+    rewards = joined(predict(model, params, choices, people=people).rewards)
+    points = model.mixed(params, people) @ params["point"]
+    far = np.sum((choices.items @ params["map"] - points[choices.unit][:, None]) ** 2, -1)
+    taste = params["common"]["item"] + choices.context @ params["common"]["cross"].T
+    plain = np.einsum("nkd,nd->nk", choices.items, taste) - far
+    assert np.allclose(rewards[:, 0] - rewards[:, 1], plain[:, 0] - plain[:, 1], atol=1e-10)

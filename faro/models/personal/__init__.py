@@ -8,6 +8,10 @@ treated as a known one, and one without earlier choices is predicted as anybody.
     mixed         `MixedLogit`: every weight differs, with a full covariance
     pref          `PReF`: few directions of taste, of low rank
     latent_class  `LatentClass`: a person is of one of a few kinds
-    lore          `LoRe`: a person mixes a few rewards, with weights on the simplex
+    shares        `Shares`, what the next two share: weights of a person on the simplex
+    lore          `LoRe`: a person mixes a few rewards
+    ideal_point   `IdealPoint`: a person has a point among prototypes, and likes what is near (PAL)
     vpl           `VPL`: an encoder of the earlier choices, a latent vector, a decoder
+    gpo           `GPO`: a transformer over the earlier choices
+    plus          `PLUS`: a summary of the earlier choices in one phrase, learned with the rewards that read it
 """

@@ -55,6 +55,29 @@ def placed(inside: Array, choices: Choices) -> Array:
     return jnp.concatenate([jnp.where(outside, 0, inside), rest], axis=1)
 
 
+def sides(people: Choices) -> Array:
+    """Of every earlier choice the mean of what was chosen and that of what was left, with a 1 behind the features of
+    each alternative that is no outside option, `[U S, 2 (d + 1)]`: what encoders of earlier choices read.
+
+    people: of every person, leading axes `[U, S]`, with coded features alone
+    """
+    before = flat(people)
+    known = placed(jnp.concatenate([before.items, jnp.ones_like(before.items[..., :1])], -1), before)
+    left = jnp.where(before.available, 1 - before.chosen, 0)
+    left = left / jnp.maximum(left.sum(-1, keepdims=True), 1e-6)
+    return jnp.concatenate([jnp.einsum("nk,nkd->nd", share, known) for share in (before.chosen, left)], -1)
+
+
+def layer(key: Array, inputs: int, outputs: int, scale: float = 1.0) -> Array:
+    """Weights of a dense layer, `[inputs, outputs]`, normal: of inputs of deviation 1 it gives outputs of `scale`.
+
+    key: a jax random key
+    inputs, outputs: how many numbers
+    scale: of an output
+    """
+    return scale / inputs**0.5 * jax.random.normal(key, (inputs, outputs))
+
+
 def several(key: Array, spec: InputSpec, count: int) -> dict[str, Any]:
     """Parameters of a common taste and of several others that people share: a taste, a level and a share of each.
 

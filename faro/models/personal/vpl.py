@@ -13,7 +13,7 @@ from constraints import Choices
 
 from ..base import Model, Prediction, numeric
 from . import weights
-from .tastes import COMMON, SETTINGS, flat, met, placed
+from .tastes import COMMON, SETTINGS, layer, met, placed, sides
 
 ACTIVE = 0.005  # variance over people above which a latent number is in use
 
@@ -77,10 +77,6 @@ class VPL(Model):
     def init(self, key, spec):
         spec = numeric(spec)
         d, keys = spec.items.shape[-1], jax.random.split(key, 7)
-
-        def layer(key: Array, inputs: int, outputs: int, scale: float = 1.0) -> Array:
-            return scale / inputs**0.5 * jax.random.normal(key, (inputs, outputs))
-
         return {
             "common": COMMON.init(keys[0], spec),
             "encoder": {
@@ -105,11 +101,7 @@ class VPL(Model):
         params: of the model
         people: leading axes `[U, S]`
         """
-        before = flat(numeric(people))
-        known = placed(jnp.concatenate([before.items, jnp.ones_like(before.items[..., :1])], -1), before)
-        left = jnp.where(before.available, 1 - before.chosen, 0)
-        left = left / jnp.maximum(left.sum(-1, keepdims=True), 1e-6)
-        seen = jnp.concatenate([jnp.einsum("nk,nkd->nd", share, known) for share in (before.chosen, left)], -1)
+        seen = sides(numeric(people))
         encoder = params["encoder"]
         said = jax.nn.gelu(seen @ encoder["hidden"]) @ encoder["out"] + seen @ encoder["past"]
         along, moved = jnp.split(said.reshape(*people.weight.shape, 2 * self.size) * people.weight[..., None], 2, -1)

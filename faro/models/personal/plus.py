@@ -1,0 +1,108 @@
+"""A person in one phrase: a summary of the earlier choices, learned with the rewards that read it."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jax import Array
+
+from constraints import Choices
+
+from ..base import Model, Prediction, numeric
+from .tastes import COMMON, SETTINGS, layer, met, placed, punished, several, sides
+from .weights import NEVER
+
+
+@dataclasses.dataclass(frozen=True)
+class PLUS(Model):
+    """reward(z) = common(x, z) + [x, 1] . E_z, given a summary z, one phrase of a vocabulary that has no words yet, and
+    pi(z | earlier choices) of a network on a sum over them. Trained is what was published, for both at once:
+
+        - E_z log P(chosen | z) = logit loss of the mean reward E_z reward(z) + E_z lse reward(z) - lse E_z reward(z)
+
+    lse: log of the sum of exponentials over alternatives. The mean over phrases is exact, so its slope is that of a
+    policy gradient with reward log P(chosen | z) without the noise of sampling, and nothing alternates. The second part
+    is the `penalty`: what a summary leaves open costs. The first says what is predicted: the logit of the mean reward,
+    which is that of the phrase itself once a summary is certain.
+
+    Source: PLUS, arXiv 2507.13579, where a summary is a text of a language model, trained by PPO in turn with the
+    rewards. Ours also has a common taste. A person without earlier choices has what the network says of nothing.
+
+    phrases: of the vocabulary, >= 2
+    width: units of both hidden layers of the summariser
+    frozen: whether the summariser stays as it began, and rewards alone learn: the control
+    support: earlier choices of a person that are read, at most
+    """
+
+    settings = SETTINGS
+    phrases: int = 12
+    width: int = 32
+    frozen: bool = False
+    support: int = 10
+
+    def __post_init__(self):
+        if self.phrases < 2:
+            raise ValueError(f"phrases: expected at least 2, got {self.phrases}")
+
+    def init(self, key, spec):
+        spec, (of_rewards, *keys) = numeric(spec), jax.random.split(key, 4)
+        summariser = {
+            "read": layer(keys[0], 2 * (spec.items.shape[-1] + 1), self.width),
+            "read_bias": jnp.zeros(self.width),
+            "hidden": layer(keys[1], self.width, self.width),
+            "bias": jnp.zeros(self.width),
+            "out": layer(keys[2], self.width, self.phrases),
+        }
+        return {**several(of_rewards, spec, self.phrases), "summariser": summariser}
+
+    def shares(self, params, interactions):
+        return {**punished(params, interactions), "summariser": 1.0}
+
+    def trainable(self, params):
+        return {**dict.fromkeys(params, True), "summariser": not self.frozen}
+
+    def summaries(self, params: Any, people: Choices) -> Array:
+        """Probabilities of the phrases for every person, `[U, phrases]`.
+
+        params: of the model
+        people: leading axes `[U, S]`
+        """
+        own = params["summariser"]
+        read = jax.nn.gelu(sides(numeric(people)) @ own["read"] + own["read_bias"])
+        total = jnp.einsum("us,usw->uw", people.weight, read.reshape(*people.weight.shape, self.width))
+        return jax.nn.softmax(jax.nn.gelu(total @ own["hidden"] + own["bias"]) @ own["out"] + params["share"])
+
+    def given(self, params: Any, choices: Choices) -> Array:
+        """Rewards of the alternatives with items under each phrase, `[n, J, phrases]`: who edits a summary reads them.
+
+        params: of the model
+        choices: n choices
+        """
+        choices = numeric(choices)
+        own = jnp.einsum("nkd,zd->nkz", choices.items, params["taste"]) + params["level"]
+        return COMMON.apply(params["common"], choices)[..., None] + own
+
+    def apply(self, params, choices, *, people=None):
+        people, choices = met(people, numeric(choices))
+        summary = self.summaries(params, people)[choices.unit]
+        rewards = self.given(params, choices)
+        mean = jnp.einsum("nkz,nz->nk", rewards, summary)
+
+        def lse(inside: Array) -> Array:
+            there = choices.available.reshape(*choices.available.shape, *[1] * (inside.ndim - 2))
+            return jax.nn.logsumexp(jnp.where(there, placed(inside, choices), NEVER), axis=1)
+
+        open_to = jnp.einsum("nz,nz->n", summary, lse(rewards)) - lse(mean)
+        return Prediction(mean, extra={"left_open": open_to})
+
+    def penalty(self, params, seen):
+        return jnp.mean(seen.extra["left_open"])
+
+    def alarms(self, params, people):
+        used = len(set(jnp.argmax(self.summaries(params, people), -1).tolist()))
+        if used > 1:
+            return ()
+        return ("one summary is given to everybody, so all are predicted alike; take another seed, or another model",)

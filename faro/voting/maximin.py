@@ -1,0 +1,105 @@
+"""One law over answers for several kinds of people, that serves the worst served as well as can be.
+
+    max over laws pi of  min_k  sum_i pi_i value_ki  -  beta KL(pi | reference)
+
+The smallest is of expectations: a law may serve one kind with one answer and another kind with another. The mean of
+smallest values, which a reward min_k value_ki would have, is a different and smaller thing: an answer that is second
+for all then beats a fair draw of the first ones. With shares w of the kinds on the simplex the value is also
+
+    min over w of  beta log sum_i reference_i exp(sum_k w_k value_ki / beta),        pi_i ~ reference_i exp(... / beta)
+
+so the law is that of one mixed value, and what is between the two is known (`Maximin.gap`).
+
+Source: MaxMin-RLHF, arXiv 2402.08925, whose public code has the smallest of each sample. beta = 0 is a zero-sum game.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import cvxpy as cp
+import numpy as np
+from scipy import optimize, special
+
+from ..errors import NoProofError, UsageError
+
+CLOSE = 1e-4  # gap, as a share of the spread of values, beyond which nothing is returned
+
+
+class Maximin(NamedTuple):
+    """A law over n answers, for G kinds.
+
+    chances: `[n]`
+    of_kinds: what each kind expects, `[G]`; the smallest is the value
+    shares: of the kinds in the mixed value whose best law this is, `[G]`; 0 of who is better off than the worst
+    kl: from the reference, in nats; 0 at beta = 0
+    gap: how far the objective is from the best there is, at most
+    """
+
+    chances: np.ndarray
+    of_kinds: np.ndarray
+    shares: np.ndarray
+    kl: float
+    gap: float
+
+
+def maximin(values: np.ndarray, beta: float = 0.0, reference: np.ndarray | None = None) -> Maximin:
+    """The law whose worst served kind expects most.
+
+    values: `[G, n]`, what each answer is worth to each kind: put kinds on one scale first, for they are compared
+    beta: price of a nat of divergence from the reference, >= 0
+    reference: `[n]` chances above 0; None: all alike
+
+    `UsageError` for what is none of these, `NoProofError` where the solver ends far from the best.
+    """
+    values = np.asarray(values, float)
+    if values.ndim != 2 or 0 in values.shape or not np.isfinite(values).all():
+        raise UsageError(f"values: expected finite numbers [kinds, answers], got an array of {list(values.shape)}")
+    n = values.shape[1]
+    plain = np.full(n, 1 / n) if reference is None else np.asarray(reference, float)
+    if plain.shape != (n,) or not (plain > 0).all() or not np.isclose(plain.sum(), 1):
+        raise UsageError(f"reference: expected {n} chances above 0 that add up to 1")
+    if not (np.isfinite(beta) and beta >= 0):
+        raise UsageError(f"beta: expected a number of 0 or more, got {beta}")
+    solve = _game if beta == 0 else _tilted
+    chances, shares = solve(values, beta, plain)
+    of_kinds = values @ chances
+    kl = float(special.rel_entr(chances, plain).sum()) if beta else 0.0
+    mixed = shares @ values
+    upper = beta * special.logsumexp(mixed / beta, b=plain) if beta else mixed.max()
+    gap = float(upper - (of_kinds.min() - beta * kl))
+    if gap > CLOSE * max(np.ptp(values), 1e-12):
+        raise NoProofError(
+            f"maximin: expected a law within {CLOSE:g} of the best, got {gap:.3g}; scale values to about 1"
+        )
+    return Maximin(chances, of_kinds, shares, kl, max(gap, 0.0))
+
+
+def _game(values: np.ndarray, beta: float, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Both sides of a zero-sum game, as a linear program and its prices."""
+    kinds, n = values.shape
+    rows = np.hstack([-values, np.ones((kinds, 1))])  # value <= what each kind expects
+    one = np.append(np.ones(n), 0)[None]
+    inside = [*[(0, None)] * n, (None, None)]
+    found = optimize.linprog(np.append(np.zeros(n), -1), rows, np.zeros(kinds), one, [1.0], inside)
+    if found.status != 0:
+        raise NoProofError(f"maximin: the linear program was not solved: {found.message}")
+    return _law(found.x[:n]), _law(-found.ineqlin.marginals)
+
+
+def _tilted(values: np.ndarray, beta: float, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the kinds by a convex program, and the law that is best for them."""
+    shares = cp.Variable(len(values), nonneg=True)
+    tilted = cp.log_sum_exp(values.T @ shares / beta + np.log(reference))
+    problem = cp.Problem(cp.Minimize(tilted), [cp.sum(shares) == 1])
+    try:
+        problem.solve(solver=cp.CLARABEL)
+    except cp.SolverError as error:
+        raise NoProofError(f"maximin: the convex program was not solved: {error}") from None
+    own = _law(shares.value)
+    return special.softmax(own @ values / beta + np.log(reference)), own
+
+
+def _law(numbers: np.ndarray) -> np.ndarray:
+    inside = np.maximum(numbers, 0)
+    return inside / inside.sum()
