@@ -56,7 +56,7 @@ def of_plus(seed: int, train: int = 8000, new: int = 2000, steps: int = 600) -> 
         found[name] = right(model, params, before)
         found[f"{name}, shuffled"] = right(model, params, others)
         found[f"{name}, phrases"] = float(len(set(np.argmax(model.summaries(params, before), -1).tolist())))
-    for name, model in (("raw history", GPO(support=3)), ("latent vector", VPL(support=3))):
+    for name, model in (("raw history", GPO(support=3, width=16)), ("latent vector", VPL(support=3))):
         params = taught(model, seed)
         found[name], found[f"{name}, shuffled"] = right(model, params, before), right(model, params, others)
     params = fitted["PLUS"][1]
@@ -125,11 +125,11 @@ def of_distributional(seed: int, pairs: int = 10_000, steps: int = 600) -> Found
 
 
 def of_kinds(seed: int, each: int = 20, d: int = 8) -> Found:
-    """55 people of a taste, 5 of nearly its opposite, 20 noisy answers each; then one law over 200 answers for both."""
+    """55 people of a taste, 5 of one near its opposite, 20 noisy answers each; one law over 200 answers for both."""
     rng, found = np.random.default_rng([20, 20, 3, seed]), {}
     first = rng.standard_normal(d)
     few = np.arange(60) >= 55
-    taste = np.where(few[:, None], -first + 0.5 * rng.standard_normal((60, d)), first)
+    taste = np.where(few[:, None], -first + 0.5 * rng.standard_normal(d), first)
     x = rng.standard_normal((60, each, d))
     label = (rng.random((60, each)) < scipy.special.expit(4 * np.einsum("und,ud->un", x, taste))).astype(float)
     told = asked(x, label)

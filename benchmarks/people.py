@@ -26,7 +26,21 @@ import optax
 from constraints import Choices, log_softmax
 from constraints.alternatives import joined
 from faro.data.demo_people import WORLDS, World
-from faro.models import VPL, InputSpec, LatentClass, Linear, LoRe, MixedLogit, Model, PersonConstants, PReF, predict
+from faro.models import (
+    GPO,
+    PLUS,
+    VPL,
+    IdealPoint,
+    InputSpec,
+    LatentClass,
+    Linear,
+    LoRe,
+    MixedLogit,
+    Model,
+    PersonConstants,
+    PReF,
+    predict,
+)
 
 from . import _lines
 
@@ -43,6 +57,9 @@ METHODS: dict[str, Model] = {
     "latent_class": LatentClass(support=SUPPORT, kinds=2),
     "lore": LoRe(support=SUPPORT, rewards=3),
     "vpl": VPL(support=SUPPORT, size=2, width=8),
+    "gpo": GPO(support=SUPPORT),
+    "ideal_point": IdealPoint(support=SUPPORT, prototypes=3, size=2),
+    "plus": PLUS(support=SUPPORT),
 }
 HOLDS = {  # whose assumptions a population meets
     "demo-people": ("mixed_logit", "pref", "lore", "vpl"),

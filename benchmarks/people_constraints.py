@@ -28,7 +28,18 @@ from faro.registry import make_constraint
 
 from . import _lines
 
-MODELS = ("person_constants", "mixed_logit", "pref", "latent_class", "lore", "vpl")
+MODELS = (
+    "person_constants",
+    "mixed_logit",
+    "pref",
+    "latent_class",
+    "lore",
+    "vpl",
+    "gpo",
+    "ideal_point",
+    "plus",
+    "distributional",
+)
 CONSTRAINTS = {  # and the attribute of it, for a kind of alternative
     "demographic_parity": "dialect",
     "equal_opportunity": "dialect",

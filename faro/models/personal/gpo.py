@@ -37,7 +37,7 @@ class GPO(Model):
     """
 
     settings = SETTINGS
-    width: int = 16
+    width: int = 8
     layers: int = 1
     support: int = 10
 
