@@ -67,7 +67,7 @@ class Distributional(Model):
         params: of the model
         choices: n choices
         """
-        said = self._network().apply({"params": params}, features(choices))
+        said: Any = self._network().apply({"params": params}, features(choices))
         if self.head == "normal":
             return said[..., 0], jnp.exp(WIDEST * jnp.tanh(said[..., 1] / WIDEST))
         return jnp.linspace(0.0, 1.0, self.atoms), jax.nn.softmax(said)

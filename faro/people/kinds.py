@@ -15,7 +15,7 @@ Sources: Kamakura and Russell 1989; MaxMin-RLHF, arXiv 2402.08925 (hard); what i
 from __future__ import annotations
 
 import functools
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -120,7 +120,7 @@ def _run(panel: Panel, deal: Array, ridge: Array, rounds: int, hard: bool) -> tu
         """Weights of one kind after Newton's steps on its people."""
         weight = panel.weight * member[panel.person]
 
-        def step(_: int, own: Array) -> Array:
+        def step(_: Any, own: Array) -> Array:
             chances = jnp.exp(log_softmax(panel.features @ own, panel.available))
             slope = jnp.einsum("n,nk,nkd->d", weight, chances - panel.chosen, panel.features) + ridge * own
             centred = panel.features - jnp.einsum("nk,nkd->nd", chances, panel.features)[:, None]
@@ -132,7 +132,7 @@ def _run(panel: Panel, deal: Array, ridge: Array, rounds: int, hard: bool) -> tu
 
         return jax.lax.fori_loop(0, STEPS, step, own)
 
-    def turn(_: int, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
+    def turn(_: Any, state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
         member, weights, _ = state
         weights = jax.vmap(refit)(weights, member.T)
         share = jnp.maximum(member.mean(0), 1e-12)

@@ -17,7 +17,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-import cvxpy as cp
 import numpy as np
 from scipy import optimize, special
 
@@ -88,15 +87,26 @@ def _game(values: np.ndarray, beta: float, reference: np.ndarray) -> tuple[np.nd
 
 
 def _tilted(values: np.ndarray, beta: float, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Shares of the kinds by a convex program, and the law that is best for them."""
-    shares = cp.Variable(len(values), nonneg=True)
-    tilted = cp.log_sum_exp(values.T @ shares / beta + np.log(reference))
-    problem = cp.Problem(cp.Minimize(tilted), [cp.sum(shares) == 1])
-    try:
-        problem.solve(solver=cp.CLARABEL)
-    except cp.SolverError as error:
-        raise NoProofError(f"maximin: the convex program was not solved: {error}") from None
-    own = _law(shares.value)
+    """The law that is best for shares of the kinds, and these: a smooth convex program in as many numbers as kinds."""
+    spread = max(np.ptp(values), 1e-12)
+
+    def upper(shares: np.ndarray) -> tuple[float, np.ndarray]:
+        """What the law of these shares leaves to be had, and its slope: what each kind expects."""
+        tilted = shares @ values / beta + np.log(reference)
+        return beta * special.logsumexp(tilted) / spread, values @ special.softmax(tilted) / spread
+
+    count = len(values)
+    whole = {"type": "eq", "fun": lambda shares: shares.sum() - 1, "jac": lambda shares: np.ones(count)}
+    found = optimize.minimize(
+        upper,
+        np.full(count, 1 / count),
+        jac=True,
+        bounds=[(0, 1)] * count,
+        constraints=[whole],
+        method="SLSQP",
+        options={"ftol": 1e-14, "maxiter": 500},
+    )
+    own = _law(found.x)
     return special.softmax(own @ values / beta + np.log(reference)), own
 
 
