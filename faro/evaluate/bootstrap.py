@@ -41,7 +41,7 @@ import numpy as np
 import pandas as pd
 from jax import Array
 
-from constraints import Argmax, Choices, Constraint, DecisionRule, Outcome, Statistics, rule_text
+from constraints import ANOTHER, Argmax, Choices, Constraint, DecisionRule, Outcome, Statistics, rule_text
 from constraints.alternatives import pieces, total
 
 from .. import models
@@ -202,7 +202,7 @@ class Part:
             choices, codes, crossed, known = {}, {}, {}, {}
             for seed, part_choices in choices_of.items():
                 padded = part_choices.pad(largest)
-                codes[seed], crossed[seed], local = _clusters(np.asarray(padded.unit), others[seed])
+                codes[seed], crossed[seed], local = _clusters(_independent(padded), others[seed])
                 choices[seed] = padded.replace(unit=local.astype(np.int32))
                 rule = SupportRule(coded[seed].model.support, data.schema.order)
                 people = support_sets(data, coded[seed].coding, rule, np.float64)
@@ -368,6 +368,12 @@ def _of_params(
         return jax.tree.map(lambda leaf: jnp.tensordot(weights, leaf, 1), jax.lax.map(of_atom, params))
 
     return _whole(constraint, jax.lax.map(of_trial, trials), choices, units)
+
+
+def _independent(choices: Choices) -> np.ndarray:
+    """`[n]` codes of what is drawn: people; where one stands for another, both."""
+    unit = np.asarray(choices.unit)
+    return np.minimum(unit, np.asarray(choices.twins[ANOTHER].unit)[:, 0]) if ANOTHER in choices.twins else unit
 
 
 @functools.partial(jax.jit, static_argnums=3)

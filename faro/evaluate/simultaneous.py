@@ -37,17 +37,19 @@ def compared(constraint: Constraint) -> list[Compared] | None:
     return None if None in found else found  # type: ignore[return-value]
 
 
-def gap_at_most(constraint: Constraint, statistics: Statistics, cap: float, level: float, once: bool) -> np.ndarray:
+def gap_at_most(
+    constraint: Constraint, statistics: Statistics, cap: float | None, level: float, once: bool
+) -> np.ndarray:
     """An upper bound of the population's gap, the largest over parts, of every member, `[M]`, at `level` each; 1 says
-    nothing, NaN: the constraint is not one of rates.
+    nothing, NaN: the constraint is not one of rates, or nobody knows what a unit weighs.
 
     statistics: sums `[M, C, U]` and masses `[C, U]` of U independent units; those of padding have mass 0
-    cap: largest mass of a unit in a cell
+    cap: largest mass of a unit in a cell; None: not known
     once: whether every unit has one alternative that counts, decided without a draw
     """
     parts = compared(constraint)
     count = len(np.asarray(_first(statistics.sums)))
-    if parts is None:
+    if parts is None or cap is None:
         return np.full(count, np.nan)
     bounds = [
         _part(how, np.asarray(piece.sums, float), np.asarray(piece.masses, float), cap, level, once)

@@ -117,8 +117,7 @@ def _commands(
 
     model = Path(options.folder, chosen.model)
     table = options.data or load_model(model).about["data"]
-    twins = dict.fromkeys(claim.attribute for claim in policy.audited if claim.twins and claim.attribute)
-    rewards = "".join(f" --twins {shlex.quote(name)}" for name in twins) + imported
+    rewards = "".join(f" --twins {shlex.quote(name)}" for name in policy.twins) + imported
     lines = [f"faro score {shlex.quote(str(model))} {shlex.quote(str(table))} --part gate{rewards} --out gate.csv"]
     units = units_file(model)
     told = f"--model {shlex.quote(str(model))}" + (f" --train-units {shlex.quote(str(units))}" if units else "")
