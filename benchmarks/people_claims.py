@@ -166,7 +166,7 @@ def of_aggregates(seed: int) -> Found:
     )
     count, kinds, each, d = 60, np.arange(60) >= 55, 40, 8
     first = rng.standard_normal(d)
-    taste = np.where(kinds[:, None], -first + 0.5 * rng.standard_normal((count, d)), first)
+    taste = np.where(kinds[:, None], -first + 0.5 * rng.standard_normal(d), first)
     x = rng.standard_normal((count, each, d))
     label = (rng.random((count, each)) < scipy.special.expit(4 * np.einsum("und,ud->un", x, taste))).astype(float)
     fresh = rng.standard_normal((count, 500, d))
