@@ -441,8 +441,6 @@ class Claim:
     def problem(self, policy: Policy) -> str | None:
         """Why the method or the ball does not suit this claim, or None."""
         rule = policy.rule is not None and self.decided
-        if rule and self.twins:
-            return f"decisions of twins are those of argmax, and the rule is {policy.rule.text}"  # type: ignore[union-attr]
         bounded = self.scores or self.constraint in ("reward_parity", SERVED, EXCHANGE) or rule
         counted = self.paired and not self.twins and not bounded and not self.everywhere and not self.people_once
         caps = not self.paired and not self.twins and not bounded
@@ -452,7 +450,7 @@ class Claim:
             "clopper-pearson": (counted or caps) and not wasserstein,
             "unit-ratio": not self.everywhere and not wasserstein
             and not (self.ball and self.constraint == "counterfactual_parity"),
-            "block-pair": (counted or (bounded and self.paired)) and not self.ball,
+            "block-pair": (counted or (bounded and self.paired and not self.twins)) and not self.ball,
             "dkw": (self.everywhere and not self.ball) or (self.constraint == "reward_parity" and not wasserstein)
             or (self.constraint == "threshold_parity" and not self.everywhere and wasserstein),
         }  # fmt: skip
@@ -811,15 +809,12 @@ class Audit:
     def decide(self, rewards: list[float], threshold: float) -> list[float]:
         """Of every row how likely it is decided for: by argmax the best reward, ties shared equally."""
         found = [0.0] * len(rewards)
-        if self.rule:
-            for rows in self.choices:
-                logs = None if self.log_ref is None else [self.log_ref[row] for row in rows]
-                beside = [threshold] * self.outside[rows[0]]
-                chances = self.rule.decide([*(rewards[row] for row in rows), *beside], logs)
+        for rows in self.choices:
+            if self.rule:
+                chances = self._chances(rows, [rewards[row] for row in rows], threshold)
                 for row, chance in zip(rows, chances, strict=False):
                     found[row] = chance
-            return found
-        for rows in self.choices:
+                continue
             best = max([rewards[row] for row in rows])
             outside = self.outside[rows[0]]
             if outside and threshold > best:
@@ -830,6 +825,11 @@ class Audit:
                 found[row] = share
         return found
 
+    def _chances(self, rows: list[int], rewards: list[float], threshold: float) -> list[float]:
+        """What the rule makes of these rewards of the rows of a choice; that of an outside option is last."""
+        logs = None if self.log_ref is None else [self.log_ref[row] for row in rows]
+        return self.rule.decide([*rewards, *[threshold] * self.outside[rows[0]]], logs)  # type: ignore[union-attr]
+
     def decide_twins(self, name: str, chooser: bool, threshold: float) -> list[list[float | None]]:
         """The decisions d_l of every row, per level; None where the row has no valid twins."""
         twins = self.twin[name]
@@ -839,8 +839,11 @@ class Audit:
             if chooser and not all(filled):
                 continue
             for own, rewards in zip(found, twins, strict=True):
-                for row, valid in zip(rows, filled, strict=True):
-                    if valid:
+                for place, (row, valid) in enumerate(zip(rows, filled, strict=True)):
+                    if valid and self.rule:
+                        set_so = [(rewards if chooser or other == row else self.reward)[other] for other in rows]
+                        own[row] = self._chances(rows, set_so, threshold)[place]  # type: ignore[arg-type]
+                    elif valid:
                         mine = rewards[row]
                         others = [(rewards if chooser else self.reward)[other] for other in rows if other != row]
                         others += [threshold] if self.outside[row] else []

@@ -26,7 +26,7 @@ from .columns import read_columns
 from .committed_order import quote
 from .overlap import check_spellings
 from .policy import EXCHANGE, PAIR, Claim, Policy
-from .rules import Served, candidates_of
+from .rules import Served, candidates_of, decisions_alone
 from .rules import decisions as decisions_by
 
 if TYPE_CHECKING:
@@ -151,6 +151,9 @@ class Audit:
         to a level; rows without valid twins have no meaning."""
         if chooser:
             return np.stack([self.decisions(np.nan_to_num(rewards), threshold) for rewards in self.twins[name]])
+        if self.rule:
+            sets = self.member_of, self.outside, threshold, self.log_ref
+            return np.stack([decisions_alone(self.rule, self.reward, row, *sets) for row in self.twins[name]])
         rival, rivals = self._best_others(threshold)
         twin_rewards = np.nan_to_num(self.twins[name])
         return np.where(twin_rewards > rival, 1.0, np.where(twin_rewards == rival, 1 / (1 + rivals), 0.0))

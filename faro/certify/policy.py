@@ -199,8 +199,6 @@ class Claim:
     def unsuitable(self, rule: Served | None = None) -> str | None:
         """Why the method cannot show this claim of what the rule decides (None: argmax), or None."""
         by_rule = rule is not None and self.decided
-        if rule is not None and by_rule and self.twins:
-            return f"decisions on twins are those of argmax, and the rule is {rule.text}"
         in_between = ("reward_parity", SERVED, EXCHANGE)  # z is any number in [0, 1]
         bounded = self.scores or self.constraint in in_between or by_rule
         rates = self.paired and not self.twins and not bounded and not self.everywhere and not self.by_unit
@@ -210,7 +208,7 @@ class Claim:
             "clopper-pearson": (rates or (not self.paired and not self.twins and not bounded)) and not moved,
             "unit-ratio": not self.everywhere and not moved
             and not (self.ball and self.constraint == "counterfactual_parity"),
-            "block-pair": (rates or (self.paired and bounded)) and not self.ball,
+            "block-pair": (rates or (self.paired and bounded and not self.twins)) and not self.ball,
             "dkw": (self.everywhere and not self.ball) or (self.constraint == "reward_parity" and not moved)
             or (self.constraint == "threshold_parity" and not self.everywhere and moved),
         }  # fmt: skip

@@ -1,7 +1,7 @@
 """How a scored table decides: by argmax, or by a rule of which the table says the probabilities.
 
     Served     a rule and the sets of candidates that it decides on, as a policy and a description name them
-    decisions  of every row how likely the rule decides for it
+    decisions  of every row how likely the rule decides for it; decisions_alone, where its own reward is that of a twin
 
 The same laws as `constraints.BestOf` and its kin have, on rows of a table and in doubles. Definitions:
 docs/certificate-format.md, "Decision rules".
@@ -127,6 +127,34 @@ def decisions(
         values = np.append(rewards[rows], threshold) if outside[rows[0]] else rewards[rows]
         logs = None if log_ref is None else log_ref[rows]
         found[rows] = rule.decide(values, logs)[: len(rows)]
+    return found
+
+
+def decisions_alone(
+    rule: Served, rewards: Floats, twins: Floats, member_of: NDArray[np.intp], outside: NDArray[np.bool_],
+    threshold: float, log_ref: Floats | None,
+) -> Floats:  # fmt: skip
+    """Of every row how likely the rule decides for it where its own reward alone is that of a twin; a law for each row,
+    so K laws for a set of K.
+
+    rule       which
+    rewards    `[rows]`
+    twins      `[rows]` of the twin; NaN: no such twin, and then it is 0
+    member_of  `[rows]` number of the row's set
+    outside    `[rows]` whether the set has an outside option
+    threshold  its reward
+    log_ref    `[rows]` of the reference, or None
+    """
+    order = np.argsort(member_of, kind="stable")
+    found = np.zeros(len(rewards))
+    for rows in np.split(order, np.flatnonzero(np.diff(member_of[order])) + 1):
+        values = np.append(rewards[rows], threshold) if outside[rows[0]] else rewards[rows]
+        logs = None if log_ref is None else log_ref[rows]
+        for place, row in enumerate(rows):
+            if not np.isnan(twins[row]):
+                alone = values.copy()
+                alone[place] = twins[row]
+                found[row] = rule.decide(alone, logs)[place]
     return found
 
 

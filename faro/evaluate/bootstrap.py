@@ -258,8 +258,13 @@ class Part:
         choices = self.choices[seed]
         padded = np.zeros((len(decisions), *choices.shape))
         padded[:, : decisions.shape[1]] = decisions
+        there = np.broadcast_to(np.asarray(choices.available), padded.shape)
+        return self.of_outcomes(seed, Outcome(np.zeros_like(padded), padded, {}, there))
+
+    def of_outcomes(self, seed: int, outcomes: Outcome) -> Sums:
+        """What units add where outcomes are given, leaves `[M, n, ...]`, and not rewards."""
         with jax.enable_x64(True):
-            return _of_decisions(self.constraint, padded, choices, self.units)
+            return _of_outcomes(self.constraint, outcomes, self.choices[seed], self.units)
 
     def bootstrap(self, sums: dict[int, Sums], draws: int = DRAWS, key: int = 0) -> dict[int, Draws]:
         """Draw people, and the clusters that are crossed with them: of every seed the figures of its trials, on the
@@ -377,12 +382,9 @@ def _independent(choices: Choices) -> np.ndarray:
 
 
 @functools.partial(jax.jit, static_argnums=3)
-def _of_decisions(constraint: Constraint, decisions: Array, choices: Choices, units: int) -> Sums:
-    def of_trial(decided):
-        seen = Outcome(rewards=jnp.zeros_like(decided), decisions=decided, twins={}, available=choices.available)
-        return _adds(constraint, seen, choices, units)
-
-    return _whole(constraint, jax.lax.map(of_trial, decisions), choices, units)
+def _of_outcomes(constraint: Constraint, outcomes: Outcome, choices: Choices, units: int) -> Sums:
+    added = jax.lax.map(lambda seen: _adds(constraint, seen, choices, units), outcomes)
+    return _whole(constraint, added, choices, units)
 
 
 def _whole(constraint: Constraint, added: Any, choices: Choices, units: int) -> Sums:

@@ -198,6 +198,16 @@ class TrainedModel:
         every = np.arange(data.n)
         return rewards[drawn, every], {name: values[drawn, every] for name, values in moved.items()}
 
+    def _has_probabilities(self, data: Dataset) -> bool:
+        """Whether its choice probabilities are other than the conditional logit of its rewards."""
+        one = jax.tree.map(lambda leaf: np.asarray(leaf)[0], self.params) if self.draw else self.params
+        some, people = (
+            data.choices(self.coding, np.arange(1)),
+            support_sets(data, self.coding, self.support, np.float32),
+        )
+        said = functools.partial(models.predict, self.model, people=people)
+        return jax.eval_shape(said, one, some).log_probs is not None
+
     def _components(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Rewards of every component, `[A, n, K]`, and of twins, `[A, n, K, L]`; NaN where the design supports none."""
         self.coding.check_known(data.parsed.items, data.parsed.context)
@@ -260,6 +270,13 @@ class TrainedModel:
         if draw is not None and twins:
             raise UsageError("twins: a randomised model has no one reward to expect; leave out twins, or expected")
         parsed = data.parsed
+        alone = [name for name in twins if not data.attributes[name].chooser]
+        argmax = isinstance(rule, ct.Argmax)
+        if alone and not argmax and parsed.available.shape[1] > 2 and self._has_probabilities(data):
+            raise UsageError(
+                f"twins of {alone[0]!r}: this model has probabilities of its own, and one number says of more than two "
+                "alternatives who is best and no other law; score by argmax, or with a model that has none"
+            )
         rewards, moved = self._rewards(data, twins) if draw is None else (np.full(parsed.available.shape, np.nan), {})
         with jax.enable_x64(True):
             components = rewards[None] if draw is None else self._components(data, ())[0]
@@ -296,7 +313,7 @@ class TrainedModel:
         columns["label"] = flat(parsed.chosen) if parsed.chosen is not None else np.full(inside.sum(), np.nan)
         columns |= {"role": flat(told)} if self.support.k else {}
         columns |= {"reward": flat(rewards), "decision": flat(hard), "weight": flat(parsed.weight), "part": flat(parts)}
-        if parsed.log_ref is not None and not isinstance(rule, ct.Argmax):
+        if parsed.log_ref is not None and not argmax:
             if "log_ref" in {*self.attributes(data), *data.shared}:
                 raise DataError(f"{data.name}: 'log_ref' is the reference's; call the attribute or item otherwise")
             columns["log_ref"] = flat(parsed.log_ref)

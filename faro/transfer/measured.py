@@ -8,7 +8,8 @@ rises, so what keeps a bound is a set, and the end of its piece that begins at t
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+import functools
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
@@ -26,6 +27,7 @@ from constraints import (
     RateConstraint,
     Resampled,
     Statistics,
+    decide,
     kl_divergence,
     rule_text,
     statistics_of_parts,
@@ -33,6 +35,7 @@ from constraints import (
 
 from ..data import Dataset
 from ..data.candidates import check_sets
+from ..data.views import queries
 from ..errors import DataError, UsageError
 from ..evaluate.bootstrap import Part, interval
 from ..store.model import TrainedModel
@@ -40,6 +43,8 @@ from .bounds import mean_move, tilt_bound, twin_oscillation, wasserstein_bound
 
 BETAS = tuple(float(beta) for beta in np.geomspace(4, 0.02, 47).round(6))
 LARGEST_N = 256  # answers of which the best is kept
+REFERENCE = {"beta": np.inf, "n": 1}  # where an axis begins
+HALVINGS = 16  # of the distance between two 1 / beta, until an end is known
 DRAWS = 400  # of units
 LEVEL = 0.95
 
@@ -54,31 +59,23 @@ class Transfer:
     reference: the gap of the reference itself
     bound: that is to be kept
     notes: conditions that do not hold, in words
+    pieces: of "beta" and "n" where the gap is within the bound, from the reference on: [first, last] of every piece.
+        beta begin at the reference, inf; ends are found between neighbours of the table. Of n every number was tried
     """
 
     table: pd.DataFrame
     reference: float
     bound: float
     notes: tuple[str, ...]
-
-    def kept(self, axis: str) -> list[tuple[float, float]]:
-        """The runs of values of an axis, from the reference on, at which the gap is within the bound: [first, last].
-
-        axis: "beta" or "n"
-        """
-        rows = self.table[self.table["axis"] == axis]
-        return kept(rows["value"].tolist(), rows["gap"].tolist(), self.bound)
+    pieces: dict[str, list[tuple[float, float]]]
 
     def end(self, axis: str) -> float | None:
-        """Where the run that begins at the reference ends; None if the reference itself is beyond the bound, or the
-        first value of the axis is.
+        """Where the piece that begins at the reference ends; None if the reference itself is beyond the bound.
 
         axis: "beta" or "n"
         """
-        rows = self.table[self.table["axis"] == axis]
-        runs = self.kept(axis)
-        begins = len(rows) and runs and runs[0][0] == rows["value"].iloc[0]
-        return runs[0][1] if begins and self.reference <= self.bound else None
+        first = self.pieces[axis][:1]
+        return first[0][1] if first and first[0][0] == REFERENCE[axis] else None
 
 
 def kept(values: Sequence[float], gaps: Sequence[float], bound: float) -> list[tuple[float, float]]:
@@ -96,6 +93,21 @@ def kept(values: Sequence[float], gaps: Sequence[float], bound: float) -> list[t
             runs[-1:] = [(runs[-1][0], value)] if before else [*runs[-1:], (value, value)]
         before = within
     return runs
+
+
+def crossing(inside: float, beyond: float, gap: Callable[[float], float], bound: float) -> float:
+    """The end of a piece of beta: the last one found within the bound, by halving in 1 / beta.
+
+    inside: a beta within the bound, inf for the reference
+    beyond: one that is not
+    gap: of a beta
+    bound: of the gap
+    """
+    low, high = 1 / inside, 1 / beyond
+    for _ in range(HALVINGS):
+        middle = (low + high) / 2
+        low, high = (middle, high) if gap(1 / middle) <= bound else (low, middle)
+    return 1 / low if low else np.inf
 
 
 def measure(
@@ -132,7 +144,7 @@ def measure(
     asked = 1.0 if isinstance(asked, str) or not np.isfinite(asked) else float(asked)
     kind = model.candidates or "enumerated"
     rows = data.rows(part, model.about.get("seed", 0))
-    scored = data.take(rows)
+    scored, asked_of = data.take(rows), np.isin(rows, queries(data, rows, model.model.support))
     sizes = scored.parsed.available.sum(1)
     sampled = kind == "sampled"
     tilted, best = (Resampled, BestOfDraws) if sampled else (KLTilted, BestOf)
@@ -144,63 +156,106 @@ def measure(
     seed = int(model.about.get("seed", 0))
     held = Part.of(data, constraint, {seed: model}, (part,))
     choices = held.choices[seed]
-    raw = model.rewards(scored)
-    rewards = np.zeros(choices.shape)
-    rewards[: len(raw)] = np.nan_to_num(raw)
     with jax.enable_x64(True):
-        available = np.asarray(choices.available)
-        log_ref = np.zeros(choices.shape) if choices.log_ref is None else np.asarray(choices.log_ref, float)
-        there, logs = jnp.asarray(available), jnp.asarray(log_ref)
-        laws = [rule.decide(jnp.asarray(rewards), there, logs) for _, _, rule in rules]
-        reference = np.asarray(tilted(beta=1.0).decide(jnp.zeros(choices.shape), there, logs))
-        far = [np.asarray(kl_divergence(law, there, logs)) for law in laws]
-        decided = np.stack([np.asarray(law) for law in laws])
-    drawn = held.bootstrap({seed: held.of_decisions(seed, decided)}, draws)[seed]
-    known = _Known(held.constraint, choices, rewards, available, reference)
+        known = _Known(model, scored, asked_of, held.constraint, choices, tilted(beta=1.0))
+        outcomes = [known.outcome(rule) for _, _, rule in rules]
+        far = [known.distance(outcome) for outcome in outcomes]
+        stacked = jax.tree.map(lambda *leaves: np.stack(leaves), *outcomes)
+    drawn = held.bootstrap({seed: held.of_outcomes(seed, stacked)}, draws)[seed]
     weight = np.asarray(choices.weight)
     table = []
     for place, (axis, value, rule) in enumerate(rules):
         low, high = interval(drawn.gap[place], LEVEL)
-        row = {"rule": rule_text(rule), "axis": axis, "value": value, "gap": known.gap(decided[place])}
+        row = {"rule": rule_text(rule), "axis": axis, "value": value, "gap": known.gap(outcomes[place])}
         row |= {"low": low, "high": high, "kl": np.nan if sampled else float(far[place] @ weight / weight.sum())}
         table.append(row | (known.bounds(value) if axis == "beta" else dict.fromkeys(("tanh", "wasserstein"), np.nan)))
     frame = pd.DataFrame(table)
-    frame["twins"] = _twins(model, scored, constraint, betas, frame)
-    return Transfer(frame, known.gap(reference), asked, (*notes, *known.notes))
+    frame["twins"] = _twins(model, scored, asked_of, constraint, betas, frame)
+    reference = known.gap(known.reference)
+    at = functools.cache(lambda beta: known.gap(known.outcome(tilted(beta=beta))))
+    every = [float(known.gap(known.outcome(best(n=n)))) for n in range(1, most + 1)]
+    pieces = {"beta": _pieces(betas, frame[frame["axis"] == "beta"]["gap"].tolist(), reference, asked, at)}
+    pieces["n"] = kept(range(1, most + 1), every, asked)
+    return Transfer(frame, reference, asked, (*notes, *known.notes), pieces)
+
+
+def _pieces(
+    betas: Sequence[float], gaps: Sequence[float], reference: float, bound: float, at: Callable[[float], float]
+) -> list[tuple[float, float]]:
+    """Pieces of beta within the bound, from the reference on, whose ends lie between those that were tried."""
+    tried = [REFERENCE["beta"], *betas]
+    found = []
+    for first, last in kept(tried, [reference, *gaps], bound):
+        before, after = tried.index(first) - 1, tried.index(last) + 1
+        begins = crossing(first, tried[before], at, bound) if before >= 0 else first
+        found.append((begins, crossing(last, tried[after], at, bound) if after < len(tried) else last))
+    return found
 
 
 class _Known:
-    """Gaps of decisions on these choices, and what rewards say of them."""
+    """What rules make of a model's rewards on these choices, and what rewards alone say of that."""
 
-    def __init__(self, constraint: Constraint, choices: Any, rewards: Any, available: Any, reference: Any):
-        self.constraint, self.choices, self.rewards = constraint, choices, rewards
-        self.available, self.reference = available, reference
+    def __init__(
+        self, model: TrainedModel, data: Dataset, asked: Any, constraint: Constraint, choices: Any, tilt: DecisionRule
+    ):
+        self.constraint, self.choices = constraint, choices
         (self.part,) = constraint.parts()
-        self.compared = self.part.compared() if isinstance(self.part, RateConstraint) else None
-        pairs = bool((available.sum(1) == 2).all())
+        self.rewards, self.available = np.nan_to_num(model.rewards(data))[asked], np.asarray(choices.available)
+        self.moved = {name: np.nan_to_num(model.twin_rewards(data, name))[asked] for name in constraint.twins()}
+        self.log_ref = np.zeros(choices.shape) if choices.log_ref is None else np.asarray(choices.log_ref, float)
+        self.reference = self._alike(tilt)
+        if all(jax.tree.leaves(jax.tree.map(np.array_equal, self._filled(0.0), self._filled(1.0)))):
+            raise UsageError(f"transfer: {constraint.name()} is about rewards, and the same under every rule")
+        self.compared = self.part.compared() if isinstance(self.part, RateConstraint) and not self.moved else None
+        pairs = bool((self.available.sum(1) == 2).all())
         self.margins = pairs and choices.log_ref is None and self.compared is not None and self.compared.paired
         self.notes = []
-        if self.compared is None:
+        if self.moved:
+            self.notes.append("tanh: not of gaps between twins; the column twins bounds how far those are apart")
+        elif self.compared is None:
             self.notes.append("tanh: the constraint does not say which rates it compares")
         if not self.margins:
             self.notes.append("wasserstein: not defined; it needs two answers, a uniform reference, pairs of rates")
 
-    def _statistics(self, decisions: Any) -> Statistics:
+    def outcome(self, rule: DecisionRule) -> Outcome:
+        """What a rule makes of the rewards."""
         with jax.enable_x64(True):
-            outcome = Outcome(
-                rewards=jnp.zeros_like(decisions), decisions=jnp.asarray(decisions), twins={}, available=self.available
-            )
-            whole = self.constraint.statistics(outcome, self.choices)
-            return statistics_of_parts(self.constraint, whole)[0]
+            return _decided(rule, self.rewards, self.choices, self.moved)
 
-    def gap(self, decisions: Any) -> float:
+    def _alike(self, tilt: DecisionRule) -> Outcome:
+        """What the reference does, whatever the rewards."""
         with jax.enable_x64(True):
-            return float(np.max(np.asarray(self.part.gap(self._statistics(decisions)))))
+            nothing = {name: np.zeros_like(moved) for name, moved in self.moved.items()}
+            alike = _decided(tilt, np.zeros_like(self.rewards), self.choices, nothing)
+            told = {name: dataclasses.replace(twin, rewards=self.moved[name]) for name, twin in alike.twins.items()}
+            return dataclasses.replace(alike, rewards=self.rewards, twins=told)
+
+    def distance(self, outcome: Outcome) -> np.ndarray:
+        """KL from the reference, `[n]` nats."""
+        with jax.enable_x64(True):
+            return np.asarray(kl_divergence(outcome.decisions, self.choices.available, jnp.asarray(self.log_ref)))
+
+    def _filled(self, share: float) -> Any:
+        """Sums where every decision is this share, and of twins half of it: what reads rewards does not see it."""
+        with jax.enable_x64(True):
+            seen, twins = self.reference, self.reference.twins.items()
+            half = {name: dataclasses.replace(twin, decisions=0 * twin.decisions + share / 2) for name, twin in twins}
+            filled = dataclasses.replace(seen, decisions=0 * seen.decisions + share, twins=half)
+            return self.constraint.statistics(filled, self.choices).sums
+
+    def _statistics(self, outcome: Outcome) -> Statistics:
+        return statistics_of_parts(self.constraint, self.constraint.statistics(outcome, self.choices))[0]
+
+    def gap(self, outcome: Outcome) -> float:
+        """Of decisions, the constraint's own."""
+        with jax.enable_x64(True):
+            return float(np.max(np.asarray(self.part.gap(self._statistics(outcome)))))
 
     def _rates(self, decisions: Any) -> np.ndarray:
         assert isinstance(self.part, RateConstraint) and self.compared is not None
         with jax.enable_x64(True):
-            rates = np.asarray(self.part.rates(self._statistics(decisions)))
+            seen = dataclasses.replace(self.reference, decisions=jnp.asarray(decisions))
+            rates = np.asarray(self.part.rates(self._statistics(seen)))
         return rates.reshape(len(self.compared.blocks), len(self.compared.groups))
 
     def bounds(self, beta: float) -> dict[str, float]:
@@ -209,7 +264,7 @@ class _Known:
             return {"tanh": np.nan, "wasserstein": np.nan}
         moved = mean_move(self.rewards, self.available, beta)
         move = self._rates(np.broadcast_to(moved[:, None], self.rewards.shape))
-        start = self._rates(self.reference)
+        start = self._rates(self.reference.decisions)
         affine = self.part.affine() if isinstance(self.part, RateConstraint) else None
         scale = abs(affine[1]) if affine else 1.0
         if self.compared.paired:
@@ -223,11 +278,7 @@ class _Known:
         """The largest over pairs of groups, by the margins of the members of their cells."""
         assert isinstance(self.part, RateConstraint) and self.compared is not None
         with jax.enable_x64(True):
-            outcome = Outcome(
-                rewards=jnp.zeros_like(self.rewards), decisions=jnp.asarray(self.reference), twins={},
-                available=self.available,
-            )  # fmt: skip
-            counts = self.part.counts(outcome, self.choices)
+            counts = self.part.counts(self.reference, self.choices)
         cell, share = np.asarray(counts.cell), np.asarray(counts.share)
         margin = np.broadcast_to((self.rewards - self.rewards[:, ::-1])[..., None], cell.shape)
         worst, groups = 0.0, len(self.compared.groups)
@@ -240,16 +291,21 @@ class _Known:
         return worst
 
 
+@jax.jit
+def _decided(rule: DecisionRule, rewards: Any, choices: Any, twins: Any) -> Outcome:
+    return decide(rule, rewards, choices, twins)
+
+
 def _twins(
-    model: TrainedModel, data: Dataset, constraint: Constraint, betas: Sequence[float], table: pd.DataFrame
+    model: TrainedModel, data: Dataset, asked: Any, constraint: Constraint, betas: Sequence[float], table: pd.DataFrame
 ) -> list[float]:
     """Per row of the table the mean of tanh of twins, by the constraint's attribute; NaN where there are none."""
     attribute = getattr(getattr(constraint.parts()[0], "who", None), "attribute", None)
     known = attribute is not None and any(twin.attribute == attribute.name for twin in data.schema.twins)
     if not known or attribute is None:
         return [np.nan] * len(table)
-    moved, rewards = model.twin_rewards(data, attribute.name), np.nan_to_num(model.rewards(data))
-    there = data.parsed.available
+    moved, rewards = model.twin_rewards(data, attribute.name)[asked], np.nan_to_num(model.rewards(data))[asked]
+    there = data.parsed.available[asked]
     valid = ~np.isnan(moved).any((1, 2)) if attribute.chooser else (~np.isnan(moved).any(2) | ~there).all(1)
     if not valid.any():
         raise DataError(f"{data.name}: no choice has twins of {attribute.name!r} at every level")

@@ -134,3 +134,9 @@ def test_what_keeps_a_bound_is_a_set_and_its_first_piece_ends():
     assert measured.kept(BETAS, gaps, 0.01) == [(1, 1)]
     assert measured.kept([1, 2, 4, 8], [0.0, 0.2, 0.05, 0.04], 0.1) == [(1, 1), (4, 8)]
     assert measured.kept([1, 2], [0.5, 0.6], 0.1) == []
+    found = measured._pieces(BETAS, gaps, 0.0, 0.05, lambda beta: float(policy_gap(a, b, beta)))
+    (first, last), *others = found
+    assert first == np.inf and not others  # the reference keeps it, and 2, 1 and what lies between
+    assert policy_gap(a, b, last) <= 0.05 < policy_gap(a, b, last - 1e-3)
+    (_, one), (again, two) = measured._pieces(BETAS, gaps, 0.0, 0.01, lambda beta: float(policy_gap(a, b, beta)))
+    assert one > 2 > again > 1 > two and policy_gap(a, b, again) <= 0.01 < policy_gap(a, b, again + 1e-3)

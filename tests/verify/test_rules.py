@@ -6,6 +6,7 @@ import copy
 import csv
 import json
 import math
+import re
 
 import numpy as np
 import pytest
@@ -186,7 +187,7 @@ def test_no_forgery_of_the_new_fields_is_accepted(tmp_path, capsys):
     assert under(values | {"outside": "all"}, candidates, claims) == 2
     assert under(values, candidates, [claim(method="exact2")]) == 2
     assert under(values, candidates, [claim("demographic_parity", "clopper-pearson")]) == 2
-    twins = claim("counterfactual_parity", "unit-ratio")
+    twins = claim("counterfactual_parity", "block-pair")
     assert under(values, candidates, [twins]) == 2
     (tmp_path / "faro.toml").write_text(toml(*policy))
     (tmp_path / "cert.json").write_text(json.dumps(found.record))
@@ -197,6 +198,57 @@ def test_no_forgery_of_the_new_fields_is_accepted(tmp_path, capsys):
         hand.write_csv(tmp_path / "changed.csv", table)
         assert verify.main([words[0], str(tmp_path / "changed.csv"), *words[2:]]) == 5
     capsys.readouterr()
+
+
+def with_twins(rows):
+    """Kinds and dialects of candidates exchanged: harshness costs .5, dialect B what falls on each answer."""
+    rng, twins = np.random.default_rng(1), []
+    for row in rows:
+        harsh, plain = row["kind"] == "harsh", "plain"
+        moved = {f"reward:kind={kind}": row["reward"] - 0.5 * ((kind != plain) - harsh) for kind in (plain, "harsh")}
+        costs = round(float(rng.normal()) * 0.3, 1)
+        for dialect in "AB":
+            moved[f"reward:dialect={dialect}"] = row["reward"] + costs * (dialect != row["dialect"])
+        twins.append(row | moved)
+    return twins
+
+
+@pytest.mark.parametrize("rule, kind", [("softmax", "enumerated"), ("kl_tilted", "enumerated"), ("best_of", "sampled")])
+def test_decisions_on_twins_are_the_rules(rule, kind, tmp_path, capsys, x64):
+    """Generator and checker agree, and both with the law that training reads, of either kind of attribute."""
+    import constraints as ct
+
+    claims = (
+        claim("counterfactual_parity", "unit-ratio", attribute="kind", of=None, bound="0.4"),
+        claim("counterfactual_flip", "unit-ratio", attribute="dialect", of=["kind", "harsh"], bound="0.4"),
+    )
+    claims = tuple({key: value for key, value in one.items() if value is not None} for one in claims)
+    rows = [row for row in with_twins(prompts(log_ref=kind == "enumerated")) if row["choice"] != "p0"]  # all of four
+    values, candidates, _ = asked(rule, kind, claims)
+    found, words = made(tmp_path, rows, values, candidates, claims)
+    assert verify.main(words) == found.verdict.exit_code == 0, capsys.readouterr().err
+    counted = [float(number) for number in re.findall(r"counted (\S+)\)", capsys.readouterr().out)]
+    sets = [[row for row in rows if row["choice"] == f"p{i}"] for i in range(1, 300)]
+
+    def column(name):
+        return np.array([[row[name] for row in one] for one in sets])
+
+    twin = {
+        name: np.stack([column(f"reward:{name}={level}") for level in spec["levels"]], -1)
+        for name, spec in ATTRIBUTES.items()
+    }
+    valid = np.ones(twin["kind"].shape, bool)
+    sides = {"kind": ct.Twin(valid=valid, items=np.zeros((299, 4, 2, 0)))}
+    sides["dialect"] = ct.Twin(valid=valid, context=np.zeros((299, 2, 0)))
+    logs = column("log_ref") if kind == "enumerated" else None
+    chosen = np.eye(4)[np.zeros(299, int)]
+    choices = ct.make_choices(np.zeros((299, 4, 1)), chosen, log_ref=logs, twins=sides)
+    seen = ct.decide(ct.rule_of(RULES[rule], kind), column("reward"), choices, twin)
+    rates = np.asarray(seen.twins["kind"].decisions).mean((0, 1))
+    flips = np.abs(np.asarray(seen.twins["dialect"].decisions) - np.asarray(seen.decisions)[..., None])
+    harsh, other = column("kind") == "harsh", column("dialect")[..., None] != np.array(["A", "B"])
+    by_level = [flips[..., level][harsh & other[..., level]].mean() for level in range(2)]
+    assert counted == pytest.approx([rates.max() - rates.min(), max(by_level)], abs=1e-4)
 
 
 def test_lowering_a_bound_by_a_thousandth_is_refused(tmp_path, capsys):

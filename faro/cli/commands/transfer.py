@@ -66,7 +66,8 @@ def _transfer(options: argparse.Namespace) -> int:
         _write(found, Path(options.out))
     outputs.noted(options, [*found.notes])
     if options.json:
-        record = {axis: {"kept": found.kept(axis), "end": found.end(axis)} for axis in ("beta", "n")}
+        pieces = {axis: [tuple(map(_finite, piece)) for piece in found.pieces[axis]] for axis in found.pieces}
+        record = {axis: {"kept": pieces[axis], "end": _finite(found.end(axis))} for axis in pieces}
         rows = json.loads(found.table.to_json(orient="records"))
         print(json.dumps({"reference": found.reference, "bound": found.bound, **record, "rows": rows}, indent=1))
     else:
@@ -98,11 +99,23 @@ def _show(found: Any) -> None:
     every = shown[["rule", "gap", "95 %", "kl", *columns]]
     print(every.to_string(index=False, float_format="{:.4f}".format, na_rep=""))
     for axis, symbol in (("beta", "beta"), ("n", "n")):
-        runs = ", ".join(f"{a:g}" if a == b else f"{a:g} to {b:g}" for a, b in found.kept(axis)) or "none"
+        runs = ", ".join(_piece(a, b) for a, b in found.pieces[axis]) or "none"
         end = found.end(axis)
-        way = "up" if axis == "n" else "down"
-        reached = "no piece begins at the reference" if end is None else f"kept from the reference {way} to {end:g}"
-        print(f"gap within {found.bound:g}, of the {symbol} tried: {runs}; {reached}")
+        reached = "the reference itself is beyond it" if end is None else f"kept from the reference to {_value(end)}"
+        print(f"gap within {found.bound:g}, {symbol}: {runs}; {reached}")
+
+
+def _finite(value: float | None) -> float | str | None:
+    """As JSON has it."""
+    return "reference" if value == float("inf") else value
+
+
+def _value(value: float) -> str:
+    return "the reference" if value == float("inf") else f"{value:.4g}"
+
+
+def _piece(first: float, last: float) -> str:
+    return _value(first) if first == last else f"{_value(first)} to {_value(last)}"
 
 
 def _write(found: Any, folder: Path) -> None:
