@@ -108,6 +108,18 @@ def _show_sources(console: Console, run: report.Run) -> None:
     _show(console, table)
 
 
+def show_read(found: Any, rule: str) -> None:
+    """What the models of a run reach on dev people by another rule."""
+    console = _console()
+    console.print(f"[bold]decided by {escape(rule)}[/bold]; 95 % over units, means over seeds")
+    table = _table("bound", "dev\ngap", "95 %", "dev\nagreement", "95 %")
+    for row in found.to_dict("records"):
+        ends = [f"{row[f'{name}_low']:.3f} to {row[f'{name}_high']:.3f}" for name in ("gap", "accuracy")]
+        bound = f"{row['bound']:.4f}" if math.isfinite(row["bound"]) else "none"
+        table.add_row(bound, f"{row['gap']:.3f}", ends[0], f"{row['accuracy']:.3f}", ends[1])
+    _show(console, table)
+
+
 def show_policy(about: dict[str, Any], out: str | None) -> None:
     """What a tuned policy reached, beside its reference."""
     console, figures = _console(), about["figures"]

@@ -255,11 +255,14 @@ class Part:
 
     def of_decisions(self, seed: int, decisions: np.ndarray) -> Sums:
         """What units add where decisions `[M, n, K]` are given and not rewards; n may lack the padding."""
-        choices = self.choices[seed]
-        padded = np.zeros((len(decisions), *choices.shape))
+        padded = np.zeros((len(decisions), *self.choices[seed].shape))
         padded[:, : decisions.shape[1]] = decisions
-        there = np.broadcast_to(np.asarray(choices.available), padded.shape)
-        return self.of_outcomes(seed, Outcome(np.zeros_like(padded), padded, {}, there))
+        with jax.enable_x64(True):
+            decided = jnp.asarray(padded)
+            there = jnp.broadcast_to(self.choices[seed].available, decided.shape)
+            zeros = jnp.zeros(decided.shape, decided.dtype)
+            outcome = Outcome(rewards=zeros, decisions=decided, twins={}, available=there)
+        return self.of_outcomes(seed, outcome)
 
     def of_outcomes(self, seed: int, outcomes: Outcome) -> Sums:
         """What units add where outcomes are given, leaves `[M, n, ...]`, and not rewards."""

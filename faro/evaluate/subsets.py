@@ -15,6 +15,7 @@ from jax import Array
 import constraints as ct
 from faro import metrics
 from faro.data import PARTS, Dataset
+from faro.data.candidates import check_sets
 from faro.data.mapped import Rows
 from faro.data.mixed import SOURCE
 from faro.data.table import LISTS
@@ -32,7 +33,9 @@ ENDS = ("accuracy_low", "accuracy_high")
 COLUMNS = ("choices", "units", "accuracy", *ENDS, "ties", "margin", "nll", "ece", "length", "constant")
 
 
-def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = None) -> pd.DataFrame:
+def scored_by(
+    model: TrainedModel, data: Any, column: str, part: str | None = None, rule: ct.DecisionRule | None = None
+) -> pd.DataFrame:
     """A row for each level of a column, and one of all: what the model reaches there.
 
     model: a trained model
@@ -40,6 +43,8 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
     column: of the table; of a choice of several rows the first says which subset it is in. It is the first of what is
         given; one that a figure has the name of (`length`) is called `subset` there
     part: only units that the model's seed puts there; None: all
+    rule: from rewards to decisions; None: that of the model's training. Under another than argmax `accuracy` is the
+        mean probability of what was chosen
 
     Columns: `choices`, `units`; `accuracy` and `ties` in [0, 1]; `accuracy_low` and `accuracy_high`, a 95 % interval
     over units, and over what is crossed with them (`Schema.crossed`), for this model as it is; `margin`, the mean of
@@ -61,9 +66,11 @@ def scored_by(model: TrainedModel, data: Any, column: str, part: str | None = No
         rows = read.rows(part, model.about.get("seed", 0))
     levels, biased = _levels(read, column), bias.applies(read)
     rewards = model.rewards(read)
-    of_every = _figures(read, rewards)
+    rule = model.rule_named() if rule is None else rule
+    check_sets(read, rule)
+    of_every = _figures(read, rewards, rule)
     decided = of_every.pop("decisions")
-    flipped = {f"flips:{name}": flips.sums(model, read, name, rewards) for name in flips.of(read)}
+    flipped = {f"flips:{name}": flips.sums(model, read, name, rewards, rule) for name in flips.of(read)}
     of_choices = {name: values[rows] for name, values in of_every.items()}
     named = sorted(set(levels[rows].tolist()))
     subsets = [(level, levels[rows] == level) for level in named]
@@ -116,16 +123,17 @@ def of_sources(run: Frontier, data: Dataset, bounds: Sequence[float]) -> pd.Data
     return pd.concat([table, means], ignore_index=True)[["bound", "seed", SOURCE, *COLUMNS]]
 
 
-def _figures(data: Dataset, rewards: np.ndarray) -> dict[str, np.ndarray]:
+def _figures(data: Dataset, rewards: np.ndarray, rule: ct.DecisionRule) -> dict[str, np.ndarray]:
     """Figure -> `[n]` its value for every choice; of `ece` the confidence and the label; and decisions `[n, K]`."""
     chosen, available, tokens = np.asarray(data.parsed.chosen), data.parsed.available, _tokens(data)
     others = (1 - chosen) * available
     others = others / np.maximum(others.sum(1, keepdims=True), 1e-300)
     own = np.where(available, rewards, 0.0)
     with jax.enable_x64(True):
-        choices = ct.make_choices(np.zeros((*available.shape, 1)), chosen, available=available)
+        log_ref = None if isinstance(rule, ct.Argmax | ct.Softmax) else data.parsed.log_ref
+        choices = ct.make_choices(np.zeros((*available.shape, 1)), chosen, available=available, log_ref=log_ref)
         counted = np.zeros_like(own) if tokens is None else tokens
-        figures = {name: np.asarray(values) for name, values in _of_choices(own, counted, choices).items()}
+        figures = {name: np.asarray(values) for name, values in _of_choices(rule, own, counted, choices).items()}
     figures["margin"] = (own * (chosen - others)).sum(1)
     if tokens is None:
         figures["length"] = np.full(len(own), np.nan)
@@ -133,19 +141,16 @@ def _figures(data: Dataset, rewards: np.ndarray) -> dict[str, np.ndarray]:
 
 
 @jax.jit
-def _of_choices(rewards: Array, tokens: Array, choices: ct.Choices) -> dict[str, Array]:
-    def decide(values: Array) -> Array:
-        return ct.decide(ct.Argmax(), values, choices).decisions
-
-    def hits(values: Array) -> Array:
-        return (choices.chosen * decide(values)).sum(1)
+def _of_choices(rule: ct.DecisionRule, rewards: Array, tokens: Array, choices: ct.Choices) -> dict[str, Array]:
+    def hits(values: Array, by: ct.DecisionRule = ct.Argmax()) -> Array:  # noqa: B008  a record, which nobody changes
+        return (choices.chosen * ct.decide(by, values, choices).decisions).sum(1)
 
     confidence, label = metrics.top_label(rewards, choices)
     return {
-        "accuracy": hits(rewards), "ties": metrics.tied(rewards, choices) * 1.0,
+        "accuracy": hits(rewards, rule), "ties": metrics.tied(rewards, choices) * 1.0,
         "confidence": confidence, "label": label,
         "nll": metrics.log_losses(rewards, choices), "length": hits(tokens), "constant": hits(jnp.zeros_like(rewards)),
-        "decisions": decide(rewards),
+        "decisions": ct.decide(rule, rewards, choices).decisions,
     }  # fmt: skip
 
 

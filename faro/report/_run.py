@@ -32,8 +32,11 @@ class Run(store.Run):
 
     @property
     def spoken(self) -> str:
-        """The constraint as words: `demographic_parity(sex)` is said "demographic parity (sex)"."""
-        return " and ".join(speak(part) for part in self.parts)
+        """The constraint as words: `demographic_parity(sex)` is said "demographic parity (sex)", with the rule that
+        decides, where that is not argmax."""
+        rule = (self.manifest.get("configuration") or {}).get("rule", "argmax")
+        decided = "" if rule == "argmax" else f" by {rule}"
+        return " and ".join(speak(part) for part in self.parts) + decided
 
     @property
     def size(self) -> str:

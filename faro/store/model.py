@@ -205,8 +205,10 @@ class TrainedModel:
             data.choices(self.coding, np.arange(1)),
             support_sets(data, self.coding, self.support, np.float32),
         )
-        said = functools.partial(models.predict, self.model, people=people)
-        return jax.eval_shape(said, one, some).log_probs is not None
+        said = jax.eval_shape(
+            lambda params, some, people: models.predict(self.model, params, some, people=people), one, some, people
+        )
+        return said.log_probs is not None
 
     def _components(self, data: Dataset, twins: Sequence[str]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
         """Rewards of every component, `[A, n, K]`, and of twins, `[A, n, K, L]`; NaN where the design supports none."""

@@ -3,6 +3,7 @@
 bounds    inequalities and an identity from rewards to policies
 measured  gaps of a model under one rule after another, with intervals, beside the bounds; which beta and n keep a
           bound
+read      a finished run by another rule than that of its training
 """
 
 from .bounds import mean_move as mean_move
@@ -14,3 +15,4 @@ from .bounds import wasserstein_bound as wasserstein_bound
 from .measured import Transfer as Transfer
 from .measured import kept as kept
 from .measured import measure as measure
+from .read import read as read

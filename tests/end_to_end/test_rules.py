@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import tomllib
 
+import numpy as np
+import pandas as pd
 import pytest
 
 from faro.cli import main
@@ -39,6 +41,54 @@ def test_from_training_to_a_certificate_of_the_policy(rule, tmp_path, capsys):
     assert main(["score", place, "demo", "--part", "gate", "--rule", RULES[rule], "--out", other]) == 0
     assert main(["certify", other, "--policy", policy, *files]) == 5  # decided by another rule
     assert "score with --rule" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_tuned_policy_to_its_certificate(tmp_path, monkeypatch, capsys):
+    """As a user types it: the saved policy says its rule, and every command after it reads that."""
+    monkeypatch.chdir(tmp_path)
+    assert main(["train", "--data", "demo", "--bound", "inf", "--set", "steps=20", "--out", "reward"]) == 0
+    words = "tune reward.json --data demo --attribute dialect --bound 0.15 --set steps=60 --out policy"
+    assert main(words.split()) == 0
+    about = json.loads((tmp_path / "policy" / "policy.json").read_text())["about"]
+    assert about["rule"] == "softmax(temperature=1)"
+    assert main(["policy", "policy/policy.json", "--bound", "0.25", "--out", "faro.toml"]) == 0
+    assert main(["score", "policy/policy.json", "demo", "--part", "gate", "--out", "gate.csv"]) == 0
+    assert main(["ledger", "init", "gate.csv", "--policy", "faro.toml"]) == 0
+    files = "--model policy/policy.json --model policy/policy.safetensors --train-units policy/policy.units.txt"
+    assert main(f"gate gate.csv --policy faro.toml --out cert.json {files}".split()) == 0
+    assert main(f"verify cert.json gate.csv --policy faro.toml {files} --rescore demo".split()) == 0
+    assert "the probability under softmax(temperature=1)" in " ".join(capsys.readouterr().out.split())
+    assert main(["score", "policy/policy.json", "demo", "--part", "dev", "--out", "dev.csv"]) == 0
+    by = ["score", "policy/policy.json", "demo", "--part", "dev", "--by", "community", "--json"]
+    capsys.readouterr()
+    assert main(by) == 0
+    found = json.loads(capsys.readouterr().out)[-1]
+    table = pd.read_csv(tmp_path / "dev.csv")
+    hits = (table["label"] * table["decision"]).groupby(table["choice"]).sum().mean()
+    assert found["accuracy"] == pytest.approx(hits, abs=1e-9)
+    for command in ("report", "card"):  # of runs; a policy is none
+        assert main([command, "policy"]) == 5
+        assert "expected a finished run" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_a_run_is_read_by_another_rule(tmp_path, capsys):
+    run = str(tmp_path / "run")
+    words = "frontier --data demo --bounds 2 --seeds 2 --set steps=20 --rule best_of(n=2) --candidates enumerated --out"
+    assert main([*words.split(), run]) == 0
+    table = pd.read_csv(tmp_path / "run" / "frontier.csv").groupby("bound")[["dev_gap", "dev_accuracy"]].mean()
+    capsys.readouterr()
+    read = {}
+    for rule in ("best_of(n=2)", "argmax"):
+        assert main(["report", run, "--rule", rule, "--json"]) == 0
+        read[rule] = pd.DataFrame(json.loads(capsys.readouterr().out)).set_index("bound")
+    assert np.allclose(read["best_of(n=2)"][["gap", "accuracy"]], table, atol=1e-9)
+    assert (read["argmax"]["gap"] > read["best_of(n=2)"]["gap"]).all()
+    for one in read.values():
+        assert (one["gap_low"] <= one["gap"]).all() and (one["accuracy"] <= one["accuracy_high"]).all()
+    assert main(["report", run, "--rule", "best_of(n=0)"]) == 2
+    assert "whole number in 1..100000" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

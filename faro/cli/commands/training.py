@@ -10,11 +10,14 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError, UsageError, beside
 from ...files import parse_toml
 from .. import outputs
+
+if TYPE_CHECKING:
+    from ...store.model import TrainedModel
 
 SETTINGS = ("solver", "temperature", "weight_decay", "interactions", "rule", "candidates")  # that have a flag
 
@@ -197,11 +200,19 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "report",
         _report,
         "Draw the pictures and write the report of a finished run again, or compare two runs on one page.",
-        "  faro report out/demo\n  faro report out/demo out/other --out compare.html",
+        "  faro report out/demo\n  faro report out/demo out/other --out compare.html\n"
+        "  faro report out/demo --rule 'best_of(n=16)' --candidates enumerated",
     )
     report.add_argument("folder", help="the --out folder of faro frontier")
     report.add_argument("other", nargs="?", help="another run on the same data: compare the two")
     report.add_argument("--out", metavar="FILE", help="the page that compares (default: compare.html in the first)")
+    report.add_argument(
+        "--rule", metavar="RULE", help=f"read gaps and agreement on dev people by it, and write no report: {RULE}"
+    )
+    report.add_argument(
+        "--candidates", choices=("enumerated", "sampled"), help="what a set is, where no schema says it"
+    )
+    report.add_argument("--data", metavar="NAME|FILE", help="with --rule: data of the run, if it is your table")
     report.add_argument("--title", metavar="TEXT", help='over page and pictures, also later ones ("": as by default)')
     outputs.add_plain(report, outputs.NO_PROGRESS)
 
@@ -519,10 +530,7 @@ def _scored(options: argparse.Namespace) -> int:
     import_constraints(options.plugin)
     if options.part is not None:
         known("part", options.part, data.PARTS)
-    model = load_model(options.model)
-    said = {name: getattr(options, name) for name in SETS if getattr(options, name)}
-    if said:
-        model = dataclasses.replace(model, schema=model.schema.replace(**said))
+    model = _declared(options, load_model(options.model))
     read = model.read(_source(options))
     missing: list[str] = []
     if options.out:
@@ -552,27 +560,36 @@ def _scored(options: argparse.Namespace) -> int:
 
 
 def _scored_by(options: argparse.Namespace) -> int:
+    from constraints import Argmax, rule_text
+
     from ...evaluate.bias import FORMULAS
     from ...evaluate.subsets import scored_by
     from ...runtime import programs
     from ...store.model import load_model
     from ..terminal import show_subsets
 
-    if options.rule:
-        raise UsageError("--by gives figures by argmax; leave out --rule")
     for name in ("out", "twins", "expected"):
         if getattr(options, name):
             raise UsageError(f"--by gives figures and no rows; leave out --{name}")
     programs.keep_programs()
-    model = load_model(options.model)
-    figures = scored_by(model, _source(options), options.by, options.part)
+    model = _declared(options, load_model(options.model))
+    rule = model.rule_named(options.rule)
+    figures = scored_by(model, _source(options), options.by, options.part, rule)
     formulas = [f"{name} = {formula}" for name, formula in FORMULAS.items() if name in figures]
+    if not isinstance(rule, Argmax):
+        formulas.append(f"accuracy and flips are means of the probability under {rule_text(rule)}; ece is of rewards")
     outputs.noted(options, [*model.about.get("notes", []), *formulas])
     if options.json:
         print(figures.to_json(orient="records", indent=1))
     else:
         show_subsets(figures)
     return 0
+
+
+def _declared(options: argparse.Namespace, model: TrainedModel) -> TrainedModel:
+    """The model with its sets declared as the options say."""
+    said = {name: getattr(options, name) for name in SETS if getattr(options, name)}
+    return dataclasses.replace(model, schema=model.schema.replace(**said)) if said else model
 
 
 def _source(options: argparse.Namespace) -> Any:
@@ -654,6 +671,10 @@ def _report(options: argparse.Namespace) -> int:
     from ...store.run import entitle
     from ..terminal import show_frontier
 
+    if options.rule is not None:
+        return _read_by(options)
+    if options.candidates or options.data:
+        raise UsageError("--candidates and --data go with --rule, which reads the models of a run again")
     run = report.read_run(options.folder)
     if options.other is not None:
         if options.title is not None:
@@ -672,6 +693,31 @@ def _report(options: argparse.Namespace) -> int:
             run = report.read_run(options.folder)
         written = [str(path) for path in report.write_shown(run, options.folder)]
     print(json.dumps({"written": written})) if options.json else show_frontier(run)
+    return 0
+
+
+def _read_by(options: argparse.Namespace) -> int:
+    from constraints import rule_text
+
+    from ...exact.of_run import read_data
+    from ...runtime import programs
+    from ...store.frontier import Frontier
+    from ...transfer import read
+    from ..terminal import show_read
+
+    if options.other or options.out or options.title is not None:
+        raise UsageError("--rule prints what one run's models reach by it; leave out the other run, --out and --title")
+    programs.keep_programs()
+    run = Frontier.load(options.folder)
+    model = run.models[0]
+    if options.candidates:
+        model = dataclasses.replace(model, schema=model.schema.replace(candidates=options.candidates))
+    rule = model.rule_named(options.rule)
+    found = read(run, read_data(run, Path(options.folder), options.data), rule)
+    own = model.about.get("rule", "argmax")
+    notes = [f"trained for decisions by {own}"] if own != rule_text(rule) else []
+    outputs.noted(options, [*notes, "numbers on development data are for tuning; they are not a certificate"])
+    print(found.to_json(orient="records")) if options.json else show_read(found, rule_text(rule))
     return 0
 
 
