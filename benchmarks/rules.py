@@ -177,7 +177,8 @@ def main(argv: list[str] | None = None) -> int:
             line, mean = compared(found, rule, options.seeds)
             kept &= name != "demo" or mean >= -BAR
             print(line, flush=True)
-    print("the bar of demo is kept" if kept else "the bar of demo is MISSED")
+    if "demo" in options.data:
+        print("the bar of demo is kept" if kept else "the bar of demo is MISSED")
     return int(not kept)
 
 

@@ -272,7 +272,7 @@ class TrainedModel:
         if draw is not None and twins:
             raise UsageError("twins: a randomised model has no one reward to expect; leave out twins, or expected")
         parsed = data.parsed
-        alone = [name for name in twins if not data.attributes[name].chooser]
+        alone = [name for name in twins if name != ct.ANOTHER and not data.attributes[name].chooser]
         argmax = isinstance(rule, ct.Argmax)
         if alone and not argmax and parsed.available.shape[1] > 2 and self._has_probabilities(data):
             raise UsageError(
