@@ -52,12 +52,13 @@ def peak(rows: int, people: int, support: int) -> int:
     schema = Schema(unit="who", format="accept", label="took", numeric=FEATURES)
     data, rule = Dataset.from_table(pd.DataFrame(table), schema), SupportRule(support)
     coding = data.fit_coding()
-    pool, barred = pool_of(data, coding, rule), questions_of(data, rule, np.arange(data.n)).barred
-    pool, barred, choices = jax.device_put((pool, barred, data.choices(coding)))
+    every = np.arange(data.n)
+    pool, questions = pool_of(data, coding, rule, data.unit_codes), questions_of(data, rule, every)
+    pool, questions, choices = jax.device_put((pool, questions, data.choices(coding)))
 
     @jax.jit
     def step(key: Any) -> Any:
-        asked, before = told(pool, barred, choices, drawn(pool, key))
+        asked, before = told(pool, questions, choices, drawn(pool, key), support)
         return asked.unit, before.weight
 
     jax.block_until_ready(step(jax.random.key(0)))

@@ -132,6 +132,7 @@ def frontier(
     mesh: str | None = None,
     baselines: bool = False,
     memory: int | str | None = None,
+    drop_people: bool = False,
     out: str | os.PathLike | None = None,
     overwrite: bool = False,
     command: str = "",
@@ -159,6 +160,7 @@ def frontier(
     mesh: how several devices share the work, as "data=4,sweep=2"; None: by default
     baselines: whether what other methods reach on the same data is measured too (`Frontier.baselines`)
     memory: about what trials may take on each device beside the data, in bytes or as "2GB"; None: half of the device
+    drop_people: whether models are kept without codes and parameters of people who are known (`unit_index`)
     out: folder of the run; None: nothing is written
     overwrite: whether another run in `out` is replaced; else it is a `UsageError`
     command: how the run was started, which the manifest keeps
@@ -188,6 +190,7 @@ def frontier(
         folder=None if out is None else Path(out),
         overwrite=overwrite,
         baselines=baselines,
+        drop_people=drop_people,
         command=command,
         progress=told,
     )

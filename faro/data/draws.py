@@ -1,9 +1,10 @@
 """Support as training draws it: anew at every step, of random size, from the first choices of every person.
 
-    pool      the first P choices of a person in the order in which they are support, P = 2 k; stored once
+    pool      the first P choices of a person of train in the order in which they are support, P = 2 k; stored once
     drawn     of every person and step s of them, by mask: s is 0 .. k, all sizes alike, all sets of a size alike. With
               an order of time first a place c of the pool, and s of the choices before it: later ones can be asked
-    told      a question reads what was drawn for its person, if it shares nothing with that and is later; else nothing
+    told      a question reads what was drawn for its person, k places as at the end, if it shares nothing with that and
+              is later; else nothing
 
 So one draw is made a person and step, and not one a question: memory is linear in rows and people. A question that the
 draw would give away is asked without support, and not left out: every row counts in every step, so rates stay those of
@@ -35,16 +36,18 @@ WORD = 32  # bits
 
 
 class Pool(NamedTuple):
-    """What support is drawn from, of every unit code u in row u + 1; row 0 is of nobody, and empty.
+    """What support is drawn from, of each of V people; row 0 is of nobody, and empty.
 
-    rows: `Choices [1 + U, P]`, weight 0 where there is none
-    most: `[1 + U]` the largest size of a draw
-    timed: `[1 + U]` whether only what comes before a place is drawn
+    rows: `Choices [1 + V, P]`, weight 0 where there is none
+    most: `[1 + V]` the largest size of a draw
+    timed: `[1 + V]` whether only what comes before a place is drawn
+    row: `[1 + U]` of nobody, and of every unit code, where it is among these; 0 where it is not
     """
 
     rows: Choices
     most: Any
     timed: Any
+    row: Any
 
 
 class Questions(NamedTuple):
@@ -64,18 +67,22 @@ class Questions(NamedTuple):
         return Questions(*(values[rows] for values in self))
 
 
-def pool_of(data: Dataset, coding: Coding, rule: SupportRule, dtype: Any = np.float32) -> Pool:
-    """The pools of all people.
+def pool_of(data: Dataset, coding: Coding, rule: SupportRule, people: np.ndarray, dtype: Any = np.float32) -> Pool:
+    """The pools of some people.
 
     data: whose choices they are
     coding: learned from train
     rule: how much support is read
+    people: their unit codes
     dtype: of coded features
     """
-    rows = support_rows(data, rule, width(data, rule))
+    people, sizes = np.unique(people[people >= 0]), support_sizes(data, rule)
+    rows = support_rows(data, rule, width(data, rule))[people]
     rows = np.concatenate([np.full((1, rows.shape[1]), -1), rows])
-    most = np.append(0, support_sizes(data, rule)).astype(np.int32)
-    return Pool(sets_of(data, coding, rows, dtype), most, np.full(len(rows), bool(rule.order)))
+    most = np.append(0, sizes[people]).astype(np.int32)
+    row = np.zeros(1 + len(sizes), np.int32)
+    row[1 + people] = 1 + np.arange(len(people))
+    return Pool(sets_of(data, coding, rows, dtype), most, np.full(len(rows), bool(rule.order)), row)
 
 
 def width(data: Dataset, rule: SupportRule) -> int:
@@ -114,7 +121,7 @@ def questions_of(data: Dataset, rule: SupportRule, rows: np.ndarray) -> Question
 
 
 def drawn(pool: Pool, key: Array) -> Array:
-    """`[1 + U, P]` which choices are drawn: s of the first c, one place after another (Knuth, The Art of Computer
+    """`[1 + V, P]` which choices are drawn: s of the first c, one place after another (Knuth, The Art of Computer
     Programming 2, algorithm 3.4.2 S).
 
     pool: of all people
@@ -137,29 +144,39 @@ def drawn(pool: Pool, key: Array) -> Array:
     return takes.T & there
 
 
-def told(pool: Pool, barred: Array, choices: Choices, mask: Array) -> tuple[Choices, Choices]:
-    """(the choices, whose units now say which row of what is read; what is read of every person).
+def told(pool: Pool, questions: Questions, choices: Choices, mask: Array, k: int) -> tuple[Choices, Choices]:
+    """(the choices, whose units now say which row of what is read; what is read of every person, `[1 + V, k]`).
 
     pool: of all people
-    barred: `[n, W]` of `Questions`
+    questions: of these choices
     choices: `[n]`
-    mask: `[1 + U, P]` what is drawn
+    mask: `[1 + V, P]` what is drawn
+    k: the most that is drawn of a person
     """
-    words = barred.shape[-1]
-    spread = jnp.zeros((len(mask), words * WORD), bool).at[:, : mask.shape[1]].set(mask)
+    words, places = questions.barred.shape[-1], mask.shape[1]
+    spread = jnp.zeros((len(mask), words * WORD), bool).at[:, :places].set(mask)
     bits = jnp.uint32(1) << jnp.arange(WORD, dtype=jnp.uint32)
     drawn_bits = jnp.sum(jnp.where(spread.reshape(-1, words, WORD), bits, 0), -1, dtype=jnp.uint32)
-    free = jnp.all((drawn_bits[choices.unit + 1] & barred) == 0, -1)
-    people = pool.rows.replace(weight=jnp.where(mask, pool.rows.weight, 0))
+    who = pool.row[choices.unit + 1]
+    free = jnp.all((drawn_bits[who] & questions.barred) == 0, -1)
+    count = jnp.cumsum(mask, 1)[:, None]
+    wanted = jnp.arange(1, min(k, places) + 1)[:, None]
+    taken = jnp.sum(count < wanted, -1)  # the place of the first, second, ... that is drawn
+    there = wanted[:, 0] <= count[:, 0, -1:]
 
-    def reads(unit: Array, free: Array) -> Array:
-        return jnp.where(free, unit + 1, 0)
+    def moved(leaf: Array) -> Array:
+        at = jnp.minimum(taken, places - 1)
+        return jnp.take_along_axis(leaf, at.reshape(*at.shape, *[1] * (leaf.ndim - 2)), 1)
 
+    people = jax.tree.map(moved, pool.rows)
+    people = people.replace(weight=jnp.where(there, people.weight, 0))
     twins = {
-        name: twin if twin.unit is None else dataclasses.replace(twin, unit=reads(twin.unit, free[:, None]))
+        name: twin
+        if twin.unit is None
+        else dataclasses.replace(twin, unit=jnp.where(free[:, None], pool.row[twin.unit + 1], 0))
         for name, twin in choices.twins.items()
     }
-    return choices.replace(unit=reads(choices.unit, free), twins=twins), people
+    return choices.replace(unit=jnp.where(free, who, 0), twins=twins), people
 
 
 def _below(key: Array, limits: Array) -> Array:

@@ -15,6 +15,7 @@ from ..errors import UsageError
 from ..models import Model
 from . import run
 from .model import TrainedModel, load_model
+from .on_disk import OnDisk
 from .run import Run
 
 
@@ -50,6 +51,19 @@ class Frontier:
             if model.seen is not None and not units.exists():  # the same for all models of a seed
                 write_units(units, model.seen.units, model.salt, model.seen.shared)
         run.write(folder, self.table, self.traces, self.manifest)
+
+    def without_people(self) -> Frontier:
+        """The same run of models that know nobody: `TrainedModel.without_people` of each. Its table stays as it is, so
+        what it says of train is of the models that knew them.
+
+        `UsageError` for models that know nobody, or do not say which parameters are people's.
+        """
+        models: Sequence[TrainedModel]
+        if isinstance(self.models, OnDisk):
+            models = OnDisk(self.models.models, self.models.read, TrainedModel.without_people)
+        else:
+            models = [model.without_people() for model in self.models]
+        return dataclasses.replace(self, models=models, manifest=self.manifest | {"people": "dropped"})
 
     @classmethod
     def load(cls, folder: str | Path, model: Model | None = None) -> Frontier:

@@ -48,7 +48,8 @@ class Batched:
             return "Batched", name, game, self.memory
 
         begin, play, returned = [(), (), trial_axis, choices], [state_axes, trial_axis, choices], [(), (), state_axes]
-        self.start = devices.compiled(mesh, self._start, begin, returned, once, known=known("start"))
+        start = steps if game.model.support else once  # a long loop, not an optimum at once
+        self.start = devices.compiled(mesh, self._start, begin, returned, start, known=known("start"))
         self.advance = devices.compiled(mesh, self._advance, play, state_axes, steps, known=known("advance"))
         if game.closes:
             self.traced["close"] = 0
@@ -72,7 +73,7 @@ class Batched:
         on_device = trials // self.mesh.shape[devices.SWEEP]
         params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape[2:], leaf.dtype), states.game.params)
         train, people = jax.tree.map(
-            lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (data.train, data.told)
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (data.train, data.people)
         )
         one = self.game.footprint(params, train, states.scale.shape[-1], people) // self.mesh.shape[devices.DATA]
         room = self.memory
@@ -232,7 +233,7 @@ def unconstrained_state(
     if game.direct(data) or not game.closes:
         return game.start(key, constraint, data, evaluations)
     unconstrained, seen = game.start(key, constraint, data, evaluations - 1)
-    closed, last = game.close(unconstrained, constraint.at(jnp.inf), data)
+    closed, last = game.close(unconstrained, constraint.at(jnp.inf), data, bounded=False)
     return unconstrained._replace(best=closed.best), jax.tree.map(lambda *leaves: jnp.concatenate(leaves), seen, last)
 
 

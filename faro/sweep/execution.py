@@ -63,7 +63,7 @@ class Need(NamedTuple):
     def _of(cls, game: Game, data: Data, constraint: Constraint, trials: int, mesh: Mesh) -> Need:
         state = game.state_shapes(constraint, data)
         params = size(state.game.params)
-        activations = game.footprint(state.game.params, data.train, len(constraint.labels()), data.told)
+        activations = game.footprint(state.game.params, data.train, len(constraint.labels()), data.people)
         kept = params * Chunks.of(game).length if game.settings.solution != "best" else 0
         dealt = -(-trials // mesh.shape[devices.SWEEP])
         return cls(dealt, size(state), activations // mesh.shape[devices.DATA] + params, kept)
@@ -106,12 +106,12 @@ def stack(data_of_seeds: list[Data], multiple: int = 1) -> Data:
                 row[part.shape[0] :] = 0
         return stacked
 
-    def whole(leaf: Any) -> np.ndarray:  # as many people for every seed
-        spare = np.arange(len(leaf) + -len(leaf) % multiple) % max(len(leaf), 1)
-        return np.asarray(leaf)[spare]
+    def many(*leaves: Any) -> np.ndarray:  # as many people for every seed
+        size = max(map(len, leaves))
+        return _stacked(size + -size % multiple, *leaves)
 
     def of_people(name: str) -> Any:
-        return jax.tree.map(_beside, *(jax.tree.map(whole, getattr(seed_data, name)) for seed_data in data_of_seeds))
+        return jax.tree.map(many, *(getattr(seed_data, name) for seed_data in data_of_seeds))
 
     rows = [Data(seed_data.train, seed_data.selection, seed_data.dual) for seed_data in data_of_seeds]
     data = jax.tree.map(largest, *rows, is_leaf=lambda node: isinstance(node, Choices))

@@ -76,6 +76,7 @@ def frontier(
     folder: str | Path | None = None,
     overwrite: bool = False,
     baselines: bool = False,
+    drop_people: bool = False,
     command: str = "",
     progress: Progress = lambda done, total: None,
 ) -> Frontier:
@@ -84,8 +85,9 @@ def frontier(
     `bounds` is a list, or how many to lay geometrically from 0.01 to the unconstrained train gap (mean over seeds; from
     a tenth of it where that is lower).
     With `folder`, results and progress are kept there: a killed sweep goes on where it stopped, a finished one is read,
-    another one is a `UsageError` unless `overwrite`. All devices of all processes are used, see
-    `faro.runtime.devices.mesh`; `memory` bounds the bytes that steps may take on each, about.
+    another one is a `UsageError` unless `overwrite`. With `drop_people` models know nobody once they are judged. All
+    devices of all processes are used, see `faro.runtime.devices.mesh`; `memory` bounds the bytes that steps may take on
+    each, about.
     `UsageError` also for bounds that are left open where the unconstrained gap is 0: nothing is to be constrained
     there; for a bound that is negative or NaN, for a constraint that no model can move, and for a setting
     without effect on the sweep, and on `baselines` if they will be trained beside it; `DataError` for data that cannot
@@ -104,7 +106,10 @@ def frontier(
             return [constraint.at(b) for b in requested]
 
     lowest = LOWEST_BOUND if isinstance(bounds, int) else min(requested)
-    run = _Run(data, constraint.at(lowest), grid, seeds, model, settings, mesh, memory, objective, baselines=baselines)
+    run = _Run(
+        data, constraint.at(lowest), grid, seeds, model, settings, mesh, memory, objective, baselines=baselines,
+        drop_people=drop_people,
+    )  # fmt: skip
     return run.result(None if folder is None else Path(folder), overwrite, command, progress)
 
 
@@ -148,17 +153,19 @@ class _Run:
     def __init__(
         self, data: Dataset | Sharded, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any,
         mesh: Any, memory: int | None = None, objective: Objective = DEFAULT, stream: bool | int = False,
-        baselines: bool = False, among: aggregates.Group = None,
+        baselines: bool = False, among: aggregates.Group = None, drop_people: bool = False,
     ):  # fmt: skip
         self.data, self.constraint, self.grid = data, constraint, grid
         self.model, self.memory = model or models.Linear(), memory
         self.requested = settings or Settings()
         self.settings = self.requested.suiting(self.model.settings)
         self.objective, self.stream, self.baselines = objective, stream, baselines
-        self.among = among
+        self.among, self.drop_people = among, drop_people
         self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]
         if not self.seeds or len(set(self.seeds)) < len(self.seeds) or min(self.seeds) < 0:
             raise UsageError(f"expected one or more different seeds, none negative, got {self.seeds}")
+        if drop_people and not data.schema.unit_index:
+            raise UsageError("drop people: the schema has no unit_index: nobody is known by name; leave it out")
         self.settings = self._with_rule()
         if self.settings.solver == "exact":
             from . import exact_path  # cvxpy takes long to import, and the game needs none
@@ -185,6 +192,7 @@ class _Run:
         data = [self.data.name, self.data.digest, self.data.schema.to_dict(), self.data.unit_rule]
         game = [self.constraint, bounds, self.seeds, self.model, dataclasses.asdict(self.settings)]
         game += [] if self.objective == DEFAULT else [self.objective]
+        game += ["people are dropped"] if self.drop_people else []
         game += [f"stream {int(self.stream)}"] if self.stream else []
         return fingerprint(known, data, game)
 
@@ -301,13 +309,15 @@ class _Run:
         )
         if tight is not None:
             run.manifest["tighten"] = tight.said()
+        run = run.without_people() if self.drop_people else run
         if folder is not None and devices.first():
             store.clear(folder)
             run.save(folder)
         devices.together("saved")
         if folder is not None and isinstance(run.models, OnDisk):  # what they were read from goes
             names = run.table["model"]
-            saved = OnDisk(run.models.models, lambda row: load_model(folder / names[row], self.model).params)
+            changed = run.models.changed
+            saved = OnDisk(run.models.models, lambda row: load_model(folder / names[row], self.model).params, changed)
             run = dataclasses.replace(run, models=saved)
         keeper.close()
         total = trainer.total(len(self.seeds), len(constraints))
@@ -506,7 +516,8 @@ def _data(data: Any, view: View, needs: Any, model: models.Model, dtype: Any = n
     if UNIT_SHARE in train.columns:
         share = np.asarray(train.columns[UNIT_SHARE] / questions.more[:, None], dtype)
         train = train.replace(columns={**train.columns, UNIT_SHARE: share})
-    return fixed._replace(train=train, pool=pool_of(data, view.coding, rule, dtype), questions=questions)
+    people = np.concatenate([train.unit, *(twin.unit.ravel() for twin in train.twins.values() if twin.unit is not None)])
+    return fixed._replace(train=train, pool=pool_of(data, view.coding, rule, people, dtype), questions=questions)
 
 
 def _choices(data: Dataset | Sharded, rows: np.ndarray, view: View, needs: Any, dtype: Any = np.float32) -> Choices:

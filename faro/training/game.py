@@ -84,11 +84,6 @@ class Data(NamedTuple):
             columns[UNIT_SHARE] = columns[UNIT_SHARE] * questions.more[:, None]
         return train.replace(weight=jnp.where(questions.asked, train.weight, 0), columns=columns)
 
-    @property
-    def told(self) -> Any:
-        """Of every person what a step reads."""
-        return self.people if self.pool is None else self.pool.rows
-
     def some(self, rows: Any) -> Data:
         """The same with these rows of train."""
         questions = None if self.questions is None else self.questions.take(rows)
@@ -139,7 +134,7 @@ class Step(NamedTuple):
     kkt: Any  # KKT
     capped: Any
     seen: Any  # Tally of the choices of the step
-    held: Any  # hard sums that the dual player held against the bound, before they were smoothed
+    held: Any  # Tally that the dual player held against the bound, before it was smoothed; without sums of the proxy
 
 
 class Tally(NamedTuple):
@@ -170,7 +165,7 @@ class Prepared:
     totals: Totals
     people: Any = None
     ridge: Any = None
-    barred: Any = None  # where support is drawn anew: what each may not be told
+    questions: Any = None  # where support is drawn anew: what each may be told
 
     @classmethod
     def of(
@@ -182,28 +177,29 @@ class Prepared:
         known: Any = (),
         people: Any = None,
         ridge: Any = None,
-        barred: Any = None,
+        questions: Any = None,
     ) -> Prepared:
         """Computed once, outside the training scan; padded to a multiple of this many choices. `known` is what the
         objective knows of train."""
         n = choices.shape[0]
         position = jnp.arange(n + -n % multiple)
         if n % multiple:
-            choices, barred = jax.tree.map(lambda leaf: leaf[position % n], (choices, barred))
+            choices, questions = jax.tree.map(lambda leaf: leaf[position % n], (choices, questions))
         choices = choices.replace(weight=jnp.where(position < n, choices.weight, 0))
         rows, aims = constraint.prepare(choices), objective.prepare(choices, known)
         totals = Totals(constraint.masses(rows), jnp.sum(choices.weight), objective.masses(choices, aims))
-        return cls(choices=choices, rows=rows, aims=aims, totals=totals, people=people, ridge=ridge, barred=barred)
+        told = {"people": people, "questions": questions}
+        return cls(choices=choices, rows=rows, aims=aims, totals=totals, ridge=ridge, **told)
 
     def take(self, index: Any) -> Prepared:
         """These choices only; totals stay those of all."""
-        picked = jax.tree.map(lambda leaf: leaf[index], (self.choices, self.rows, self.aims, self.barred))
-        choices, rows, aims, barred = devices.spread(picked)
-        return dataclasses.replace(self, choices=choices, rows=rows, aims=aims, barred=barred)
+        picked = jax.tree.map(lambda leaf: leaf[index], (self.choices, self.rows, self.aims, self.questions))
+        choices, rows, aims, questions = devices.spread(picked)
+        return dataclasses.replace(self, choices=choices, rows=rows, aims=aims, questions=questions)
 
-    def told(self, pool: Pool, mask: Any) -> Prepared:
-        """The same, each told what is drawn of its person's choices."""
-        choices, people = told(pool, self.barred, self.choices, mask)
+    def told(self, pool: Pool, mask: Any, k: int) -> Prepared:
+        """The same, each told what is drawn of its person's choices, k at most."""
+        choices, people = told(pool, self.questions, self.choices, mask, k)
         return dataclasses.replace(self, choices=choices, people=people)
 
 
@@ -293,9 +289,8 @@ class Game:
         if not self.direct(data):
             init_key, key = jax.random.split(key)
             begun = models.initial(self.model, init_key, data.train, self.units)
-            return self.advance(
-                self.initial_state(key, begun, unconstrained, data, ones), unconstrained, data, evaluations
-            )
+            begun = self.initial_state(key, begun, unconstrained, data, ones)
+            return self.advance(begun, unconstrained, data, evaluations, bounded=False)
         shapes = jax.eval_shape(lambda key: models.initial(self.model, key, data.train, self.units), key)
         # the optimum is one, wherever it is looked for
         params = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), shapes)
@@ -351,24 +346,34 @@ class Game:
         return TrainState(game, (moments, jnp.zeros(())), best, key, jnp.zeros((), int), scale, aim)
 
     def advance(
-        self, state: TrainState, constraint: Constraint, data: Data, evaluations: int, keep: bool = False
+        self,
+        state: TrainState,
+        constraint: Constraint,
+        data: Data,
+        evaluations: int,
+        keep: bool = False,
+        bounded: bool = True,
     ) -> tuple[TrainState, EvaluationRecord]:
-        """Evaluate and play so many times; evaluations are stacked along a leading axis, with iterates if `keep`."""
+        """Evaluate and play so many times; evaluations are stacked along a leading axis, with iterates if `keep`.
+        Where all bounds are infinite (not `bounded`), multipliers stay 0 and steps need not measure by what."""
         selection = self.prepared(constraint, data.selection, data)
         train = seen = self.prepared(constraint, data.train, data)
         if data.questions is not None:  # steps ask everything, evaluations what support fixed leaves
-            seen, barred = self.prepared(constraint, data.asked, data), data.questions.barred
-            train = self.prepared(constraint, data.train, data, barred=barred)
+            seen = self.prepared(constraint, data.asked, data)
+            train = self.prepared(constraint, data.train, data, questions=data.questions)
         dual = None if data.dual is None else self.prepared(constraint, data.dual, data)
 
         asked, params_of = dual or seen, lambda state: state.game.params
         # support that is drawn says less than what is fixed, so a bound held there is not held where it is judged
-        watched = asked if data.questions is not None and not self._draws(train.choices) else dual
+        apart = bounded and data.questions is not None and not self._draws(train.choices)
+        watched = asked if apart else dual
+        # what the dual player sees at a step is then all that an evaluation there sees
+        shared = apart and dual is None and self.settings.compute == "float32"
 
         def evaluated_steps(state: TrainState, _):
             after, step = self.play(state, constraint, train, watched, data.pool)
-            tally, hard = step.seen, step.held
-            if not self._sees_all(train.choices):
+            tally, hard = (step.held if shared else step.seen), step.held.hard
+            if not shared and not self._sees_all(train.choices):
                 tally = self.tally(params_of(state), constraint, seen, state.aim)
                 hard = tally.hard if dual is None else self.tally(params_of(state), constraint, dual, state.aim).hard
             held = Statistics(hard, asked.totals.masses)
@@ -383,11 +388,11 @@ class Game:
         return self.settings.every > 1
 
     def close(
-        self, state: TrainState, constraint: Constraint, data: Data, keep: bool = False
+        self, state: TrainState, constraint: Constraint, data: Data, keep: bool = False, bounded: bool = True
     ) -> tuple[TrainState, EvaluationRecord]:
         """The evaluation at where the steps have led, as `advance` returns it; one more step tells its residuals."""
         one = dataclasses.replace(self, settings=dataclasses.replace(self.settings, every=1))
-        return one.advance(state, constraint, data, 1, keep)
+        return one.advance(state, constraint, data, 1, keep, bounded)
 
     def state_shapes(self, constraint: Constraint, data: Data) -> TrainState:
         """The shapes of the state of one trial, which is all that is kept of it between steps."""
@@ -401,15 +406,15 @@ class Game:
         return jax.eval_shape(begun, jax.random.key(0), constraint, data)
 
     def prepared(
-        self, constraint: Constraint, choices: Choices, data: Data, known: Any = None, barred: Any = None
+        self, constraint: Constraint, choices: Choices, data: Data, known: Any = None, questions: Any = None
     ) -> Prepared:
         """What steps and evaluations need of these choices of the data; `known` is what the objective knows of train,
-        if that is not all here; `barred` is what they may not be told, where that is drawn anew."""
+        if that is not all here; `questions` is what they may be told, where that is drawn anew."""
         known = self.objective.known(data.train) if known is None else known
         multiple = self.settings.microbatch or 1
         people, ridge = data.people, self.ridge(data)
         prepared = self.model.prepare(choices)
-        return Prepared.of(constraint, prepared, multiple, self.objective, known, people, ridge, barred)
+        return Prepared.of(constraint, prepared, multiple, self.objective, known, people, ridge, questions)
 
     def ridge(self, data: Data) -> Ridge:
         """How strongly parameters are punished: as the data say, else the settings."""
@@ -583,13 +588,14 @@ class Game:
             loss += train.ridge.punishment(self.model, params, moved)
             for penalty in jax.tree.leaves(tally.penalty):
                 loss += penalty / train.totals.weight
-            held = None if dual is None else self._tally(params, constraint, dual, temperature, aim, s.compute)
-            hard = tally.hard if held is None else held.hard  # of the dual part, all of it at every step
-            return lagrangian.Seen(loss, tally.soft, (seen, hard))
+            held = tally  # else of the dual part, all of it at every step
+            if dual is not None:
+                held = self._tally(jax.lax.stop_gradient(params), constraint, dual, temperature, aim, s.compute)
+            return lagrangian.Seen(loss, tally.soft, (seen, held._replace(soft=())))
 
         def finish(observed, moments, temperature, drawn, scale, aim, noise):
-            seen, hard = observed.aux
-            smooth = hard
+            seen, held = observed.aux
+            smooth = hard = held.hard
             if remembers:
                 mean, count = moments
                 count = s.memory * count + (1 - s.memory)
@@ -598,7 +604,7 @@ class Game:
             masses = (dual or train).totals.masses
             violation = constraint.combine(Statistics(smooth, masses)) - (1 - s.margin) * constraint.bounds()
             proxy = constraint.combine(Statistics(observed.sums, train.totals.masses))
-            aux = moments, Step(None, None, seen, hard)
+            aux = moments, Step(None, None, seen, held)
             return lagrangian.Evaluation(observed.objective, proxy, violation, aux)
 
         players = self._players(observe, finish, state.scale)
@@ -608,7 +614,8 @@ class Game:
             drawn, scale = (train, 1.0) if one_batch else (train.take(index), n / batch)
             scale *= self.shards
             if pool is not None:
-                drawn = drawn.told(pool, support_drawn(pool, jax.random.fold_in(support_key, played)))
+                mask = support_drawn(pool, jax.random.fold_in(support_key, played))
+                drawn = drawn.told(pool, mask, self.model.support)
             noise = jax.random.fold_in(state.key, played) if "key" in models.declared(type(self.model)) else None
             given = jax.lax.stop_gradient(moments), self.temperature(played), drawn, scale, aim, noise
             game, info = players.step(game, *given)

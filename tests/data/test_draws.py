@@ -23,29 +23,30 @@ def test_no_question_is_told_what_it_shares_an_item_with(k, ordered):
     schema = PAIRS.replace(order="at") if ordered else PAIRS
     data, rule = pairs(rows, schema, at=when), SupportRule(k, schema.order)
     coding, every = data.fit_coding(), np.arange(data.n)
-    pool, questions = pool_of(data, coding, rule), questions_of(data, rule, every)
+    pool, questions = pool_of(data, coding, rule, every), questions_of(data, rule, every)
     choices = data.choices(coding)
     assert questions.barred.shape[1] == -(-width(data, rule) // 32)
     np.testing.assert_array_equal(questions.asked, roles(data, rule) == QUERY)
     row_at = {(int(data.unit_codes[i]), int(data.turns.place[i])): i for i in every}
-    draw, tell = jax.jit(drawn), jax.jit(told)
+    draw, tell = jax.jit(drawn), jax.jit(told, static_argnums=4)
     items, most = np.asarray(choices.items), np.asarray(pool.most)
     for seed in range(4):
         mask = draw(pool, jax.random.key(seed))
-        asked, people = tell(pool, questions.barred, choices, mask)
+        asked, people = tell(pool, questions, choices, mask, k)
         mask, unit, read = np.asarray(mask), np.asarray(asked.unit), np.asarray(people.items)
         assert (mask.sum(1) <= most).all() and not mask[0].any()
-        np.testing.assert_array_equal(np.asarray(people.weight) > 0, mask)
+        told_of = np.asarray(people.weight) > 0  # first places first
+        np.testing.assert_array_equal(told_of, np.arange(told_of.shape[1]) < mask.sum(1, keepdims=True))
         for i in every:
             given = [row_at[int(data.unit_codes[i]), p] for p in np.flatnonzero(mask[data.unit_codes[i] + 1])]
             free = all(not touching(rows[i], rows[j]) and (not ordered or when[j] < when[i]) for j in given)
             assert unit[i] == (data.unit_codes[i] + 1 if free else 0)
-            np.testing.assert_array_equal(read[unit[i]][mask[unit[i]]], items[given if free else []])
+            np.testing.assert_array_equal(read[unit[i]][told_of[unit[i]]], items[given if free else []])
 
 
 def test_sizes_are_all_alike_and_sets_of_a_size_too():
     data = pairs([("p", 2 * i, 2 * i + 1) for i in range(7)] * 1 + [("q", 50, 51)])
-    pool = pool_of(data, data.fit_coding(), SupportRule(3))
+    pool = pool_of(data, data.fit_coding(), SupportRule(3), np.arange(data.n))
     masks = np.asarray(jax.vmap(lambda key: drawn(pool, key))(jax.random.split(jax.random.key(0), 8000)))
     own = masks[:, 1, :6]  # the pool is twice k
     sizes = np.bincount(own.sum(1), minlength=4)
@@ -62,7 +63,8 @@ def test_memory_is_linear_in_people_and_rows():
     coding, every = data.fit_coding(), np.arange(data.n)
     sizes = {}
     for k in (8, 16):
-        pool, questions = pool_of(data, coding, SupportRule(k)), questions_of(data, SupportRule(k), every)
+        rule = SupportRule(k)
+        pool, questions = pool_of(data, coding, rule, every), questions_of(data, rule, every)
         sizes[k] = sum(np.asarray(leaf).size for leaf in jax.tree.leaves(pool.rows))
         assert questions.barred.nbytes == 4 * data.n
     assert sizes[16] == 2 * sizes[8] and pool.rows.items.shape == (21, 32, 2, 1)

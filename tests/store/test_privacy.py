@@ -79,3 +79,18 @@ def test_what_cannot_be_dropped_is_refused_in_words(capsys):
         knowing(Levels()).without_people().without_people()
     assert cli.main(["train", "--data", "demo", "--drop-people"]) == 2  # before anything is trained
     assert "has no unit_index" in capsys.readouterr().err
+    assert cli.main(["frontier", "--data", "demo", "--drop-people"]) == 2
+
+
+def test_models_of_a_run_are_saved_without_people(tmp_path):
+    table = people([f"p{i % 40}" for i in range(400)]).assign(side=np.tile(["a", "b"], 200))
+    schema = {**SCHEMA, "attributes": [{"name": "side", "levels": ["a", "b"]}], "categorical": ["side"]}
+    asked = {"bounds": [0.5], "seeds": 1, "model": Levels(), "settings": {"steps": 8, "every": 4}, "drop_people": True}
+    run = faro.frontier(table, attribute="side", schema=schema, out=tmp_path / "out", **asked)
+    assert run.models and not any(model.people or model.params["level"].any() for model in run.models)
+    files = list((tmp_path / "out" / "models").glob("*.json"))
+    assert files and not any("personal_data" in json.loads(path.read_text()) for path in files)
+    again = faro.frontier(table, attribute="side", schema=schema, out=tmp_path / "out", **asked)
+    assert again.reused and not again.models[0].params["level"].any()
+    with pytest.raises(UsageError, match="another finished run"):
+        faro.frontier(table, attribute="side", schema=schema, out=tmp_path / "out", **asked | {"drop_people": False})

@@ -128,6 +128,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     many.add_argument(
         "--memory", metavar="SIZE", help="what members may take on each device, about, as 2GB: fewer at a time, or one"
     )
+    many.add_argument("--drop-people", action="store_true", help="save without codes and parameters of known people")
     many.add_argument("--overwrite", action="store_true", help="replace another finished run in --out")
     outputs.add_threads(many)
     outputs.add_plain(many, outputs.NO_PROGRESS)
@@ -474,6 +475,7 @@ def _frontier(options: argparse.Namespace) -> int:
         run = api.frontier(
             **arguments,
             baselines=options.baselines,
+            drop_people=options.drop_people,
             overwrite=options.overwrite,
             command=options.command,
             progress=progress,

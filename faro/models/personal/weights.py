@@ -22,6 +22,8 @@ from scipy import stats
 from constraints import log_softmax
 
 STEPS = 50  # to a mode, at most; 4 to 8 are usual
+SURE = 1.0  # a change of margins up to which a whole step makes nothing worse: curvature grows by e^1 at most
+FEW = 4  # sums over choices that are written out, each a loop of its own to compile
 NEVER = -1e30  # a score of what is not there
 NODES = 20  # of the expectation over one margin, where there are two alternatives
 
@@ -70,32 +72,56 @@ def law(earlier: Earlier) -> Law:
     told = _Told.of(earlier)
     seen = jax.lax.stop_gradient(told)
     real = earlier.rewards.dtype
-    close = jnp.sqrt(jnp.finfo(real).eps)  # the step after it leaves the square of that
+    people, _, _, q = earlier.directions.shape
 
-    def going(state: tuple[Array, Array, Array]) -> Array:
-        return jnp.any(state[1]) & (state[2] < STEPS)
+    def going(search: _Search) -> Array:
+        return jnp.any(search.far) & (search.steps < STEPS)
 
-    def step(state: tuple[Array, Array, Array]) -> tuple[Array, Array, Array]:
-        z, far, steps = state
-        shares = seen.shares(z)
-        move = _times(inverse(seen.precision(shares)), seen.slope(z, shares))
+    def step(search: _Search) -> _Search:
+        scores = seen.scores(search.z)
+        shares, loss = seen.shares(scores), seen.loss(search.z, scores)
+        move = _times(inverse(seen.precision(shares)), seen.slope(search.z, shares))
         moved = list(zip(seen.available, seen.along(move), strict=True))
         up = functools.reduce(jnp.maximum, [jnp.where(there, own, NEVER) for there, own in moved])
         down = functools.reduce(jnp.minimum, [jnp.where(there, own, -NEVER) for there, own in moved])
         most = jnp.max(jnp.where(seen.weight > 0, up - down, 0), 0, initial=0)  # change of any margin
-        length = jnp.log1p(most) / jnp.where(most > 0, most, 1)  # at which the objective falls for sure
-        length = jnp.where(most > close, length, 1)
-        z = jnp.where(far, z - length * move, z)  # whoever has arrived waits, untouched by the others
-        return z, far & (most > close), steps + 1
+        worse = loss > search.loss  # then the step before was too long
+        small = jnp.log1p(most) / jnp.where(most > 0, most, 1)
+        new = _Search(
+            z=jnp.where(worse, search.sure, search.z - move),
+            sure=search.z - small * move,
+            loss=jnp.where(worse | (most <= SURE), jnp.inf, loss),
+            far=worse | (most > jnp.finfo(real).eps ** 0.25),  # of the two steps after it each squares what is left
+            steps=search.steps + 1,
+        )
+        waits = [jnp.where(search.far, *pair) for pair in zip(new[:-1], search[:-1], strict=True)]
+        return _Search(*waits, new.steps)  # whoever has arrived waits, untouched by the others
 
-    people, _, _, q = earlier.directions.shape
-    begun = jnp.zeros((q, people), real), jnp.ones(people, bool), jnp.zeros((), int)
-    z = jax.lax.stop_gradient(jax.lax.while_loop(going, step, begun)[0])
-    curved = inverse(seen.precision(seen.shares(z)))
-    mean = z - _times(curved, told.slope(z, told.shares(z)))
-    there = told.precision(told.shares(mean))
+    nothing, everybody = jnp.zeros((q, people), real), jnp.ones(people, bool)
+    begun = _Search(nothing, nothing, jnp.full(people, jnp.inf, real), everybody, jnp.zeros((), int))
+    z = jax.lax.stop_gradient(jax.lax.while_loop(going, step, begun).z)
+    curved = inverse(seen.precision(seen.shares(seen.scores(z))))
+    mean = z - _times(curved, told.slope(z, told.shares(told.scores(z))))
+    there = told.precision(told.shares(told.scores(mean)))
     moved = jnp.einsum("qru,rsu,stu->qtu", curved, there, curved)
     return Law(mean.T, jnp.moveaxis(2 * curved - moved, -1, 0))  # a step of Newton and Schulz: its derivative is right
+
+
+class _Search(NamedTuple):
+    """On the way to the modes: a step of Newton's, and where that made things worse a shorter one, which never does.
+
+    z: `[q, U]`
+    sure: `[q, U]` where to go instead if things are worse here
+    loss: `[U]` than which they should not be worse; infinite where they cannot be
+    far: `[U]` bool: who has not arrived
+    steps: so far
+    """
+
+    z: Array
+    sure: Array
+    loss: Array
+    far: Array
+    steps: Array
 
 
 class _Told(NamedTuple):
@@ -132,19 +158,30 @@ class _Told(NamedTuple):
         moved = [_dot(own, z) for own in self.directions]
         return [jnp.zeros_like(moved[0]), *moved]
 
-    def shares(self, z: Array) -> list[Array]:
-        """Choice probabilities at weights `[q, U]`, `[S, U]` each."""
+    def scores(self, z: Array) -> list[Array]:
+        """Of all alternatives at weights `[q, U]`, less that of the first, `[S, U]` each."""
         first, *moved = self.along(z)
         scores = [first, *map(jnp.add, self.rewards, moved)]
-        scores = [jnp.where(there, score, NEVER) for there, score in zip(self.available, scores, strict=True)]
+        return [jnp.where(there, score, NEVER) for there, score in zip(self.available, scores, strict=True)]
+
+    def shares(self, scores: list[Array]) -> list[Array]:
+        """Choice probabilities, `[S, U]` each: of pairs by one exponential."""
+        if len(scores) == 2:
+            second = jax.nn.sigmoid(scores[1] - scores[0])
+            return [1 - second, second]
         top = jax.lax.stop_gradient(functools.reduce(jnp.maximum, scores))
         odds = [jnp.exp(score - top) for score in scores]
         return [own / sum(odds[1:], odds[0]) for own in odds]
 
+    def loss(self, z: Array, scores: list[Array]) -> Array:
+        """What is minimised, `[U]`."""
+        hit = sum(map(jnp.multiply, self.chosen[1:], scores[1:]))  # that of the first is 0
+        return jnp.sum(self.weight * (functools.reduce(jnp.logaddexp, scores) - hit), 0) + _dot(z, z) / 2
+
     def slope(self, z: Array, shares: list[Array]) -> Array:
-        """Of what is minimised, `[q, U]`."""
-        apart = [self.weight * (share - chosen) for share, chosen in zip(shares, self.chosen, strict=True)]
-        return sum((jnp.einsum("qsu,su->qu", *own) for own in zip(self.directions, apart[1:], strict=True)), z)
+        """Its slope, `[q, U]`."""
+        apart = [self.weight * (share - own) for share, own in zip(shares[1:], self.chosen[1:], strict=True)]
+        return sum((_sums(along, own[None])[:, 0] for along, own in zip(self.directions, apart, strict=True)), z)
 
     def precision(self, shares: list[Array]) -> Array:
         """Its curvature, `[q, q, U]`: of pairs p (1 - p) d d', of more alternatives about their mean."""
@@ -152,11 +189,15 @@ class _Told(NamedTuple):
         if len(shares) > 2:
             mean = sum(map(jnp.multiply, shares[2:], directions[1:]), shares[1] * directions[0])
             weights, directions = shares, [-mean, *(own - mean for own in directions)]
-        parts = [
-            jnp.einsum("qsu,rsu->qru", self.weight * share * own, own)
-            for share, own in zip(weights, directions, strict=True)
-        ]
+        parts = [_sums(self.weight * share * own, own) for share, own in zip(weights, directions, strict=True)]
         return sum(parts, jnp.eye(len(directions[0]), dtype=directions[0].dtype)[..., None])
+
+
+def _sums(first: Array, second: Array) -> Array:
+    """Over choices, `[q, S, U]` times `[r, S, U]` as `[q, r, U]`: few are written out, many are matrix products."""
+    if len(first) * len(second) > FEW:
+        return jnp.einsum("qsu,rsu->qru", first, second)
+    return jnp.stack([jnp.stack([jnp.sum(own * other, 0) for other in second]) for own in first])
 
 
 def _times(matrix: Array, vector: Array) -> Array:
