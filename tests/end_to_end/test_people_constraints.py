@@ -3,6 +3,7 @@ Models stand under one each; `python -m benchmarks people_constraints` trains ev
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 
@@ -19,6 +20,7 @@ from faro.data import Dataset
 from faro.data.demo_people import WORLDS
 from faro.data.specs import TwinSpec
 from faro.files import write_json
+from tests.builders.processes import environment
 
 pytestmark = pytest.mark.slow
 PEOPLE, EACH = 150, 10
@@ -67,3 +69,41 @@ def test_trained_saved_scored_certified_verified(data, model, constraint, of, bo
     verify.verify(
         tmp_path / "cert.json", str(table), policy=rules, train_units=str(units), models=list(map(str, files))
     )
+
+
+SWEEP = """
+import os, signal
+import faro
+from faro import registry, sweep
+from faro.data import Dataset
+from faro.data.demo_people import WORLDS
+
+world = WORLDS["demo-people"]
+data = Dataset.from_table(world.generate(0, 60, 6), world.schema, name="few people")
+constraint = registry.make_constraint(data.attributes, "demographic_parity", "dialect", bound=0.2)
+asked = {"bounds": [0.2, 0.4], "seeds": 2, "settings": faro.Settings(steps=6, every=1)}
+
+def run(folder, stop=None):
+    def progress(done, total):
+        if done == stop:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    model = registry.make("model", "pref(rank=1, support=2)")
+    return sweep.frontier(data, constraint, **asked, model=model, folder=folder, progress=progress).manifest["resumed"]
+
+"""
+
+
+def test_a_killed_sweep_goes_on_to_the_same_bytes(tmp_path):
+    def runs(words):
+        words, variables = [sys.executable, "-c", SWEEP + words], environment(tmp_path / "programs")
+        return subprocess.run(words, cwd=tmp_path, env=variables, check=False)
+
+    assert runs("run('killed', 2)").returncode == -signal.SIGKILL
+    assert (tmp_path / "killed" / ".progress").exists() and not (tmp_path / "killed" / "frontier.csv").exists()
+    assert runs("assert run('killed') and not run('whole')").returncode == 0
+    assert not (tmp_path / "killed" / ".progress").exists()
+    files = sorted(path.name for path in (tmp_path / "whole" / "models").iterdir())
+    assert files == sorted(path.name for path in (tmp_path / "killed" / "models").iterdir())
+    for name in ("frontier.csv", *(f"models/{file}" for file in files if file.endswith("safetensors"))):
+        assert (tmp_path / "killed" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes(), name

@@ -94,8 +94,8 @@ def law(earlier: Earlier) -> Law:
             far=worse | (most > jnp.finfo(real).eps ** 0.25),  # of the two steps after it each squares what is left
             steps=search.steps + 1,
         )
-        waits = [jnp.where(search.far, *pair) for pair in zip(new[:-1], search[:-1], strict=True)]
-        return _Search(*waits, new.steps)  # whoever has arrived waits, untouched by the others
+        waits = jax.tree.map(lambda there, here: jnp.where(search.far, there, here), new, search)
+        return waits._replace(steps=new.steps)  # whoever has arrived waits, untouched by the others
 
     nothing, everybody = jnp.zeros((q, people), real), jnp.ones(people, bool)
     begun = _Search(nothing, nothing, jnp.full(people, jnp.inf, real), everybody, jnp.zeros((), int))
