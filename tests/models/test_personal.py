@@ -11,7 +11,7 @@ import jax.flatten_util
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from scipy import optimize
+from scipy import optimize, special
 
 import constraints as ct
 import faro
@@ -163,6 +163,26 @@ def test_the_mode_is_that_of_a_solver(scale, x64):
             ]
         )
         assert np.allclose(np.linalg.inv(found.covariance[person]), curved, rtol=1e-4, atol=1e-4 * scale**2)
+
+
+@pytest.mark.parametrize(("along", "against", "times"), [(10.0, 20.0, 1), (10.0, 30.0, 3), (30.0, 200.0, 3)])
+def test_the_mode_is_found_where_whole_steps_run_in_circles(along, against, times, x64):
+    """Choices that the common taste is far against: the curvature is next to nothing at 0, and again beyond."""
+    apart = jnp.zeros((1, times, 2, 1)).at[:, :, 1].set(along)
+    rewards, chosen = jnp.zeros((1, times, 2)).at[:, :, 1].set(-against), jnp.zeros((1, times, 2)).at[:, :, 1].set(1)
+    told = weights.Earlier(rewards, apart, jnp.ones((1, times, 2), bool), chosen, jnp.ones((1, times)))
+
+    def slope(z):
+        return z - times * along * special.expit(against - along * z)
+
+    z, bare = 0.0, []
+    for _ in range(20):
+        share = special.expit(against - along * z)
+        z -= slope(z) / (1 + times * along**2 * share * (1 - share))
+        bare.append(abs(slope(z)))
+    assert min(bare) > 1  # whole steps alone
+    mode = optimize.brentq(slope, 0, times * along, xtol=1e-14)
+    assert np.allclose(weights.law(told).mean, mode, atol=1e-9)
 
 
 @pytest.mark.slow

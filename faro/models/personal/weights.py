@@ -21,7 +21,7 @@ from scipy import stats
 
 from constraints import log_softmax
 
-STEPS = 50  # to a mode, at most; 4 to 8 are usual
+STEPS = 200  # to a mode, at most; 4 to 8 are usual
 SURE = 1.0  # a change of margins up to which a whole step makes nothing worse: curvature grows by e^1 at most
 FEW = 4  # sums over choices that are written out, each a loop of its own to compile
 NEVER = -1e30  # a score of what is not there
