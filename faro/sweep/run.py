@@ -516,7 +516,9 @@ def _data(data: Any, view: View, needs: Any, model: models.Model, dtype: Any = n
     if UNIT_SHARE in train.columns:
         share = np.asarray(train.columns[UNIT_SHARE] / questions.more[:, None], dtype)
         train = train.replace(columns={**train.columns, UNIT_SHARE: share})
-    people = np.concatenate([train.unit, *(twin.unit.ravel() for twin in train.twins.values() if twin.unit is not None)])
+    people = np.concatenate(
+        [train.unit, *(twin.unit.ravel() for twin in train.twins.values() if twin.unit is not None)]
+    )
     return fixed._replace(train=train, pool=pool_of(data, view.coding, rule, people, dtype), questions=questions)
 
 

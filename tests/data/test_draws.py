@@ -8,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 
+from constraints import Twin
 from faro.data.draws import drawn, pool_of, questions_of, told, width
 from faro.data.support import QUERY, SupportRule, roles
 from tests.builders.support import PAIRS, pairs, touching
@@ -23,7 +24,7 @@ def test_no_question_is_told_what_it_shares_an_item_with(k, ordered):
     schema = PAIRS.replace(order="at") if ordered else PAIRS
     data, rule = pairs(rows, schema, at=when), SupportRule(k, schema.order)
     coding, every = data.fit_coding(), np.arange(data.n)
-    pool, questions = pool_of(data, coding, rule, every), questions_of(data, rule, every)
+    pool, questions = pool_of(data, coding, rule, data.unit_codes), questions_of(data, rule, every)
     choices = data.choices(coding)
     assert questions.barred.shape[1] == -(-width(data, rule) // 32)
     np.testing.assert_array_equal(questions.asked, roles(data, rule) == QUERY)
@@ -46,7 +47,7 @@ def test_no_question_is_told_what_it_shares_an_item_with(k, ordered):
 
 def test_sizes_are_all_alike_and_sets_of_a_size_too():
     data = pairs([("p", 2 * i, 2 * i + 1) for i in range(7)] * 1 + [("q", 50, 51)])
-    pool = pool_of(data, data.fit_coding(), SupportRule(3), np.arange(data.n))
+    pool = pool_of(data, data.fit_coding(), SupportRule(3), data.unit_codes)
     masks = np.asarray(jax.vmap(lambda key: drawn(pool, key))(jax.random.split(jax.random.key(0), 8000)))
     own = masks[:, 1, :6]  # the pool is twice k
     sizes = np.bincount(own.sum(1), minlength=4)
@@ -57,6 +58,22 @@ def test_sizes_are_all_alike_and_sets_of_a_size_too():
     assert not masks[:, 2].any()  # who chose once has nothing to be told
 
 
+def test_the_pool_of_some_people_is_theirs_alone_and_what_twins_are_told_too():
+    data, rule = pairs([(f"p{i % 4}", 2 * i, 2 * i + 1) for i in range(24)]), SupportRule(2)
+    coding, every, codes = data.fit_coding(), np.arange(data.n), data.unit_codes
+    pool, questions = pool_of(data, coding, rule, np.array([3, 1, 3])), questions_of(data, rule, every)
+    whole, mask = pool_of(data, coding, rule, codes), np.ones((3, 4), bool)
+    mask[:, 2:], mask[0] = False, False
+    for row, code in ((1, 1), (2, 3)):
+        np.testing.assert_array_equal(pool.rows.items[row], whole.rows.items[1 + code])
+    nothing = questions._replace(barred=np.zeros_like(questions.barred))
+    swapped = Twin(valid=np.ones((data.n, 1), bool), unit=np.where(codes == 1, 3, 2)[:, None])
+    asked, people = told(pool, nothing, data.choices(coding).replace(twins={"another": swapped}), mask, 2)
+    np.testing.assert_array_equal(asked.unit, np.select([codes == 1, codes == 3], [1, 2]))
+    np.testing.assert_array_equal(asked.twins["another"].unit[:, 0], np.where(codes == 1, 2, 0))
+    np.testing.assert_array_equal(people.items[2], whole.rows.items[4][:2])
+
+
 def test_memory_is_linear_in_people_and_rows():
     """Twice the support is twice the pool, and a bit a row and place: no array of rows x support."""
     data = pairs([(f"p{i % 20}", 2 * i, 2 * i + 1) for i in range(2000)])
@@ -64,7 +81,7 @@ def test_memory_is_linear_in_people_and_rows():
     sizes = {}
     for k in (8, 16):
         rule = SupportRule(k)
-        pool, questions = pool_of(data, coding, rule, every), questions_of(data, rule, every)
+        pool, questions = pool_of(data, coding, rule, data.unit_codes), questions_of(data, rule, every)
         sizes[k] = sum(np.asarray(leaf).size for leaf in jax.tree.leaves(pool.rows))
         assert questions.barred.nbytes == 4 * data.n
     assert sizes[16] == 2 * sizes[8] and pool.rows.items.shape == (21, 32, 2, 1)
