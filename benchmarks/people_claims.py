@@ -15,7 +15,7 @@ from __future__ import annotations
 import argparse
 import functools
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -514,9 +514,9 @@ CLAIMS = (
 )
 
 
-def told(lines: dict[tuple[str, int], Found], seeds: int, parts: list[str]) -> int:
+def told(lines: dict[tuple[str, int], Found], seeds: int, claims: Sequence[Claim]) -> int:
     """The table, and whether every claim is borne out; with several seeds two standard errors beside each figure."""
-    borne, part, claims = 0, "", [claim for claim in CLAIMS if claim.part in parts]
+    borne, part = 0, ""
     for claim in claims:
         of_seeds = [lines[claim.part, seed] for seed in range(seeds)]
         values = np.array([[found[name] for name in claim.figures] for found in of_seeds])
@@ -533,23 +533,29 @@ def told(lines: dict[tuple[str, int], Found], seeds: int, parts: list[str]) -> i
     return 0 if borne == len(claims) else 1
 
 
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+def repeated(text: str, parts: Mapping[str, Callable[[int], Found]], claims: Sequence[Claim], file: str) -> int:
+    """Every part at every seed, of which a line is kept in a file, and what is told of them."""
+    parser = argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seeds", type=int, default=3)
-    parser.add_argument("--parts", default=",".join(PARTS), help="some of them, by name")
+    parser.add_argument("--parts", default=",".join(parts), help="some of them, by name")
     parser.add_argument("--out", type=Path, default=Path("out/people"))
     options = parser.parse_args()
-    path, parts = options.out / "people_claims.jsonl", options.parts.split(",")
-    if unknown := set(parts) - set(PARTS):
-        parser.error(f"unknown parts: {', '.join(sorted(unknown))} (known: {', '.join(PARTS)})")
+    path, chosen = options.out / file, options.parts.split(",")
+    if unknown := set(chosen) - set(parts):
+        parser.error(f"unknown parts: {', '.join(sorted(unknown))} (known: {', '.join(parts)})")
     known = _lines.finished(path, lambda line: (line["part"], line["seed"]))
-    for part in parts:
+    for part in chosen:
         for seed in range(options.seeds):
             if (part, seed) not in known:
-                line = {"part": part, "seed": seed, "found": PARTS[part](seed)}
+                line = {"part": part, "seed": seed, "found": parts[part](seed)}
                 known[part, seed] = line
                 _lines.add(path, line)
-    return told({key: line["found"] for key, line in known.items()}, options.seeds, parts)
+    of_parts = [claim for claim in claims if claim.part in chosen]
+    return told({key: line["found"] for key, line in known.items()}, options.seeds, of_parts)
+
+
+def main() -> int:
+    return repeated(__doc__ or "", PARTS, CLAIMS, "people_claims.jsonl")
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
     base       Loss: the loss of every choice, and its name
     logit      Logit, the conditional logit; Smoothed and Noisy, where labels are not to be trusted
+    brier      Brier: the squared distance of probabilities and shares
     pairwise   Pairwise: the chosen alternative against each of the others
     objective  Objective; Mean, PeopleMean, Reweighted, WorstGroup, CVaR, Penalised
     distilled  Distilled: margins of models that were fitted to one group each
@@ -13,6 +14,7 @@ A loss of your own is a subclass of `Loss` with one method; a package declares i
 """
 
 from .base import Loss as Loss
+from .brier import Brier as Brier
 from .distilled import Distilled as Distilled
 from .logit import Logit as Logit
 from .logit import Noisy as Noisy

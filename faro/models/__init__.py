@@ -5,6 +5,7 @@ alternative at a time from its features and the context; a model of your own onl
     linear      `Linear`: rewards linear in features and context
     networks    `FlaxModel`, `MLP`
     encoder     `EncoderLayers`: the last layers of a text's encoder, and a head
+    ensemble    `Ensemble`: a few weighted rewards whose votes are as people's are
     personal    models of people who differ, which read a few earlier choices of each: `MixedLogit`, `PReF` and others
     distributional  `Distributional`: a law of the reward in place of a number
     calibrated  `Calibrated`: another model, its rewards on the scale of probabilities
@@ -43,6 +44,7 @@ from .linear import linear_features as linear_features
 if TYPE_CHECKING:
     from .distributional import Distributional as Distributional
     from .encoder import EncoderLayers as EncoderLayers
+    from .ensemble import Ensemble as Ensemble
     from .networks import MLP as MLP
     from .networks import FlaxModel as FlaxModel
     from .networks import features as features
@@ -63,6 +65,7 @@ LATER = {  # imported on first use: flax takes long, and linear models need none
     "EncoderLayers": "encoder",
     "Calibrated": "calibrated",
     "Distributional": "distributional",
+    "Ensemble": "ensemble",
     "PersonConstants": "personal.constants",
     "MixedLogit": "personal.mixed",
     "PReF": "personal.pref",

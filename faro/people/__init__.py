@@ -10,6 +10,7 @@ ceiling   how well one answer for everybody can do
 majority  whom a majority serves, again and again; pairs whose majority goes against the common order
 groups    which declared groups of people differ, beside people dealt to groups at random
 placebo   groups dealt to people at random: the control of what learns from groups
+consistency  which answers are preferences: genuine, constructed, or none; weights of rows: `faro types`
 words     the record in plain words, for terminals and pages
 
 pebs         each rater's slope and intercept on a rating scale, shrunk towards the population's (PEBS)

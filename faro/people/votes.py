@@ -32,6 +32,7 @@ class Votes:
     place: `[n]` share given to what stood first, in pairs whose places are told; else None
     groups: declared attributes of people: name -> (levels, codes `[P]`, -1 = in no group)
     called: people and items in the words of the table
+    rows: `[n]` which choices of the table these are
     notes: what is to be known of how they were read, a sentence each
     """
 
@@ -45,6 +46,7 @@ class Votes:
     place: np.ndarray | None = None
     groups: dict[str, tuple[tuple[str, ...], np.ndarray]] = dataclasses.field(default_factory=dict)
     called: tuple[str, str] = ("people", "items")
+    rows: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0, int))
     notes: tuple[str, ...] = ()
 
     @property
@@ -115,7 +117,8 @@ def votes_of(data: Dataset, item: str | None = None) -> Votes:
     return Votes(
         kind, share[kept], available[kept], alternative[kept], person, np.unique(codes[kept], return_inverse=True)[1],
         level, None if place is None else place[kept], groups,
-        (called(data.schema.unit), {ACCEPT: "items", PAIRS: "pairs", SETS: "sets"}[kind]), (*notes, *left),
+        (called(data.schema.unit), {ACCEPT: "items", PAIRS: "pairs", SETS: "sets"}[kind]),
+        np.flatnonzero(kept), (*notes, *left),
     )  # fmt: skip
 
 

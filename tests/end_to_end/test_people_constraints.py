@@ -31,6 +31,7 @@ CELLS = [  # the models have 4 steps, so that bounds are wide
     ("person_constants(support=4)", "group_error", COMMUNITY, 0.8),
     ("latent_class(kinds=2, support=4)", "counterfactual_parity", ("community", "dialect=B"), 0.3),
     ("lore(rewards=2, support=4)", "equal_opportunity", DIALECT, 0.3),
+    ("ensemble(members=2)", "demographic_parity", DIALECT, 0.5),
     ("vpl(size=2, width=4, support=4)", "equal_opportunity", DIALECT, 0.3),
     ("plus(phrases=2, width=4, support=4)", "counterfactual_parity", ("community", "dialect=B"), 0.3),
     ("distributional(widths=(4,))", "equal_opportunity", DIALECT, 0.3),

@@ -16,6 +16,7 @@ import constraints as ct
 import faro
 from constraints.alternatives import pieces
 from faro.losses import (
+    Brier,
     CVaR,
     Logit,
     Mean,
@@ -74,6 +75,12 @@ def test_losses_are_what_they_say(k):
         for i in range(len(scores))
     ]  # fmt: skip
     np.testing.assert_allclose(Pairwise().per_choice(seen, choices), pairwise, rtol=1e-9, atol=1e-12)
+    apart = np.exp(-each) * available - chosen
+    np.testing.assert_allclose(Brier().per_choice(seen, choices), (apart**2).sum(1) / 2, rtol=1e-6, atol=1e-12)
+    votes = [choices.replace(chosen=jnp.asarray(np.broadcast_to(vote, chosen.shape))) for vote in np.eye(k)]
+    single = sum(chosen[:, i] * np.asarray(Brier().per_choice(seen, own)) for i, own in enumerate(votes))
+    noise = (1 - (chosen**2).sum(1)) / 2  # of single votes about their share, whatever is predicted
+    np.testing.assert_allclose(single - noise, Brier().per_choice(seen, choices), rtol=1e-9, atol=1e-12)
     for loss in (Smoothed(share=0.0), Noisy(rate=0.0)):
         np.testing.assert_allclose(loss.per_choice(seen, choices), logit, rtol=1e-9, atol=1e-12)
 
@@ -210,7 +217,7 @@ def test_somebody_who_answers_a_lot_is_one_person():
 
 
 def test_losses_are_known_by_name_and_what_is_unknown_is_refused():
-    assert {"logit", "smoothed", "noisy", "pairwise", "cvar"} <= set(declared("loss"))
+    assert {"logit", "smoothed", "noisy", "pairwise", "brier", "cvar"} <= set(declared("loss"))
     assert make("loss", "smoothed(share=0.2)") == Smoothed(share=0.2)
     with pytest.raises(Exception, match="did you mean"):
         make("loss", "smoothd")

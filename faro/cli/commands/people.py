@@ -1,6 +1,6 @@
-"""`faro disagree`, `faro ask`, `faro pebs`, `faro compare`: what a table says of people who disagree, a few questions
-to a new one, calibration of each rater, methods side by side. What it means: docs/people.md, docs/personal.md,
-docs/compare.md."""
+"""`faro disagree`, `faro types`, `faro ask`, `faro pebs`, `faro compare`: what a table says of people who disagree,
+which of their answers are preferences, a few questions to a new one, calibration of each rater, methods side by side.
+What it means: docs/people.md, docs/personal.md, docs/compare.md."""
 
 from __future__ import annotations
 
@@ -40,6 +40,22 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     disagree.add_argument("--out", metavar="DIR", help="write disagreement.json and disagreement.html there")
     outputs.add_plain(disagree)
+
+    types = command(
+        "types",
+        _types,
+        "Say which answers are preferences, of people who were asked again in several frames; write weights of rows.",
+        "  faro types replies.csv --schema schema.toml --frame wording --out weighted.csv",
+    )
+    types.add_argument("data", metavar="DATA", help="a known data set, or a table: CSV, Parquet, JSONL")
+    types.add_argument("--schema", metavar="FILE", help="what is in the columns of a table (TOML)")
+    types.add_argument("--frame", metavar="COLUMN", required=True, help="column of the wording, order or context")
+    types.add_argument(
+        "--item", metavar="COLUMN", help="column that says which replies are of one item (default: equal content)"
+    )
+    types.add_argument("--column", metavar="NAME", default="genuine", help="of the weights in --out (default genuine)")
+    types.add_argument("--out", metavar="FILE", help="write the table with the weight of every row (CSV, Parquet)")
+    outputs.add_plain(types)
 
     ask = command(
         "ask",
@@ -155,6 +171,38 @@ def _disagree(options: argparse.Namespace) -> int:
         write_json(Path(options.out, "disagreement.json"), record)
         write_disagreement(record, options.out)
     return _told(options, record, head(record), sections(record), record["verdicts"])
+
+
+def _types(options: argparse.Namespace) -> int:
+    from ...data import load
+    from ...data.table import kind_to_write, write_table
+    from ...people import consistency
+
+    if options.out:
+        kind_to_write(options.out)
+    data = load(options.data, options.schema)
+    if options.out and options.column in data.frame.columns:
+        raise UsageError(f"--column {options.column}: the table has one of this name; choose another")
+    record, weights = consistency.types(data, options.frame, options.item)
+    if options.out:
+        write_table(data.frame.assign(**{options.column: weights}), options.out)
+    if options.json:
+        print(json.dumps(record))
+        return 0
+    counts = f"{record['replies']:,} replies, {record['answers']:,} answers of {record['people']:,} people"
+    print(f"{record['data']}: {counts} on {record['items']:,} items in {len(record['frames'])} frames")
+    print("  " + ", ".join(f"{name.replace('_', '-')} {share:.3f}" for name, share in record["shares"].items()))
+    print(
+        f"  a reply slips with {record['lapse']:.3f}; {record['once']:,} answers were asked for once, and say nothing"
+    )
+    for name, kept in record["kept"].items():
+        print(f"  kept by {name}: " + ", ".join(f"{level} {share:.3f}" for level, share in kept.items()))
+    ends = record["coverage"]
+    print(f"  kept of the item with least {ends['least']:.3f}, a tenth {ends['tenth']:.3f}, half {ends['median']:.3f}")
+    flips = record["flips"]
+    print(f"  {flips['flipped']} of {flips['items']} majorities turn by weight ({flips['share']:.3f})")
+    outputs.noted(options, record["notes"])
+    return 0
 
 
 def _ask(options: argparse.Namespace) -> int:
