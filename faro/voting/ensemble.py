@@ -25,15 +25,14 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 import scipy.optimize
 from jax import Array
+from jax.flatten_util import ravel_pytree
 
 from ..errors import UsageError
 
 SHARPNESS = (3.0, 8.0, 20.0)
-STEPS = 150  # at each
-RATE = 0.05  # of Adam
+STEPS = 100  # of L-BFGS at each, at most
 HEAVY = 1e3  # weight of "shares add up to 1" beside a pair
 
 
@@ -80,7 +79,7 @@ def stagewise(apart: np.ndarray, share: np.ndarray, members: int, *, starts: int
     fit = _fitted(said, begun, share, starts)
     for stage in range(members):
         found, error = fit(jax.random.fold_in(jax.random.key(seed), stage), so_far)
-        best = jax.tree.map(lambda leaf, error=error: leaf[np.argmin(error)], found)
+        best = found[int(np.argmin(error))]
         heads.append(np.asarray(_unit(best["heads"])))
         so_far = said(best, so_far, SHARPNESS[-1]) if stage else jax.nn.sigmoid(SHARPNESS[-1] * (apart @ heads[0]))
     votes = _votes(np.stack(heads), apart)
@@ -112,30 +111,39 @@ def joint(apart: np.ndarray, share: np.ndarray, members: int, *, starts: int = 8
 
     found, _ = _fitted(said, begun, share, starts)(jax.random.key(seed), None)
     every = [
-        _ordered(np.asarray(_unit(heads)), np.asarray(jax.nn.softmax(weights), float))
-        for heads, weights in zip(found["heads"], found["weights"], strict=True)
+        _ordered(np.asarray(_unit(own["heads"])), np.asarray(jax.nn.softmax(own["weights"]), float)) for own in found
     ]
     return min(every, key=lambda ensemble: float(np.mean((ensemble.votes(apart) - share) ** 2)))
 
 
 def _fitted(said: Callable[..., Array], begun: Callable[[Array], Any], share: np.ndarray, starts: int) -> Any:
-    """(key, what is there before) -> parameters of each start after Adam at one sharpness after another, and errors."""
-    rate, sharpness = optax.adam(RATE), jnp.repeat(jnp.asarray(SHARPNESS), STEPS)
+    """(key, what is there before) -> parameters of every start by L-BFGS at one sharpness after another, and errors."""
+    _, unravel = ravel_pytree(begun(jax.random.key(0)))
 
-    def error(params: Any, before: Any, sharp: Any) -> Array:
-        return jnp.mean((said(params, before, sharp) - share) ** 2)
+    @jax.jit
+    def error(flat: Array, before: Any, sharp: Any) -> tuple[Array, Array]:
+        def of(flat: Array) -> Array:
+            return jnp.mean((said(unravel(flat), before, sharp) - share) ** 2)
 
-    def one(key: Array, before: Any) -> tuple[Any, Array]:
-        def step(state: Any, sharp: Array) -> tuple[Any, None]:
-            params, moments = state
-            moved, moments = rate.update(jax.grad(error)(params, before, sharp), moments)
-            return (optax.apply_updates(params, moved), moments), None
+        return jax.value_and_grad(of)(flat)
 
-        params = begun(key)
-        params = jax.lax.scan(step, (params, rate.init(params)), sharpness)[0][0]
-        return params, error(params, before, SHARPNESS[-1])
+    def one(key: Array, before: Any) -> tuple[Any, float]:
+        flat, value = np.asarray(ravel_pytree(begun(key))[0], float), np.inf
+        for sharp in SHARPNESS:
 
-    return jax.jit(lambda key, before: jax.vmap(one, (0, None))(jax.random.split(key, starts), before))
+            def plain(at: np.ndarray, sharp: float = sharp) -> tuple[float, np.ndarray]:
+                value, slope = error(jnp.asarray(at, jnp.float32), before, sharp)
+                return float(value), np.asarray(slope, float)
+
+            done = scipy.optimize.minimize(plain, flat, jac=True, method="L-BFGS-B", options={"maxiter": STEPS})
+            flat, value = done.x, float(done.fun)
+        return unravel(jnp.asarray(flat, jnp.float32)), value
+
+    def every(key: Array, before: Any) -> tuple[list[Any], list[float]]:
+        found = [one(own, before) for own in jax.random.split(key, starts)]
+        return [params for params, _ in found], [value for _, value in found]
+
+    return every
 
 
 def _unit(heads: Any) -> Any:

@@ -61,6 +61,7 @@ def test_one_place_applies_a_model():
         "faro/models/networks.py": 1,
         "faro/models/distributional.py": 1,  # its network as well
         "faro/models/encoder.py": 1,  # and its own head
+        "faro/models/ensemble.py": 1,  # its members are `Linear`
         "faro/text/encoder.py": 2,  # an encoder is no model of choices: texts go in
         "faro/policies/policy.py": 4,  # a policy of tokens neither: prompts go in, step by step
     }
