@@ -18,7 +18,7 @@ BLANKS = ("bound", "seed", "model", "slack")  # what differs between the points 
 BOUND, SEED, MODEL, SLACK = (f"\0{name}\0" for name in BLANKS)  # no command line holds a zero byte
 REMARK = "  # "
 OWN = ("constraints:", "faro.")  # places that are imported anyway
-FLAGS = ("--overwrite", "--json", "--quiet", "--baselines")  # options without a value, which change no model
+FLAGS = ("--overwrite", "--json", "--quiet", "--baselines", "--drop-people")  # options without a value
 
 
 class Command(NamedTuple):

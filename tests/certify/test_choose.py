@@ -202,10 +202,7 @@ def test_one_point_is_certified_at_the_whole_of_delta(out, faro):
 
 def test_what_is_to_be_typed_imports_the_constraint_and_adds_the_rewards_of_twins():
     given = {"folder": "run", "policy": "faro.toml", "ledger": None, "plugin": ["own.notions:Mixed"], "data": "t.csv"}
-    claims = [
-        SimpleNamespace(twins=twins, attribute=name) for twins, name in ((True, "g h"), (False, "g"), (True, "g h"))
-    ]
-    policy, member = SimpleNamespace(audited=claims), SimpleNamespace(model="models/a.json")
+    policy, member = SimpleNamespace(twins=["g h"]), SimpleNamespace(model="models/a.json")
     once = _commands(argparse.Namespace(**given), policy, Path("no.jsonl"), 0, member)
     assert [line.split()[1] for line in once] == ["ledger", "certify"]
     assert all(line.endswith("--data t.csv --plugin own.notions:Mixed") for line in once)
