@@ -13,9 +13,15 @@ import sys
 from collections.abc import Callable
 
 import numpy as np
+import pandas as pd
 import scipy.optimize
 import scipy.special
 
+import constraints as ct
+import faro
+from faro.data import Schema
+from faro.losses import Logit, Shown
+from faro.models import Linear, PositionTower
 from faro.people.consistency import TYPES, mixture
 from faro.voting import Ensemble, joint, stagewise
 
@@ -150,8 +156,80 @@ def _logistic(x: np.ndarray, share: np.ndarray, weight: np.ndarray | None = None
 
 # What is told --------------------------------------------------------------------------------------------------------
 
-PARTS: dict[str, Callable[[int], Found]] = {"proportional": of_ensembles, "annotation_types": of_types}
+# Places ---------------------------------------------------------------------------------------------------------------
 
+PLACES, ITEMS = 10, 30
+
+
+def lists_of(rng: np.random.Generator, lists: int, items: bool) -> np.ndarray:
+    """Lists of ten, `[lists, 10, d]`: of eight features, or ten of thirty items, each a feature."""
+    if not items:
+        return rng.standard_normal((lists, PLACES, 8))
+    return np.eye(ITEMS)[np.argsort(rng.random((lists, ITEMS)), 1)[:, :PLACES]]
+
+
+def clicks(rng: np.random.Generator, x: np.ndarray, w: np.ndarray, ranker: np.ndarray, slope: float) -> pd.DataFrame:
+    """Lists in the order of a ranker, and who was clicked: sigma(1 + x . w + slope place)."""
+    x = np.take_along_axis(x, np.argsort(-(x @ ranker), 1)[..., None], 1)
+    place = np.broadcast_to(np.arange(PLACES), x.shape[:2])
+    clicked = rng.random(x.shape[:2]) < scipy.special.expit(1 + x @ w + slope * place)
+    frame = pd.DataFrame(x.reshape(-1, len(w)), columns=[f"x{i}" for i in range(len(w))])
+    lists = np.repeat(np.arange(len(x)), PLACES)
+    return frame.assign(list=lists, click=clicked.ravel().astype(int), position=place.ravel().astype(str))
+
+
+def learned(frame: pd.DataFrame, tower: bool) -> tuple[np.ndarray, np.ndarray]:
+    """Weights of the features, and what places add, of a linear model with or without a tower."""
+    places = {"name": "position", "levels": [str(place) for place in range(PLACES)]}
+    numbers = [name for name in frame if name.startswith("x")]
+    schema = {"format": "accept", "unit": "list", "label": "click", "numeric": numbers, "attributes": [places]}
+    data = faro.load(frame, Schema.from_dict(schema))
+    settings = {"steps": 1000, "solution": "last"} if tower else {}
+    model, loss = (PositionTower(Linear(), PLACES), Shown()) if tower else (Linear(), Logit())
+    found = faro.train(data, ct.rate_cap(None, float("inf")), model=model, loss=loss, settings=settings)
+    params = found.params["model"] if tower else found.params
+    scale = np.array([number.scale for number in found.coding.items.numbers])
+    effects = np.asarray(model.effects(found.params)) if tower else np.zeros(PLACES)
+    return np.asarray(params["item"], float) / scale, effects
+
+
+def of_places(seed: int) -> Found:
+    """An imperfect ranker puts answers in their places; then one that is retrained on the clicks it causes."""
+    rng, found = np.random.default_rng([20, 26, seed]), {}
+
+    def right(weights: np.ndarray, w: np.ndarray, fresh: np.ndarray) -> float:
+        """Share of pairs of a list that are in the order of what is liked."""
+        given, liked = fresh @ weights, fresh @ w
+        agree = (given[:, :, None] - given[:, None]) * (liked[:, :, None] - liked[:, None]) > 0
+        return float(agree[:, *np.triu_indices(PLACES, 1)].mean())
+
+    def slope(places: np.ndarray) -> float:
+        return float(np.polyfit(np.arange(PLACES), places, 1)[0])
+
+    w, fresh = rng.standard_normal(8) / 2, lists_of(rng, 500, False)
+    imperfect = w + rng.standard_normal(8) / 2
+    for name, planted in (("planted", -0.35), ("none", 0.0)):
+        frame = clicks(rng, lists_of(rng, 3000, False), w, imperfect, planted)
+        plain, (towered, places) = learned(frame, False)[0], learned(frame, True)
+        found |= {f"{name}: plain": right(plain, w, fresh), f"{name}: tower": right(towered, w, fresh)}
+        found[f"{name}: slope"] = slope(places)
+    found["no errors: slope"] = slope(learned(clicks(rng, lists_of(rng, 3000, False), w, w, -0.35), True)[1])
+    merit, fresh = rng.standard_normal(ITEMS) / 4, lists_of(rng, 500, True)
+    start = rng.standard_normal(ITEMS)
+    found["five rounds: start"] = right(start, merit, fresh)
+    for name, tower in (("plain", False), ("tower", True)):
+        ranker = start
+        for _ in range(5):
+            ranker = learned(clicks(rng, lists_of(rng, 1500, True), merit, ranker, -0.5), tower)[0]
+        found[f"five rounds: {name}"] = right(ranker, merit, fresh)
+    return found
+
+
+PARTS: dict[str, Callable[[int], Found]] = {
+    "proportional": of_ensembles,
+    "annotation_types": of_types,
+    "position": of_places,
+}
 CLAIMS = (
     Claim(
         "proportional",
@@ -208,6 +286,41 @@ CLAIMS = (
         ("opposed: one, mean", "opposed: one, worst", "opposed: drawn, mean", "opposed: drawn, worst"),
         ".60, .23, .53, .43",
         lambda one, worst, drawn, its: drawn < one and its > worst + 0.1,
+    ),
+    Claim(
+        "position",
+        "a slope of -.35: pairs in order, plain, with a tower; of clicks without an effect",
+        ("planted: plain", "planted: tower", "none: plain"),
+        "Spearman .847-.913, .910-.938, -",
+        lambda plain, tower, unbiased: tower >= plain + 0.005 and tower >= unbiased - 0.01,
+    ),
+    Claim(
+        "position",
+        "the slope that is found",
+        ("planted: slope",),
+        "-.35, not measured",
+        lambda found: abs(found + 0.35) < 0.05,
+    ),
+    Claim(
+        "position",
+        "without an effect a tower costs nothing: plain, tower, slope",
+        ("none: plain", "none: tower", "none: slope"),
+        "not measured",
+        lambda plain, tower, its: tower >= plain - 0.002 and abs(its) < 0.03,
+    ),
+    Claim(
+        "position",
+        "five rounds on its own clicks, from a ranker that knows nothing, a slope of -.5: start, plain, tower",
+        ("five rounds: start", "five rounds: plain", "five rounds: tower"),
+        "not measured",
+        lambda start, plain, tower: tower >= plain + 0.1,
+    ),
+    Claim(
+        "position",
+        "NEGATIVE: after a ranker without errors the slope",
+        ("no errors: slope",),
+        "not recovered",
+        lambda found: abs(found + 0.35) > 0.05,
     ),
     Claim(
         "annotation_types",

@@ -3,6 +3,7 @@
     base       Loss: the loss of every choice, and its name
     logit      Logit, the conditional logit; Smoothed and Noisy, where labels are not to be trusted
     brier      Brier: the squared distance of probabilities and shares
+    shown      Shown: the conditional logit of what people were shown, place and all
     pairwise   Pairwise: the chosen alternative against each of the others
     objective  Objective; Mean, PeopleMean, Reweighted, WorstGroup, CVaR, Penalised
     distilled  Distilled: margins of models that were fitted to one group each
@@ -29,3 +30,4 @@ from .objective import Reweighted as Reweighted
 from .objective import Sight as Sight
 from .objective import WorstGroup as WorstGroup
 from .pairwise import Pairwise as Pairwise
+from .shown import Shown as Shown

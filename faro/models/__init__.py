@@ -9,6 +9,7 @@ alternative at a time from its features and the context; a model of your own onl
     personal    models of people who differ, which read a few earlier choices of each: `MixedLogit`, `PReF` and others
     distributional  `Distributional`: a law of the reward in place of a number
     calibrated  `Calibrated`: another model, its rewards on the scale of probabilities
+    position    `PositionTower`: another model, and what the place does at which an answer was shown
     evaluate    the one place where a model is evaluated on choices, under any decision rule
 """
 
@@ -57,6 +58,7 @@ if TYPE_CHECKING:
     from .personal.plus import PLUS as PLUS
     from .personal.pref import PReF as PReF
     from .personal.vpl import VPL as VPL
+    from .position import PositionTower as PositionTower
 
 LATER = {  # imported on first use: flax takes long, and linear models need none
     "MLP": "networks",
@@ -64,6 +66,7 @@ LATER = {  # imported on first use: flax takes long, and linear models need none
     "features": "networks",
     "EncoderLayers": "encoder",
     "Calibrated": "calibrated",
+    "PositionTower": "position",
     "Distributional": "distributional",
     "Ensemble": "ensemble",
     "PersonConstants": "personal.constants",

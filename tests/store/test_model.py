@@ -93,7 +93,7 @@ def test_a_declared_model_is_opened_without_its_class(stranger, tmp_path):
     assert isinstance(after.params, list)
     np.testing.assert_array_equal(after.rewards(DEMO), before.rewards(DEMO))
     assert api.make_model("layers(depth=2)").depth == 2
-    for text, said in (("layers(width=2)", "option of layers 'width'"), ("tree", "known: .*encoder, .*linear, .*layers"),
+    for text, said in (("layers(width=2)", "option of layers 'width'"), ("tree", "known: .*encoder, .*linear, .*layer"),
                        ("stranger_nets:Shape", "expected a faro.models.Model, got Shape")):  # fmt: skip
         with pytest.raises(UsageError, match=said):
             api.make_model(text)
