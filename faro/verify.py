@@ -910,7 +910,7 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     if pair:
         twin[ANOTHER] = [reals(f"reward:{ANOTHER}", filled=False)]
         twin = dict(sorted(twin.items()))
-        _check_pairs(path, unit, pair)
+        _check_pairs(path, unit, pair, table.get("part", empty))
 
     others = {name: reals(f"reward:{name}") for name in sorted({claim.against for claim in once if claim.against})}
     for name in others:
@@ -967,12 +967,23 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     )  # fmt: skip
 
 
-def _check_pairs(path: str, unit: list[str], pair: list[str]) -> None:
-    """Pairs share nobody: a unit is of one, and two units at most are of a pair."""
-    belongs = set(zip(unit, pair, strict=True))
-    need(len(belongs) == len(set(unit)), DEPENDENT, f"{path}: a unit is of two pairs")
-    most = max(Counter(own for _, own in belongs).values())
-    need(most <= 2, DEPENDENT, f"{path}: a pair has {most} units")
+def _check_pairs(path: str, unit: list[str], pair: list[str], part: list[str]) -> None:
+    """Units are paired two by two within their part, in the order of a hash of their names, and nobody twice."""
+    belongs = dict(zip(unit, pair, strict=True))
+    need(len(set(zip(unit, pair, strict=True))) == len(belongs), DEPENDENT, f"{path}: a unit is of two pairs")
+    members = Counter(belongs.values())
+    for own in sorted(set(part)):
+        names = {name for name, of_part in zip(unit, part, strict=True) if of_part == own}
+        ordered = sorted(names, key=lambda name: (_lot(name), name))
+        for place in range(0, len(ordered), 2):
+            both = ordered[place : place + 2]
+            alone = len({belongs[name] for name in both}) == 1 and members[belongs[both[0]]] == len(both)
+            need(alone, DEPENDENT, f"{path}: {both[0]!r} is not paired as the hash of names has it")
+
+
+def _lot(name: str) -> int:
+    """The place of a name among those of its part."""
+    return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8, key=b"faro pair 1").digest(), "big") >> 11
 
 
 def _finite_sum(masses: list[float]) -> bool:

@@ -20,6 +20,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from ..data.exchange import SALT as PAIR_SALT
+from ..data.split import uniform
 from ..errors import DataError, NotIndependentError
 from .bounds.binomial import Floats
 from .columns import read_columns
@@ -245,7 +247,7 @@ def audit_of(
             _one_per_choice(where, name, choice, source.columns[name])
     pair = source.texts(PAIR) if any(claim.constraint == EXCHANGE for claim in claims) else None
     if pair:
-        check_pairs(unit, pair, where)
+        check_pairs(unit, pair, source.columns.get("part", [""] * source.rows), where)
     names_of_units = dict.fromkeys(unit)
     check_spellings(names_of_units, where)
     if policy.equal_content == "refuse":
@@ -284,21 +286,32 @@ def audit_of(
     return audit
 
 
-def check_pairs(unit: Sequence[str], pair: Sequence[str], where: str) -> None:
-    """`NotIndependentError` unless every unit is of one pair, and a pair of two units at most.
+def check_pairs(unit: Sequence[str], pair: Sequence[str], part: Sequence[str], where: str) -> None:
+    """`NotIndependentError` unless units are paired as the hash of their names has it (`faro.data.exchange`), two by
+    two within their part, and nobody twice: who may choose pairs can choose those that are alike.
 
     unit  of every row
     pair  of every row
+    part  of every row
     where name of the table, for messages
     """
     of_unit: dict[str, str] = {}
-    members: dict[str, set[str]] = {}
-    for name, own in zip(unit, pair, strict=True):
+    parts: dict[str, list[str]] = {}
+    for name, own, of_part in zip(unit, pair, part, strict=True):
+        if name not in of_unit:
+            parts.setdefault(of_part, []).append(name)
         if of_unit.setdefault(name, own) != own:
             raise NotIndependentError(f"{where}: unit {name[:40]!r} is of two pairs; pairs of people share nobody")
-        members.setdefault(own, set()).add(name)
-    if large := next((own for own, names in members.items() if len(names) > 2), ""):
-        raise NotIndependentError(f"{where}: the pair {large[:40]!r} has {len(members[large])} units, expected two")
+    members = Counter(of_unit.values())
+    for names in parts.values():
+        ordered = [name for _, name in sorted(zip(uniform(PAIR_SALT, names).tolist(), names, strict=True))]
+        for first, second in zip(ordered[::2], [*ordered[1::2], None], strict=False):
+            size = 1 if second is None else 2
+            if members[of_unit[first]] != size or (second is not None and of_unit[second] != of_unit[first]):
+                raise NotIndependentError(
+                    f"{where}: {first[:40]!r} is not paired as names are, by their hash, two by two in a part; score "
+                    "all people of the part, by faro score"
+                )
 
 
 def check_roles(columns: dict[str, list[str]], policy: Policy, where: str, foreign: bool = False) -> None:
