@@ -202,17 +202,16 @@ def read_dev(
     audits: list[Audit] = []
     tables: list[pd.DataFrame] = []
     of_seed: dict[int, tuple[Dataset, Audit]] = {}
-    twins = policy.twins
     made = any(claim.plugin for claim in policy.audited)
     for model, own in zip(models, files, strict=True):
         seed = model.about["seed"]
         part = of_seed[seed][0] if seed in of_seed else data.take(data.rows("dev", seed))
         if made or seed not in of_seed:
-            table, audit = audited(model, part, own, policy, twins)
+            table, audit = audited(model, part, own, policy, policy.twins)
             of_seed[seed] = part, audit
         else:
             deciding, rule = under(model, policy)
-            scored = deciding.score(part, twins, rule=deciding.rule_named(rule))
+            scored = deciding.score(part, policy.twins, rule=deciding.rule_named(rule))
             table = _in_order(scored[scored["part"] == "dev"])
             audit = _rescored(of_seed[seed][1], table, policy)
         audits.append(audit)
@@ -263,7 +262,7 @@ def names_of(everybody: Sequence[People]) -> Names:
     """A number for every unit, and for every value of a column that a claim takes for units."""
     named: dict[tuple[str | None, str], None] = {}
     for people in {id(own.audit.unit): own for own in everybody}.values():
-        for per in {None, *(claim.units for claim in people.policy.audited)}:
+        for per in dict.fromkeys((None, *(claim.units for claim in people.policy.audited))):  # in one order
             named |= dict.fromkeys((per, name) for name in people.audit.units_by(per))
     return {name: number for number, name in enumerate(named)}
 

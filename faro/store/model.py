@@ -320,14 +320,12 @@ class TrainedModel:
                 raise DataError(f"{data.name}: 'log_ref' is the reference's; call the attribute or item otherwise")
             columns["log_ref"] = flat(parsed.log_ref)
         for name in twins:
-            levels = () if name == ct.ANOTHER else data.attributes[name].levels
-            for code, level in enumerate(levels):
-                columns[f"reward:{name}={level}"] = flat(moved[name][..., code])
             if name == ct.ANOTHER:
-                columns |= {
-                    f"reward:{name}": flat(moved[name][..., 0]),
-                    "pair of people": flat(pair_names(data, self.coding.seed)),
-                }
+                columns[f"reward:{name}"] = flat(moved[name][..., 0])
+                columns["pair of people"] = flat(pair_names(data, self.coding.seed))
+                continue
+            for code, level in enumerate(data.attributes[name].levels):
+                columns[f"reward:{name}={level}"] = flat(moved[name][..., code])
         columns |= {name: flat(values) for name, values in self._rewards_of_others(data).items()}
         return pd.DataFrame(columns)
 
