@@ -20,9 +20,10 @@ import scipy.special
 import constraints as ct
 import faro
 from faro.data import Schema
-from faro.losses import Logit, Shown
-from faro.models import Linear, PositionTower
+from faro.losses import Logit, Loss, Shown
+from faro.models import MLP, Linear, MMoE, Model, PositionTower
 from faro.people.consistency import TYPES, mixture
+from faro.sweep.aggregates import everyones_error
 from faro.voting import Ensemble, joint, stagewise
 
 from .people_claims import Claim, Found, repeated
@@ -225,10 +226,63 @@ def of_places(seed: int) -> Found:
     return found
 
 
+# Objectives -----------------------------------------------------------------------------------------------------------
+
+CHOSEN_FOR = (3000, 300)  # pairs of each objective: a click is told often, what people think of it afterwards is not
+
+
+def of_objectives(seed: int) -> Found:
+    """Two objectives with tastes in the same eight hidden features; the second has a tenth of the choices."""
+    rng = np.random.default_rng([20, 26, 5, seed])
+    hidden, tastes = rng.standard_normal((8, 8)) / 2, rng.standard_normal((2, 8))
+
+    def utilities(x: np.ndarray) -> np.ndarray:
+        return 1.5 * np.tanh(x @ hidden) @ tastes.T
+
+    goal = np.repeat([0, 1], CHOSEN_FOR)
+    x = rng.standard_normal((len(goal), 2, 8))
+    liked = np.take_along_axis(utilities(x), goal[:, None, None], -1)[..., 0]
+    sides = ("left", "right")
+    numbers = [f"x{i}" for i in range(8)]
+    table = {f"{side}_{name}": x[:, own, i] for own, side in enumerate(sides) for i, name in enumerate(numbers)}
+    won = rng.random(len(goal)) < scipy.special.expit(liked[:, 0] - liked[:, 1])
+    levels = ["first", "second"]
+    frame = pd.DataFrame({**table, "objective": np.array(levels)[goal], "won": won.astype(int)})
+    fresh = rng.standard_normal((4000, 2, 8))
+    asked = {f"{side}_{name}": fresh[:, own, i] for own, side in enumerate(sides) for i, name in enumerate(numbers)}
+    wanted = utilities(fresh)[:, 0] - utilities(fresh)[:, 1]
+    schema = Schema.from_dict({
+        "format": "wide", "unit": "row", "sides": list(sides), "label": "won", "numeric": numbers,
+        "attributes": [{"name": "objective", "chooser": True, "levels": levels}],
+    })  # fmt: skip
+
+    def ranked(rows: pd.DataFrame, model: Model, loss: Loss) -> np.ndarray:
+        data = faro.load(rows, schema)
+        free = everyones_error().at(float("inf"))
+        own = faro.train(data, free, model=model, loss=loss, settings={"steps": 600})
+        rewards = own.rewards(pd.DataFrame({**asked, "objective": "first", "won": 0}))
+        return rewards[:, 0] - rewards[:, 1]
+
+    found = {}
+    for name, weights in (("first", (1.0, 0.0)), ("second", (0.0, 1.0)), ("sum", (0.5, 0.5))):
+        models = {
+            "mmoe": (frame, MMoE(weights=weights), Shown()),
+            "shared bottom": (frame, MMoE(weights=weights, experts=1, width=64), Shown()),
+            "one reward": (frame, MLP(), Logit()),
+        }
+        if name != "sum":
+            models["alone"] = (frame[frame["objective"] == name], MLP(), Logit())
+        for called, (rows, model, loss) in models.items():
+            order = ranked(rows.reset_index(drop=True), model, loss) * (wanted @ np.array(weights)) > 0
+            found[f"{name}: {called}"] = float(order.mean())
+    return found
+
+
 PARTS: dict[str, Callable[[int], Found]] = {
     "proportional": of_ensembles,
     "annotation_types": of_types,
     "position": of_places,
+    "objectives": of_objectives,
 }
 CLAIMS = (
     Claim(
@@ -321,6 +375,27 @@ CLAIMS = (
         ("no errors: slope",),
         "not recovered",
         lambda found: abs(found + 0.35) > 0.05,
+    ),
+    Claim(
+        "objectives",
+        "pairs in order, the objective with many choices: mmoe, shared bottom, alone, one reward for both",
+        tuple(f"first: {name}" for name in ("mmoe", "shared bottom", "alone", "one reward")),
+        "not measured",
+        lambda mmoe, shared, alone, one: mmoe >= alone - 0.01,
+    ),
+    Claim(
+        "objectives",
+        "the one with a tenth of them",
+        tuple(f"second: {name}" for name in ("mmoe", "shared bottom", "alone", "one reward")),
+        "mmoe above a shared bottom (live)",
+        lambda mmoe, shared, alone, one: mmoe > shared + 0.005 and mmoe > one + 0.1,
+    ),
+    Claim(
+        "objectives",
+        "their sum",
+        tuple(f"sum: {name}" for name in ("mmoe", "shared bottom", "one reward")),
+        "not measured",
+        lambda mmoe, shared, one: mmoe > one + 0.1,
     ),
     Claim(
         "annotation_types",

@@ -100,7 +100,7 @@ def train(
     made_constraint = _constraint(data, constraint, attribute, of, within, bound)
     seed = _seeds([seed])[0]
     made_settings, objective = _settings(settings), make_objective(loss)
-    made_model, data = _suited(make_model(model), data)
+    made_model, data = sweep.suited(make_model(model), data)
     return sweep.train(
         data,
         made_constraint,
@@ -169,7 +169,7 @@ def frontier(
     `UsageError` for a wrong argument, or a constraint that no model can move; `DataError` for a table that cannot be
     read, or parts without data.
     """
-    made_model, data = _suited(make_model(model), _dataset(data, schema, pairs, encoder))
+    made_model, data = sweep.suited(make_model(model), _dataset(data, schema, pairs, encoder))
     made_constraint = _constraint(data, constraint, attribute, of, within, 0.05)
 
     def told(done: int, total: int) -> None:
@@ -378,17 +378,6 @@ def make_model(model: str | models.Model) -> models.Model:
     if not isinstance(made, models.Model):
         raise UsageError(f"model {model!r}: expected a faro.models.Model, got {type(made).__name__}")
     return made
-
-
-def _suited(model: models.Model, data: Any) -> tuple[models.Model, Any]:
-    """The model on these data, and the data as it reads them: a model that has the last layers of an encoder is given
-    what comes before those."""
-    if not model.own_layers:
-        return model, data
-    if isinstance(data, Sharded):
-        raise UsageError(f"{data.name}: a model with layers of an encoder reads one table; join its files")
-    data = data.before_layers(model.own_layers)
-    return model.of_texts(data.schema.texts), data
 
 
 def make_objective(loss: str | Loss | Objective) -> Objective:

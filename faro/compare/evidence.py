@@ -93,6 +93,7 @@ def fit(
     overwrite: another run that is there
     """
     began = time.perf_counter()
+    model, data = sweep.suited(model, data)
     if base is not None:
         settings = settings.suiting(QUICK | base.ridge(model, data))
     asked = everyones_error() if constraint is None else constraint
@@ -120,7 +121,8 @@ def say(trained: TrainedModel, data: Dataset, known: int | None = None) -> Said:
     data: the table, whole people of it
     known: so many choices of support are shown; None: all that it reads
     """
-    model, coding = trained.model, trained.coding
+    coding = trained.coding
+    model, data = sweep.suited(trained.model, data)
     with jax.enable_x64(True):
         params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), trained.params)
         people = support_sets(data, coding, SupportRule(model.support, data.schema.order), np.float64)

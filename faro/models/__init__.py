@@ -10,6 +10,8 @@ alternative at a time from its features and the context; a model of your own onl
     distributional  `Distributional`: a law of the reward in place of a number
     calibrated  `Calibrated`: another model, its rewards on the scale of probabilities
     position    `PositionTower`: another model, and what the place does at which an answer was shown
+    experts     `MMoE`: several objectives by shared experts
+    wrapped     what a model around another one leaves to it
     evaluate    the one place where a model is evaluated on choices, under any decision rule
 """
 
@@ -46,6 +48,7 @@ if TYPE_CHECKING:
     from .distributional import Distributional as Distributional
     from .encoder import EncoderLayers as EncoderLayers
     from .ensemble import Ensemble as Ensemble
+    from .experts import MMoE as MMoE
     from .networks import MLP as MLP
     from .networks import FlaxModel as FlaxModel
     from .networks import features as features
@@ -69,6 +72,7 @@ LATER = {  # imported on first use: flax takes long, and linear models need none
     "PositionTower": "position",
     "Distributional": "distributional",
     "Ensemble": "ensemble",
+    "MMoE": "experts",
     "PersonConstants": "personal.constants",
     "MixedLogit": "personal.mixed",
     "PReF": "personal.pref",

@@ -92,6 +92,7 @@ class Seen(NamedTuple):
         return self.rewards if self.log_probs is None else self.log_probs
 
 
+SHOWN = "shown"  # what a `Prediction` calls the scores by which people chose, where these are not what is served
 FEATURES = "features"  # the name of the coded features where items or context are a dict
 
 
@@ -123,6 +124,23 @@ def numeric(given: Any) -> Any:
         }
         return given.replace(**changed, twins=moved)
     return dataclasses.replace(given, **changed)
+
+
+def levels_of(schema: Any, name: str, count: int, who: str) -> int:
+    """How many levels an attribute has that a model reads; `UsageError` where there is none, or it has not `count`.
+
+    schema: of the data
+    name: of the attribute
+    count: levels that the model was made for; 0: any
+    who: what the model is called, and what it calls the number
+    """
+    levels = next((spec.levels for spec in schema.attributes if spec.name == name), None)
+    if levels is None:
+        there = ", ".join(spec.name for spec in schema.attributes) or "none"
+        raise UsageError(f"{who}: no attribute {name!r}; declare it, or name another (by=...); there are: {there}")
+    if count not in (0, len(levels)):
+        raise UsageError(f"{who}={count}, and the attribute {name!r} has {len(levels)} levels ({', '.join(levels)})")
+    return len(levels)
 
 
 class LinearHead(NamedTuple):
@@ -182,10 +200,12 @@ class Model(abc.ABC):
         people: of every person in `choices.unit`, its `support` earlier choices: a `Support`
         """
 
-    def of_texts(self, texts: Sequence[Any]) -> Model:
-        """The same model on data with these texts, whose encoder it is to know if it has layers of it.
+    def of_schema(self, schema: Any) -> Model:
+        """The same model on data of this schema, whose names, levels or encoder it is to know; before training.
 
-        texts: of the schema (`faro.data.specs.TextSpec`)
+        schema: of the data (`faro.data.Schema`)
+
+        `UsageError` where the model cannot read such data.
         """
         return self
 

@@ -13,10 +13,11 @@ from constraints import Attribute, Choices, log_softmax
 from constraints.alternatives import joined
 
 from .base import InputSpec, Model, Prediction, predict
+from .wrapped import Wrapped
 
 
 @dataclasses.dataclass(frozen=True)
-class Calibrated(Model):
+class Calibrated(Wrapped):
     """Rewards with a slope and a constant of each group:
 
         score_k = slope_g reward_k + constant_g        g the group of alternative k, or of who chooses
@@ -33,16 +34,6 @@ class Calibrated(Model):
 
     model: Model
     by: Attribute | None = None
-
-    @property
-    def support(self) -> int:  # type: ignore[override]
-        """As many earlier choices as the model reads."""
-        return self.model.support
-
-    @property
-    def own_layers(self) -> int:  # type: ignore[override]
-        """As many layers of the encoder as the model has."""
-        return self.model.own_layers
 
     def init(self, key: Array, spec: InputSpec) -> Any:
         groups = 1 if self.by is None else len(self.by.levels) + 1
@@ -62,14 +53,5 @@ class Calibrated(Model):
             return Prediction(calibrated[:, :inside], extra=seen.extra)
         return Prediction(calibrated[:, :inside], log_softmax(calibrated, choices.available), seen.extra)
 
-    def prepare(self, choices: Choices) -> Choices:
-        return self.model.prepare(choices)
-
     def trainable(self, params: Any) -> Any:
         return {"model": False, "slope": True, "constant": True}
-
-    def personal(self, params: Any) -> Any:
-        return {"model": self.model.personal(params["model"]), "slope": False, "constant": False}
-
-    def penalty(self, params: Any, seen: Any) -> Any:
-        return self.model.penalty(params["model"], seen)

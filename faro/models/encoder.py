@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import functools
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import jax
@@ -35,7 +34,7 @@ class EncoderLayers(Model):
     layers: how many of the last, >= 1
     pace: what a step of the optimiser moves a weight of a layer, in units of one of the head, > 0; parameters are
         weights / pace. They are not punished by the ridge
-    text: the name of the text's feature; this and the next three are those of the data, by `of_texts`
+    text: the name of the text's feature; this and the next three are those of the data, by `of_schema`
     encoder: a name or a folder
     limit: tokens of a text at most; 0: the encoder's own
     digest: of the encoder
@@ -57,13 +56,14 @@ class EncoderLayers(Model):
         """How many last layers of the encoder it has."""
         return self.layers
 
-    def of_texts(self, texts: Sequence[Any]) -> EncoderLayers:
-        """The same model on these texts.
+    def of_schema(self, schema: Any) -> EncoderLayers:
+        """The same model on the texts of this schema.
 
-        texts: of the schema (`faro.data.specs.TextSpec`)
+        schema: of the data
 
-        `UsageError` unless there is one, of an alternative, and its encoder has so many layers.
+        `UsageError` unless it has one text, of an alternative, and its encoder has so many layers.
         """
+        texts = schema.texts
         if len(texts) != 1 or texts[0].context:
             names = ", ".join(f"{spec.name} (of the context)" if spec.context else spec.name for spec in texts)
             raise UsageError(f"model encoder: expected data with one text, of the alternatives; got {names or 'none'}")

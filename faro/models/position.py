@@ -13,14 +13,12 @@ from constraints import Choices
 from constraints.alternatives import joined
 
 from .. import registry
-from ..errors import UsageError
-from .base import InputSpec, Model, Prediction, predict
-
-SHOWN = "shown"  # what a `Prediction` calls the scores with the tower
+from .base import SHOWN, InputSpec, Model, Prediction, levels_of, predict
+from .wrapped import Wrapped
 
 
 @dataclasses.dataclass(frozen=True)
-class PositionTower(Model):
+class PositionTower(Wrapped):
     """reward(x, z) is the model's, and people chose by what they were shown:
 
         shown_k = reward_k + tower[place of k]        mean of the tower over places: 0
@@ -31,61 +29,36 @@ class PositionTower(Model):
     where it learns nothing, and what a place does to some answers more than to others stays in the rewards.
 
     model: what gives rewards, or its name
-    places: how many there are, the levels of the attribute
+    places: how many there are; 0: as many as the attribute has levels, which training sees to
     by: the attribute that says where an alternative was shown
     Source: Zhao et al. RecSys 2019 (the shallow tower; ours has no other inputs, and is centred in place of dropout).
     """
 
     model: Any = "linear"
-    places: int = 2
+    places: int = 0
     by: str = "position"
 
     def __post_init__(self):
         if isinstance(self.model, str):
             object.__setattr__(self, "model", registry.make("model", self.model))
-        if self.places < 2:
-            raise ValueError(f"places: expected at least 2, got {self.places}")
 
-    @property
-    def settings(self) -> Any:  # type: ignore[override]
-        """Those that suit the model."""
-        return self.model.settings
-
-    @property
-    def support(self) -> int:  # type: ignore[override]
-        """As many earlier choices as the model reads."""
-        return self.model.support
-
-    @property
-    def own_layers(self) -> int:  # type: ignore[override]
-        """As many layers of the encoder as the model has."""
-        return self.model.own_layers
-
-    @property
-    def widths_offered(self) -> tuple[float, ...]:
-        return self.model.widths_offered
-
-    def narrowed(self, params: Any, width: Any) -> Any:
-        return {**params, "model": self.model.narrowed(params["model"], width)}
-
-    def of_texts(self, texts: Any) -> Model:
-        return dataclasses.replace(self, model=self.model.of_texts(texts))
+    def of_schema(self, schema: Any) -> Model:
+        own = super().of_schema(schema)
+        return dataclasses.replace(own, places=levels_of(schema, self.by, self.places, "position_tower: places"))  # type: ignore[type-var]
 
     def init(self, key: Array, spec: InputSpec) -> Any:
+        if self.places < 2:
+            raise ValueError(f"places: expected at least 2, got {self.places}")
         return {"model": self.model.init(key, spec), "tower": jnp.zeros(self.places)}
 
     def apply(self, params: Any, choices: Choices, *, key: Any = None, train: bool = False, people: Any = None) -> Any:
-        if self.by not in choices.attributes:
-            raise UsageError(
-                f"position_tower: no attribute {self.by!r} says where an alternative was shown; declare it, or name "
-                f"another (by=...); there are: {', '.join(choices.attributes) or 'none'}"
-            )
         seen = predict(self.model, params["model"], choices, key=key, train=train, people=people)
-        place, tower = choices.attributes[self.by], params["tower"] - params["tower"].mean()
-        added = jnp.where((place >= 0) & choices.inside, tower[jnp.clip(place, 0, self.places - 1)], 0)
         inside = jax.tree.leaves(choices.items)[0].shape[1]
-        logs = None if seen.log_probs is None else joined(seen.log_probs)
-        extra = {**seen.extra, SHOWN: joined(seen.scores) + added}
+        logs, extra = None if seen.log_probs is None else joined(seen.log_probs), dict(seen.extra)
+        if self.by in choices.attributes:
+            place, tower = choices.attributes[self.by], self.effects(params)
+            added = jnp.where((place >= 0) & choices.inside, tower[jnp.clip(place, 0, self.places - 1)], 0)
+            extra[SHOWN] = seen.extra.get(SHOWN, joined(seen.scores)) + added
         return Prediction(joined(seen.rewards)[:, :inside], logs, extra)
 
     def effects(self, params: Any) -> Array:
@@ -95,23 +68,8 @@ class PositionTower(Model):
         """
         return params["tower"] - params["tower"].mean()
 
-    def prepare(self, choices: Choices) -> Choices:
-        return self.model.prepare(choices)
-
-    def shares(self, params: Any, interactions: Any) -> Any:
-        return {"model": self.model.shares(params["model"], interactions), "tower": 0.0}
-
-    def trainable(self, params: Any) -> Any:
-        return {"model": self.model.trainable(params["model"]), "tower": True}
-
-    def personal(self, params: Any) -> Any:
-        return {"model": self.model.personal(params["model"]), "tower": False}
-
-    def penalty(self, params: Any, seen: Any) -> Any:
-        return self.model.penalty(params["model"], seen)
-
     def alarms(self, params: Any, people: Any) -> Any:
-        said = tuple(self.model.alarms(params["model"], people))
+        said = tuple(super().alarms(params, people))
         if not (params["tower"] == 0).all():
             return said
         return (*said, "the tower of places has learned nothing: what was shown is fitted by the loss `shown`")

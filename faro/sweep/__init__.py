@@ -1,5 +1,6 @@
 """The frontier: bounds x seeds by compiled programs, then every trial evaluated again from its saved parameters.
 
+suited      a model on the data that it is trained on
 run         `frontier` and `train`: a run from its data to its folder, resumed where it was killed
 grid        the bounds
 aggregates  models that a constraint measures against, fitted before
@@ -18,3 +19,4 @@ from .execution import stack as stack
 from .run import frontier as frontier
 from .run import train as train
 from .sequential import Sequential as Sequential
+from .suited import suited as suited

@@ -28,7 +28,7 @@ def data():
 @pytest.mark.parametrize("layers", [1, 2])
 def test_it_begins_as_the_encoder_itself(data, layers):
     states = data.before_layers(layers)
-    model = EncoderLayers(layers).of_texts(states.schema.texts)
+    model = EncoderLayers(layers).of_schema(states.schema)
     vectors = data.arrays["answer"].read(data.frame["chosen_answer:row"].astype(int).to_numpy())
     few = jax.tree.map(jax.numpy.asarray, states.choices(states.fit_coding()))
     params = initial(model, jax.random.key(0), few)
@@ -89,7 +89,7 @@ def test_what_it_cannot_be_trained_on_is_said(data, small_encoder):
     with pytest.raises(UsageError, match="expected layers >= 1 and pace > 0"):
         faro.train(data, model="encoder(layers=0)")
     states = data.before_layers(1)
-    model = encoders.untrained(states, model=EncoderLayers(1).of_texts(states.schema.texts))
+    model = encoders.untrained(states, model=EncoderLayers(1).of_schema(states.schema))
     bert.write(small_encoder / "encoders" / "minilm", seed=1)
     with pytest.raises(DataError, match="its layers are of encoder"):
         initial(model.model, jax.random.key(0), states.choices(states.fit_coding(), [0, 1]))

@@ -48,15 +48,17 @@ def test_the_tower_moves_what_was_shown_and_no_reward():
 def test_what_is_refused_and_what_is_said():
     own, model = choices(), PositionTower("linear", 3)
     params = model.init(jax.random.key(0), InputSpec.of(own))
-    with pytest.raises(UsageError, match="no attribute 'position' says where"):
-        predict(model, params, own.replace(attributes={}))
+    served = predict(model, params, own.replace(attributes={}))  # nobody has to say where what is served will stand
+    np.testing.assert_array_equal(np.stack(served.rewards), np.stack(predict(Linear(), params["model"], own).rewards))
+    with pytest.raises(UsageError, match="nothing but rewards"):
+        Shown().per_choice(served, own)
     with pytest.raises(UsageError, match="take position_tower"):
         Shown().per_choice(predict(Linear(), params["model"], own), own)
     (alarm,) = model.alarms(params, None)
     assert "fitted by the loss `shown`" in alarm
     assert model.alarms({**params, "tower": jnp.array([1.0, 0, 0])}, None) == ()
     with pytest.raises(ValueError, match="at least 2"):
-        PositionTower("linear", 1)
+        PositionTower("linear", 1).init(jax.random.key(0), InputSpec.of(own))
     with pytest.raises(UsageError, match="unknown model"):
         PositionTower("nobody")
 

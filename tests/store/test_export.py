@@ -82,7 +82,7 @@ def test_an_mlp_is_one_dense_layer_after_another(tmp_path, activation):
 def test_layers_that_were_trained_are_those_of_the_folder(tmp_path, cache, family):
     bert.write(cache / "encoders" / "minilm", family)
     data = package.load(pd.DataFrame(RECORDS)).before_layers(1)
-    plain = encoders.untrained(data, model=EncoderLayers(1).of_texts(data.schema.texts))
+    plain = encoders.untrained(data, model=EncoderLayers(1).of_schema(data.schema))
     moved = jax.tree.map(lambda leaf: leaf * 1.5, plain.params["layers"])
     model = dataclasses.replace(plain, params={**plain.params, "layers": moved})
     folder = export_hf(model.save(tmp_path / "model"), tmp_path / "out")
