@@ -490,7 +490,8 @@ class Policy:
     ledger: str | None = None
     passes: int = 1
     escrow: str | None = None
-    support: tuple[int, str] | None = None  # answers of a person that the model reads, and by which column the first
+    # answers of a person that the model reads, by which column the first, and the twins for which they are rewritten
+    support: tuple[int, str, tuple[str, ...]] | None = None
     rule: Rule | None = None  # None: argmax
     sha256: str = ""
 
@@ -498,6 +499,11 @@ class Policy:
     def audited(self) -> bool:
         """Whether some claim reads the audit table."""
         return any(claim.constraint not in TABLES for claim in self.claims)
+
+    @property
+    def twins(self) -> list[str]:
+        """The attributes that claims set to their levels."""
+        return sorted({claim.attribute or "" for claim in self.claims if claim.twins})
 
     @property
     def comparisons(self) -> int:
@@ -604,6 +610,9 @@ def read_policy(path: str | Path) -> Policy:
     if policy.support:
         of_new = "train-overlap-unchecked" not in policy.assumptions and not any(claim.per for claim in policy.claims)
         need(of_new, USAGE, "policy: support: claims are about new people: neither `per` nor train-overlap-unchecked")
+        choosers = {name for name in policy.twins if policy.attributes[name].chooser}
+        told = set(policy.support[2]) <= choosers
+        need(told, USAGE, "policy: support: rewritten: expected chooser's attributes with claims of twins")
     if policy.rule:
         alone = policy.rule.name == "softmax" or policy.outside == "none"
         need(alone, USAGE, "policy: rule: a reference says nothing of an outside option")
@@ -617,12 +626,12 @@ def read_policy(path: str | Path) -> Policy:
     return policy
 
 
-def _support(table: Keys) -> tuple[int, str] | None:
+def _support(table: Keys) -> tuple[int, str, tuple[str, ...]] | None:
     """Which earlier answers of a person the model may read; None: none."""
     if "support" not in table.left:
         return None
     keys = Keys(table.take("support", _any, "a table"), "policy.support")
-    found = keys.whole("k", 10**6), keys.text("order", "")
+    found = keys.whole("k", 10**6), keys.text("order", ""), tuple(sorted(keys.texts("rewritten", ())))
     keys.end()
     return found
 
@@ -904,7 +913,7 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
             raise Refused(MALFORMED, f"{path}: column {name!r}: {strange!r} is not a declared level")
     twin = {
         name: [reals(f"reward:{name}={level}", filled=False) for level in policy.attributes[name].levels]
-        for name in sorted({claim.attribute or "" for claim in read if claim.twins})
+        for name in policy.twins
     }
     pair = column(PAIR) if any(claim.constraint == EXCHANGE for claim in read) else []
     if pair:
@@ -1161,7 +1170,7 @@ class Description(NamedTuple):
     train_units_sha256: str | None
     plugins: tuple[PlugIn, ...]
     aggregates: dict[str, str]  # name -> digest of the model whose rewards the table has
-    support: tuple[int, str] | None  # which answers of a person the model read
+    support: tuple[int, str, tuple[str, ...]] | None  # which answers of a person the model read
     decided_by: str  # a rule's spelling
     candidates: dict[str, str] | None  # kind, reference and decoding of the sets
 
@@ -1172,7 +1181,13 @@ class Description(NamedTuple):
             need(condition, MALFORMED, f"{self.where}: {reason}")
 
         need(self.origin != "none", DEPENDENT, f"{self.where}: units of unknown origin: nobody knows who is one person")
-        rules = [f"{of[0]} by {of[1] or 'hash'}" if of else "none" for of in (self.support, policy.support)]
+        read = self.support and (*self.support[:2], tuple(name for name in self.support[2] if name in policy.twins))
+        rules = [
+            f"{of[0]} by {of[1] or 'hash'}" + f", rewritten for twins of {', '.join(of[2])}" * bool(of[2])
+            if of
+            else "none"
+            for of in (read, policy.support)
+        ]
         agree(rules[0] == rules[1], f"answers of a person that were read: {rules[0]}, the policy says {rules[1]}")
         rule = policy.rule.text if policy.rule else "argmax"
         agree(self.decided_by == rule, f"decided by {self.decided_by}, the policy says {rule}")
@@ -1264,9 +1279,12 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
         valid("aggregates", f"reward:{name}" in columns, "columns of rewards")
     support = None
     if "support" in found:
-        told = fields(found["support"], "k order", f"{path}: support")
+        rewritten = isinstance(found["support"], dict) and found["support"].get("rewritten")
+        told = fields(found["support"], "k order" + " rewritten" * bool(rewritten), f"{path}: support")
         valid("support", type(told["k"]) is int and told["k"] > 0 and isinstance(told["order"], str), "k and order")
-        support = told["k"], told["order"]
+        through = told.get("rewritten", [])
+        valid("support", _names(through) and through == sorted(through) and set(through) <= set(attributes), "names")
+        support = told["k"], told["order"], tuple(through)
     known = {*MEANT, "content", *shared, *attributes, *(["role"] if support else []), *(["log_ref"] if by_rule else [])}
     for own in plugins:
         kinds = ("cell", "share", "value") if own.values == "column" else ("cell", "share")
@@ -2763,8 +2781,10 @@ def _audit_of(
     more = " support" * (rules.support is not None) + " candidates" * (rules.rule is not None)
     data = fields(cert["data"], DATA[form] + more, "data")
     if rules.support:
-        said = fields(data["support"], "k order", "data.support")
-        same = type(said["k"]) is int and (said["k"], said["order"]) == rules.support
+        k, order, through = rules.support
+        said = fields(data["support"], "k order" + " rewritten" * bool(through), "data.support")
+        same = type(said["k"]) is int and (said["k"], said["order"]) == (k, order)
+        same = same and said.get("rewritten", []) == list(through)
         need(same, MALFORMED, "data.support: other answers than the policy says")
     table = read_audit(audit, rules, form)
     other = f"the certificate is about another table than {audit}"
@@ -3085,9 +3105,12 @@ def provenance(policy: Policy, form: int, audited: Audited) -> list[str]:
     rows = described.origin == "content"
     lines = ["units: every row, by its content" if rows else f"units: column {_name(described.column)} of the data"]
     if policy.support:
-        k, order = policy.support
+        k, order, through = policy.support
         how = f"the earliest by {_name(order)}" if order else "by a hash of names"
         lines.append(f"for new people, after k = {k} answers of each ({how}; fewer where that leaves no question)")
+        for name in policy.twins:
+            kept, rewritten = "kept (the direct effect given history)", "rewritten too (the effect through history)"
+            lines.append(f"twins of {_name(name)}: earlier answers are {rewritten if name in through else kept}")
     if described.rule == 1:
         lines.append("units are spelled by rule 1: two spellings of one person may be two units")
     lines.append(f"trained under: {_printable(described.constraint) if described.constraint else 'nothing says what'}")

@@ -67,7 +67,7 @@ class Case(NamedTuple):
             "rows_sha256": self.audit.rows_sha256, "frame_sha256": self.audit.frame_sha256,
             "description_sha256": self.description and self.description.sha256,
             "shared": {name: dict(counts) for name, counts in self.shared.items()},
-            **({"support": self.policy.support._asdict()} if self.policy.support else {}),
+            **({"support": self.policy.support.record()} if self.policy.support else {}),
             **({"candidates": self.audit.candidates} if self.audit.candidates else {}),
         }  # fmt: skip
 

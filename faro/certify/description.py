@@ -132,7 +132,7 @@ class Description:
             "schema": SCHEMAS[candidates is not None],
             **fields,
             **({"candidates": candidates._asdict()} if candidates else {}),
-            **({"support": support._asdict()} if support else {}),
+            **({"support": support.record()} if support else {}),
             **({"plugins": plugins} if plugins else {}),
             **({"aggregates": aggregates} if aggregates else {}),
             "units": self.units._asdict(),
@@ -199,9 +199,9 @@ class Description:
             ("threshold", policy.threshold, threshold),
             ("units", policy.units or unit_name, unit_name),
         ]
-        if self.support != policy.support:
-            read, asked = (_told(of.support) for of in (self, policy))
-            raise DataError(f"{where}: the policy says {asked}, the model read {read}")
+        read = self.support and self.support.of(policy.twins)
+        if read != policy.support:
+            raise DataError(f"{where}: the policy says {_told(policy.support)}, the model read {_told(read)}")
         for field, required, made in contradictions:
             if required != made:
                 raise DataError(
@@ -392,13 +392,19 @@ def _support(values: dict[str, Any]) -> Support | None:
     found = Support(**values["support"])
     if type(found.k) is not int or found.k < 1 or not isinstance(found.order, str):
         raise ValueError("support: expected k, a count, and order, a column or an empty text")
-    return found
+    if "rewritten" not in values["support"]:
+        return found
+    rewritten = _texts(found.rewritten)
+    if not rewritten or list(rewritten) != sorted({*rewritten} & {*values["attributes"]}):
+        raise ValueError("support: rewritten: expected attributes, sorted, where there are any")
+    return found._replace(rewritten=rewritten)
 
 
 def _told(support: Support | None) -> str:
     if support is None:
         return "no answers of a person"
-    return f"{support.k} answers of a person, the first by {support.order or 'a hash of names'}"
+    twins = f", rewritten for twins of {', '.join(support.rewritten)}" if support.rewritten else ""
+    return f"{support.k} answers of a person, the first by {support.order or 'a hash of names'}{twins}"
 
 
 def _plugin(value: Any) -> PlugIn:

@@ -174,6 +174,8 @@ def head(
     ]
     if model.support.k:
         order = f", order = {toml(model.support.order)}" if model.support.order else ""
+        through = sorted(name for name in constraint.twins() if schema.twin(name).rewrites_history)
+        order += f", rewritten = {toml(through)}" if through else ""
         lines.append(f"support = {{ k = {model.support.k}{order} }}  # shown for new people, after so many answers")
     if shared:
         lines.append(f"# Units share {shared}: shown for new units and these. A claim with `per` is about new ones.")

@@ -57,10 +57,20 @@ class Attribute(NamedTuple):
 
 
 class Support(NamedTuple):
-    """How many earlier answers of a person a model reads, at most, and by which column the first; "": by a hash."""
+    """How many earlier answers of a person a model reads, at most, and by which column the first; "": by a hash. Of
+    the twins of `rewritten` attributes they are set to the level as well, of all others they are kept."""
 
     k: int
     order: str
+    rewritten: tuple[str, ...] = ()
+
+    def record(self) -> dict[str, Any]:
+        """As certificates and descriptions have it."""
+        return {"k": self.k, "order": self.order} | ({"rewritten": list(self.rewritten)} if self.rewritten else {})
+
+    def of(self, names: Collection[str]) -> Support:
+        """The same where twins of these attributes alone are looked at."""
+        return self._replace(rewritten=tuple(name for name in self.rewritten if name in names))
 
 
 class Block(NamedTuple):
@@ -419,6 +429,9 @@ def _policy(table: _Table, sha256: str, folder: Path) -> Policy:
             "support: what a model that reads earlier answers does is shown for new people: no claim has `per`, and "
             "'train-overlap-unchecked' cannot be admitted"
         )
+    for name in policy.support.rewritten if policy.support else ():
+        if name not in policy.twins or not policy.attributes[name].chooser:
+            raise UsageError(f"support: rewritten: expected chooser's attributes with claims of twins, got {name!r}")
     if policy.rule and policy.rule.name != "softmax" and policy.outside != "none":
         raise UsageError(
             f"rule {policy.rule.text}: a reference says nothing of an outside option; outside must be none"
@@ -469,7 +482,7 @@ def _support(table: _Table) -> Support | None:
         return None
     keys = _Table(table.values.pop("support"), "support")
     k = keys.take("k", "a whole number in 1..1000000", lambda v: type(v) is int and 1 <= v <= 10**6)
-    found = Support(k, keys.text("order", ""))
+    found = Support(k, keys.text("order", ""), tuple(sorted(keys.texts("rewritten", 1, ()))))
     keys.done()
     return found
 

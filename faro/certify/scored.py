@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from constraints import rule_text
 from ..data import Dataset, write_table
 from ..data.candidates import check_sets
 from ..data.made import REWARD
+from ..data.schema import Schema
 from ..errors import DataError, UsageError
 from ..files import sha256_of
 from ..store.model import TrainedModel, units_file
@@ -131,6 +132,12 @@ def describe(
         train_units_sha256=None if units is None else sha256_of(units),
         data_sha256=data.digest,
         plugins=tuple(plugins),
-        support=Support(model.support.k, model.support.order) if model.support.k else None,
+        support=Support(model.support.k, model.support.order, _rewritten(schema, columns)) if model.support.k else None,
         aggregates={name.removeprefix(REWARD): sha for name, sha in digests(model.coding).items() if name in columns},
     )
+
+
+def _rewritten(schema: Schema, columns: Collection[str]) -> tuple[str, ...]:
+    """The attributes whose twins the table has with earlier answers rewritten, sorted."""
+    names = [twin.attribute for twin in schema.twins if twin.rewrites_history]
+    return tuple(sorted(name for name in names if f"reward:{name}={schema.attribute(name).levels[0]}" in columns))

@@ -18,14 +18,14 @@ def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None,
 
     data    the field `data` of the certificate; None or without `description_sha256` in format 1: no lines
     table   what the description says (`summary`), or None of a foreign table
-    rules   `estimand`, `units` and `per` (columns that claims take for units) of the policy; of a rule that is not
-            argmax also `rule` and `candidates`
+    rules   `estimand`, `units`, `per` (columns that claims take for units) and `twins` (attributes that claims set to
+            their levels) of the policy; of a rule that is not argmax also `rule` and `candidates`
     """
     if not data or "description_sha256" not in data:
         return []
     unit = rules.get("units") or "unit"
     told = said(rules["rule"], rules["candidates"], data["candidates"]) if "candidates" in data else []
-    told += [after(data["support"])] if "support" in data else []
+    told += [after(data["support"]), *histories(data["support"], rules.get("twins", ()))] if "support" in data else []
     if table is None:
         declared = f"; the policy says that units are {rules['units']!r}" if rules.get("units") else ""
         lines = [f"foreign table: nothing describes it{declared}"]
@@ -62,6 +62,23 @@ def after(support: Mapping[str, Any]) -> str:
     return f"for new people, after k = {support['k']} answers of each ({how}; fewer where that leaves no question)"
 
 
+def histories(support: Mapping[str, Any], twins: Sequence[str]) -> list[str]:
+    """What becomes of a person's earlier answers in claims of twins, a line each.
+
+    support  k, order and `rewritten`: the attributes whose twins rewrite them
+    twins    the attributes that claims set to their levels
+    """
+    return [
+        f"twins of {name!r}: "
+        + (
+            "earlier answers are rewritten too (the effect through history)"
+            if name in support.get("rewritten", ())
+            else "earlier answers are kept (the direct effect given history)"
+        )
+        for name in twins
+    ]
+
+
 def summary(description: Any) -> dict[str, Any] | None:
     """What a certificate's `info` keeps of a description, for readers."""
     if description is None:
@@ -73,4 +90,5 @@ def summary(description: Any) -> dict[str, Any] | None:
 def rules_of(estimand: str, units: str, claims: Sequence[Any], rule: Served | None = None) -> dict[str, Any]:
     """`rules` of a policy as the generator reads it."""
     rules = {"estimand": estimand, "units": units, "per": sorted({claim.per for claim in claims if claim.per})}
+    rules["twins"] = sorted({claim.attribute for claim in claims if claim.twins and claim.attribute})
     return rules if rule is None else rules | {"rule": rule.text, "candidates": rule._asdict()}

@@ -32,6 +32,7 @@ made        columns that no table has: rewards of another model, the share of a 
 draws       support as training draws it, anew at every step
 twins       the same choices with one attribute set to each level
 exchange    the same choices with somebody else in the person's place
+history     people whose earlier choices are set to a level too
 masses      how much a unit weighs in the cells of a constraint
 seen        salted hashes of the units that training saw
 registry    data sets by name

@@ -26,6 +26,7 @@ from .coding import Coding
 from .columns import expanded, need, used_columns
 from .containers import frame_of, read_table, unique_columns
 from .exchange import exchanged, of_people
+from .history import of_histories, whole
 from .made import UnitShare, is_made
 from .mapped import Stored, stored_arrays
 from .parse import parse
@@ -505,7 +506,7 @@ class Dataset:
             "twins": {
                 name: exchanged(self, coding, rows, shown, dtype)
                 if name == ANOTHER
-                else build_twin(self.schema, coding, part, items, context, name)
+                else of_histories(self, build_twin(self.schema, coding, part, items, context, name), name, rows)
                 for name in twins
             },
             "columns": {name: np.asarray(self.column(part, name), dtype) for name in columns if not is_made(name)},
@@ -539,6 +540,19 @@ class Dataset:
                 weight = np.where(roles(self, SupportRule(support, self.schema.order)) == QUERY, weight, 0.0)
             self._unit_weights[support] = np.bincount(self.unit_codes, weight)
         return self._unit_weights[support]
+
+    def rewritable(self, name: str) -> np.ndarray:
+        """`[U, L]` whose choices all have a twin of this attribute at each level, by unit code.
+
+        name: of a chooser's attribute
+        """
+        if name not in self._rewritable:
+            self._rewritable[name] = whole(self, name)
+        return self._rewritable[name]
+
+    @functools.cached_property
+    def _rewritable(self) -> dict[str, np.ndarray]:
+        return {}
 
     @functools.cached_property
     def of_people(self) -> tuple[str, ...]:

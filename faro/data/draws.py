@@ -26,6 +26,7 @@ from jax import Array
 from constraints import Choices
 
 from .coding import Coding
+from .history import everybody
 from .support import QUERY, SupportRule, roles, sets_of, support_rows, support_sizes
 
 if TYPE_CHECKING:
@@ -42,12 +43,15 @@ class Pool(NamedTuple):
     most: `[1 + V]` the largest size of a draw
     timed: `[1 + V]` whether only what comes before a place is drawn
     row: `[1 + U]` of nobody, and of every unit code, where it is among these; 0 where it is not
+    like: `[1 + V]` the row of the person as they are, where some are people whose history is rewritten: they are told
+        what is drawn for that person; None: nobody is
     """
 
     rows: Choices
     most: Any
     timed: Any
     row: Any
+    like: Any = None
 
 
 class Questions(NamedTuple):
@@ -73,16 +77,18 @@ def pool_of(data: Dataset, coding: Coding, rule: SupportRule, people: np.ndarray
     data: whose choices they are
     coding: learned from train
     rule: how much support is read
-    people: their unit codes
+    people: their unit codes, with those of `faro.data.history`
     dtype: of coded features
     """
-    people, sizes = np.unique(people[people >= 0]), support_sizes(data, rule)
-    rows = support_rows(data, rule, width(data, rule))[people]
-    rows = np.concatenate([np.full((1, rows.shape[1]), -1), rows])
-    most = np.append(0, sizes[people]).astype(np.int32)
-    row = np.zeros(1 + len(sizes), np.int32)
+    sizes, every = support_sizes(data, rule), everybody(data)
+    people = np.unique(people[people >= 0])
+    people = np.union1d(people, people % len(sizes))
+    told = sets_of(data, coding, support_rows(data, rule, width(data, rule)), np.append(-1, people), dtype)
+    most = np.append(0, sizes[people % len(sizes)]).astype(np.int32)
+    row = np.zeros(1 + len(every), np.int32)
     row[1 + people] = 1 + np.arange(len(people))
-    return Pool(sets_of(data, coding, rows, dtype), most, np.full(len(rows), bool(rule.order)), row)
+    like = None if len(every) == len(sizes) else np.append(0, row[1 + people % len(sizes)])
+    return Pool(told, most, np.full(len(most), bool(rule.order)), row, like)
 
 
 def width(data: Dataset, rule: SupportRule) -> int:
@@ -141,7 +147,8 @@ def drawn(pool: Pool, key: Array) -> Array:
     people, places = there.shape
     chances = jax.random.uniform(key, (places, people))
     _, takes = jax.lax.scan(next_place, jnp.zeros_like(size), (jnp.arange(places), chances))
-    return takes.T & there
+    takes = takes.T if pool.like is None else takes.T[pool.like]
+    return takes & there
 
 
 def told(pool: Pool, questions: Questions, choices: Choices, mask: Array, k: int) -> tuple[Choices, Choices]:

@@ -42,7 +42,8 @@ class Count:
 
     attribute: whose twins they make; origin: in words; sha256: of the rules; rewritten, unchanged, ambiguous: texts;
     one_way: of those that were rewritten, how many do not become themselves again by the same rules; words: ambiguous
-    ones and how often; samples: of what was rewritten
+    ones and how often; samples: of what was rewritten; through: whether history is rewritten too: then a text without
+    such a word is its own twin, for what was told before it changes
     """
 
     attribute: str
@@ -52,6 +53,7 @@ class Count:
     unchanged: int = 0
     ambiguous: int = 0
     one_way: int = 0
+    through: bool = False
     words: dict[str, int] = dataclasses.field(default_factory=dict)
     samples: list[Sample] = dataclasses.field(default_factory=list)
 
@@ -60,10 +62,11 @@ class Count:
         """In a sentence."""
         listed = ", ".join(sorted(self.words, key=lambda word: -self.words[word])[:3])
         unknown = f"{self.ambiguous} a word that could be several" + (f" ({listed})" if listed else "")
+        stay = " and stay as they are," if self.through else ""
         return (
             f"twins of {self.attribute}: {self.origin}; of {self.rewritten + self.unchanged + self.ambiguous} texts "
-            f"{self.rewritten} are rewritten, {self.unchanged} have no word to exchange and {unknown}: those have no "
-            f"twin; {self.one_way} would not be exchanged back into themselves"
+            f"{self.rewritten} are rewritten, {self.unchanged} have no word to exchange{stay} and {unknown}: those "
+            f"have no twin; {self.one_way} would not be exchanged back into themselves"
         )
 
 
@@ -89,7 +92,7 @@ def rewritten(schema: Schema, frame: pd.DataFrame, where: str) -> Rewritten:
         if twin.rules is None:
             continue
         spec = schema.attribute(twin.attribute)
-        count = Count(spec.name, twin.origin, twin.rules.sha256)
+        count = Count(spec.name, twin.origin, twin.rules.sha256, through=twin.rewrites_history)
         together = _together(schema, spec, frame)
         for column, texts in _places(schema, spec, twin, frame):
             made |= _columns(twin, spec, frame, together, _levels(schema, spec, frame[column]), texts, count)
@@ -180,7 +183,7 @@ def _counted(count: Count, own: str, other: str, spoken: Sequence[Any], to: Sequ
     changed = [its for its in to if its.sample]
     if not changed:
         count.unchanged += 1
-        return False
+        return count.through
     count.rewritten += 1
     count.one_way += any(_exchanged(back, its.text).text != text for text, its in zip(spoken, to, strict=True))
     sample = Sample(own, other, *changed[0].sample)

@@ -14,7 +14,7 @@ from faro.errors import UsageError
 from faro.files import parse_toml
 from faro.text.exchange import Rules
 
-from .specs import ArraySpec, AttributeSpec, Only, TextSpec, TwinSpec, apart, choose, one_text
+from .specs import KEPT, ArraySpec, AttributeSpec, Only, TextSpec, TwinSpec, apart, choose, one_text
 from .values import TYPES, canonical
 
 FORMATS = ("long", "wide", "accept")
@@ -292,6 +292,11 @@ class Schema:
                 raise UsageError(
                     f"twins of {spec.name!r}: {name!r} is no feature{whose}; those are: {', '.join(known) or 'none'}"
                 )
+        if twin.rewrites_history and not (spec.chooser and self.unit != "row"):
+            raise UsageError(
+                f"twins of {spec.name!r}: history is of the person who chooses: rewritten it can be for a chooser's "
+                "attribute, where a column names persons (`unit`)"
+            )
         if twin.rules is not None:
             self._check_rules(twin, twin.rules)
         for only in twin.only:
@@ -493,6 +498,8 @@ class Schema:
                 del twin["features"]
             if twin["missing"] == "error":
                 del twin["missing"]
+            if twin["history"] == KEPT:
+                del twin["history"]
             for field in ("rules", "texts"):
                 if not twin[field]:
                     del twin[field]

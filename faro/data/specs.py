@@ -12,6 +12,7 @@ from faro.text.exchange import Rules
 from .values import plain_text
 
 SCALINGS = ("joint", "each", "none")
+KEPT, REWRITTEN = HISTORIES = ("kept", "rewritten")  # what twins make of a person's earlier choices
 FEATURES = "features"  # the name of the coded features beside raw arrays
 
 
@@ -86,6 +87,9 @@ class TwinSpec:
     rules: of words that are exchanged, which make such columns of texts (`faro.data.rewriting`); what they do not
         rewrite has no twin, and the origin is said by them. In TOML the file that they are in, or they themselves
     texts: the texts that rules rewrite; default: all that the attribute may set
+    history: of a chooser's attribute, what becomes of the earlier choices that a model reads of the person: "kept", so
+        that twins show the direct effect given history, or "rewritten", each as its own twin: the effect through
+        history as well (`faro.data.history`)
     """
 
     attribute: str
@@ -95,9 +99,11 @@ class TwinSpec:
     missing: str = "error"
     rules: Rules | None = None
     texts: tuple[str, ...] = ()
+    history: str = KEPT
 
     def __post_init__(self):
         object.__setattr__(self, "attribute", one_text(self.attribute, "twins"))
+        choose(f"history of the twins of {self.attribute!r}", self.history, HISTORIES)
         where = f"twins of {self.attribute!r}"
         for field in ("features", "texts"):
             object.__setattr__(self, field, tuple(one_text(name, where) for name in getattr(self, field)))
@@ -114,12 +120,22 @@ class TwinSpec:
 
     @property
     def told(self) -> tuple[str, ...]:
-        """What a reader of figures must know of twins that a table brings: a sentence, or nothing; of those by rules a
-        note of the data says it."""
+        """What a reader of figures must know of twins: what the table brings, and whether history is rewritten. What
+        rules do a note of the data says."""
+        through = (
+            (f"twins of {self.attribute}: earlier choices of the person are rewritten too (through history)",)
+            if self.rewrites_history
+            else ()
+        )
         if not self.features or self.rules is not None:
-            return ()
+            return through
         listed = ", ".join(self.features[:10]) + (", ..." if len(self.features) > 10 else "")
-        return (f"twins of {self.attribute}: the table says what {listed} would be ({self.origin})",)
+        return (f"twins of {self.attribute}: the table says what {listed} would be ({self.origin})", *through)
+
+    @property
+    def rewrites_history(self) -> bool:
+        """Whether earlier choices of the person are set to the level too."""
+        return self.history == REWRITTEN
 
     def column(self, name: str, level: str) -> str:
         """What holds the values of a feature, or the index of an array, at a level: "emb:gender=female"."""

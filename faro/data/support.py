@@ -26,6 +26,7 @@ from constraints import Choices
 from faro.errors import DataError
 
 from .coding import Coding
+from .history import as_told, everybody
 from .items import codes, touched
 from .split import uniform
 
@@ -168,25 +169,29 @@ def support_rows(data: Dataset, rule: SupportRule, width: int | None = None) -> 
 
 
 def support_sets(data: Any, coding: Coding, rule: SupportRule, dtype: Any = np.float32) -> Choices | None:
-    """Of every unit code its support, as `Choices` with leading axes `[U, k]`; weight 0 where there is none. Without
-    attributes, twins and columns: a model reads what people chose, and not who they are. None for k = 0.
+    """Of every unit code its support, as `Choices` with leading axes `[V, k]`; weight 0 where there is none. Without
+    attributes, twins and columns: a model reads what people chose, and not who they are. Behind the U people as they
+    are stand those whose history twins rewrite (`faro.data.history`). None for k = 0.
 
     data: whose choices they are
     coding: learned from train
     rule: which are support
     dtype: of coded features
     """
-    return sets_of(data, coding, support_rows(data, rule), dtype) if rule.k else None
+    return sets_of(data, coding, support_rows(data, rule), everybody(data), dtype) if rule.k else None
 
 
-def sets_of(data: Any, coding: Coding, rows: np.ndarray, dtype: Any = np.float32) -> Choices:
-    """These choices of people, as `support_sets` has them.
+def sets_of(data: Any, coding: Coding, rows: np.ndarray, people: np.ndarray, dtype: Any = np.float32) -> Choices:
+    """Some choices of these people, as `support_sets` has them.
 
     data: whose choices they are
     coding: learned from train
-    rows: `[U, S]` indices, -1 = none
+    rows: `[U, S]` indices of every unit code, -1 = none
+    people: `[V]` unit codes, with those of `faro.data.history`; -1 = nobody
     dtype: of coded features
     """
-    flat = data.choices(coding, np.maximum(rows, 0).ravel(), dtype=dtype)
+    rows = np.concatenate([rows, np.full((1, rows.shape[1]), -1)])[np.where(people < 0, len(rows), people % len(rows))]
+    whose = np.repeat(people, rows.shape[1])
+    flat = as_told(data, coding, np.maximum(rows, 0).ravel(), whose, dtype)
     flat = flat.replace(attributes={}, twins={}, columns={}, weight=np.asarray(rows.ravel() >= 0, dtype))
     return jax.tree.map(lambda leaf: np.asarray(leaf).reshape(*rows.shape, *leaf.shape[1:]), flat)

@@ -296,7 +296,7 @@ class _Reader:
         if it is so on all sides."""
         for twin in self.schema.twins if len(self.schema.texts) == 1 else ():
             spec = self.schema.attribute(twin.attribute)
-            if twin.rules is None or (spec.chooser and self.schema.format == "long"):
+            if twin.rules is None or twin.rewrites_history or (spec.chooser and self.schema.format == "long"):
                 continue
             for level in spec.levels:
                 columns = {twin.column(index, level): index for index in self.sides}

@@ -162,12 +162,19 @@ class TrainedModel:
                 raise DataError(f"{data.name}: text {spec.name!r} {read}")
 
     def _check_rules(self, data: Dataset, name: str) -> None:
-        """`DataError` for twins that other rules made than in training; `UsageError` where the data have none."""
-        theirs = data.schema.twin(name).rules
-        mine = next((twin.rules for twin in self.schema.twins if twin.attribute == name), None)
+        """`DataError` for twins that arise otherwise than in training, by other rules or with another history;
+        `UsageError` where the data have none."""
+        here = data.schema.twin(name)
+        there = next((twin for twin in self.schema.twins if twin.attribute == name), here)
+        theirs, mine = here.rules, there.rules
         if mine is not None and theirs is not None and mine.sha256 != theirs.sha256:
             words = f"have other words ({theirs.sha256[:12]}) than in training ({mine.sha256[:12]})"
             raise DataError(f"{data.name}: the {theirs.called} of the twins of {name!r} {words}")
+        if here.history != there.history:
+            raise DataError(
+                f"{data.name}: twins of {name!r}: history = {here.history!r} here, and {there.history!r} in training; "
+                "one attribute has one kind of twins: declare another one of the same column for the other kind"
+            )
 
     def rewards(self, data: Any) -> np.ndarray:
         """Rewards `[n, K]` in float64, 0 for an outside option, NaN where there is no alternative; of the component

@@ -20,7 +20,7 @@ import jax
 import numpy as np
 
 import constraints as ct
-from constraints import AttainableRange, Choices, Constraint, Twin
+from constraints import AttainableRange, Choices, Constraint
 
 from ..errors import DataError, UsageError
 from ..store import columns
@@ -102,7 +102,7 @@ def fit_for(
 def _twins_differ(constraint: Constraint, shards: Iterable[Choices], support: int) -> None:
     alike = set(constraint.twins()) - ({ct.ANOTHER} if support else set())
     for choices in shards if alike else ():
-        alike = {name for name in alike if _look_alike(choices.twins[name], choices)}
+        alike = {name for name in alike if _look_alike(name, choices)}
         if not alike:
             return
     for name in sorted(alike):
@@ -117,8 +117,9 @@ def _twins_differ(constraint: Constraint, shards: Iterable[Choices], support: in
         )
 
 
-def _look_alike(twin: Twin, choices: Choices) -> bool:
-    if twin.unit is not None:
+def _look_alike(name: str, choices: Choices) -> bool:
+    twin = choices.twins[name]
+    if name == ct.ANOTHER:
         pairs = zip(jax.tree.leaves(twin.context), jax.tree.leaves(choices.context), strict=True)
         same = all(np.array_equal(np.asarray(moved)[:, 0], np.asarray(own)) for moved, own in pairs)
         return same and twin.unit_index is None

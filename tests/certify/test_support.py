@@ -228,7 +228,7 @@ def test_a_column_of_the_data_called_role_is_told_to_make_way(world):
 
 def test_descriptions_keep_support(world):
     described = read_description(world.gate)
-    assert described is not None and tuple(described.support or ()) == (4, "")
+    assert described is not None and described.support == (4, "", ())
     write_description(world.gate, described)
     assert read_description(world.gate) == described
 

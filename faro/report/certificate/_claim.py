@@ -39,7 +39,8 @@ class Comparison(NamedTuple):
 @dataclasses.dataclass(frozen=True)
 class Claim:
     """`ucb` bounds all comparisons; `lcb` is a lower bound of one of them, or of all mixtures; `breakdown` the radius
-    of the largest shift that was shown not to break it. `spec` is the claim in the policy."""
+    of the largest shift that was shown not to break it. `spec` is the claim in the policy; `history` what becomes of
+    earlier answers in its twins, "kept" or "rewritten"; "" where a model reads none, or there are no twins."""
 
     name: str
     constraint: str
@@ -52,6 +53,12 @@ class Claim:
     comparisons: tuple[Comparison, ...]
     spec: Mapping[str, Any]
     record: Mapping[str, Any]
+    history: str = ""
+
+
+def of_twins(spec: Mapping[str, Any]) -> bool:
+    """Whether a claim sets an attribute to its levels."""
+    return str(spec["constraint"]).startswith("counterfactual")
 
 
 def read_claim(spec: Mapping[str, Any], rules: Mapping[str, Any], record: Mapping[str, Any], verdict: Any) -> Claim:
@@ -59,7 +66,8 @@ def read_claim(spec: Mapping[str, Any], rules: Mapping[str, Any], record: Mappin
     constraint = str(spec["constraint"])
     lower = record.get("lcb")
     breakdown = record.get("breakdown")
-    groups = _groups(spec, rules)
+    groups, support = _groups(spec, rules), rules.get("support")
+    through = support and spec.get("attribute") in support.get("rewritten", ())
     claim = Claim(
         name=str(spec["name"]),
         constraint=constraint,
@@ -72,6 +80,7 @@ def read_claim(spec: Mapping[str, Any], rules: Mapping[str, Any], record: Mappin
         comparisons=(),
         spec=spec,
         record=record,
+        history=("rewritten" if through else "kept") if support and of_twins(spec) else "",
     )
     return dataclasses.replace(claim, comparisons=tuple(_comparisons(claim, rules)))
 

@@ -15,7 +15,7 @@ from typing import Any
 from ...certify.statements import about_table
 from ...errors import UsageError
 from ...files import parse_toml
-from ._claim import Claim, read_claim
+from ._claim import Claim, of_twins, read_claim
 
 VERDICTS = ("CERTIFIED", "REFUTED", "INCONCLUSIVE")
 CLEAN = (0, 1, 3)  # exit codes that are an answer; the others say why there is none
@@ -150,6 +150,7 @@ class Outcome:
         certificate = self.certificate or {}
         claims = self.rules.get("claim", [])
         rules = {**self.rules, "per": sorted({one["per"] for one in claims if "per" in one})}
+        rules["twins"] = sorted({str(one["attribute"]) for one in claims if of_twins(one)})
         return about_table(certificate.get("data"), certificate.get("info", {}).get("table"), rules)
 
     @property

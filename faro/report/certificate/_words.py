@@ -48,6 +48,12 @@ CLAIMS = {
 }
 TAIL = "exchanging nothing but {attribute} moves the reward by more than {scale} for at most {bound} of {plural}"
 
+HISTORIES = {
+    "kept": ", what the person chose before staying as it was (the direct effect given history)",
+    "rewritten": ", what the person chose before being rewritten too (the effect through history)",
+    "": "",
+}
+
 BALLS = {
     "tv": "the people and their scores in each group may differ from the audited ones in up to {radius} of them",
     "label-noise": "group labels may be wrong for up to {radius} of those who are in a group, and of those who are "
@@ -135,7 +141,7 @@ def sentence(claim: Claim) -> str:
     within = spec.get("within")
     strata = f", inside each level of {within}" if within else ""
     shift = f", even if {BALLS[spec['ball']].format(radius=spec['radius'])}" if spec.get("ball") in BALLS else ""
-    return text[:1].upper() + text[1:] + strata + shift
+    return text[:1].upper() + text[1:] + HISTORIES[claim.history] + strata + shift
 
 
 def proved(outcome: Outcome) -> str:
