@@ -3,6 +3,7 @@ Models stand under one each; `python -m benchmarks people_constraints` trains ev
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import subprocess
 import sys
@@ -33,7 +34,7 @@ CELLS = [  # the models have 4 steps, so that bounds are wide
     ("lore(rewards=2, support=4)", "equal_opportunity", DIALECT, 0.3),
     ("ensemble(members=2)", "demographic_parity", DIALECT, 0.5),
     ("vpl(size=2, width=4, support=4)", "equal_opportunity", DIALECT, 0.3),
-    ("plus(phrases=2, width=4, support=4)", "counterfactual_parity", ("community", "dialect=B"), 0.3),
+    ("plus(phrases=2, width=4, support=4)", "counterfactual_parity", ("community before", "dialect=B"), 0.3),
     ("distributional(widths=(4,))", "equal_opportunity", DIALECT, 0.3),
 ]
 
@@ -41,8 +42,14 @@ CELLS = [  # the models have 4 steps, so that bounds are wide
 @pytest.fixture(scope="module")
 def data():
     world = WORLDS["demo-people"]
-    twins = (TwinSpec(attribute="community", origin="the model's input exchanged"),)
-    return Dataset.from_table(world.generate(0, PEOPLE, EACH), world.schema.replace(twins=twins), name="few people")
+    exchanged = {"origin": "the model's input exchanged"}
+    before = dataclasses.replace(world.schema.attribute("community"), name="community before", column="community")
+    twins = (
+        TwinSpec(attribute="community", **exchanged),
+        TwinSpec(attribute=before.name, **exchanged, history="rewritten"),
+    )
+    schema = world.schema.replace(attributes=(*world.schema.attributes, before), twins=twins)
+    return Dataset.from_table(world.generate(0, PEOPLE, EACH), schema, name="few people")
 
 
 @pytest.mark.parametrize(
