@@ -49,11 +49,13 @@ class Said(NamedTuple):
 class Fitted:
     """A method on all seeds.
 
+    asked: the choices that are asked, as the method reads them
     models: by whether a constraint held, of every seed
     run: with its figures
     seconds: of a seed, the compiling included
     """
 
+    asked: Dataset
     models: dict[bool, list[TrainedModel]]
     run: Frontier
     seconds: float
@@ -73,6 +75,7 @@ class Fitted:
 
 def fit(
     data: Dataset,
+    asked: Dataset,
     model: models.Model,
     seeds: Sequence[int],
     constraint: Constraint | None,
@@ -84,6 +87,7 @@ def fit(
     """A method on every seed, without a bound and, if there is a constraint, at its bound.
 
     data: in which hidden choices weigh nothing
+    asked: the choices that will be asked
     model: of the method
     seeds: of the splits
     constraint: None: only without
@@ -96,10 +100,17 @@ def fit(
     model, data = sweep.suited(model, data)
     if base is not None:
         settings = settings.suiting(QUICK | base.ridge(model, data))
-    asked = everyones_error() if constraint is None else constraint
+    under = everyones_error() if constraint is None else constraint
     bounds = [float("inf")] if constraint is None else [float(constraint.parts()[0].bound)]
     run = sweep.frontier(
-        data, asked, bounds=bounds, seeds=seeds, model=model, settings=settings, folder=folder, overwrite=overwrite
+        data,
+        under,
+        bounds=bounds,
+        seeds=seeds,
+        model=model,
+        settings=settings,
+        folder=folder,
+        overwrite=overwrite,
     )
     found: dict[bool, list[TrainedModel]] = {}
     for held in (False, True) if constraint is not None else (False,):
@@ -107,7 +118,7 @@ def fit(
         rows = [run.table.index[(run.table["seed"] == seed) & (run.table["bound"] == bound)][0] for seed in seeds]
         found[held] = [run.models[row] for row in rows]
     seconds = run.manifest.get("seconds", time.perf_counter() - began)
-    return Fitted(found, run, seconds / len(seeds))
+    return Fitted(asked, found, run, seconds / len(seeds))
 
 
 def _middle(values: list[float]) -> float:

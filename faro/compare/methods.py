@@ -1,28 +1,39 @@
-"""Which methods are compared, and which of them are simpler than others: names of models."""
+"""Which methods are compared, what each reads, and which of them are simpler than others: names of models."""
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import re
 from collections.abc import Sequence
 
-from .. import models
-from ..errors import UsageError
-from ..registry import find, make
-from .names import AGGREGATE, CONSTANTS
+import numpy as np
 
-MODEL_OF = {AGGREGATE: "linear"}
+from .. import models
+from ..data import Dataset
+from ..errors import DataError, UsageError
+from ..registry import find, make
+from .names import AGGREGATE, CONSTANTS, GROUPED
+
+MODEL_OF = {AGGREGATE: "linear", GROUPED: "linear"}
 DEFAULT = (AGGREGATE, CONSTANTS, "mixed_logit")
+EVERY = "all"
+ALL = (
+    AGGREGATE, CONSTANTS, GROUPED, "mixed_logit", "pref", "latent_class", "lore", "ideal_point", "plus", "vpl", "gpo",
+    "distributional", "ensemble", "position_tower",
+)  # fmt: skip
 
 
 def listed(names: Sequence[str] | None) -> list[str]:
     """The names of the methods, the simplest first: whatever is asked for, the aggregate is beside it.
 
-    names: of models; "aggregate" is the linear one without anything of people. None: `DEFAULT`
+    names: of models; "aggregate" is the linear one without anything of people, and "all" stands for `ALL`. None:
+        `DEFAULT`
 
     `UsageError` for one that stands twice.
     """
-    asked = [AGGREGATE if name == MODEL_OF[AGGREGATE] else name for name in (DEFAULT if names is None else names)]
+    given = [own for name in (DEFAULT if names is None else names) for own in (ALL if name == EVERY else (name,))]
+    asked = [AGGREGATE if name == MODEL_OF[AGGREGATE] else name for name in given]
     if len(set(asked)) < len(asked):
         raise UsageError(f"models: one stands twice: {', '.join(asked)}")
     simple = [name for name in (AGGREGATE, CONSTANTS) if name in asked or name == AGGREGATE]
@@ -63,3 +74,26 @@ def model_of(name: str, support: int) -> models.Model:
     if not isinstance(made, models.Model):
         raise UsageError(f"model {name!r}: expected a faro.models.Model, got {type(made).__name__}")
     return made
+
+
+def table_of(name: str, data: Dataset) -> Dataset:
+    """The table as a method reads it: that of `GROUPED` has the groups of choosers among the context.
+
+    name: of the method
+    data: as its schema reads it
+
+    `DataError` where no groups are declared, or all are read by every method.
+    """
+    if name != GROUPED:
+        return data
+    schema = data.schema
+    groups = [own.column for own in schema.attributes if own.chooser]
+    added = tuple(own for own in groups if own not in schema.context_categorical)
+    if not added:
+        why = "the aggregate reads them all as context" if groups else "no attribute of choosers is declared"
+        raise DataError(f"{data.name}: nothing is known of groups beside the aggregate: {why}")
+    reading = schema.replace(context_categorical=(*schema.context_categorical, *added))
+    read = Dataset.from_table(data.frame, reading, name=data.name, unit_rule=data.unit_rule, arrays=data.files)
+    rows = np.flatnonzero(np.isin(read.parsed.source.max(1), data.parsed.source.max(1)))
+    read = read if len(rows) == read.n else read.take(rows)
+    return dataclasses.replace(read, info=data.info, defaults=data.defaults, notes=data.notes)

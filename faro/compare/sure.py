@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
 import numpy as np
@@ -20,8 +21,7 @@ class Interval(NamedTuple):
 
 
 def together(gains: np.ndarray, level: float = LEVEL, draws: int = DRAWS) -> list[Interval] | None:
-    """Max-t intervals of the means of all columns, from a bootstrap over people: mean -+ c se, c the quantile at
-    1 - level of max over columns of |mean* - mean| / se. None of too few people.
+    """Intervals of the means of all columns; None of too few people.
 
     gains: `[people, columns]`; NaN: this person is in none of it
     level: that some interval misses, about
@@ -31,10 +31,33 @@ def together(gains: np.ndarray, level: float = LEVEL, draws: int = DRAWS) -> lis
     n, columns = gains.shape
     if n < FEW or not columns:
         return None
-    mean = gains.mean(0)
+    drawn = np.stack([count @ gains / n for count in counts(n, draws)])
+    return intervals(gains.mean(0), drawn, gains.std(0, ddof=1) / np.sqrt(n), level)
+
+
+def counts(people: int, draws: int = DRAWS) -> Iterator[np.ndarray]:
+    """How often each person is drawn, `[people]`, draw after draw; the same for all who ask about as many.
+
+    people: how many there are
+    draws: how often so many are drawn
+    """
     rng = np.random.default_rng(0)
-    drawn = np.stack([rng.multinomial(n, np.full(n, 1 / n)) @ gains / n for _ in range(draws)]) - mean
-    error = gains.std(0, ddof=1) / np.sqrt(n)
-    apart = np.abs(drawn) / np.where(error > 0, error, 1)
-    factor = float(np.quantile(np.where(error > 0, apart, 0).max(1), 1 - level))
-    return [Interval(float(m), float(m - factor * e), float(m + factor * e)) for m, e in zip(mean, error, strict=True)]
+    for _ in range(draws):
+        yield rng.multinomial(people, np.full(people, 1 / people))
+
+
+def intervals(
+    value: np.ndarray, drawn: np.ndarray, error: np.ndarray | None = None, level: float = LEVEL
+) -> list[Interval]:
+    """Max-t intervals of C figures: value -+ c error, c the quantile at 1 - level of max over figures of
+    |drawn - value| / error.
+
+    value: `[C]`
+    drawn: `[D, C]` of people drawn again
+    error: `[C]` standard errors; None: the deviations of what was drawn
+    level: that some interval misses, about
+    """
+    error = drawn.std(0) if error is None else error
+    apart = np.abs(drawn - value) / np.where(error > 0, error, 1)
+    factor = float(np.quantile(np.where(error > 0, apart, 0).max(1), 1 - level)) if value.size else 0.0
+    return [Interval(float(v), float(v - factor * e), float(v + factor * e)) for v, e in zip(value, error, strict=True)]

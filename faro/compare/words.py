@@ -7,7 +7,8 @@ from typing import Any
 from ..people.words import Section, number
 from .names import AGGREGATE, NEW_PEOPLE, QUESTIONS
 
-GROUPS, COLD = f"Groups and people, {NEW_PEOPLE}", "Cold start"  # of sections
+SERVED, GROUPS, COLD = f"Who is served, {NEW_PEOPLE}", f"Groups and people, {NEW_PEOPLE}", "Cold start"  # of sections
+FIGURES = {"mean": "mean", "worst_group": "worst group", "tail": "tail"}  # of the field, as they are called
 
 
 def head(record: dict[str, Any]) -> str:
@@ -38,8 +39,8 @@ def sections(record: dict[str, Any]) -> list[Section]:
 
     record: of `faro.compare.compare`
     """
-    found = [_questions(record), _gains(record), _groups(record), _shown(record), _people(record), _cold(record)]
-    return [section for section in found if section.rows or section.said]
+    found = [_questions(record), _gains(record), _served(record), _groups(record), _shown(record), _people(record)]
+    return [section for section in [*found, _cold(record), _refused(record)] if section.rows or section.said]
 
 
 def called(row: dict[str, Any]) -> str:
@@ -75,6 +76,36 @@ def _gains(record: dict[str, Any]) -> Section:
         rows.append((f"{gain['method']} over {gain['over']}", number(gain["value"], 4), *ends))
     said = ["Intervals hold for all gains at once, about 95 %: people are drawn together, and models are given."]
     return Section(f"Gains of nll, {NEW_PEOPLE}", ("", "gain", "interval"), rows, said if rows else [])
+
+
+def _served(record: dict[str, Any]) -> Section:
+    field = record["field"]
+    if "why" in field:
+        return Section(SERVED, (), [], [f"Not known: {field['why']}."])
+    rows = [(called(row), *(_gained(row[name]) for name in FIGURES)) for row in field["methods"]]
+    said = [
+        f"Share of choices that are decided right, of {field['people']:,} people: of the aggregate what it is, of the "
+        "others what they gain on it; ± of all at once, about 95 %. Worst group and tail are said by one half of each "
+        "person's choices and measured on the other."
+    ]
+    if field["methods"][0]["worst_group"] is not None:
+        few = f"; of too few people: {', '.join(field['few'])}" if field["few"] else ""
+        said.append(f"Worst group: of {field['attribute']}{few}.")
+    if field["methods"][0]["tail"] is not None:
+        said.append(f"Tail: the {field['share']:.0%} of people who fare worst under the method.")
+    return Section(SERVED, ("", *FIGURES.values()), rows, said)
+
+
+def _gained(of: dict[str, float] | None) -> str:
+    if of is None or "gain" not in of:
+        return number(None if of is None else of["value"])
+    return f"{'+' if of['gain'] >= 0.0005 else ''}{number(of['gain'])} ±{number(of['high'] - of['gain'])}"
+
+
+def _refused(record: dict[str, Any]) -> Section:
+    whys = {name: why.removeprefix(f"{name}: ").rstrip(".") for name, why in record["refused"].items()}
+    said = [f"{name}: {why}." for name, why in whys.items()]
+    return Section("Left out", (), [], said)
 
 
 def _groups(record: dict[str, Any]) -> Section:

@@ -6,6 +6,7 @@ lone       a block in which one group alone has data: nothing is compared there
 unchosen   a cell in which people chose nothing, under a precision
 bound      one that no model exceeds, or that no model meets
 dev        who is in the dev gap, where not everybody is
+alike      everybody is served alike, by a model that reads nothing of people: what somebody else would change is 0
 
 What no model can move, and a single group, is refused.
 """
@@ -28,6 +29,10 @@ from .bounds import within
 from .doubts import Cells
 
 MOST_NAMES = 8  # names in one note
+ALIKE = (
+    "nothing that the model reads differs between people, so everybody is served alike and it is 0 by construction; a "
+    "model that reads earlier choices of a person, or context of what people are like, can move it"
+)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,12 +65,12 @@ def fit_for(
     `UsageError` if no model can move it or its twins look alike to every model, `DataError` if only one group has data.
     """
     if isinstance(train, Choices):
-        _twins_differ(constraint, [train], support)
+        alike = _twins_alike(constraint, [train], support)
         ranges = ct.attainable_range(constraint, train)
     else:
-        _twins_differ(constraint, train(), support)
+        alike = _twins_alike(constraint, train(), support)
         ranges = ct.attainable_range(constraint, train())
-    said, empty = [], {}
+    said, empty = [f"{constraint.name()}: {ALIKE}"] if alike else [], {}
     for part, span in zip(constraint.parts(), ranges, strict=True):
         bound = float(part.bound)
         verdict = span.verdict(bound)
@@ -99,22 +104,19 @@ def fit_for(
     return Notes(tuple(said), _of_dev(on_dev), empty, cells)
 
 
-def _twins_differ(constraint: Constraint, shards: Iterable[Choices], support: int) -> None:
+def _twins_alike(constraint: Constraint, shards: Iterable[Choices], support: int) -> bool:
+    """Whether somebody else in a person's place looks the same to the model; `UsageError` if other twins do."""
     alike = set(constraint.twins()) - ({ct.ANOTHER} if support else set())
     for choices in shards if alike else ():
         alike = {name for name in alike if _look_alike(name, choices)}
         if not alike:
-            return
-    for name in sorted(alike):
-        if name == ct.ANOTHER:
-            raise UsageError(
-                f"{constraint.name()}: nothing that the model reads differs between people, so it is 0 for any; "
-                "train one that reads earlier choices of a person, or make what people are like context of the schema"
-            )
+            return False
+    for name in sorted(alike - {ct.ANOTHER}):
         raise UsageError(
             f"{constraint.name()}: the twins of {name!r} look alike to the model, so it is 0 for every model; "
             f"make {name!r} a feature, or choose another constraint"
         )
+    return ct.ANOTHER in alike
 
 
 def _look_alike(name: str, choices: Choices) -> bool:

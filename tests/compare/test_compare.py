@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 import faro
-from constraints import demographic_parity
+from constraints import demographic_parity, person_exchange
 from faro.cli import main
-from faro.compare import figures, methods, sure
+from faro.compare import field, figures, methods, sure
 from faro.compare.compare import _recommended, compare
 from faro.compare.names import NEW_PEOPLE, SEEN_PEOPLE
 from faro.compare.questions import Questions, prompts_of
@@ -92,6 +92,54 @@ def test_hurt_beside_chance():
     assert one["expected_if_nobody"] == pytest.approx((0.25 + 0.5) / 2)  # of two and of one that differ
 
 
+def planted(shares, people=3000, choices=40, seed=5):
+    """Two methods on the same people: one is right in so large a share of each one's choices, the other in half."""
+    rng = np.random.default_rng(seed)
+    right = rng.random((2, people, choices)) < np.stack([shares, np.full(people, 0.5)])[..., None]
+    halves = np.stack([part.mean(-1) for part in np.split(right, 2, axis=-1)])
+    return field.Served(halves.mean(0), halves, 1 - halves)
+
+
+def test_the_tail_is_that_of_the_people_who_were_planted():
+    """A fifth is decided right in .2 of choices, the others in .8: mean .68, and a tail of .2 exactly, for 20 choices
+    tell the two apart (an error of 1 in 10,000). Where all are alike nobody is worse: .5, though the worst fifth of
+    what was seen is far below."""
+    shares = np.where(np.arange(3000) < 600, 0.2, 0.8)
+    served = planted(shares)
+    told = field.field(served, 1, (shares < 0.5).astype(int), ("most", "few"), draws=200)["methods"]
+    assert told[0]["mean"]["value"] == pytest.approx(0.68, abs=0.005)
+    assert told[0]["tail"]["value"] == pytest.approx(0.2, abs=0.01)
+    assert told[0]["worst_group"]["value"] == pytest.approx(0.2, abs=0.01) and told[0]["group"] == "few"
+    assert told[1]["tail"]["value"] == pytest.approx(0.5, abs=0.01) and "gain" not in told[1]["tail"]
+    biased = field.tail(np.argsort(served.right), served.right, np.ones(3000))
+    assert biased[1] < 0.4  # ranked and measured on the same choices
+    for name, true in (("mean", 0.18), ("tail", -0.3), ("worst_group", -0.3)):
+        assert told[0][name]["low"] < true < told[0][name]["high"]
+
+
+def test_a_tail_takes_who_stands_at_its_edge_in_part():
+    order, measured = np.array([[2, 0, 1]]), np.array([[1.0, 0.0, 0.5]])
+    assert field.tail(order, measured, np.ones(3), 0.5)[0] == pytest.approx((0.5 + 0.5 * 1.0) / 1.5)
+    assert field.tail(order, measured, np.array([1, 0, 2]), 1 / 3)[0] == 0.5  # drawn twice, counts twice
+    assert field.tail(order, measured, np.ones(3), 1.0)[0] == 0.5
+
+
+def test_halves_are_of_each_person_and_do_not_move():
+    person, names = np.repeat([0, 1, 2], [4, 5, 1]), np.array([*"abcdefghij"])
+    found = field.halves(person, names, np.ones(10, bool))
+    assert np.bincount(person, found).tolist() == [2, 2, 0]
+    order = np.random.default_rng(0).permutation(10)
+    assert (field.halves(person[order], names[order], np.ones(10, bool)) == found[order]).all()
+    assert not field.halves(person, names, person != 1)[person == 1].any()
+
+
+def test_few_people_have_no_tail_and_small_groups_are_never_the_worst():
+    few = planted(np.full(20, 0.8), people=20)
+    told = field.field(few, 1, np.repeat([0, 1], [15, 5]), ("a", "b"), draws=50)
+    assert told["few"] == ["b"] and all(row["tail"] is None and row["worst_group"] is None for row in told["methods"])
+    assert "fewer than" in field.field(planted(np.full(5, 0.8), people=5), 1)["why"]
+
+
 def test_people_count_once():
     values, weight = np.array([1.0, 1.0, 1.0, 0.0]), np.array([1.0, 1.0, 2.0, 1.0])
     found = figures.by_person(values, weight, np.array([0, 0, 0, 1]), 3)
@@ -102,6 +150,7 @@ def test_people_count_once():
 def test_names_and_what_is_simpler():
     assert methods.listed(["mixed_logit", "person_constants"]) == ["aggregate", "person_constants", "mixed_logit"]
     assert methods.listed(["linear"]) == ["aggregate"]
+    assert methods.listed(["all"]) == list(methods.ALL)
     assert methods.simpler("person_constants", ASKED) == ["aggregate"]
     assert methods.model_of("person_constants", 4).support == 4
     with pytest.raises(UsageError, match="twice"):
@@ -159,6 +208,10 @@ def test_coins_from_end_to_end(record, tmp_path):
         and "of the worst group of" in page
         and "http" not in page.split("</style>")[1].split("<svg")[0]
     )
+    drawn = (tmp_path / "field.svg").read_text()
+    panels = sum(record["field"]["methods"][0][name] is not None for name in ("worst_group", "tail"))
+    assert panels and drawn.count('id="field-') == panels * len(record["methods"])  # a dot each
+    assert (tmp_path / "field.png").read_bytes()[:4] == b"\x89PNG"
 
 
 @pytest.mark.slow
@@ -180,6 +233,26 @@ def test_what_could_be_certified(coins, record):
     assert not list(coins[2]["folder"].rglob("certificates"))
     said = next(own.said[-1] for own in sections(record) if "certified" in own.title)
     assert "no guarantee" in said and "The gate was not read" in said
+
+
+@pytest.mark.slow
+def test_a_method_that_cannot_read_the_table_is_left_out_and_the_rest_goes_on():
+    """Under a constraint that the aggregate cannot move, too: what somebody else would change of it is 0."""
+    data = faro.load("demo-people")
+    plain = faro.data.Dataset.from_table(data.frame, data.schema.replace(context_categorical=()), name="plain")
+    few = plain.take(np.flatnonzero(plain.unit_codes < 200))
+    options = {"seeds": 1, "support": 3, "settings": {"steps": 2, "every": 1}}
+    lines = []
+    asked = ["position_tower", "group_conditional"]
+    found = compare(few, asked, constraint=person_exchange(0.1), progress=lines.append, **options)
+    assert list(found["refused"]) == ["position_tower"] and "says where" in found["refused"]["position_tower"]
+    rows = {(row["method"], row["constrained"]): row for row in found["methods"]}
+    assert list(rows) == [(name, held) for name in ("aggregate", "group_conditional") for held in (False, True)]
+    assert rows["aggregate", False]["gap"] == 0 < rows["group_conditional", False]["gap"]  # by community
+    assert any("left out" in line for line in lines)
+    assert any(own.title == "Left out" for own in sections(found))
+    with pytest.raises(DataError, match="reads them all"):
+        methods.table_of("group_conditional", data)
 
 
 def test_every_method_has_a_folder():

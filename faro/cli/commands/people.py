@@ -98,7 +98,9 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     compare.add_argument("data", metavar="DATA", help="a known data set, or a table: CSV, Parquet, JSONL")
     compare.add_argument("--schema", metavar="FILE", help="what is in the columns of a table (TOML)")
     compare.add_argument(
-        "--models", metavar="A,B", help="methods, beside the aggregate (default: person_constants,mixed_logit)"
+        "--models",
+        metavar="A,B",
+        help="methods, beside the aggregate (default: person_constants,mixed_logit); all: every one",
     )
     compare.add_argument("--constraint", metavar="NAME", help="train every method under it as well (default: none)")
     compare.add_argument("--attribute", metavar="NAME", help="declared attribute of the constraint")
