@@ -21,6 +21,7 @@ sharded     `Sharded`: a table in several files, one of which is read at a time
 candidates  what a decision rule may be asked of sets
 coded       coded choices in shards on disk
 slices      choices of several data sets, a slice at a time
+decided     a table of decisions as choices with their candidates
 split       who is in which part, by salted hash of the unit
 views       what each seed sees of a data set
 coding      features as numbers, learned from train alone

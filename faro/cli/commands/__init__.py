@@ -7,5 +7,6 @@ policies      faro tune
 choosing      faro choose
 calibrating   faro calibrate
 transfer      faro transfer
+serving       faro agreement
 certificates  faro certify, gate, verify, ledger, policy, envelope
 """

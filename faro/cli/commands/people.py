@@ -154,7 +154,7 @@ def _compare(options: argparse.Namespace) -> int:
 
         write_json(Path(options.out, "comparison.json"), record)
         write_methods(record, options.out)
-    code = _told(options, record, head(record), sections(record), [verdict(record)])
+    code = told(options, record, head(record), sections(record), [verdict(record)])
     if record["certify"] and not options.json:
         print("\nTo certify it for new people, whom nobody has looked at, once:")
         print("\n".join(f"  {line}" for line in record["certify"]))
@@ -172,7 +172,7 @@ def _disagree(options: argparse.Namespace) -> int:
 
         write_json(Path(options.out, "disagreement.json"), record)
         write_disagreement(record, options.out)
-    return _told(options, record, head(record), sections(record), record["verdicts"])
+    return told(options, record, head(record), sections(record), record["verdicts"])
 
 
 def _types(options: argparse.Namespace) -> int:
@@ -310,7 +310,7 @@ def _asked(items: Dataset, interview: Interview, place: int) -> str | None:
 # On the terminal ------------------------------------------------------------------------------------------------------
 
 
-def _told(
+def told(
     options: argparse.Namespace, record: dict[str, Any], head: str, sections: Iterable[Section], verdicts: Iterable[str]
 ) -> int:
     """A record as JSON, or in words, and its notes; the exit code."""
