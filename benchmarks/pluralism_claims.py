@@ -283,4 +283,171 @@ PARTS: dict[str, Callable[[int], Found]] = {
     "proportional": of_ensembles,
     "annotation_types": of_types,
     "position": of_places,
+    "objectives": of_objectives,
     **_serving_claims.PARTS,
+}
+CLAIMS = (
+    Claim(
+        "proportional",
+        "error of shares: one reward as a vote, as a probability",
+        ("one reward, a vote", "one reward, a probability"),
+        ".130, .031",
+        lambda vote, chance: vote > 0.08 and chance < vote,
+    ),
+    Claim(
+        "proportional",
+        "stagewise with 2, 3 and 5 (ours fits each reward from 8 starts)",
+        ("stagewise, 2", "stagewise, 3", "stagewise, 5"),
+        ".070, .016, .0034",
+        lambda two, three, five: two > three > five and three < 0.03,
+    ),
+    Claim(
+        "proportional",
+        "joint with 2 and 3",
+        ("joint, 2", "joint, 3"),
+        ".018, .0016",
+        lambda two, three: three < 0.005 and two > 3 * three,
+    ),
+    Claim(
+        "proportional",
+        "worst cosine with a taste: stagewise (our 8 starts bring it nearer), joint",
+        ("stagewise, 3: cosine", "joint, 3: cosine"),
+        "-.08 to .85, 1.00",
+        lambda stage, together: stage < together - 0.01 and together > 0.98,
+    ),
+    Claim(
+        "proportional",
+        "joint weights, largest error",
+        ("joint, 3: weights off",),
+        "within .012",
+        lambda off: off < 0.02,
+    ),
+    Claim(
+        "proportional",
+        "single votes, joint with 3: 10 of 300 pairs, 1 of 3000, 1 of 300",
+        ("10 votes of 300", "1 votes of 3000", "1 votes of 300"),
+        ".0035, .0052, .026",
+        lambda ten, many, few: max(ten, many) < 0.02 and few > max(ten, many),
+    ),
+    Claim(
+        "proportional",
+        "best of 8, random tastes: mean rank and worst group, by one reward, by a member drawn",
+        ("random: one, mean", "random: one, worst", "random: drawn, mean", "random: drawn, worst"),
+        ".76, .51, .67, .53",
+        lambda one, worst, drawn, its: drawn < one,
+    ),
+    Claim(
+        "proportional",
+        "the same, the second group opposed to the first",
+        ("opposed: one, mean", "opposed: one, worst", "opposed: drawn, mean", "opposed: drawn, worst"),
+        ".60, .23, .53, .43",
+        lambda one, worst, drawn, its: drawn < one and its > worst + 0.1,
+    ),
+    Claim(
+        "position",
+        "a slope of -.35: pairs in order, plain, with a tower; of clicks without an effect",
+        ("planted: plain", "planted: tower", "none: plain"),
+        "Spearman .847-.913, .910-.938, -",
+        lambda plain, tower, unbiased: tower >= plain + 0.005 and tower >= unbiased - 0.01,
+    ),
+    Claim(
+        "position",
+        "the slope that is found",
+        ("planted: slope",),
+        "-.35, not measured",
+        lambda found: abs(found + 0.35) < 0.05,
+    ),
+    Claim(
+        "position",
+        "without an effect a tower costs nothing: plain, tower, slope",
+        ("none: plain", "none: tower", "none: slope"),
+        "not measured",
+        lambda plain, tower, its: tower >= plain - 0.002 and abs(its) < 0.03,
+    ),
+    Claim(
+        "position",
+        "five rounds on its own clicks, from a ranker that knows nothing, a slope of -.5: start, plain, tower",
+        ("five rounds: start", "five rounds: plain", "five rounds: tower"),
+        "not measured",
+        lambda start, plain, tower: tower >= plain + 0.1,
+    ),
+    Claim(
+        "position",
+        "NEGATIVE: after a ranker without errors the slope",
+        ("no errors: slope",),
+        "not recovered",
+        lambda found: abs(found + 0.35) > 0.05,
+    ),
+    Claim(
+        "objectives",
+        "pairs in order, the objective with many choices: mmoe, shared bottom, alone, one reward for both",
+        tuple(f"first: {name}" for name in ("mmoe", "shared bottom", "alone", "one reward")),
+        "not measured",
+        lambda mmoe, shared, alone, one: mmoe >= alone - 0.01,
+    ),
+    Claim(
+        "objectives",
+        "the one with a tenth of them",
+        tuple(f"second: {name}" for name in ("mmoe", "shared bottom", "alone", "one reward")),
+        "mmoe above a shared bottom (live)",
+        lambda mmoe, shared, alone, one: mmoe > shared + 0.005 and mmoe > one + 0.1,
+    ),
+    Claim(
+        "objectives",
+        "their sum",
+        tuple(f"sum: {name}" for name in ("mmoe", "shared bottom", "one reward")),
+        "not measured",
+        lambda mmoe, shared, one: mmoe > one + 0.1,
+    ),
+    Claim(
+        "annotation_types",
+        "recall of genuine, constructed, non-attitude (closed forms .815, .656, .75)",
+        tuple(f"recall {name}" for name in TYPES),
+        ".81-.82, .64-.66, .74-.76",
+        lambda *found: bool(np.all(np.abs(np.subtract(found, (0.815, 0.656, 0.75))) < 0.03)),
+    ),
+    Claim(
+        "annotation_types",
+        "NEGATIVE: a coin passes as genuine one time in eight",
+        ("coins taken for genuine",),
+        ".12-.13",
+        lambda found: abs(found - 0.125) < 0.02,
+    ),
+    Claim(
+        "annotation_types",
+        "accuracy: uniform, by P(genuine), types known",
+        ("uniform: accuracy", "weighted: accuracy", "oracle: accuracy"),
+        ".73-.86, .95-.97, .95-.98",
+        lambda uniform, weighted, oracle: weighted >= uniform + 0.05 and abs(weighted - oracle) <= 0.02,
+    ),
+    Claim(
+        "annotation_types",
+        "the same with weights of 0 and 1 by the likeliest type",
+        ("genuine alone: accuracy",),
+        ".95-.97",
+        lambda found: found > 0.9,
+    ),
+    Claim(
+        "annotation_types",
+        "weight of the frame's cue: uniform, by P(genuine), 0 and 1, types known",
+        ("uniform: cue", "weighted: cue", "genuine alone: cue", "oracle: cue"),
+        ".36-.75, -, .01-.07, .02-.09",
+        lambda uniform, weighted, alone, oracle: uniform > 0.2 and weighted < 0.1 and alone < 0.1,
+    ),
+    Claim(
+        "annotation_types",
+        "where all is genuine weights change nothing: accuracy, uniform and weighted; share",
+        ("all genuine: uniform: accuracy", "all genuine: weighted: accuracy", "all genuine: share genuine"),
+        "not measured",
+        lambda uniform, weighted, share: abs(uniform - weighted) < 0.005 and share > 0.97,
+    ),
+    *_serving_claims.CLAIMS,
+)
+
+
+def main() -> int:
+    return repeated(__doc__ or "", PARTS, CLAIMS, "pluralism_claims.jsonl")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -19,6 +19,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import scipy.stats
 
@@ -197,7 +198,7 @@ def _best_of(views: Views, arms: Mapping[str, Served], high: High, n: int, secon
 def _kept(rewards: np.ndarray, there: np.ndarray, n: int) -> np.ndarray:
     with jax.enable_x64(True):
         choices = ct.make_choices(np.zeros((*there.shape, 1)), there / there.sum(1, keepdims=True), available=there)
-        return np.asarray(ct.decide(ct.BestOfDraws(n=n), np.where(there, rewards, 0.0), choices).decisions)
+        return np.asarray(ct.decide(ct.BestOfDraws(n=n), jnp.where(there, rewards, 0.0), choices).decisions)
 
 
 def _gap(views: Views, arm: Served, high: High, movable: np.ndarray) -> dict[str, Any]:
