@@ -52,6 +52,11 @@ class Decided:
         """`[n]` whose choice it is."""
         return self.of_choice("unit")
 
+    @property
+    def labelled(self) -> bool:
+        """Whether every row says what was chosen."""
+        return "label" in self.frame and bool(pd.to_numeric(self.frame["label"], errors="coerce").notna().all())
+
     def column(self, name: str) -> pd.Series:
         """A column; `DataError` with those that there are.
 

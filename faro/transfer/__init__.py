@@ -8,6 +8,8 @@ views     what candidates are to the person: whether they agree with a stated vi
 agreement  how much of what people are served agrees with their view, in the mean and in the tail
 exposure  viewpoints that people are served: entropy, how far apart people are
 words     what the audit of agreement says in words
+juries    what a stated jury decides, from scored tables
+lists     calibrated lists of a scored table, and what they cost
 """
 
 from .agreement import agreement as agreement

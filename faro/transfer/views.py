@@ -131,40 +131,41 @@ def read_views(table: Decided, asked: Asked) -> tuple[Views, np.ndarray]:
             raise DataError(f"{table.where}: {asked.taste!r} differs within {person!r}; expected one for every person")
     weight = table.of_choice("weight", table.numbers("weight", 0))[kept] if "weight" in table.frame else None
     label = None
-    if "label" in table.frame and pd.to_numeric(table.frame["label"], errors="coerce").notna().all():
+    if table.labelled:
         label = table.numbers("label", 0, 1)[kept]
     return Views(unit, there, agrees, right, truth, label, weight, taste, viewpoint, names), kept
 
 
-def read_served(table: Decided, kept: np.ndarray, like: Decided | None = None) -> Served:
+def read_served(table: Decided, kept: np.ndarray, of: Decided | None = None) -> Served:
     """Decisions and rewards of these choices; `DataError` where another table lacks a row of theirs.
 
     table: of decisions
-    kept: `[n]` choices, of `like`
-    like: the table whose rows are wanted; None: this one
+    kept: `[n]` choices that are wanted
+    of: the table whose choices they are; None: this one
     """
-
-    def of(name: str, *ends: float) -> np.ndarray:
-        values = table.numbers(name, *ends)
-        if like is None or like is table:
-            return values[kept]
-        return np.where(like.there, table.flat(values)[places][like.rows], 0.0)[kept]
-
-    places = np.arange(0) if like is None else _places(table, like)
-    return Served(of("decision", 0, 1), of("reward") if "reward" in table.frame else None)
+    read = [table.numbers("decision", 0, 1)] + ([table.numbers("reward")] if "reward" in table.frame else [])
+    found = [(values if of is None else like(table, of, values))[kept] for values in read]
+    return Served(found[0], found[1] if len(found) > 1 else None)
 
 
-def _places(table: Decided, like: Decided) -> np.ndarray:
-    """Of every row of `like` the row of the same unit, choice and alternative."""
+def like(table: Decided, wanted: Decided, values: np.ndarray) -> np.ndarray:
+    """Values of one table's rows, in the places of another's; `DataError` where a row of that has none.
+
+    table: whose values `[n, K]` these are
+    wanted: in whose places they are wanted
+    values: of the candidates
+    """
+    if table is wanted:
+        return values
     key = ["unit", "choice", "alternative"]
-    for own in (table, like):
+    for own in (table, wanted):
         own.column("alternative")
     number = table.frame[key].astype(str).assign(place=np.arange(len(table.frame)))
-    found = like.frame[key].astype(str).merge(number, "left", on=key)["place"]
-    if len(found) != len(like.frame) or found.isna().any():
-        row = like.frame[key].iloc[int(np.argmax(found.isna()))]
+    found = wanted.frame[key].astype(str).merge(number, "left", on=key)["place"]
+    if len(found) != len(wanted.frame) or found.isna().any():
+        row = wanted.frame[key].iloc[int(np.argmax(found.isna()))]
         raise DataError(
             f"{table.where}: no row of unit {row['unit']!r}, choice {row['choice']!r}, alternative "
-            f"{row['alternative']!r}, which {like.where} has; score the same data by both models"
+            f"{row['alternative']!r}, which {wanted.where} has; score the same data by both models"
         )
-    return found.to_numpy(int)
+    return np.where(wanted.there, table.flat(values)[found.to_numpy(int)][wanted.rows], 0.0)

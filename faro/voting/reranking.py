@@ -98,7 +98,8 @@ def reranked(
     sums, total, left = np.zeros(len(wanted)), 0.0, np.ones(len(scores), bool)
     for taken in range(1, count + 1):
         gain = (1 - strength) * (total + value) + strength * proportion(sums + genres, taken)
-        best = int(np.argmax(np.where(left, gain, -np.inf)))
+        gain = np.where(left, gain, -np.inf)
+        best = int(np.argmax(np.where(gain == gain.max(), value, -np.inf)))  # of equal gains the largest score
         items.append(best)
         left[best] = False
         sums, total = sums + genres[best], total + value[best]

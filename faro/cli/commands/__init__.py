@@ -7,6 +7,6 @@ policies      faro tune
 choosing      faro choose
 calibrating   faro calibrate
 transfer      faro transfer
-serving       faro agreement
+serving       faro agreement, jury, rerank
 certificates  faro certify, gate, verify, ledger, policy, envelope
 """

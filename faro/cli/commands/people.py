@@ -341,8 +341,8 @@ def _show(section: Section) -> None:
         if any((what, *cells)):
             print(f"  {lines[-1]:<{first}}{numbers}".rstrip())
     for sentence in section.said:
-        _said(sentence)
+        said(sentence)
 
 
-def _said(sentence: str) -> None:
+def said(sentence: str) -> None:
     print(textwrap.fill(sentence, WIDE, initial_indent="  ", subsequent_indent="  "))

@@ -1,8 +1,10 @@
-"""`faro agreement`: whose views the decisions of a scored table echo. What it means: docs/agreement.md."""
+"""`faro agreement`, `faro jury`, `faro rerank`: whose views the decisions of a scored table echo, what a stated mix of
+people decides, lists in proportion to interests. What it means: docs/agreement.md, docs/voting.md."""
 
 from __future__ import annotations
 
 import argparse
+import json
 from collections.abc import Callable
 from typing import Any
 
@@ -33,6 +35,44 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     agreement.add_argument("--n", metavar="LIST", help="as 1,4,16: also the best of n of the candidates, by reward")
     agreement.add_argument("--out", metavar="FILE", help="write agreement of every person (CSV, Parquet)")
     outputs.add_plain(agreement)
+
+    jury = command(
+        "jury",
+        _jury,
+        "Decide as a stated mix of people does, from scored tables of each group or rewards of twins.",
+        "  faro jury scored.csv --of region --weights north=.6,south=.4 --out jury.csv\n"
+        "  faro jury young=young.csv old=old.csv --weights young=.6,old=.4 --out jury.csv",
+    )
+    jury.add_argument("tables", nargs="+", metavar="TABLE|GROUP=TABLE", help="one with twins, or one of each group")
+    jury.add_argument(
+        "--weights", required=True, metavar="GROUP=SHARE,...", help="seats of the jury, which add up to 1"
+    )
+    jury.add_argument(
+        "--of", metavar="NAME", help="the attribute of one table's twins; of several, whose levels are shown"
+    )
+    jury.add_argument("--rule", default="argmax", help="of one table's twins: argmax (default), softmax(temperature=T)")
+    jury.add_argument("--out", metavar="FILE", help="write the table as the jury decides it (CSV, Parquet, JSONL)")
+    outputs.add_plain(jury)
+
+    rerank = command(
+        "rerank",
+        _rerank,
+        "Make a list of each choice's candidates in proportion to interests, and say what it costs, by strength.",
+        "  faro rerank scored.csv --genres side --wanted left=.5,right=.5 --count 10 --strength .5 --out lists.csv\n"
+        "  faro rerank scored.csv --genres side --wanted told --count 4 --strength .9",
+    )
+    rerank.add_argument("table", metavar="TABLE", help="a scored table: every choice is a list, or draws of answers")
+    rerank.add_argument("--genres", required=True, metavar="COLUMN|A,B,C", help="a column of genres, or shares of each")
+    rerank.add_argument(
+        "--wanted", required=True, metavar="GENRE=SHARE,...|NAME",
+        help="shares; or told (what the person chose before), people (what all chose), there (what is there)",
+    )  # fmt: skip
+    rerank.add_argument("--prior", type=float, default=0.1, help="share of everybody's in what was told (default 0.1)")
+    rerank.add_argument("--count", type=int, default=10, metavar="N", help="length of a list (default 10)")
+    rerank.add_argument("--strength", type=float, default=0.5, help="lambda in [0, 1]: 0 ranks by reward (default 0.5)")
+    rerank.add_argument("--surrogate", action="store_true", help="the objective of which greedy reaches 1 - 1/e")
+    rerank.add_argument("--out", metavar="FILE", help="write the table with places in lists (CSV, Parquet, JSONL)")
+    outputs.add_plain(rerank)
 
 
 def _agreement(options: argparse.Namespace) -> int:
@@ -67,6 +107,106 @@ def _agreement(options: argparse.Namespace) -> int:
         names = pd.unique(table.units[kept])
         write_table(pd.DataFrame({"unit": names, **by_person(views, served, against)}), options.out)
     return told(options, record, words.head(record), words.sections(record), [words.verdict(record)])
+
+
+def _jury(options: argparse.Namespace) -> int:
+    from ...data.decided import read_decided
+    from ...data.table import kind_to_write, write_table
+    from ...transfer import juries
+    from .people import said
+
+    if options.out:
+        kind_to_write(options.out)
+    weights, named = _shares("--weights", options.weights), [text.partition("=") for text in options.tables]
+    if len(named) == 1 and not named[0][1]:
+        if not options.of:
+            raise UsageError("jury of one table: expected --of NAME, the attribute whose twins it has")
+        first = read_decided(options.tables[0], ())
+        decisions = juries.of_twins(first, options.of, options.rule)
+    else:
+        if not all(equals for _, equals, _ in named) or len({group for group, _, _ in named}) < len(named):
+            raise UsageError("jury of several tables: expected GROUP=TABLE of each, every group once")
+        tables = {group: read_decided(place) for group, _, place in named}
+        first, decisions = next(iter(tables.values())), juries.of_tables(tables)
+    law = juries.mixed(decisions, weights, first.where)
+    record = juries.told(first, decisions, weights, law, options.of or "")
+    record["rule"] = juries.RULE
+    if options.out:
+        write_table(juries.seated(first, decisions, law), options.out)
+    if options.json:
+        print(json.dumps(record | {"out": options.out}))
+        return 0
+    print(f"{record['choices']:,} choices, decided by a juror who is drawn; shares of decisions")
+    labelled = "right" in record["rows"][0]
+    print(f"  {'':<32}{'seats':>8}{'as the jury':>14}" + f"{'as people':>14}" * labelled)
+    for row in record["rows"]:
+        seats = "" if row["seats"] is None else f"{row['seats']:.3f}"
+        right = f"{row['right']:>14.3f}" if labelled else ""
+        print(f"  {row['who'][:31]:<32}{seats:>8}{row['as_jury']:>14.3f}{right}")
+    for level in record["rows"][0].get("of", {}):
+        every = ", ".join(f"{row['who']} {row['of'][level]:.3f}" for row in record["rows"])
+        said(f"As people of {level}: {every}.")
+    if options.out:
+        print(f"{len(first.frame)} rows -> {options.out}; its law is that of the rule {juries.RULE}")
+    return 0
+
+
+def _rerank(options: argparse.Namespace) -> int:
+    from ...data.decided import read_decided
+    from ...data.table import kind_to_write, write_table
+    from ...transfer import lists
+
+    if options.out:
+        kind_to_write(options.out)
+    columns = [name.strip() for name in options.genres.split(",")]
+    wanted = _shares("--wanted", options.wanted) if "=" in options.wanted else options.wanted
+    table = read_decided(options.table, ("reward",))
+    genres, shares = lists.read_wanted(table, columns, wanted, options.prior)
+    made, rows = lists.over_strengths(
+        table, genres, shares, options.count, options.strength, surrogate=options.surrogate
+    )
+    if options.out:
+        write_table(lists.written(table, made), options.out)
+    short = int((table.there.sum(1) < options.count).sum())
+    notes = [f"{short:,} choices have fewer than {options.count} candidates: their lists have all"] if short else []
+    record: dict[str, Any] = {
+        "data": options.table, "choices": len(made.kept), "count": options.count, "strength": options.strength,
+        "objective": "surrogate" if options.surrogate else "divergence",
+        "wanted": dict(zip(genres.names, shares.mean(0).tolist(), strict=True)), "rows": rows, "notes": notes,
+    }  # fmt: skip
+    outputs.noted(options, notes)
+    if options.json:
+        print(json.dumps(record | {"out": options.out}))
+        return 0
+    words = ", ".join(f"{name} {share:.3f}" for name, share in record["wanted"].items())
+    print(f"{record['choices']:,} lists of {options.count}; wanted: {words}")
+    print(
+        f"  {'strength':<9}{'C_KL':>7}{'tenth above':>13}{'scores':>8}"
+        + f"{'chosen':>8}  less that at 0, 95 %" * table.labelled
+    )
+    for row in rows:
+        line = f"  {row['strength']:<9g}{row['divergence']:>7.3f}{row['worst_tenth']:>13.3f}{row['scores']:>8.3f}"
+        if "right" in row:
+            line += f"{row['right']:>8.3f}  {row['cost']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+        print(line + " <-" * (row["strength"] == options.strength))
+    print("  scores: of the lists with the largest, mapped to [0, 1] in each choice")
+    if table.labelled:
+        print("  chosen: how much of what was chosen is in the list, and less that at 0")
+    if options.out:
+        print(f"{len(table.frame)} rows -> {options.out}")
+    return 0
+
+
+def _shares(option: str, text: str) -> dict[str, float]:
+    """NAME=SHARE,... as a table of shares."""
+    found = {}
+    for part in text.split(","):
+        name, _, share = part.rpartition("=")
+        try:
+            found[name.strip()] = float(share)
+        except ValueError:
+            raise UsageError(f"{option}: expected NAME=SHARE,... as north=.6,south=.4, got {part!r}") from None
+    return found
 
 
 def _rule(table: str) -> str | None:
