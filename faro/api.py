@@ -57,7 +57,7 @@ def train(
     bound: float = 0.05,
     seed: int = 0,
     model: str | models.Model = "linear",
-    loss: str | Loss | Objective = "logit",
+    loss: str | Loss | Objective | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     pairs: str | None = None,
@@ -80,7 +80,8 @@ def train(
     bound: of the gap, in its units (rates: [0, 1]); inf trains without a constraint
     seed: of split, initial parameters and minibatches, 0 to 2**31 - 1
     model: a name ("linear", "mlp", "mlp:64,32", any that a package declares) or a `faro.models.Model`
-    loss: what is minimised: a name ("logit", `faro losses list`), a `faro.losses.Loss` or an `Objective`
+    loss: what is minimised: a name ("logit", `faro losses list`), a `faro.losses.Loss` or an `Objective`; None: what
+        the model says, "logit" as a rule
     settings: `Settings`, or a dictionary of those that differ from the defaults
     schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; else None
     pairs: of answers to prompts: which features they have, as `faro.load` says it; None: the data set's
@@ -99,7 +100,7 @@ def train(
     bound = _bound(bound)
     made_constraint = _constraint(data, constraint, attribute, of, within, bound)
     seed = _seeds([seed])[0]
-    made_settings, objective = _settings(settings), make_objective(loss)
+    made_settings, objective = _settings(settings), None if loss is None else make_objective(loss)
     made_model, data = sweep.suited(make_model(model), data)
     return sweep.train(
         data,
@@ -124,7 +125,7 @@ def frontier(
     bounds: Sequence[float] | int = 20,
     seeds: Sequence[int] | int = 3,
     model: str | models.Model = "linear",
-    loss: str | Loss | Objective = "logit",
+    loss: str | Loss | Objective | None = None,
     settings: Settings | Mapping[str, Any] | None = None,
     schema: Any = None,
     pairs: str | None = None,
@@ -152,7 +153,8 @@ def frontier(
         the unconstrained train gap (from a tenth of it where that is lower)
     seeds: whole numbers as a list, or how many, from 0
     model: a name ("linear", "mlp", "mlp:64,32", any that a package declares) or a `faro.models.Model`
-    loss: what is minimised: a name ("logit", `faro losses list`), a `faro.losses.Loss` or an `Objective`
+    loss: what is minimised: a name ("logit", `faro losses list`), a `faro.losses.Loss` or an `Objective`; None: what
+        the model says, "logit" as a rule
     settings: `Settings`, or a dictionary of those that differ from the defaults
     schema: of a table: a `Schema`, a dictionary, or the path of a TOML file; else None
     pairs: of answers to prompts: which features they have, as `faro.load` says it; None: the data set's
@@ -184,7 +186,7 @@ def frontier(
         seeds=_seeds(seeds),
         model=made_model,
         settings=_settings(settings),
-        objective=make_objective(loss),
+        objective=None if loss is None else make_objective(loss),
         mesh=mesh,
         memory=devices.parse_bytes(memory),
         folder=None if out is None else Path(out),

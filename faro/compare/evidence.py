@@ -38,11 +38,13 @@ class Said(NamedTuple):
     loss: `[n]` -log p of what was chosen, in nats
     right: `[n]` share of what was chosen that is decided
     surely: `[n]` probability of the most probable alternative
+    drawn: `[n]` probability of what was chosen: share of it that is decided if answers are drawn
     """
 
     loss: np.ndarray
     right: np.ndarray
     surely: np.ndarray
+    drawn: np.ndarray
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -142,8 +144,7 @@ def say(trained: TrainedModel, data: Dataset, known: int | None = None) -> Said:
         found = []
         for choices in Slices.of([(data, np.arange(data.n))], coding, {"dtype": np.float64}, BLOCK):
             found.append(jax.tree.map(np.asarray, _say(model, params, choices, people)))
-    loss, right, surely = (np.concatenate(parts)[: data.n] for parts in zip(*found, strict=True))
-    return Said(loss, right, surely)
+    return Said(*(np.concatenate(parts)[: data.n] for parts in zip(*found, strict=True)))
 
 
 @functools.partial(jax.jit, static_argnames="model")
@@ -153,6 +154,7 @@ def _say(model: models.Model, params: Any, choices: Choices, people: Any) -> Any
         logs = log_softmax(scores, some.available)
         loss = -jnp.sum(jnp.where(some.chosen > 0, some.chosen * logs, 0), -1)
         decided = Argmax().decide(scores, some.available, jnp.zeros_like(scores))
-        return loss, jnp.sum(some.chosen * decided, -1), jnp.exp(jnp.max(jnp.where(some.available, logs, -jnp.inf), -1))
+        chances = jnp.where(some.available, jnp.exp(logs), 0)
+        return loss, jnp.sum(some.chosen * decided, -1), chances.max(-1), jnp.sum(some.chosen * chances, -1)
 
     return models.evaluate(model, params, choices, each=of_slice, people=people)[1]

@@ -1,6 +1,7 @@
 """What methods and questions are called."""
 
 AGGREGATE, CONSTANTS = "aggregate", "person_constants"  # the simplest methods, in this order
+PROPORTIONAL = "proportional"  # answers of the aggregate, drawn by their probabilities
 GROUPED = "group_conditional"  # the aggregate, with the groups of choosers among what it reads
 NEW_PEOPLE, BOTH, SEEN_PEOPLE, PROMPTS = QUESTIONS = (
     "new people",

@@ -9,7 +9,7 @@ import numpy as np
 from ..data import Dataset
 from . import field, figures, methods
 from .evidence import Fitted, Said
-from .names import AGGREGATE, NEW_PEOPLE, QUESTIONS
+from .names import AGGREGATE, NEW_PEOPLE, PROPORTIONAL, QUESTIONS
 from .questions import Questions
 
 
@@ -28,10 +28,10 @@ class Table:
         self.people, self.weight = len(names), np.asarray(question.data.weight, float)
 
     def means(self, method: tuple[str, bool], what: str, role: str, among: Any = True) -> np.ndarray:
-        """`[people]` of a method, of loss or right, over its seeds.
+        """`[people]` of a method, of what it said, over its seeds.
 
         method: its name, and whether a constraint held
-        what: "loss" or "right"
+        what: of `Said`
         role: of the question
         among: `[n]` bool, choices that count; True: all
         """
@@ -111,17 +111,20 @@ class Table:
         counted = np.logical_or.reduce([rows[NEW_PEOPLE] for rows in self.roles]) & (self.weight > 0)
         first = field.halves(self.person, self.question.data.choice_ids, counted)
         sides = [np.ones(len(first), bool), first, ~first]
-        right = np.stack([[self.means(own, "right", NEW_PEOPLE, side) for own in self.said] for side in sides])
-        loss = np.stack([[self.means(own, "loss", NEW_PEOPLE, side) for own in self.said] for side in sides[1:]])
+        base = (AGGREGATE, False)
+        rows = [(*own, "right") for own in self.said]
+        rows.insert(1, (PROPORTIONAL, False, "drawn"))
+        asked = [(base if name == PROPORTIONAL else (name, held), what) for name, held, what in rows]
+        right = np.stack([[self.means(*own, NEW_PEOPLE, side) for own in asked] for side in sides])
+        loss = np.stack([[self.means(own, "loss", NEW_PEOPLE, side) for own, _ in asked] for side in sides[1:]])
         there = ~np.isnan(right).any((0, 1))
         served = field.Served(right[0][:, there], right[1:][..., there], loss[..., there])
-        names = list(self.said)
         attribute = next((name for name, own in self.whole.attributes.items() if own.chooser), None)
         levels = () if attribute is None else self.whole.attributes[attribute].levels
         codes = None if attribute is None else self._codes(attribute)[there]
-        found = field.field(served, names.index((AGGREGATE, False)), codes, levels)
-        rows = [
+        found = field.field(served, rows.index((*base, "right")), codes, levels)
+        told = [
             {"method": name, "constrained": held, **row}
-            for (name, held), row in zip(names, found.get("methods", []), strict=False)
+            for (name, held, _), row in zip(rows, found.get("methods", []), strict=False)
         ]
-        return {**found, "attribute": attribute, "methods": rows}
+        return {**found, "attribute": attribute, "methods": told}

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from ..people.words import Section, number
-from .names import AGGREGATE, NEW_PEOPLE, QUESTIONS
+from .names import AGGREGATE, NEW_PEOPLE, PROPORTIONAL, QUESTIONS
 
 SERVED, GROUPS, COLD = f"Who is served, {NEW_PEOPLE}", f"Groups and people, {NEW_PEOPLE}", "Cold start"  # of sections
 FIGURES = {"mean": "mean", "worst_group": "worst group", "tail": "tail"}  # of the field, as they are called
@@ -88,6 +88,9 @@ def _served(record: dict[str, Any]) -> Section:
         "others what they gain on it; ± of all at once, about 95 %. Worst group and tail are said by one half of each "
         "person's choices and measured on the other."
     ]
+    said.append(
+        f"{PROPORTIONAL[:1].upper()}{PROPORTIONAL[1:]}: answers of the aggregate, drawn by their probabilities."
+    )
     if field["methods"][0]["worst_group"] is not None:
         few = f"; of too few people: {', '.join(field['few'])}" if field["few"] else ""
         said.append(f"Worst group: of {field['attribute']}{few}.")

@@ -176,6 +176,7 @@ class Model(abc.ABC):
     linear: ClassVar[bool] = False  # rewards are a product of features and parameters: `linear_features` are these
     support: int = 0  # how many earlier choices of each person `apply` is given as `people`
     settings: ClassVar[Mapping[str, Any]] = {}  # of training, by name: what suits it where nobody says otherwise
+    loss: ClassVar[str] = "logit"  # what training minimises of it, by name, where nobody says otherwise
     own_layers: int = 0  # how many last layers of the encoder of texts it has: items are what comes before them
 
     @abc.abstractmethod

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -38,6 +38,7 @@ class MMoE(Model):
     Source: Ma et al. KDD 2018; Zhao et al. RecSys 2019 (who multiply heads; a product of exp(reward_t) has this sum).
     """
 
+    loss: ClassVar[str] = SHOWN
     objectives: int = 0
     weights: tuple[float, ...] | None = None
     experts: int = 4

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, ClassVar
 
 import jax
 import jax.numpy as jnp
@@ -34,6 +34,7 @@ class PositionTower(Wrapped):
     Source: Zhao et al. RecSys 2019 (the shallow tower; ours has no other inputs, and is centred in place of dropout).
     """
 
+    loss: ClassVar[str] = SHOWN
     model: Any = "linear"
     places: int = 0
     by: str = "position"

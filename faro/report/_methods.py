@@ -158,7 +158,7 @@ def _looks(record: dict[str, Any]) -> dict[str, dict[str, str]]:
     from ._plots import BLUE, GREEN, GREY, ORANGE, PURPLE, RED, SKY
 
     palette, marks = [GREY, BLUE, RED, GREEN, ORANGE, PURPLE, SKY], "osD^vPX"
-    names = dict.fromkeys(row["method"] for row in record["methods"])
+    names = dict.fromkeys(row["method"] for row in (*record["methods"], *record["field"]["methods"]))
     return {
         name: {"color": palette[place % 7], "marker": marks[(place + place // 7) % 7]}
         for place, name in enumerate(names)

@@ -33,7 +33,8 @@ from ..data.support import SupportRule, support_sets
 from ..data.views import BOUNDED_PART, View
 from ..errors import DataError, UsageError
 from ..evaluate.trials import Evaluator
-from ..losses import Objective
+from ..losses import Mean, Objective
+from ..registry import make
 from ..runtime import devices
 from ..runtime.checkpoint import Keeper
 from ..runtime.versions import OURS, versions
@@ -70,7 +71,7 @@ def frontier(
     seeds: Sequence[int] | int = 3,
     model: models.Model | None = None,
     settings: Settings | None = None,
-    objective: Objective = DEFAULT,
+    objective: Objective | None = None,
     mesh: str | None = None,
     memory: int | None = None,
     folder: str | Path | None = None,
@@ -120,7 +121,7 @@ def train(
     seed: int = 0,
     model: models.Model | None = None,
     settings: Settings | None = None,
-    objective: Objective = DEFAULT,
+    objective: Objective | None = None,
     mesh: str | None = None,
     stream: bool | int = False,
     progress: Progress = lambda done, total: None,
@@ -152,13 +153,14 @@ class _Run:
 
     def __init__(
         self, data: Dataset | Sharded, constraint: Constraint, grid: Any, seeds: Any, model: Any, settings: Any,
-        mesh: Any, memory: int | None = None, objective: Objective = DEFAULT, stream: bool | int = False,
+        mesh: Any, memory: int | None = None, objective: Objective | None = None, stream: bool | int = False,
         baselines: bool = False, among: aggregates.Group = None, drop_people: bool = False,
     ):  # fmt: skip
         self.data, self.constraint, self.grid = data, constraint, grid
         self.model, self.memory = model or models.Linear(), memory
         self.requested = settings or Settings()
         self.settings = self.requested.suiting(self.model.settings)
+        objective = Mean(loss=make("loss", self.model.loss)) if objective is None else objective
         self.objective, self.stream, self.baselines = objective, stream, baselines
         self.among, self.drop_people = among, drop_people
         self.seeds = list(range(seeds)) if isinstance(seeds, int) else [int(seed) for seed in seeds]

@@ -209,8 +209,9 @@ def test_coins_from_end_to_end(record, tmp_path):
         and "http" not in page.split("</style>")[1].split("<svg")[0]
     )
     drawn = (tmp_path / "field.svg").read_text()
+    assert [row["method"] for row in record["field"]["methods"]][1] == "proportional"
     panels = sum(record["field"]["methods"][0][name] is not None for name in ("worst_group", "tail"))
-    assert panels and drawn.count('id="field-') == panels * len(record["methods"])  # a dot each
+    assert panels and drawn.count('id="field-') == panels * len(record["field"]["methods"])  # a dot each
     assert (tmp_path / "field.png").read_bytes()[:4] == b"\x89PNG"
 
 
@@ -245,7 +246,7 @@ def test_a_method_that_cannot_read_the_table_is_left_out_and_the_rest_goes_on():
     lines = []
     asked = ["position_tower", "group_conditional"]
     found = compare(few, asked, constraint=person_exchange(0.1), progress=lines.append, **options)
-    assert list(found["refused"]) == ["position_tower"] and "says where" in found["refused"]["position_tower"]
+    assert list(found["refused"]) == ["position_tower"] and "'position'" in found["refused"]["position_tower"]
     rows = {(row["method"], row["constrained"]): row for row in found["methods"]}
     assert list(rows) == [(name, held) for name in ("aggregate", "group_conditional") for held in (False, True)]
     assert rows["aggregate", False]["gap"] == 0 < rows["group_conditional", False]["gap"]  # by community

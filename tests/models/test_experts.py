@@ -137,7 +137,7 @@ def test_opposed_objectives_are_told_apart(tmp_path):
         "attributes": [OBJECTIVES, {"name": "dialect", "levels": ["A", "B"]}],
     })  # fmt: skip
     data = faro.load(frame, schema)
-    model = faro.train(data, attribute="dialect", bound=0.1, model=MMoE(), loss=Shown(), settings=settings)
+    model = faro.train(data, attribute="dialect", bound=0.1, model=MMoE(), settings=settings)
     assert model.about["status"] == "FEASIBLE" and model.about["figures"]["train_gap"] <= 0.1
     free = faro.train(
         data, attribute="dialect", bound=float("inf"), model=MMoE(weights=(1.0, 0.0)), loss=Shown(), settings=settings

@@ -80,7 +80,7 @@ def test_a_place_is_told_from_merit(tmp_path):
               "attributes": [{"name": "position", "levels": [str(place) for place in range(places)]}]}  # fmt: skip
     data = faro.load(frame, Schema.from_dict(schema))
     free, settings = ct.rate_cap(None, float("inf")), {"steps": 1000, "solution": "last", "weight_decay": 0.0}
-    tower = faro.train(data, free, model=PositionTower("linear", places), loss=Shown(), settings=settings)
+    tower = faro.train(data, free, model=PositionTower("linear", places), settings=settings)
     plain = faro.train(data, free, model=Linear(), settings={"steps": 300})
     rows = data.rows(["train", "dual"])
     design = np.concatenate([x.reshape(-1, 3), np.eye(places)[np.tile(np.arange(places), lists)]], 1)[rows]
