@@ -19,8 +19,8 @@ MODEL_OF = {AGGREGATE: "linear", GROUPED: "linear"}
 DEFAULT = (AGGREGATE, CONSTANTS, "mixed_logit")
 EVERY = "all"
 ALL = (
-    AGGREGATE, CONSTANTS, GROUPED, "mixed_logit", "pref", "latent_class", "lore", "ideal_point", "plus", "vpl", "gpo",
-    "distributional", "ensemble", "position_tower",
+    AGGREGATE, CONSTANTS, GROUPED, "pebs", "mixed_logit", "pref", "latent_class", "lore", "ideal_point", "plus", "vpl",
+    "gpo", "distributional", "ensemble", "position_tower",
 )  # fmt: skip
 
 

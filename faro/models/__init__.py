@@ -58,6 +58,7 @@ if TYPE_CHECKING:
     from .personal.latent_class import LatentClass as LatentClass
     from .personal.lore import LoRe as LoRe
     from .personal.mixed import MixedLogit as MixedLogit
+    from .personal.pebs import PEBS as PEBS
     from .personal.plus import PLUS as PLUS
     from .personal.pref import PReF as PReF
     from .personal.vpl import VPL as VPL
@@ -81,6 +82,7 @@ LATER = {  # imported on first use: flax takes long, and linear models need none
     "VPL": "personal.vpl",
     "GPO": "personal.gpo",
     "IdealPoint": "personal.ideal_point",
+    "PEBS": "personal.pebs",
     "PLUS": "personal.plus",
 }
 ALTERNATIVES_WORTH_OPTIMISING = 2**15  # a program that runs once over fewer is not worth optimising

@@ -19,6 +19,7 @@ from constraints.alternatives import joined
 from faro.errors import DataError
 from faro.models import (
     GPO,
+    PEBS,
     PLUS,
     VPL,
     IdealPoint,
@@ -42,6 +43,7 @@ MODELS = [
         for model in (
             PersonConstants(support=6),
             MixedLogit(support=6),
+            PEBS(support=6),
             LatentClass(support=6, kinds=2),
             LoRe(support=6, rewards=3),
             VPL(support=6, size=2, width=4),
@@ -104,6 +106,16 @@ def test_what_is_absent_says_nothing_and_order_neither(model, outside, x64):
     own = choices.unit == 1
     company = there.replace(items=there.items.at[2:].multiply(9.0))
     assert np.allclose(begun[own], logs(model, params, choices, company)[own], atol=1e-12)
+
+
+def test_a_slope_and_a_level_are_of_the_common_taste():
+    choices, _ = asked(outside=True)
+    model = PEBS(support=6)
+    params = {**trained(model, choices), "own": jnp.array([0.5, -0.2, 0.3])}
+    common, directions = model.pieces(params, choices)
+    slope, level = 1 + 0.5 * 2.0, -0.2 * 2.0 + 0.3 * -1.0  # of a person whose weights are 2 and -1
+    expected = np.where(choices.outside, 0, slope * common + level)
+    assert np.allclose(common + directions @ jnp.array([2.0, -1.0]), expected, atol=1e-6)
 
 
 @slow
@@ -300,7 +312,7 @@ def test_constants_of_so_many_places_are_saved_and_read(alternatives, tmp_path):
     params |= {"own": np.arange(1.0, alternatives + 1, dtype=np.float32)}
     again = load_model(TrainedModel(model, params, coding, data.schema, {"seed": 0}).save(tmp_path / "own"))
     np.testing.assert_array_equal(again.params["own"], params["own"])
-    found = model.directions(again.params["own"], np.zeros((1, 2, 4)))[0]
+    found = model.directions(again.params["own"], np.zeros((1, 2, 4)), None)[0]
     np.testing.assert_array_equal(found, np.diag([1.0, 2.0, 3.0])[:2, :alternatives])
     wrong = params | {"own": np.ones((alternatives, 1), np.float32)}
     with pytest.raises(DataError, match="other shapes"):

@@ -3,10 +3,11 @@ the others. None has a table of parameters by person: a person's earlier choices
 treated as a known one, and one without earlier choices is predicted as anybody.
 
     weights       what earlier choices say of a person's weights: a normal law at its mode, by Newton's steps
-    tastes        `Tastes`, what the next three share: what everybody likes, and directions in which people differ
+    tastes        `Tastes`, what the next four share: what everybody likes, and directions in which people differ
     constants     `PersonConstants`: people differ in level (or in a habit of place), and in no taste
     mixed         `MixedLogit`: every weight differs, with a full covariance
     pref          `PReF`: few directions of taste, of low rank
+    pebs          `PEBS`: one taste, which people follow more or less sharply, and levels
     latent_class  `LatentClass`: a person is of one of a few kinds
     shares        `Shares`, what the next two share: weights of a person on the simplex
     lore          `LoRe`: a person mixes a few rewards

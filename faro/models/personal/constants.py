@@ -25,6 +25,6 @@ class PersonConstants(Tastes):
     def begin(self, key, spec):
         return jnp.full(spec.items.shape[1], START)
 
-    def directions(self, params, items):
+    def directions(self, params, items, common):
         own = jnp.eye(items.shape[1], len(params), dtype=params.dtype) * params  # none at places that training had not
         return jnp.broadcast_to(own, (*items.shape[:2], len(params)))

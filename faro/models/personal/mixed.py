@@ -29,7 +29,7 @@ class MixedLogit(Tastes):
         size = spec.items.shape[-1] + 1
         return START * jnp.eye(size)[np.tril_indices(size)]
 
-    def directions(self, params, items):
+    def directions(self, params, items, common):
         size = items.shape[-1] + 1
         factor = jnp.zeros((size, size), params.dtype).at[np.tril_indices(size)].set(params)
         return items @ factor[:-1] + factor[-1]

@@ -36,5 +36,5 @@ class PReF(Tastes):
         d = spec.items.shape[-1]
         return START / d**0.5 * jax.random.normal(key, (self.rank, d))
 
-    def directions(self, params, items):
+    def directions(self, params, items, common):
         return jnp.einsum("qd,nkd->nkq", params, items)

@@ -131,11 +131,12 @@ class Tastes(Model, abc.ABC):
         """
 
     @abc.abstractmethod
-    def directions(self, params: Any, items: Array) -> Array:
+    def directions(self, params: Any, items: Array, common: Array) -> Array:
         """D, `[n, J, q]`: what a person's weights are multiplied by.
 
         params: as `begin` gave them
         items: coded features `[n, J, d]`
+        common: what everybody's taste says, `[n, J]`
         """
 
     def init(self, key, spec):
@@ -169,8 +170,8 @@ class Tastes(Model, abc.ABC):
         params: of the model
         choices: n choices, with coded features alone
         """
-        rewards = placed(COMMON.apply(params["common"], choices), choices)
-        return rewards, placed(self.directions(params["own"], choices.items), choices)
+        common = COMMON.apply(params["common"], choices)
+        return placed(common, choices), placed(self.directions(params["own"], choices.items, common), choices)
 
     def apply(self, params, choices, *, people=None):
         people, choices = met(people, numeric(choices))
