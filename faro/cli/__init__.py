@@ -22,7 +22,18 @@ from typing import Any
 from ..errors import FaroError
 from ..files import NO_ROOM
 from ..runtime import threads
-from .commands import calibrating, certificates, choosing, people, policies, serving, text, training, transfer
+from .commands import (
+    calibrating,
+    certificates,
+    choosing,
+    neighbours,
+    people,
+    policies,
+    serving,
+    text,
+    training,
+    transfer,
+)
 
 TRAINING_CODES = "exit codes: 0 done, 2 wrong usage, 3 no model FEASIBLE, 5 bad data, 70 internal error or all DIVERGED"
 CERTIFICATE_CODES = (
@@ -132,6 +143,7 @@ def _parser() -> argparse.ArgumentParser:
     policies.add(command)
     choosing.add(command)
     calibrating.add(command)
+    neighbours.add(command)
     transfer.add(command)
     serving.add(command)
     certificates.add(functools.partial(command, codes=CERTIFICATE_CODES, unread=70))

@@ -11,6 +11,7 @@ alternative at a time from its features and the context; a model of your own onl
     calibrated  `Calibrated`: another model, its rewards on the scale of probabilities
     position    `PositionTower`: another model, and what the place does at which an answer was shown
     experts     `MMoE`: several objectives by shared experts
+    neighbours  `Neighbours`: another model, and what people who answered alike said of the same question
     wrapped     what a model around another one leaves to it
     evaluate    the one place where a model is evaluated on choices, under any decision rule
 """
@@ -45,10 +46,12 @@ from .linear import Linear as Linear
 from .linear import linear_features as linear_features
 
 if TYPE_CHECKING:
+    from .calibrated import Calibrated as Calibrated
     from .distributional import Distributional as Distributional
     from .encoder import EncoderLayers as EncoderLayers
     from .ensemble import Ensemble as Ensemble
     from .experts import MMoE as MMoE
+    from .neighbours import Neighbours as Neighbours
     from .networks import MLP as MLP
     from .networks import FlaxModel as FlaxModel
     from .networks import features as features
@@ -74,6 +77,7 @@ LATER = {  # imported on first use: flax takes long, and linear models need none
     "Distributional": "distributional",
     "Ensemble": "ensemble",
     "MMoE": "experts",
+    "Neighbours": "neighbours",
     "PersonConstants": "personal.constants",
     "MixedLogit": "personal.mixed",
     "PReF": "personal.pref",

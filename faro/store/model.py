@@ -356,8 +356,16 @@ class TrainedModel:
 
     @property
     def people(self) -> int:
-        """How many people of training it knows by a code of their own; what it says of them is personal data."""
-        return 0 if self.coding.units is None else len(self.coding.units)
+        """How many people of training it knows, by a code of their own or by parameters that are theirs: personal
+        data."""
+        if self.coding.units is not None:
+            return len(self.coding.units)
+        theirs = zip(jax.tree.leaves(self._personal()), jax.tree.leaves(self.params), strict=True)
+        return max((len(leaf) for personal, leaf in theirs if personal and np.any(leaf)), default=0)
+
+    def _personal(self) -> Any:
+        """Of every parameter whether it is of people."""
+        return jax.tree.broadcast(self.model.personal(self.params), self.params)
 
     def without_people(self) -> TrainedModel:
         """The same model for people it does not know: codes of known people are gone, and the parameters that its model
@@ -367,19 +375,23 @@ class TrainedModel:
         """
         if not self.people:
             raise UsageError("drop people: the model knows nobody by name (unit_index in the schema): nothing to drop")
-        assert self.coding.units is not None
-        leaves, rows = jax.tree.leaves(self.params), self.coding.units.size
-        by_row = [leaf for leaf in leaves if rows in np.shape(leaf)]
+        coding, rows = self.coding, None
+        if coding.units is not None:
+            rows, coding = coding.units.size, dataclasses.replace(coding, units=coding.units.forgotten())
+        by_row = [leaf for leaf in jax.tree.leaves(self.params) if rows in np.shape(leaf)]
         if by_row and not models.overrides(self.model, "personal"):
             raise UsageError(
                 f"drop people: {type(self.model).__name__} has parameters with {rows} rows, as many as people may be "
                 "known, and does not say whose they are; give its class `personal`"
             )
-        whose = jax.tree.broadcast(self.model.personal(self.params), self.params)
-        params = jax.tree.map(lambda theirs, leaf: np.zeros_like(leaf) if theirs else leaf, whose, self.params)
-        coding = dataclasses.replace(self.coding, units=self.coding.units.forgotten())
+        params = jax.tree.map(lambda own, leaf: np.zeros_like(leaf) if own else leaf, self._personal(), self.params)
         notes = [*self.about.get("notes", []), FORGOTTEN]
         return dataclasses.replace(self, params=params, coding=coding, about=self.about | {"notes": notes})
+
+    def _personal_data(self) -> str:
+        if self.coding.units is not None:
+            return f"codes of {self.people:,} people, {PERSONAL}"
+        return f"what {self.people:,} people of training said, without their names; see docs/privacy.md"
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write PATH.safetensors, PATH.json and, after training, PATH.units.txt; returns the path of the JSON file.
@@ -408,7 +420,7 @@ class TrainedModel:
             "coding": self.coding.to_dict(),
             "schema": self.schema.to_dict(),
             **({"others": records} if records else {}),
-            **({"personal_data": f"codes of {self.people:,} people, {PERSONAL}"} if self.people else {}),
+            **({"personal_data": self._personal_data()} if self.people else {}),
         }
         target = base.with_name(base.name + ".json")
         with contextlib.ExitStack() as stack:  # all are written before the first is renamed, and the JSON file is last

@@ -6,6 +6,7 @@ people        faro disagree, ask, pebs, compare
 policies      faro tune
 choosing      faro choose
 calibrating   faro calibrate
+neighbours    faro neighbours
 transfer      faro transfer
 serving       faro agreement, jury, rerank
 certificates  faro certify, gate, verify, ledger, policy, envelope
