@@ -51,7 +51,7 @@ class Neighbours(Wrapped):
     """
 
     model: Any = "linear"
-    support: int = 10  # type: ignore[assignment]
+    support: int = 10
     size: tuple[int, int, int] = (1, 1, 1)
 
     def init(self, key: Array, spec: InputSpec) -> Any:
@@ -74,7 +74,7 @@ class Neighbours(Wrapped):
         choices: n choices
         people: of every person in `choices.unit` the earlier choices
         """
-        memory, asked = params["memory"], params["asked"]
+        memory, asked = jax.tree.map(jnp.asarray, params["memory"]), params["asked"]
         before = _flat(people)
         seen = predict(self.model, params["model"], before, people=people if self.model.support else None)
         share = jax.nn.softmax(jnp.where(before.available, joined(seen.scores), -jnp.inf), -1)

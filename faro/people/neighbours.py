@@ -123,8 +123,8 @@ def _memory(model: TrainedModel, table: Dataset, rows: np.ndarray, residual: np.
     place[several] = np.arange(len(several))
     here = np.flatnonzero(place[which] >= 0)
     stored = alternative[first[several]]
-    same = (alternative[here][:, :, None] == stored[place[which[here]]][:, None]).all(-1)
-    same &= (alternative[here] > 0).any(-1)[..., None]
+    same = np.all(alternative[here][:, :, None] == stored[place[which[here]]][:, None], axis=-1)
+    same = same & np.any(alternative[here] > 0, axis=-1, keepdims=True)
     own = np.einsum("nk,nkl->nl", residual[rows[here]][:, :alternatives], same)
     sums = np.zeros((len(person), len(several), alternatives))
     count = np.zeros((len(person), len(several)))
