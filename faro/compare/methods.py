@@ -92,7 +92,8 @@ def table_of(name: str, data: Dataset) -> Dataset:
     if not added:
         why = "the aggregate reads them all as context" if groups else "no attribute of choosers is declared"
         raise DataError(f"{data.name}: nothing is known of groups beside the aggregate: {why}")
-    reading = schema.replace(context_categorical=(*schema.context_categorical, *added))
+    missing = "level" if schema.on_missing == "error" else schema.on_missing  # who says nothing of it is asked as well
+    reading = schema.replace(context_categorical=(*schema.context_categorical, *added), on_missing=missing)
     read = Dataset.from_table(data.frame, reading, name=data.name, unit_rule=data.unit_rule, arrays=data.files)
     rows = np.flatnonzero(np.isin(read.parsed.source.max(1), data.parsed.source.max(1)))
     read = read if len(rows) == read.n else read.take(rows)

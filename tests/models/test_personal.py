@@ -31,7 +31,7 @@ from faro.models import (
     PReF,
     predict,
 )
-from faro.models.personal import weights
+from faro.models.personal import roots, weights
 from faro.store.model import TrainedModel, load_model
 
 KEY = jax.random.key(3)
@@ -106,6 +106,24 @@ def test_what_is_absent_says_nothing_and_order_neither(model, outside, x64):
     own = choices.unit == 1
     company = there.replace(items=there.items.at[2:].multiply(9.0))
     assert np.allclose(begun[own], logs(model, params, choices, company)[own], atol=1e-12)
+
+
+def test_roots_are_those_of_lapack(x64):
+    """With their slopes; no LAPACK, whose calls side by side wait for each other for ever on two cores."""
+    half = np.random.default_rng(0).normal(size=(50, 4, 4))
+    matrix = jnp.asarray(half @ np.swapaxes(half, 1, 2) + np.eye(4))
+    lower = roots.root(matrix)
+    assert np.allclose(lower, np.linalg.cholesky(matrix), atol=1e-12)
+    assert np.allclose(roots.inverse_of_root(lower), np.linalg.inv(lower), atol=1e-10)
+
+    def told(of, inverse):
+        return lambda own: jnp.sum(jnp.sin(of(own)) + jnp.cos(inverse(of(own))))
+
+    slopes = jax.jit(jax.grad(told(roots.root, roots.inverse_of_root)))(matrix)
+    assert np.allclose(slopes, jax.grad(told(jnp.linalg.cholesky, jnp.linalg.inv))(matrix), atol=1e-9)
+    program = jax.jit(jax.grad(told(roots.root, roots.inverse_of_root))).lower(matrix).as_text()
+    assert "lapack" not in program
+    assert np.isnan(roots.root(-matrix)).any((1, 2)).all()
 
 
 def test_a_slope_and_a_level_are_of_the_common_taste():

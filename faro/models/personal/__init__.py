@@ -3,6 +3,7 @@ the others. None has a table of parameters by person: a person's earlier choices
 treated as a known one, and one without earlier choices is predicted as anybody.
 
     weights       what earlier choices say of a person's weights: a normal law at its mode, by Newton's steps
+    roots         roots of many small matrices at once, without LAPACK
     tastes        `Tastes`, what the next four share: what everybody likes, and directions in which people differ
     constants     `PersonConstants`: people differ in level (or in a habit of place), and in no taste
     mixed         `MixedLogit`: every weight differs, with a full covariance

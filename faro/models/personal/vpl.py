@@ -12,7 +12,7 @@ from jax import Array
 from constraints import Choices
 
 from ..base import Model, Prediction, numeric
-from . import weights
+from . import roots, weights
 from .tastes import COMMON, SETTINGS, layer, met, placed, sides
 
 ACTIVE = 0.005  # variance over people above which a latent number is in use
@@ -106,8 +106,8 @@ class VPL(Model):
         said = jax.nn.gelu(seen @ encoder["hidden"]) @ encoder["out"] + seen @ encoder["past"]
         along, moved = jnp.split(said.reshape(*people.weight.shape, 2 * self.size) * people.weight[..., None], 2, -1)
         unit = jnp.eye(self.size, dtype=said.dtype)
-        lower = jnp.linalg.cholesky(unit + jnp.einsum("usq,usr->uqr", along, along))
-        root = jax.vmap(lambda own: jax.scipy.linalg.solve_triangular(own, unit, lower=True, trans=1))(lower)
+        lower = roots.root(unit + jnp.einsum("usq,usr->uqr", along, along))
+        root = jnp.swapaxes(roots.inverse_of_root(lower), 1, 2)
         return Latent(jnp.einsum("uqr,usr->uq", root @ jnp.swapaxes(root, 1, 2), moved), root)
 
     def apply(self, params, choices, *, people=None, key=None):

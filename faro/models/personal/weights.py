@@ -21,6 +21,8 @@ from scipy import stats
 
 from constraints import log_softmax
 
+from .roots import root
+
 STEPS = 200  # to a mode, at most; 4 to 8 are usual
 SURE = 1.0  # a change of margins up to which a whole step makes nothing worse: curvature grows by e^1 at most
 FEW = 4  # sums over choices that are written out, each a loop of its own to compile
@@ -247,8 +249,7 @@ def log_probabilities(rewards: Array, directions: Array, available: Array, known
     scores = rewards + jnp.einsum("nkq,nq->nk", directions, known.mean)
     points = normal_points(draws, directions.shape[-1]).astype(scores.dtype)
     log_share = jnp.full(draws, -np.log(draws), scores.dtype)
-    root = jnp.linalg.cholesky(known.covariance)
-    around = jnp.einsum("nkq,nqs,rs->nrk", directions, root, points)
+    around = jnp.einsum("nkq,nqs,rs->nrk", directions, root(known.covariance), points)
     return mean_of(scores[:, None] + around, available, log_share)
 
 
