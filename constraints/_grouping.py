@@ -64,14 +64,14 @@ class Grouping:
         return jnp.where((stratum < 0) | (group < 0), -1, stratum * len(self.groups) + group)
 
     def title(self, notion: str) -> str:
-        """notion(attribute, of=kind=level, within=stratum), as tables call it.
+        """notion(attribute, of=kind=level, within=stratum), as tables call it; of everyone the notion alone.
 
         notion: the name of the constraint
         """
         words = [self.attribute.name] if self.attribute else []
         words += [f"of={self.of[0].name}={self.of[1]}"] if self.of else []
         words += [f"within={self.within.name}"] if self.within else []
-        return f"{notion}({', '.join(words)})"
+        return f"{notion}({', '.join(words)})" if words else notion
 
 
 def joined(cell: str, *rest: str) -> str:

@@ -14,8 +14,12 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from collections.abc import Iterable
+from hashlib import blake2b
 
 NO_NOUNS = ("id", "ids", "uid", "key", "code", "no", "nr", "number", "name", "hash")
+PAIR = "pair of people"  # the column of a scored table that names both, where somebody else takes a person's place
+PAIR_SALT = b"faro pair 1"
 RULE = 2
 RULES = (1, 2)
 WHOLE = re.compile(r"[+]?0*([0-9]+)(\.0*)?")
@@ -38,6 +42,22 @@ def unseen(name: str) -> str:
         if unicodedata.category(character) in ("Cc", "Cf", "Cs", "Zl", "Zp") or BLANK.match(character):
             return f"U+{ord(character):04X} ({unicodedata.name(character, 'a control character')})"
     return ""
+
+
+def two_by_two(names: Iterable[str]) -> list[tuple[str, ...]]:
+    """Units in pairs that share nobody: in the order of a hash of their names, the last of an odd number alone. Nobody
+    chooses who is paired with whom: whoever could, could choose those that are alike."""
+    ordered = sorted(set(names), key=lambda name: (_lot(name), name))
+    return [tuple(ordered[at : at + 2]) for at in range(0, len(ordered), 2)]
+
+
+def pair_name(both: Iterable[str]) -> str:
+    """What a pair is called, "A & B", and who is alone, "A"; an "&" of a name is doubled, so that no two have one."""
+    return " & ".join(name.replace("&", "&&") for name in sorted(both))
+
+
+def _lot(name: str) -> int:
+    return int.from_bytes(blake2b(name.encode(), digest_size=8, key=PAIR_SALT).digest(), "big") >> 11
 
 
 def called(unit: str) -> str:

@@ -919,7 +919,7 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     if pair:
         twin[ANOTHER] = [reals(f"reward:{ANOTHER}", filled=False)]
         twin = dict(sorted(twin.items()))
-        _check_pairs(path, unit, pair, table.get("part", empty))
+        _check_pairs(path, unit, pair, [reward is not None for reward in twin[ANOTHER][0]], table.get("part", []))
 
     others = {name: reals(f"reward:{name}") for name in sorted({claim.against for claim in once if claim.against})}
     for name in others:
@@ -976,18 +976,17 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     )  # fmt: skip
 
 
-def _check_pairs(path: str, unit: list[str], pair: list[str], part: list[str]) -> None:
-    """Units are paired two by two within their part, in the order of a hash of their names, and nobody twice."""
-    belongs = dict(zip(unit, pair, strict=True))
-    need(len(set(zip(unit, pair, strict=True))) == len(belongs), DEPENDENT, f"{path}: a unit is of two pairs")
-    members = Counter(belongs.values())
-    for own in sorted(set(part)):
-        names = {name for name, of_part in zip(unit, part, strict=True) if of_part == own}
-        ordered = sorted(names, key=lambda name: (_lot(name), name))
-        for place in range(0, len(ordered), 2):
-            both = ordered[place : place + 2]
-            alone = len({belongs[name] for name in both}) == 1 and members[belongs[both[0]]] == len(both)
-            need(alone, DEPENDENT, f"{path}: {both[0]!r} is not paired as the hash of names has it")
+def _check_pairs(path: str, unit: list[str], pair: list[str], there: list[bool], part: list[str]) -> None:
+    """Units of one part are paired two by two in the order of a hash of their names, nobody twice, and every row of who
+    has a partner has a reward with that one, no other row."""
+    need(len(set(part)) <= 1, DEPENDENT, f"{path}: people are paired within one part, the table has several")
+    ordered = sorted(set(unit), key=lambda name: (_lot(name), name))
+    both = {name: ordered[at - at % 2 : at - at % 2 + 2] for at, name in enumerate(ordered)}
+    for name, own, filled in zip(unit, pair, there, strict=True):
+        called = " & ".join(one.replace("&", "&&") for one in sorted(both[name]))
+        need(own == called, DEPENDENT, f"{path}: {name!r} is not paired as the hash of names has it: {called!r}")
+        partner = len(both[name]) == 2
+        need(filled == partner, MALFORMED, f"{path}: rewards with another person: in each row of {name!r}, or in none")
 
 
 def _lot(name: str) -> int:

@@ -20,14 +20,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from ..data.exchange import SALT as PAIR_SALT
-from ..data.split import uniform
+from constraints import ANOTHER
+
 from ..errors import DataError, NotIndependentError
+from ..units import PAIR, pair_name, two_by_two
 from .bounds.binomial import Floats
 from .columns import read_columns
 from .committed_order import quote
 from .overlap import check_spellings
-from .policy import EXCHANGE, PAIR, Claim, Policy
+from .policy import EXCHANGE, Claim, Policy
 from .rules import Served, candidates_of, decisions_alone
 from .rules import decisions as decisions_by
 
@@ -247,7 +248,7 @@ def audit_of(
             _one_per_choice(where, name, choice, source.columns[name])
     pair = source.texts(PAIR) if any(claim.constraint == EXCHANGE for claim in claims) else None
     if pair:
-        check_pairs(unit, pair, source.columns.get("part", [""] * source.rows), where)
+        check_pairs(unit, pair, ~np.isnan(twins[ANOTHER][0]), source.columns.get("part", []), where)
     names_of_units = dict.fromkeys(unit)
     check_spellings(names_of_units, where)
     if policy.equal_content == "refuse":
@@ -286,32 +287,32 @@ def audit_of(
     return audit
 
 
-def check_pairs(unit: Sequence[str], pair: Sequence[str], part: Sequence[str], where: str) -> None:
-    """`NotIndependentError` unless units are paired as the hash of their names has it (`faro.data.exchange`), two by
-    two within their part, and nobody twice: who may choose pairs can choose those that are alike.
+def check_pairs(
+    unit: Sequence[str], pair: Sequence[str], there: NDArray[np.bool_], part: Sequence[str], where: str
+) -> None:
+    """`NotIndependentError` unless units are paired as `faro.units` has it, and of one part: who may choose pairs can
+    choose those that are alike. `DataError` unless every row of who has a partner says what that one changes, and no
+    other row: who may leave cells empty can leave out those in which much changes.
 
     unit  of every row
     pair  of every row
-    part  of every row
+    there whether a row has a reward with the partner in the person's place
+    part  of every row, if the table says so
     where name of the table, for messages
     """
-    of_unit: dict[str, str] = {}
-    parts: dict[str, list[str]] = {}
-    for name, own, of_part in zip(unit, pair, part, strict=True):
-        if name not in of_unit:
-            parts.setdefault(of_part, []).append(name)
-        if of_unit.setdefault(name, own) != own:
-            raise NotIndependentError(f"{where}: unit {name[:40]!r} is of two pairs; pairs of people share nobody")
-    members = Counter(of_unit.values())
-    for names in parts.values():
-        ordered = [name for _, name in sorted(zip(uniform(PAIR_SALT, names).tolist(), names, strict=True))]
-        for first, second in zip(ordered[::2], [*ordered[1::2], None], strict=False):
-            size = 1 if second is None else 2
-            if members[of_unit[first]] != size or (second is not None and of_unit[second] != of_unit[first]):
-                raise NotIndependentError(
-                    f"{where}: {first[:40]!r} is not paired as names are, by their hash, two by two in a part; score "
-                    "all people of the part, by faro score"
-                )
+    if len(set(part)) > 1:
+        raise NotIndependentError(f"{where}: people are paired within one part; score with --part gate")
+    both = {name: people for people in two_by_two(unit) for name in people}
+    for name, own, filled in zip(unit, pair, there, strict=True):
+        if own != pair_name(both[name]):
+            raise NotIndependentError(
+                f"{where}: {name[:40]!r} is of the pair {own[:60]!r}, and by the hash of names of "
+                f"{pair_name(both[name])[:60]!r}; score all people of the part, by faro score"
+            )
+        if filled != (len(both[name]) == 2):
+            told = "no reward with the partner in the person's place" if not filled else "a reward with a partner"
+            whose = "has one" if not filled else "has none"
+            raise DataError(f"{where}: a row of {name[:40]!r} has {told}, and {whose}; score with --twins {ANOTHER!r}")
 
 
 def check_roles(columns: dict[str, list[str]], policy: Policy, where: str, foreign: bool = False) -> None:

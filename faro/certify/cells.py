@@ -75,6 +75,7 @@ class People:
         self.policy, self.audit, self.key = policy, audit, key
         self.threshold = float(policy.threshold)
         self.decisions = audit.decisions(audit.reward, self.threshold)
+        self.first = np.unique(audit.member_of, return_index=True)[1]  # row of every choice
         self._ranks: dict[str | None, Codes] = {}
 
     def names(self, claim: Claim) -> list[str]:
@@ -146,19 +147,15 @@ class People:
 
     def _served(self, claim: Claim, block: Block) -> dict[str, Cell]:
         """How likely the answer to each choice is of the kind, at the choice's first row."""
-        audit, attributes = self.audit, self.policy.attributes
-        assert claim.of is not None and claim.attribute is not None
-        at, first = audit.member_of, np.unique(audit.member_of, return_index=True)[1]
-        of_kind = audit.levels[claim.of[0]] == attributes[claim.of[0]].levels.index(claim.of[1])
+        audit, first = self.audit, self.first
+        of_kind = self._of_kind(claim)
+        assert of_kind is not None and claim.attribute is not None
+        at, row_level = audit.member_of, audit.levels[claim.attribute][first]
         likely = np.minimum(np.bincount(at, np.where(of_kind, self.decisions, 0)), 1)
-        row_level = audit.levels[claim.attribute][first]
-        taking_part = np.isin(row_level, [self._level(claim, group) for group in claim.groups])
-        mass = np.where(taking_part, audit.weight[first], 0)
+        mass = self._of_choices(claim, np.isin(row_level, [self._level(claim, group) for group in claim.groups]))
         several = np.bincount(at, of_kind), np.bincount(at, ~of_kind) + audit.outside[first]
         if (mass > 0).any() and not ((mass > 0) & (several[0] > 0) & (several[1] > 0)).any():
             raise UsageError(f"claim {claim.name!r}: no model can move these rates: every set is of one kind")
-        if self.policy.estimand == "unit":
-            mass = _shares(self.rank(claim)[first], mass)
         cells = {}
         for group in claim.groups:
             inside = (mass > 0) & (row_level == self._level(claim, group))
@@ -167,24 +164,31 @@ class People:
 
     def _exchanged(self, claim: Claim, block: Block) -> dict[str, Cell]:
         """How far the decision is from that with somebody else in the person's place, at the choice's first row."""
-        audit, attributes = self.audit, self.policy.attributes
-        at, first = audit.member_of, np.unique(audit.member_of, return_index=True)[1]
-        there = audit.valid_twins(ANOTHER, chooser=True)[first]
+        audit, first, of_kind = self.audit, self.first, self._of_kind(claim)
+        at, counts = audit.member_of, audit.valid_twins(ANOTHER, chooser=True)[first]
         other = audit.twin_decisions(ANOTHER, True, self.threshold)[0]
         apart = np.bincount(at, np.abs(self.decisions - other))
         apart += np.abs(np.bincount(at, self.decisions) - np.bincount(at, other))  # on the outside option
-        mass = np.where(there, audit.weight[first], 0)
         if claim.within:
-            mass = np.where(
-                audit.levels[claim.within][first] == attributes[claim.within].levels.index(block.stratum), mass, 0
-            )
-        if claim.of:
-            of_kind = audit.levels[claim.of[0]] == attributes[claim.of[0]].levels.index(claim.of[1])
-            mass = np.where(np.bincount(at, of_kind) > 0, mass, 0)
-        if self.policy.estimand == "unit":
-            mass = _shares(self.rank(claim)[first], mass)
+            level = self.policy.attributes[claim.within].levels.index(block.stratum)
+            counts &= audit.levels[claim.within][first] == level
+        if of_kind is not None:
+            counts &= np.bincount(at, of_kind) > 0
+        mass = self._of_choices(claim, counts)
         inside = mass > 0
         return {"": Cell(first[inside], mass[inside], np.minimum(apart / 2, 1)[inside])}
+
+    def _of_kind(self, claim: Claim) -> NDArray[np.bool_] | None:
+        """Of every row whether it is of the kind that a claim is about; None: of all."""
+        if not claim.of:
+            return None
+        name, level = claim.of
+        return self.audit.levels[name] == self.policy.attributes[name].levels.index(level)
+
+    def _of_choices(self, claim: Claim, counts: NDArray[np.bool_]) -> Floats:
+        """Mass of every choice, counted as one: its weight, or its share of its unit's, where it counts; else 0."""
+        mass = np.where(counts, self.audit.weight[self.first], 0)
+        return _shares(self.rank(claim)[self.first], mass) if self.policy.estimand == "unit" else mass
 
     def _made(self, claim: Claim, block: Block) -> dict[str, Cell]:
         """The cells of a block that a plug-in made: a row is in as many as it has slots there."""
@@ -220,7 +224,7 @@ class People:
     def _welfare(self, claim: Claim, block: Block) -> dict[str, Cell]:
         """The cells of a block of people: a choice is its first row, and counts by its share of its unit."""
         audit, attributes = self.audit, self.policy.attributes
-        first = np.unique(audit.member_of, return_index=True)[1]
+        first = self.first
         mass = audit.weight[first]
         if claim.within:
             mass = np.where(
@@ -272,7 +276,7 @@ class People:
         claim: a `welfare_tail`, whatever its cutoff
         share: of the units of two or more choices, in (0, 1)
         """
-        first = np.unique(self.audit.member_of, return_index=True)[1]
+        first = self.first
         gained = self.audit.welfare(self.audit.reward, self.threshold, claim)
         gained = gained - self.audit.welfare(self.audit.others[claim.against or ""], self.threshold, claim)
         mean = self._halves(first, self.rank(claim)[first], self.audit.weight[first], gained).mean
@@ -298,8 +302,8 @@ class People:
         inside = np.isin(row_level, taking_part or [self._level(claim, group) for group in claim.groups])
         if claim.within:
             inside &= audit.levels[claim.within] == attributes[claim.within].levels.index(block.stratum)
-        if claim.of:
-            inside &= audit.levels[claim.of[0]] == attributes[claim.of[0]].levels.index(claim.of[1])
+        if (of_kind := self._of_kind(claim)) is not None:
+            inside &= of_kind
         if claim.twins and claim.attribute:
             inside &= audit.valid_twins(claim.attribute, attributes[claim.attribute].chooser)
         return np.where(inside, mass, 0.0), row_level

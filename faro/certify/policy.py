@@ -18,6 +18,7 @@ from constraints import ANOTHER
 
 from ..errors import UsageError
 from ..files import parse_toml
+from ..units import PAIR
 from .bounds.shift import BALLS
 from .overlap import HEX
 from .rules import KINDS, Served, served
@@ -27,7 +28,6 @@ PAIRS = ("demographic_parity", "equalized_odds", "equal_opportunity", "predictiv
 CAPS = ("counterfactual_flip", "counterfactual_oscillation", "rate_cap", "rate_floor", "group_error")
 SERVED = "policy_parity"  # of format 3: how often the rule answers in one way, by groups of choosers
 EXCHANGE = "person_exchange"  # of format 3: what somebody else in the person's place changes; units are pairs of people
-PAIR = "pair of people"  # the column that names them
 PLUGINS = ("plugin_parity", "plugin_cap")  # of cells that a constraint of anybody's made
 FLOORS = ("welfare_floor", "welfare_tail")  # welfare of an aggregate less that of the model, a mean over people
 ACCURACIES = ("accuracy_parity", "accuracy_ratio")  # welfare of groups, means over people

@@ -1,6 +1,6 @@
 """Somebody else in a person's place: who that is, and what the choice is then.
 
-    pairs     people of a part, in an order that their names fix by a hash, two by two; of an odd number one has nobody
+    pairs     people of a part two by two, as `faro.units.two_by_two` has them; of an odd number one has nobody
     exchanged the same question, asked by the partner: the partner's earlier choices (`Twin.unit`), code among known
               people, and those features of the context that vary within no person (`faro.data.items`)
 
@@ -17,16 +17,15 @@ import numpy as np
 
 from constraints import Twin
 from faro.errors import DataError
+from faro.units import pair_name, two_by_two
 
 from .coding import Coding
 from .items import feature_codes, varies
 from .specs import FEATURES
-from .split import assign, uniform
+from .split import assign
 
 if TYPE_CHECKING:
     from .dataset import Dataset
-
-SALT = "faro pair 1"
 
 
 def partners(data: Dataset, seed: int) -> np.ndarray:
@@ -40,19 +39,18 @@ def partners(data: Dataset, seed: int) -> np.ndarray:
     if data.unit_origin != "column":
         raise DataError(f"{data.name}: somebody else takes a person's place, and no column names persons")
     codes, first = np.unique(data.unit_codes, return_index=True)
-    part, chance = assign(data.placement, seed)[first], uniform(SALT, [str(data.units[row]) for row in first])
-    order = np.lexsort((chance, part))
-    starts = np.flatnonzero(np.diff(part[order], prepend=-1))
-    place = np.arange(len(order)) - np.repeat(starts, np.diff(starts, append=len(order)))
+    part, names = assign(data.placement, seed)[first], [str(data.units[row]) for row in first]
+    code_of = dict(zip(names, codes, strict=True))
     found = np.full(int(codes.max(initial=-1)) + 1, -1)
-    first_of_two = np.flatnonzero((place[:-1] % 2 == 0) & (place[1:] == place[:-1] + 1))
-    one, other = codes[order[first_of_two]], codes[order[first_of_two + 1]]
-    found[one], found[other] = other, one
+    for own in np.unique(part):
+        for both in two_by_two(name for name, place in zip(names, part, strict=True) if place == own):
+            one, other = code_of[both[0]], code_of[both[-1]]
+            found[one], found[other] = (other, one) if len(both) == 2 else (-1, -1)
     return found
 
 
 def pair_names(data: Dataset, seed: int) -> np.ndarray:
-    """`[n]` the name of the pair of every choice's person, `NAME & NAME`; the own name of who has nobody.
+    """`[n]` the name of the pair of every choice's person (`faro.units.pair_name`).
 
     data: whose column names people
     seed: of the split
@@ -62,10 +60,7 @@ def pair_names(data: Dataset, seed: int) -> np.ndarray:
     names[codes] = [str(data.units[row]) for row in first]
     partner = partners(data, seed)
     both = np.array(
-        [
-            name if other < 0 else " & ".join(sorted((name, names[other])))
-            for name, other in zip(names, partner, strict=True)
-        ],
+        [pair_name((name,) if other < 0 else (name, names[other])) for name, other in zip(names, partner, strict=True)],
         object,
     )
     return both[data.unit_codes]

@@ -13,6 +13,7 @@ from constraints import ANOTHER, CANDIDATES
 from faro.errors import UsageError
 from faro.files import parse_toml
 from faro.text.exchange import Rules
+from faro.units import PAIR
 
 from .specs import KEPT, ArraySpec, AttributeSpec, Only, TextSpec, TwinSpec, apart, choose, one_text
 from .values import TYPES, canonical
@@ -21,7 +22,7 @@ FORMATS = ("long", "wide", "accept")
 ON_MISSING = ("error", "level", "drop")
 # columns of a scored table that are not attributes, and what its readers know besides
 RESERVED = ("unit", "choice", "alternative", "label", "reward", "decision", "weight", "part", "outside", "content",
-            "pair of people")  # fmt: skip
+            PAIR)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)

@@ -33,6 +33,7 @@ from ..data.support import QUERY, SupportRule, roles, support_sets
 from ..errors import DAMAGE, DataError, FaroError, UsageError
 from ..models.evaluate import BLOCK
 from ..runtime import locks
+from ..units import PAIR
 from . import others
 from .coefficients import CODING
 from .parameters import begun_with, named, nested, tensor_name
@@ -329,7 +330,7 @@ class TrainedModel:
         for name in twins:
             if name == ct.ANOTHER:
                 columns[f"reward:{name}"] = flat(moved[name][..., 0])
-                columns["pair of people"] = flat(pair_names(data, self.coding.seed))
+                columns[PAIR] = flat(pair_names(data, self.coding.seed))
                 continue
             for code, level in enumerate(data.attributes[name].levels):
                 columns[f"reward:{name}={level}"] = flat(moved[name][..., code])

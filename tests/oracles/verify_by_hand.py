@@ -1,7 +1,7 @@
 """A second reading of docs/certificate-format.md: makes tables, policies, ledgers and certificates by hand, for tests.
 
 Written from the specification with numpy and scipy, slow and plain. It shares nothing with faro.verify, which checks
-what is made here, nor with faro.certify. Format 1 unless a policy of format 2, or `form=2`, asks for the other.
+what is made here, nor with faro.certify. Format 1 unless a policy of format 2 or 3, or `form=2`, asks for the other.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from scipy.special import bdtr
 from scipy.stats import beta, binom
 
 PAD = 2e-9
-MEANT = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part", "content")
+EXCHANGE = "person_exchange"
+PAIR, ANOTHER = "pair of people", "reward:another person"
+MEANT = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part", "content", PAIR)
 
 
 def C(value):
@@ -93,17 +95,19 @@ def digests(rows, rules):
                  for c in claims)  # fmt: skip
     twins = sorted({c["attribute"] for c in claims if c["constraint"].startswith("counterfactual")})
     frame, full = [], []
+    exchanged = any(c["constraint"] == EXCHANGE for c in claims)
     per = sorted({c["per"] for c in claims if "per" in c})
     for row in rows:
         texts = [row["unit"], row["choice"], row.get("alternative", ""), repr(float(row.get("weight", 1.0)))]
         texts += [repr(float(row["label"])) if events else ""]
         texts += [repr(float(row["outside"])) if rules.get("outside") == "column" else ""]
         texts += [row["content"] if rules.get("equal_content") == "refuse" else ""]
-        texts += [row[name] for name in [*sorted(rules["attributes"]), *per]]
+        texts += [row[name] for name in [*sorted(rules["attributes"]), *per, *[PAIR] * exchanged]]
         frame.append(H(texts))
         texts.append(repr(row["reward"] + 0.0))
-        for name in twins:
-            values = [row[f"reward:{name}={level}"] for level in rules["attributes"][name]["levels"]]
+        for name in sorted([*twins, *["another person"] * exchanged]):
+            levels = rules["attributes"].get(name, {"levels": []})["levels"]
+            values = [row[f"reward:{name}={level}"] for level in levels] if name in twins else [row[ANOTHER]]
             texts += ["" if v is None else repr(v + 0.0) for v in values]
         full.append(H(texts))
     return [hashlib.sha256("".join(sorted(found)).encode()).hexdigest() for found in (full, frame)]
@@ -164,7 +168,7 @@ class Measured:
         self.nonce = rules.get("nonce", "") if nonce is None else nonce
         self.kind = claim["constraint"]
         self.twins = self.kind.startswith("counterfactual")
-        self.paired = not self.kind.startswith(("rate_", "group_", "counterfactual_f", "counterfactual_o"))
+        self.paired = not self.kind.startswith(("rate_", "group_", "counterfactual_f", "counterfactual_o", EXCHANGE))
         spec = rules["attributes"].get(claim.get("attribute"), {"levels": [""]})
         self.levels = spec["levels"]
         self.groups = claim.get("groups", self.levels)
@@ -199,11 +203,14 @@ class Measured:
         group = row[claim["attribute"]] if "attribute" in claim else ""
         if mass <= 0 or group not in (self.levels if self.twins else self.groups):
             return []
-        if "of" in claim and row[claim["of"][0]] != claim["of"][1]:
+        marked = self.by_choice[row["choice"]] if self.kind == EXCHANGE else [row]
+        if "of" in claim and all(r[claim["of"][0]] != claim["of"][1] for r in marked):
             return []
         if stratum and row[claim["within"]] != stratum:
             return []
         others = self.by_choice[row["choice"]]
+        if self.kind == EXCHANGE:
+            return self.exchanged(row, others)
         if self.twins:
             asked = others if self.chooser else [row]
             if any(r[f"reward:{claim['attribute']}={v}"] is None for r in asked for v in self.levels):
@@ -212,6 +219,19 @@ class Measured:
         if "per" in claim:
             base["unit"] = row[claim["per"]]
         return [base | {"group": group, "mass": mass, "z": self.z(row, others, threshold)}]
+
+    def exchanged(self, row, others):
+        """The choice at its first row: how far both laws are apart, of all alternatives and the one outside."""
+        if row is not others[0] or row[ANOTHER] is None:
+            return []
+        laws = []
+        for name in ("reward", ANOTHER):
+            rewards = [r[name] for r in others]
+            law = [self.share(rewards, own, self.outside(row)) for own in rewards]
+            laws.append(np.array([*law, 1 - sum(law)]))
+        apart = min(1.0, np.abs(laws[0] - laws[1]).sum() / 2)
+        base = {"unit": row[PAIR], "choice": row["choice"], "alternative": row.get("alternative", "")}
+        return [base | {"group": "", "mass": row.get("weight", 1.0), "z": apart}]
 
     def outside(self, row):
         given = {"none": False, "all": True}.get(self.rules.get("outside", "none"))
@@ -460,7 +480,7 @@ def record(measured, level, comparisons, refute=True, breakdown=True, form=1):
     cap = 1.0 if rules["estimand"] == "unit" else float(claim.get("cap", rules.get("cap", 0)))
 
     def counted(block, high, low=None):
-        value = measured.counted(block, high, low) if form == 2 else None
+        value = measured.counted(block, high, low) if form > 1 else None
         return math.nan if value is None else value  # comparisons with NaN change nothing below
 
     ends = method in ("clopper-pearson", "unit-ratio") and measured.kind != "counterfactual_parity"
@@ -593,7 +613,7 @@ def certify(
     claims, verdicts = dict(tables or {}), []
     people = [claim for claim in rules["claim"] if "method" in claim]
     full, frame = digests(rows, rules) if people else ("", "")
-    secret = ledger[3] if ledger and form == 2 else rules.get("nonce", "")
+    secret = ledger[3] if ledger and form > 1 else rules.get("nonce", "")
     nonce = secret if form == 1 else H([secret, full])
     audited = [Measured(rows, rules, claim, nonce) for claim in people]
     comparisons = sum(len(list(m.comparisons())) for m in audited)
@@ -601,7 +621,7 @@ def certify(
         found = claims[m.claim["name"]] = record(m, level, comparisons, form=form, **options)
         bound = Fraction(str(m.claim["bound"]))
         least = min(size(m, b, g) for b in m.blocks for g in m.groups)
-        if least < rules["min_group"] or (form == 2 and m.blind()):
+        if least < rules["min_group"] or (form > 1 and m.blind()):
             verdicts.append("INCONCLUSIVE")
         elif Fraction(found["ucb"]) <= bound:
             verdicts.append("CERTIFIED")
@@ -613,12 +633,12 @@ def certify(
         "train-overlap-unchecked": people and train_units is None,
         "group-labels-correct": any("attribute" in c and c.get("ball") != "label-noise" for c in people),
         "label-noise-bounded": any(c.get("ball") == "label-noise" for c in people),
-        "twins-as-declared": any(m.twins for m in audited),
+        "twins-as-declared": any(m.twins or m.kind == EXCHANGE for m in audited),
     }  # fmt: skip
     data = None
     if people:
         data = {"rows": len(rows), "units": len({r["unit"] for r in rows}), "rows_sha256": full, "frame_sha256": frame}
-    if people and form == 2:
+    if people and form > 1:
         per = {c["per"] for c in people if "per" in c}
         columns = description["shared"] if description else []
         shared = shared_counts(rows, {*columns, *per}, trained if description else None)
@@ -706,4 +726,27 @@ def choosers(n, seed=0, per_unit=3, k=3, effect=0.3):
                 rows.append({"unit": f"p{i}", "choice": f"p{i}-{t}", "alternative": f"{j}", "g": str(levels[j]), "s": s,
                              "weight": 1.0, "label": float(j == won),
                              "reward": float(base[j] + effect * (levels[j] == "B"))} | twins)  # fmt: skip
+    return rows
+
+
+def in_pairs(n, seed=0, share=0.4, per_unit=3, k=3):
+    """People of a few choices of k, in pairs by the hash of names; partners decide about `share` otherwise."""
+    rng = np.random.default_rng(seed)
+    names = [f"p{i}" for i in range(n)]
+
+    def lot(name):
+        return int.from_bytes(hashlib.blake2b(name.encode(), digest_size=8, key=b"faro pair 1").digest(), "big") >> 11
+
+    order = sorted(names, key=lot)
+    both = {name: order[at - at % 2 : at - at % 2 + 2] for at, name in enumerate(order)}
+    rows = []
+    for i, name in enumerate(names):
+        for j in range(int(rng.integers(1, per_unit + 1))):
+            rewards, kind = rng.normal(size=k), "xy"[int(rng.integers(2))]
+            moved = np.roll(rewards, 1) if rng.random() < share else rewards
+            for a in range(k):
+                row = {"unit": name, "choice": f"{name}c{j}", "alternative": f"a{a}", "g": "AB"[i % 2]}
+                row |= {"s": kind if a == 0 else "x", "reward": float(rewards[a])}
+                row |= {"weight": float(1 + j), PAIR: " & ".join(sorted(both[name]))}
+                rows.append(row | {ANOTHER: float(moved[a]) if len(both[name]) == 2 else None})
     return rows

@@ -23,6 +23,7 @@ CODES = {0, 1, 2, 3, 4, 5, 6, 7}
 PEOPLE = hand.applicants(120, {"A": 0.3, "B": 0.35})
 UNEQUAL = hand.applicants(300, {"A": 0.1, "B": 0.9})
 CHOOSERS = hand.choosers(25)
+PAIRS = hand.in_pairs(41)
 BOTH = {"g": {"levels": ["A", "B"]}, "s": {"levels": ["x", "y"]}}
 
 
@@ -33,13 +34,13 @@ def claim(name, constraint="demographic_parity", method="exact2", bound=0.5, **f
 class Case:
     """A certificate about the model "model", in a folder with all that the checker reads."""
 
-    def __init__(self, folder, rules, rows, cert, *more):
+    def __init__(self, folder, rules, rows, cert, *more, description=None):
         sha = hashlib.sha256(hashlib.sha256(b"model").hexdigest().encode()).hexdigest()
         cert = hand.seal(cert | {"model_sha256": sha})
         self.folder, self.rules, self.rows, self.cert = folder, rules, rows, cert
         folder.mkdir()
         (folder / "model.json").write_bytes(b"model")
-        self.args = [*hand.store(folder, rules, rows, cert), *more, "--model", str(folder / "model.json")]
+        self.args = [*hand.store(folder, rules, rows, cert, description), *more, "--model", str(folder / "model.json")]
 
     def check(self, cert=None):
         """The exit code for another certificate in place of this one."""
@@ -125,7 +126,17 @@ def refuted(folder):
     return Case(folder, rules, UNEQUAL, hand.certify(rules, UNEQUAL))
 
 
+def pairs_of_people(folder):
+    more = {"constraint": "person_exchange", "method": "unit-ratio", "bound": 0.7}
+    claims = {"name": "all"} | more, {"name": "marked", "of": ["s", "y"]} | more, {"name": "g", "within": "g"} | more
+    attributes = BOTH | {"g": {"levels": ["A", "B"], "chooser": True}}
+    rules = hand.policy2(*claims, schema="faro-policy/3", attributes=attributes, cap=15, outside="none", min_group=2)
+    said = hand.describe(PAIRS, rules)
+    return Case(folder, rules, PAIRS, hand.certify(rules, PAIRS, description=said), description=said)
+
+
 CASES = {"ledger": with_ledger, "tables": with_tables, "rows": several_rows, "refuted": refuted}
+CASES |= {"pairs": pairs_of_people}
 CASES |= {name: one_claim(wanted) for name, wanted in SINGLE.items()}
 
 
