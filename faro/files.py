@@ -131,6 +131,24 @@ def json_text(value: Any) -> str:
     return json.dumps(value, indent=1, allow_nan=False, ensure_ascii=False) + "\n"
 
 
+def absent(path: str | Path, expected: str, endings: tuple[str, ...], begins: str) -> str:
+    """What is said of a name that is no file: what was expected, and of a folder which of its files that may be.
+
+    expected what the file is, in words
+    endings  of names of such files
+    begins   a text that is in the first 4 KiB of such a file
+    """
+    path = Path(path)
+    if not path.is_dir():
+        return f"{path}: no such file; expected {expected}"
+    for file in sorted(path.iterdir()):
+        if file.name.endswith(endings) and file.is_file():
+            with file.open("rb") as opened:
+                if begins.encode() in opened.read(4096):
+                    return f"{path}: a folder; expected {expected}, as {file} seems to be"
+    return f"{path}: a folder; expected {expected}"
+
+
 def sha256_of(path: str | Path) -> str:
     """sha256 of the bytes of a file, in hex."""
     with open(path, "rb") as file:

@@ -372,3 +372,20 @@ def test_weights_that_overflow_are_refused_before_a_bound(tmp_path):
         columns["weight"] = [weight] * len(rows)
         with pytest.raises(DataError, match="'weight': weights up to"):
             audit_of(columns, policy)
+
+
+def test_a_folder_in_place_of_a_file_is_told_which_of_its_files_may_be_meant(tmp_path, capsys):
+    (tmp_path / "notes.csv").write_text("a,b\n1,2\n")
+    asked = str(tmp_path), "--policy", str(tmp_path / "faro.toml")
+    hand_rules = hand.policy2(claim())
+    (tmp_path / "faro.toml").write_text(hand.toml(hand_rules))
+    assert main(["gate", *asked]) == 5
+    assert capsys.readouterr().err.endswith(f"{tmp_path}: a folder; expected a scored table, of faro score\n")
+    hand.write_csv(tmp_path / "scores.csv", hand.applicants(4, {"A": 0.3, "B": 0.3}))
+    assert main(["gate", *asked]) == 5
+    assert f"as {tmp_path / 'scores.csv'} seems to be" in capsys.readouterr().err
+    (tmp_path / "cert.json").write_text('{"schema": "faro-certificate/3"}')
+    assert main(["verify", str(tmp_path), str(tmp_path / "scores.csv"), *asked[1:]]) == 2
+    assert f"expected a certificate, as {tmp_path / 'cert.json'} seems to be" in capsys.readouterr().err
+    assert main(["gate", str(tmp_path / "absent.csv"), *asked[1:]]) == 5
+    assert "no such file; expected a scored table" in capsys.readouterr().err

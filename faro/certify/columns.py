@@ -15,17 +15,20 @@ from pathlib import Path
 import numpy as np
 
 from ..errors import DataError, UsageError
+from ..files import absent
+
+TEXT = (".csv", ".jsonl")
 
 
 def read_columns(path: str | Path) -> dict[str, list[str]]:
     """The cells of a `.csv[.gz]`, `.jsonl[.gz]` or `.parquet` file as texts, by column; nothing is guessed."""
     path = Path(path)
     if not path.is_file():
-        raise DataError(f"{path}: no such file; expected a scored table")
+        raise DataError(absent(path, "a scored table, of faro score", TEXT, "reward"))
     if path.suffix == ".parquet":
         return _parquet(path)
     kind = Path(path.stem).suffix if path.suffix == ".gz" else path.suffix
-    if kind not in (".csv", ".jsonl"):
+    if kind not in TEXT:
         raise UsageError(f"{path}: expected a scored table ending in .csv[.gz], .jsonl[.gz] or .parquet")
     try:
         content = path.read_bytes()

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError, RefusedError, UnprovedError, UsageError, beside
+from ...files import absent
 from ...registry import import_constraints
 from .. import outputs
 
@@ -335,6 +336,8 @@ def _doubt(certificate: Certificate, case: Case, ledger: Path, options: argparse
 
 
 def _verify(options: argparse.Namespace) -> int:
+    if Path(options.certificate).is_dir():
+        raise UsageError(absent(options.certificate, "a certificate", (".json",), '"faro-certificate/'))
     if options.policy is not None:
         return outputs.reported("certificate", _verify_certificate)(options)
     from ... import verify

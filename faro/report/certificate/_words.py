@@ -75,7 +75,7 @@ ASSUMPTIONS = {
     "Rows of one unit may depend on each other; units may not.",
     "group-labels-correct": "The recorded group labels are right.",
     "label-noise-bounded": "Where a claim allows for wrong group labels, no larger share of them is wrong.",
-    "twins-as-declared": "The counterfactual twins differ from their originals in the named attribute and in nothing "
+    "twins-as-declared": "The twins differ from their originals in the named attribute, or in who asks, and in nothing "
     "else that matters.",
     "undescribed-table": "The scored table is what the policy takes it for: its outside option, threshold and units. "
     "This was NOT checked: nothing describes the table.",
