@@ -1,6 +1,7 @@
 """The `faro` command: flags to one call of a function, results on stdout, everything else on stderr.
 
     commands  the commands, by what they are about
+    flags     flags that several commands take
     terminal  tables for people
     outputs   what a command gives beside its answer: notes, and files for people and CI
 
@@ -26,9 +27,13 @@ from .commands import (
     calibrating,
     certificates,
     choosing,
+    data,
+    listing,
     neighbours,
     people,
     policies,
+    reports,
+    scoring,
     serving,
     text,
     training,
@@ -137,7 +142,11 @@ def _parser() -> argparse.ArgumentParser:
         sub.set_defaults(run=run, unread=unread)
         return sub
 
+    data.add(command)
     training.add(command)
+    scoring.add(command)
+    reports.add(command)
+    listing.add(command)
     text.add(command)
     people.add(command)
     policies.add(command)

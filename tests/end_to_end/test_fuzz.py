@@ -59,7 +59,7 @@ def test_cases_reach_verdicts_and_every_command(grounds, tmp_path):
     ],
 )
 def test_a_command_that_breaks_a_rule_is_found(said, fault, grounds, tmp_path, monkeypatch):
-    monkeypatch.setattr("faro.cli.commands.training._data", lambda options: said())
+    monkeypatch.setattr("faro.cli.commands.data._data", lambda options: said())
     assert any(fault in found for found in fuzz.run(tmp_path, ["data", "list"]).faults)
 
 
@@ -70,7 +70,7 @@ def test_what_is_left_over_is_found(tmp_path, monkeypatch):
         print("faro: bad", file=sys.stderr)
         return 5
 
-    monkeypatch.setattr("faro.cli.commands.training._data", leaves)
+    monkeypatch.setattr("faro.cli.commands.data._data", leaves)
     faults = fuzz.run(tmp_path, ["data", "list"], written="out.csv").faults
     assert faults == ["left over: .out.part", "code 5, and yet wrote out.csv"]
 

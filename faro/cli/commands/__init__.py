@@ -1,6 +1,10 @@
 """The commands of `faro`, by what they are about.
 
-training      faro data, mix, train, frontier, score, constraints, report, card
+data          faro data, mix
+training      faro train, frontier
+scoring       faro score
+reports       faro report, card
+listing       faro constraints, models, losses, advantages, settings
 text          faro encoder, embed, export
 people        faro disagree, ask, pebs, compare
 policies      faro tune

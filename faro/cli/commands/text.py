@@ -9,8 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from ...errors import DataError, UsageError
-from .. import outputs
-from .training import PAIRS
+from .. import flags, outputs
 
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -40,7 +39,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         metavar="NAME",
         help="a column of texts (repeatable; default: the answers of preference data, as chosen and rejected)",
     )
-    embed.add_argument("--pairs", metavar="FORM", help=f"those that {PAIRS} are made of")
+    embed.add_argument("--pairs", metavar="FORM", help=f"those that {flags.PAIRS} are made of")
     embed.add_argument("--encoder", default="minilm", metavar="NAME|FOLDER", help="what reads them (default minilm)")
     embed.add_argument("--limit", type=int, default=0, metavar="N", help="tokens of a text at most (default: its own)")
     embed.add_argument("--dtype", default="float32", choices=("float32", "float16"), help="numbers on disk")
