@@ -26,7 +26,7 @@ from faro.people.consistency import TYPES, mixture
 from faro.sweep.aggregates import everyones_error
 from faro.voting import Ensemble, joint, stagewise
 
-from . import _serving_claims
+from . import _echo_claims, _serving_claims
 from .people_claims import Claim, Found, repeated
 
 # Votes of an ensemble ------------------------------------------------------------------------------------------------
@@ -285,6 +285,7 @@ PARTS: dict[str, Callable[[int], Found]] = {
     "position": of_places,
     "objectives": of_objectives,
     **_serving_claims.PARTS,
+    **_echo_claims.PARTS,
 }
 CLAIMS = (
     Claim(
@@ -442,6 +443,7 @@ CLAIMS = (
         lambda uniform, weighted, share: abs(uniform - weighted) < 0.005 and share > 0.97,
     ),
     *_serving_claims.CLAIMS,
+    *_echo_claims.CLAIMS,
 )
 
 
