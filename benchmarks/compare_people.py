@@ -92,7 +92,7 @@ def found(name: str, asked: Asked, seeds: int, folder: Path) -> dict[str, Any]:
 
     def progress(line: str) -> None:
         print(f"{name}: {line}", file=sys.stderr, flush=True)
-        clock.turn(line)
+        clock.turn(line if line.endswith("seeds") else "")
 
     record = compare(data, asked.models, seeds=seeds, support=asked.support, folder=folder / name, progress=progress)
     clock.turn("")

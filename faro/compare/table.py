@@ -11,6 +11,7 @@ from . import field, figures, methods
 from .evidence import Fitted, Said
 from .names import AGGREGATE, NEW_PEOPLE, PROPORTIONAL, QUESTIONS
 from .questions import Questions
+from .sure import FEW
 
 
 class Table:
@@ -89,6 +90,14 @@ class Table:
         first = np.unique(self.person, return_index=True)[1]
         return codes[first]
 
+    def _grouped(self, there: np.ndarray) -> str | None:
+        """The first attribute of choosers of which two groups have enough of these people."""
+        for name, attribute in self.whole.attributes.items():
+            sizes = np.bincount(self._codes(name)[there] + 1, minlength=2)[1:]
+            if attribute.chooser and (sizes >= FEW).sum() > 1:
+                return name
+        return None
+
     def _against(self, method: tuple[str, bool]) -> dict[str, Any]:
         """Who gains and who loses against the aggregate without a bound: every person by one seed, the first."""
         gain, person, taken = [], [], np.zeros(self.people, bool)
@@ -119,7 +128,7 @@ class Table:
         loss = np.stack([[self.means(own, "loss", NEW_PEOPLE, side) for own, _ in asked] for side in sides[1:]])
         there = ~np.isnan(right).any((0, 1))
         served = field.Served(right[0][:, there], right[1:][..., there], loss[..., there])
-        attribute = next((name for name, own in self.whole.attributes.items() if own.chooser), None)
+        attribute = self._grouped(there)
         levels = () if attribute is None else self.whole.attributes[attribute].levels
         codes = None if attribute is None else self._codes(attribute)[there]
         found = field.field(served, rows.index((*base, "right")), codes, levels)

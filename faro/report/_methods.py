@@ -146,7 +146,7 @@ def _draw_field(figure: Any, record: dict[str, Any], panels: list[str]) -> None:
         for line in (ax.axhline, ax.axvline):
             line(0, color=INK, alpha=0.25, linewidth=0.8, zorder=0.5)
         ax.axline((0, 0), slope=1, color=INK, alpha=0.25, linewidth=0.8, linestyle=":", zorder=0.5)
-        ax.locator_params(axis="x", nbins=4)
+        ax.locator_params(axis="x", nbins=5)
         ax.set_xlabel("gain of people on average")
         ax.set_ylabel(called_so[name])
         ax.grid(color=INK, alpha=0.12, linewidth=0.6)
