@@ -80,6 +80,7 @@ def compare(
         progress(f"{name}: {len(splits)} seeds")
         base, place = fitted.get(AGGREGATE), None if folder is None else Path(folder, RUNS, methods.file_name(name))
         try:
+            methods.check_width(name, names, whole)
             tables[name] = methods.table_of(name, whole)
             train, rest = question.training(tables[name]), tables[name].take(question.rows)
             own = evidence.fit(train, rest, model, splits, constraint, options, base, place, overwrite)

@@ -18,6 +18,7 @@ from .names import AGGREGATE, CONSTANTS, GROUPED
 MODEL_OF = {AGGREGATE: "linear", GROUPED: "linear"}
 DEFAULT = (AGGREGATE, CONSTANTS, "mixed_logit")
 EVERY = "all"
+WIDE = 32  # weights of a person, whose covariance takes hours
 ALL = (
     AGGREGATE, CONSTANTS, GROUPED, "pebs", "mixed_logit", "pref", "latent_class", "lore", "ideal_point", "plus", "vpl",
     "gpo", "distributional", "ensemble", "position_tower",
@@ -34,6 +35,8 @@ def listed(names: Sequence[str] | None) -> list[str]:
     """
     given = [own for name in (DEFAULT if names is None else names) for own in (ALL if name == EVERY else (name,))]
     asked = [AGGREGATE if name == MODEL_OF[AGGREGATE] else name for name in given]
+    if EVERY in (names or ()):  # what is named beside it stands once
+        asked = list(dict.fromkeys(asked))
     if len(set(asked)) < len(asked):
         raise UsageError(f"models: one stands twice: {', '.join(asked)}")
     simple = [name for name in (AGGREGATE, CONSTANTS) if name in asked or name == AGGREGATE]
@@ -74,6 +77,22 @@ def model_of(name: str, support: int) -> models.Model:
     if not isinstance(made, models.Model):
         raise UsageError(f"model {name!r}: expected a faro.models.Model, got {type(made).__name__}")
     return made
+
+
+def check_width(name: str, names: Sequence[str] | None, data: Dataset) -> None:
+    """`DataError` for a method that only "all" asks for, and that would take hours: a full covariance of the weights of
+    vectors.
+
+    name: of the method
+    names: that were asked for
+    data: which it would read
+    """
+    width = sum(own.shape[-1] for own in data.parsed.items.vectors.values())
+    if name == "mixed_logit" and EVERY in (names or ()) and name not in (names or ()) and width > WIDE:
+        raise DataError(
+            f"{data.name}: the covariance of {width} weights of a person takes long; name mixed_logit beside all if "
+            "it is to be there, pref has a few directions of them"
+        )
 
 
 def table_of(name: str, data: Dataset) -> Dataset:

@@ -150,13 +150,25 @@ def test_people_count_once():
 def test_names_and_what_is_simpler():
     assert methods.listed(["mixed_logit", "person_constants"]) == ["aggregate", "person_constants", "mixed_logit"]
     assert methods.listed(["linear"]) == ["aggregate"]
-    assert methods.listed(["all"]) == list(methods.ALL)
+    assert methods.listed(["all"]) == list(methods.ALL) == methods.listed(["all", "mixed_logit"])
     assert methods.simpler("person_constants", ASKED) == ["aggregate"]
     assert methods.model_of("person_constants", 4).support == 4
     with pytest.raises(UsageError, match="twice"):
         methods.listed(["mlp", "mlp"])
     with pytest.raises(UsageError, match="unknown model"):
         methods.model_of("nobody", 3)
+
+
+def test_all_methods_leave_out_what_would_take_hours():
+    rows = [(n, side, n % 7, int(side == n % 2)) for n in range(40) for side in (0, 1)]
+    frame = pd.DataFrame(rows, columns=["choice", "side", "who", "chosen"])
+    frame["text"] = list(np.random.default_rng(0).normal(size=(80, 40)))
+    schema = {"unit": "who", "choice": ["choice"], "alternative": "side", "label": "chosen", "vectors": ["text"]}
+    data = faro.data.Dataset.from_table(frame, faro.Schema.from_dict(schema), name="wide")
+    with pytest.raises(DataError, match="covariance of 40 weights"):
+        methods.check_width("mixed_logit", ["all"], data)
+    methods.check_width("mixed_logit", ["all", "mixed_logit"], data)
+    methods.check_width("pref", ["all"], data)
 
 
 def test_questions_share_no_choice_and_none_is_of_the_gate():
