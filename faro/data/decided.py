@@ -24,6 +24,7 @@ from .containers import read_table
 from .support import QUERY
 from .values import canonical
 
+ROUNDING = 1e-9  # of numbers at an end of what is expected
 YES, NO = ("yes", "true", "1", "1.0"), ("no", "false", "0", "0.0")
 
 
@@ -52,10 +53,12 @@ class Decided:
         """`[n]` whose choice it is."""
         return self.of_choice("unit")
 
-    @property
-    def labelled(self) -> bool:
-        """Whether every row says what was chosen."""
-        return "label" in self.frame and bool(pd.to_numeric(self.frame["label"], errors="coerce").notna().all())
+    def filled(self, name: str) -> bool:
+        """Whether there is a column of this name and any number in it, which labels and rewards need not have.
+
+        name: of the column
+        """
+        return name in self.frame and bool(pd.to_numeric(self.frame[name], errors="coerce").notna().any())
 
     def column(self, name: str) -> pd.Series:
         """A column; `DataError` with those that there are.
@@ -79,7 +82,7 @@ class Decided:
         """
         cells = self.column(name)
         values = pd.to_numeric(cells, errors="coerce").to_numpy(float)
-        wrong = ~(np.isfinite(values) & (values >= least) & (values <= most))
+        wrong = ~(np.isfinite(values) & (values >= least - ROUNDING) & (values <= most + ROUNDING))
         if wrong.any():
             first, span = int(np.argmax(wrong)), f" in [{least:g}, {most:g}]" if np.isfinite(least) else ""
             raise DataError(

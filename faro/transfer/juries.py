@@ -121,7 +121,7 @@ def told(
     plurality = table.there & (law == best) & (best >= 1 - law.sum(1, keepdims=True) - JUDGED)
     laws = {group: decisions[group] for group in weights}
     laws |= {"a juror drawn": law, "the plurality": plurality / np.maximum(plurality.sum(1, keepdims=True), 1)}
-    label = table.numbers("label", 0, 1) if table.labelled else None
+    label = table.numbers("label", 0, 1) if table.filled("label") else None
     levels = table.of_choice(attribute) if attribute in table.frame else np.array([], object)
     rows = []
     for name, of in laws.items():

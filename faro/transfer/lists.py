@@ -142,7 +142,7 @@ def lists(
     if count < 1:
         raise UsageError(f"--count: expected a whole number >= 1, got {count}")
     mapped, _ = scores(table)
-    label = table.numbers("label", 0, 1) if table.labelled else np.full(mapped.shape, np.nan)
+    label = table.numbers("label", 0, 1) if table.filled("label") else np.full(mapped.shape, np.nan)
     taken = np.zeros(mapped.shape, int)
     found = np.zeros((3, len(mapped)))
     for choice, size in enumerate(table.there.sum(1).tolist()):
@@ -177,7 +177,7 @@ def over_strengths(
             "scores": float(made.kept.mean()),
             "shares": dict(zip(genres.names, (shown / shown.sum()).tolist(), strict=True)),
         }
-        if table.labelled:
+        if table.filled("label"):
             moved = made.right - first.right
             ends = limits_of_mean(moved, np.ones(len(moved)), unit, None)
             row |= {"right": float(made.right.mean()), "cost": float(moved.mean()), "low": ends[0], "high": ends[1]}

@@ -131,7 +131,7 @@ def read_views(table: Decided, asked: Asked) -> tuple[Views, np.ndarray]:
             raise DataError(f"{table.where}: {asked.taste!r} differs within {person!r}; expected one for every person")
     weight = table.of_choice("weight", table.numbers("weight", 0))[kept] if "weight" in table.frame else None
     label = None
-    if table.labelled:
+    if table.filled("label"):
         label = table.numbers("label", 0, 1)[kept]
     return Views(unit, there, agrees, right, truth, label, weight, taste, viewpoint, names), kept
 
@@ -143,7 +143,7 @@ def read_served(table: Decided, kept: np.ndarray, of: Decided | None = None) -> 
     kept: `[n]` choices that are wanted
     of: the table whose choices they are; None: this one
     """
-    read = [table.numbers("decision", 0, 1)] + ([table.numbers("reward")] if "reward" in table.frame else [])
+    read = [table.numbers("decision", 0, 1)] + ([table.numbers("reward")] if table.filled("reward") else [])
     found = [(values if of is None else like(table, of, values))[kept] for values in read]
     return Served(found[0], found[1] if len(found) > 1 else None)
 

@@ -16,7 +16,7 @@ from faro.data.decided import read_decided
 from faro.errors import DataError, UsageError
 from faro.transfer import exposure, words
 from faro.transfer.agreement import agreement
-from faro.transfer.views import Asked, Served, Views, read_views
+from faro.transfer.views import Asked, Served, Views, read_served, read_views
 from tests.builders.views import echoed, table
 
 
@@ -148,6 +148,14 @@ def test_columns_that_do_not_say_it_are_refused_in_a_line(columns, asked, error,
     with pytest.raises(error, match=what) as caught:
         read_views(read_decided(table(views, personal).assign(**columns)), Asked(**{"agrees": "agrees", **asked}))
     assert "\n" not in str(caught.value)
+
+
+def test_a_mean_of_several_models_has_no_reward_and_is_audited_all_the_same():
+    views, personal, _ = echoed(8, people=12, items=4, size=3)
+    read = read_decided(table(views, personal).assign(reward="", label=""))
+    own, kept = read_views(read, Asked("agrees"))
+    found = agreement(own, read_served(read, kept))
+    assert found["gap"] == {} and own.label is None and found["agreement"][0]["served"] > 0
 
 
 def test_what_cannot_be_audited_is_refused():

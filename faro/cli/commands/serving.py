@@ -182,7 +182,7 @@ def _rerank(options: argparse.Namespace) -> int:
     print(f"{record['choices']:,} lists of {options.count}; wanted: {words}")
     print(
         f"  {'strength':<9}{'C_KL':>7}{'tenth above':>13}{'scores':>8}"
-        + f"{'chosen':>8}  less that at 0, 95 %" * table.labelled
+        + f"{'chosen':>8}  less that at 0, 95 %" * table.filled("label")
     )
     for row in rows:
         line = f"  {row['strength']:<9g}{row['divergence']:>7.3f}{row['worst_tenth']:>13.3f}{row['scores']:>8.3f}"
@@ -190,7 +190,7 @@ def _rerank(options: argparse.Namespace) -> int:
             line += f"{row['right']:>8.3f}  {row['cost']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
         print(line + " <-" * (row["strength"] == options.strength))
     print("  scores: of the lists with the largest, mapped to [0, 1] in each choice")
-    if table.labelled:
+    if table.filled("label"):
         print("  chosen: how much of what was chosen is in the list, and less that at 0")
     if options.out:
         print(f"{len(table.frame)} rows -> {options.out}")
