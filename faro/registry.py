@@ -34,6 +34,13 @@ GROUPS = {
     "loss": "faro.losses",
     "advantage": "faro.advantages",
 }
+# what an option is that a maker says is of this kind, and what that is called
+KINDS: dict[str, tuple[Any, str]] = {
+    "bool": (bool, "True or False"),
+    "int": (int, "a whole number"),
+    "float": ((int, float), "a number"),
+    "str": (str, "a text in quotes"),
+}
 Notion = Callable[..., Constraint]
 
 
@@ -92,10 +99,20 @@ def make(kind: str, text: str) -> Any:
     if not any(parameter.kind is inspect.Parameter.VAR_KEYWORD for parameter in takes.values()):
         for option in options:
             known(f"option of {name}", option, takes)
+    for option, value in options.items():
+        _check_kind(f"{kind} {text!r}: {option}", value, takes[option].annotation if option in takes else "")
     try:
         return maker(**options)
     except (TypeError, ValueError, KeyError) as error:
         raise UsageError(f"{kind} {text!r} cannot be made: {error}") from error
+
+
+def _check_kind(where: str, value: Any, said: Any) -> None:
+    """`UsageError` for an option of another kind than its maker says, where that is a plain one."""
+    kind = said if isinstance(said, str) else getattr(said, "__name__", "")
+    good, expected = KINDS.get(kind, (object, ""))
+    if not isinstance(value, good) or (isinstance(value, bool) and kind != "bool" and kind in KINDS):
+        raise UsageError(f"{where}: expected {expected}, got {value!r}")
 
 
 def notions() -> dict[str, EntryPoint]:

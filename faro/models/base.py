@@ -6,6 +6,7 @@ import abc
 import dataclasses
 import functools
 import inspect
+import numbers
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, ClassVar, NamedTuple
 
@@ -321,6 +322,18 @@ class Model(abc.ABC):
         config: what `config` gave, perhaps read from JSON
         """
         return cls(**{name: _tuples(value) for name, value in config.items()})
+
+
+def at_least(model: Any, **least: int) -> None:
+    """`ValueError` unless these options of a model are whole numbers, and none below what is said.
+
+    model: with these fields
+    least: of each option the least, by its name
+    """
+    for name, low in least.items():
+        value = getattr(model, name)
+        if not isinstance(value, numbers.Integral) or isinstance(value, bool) or value < low:
+            raise ValueError(f"{name}: expected a whole number of at least {low}, got {value!r}")
 
 
 def _tuples(value: Any) -> Any:

@@ -12,8 +12,8 @@ from jax import Array
 
 from constraints import Choices
 
-from .base import InputSpec, Model, Prediction
-from .networks import Perceptron, features
+from .base import InputSpec, Model, Prediction, at_least
+from .networks import Perceptron, features, hidden
 
 NODES = 64  # of an alternative's own law, where there are more than two
 HEADS = ("normal", "atoms")
@@ -51,8 +51,8 @@ class Distributional(Model):
     def __post_init__(self):
         if self.head not in HEADS:
             raise ValueError(f"head: expected one of {', '.join(HEADS)}, got {self.head!r}")
-        if self.atoms < 2:
-            raise ValueError(f"atoms: expected at least 2, got {self.atoms}")
+        at_least(self, atoms=2)
+        hidden(self.widths, self.activation)
 
     def _network(self) -> Perceptron:
         return Perceptron(tuple(self.widths), self.activation, 2 if self.head == "normal" else self.atoms)

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jax.flatten_util import ravel_pytree
 
-from .base import Model, Prediction, numeric
+from .base import Model, Prediction, at_least, numeric
 from .linear import Linear
 from .personal.tastes import placed
 from .personal.weights import mean_of
@@ -35,10 +35,9 @@ class Ensemble(Model):
     sharpness: float = 20.0
 
     def __post_init__(self):
-        if self.members < 1 or not self.sharpness > 0:
-            raise ValueError(
-                f"ensemble: expected members of at least 1 and sharpness above 0, got {self.members}, {self.sharpness}"
-            )
+        at_least(self, members=1)
+        if not 0 < self.sharpness < float("inf"):
+            raise ValueError(f"sharpness: expected a number above 0, got {self.sharpness}")
 
     def init(self, key, spec):
         every = jax.vmap(lambda own: MEMBER.init(own, spec))(jax.random.split(key, self.members))

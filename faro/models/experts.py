@@ -12,7 +12,7 @@ from jax import Array
 from constraints import Choices
 
 from ..errors import UsageError
-from .base import SHOWN, InputSpec, Model, Prediction, levels_of
+from .base import SHOWN, InputSpec, Model, Prediction, at_least, levels_of
 from .networks import features
 
 
@@ -47,11 +47,9 @@ class MMoE(Model):
     by: str = "objective"
 
     def __post_init__(self):
-        if self.experts < 1 or self.width < 1 or not 0 <= self.dropout < 1:
-            raise ValueError(
-                "mmoe: expected experts and width of at least 1 and dropout in [0, 1), got "
-                f"{self.experts}, {self.width}, {self.dropout}"
-            )
+        at_least(self, objectives=0, experts=1, width=1)
+        if not 0 <= self.dropout < 1:
+            raise ValueError(f"dropout: expected a share of at least 0 and below 1, got {self.dropout}")
 
     @property
     def served(self) -> tuple[float, ...]:

@@ -123,6 +123,19 @@ class Perceptron(nn.Module):
         return nn.Dense(self.outputs)(x)
 
 
+def hidden(widths: Any, activation: Any) -> None:
+    """`ValueError` unless these can be hidden layers.
+
+    widths: units of each
+    activation: of the units
+    """
+    whole = isinstance(widths, tuple | list) and all(type(units) is int and units > 0 for units in widths)
+    if not whole:
+        raise ValueError(f"widths: expected whole numbers above 0 in brackets, as (64, 32), got {widths!r}")
+    if activation not in ACTIVATIONS:
+        raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {activation!r}")
+
+
 @dataclasses.dataclass(frozen=True)
 class MLP(Model):
     """A multilayer perceptron on the features and the context of one alternative; one reward out.
@@ -137,8 +150,7 @@ class MLP(Model):
     activation: str = "gelu"
 
     def __post_init__(self):
-        if self.activation not in ACTIVATIONS:
-            raise ValueError(f"activation: expected one of {', '.join(ACTIVATIONS)}, got {self.activation!r}")
+        hidden(() if self.widths is None else self.widths, self.activation)
 
     @classmethod
     def from_config(cls, config):

@@ -42,6 +42,8 @@ class PositionTower(Wrapped):
     def __post_init__(self):
         if isinstance(self.model, str):
             object.__setattr__(self, "model", registry.make("model", self.model))
+        if not isinstance(self.model, Model):
+            raise ValueError(f"model: expected a model, or the name of one in quotes, got {self.model!r}")
 
     def of_schema(self, schema: Any) -> Model:
         own = super().of_schema(schema)

@@ -11,7 +11,7 @@ from jax import Array
 
 from constraints import Choices
 
-from ..base import Model, numeric
+from ..base import Model, at_least, numeric
 from .tastes import COMMON, SETTINGS, layer, met, sides
 from .weights import NEVER
 
@@ -42,8 +42,7 @@ class GPO(Model):
     support: int = 10
 
     def __post_init__(self):
-        if self.layers < 1:
-            raise ValueError(f"layers: expected at least 1, got {self.layers}")
+        at_least(self, width=1, layers=1, support=1)
 
     def init(self, key, spec):
         spec, keys, width = numeric(spec), jax.random.split(key, 6 + self.layers), self.width

@@ -7,7 +7,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
-from ..base import numeric
+from ..base import at_least, numeric
 from ..linear import UNPUNISHED
 from .shares import Shares
 from .tastes import COMMON, START, layer
@@ -37,10 +37,7 @@ class IdealPoint(Shares):
     support: int = 10
 
     def __post_init__(self):
-        if self.prototypes < 2 or self.size < 1:
-            raise ValueError(
-                f"ideal_point: expected 2 prototypes or more in 1 dimension or more, got {self.prototypes}, {self.size}"
-            )
+        at_least(self, prototypes=2, size=1, support=1)
 
     def init(self, key, spec):
         spec, keys = numeric(spec), jax.random.split(key, 3)

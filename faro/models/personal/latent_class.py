@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from constraints import log_softmax
 
-from ..base import Model, Prediction, numeric
+from ..base import Model, Prediction, at_least, numeric
 from . import weights
 from .tastes import COMMON, SETTINGS, flat, met, placed, punished, several
 
@@ -32,8 +32,7 @@ class LatentClass(Model):
     support: int = 10
 
     def __post_init__(self):
-        if self.kinds < 2:
-            raise ValueError(f"kinds: expected at least 2, got {self.kinds}")
+        at_least(self, kinds=2, support=1)
 
     def init(self, key, spec):
         return several(key, spec, self.kinds)

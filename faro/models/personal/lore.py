@@ -6,6 +6,7 @@ import dataclasses
 
 import jax.numpy as jnp
 
+from ..base import at_least
 from ..linear import UNPUNISHED
 from .shares import Shares
 from .tastes import COMMON, punished, several
@@ -28,8 +29,7 @@ class LoRe(Shares):
     support: int = 10
 
     def __post_init__(self):
-        if self.rewards < 2:
-            raise ValueError(f"rewards: expected at least 2, got {self.rewards}")
+        at_least(self, rewards=2, support=1)
 
     def init(self, key, spec):
         return {**several(key, spec, self.rewards), "strength": jnp.zeros(())}

@@ -11,7 +11,7 @@ from jax import Array
 
 from constraints import Choices
 
-from ..base import Model, Prediction, numeric
+from ..base import Model, Prediction, at_least, numeric
 from .tastes import COMMON, SETTINGS, layer, met, placed, punished, several, sides
 from .weights import NEVER
 
@@ -44,8 +44,7 @@ class PLUS(Model):
     support: int = 10
 
     def __post_init__(self):
-        if self.phrases < 2:
-            raise ValueError(f"phrases: expected at least 2, got {self.phrases}")
+        at_least(self, phrases=2, width=1, support=1)
 
     def init(self, key, spec):
         spec, (of_rewards, *keys) = numeric(spec), jax.random.split(key, 4)

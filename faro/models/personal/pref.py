@@ -7,6 +7,7 @@ import dataclasses
 import jax
 import jax.numpy as jnp
 
+from ..base import at_least
 from .tastes import Tastes
 
 START = 0.5  # length of a direction, of all features together, at the start
@@ -29,8 +30,8 @@ class PReF(Tastes):
     rank: int = 3
 
     def __post_init__(self):
-        if self.rank < 1:
-            raise ValueError(f"rank: expected at least 1, got {self.rank}")
+        super().__post_init__()
+        at_least(self, rank=1)
 
     def begin(self, key, spec):
         d = spec.items.shape[-1]

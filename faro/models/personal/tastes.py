@@ -12,7 +12,7 @@ from jax import Array
 
 from constraints import Choices
 
-from ..base import InputSpec, Model, Prediction, numeric
+from ..base import InputSpec, Model, Prediction, at_least, numeric
 from ..linear import UNPUNISHED, Linear
 from . import weights
 
@@ -121,6 +121,9 @@ class Tastes(Model, abc.ABC):
     settings = SETTINGS
     support: int = 10
     draws: int = 64
+
+    def __post_init__(self):
+        at_least(self, support=1, draws=1)
 
     @abc.abstractmethod
     def begin(self, key: Array, spec: InputSpec) -> Any:

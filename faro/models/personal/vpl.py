@@ -11,7 +11,7 @@ from jax import Array
 
 from constraints import Choices
 
-from ..base import Model, Prediction, numeric
+from ..base import Model, Prediction, at_least, numeric
 from . import roots, weights
 from .tastes import COMMON, SETTINGS, layer, met, placed, sides
 
@@ -74,6 +74,7 @@ class VPL(Model):
     dropout: float = 0.0
 
     def __post_init__(self):
+        at_least(self, size=1, width=1, support=1, draws=1)
         if not 0 <= self.dropout < 1:
             raise ValueError(f"dropout: expected a share of at least 0 and below 1, got {self.dropout}")
 
