@@ -4,6 +4,7 @@ proportional  an answer drawn in proportion to bounds on who puts it first, from
 maximin       an answer drawn so that the worst served kind of people expects most
 ensemble      a few weighted rewards whose votes on pairs are as people's are
 jury          the decision of a stated mix of people
+numbers       what a caller gives, checked
 reranking     a list in the proportions of a person's, or of people's, interests
 """
 

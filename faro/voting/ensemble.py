@@ -30,9 +30,11 @@ from jax import Array
 from jax.flatten_util import ravel_pytree
 
 from ..errors import UsageError
+from .numbers import array, count
 
 SHARPNESS = (3.0, 8.0, 20.0)
 STEPS = 100  # of L-BFGS at each, at most
+LEAST, MOST = 1e-2, 1e4  # of the largest feature: beyond, votes have no slope at any sharpness
 HEAVY = 1e3  # weight of "shares add up to 1" beside a pair
 
 
@@ -65,7 +67,7 @@ def stagewise(apart: np.ndarray, share: np.ndarray, members: int, *, starts: int
 
     `UsageError` for shares that are none.
     """
-    apart, share = _checked(apart, share, members)
+    apart, share = _checked(apart, share, members, starts)
     d, so_far = apart.shape[1], jnp.full(len(apart), 0.5)
     heads: list[np.ndarray] = []
 
@@ -100,7 +102,7 @@ def joint(apart: np.ndarray, share: np.ndarray, members: int, *, starts: int = 8
 
     `UsageError` for shares that are none.
     """
-    apart, share = _checked(apart, share, members)
+    apart, share = _checked(apart, share, members, starts)
 
     def said(params: Any, _: Any, sharpness: Any) -> Array:
         margins = jnp.asarray(apart) @ _unit(params["heads"]).T
@@ -160,10 +162,15 @@ def _ordered(heads: np.ndarray, weights: np.ndarray) -> Ensemble:
     return Ensemble(heads[order], weights[order])
 
 
-def _checked(apart: np.ndarray, share: np.ndarray, members: int) -> tuple[np.ndarray, np.ndarray]:
-    apart, share = np.asarray(apart, float), np.asarray(share, float)
+def _checked(apart: np.ndarray, share: np.ndarray, members: int, starts: int) -> tuple[np.ndarray, np.ndarray]:
+    apart, share = array("ensemble: features", apart), array("ensemble: shares", share)
+    count("ensemble: members", members)
+    count("ensemble: starts", starts)
     if apart.ndim != 2 or share.shape != apart.shape[:1] or not np.isfinite(apart).all():
         raise UsageError(f"ensemble: expected finite features [n, d] and shares [n], got {apart.shape}, {share.shape}")
-    if not ((share >= 0) & (share <= 1)).all() or members < 1:
-        raise UsageError("ensemble: expected shares in [0, 1], and one member or more")
+    if not apart.size or not ((share >= 0) & (share <= 1)).all():
+        raise UsageError("ensemble: expected shares in [0, 1], of one pair or more with one feature or more")
+    size = np.abs(apart).max()
+    if not LEAST <= size <= MOST and size > 0:
+        raise UsageError(f"ensemble: expected features of about 1, for votes are soft at first, got up to {size:g}")
     return apart, share

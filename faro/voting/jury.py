@@ -14,6 +14,7 @@ from collections.abc import Mapping
 import numpy as np
 
 from ..errors import UsageError
+from .numbers import array
 
 ROUNDING = 1e-6
 
@@ -28,10 +29,10 @@ def jury(decisions: Mapping[str, np.ndarray], weights: Mapping[str, float]) -> n
     """
     if unknown := [group for group in weights if group not in decisions]:
         raise UsageError(f"jury: unknown group {unknown[0]!r} (known: {', '.join(map(str, decisions))})")
-    seats = np.array(list(weights.values()), float)
+    seats = array("jury: weights", list(weights.values()))
     if not len(seats) or not (seats >= 0).all() or abs(seats.sum() - 1) > ROUNDING:
         raise UsageError(f"jury: expected weights of 0 or more that add up to 1, got {dict(weights)}")
-    every = [np.asarray(decisions[group], float) for group in weights]
+    every = [array("jury: decisions", decisions[group]) for group in weights]
     if len({of.shape for of in every}) > 1 or any(
         of.ndim != 2 or (of < 0).any() or not np.allclose(of.sum(1), 1, atol=ROUNDING) for of in every
     ):

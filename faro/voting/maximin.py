@@ -21,8 +21,11 @@ import numpy as np
 from scipy import optimize, special
 
 from ..errors import NoProofError, UsageError
+from .numbers import LARGEST, array, number
 
 CLOSE = 1e-4  # gap, as a share of the spread of values, beyond which nothing is returned
+EXACT = {"primal_feasibility_tolerance": 1e-10, "dual_feasibility_tolerance": 1e-10}  # as near as HiGHS goes
+ROUNDING = 1e-12  # and as a share of their size
 
 
 class Maximin(NamedTuple):
@@ -51,23 +54,23 @@ def maximin(values: np.ndarray, beta: float = 0.0, reference: np.ndarray | None 
 
     `UsageError` for what is none of these, `NoProofError` where the solver ends far from the best.
     """
-    values = np.asarray(values, float)
+    values = array("values", values)
     if values.ndim != 2 or 0 in values.shape or not np.isfinite(values).all():
         raise UsageError(f"values: expected finite numbers [kinds, answers], got an array of {list(values.shape)}")
     n = values.shape[1]
-    plain = np.full(n, 1 / n) if reference is None else np.asarray(reference, float)
+    plain = np.full(n, 1 / n) if reference is None else array("reference", reference)
     if plain.shape != (n,) or not (plain > 0).all() or not np.isclose(plain.sum(), 1):
         raise UsageError(f"reference: expected {n} chances above 0 that add up to 1")
-    if not (np.isfinite(beta) and beta >= 0):
-        raise UsageError(f"beta: expected a number of 0 or more, got {beta}")
+    beta, spread = number("beta", beta, 0, LARGEST), float(values.max() / 2 - values.min() / 2)
     solve = _game if beta == 0 else _tilted
-    chances, shares = solve(values, beta, plain)
-    of_kinds = values @ chances
-    kl = float(special.rel_entr(chances, plain).sum()) if beta else 0.0
-    mixed = shares @ values
-    upper = beta * special.logsumexp(mixed / beta, b=plain) if beta else mixed.max()
-    gap = float(upper - (of_kinds.min() - beta * kl))
-    if gap > CLOSE * max(np.ptp(values), 1e-12):
+    scaled = (values / 2 - values.min() / 2) / (spread or 1.0)  # whatever unit values are in: from 0 to 1
+    with np.errstate(over="ignore", invalid="ignore"):  # of a price beside which values are nothing, or the other way
+        chances, shares = solve(scaled, beta / 2 / (spread or 0.5), plain)
+        of_kinds, mixed = values @ chances, shares @ values
+        kl = float(special.rel_entr(chances, plain).sum()) if beta else 0.0
+        upper = beta * special.logsumexp(mixed / beta, b=plain) if beta else mixed.max()
+        gap = float(upper - (of_kinds.min() - beta * kl))
+    if not gap <= CLOSE * 2 * spread + ROUNDING * np.abs(values).max():
         raise NoProofError(
             f"maximin: expected a law within {CLOSE:g} of the best, got {gap:.3g}; scale values to about 1"
         )
@@ -80,7 +83,7 @@ def _game(values: np.ndarray, beta: float, reference: np.ndarray) -> tuple[np.nd
     rows = np.hstack([-values, np.ones((kinds, 1))])  # value <= what each kind expects
     one = np.append(np.ones(n), 0)[None]
     inside = [*[(0, None)] * n, (None, None)]
-    found = optimize.linprog(np.append(np.zeros(n), -1), rows, np.zeros(kinds), one, [1.0], inside)
+    found = optimize.linprog(np.append(np.zeros(n), -1), rows, np.zeros(kinds), one, [1.0], inside, options=EXACT)
     if found.status != 0:
         raise NoProofError(f"maximin: the linear program was not solved: {found.message}")
     return _law(found.x[:n]), _law(-found.ineqlin.marginals)
@@ -88,12 +91,11 @@ def _game(values: np.ndarray, beta: float, reference: np.ndarray) -> tuple[np.nd
 
 def _tilted(values: np.ndarray, beta: float, reference: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """The law that is best for shares of the kinds, and these: a smooth convex program in as many numbers as kinds."""
-    spread = max(np.ptp(values), 1e-12)
 
     def upper(shares: np.ndarray) -> tuple[float, np.ndarray]:
         """What the law of these shares leaves to be had, and its slope: what each kind expects."""
         tilted = shares @ values / beta + np.log(reference)
-        return beta * special.logsumexp(tilted) / spread, values @ special.softmax(tilted) / spread
+        return beta * special.logsumexp(tilted), values @ special.softmax(tilted)
 
     count = len(values)
     whole = {"type": "eq", "fun": lambda shares: shares.sum() - 1, "jac": lambda shares: np.ones(count)}

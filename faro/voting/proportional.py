@@ -16,8 +16,10 @@ from __future__ import annotations
 from typing import NamedTuple
 
 import numpy as np
+import pandas as pd
 
 from ..errors import DataError, UsageError
+from .numbers import array, number
 
 ROUNDING = 1e-6  # of shares
 
@@ -45,8 +47,15 @@ def pair_shares(first: np.ndarray, second: np.ndarray, share: np.ndarray, weight
 
     `DataError` for a pair of one item with itself, or a share that is none.
     """
-    share = np.asarray(share, float)
-    weight = np.ones(len(share)) if weight is None else np.asarray(weight, float)
+    share = array("pairs: shares", share)
+    weight = np.ones(len(share)) if weight is None else array("pairs: weights", weight)
+    sizes = len(first), len(second), *share.shape, *weight.shape
+    if len(set(sizes)) > 1 or len(sizes) != 4:
+        raise DataError(
+            f"pairs: expected as many firsts, seconds, shares and weights, got {', '.join(map(str, sizes))}"
+        )
+    if pd.isna(first).any() or pd.isna(second).any():
+        raise DataError("pairs: an item without a name; drop such rows")
     if not ((share >= 0) & (share <= 1)).all() or not ((weight >= 0) & np.isfinite(weight)).all():
         raise DataError("pairs: expected shares in [0, 1] and weights of 0 or more")
     names, codes = np.unique(np.concatenate([first, second]).astype(str), return_inverse=True)
@@ -70,7 +79,7 @@ def first_choice_bounds(preferred: np.ndarray) -> np.ndarray:
 
     `DataError` where a pair was not asked about, for then a bound is not known; `UsageError` for no such matrix.
     """
-    preferred = np.asarray(preferred, float)
+    preferred = array("shares of pairs", preferred)
     if preferred.ndim != 2 or preferred.shape[0] != preferred.shape[1] or preferred.shape[0] < 2:
         raise UsageError(f"shares of pairs: expected [n, n] of two items or more, got {list(preferred.shape)}")
     apart = ~np.eye(len(preferred), dtype=bool)
@@ -93,13 +102,19 @@ def proportional(preferred: np.ndarray, beta: float = 0.0) -> tuple[np.ndarray, 
     beta: >= 0, inf for the minimax winner, ties shared; small ones are far from majority rule: at 51 to 49, 10 still
         gives the smaller side .44
 
+    `DataError` where all bounds are 0, as no people give.
+
     The level: at beta = 0 an item whose people are a share w of all is drawn with w times that at least; 1 says that
-    the bounds are the shares. With an item that is everybody's second it is low, and then that item gets what nobody
-    put first. Merge copies of an item before: two that tie keep a large bound each.
+    the bounds are the shares, and more than 1 that no people with one order each give such shares of pairs. With an
+    item that is everybody's second it is low, and then that item gets what nobody put first. Merge copies of an item
+    before: two that tie keep a large bound each.
     """
-    if np.isnan(beta) or beta < 0:
-        raise UsageError(f"beta: expected a number of 0 or more, got {beta}")
-    bounds = first_choice_bounds(preferred)
+    beta, bounds = number("beta", beta, 0), first_choice_bounds(preferred)
+    if not bounds.any():
+        raise DataError(
+            "shares of pairs: every item loses to another one in the eyes of all, so nobody could put any first: no "
+            "people who each have one order say so; were the same people asked about each pair?"
+        )
     best = bounds == bounds.max()
     weights = best * 1.0 if np.isinf(beta) else bounds * np.exp(beta * (bounds - bounds.max()))
     return weights / weights.sum(), float(1 / bounds.sum())

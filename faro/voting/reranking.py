@@ -22,6 +22,8 @@ from typing import NamedTuple
 import numpy as np
 
 from ..errors import UsageError
+from .numbers import array, number
+from .numbers import count as whole
 
 ALPHA, EPS = 0.01, 0.01
 
@@ -47,9 +49,13 @@ def divergence(wanted: np.ndarray, shown: np.ndarray, alpha: float = ALPHA) -> f
     wanted, shown: `[G]` each, shares of genres that add up to 1
     alpha: share of `wanted` mixed into `shown`, in (0, 1), so that an absent genre costs something finite
     """
-    mixed = (1 - alpha) * np.asarray(shown, float) + alpha * np.asarray(wanted, float)
-    there = np.asarray(wanted) > 0
-    return float(np.sum(np.asarray(wanted)[there] * np.log(np.asarray(wanted)[there] / mixed[there])))
+    number("alpha", alpha, 0, 1, ends=False)
+    wanted, shown = array("wanted", wanted), array("shown", shown)
+    for of in (wanted, shown):
+        if of.shape != wanted.shape or of.ndim != 1 or not ((of >= 0).all() and np.isclose(of.sum(), 1)):
+            raise UsageError("divergence: expected shares of the same genres, 0 or more, that add up to 1")
+    mixed, there = (1 - alpha) * shown + alpha * wanted, wanted > 0
+    return float(np.sum(wanted[there] * np.log(wanted[there] / mixed[there])))
 
 
 def reranked(
@@ -75,17 +81,19 @@ def reranked(
 
     `UsageError` for shares that are none, a count that is not there, a score that is no number.
     """
-    scores, genres, wanted = (np.asarray(of, float) for of in (scores, genres, wanted))
+    scores, genres, wanted = (array("reranking", of) for of in (scores, genres, wanted))
+    number("alpha", alpha, 0, 1, ends=False)
+    number("eps", eps, 0, np.inf, ends=False)
     if genres.shape != (len(scores), len(wanted)) or not np.isfinite(scores).all():
         raise UsageError(f"reranking: expected finite scores [n] and genres [n, {len(wanted)}], got {genres.shape}")
     if min(genres.min(initial=0), wanted.min(initial=0)) < 0 or not (
         np.allclose(genres.sum(1), 1) and np.isclose(wanted.sum(), 1)
     ):
         raise UsageError("reranking: expected shares of genres, 0 or more, that add up to 1")
-    if not 1 <= count <= len(scores) or not 0 <= strength <= 1:
-        raise UsageError(f"reranking: expected a count in 1..{len(scores)} and a strength in [0, 1]")
+    whole("count", count, 1, len(scores))
+    number("strength", strength, 0, 1)
     ends = (float(scores.min()), float(scores.max())) if surrogate else (0.0, 1.0)
-    value = (scores - ends[0]) / (ends[1] - ends[0] or 1.0)
+    value = (scores / 2 - ends[0] / 2) / (ends[1] / 2 - ends[0] / 2 or 0.5)  # halves: of any numbers, without overflow
 
     def proportion(sums: np.ndarray, taken: int) -> np.ndarray:  # sums [..., G] of `taken` items
         if surrogate:

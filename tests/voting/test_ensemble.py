@@ -49,7 +49,7 @@ def test_three_tastes_come_back_from_shares_and_two_rewards_are_too_few():
 def test_what_is_no_share_is_refused():
     with pytest.raises(UsageError, match="shares in \\[0, 1\\]"):
         joint(np.ones((2, 1)), np.array([0.5, 1.2]), 1)
-    with pytest.raises(UsageError, match="one member or more"):
+    with pytest.raises(UsageError, match="members: expected a whole number, 1 or more"):
         stagewise(np.ones((2, 1)), np.array([0.5, 0.2]), 0)
     with pytest.raises(UsageError, match=r"features \[n, d\]"):
         joint(np.ones(2), np.array([0.5, 0.2]), 1)

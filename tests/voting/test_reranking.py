@@ -59,8 +59,8 @@ def test_greedy_is_within_its_bound_of_the_best_of_all_lists():
 @pytest.mark.parametrize(
     ("change", "words"),
     [
-        ({"count": 0}, "count in 1..400"),
-        ({"strength": 1.5}, "strength in"),
+        ({"count": 0}, "count: expected a whole number, 1 to 400"),
+        ({"strength": 1.5}, "strength: expected a number in"),
         ({"wanted": np.full(6, 0.2)}, "add up to 1"),
         ({"wanted": np.array([0.5, 0.5])}, "genres"),
     ],
