@@ -70,7 +70,7 @@ class Distributional(Model):
         said: Any = self._network().apply({"params": params}, features(choices))
         if self.head == "normal":
             return said[..., 0], jnp.exp(WIDEST * jnp.tanh(said[..., 1] / WIDEST))
-        return jnp.linspace(0.0, 1.0, self.atoms), jax.nn.softmax(said)
+        return jnp.linspace(0.0, 1.0, self.atoms, dtype=said.dtype), jax.nn.softmax(said)
 
     def moments(self, params: Any, choices: Choices) -> tuple[Array, Array]:
         """Means and variances of the reward, `[n, J]` each.
@@ -119,13 +119,15 @@ class Distributional(Model):
             logs = of_normals(mean, spread, choices.available)
             return Prediction(first, logs)
         middle = np.abs(np.arange(self.atoms) - (self.atoms - 1) / 2) < 1
-        own = jnp.where(out[..., None], middle / middle.sum(), _with(second, k, 0.0))
+        half = jnp.asarray(middle / middle.sum(), second.dtype)
+        own = jnp.where(out[..., None], half, _with(second, k, 0.0))
         return Prediction(second @ first - 0.5, of_atoms(own, choices.available))
 
 
 def _with(inside: Array, k: int, rest: float) -> Array:
     """`[n, J, ...]` with a number for each of the K - J outside options."""
-    return jnp.concatenate([inside, jnp.full((len(inside), k - inside.shape[1], *inside.shape[2:]), rest)], axis=1)
+    of_rest = jnp.full((len(inside), k - inside.shape[1], *inside.shape[2:]), rest, inside.dtype)
+    return jnp.concatenate([inside, of_rest], axis=1)
 
 
 def of_normals(mean: Array, spread: Array, available: Array) -> Array:
@@ -162,7 +164,7 @@ def of_atoms(chances: Array, available: Array) -> Array:
     points, share = np.polynomial.legendre.leggauss((k + 1) // 2)
     below = jnp.cumsum(chances, -1) - chances
     found = jnp.zeros(available.shape, chances.dtype)
-    for point, weight in zip((points + 1) / 2, share / 2, strict=True):
+    for point, weight in zip(((points + 1) / 2).tolist(), (share / 2).tolist(), strict=True):
         up_to = jnp.where(available[..., None], below + point * chances, 1)
         others = jnp.stack([jnp.delete(up_to, own, 1).prod(1) for own in range(k)], 1)
         found += weight * (chances * others).sum(-1)

@@ -85,6 +85,24 @@ def logs(model, params, choices, people):
     return ct.log_softmax(joined(seen.scores), choices.available)
 
 
+def test_single_precision_stays_so_where_double_is_there(x64):
+    """Whoever allows jax double precision has models in single precision as before."""
+    every = [MODELS[0], *(model.values[0] for model in MODELS[1:])]
+    every += [faro.models.Distributional(), faro.models.Distributional("atoms"), faro.models.Ensemble()]
+    for model, k in itertools.product(every, (2, 3)):
+        choices, people = asked(n=2, k=k, people=2, outside=True)
+        params = jax.eval_shape(functools.partial(model.init, spec=InputSpec.of(choices)), KEY)
+        single = jax.tree.map(
+            lambda leaf: jax.ShapeDtypeStruct(leaf.shape, np.float32 if leaf.dtype == np.float64 else leaf.dtype),
+            (params, choices, people),
+        )
+
+        def said(params, choices, people, model=model):
+            return joined(predict(model, params, choices, people=people).scores)
+
+        assert jax.eval_shape(said, *single).dtype == np.float32, (model, k)
+
+
 @pytest.mark.parametrize("model", MODELS, ids=lambda model: type(model).__name__)
 @pytest.mark.parametrize("outside", [pytest.param(False, marks=slow), True])
 def test_what_is_absent_says_nothing_and_order_neither(model, outside, x64):

@@ -68,7 +68,8 @@ class Shares(Model, abc.ABC):
         def move(given: Any, log_share: Array) -> Array:
             """Newton's step within the simplex, as a change of log shares."""
             slope, root, curvature = pull(given, log_share)
-            solved = inverse(jnp.moveaxis(curvature, 0, -1) + given[2] * jnp.eye(len(params["share"]), dtype=curvature.dtype)[..., None])
+            unit = jnp.eye(len(params["share"]), dtype=curvature.dtype)
+            solved = inverse(jnp.moveaxis(curvature, 0, -1) + given[2] * unit[..., None])
             root = jax.lax.stop_gradient(root)
             first, second = (jnp.einsum("bcu,uc->ub", solved, side) for side in (root * slope, root))
             level = (root * first).sum(-1, keepdims=True) / (root * second).sum(-1, keepdims=True)
