@@ -1,4 +1,5 @@
-"""Calibrated lists of a scored table: of each choice so many candidates, in proportion to interests, and at what cost.
+"""Calibrated lists of a scored table, in proportion to interests, and at what cost: of each choice so many candidates,
+or of each person one candidate of every choice.
 
     score in [0, 1] = (reward - least) / (largest - least)        of the candidates of the choice, whose ends are kept
 
@@ -17,7 +18,7 @@ import pandas as pd
 from ..data.decided import Decided, column_of, read_decided
 from ..errors import DataError, UsageError
 from ..evaluate.bootstrap import limits_of_mean
-from ..voting import reranked
+from ..voting import reranked, streamed
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 WANTED = ("told", "people", "there")
@@ -32,15 +33,17 @@ class Genres(NamedTuple):
 
 
 class Lists(NamedTuple):
-    """Lists of n choices.
+    """L lists: of n choices one each, or one of every person.
 
     taken: `[n, K]` place of each candidate in its list, from 1; 0 of who is not in it
-    divergence: `[n]` C_KL
-    kept: `[n]` sum of scores, as a share of the best list's
-    right: `[n]` how much of what was chosen is in the list; NaN where nobody knows
+    unit: `[L]` whose list it is
+    divergence: `[L]` C_KL
+    kept: `[L]` sum of scores, as a share of the best list's
+    right: `[L]` how much of what was chosen is in the list; NaN where nobody knows
     """
 
     taken: np.ndarray
+    unit: np.ndarray
     divergence: np.ndarray
     kept: np.ndarray
     right: np.ndarray
@@ -128,44 +131,63 @@ def scores(table: Decided) -> tuple[np.ndarray, np.ndarray]:
 
 
 def lists(
-    table: Decided, genres: Genres, wanted: np.ndarray, count: int, strength: float, *, surrogate: bool = False
+    table: Decided, genres: Genres, wanted: np.ndarray, count: int | None, strength: float, *, surrogate: bool = False
 ) -> Lists:
-    """A list of each choice; one with fewer candidates than `count` has all of them.
+    """A list of each choice, of all its candidates where it has fewer than `count`; or of each person, one candidate of
+    every choice.
 
     table: with rewards
     genres: of its candidates
-    wanted: `[n, G]`
-    count: N >= 1
+    wanted: `[n, G]`; of a person their mean over choices
+    count: N >= 1 of a choice; None: one list of each person
     strength: lambda in [0, 1]
-    surrogate: the monotone objective, of which greedy reaches 1 - 1 / e
+    surrogate: the monotone objective, of which greedy reaches 1 - 1 / e, of each person's list a half
     """
-    if count < 1:
+    if count is not None and count < 1:
         raise UsageError(f"--count: expected a whole number >= 1, got {count}")
     mapped, _ = scores(table)
     label = table.numbers("label", 0, 1) if table.filled("label") else np.full(mapped.shape, np.nan)
-    taken = np.zeros(mapped.shape, int)
-    found = np.zeros((3, len(mapped)))
-    for choice, size in enumerate(table.there.sum(1).tolist()):
-        own, most = mapped[choice, :size], min(count, size)
-        made = reranked(own, genres.shares[choice, :size], wanted[choice], most, strength, surrogate=surrogate)
-        taken[choice, made.items] = np.arange(1, most + 1)
-        best = np.sort(own)[size - most :].sum()
-        kept = own[made.items].sum() / best if best > 0 else 1.0
-        found[:, choice] = made.divergence, kept, label[choice, made.items].sum()
-    return Lists(taken, *found)
+    taken, found, owners = np.zeros(mapped.shape, int), [], []
+    for own in _lists_of(table, count is None):
+        size = table.there[own].sum(1)
+        if count is None:
+            there = table.there[own]
+            made = streamed(
+                mapped[own], genres.shares[own], wanted[own].mean(0), strength, there=there, surrogate=surrogate
+            )
+            rows, places, best = own, made.items, mapped[own].max(1).sum()
+        else:
+            row, inside, most = own[0], int(size[0]), min(count, int(size[0]))
+            made = reranked(
+                mapped[row, :inside], genres.shares[row, :inside], wanted[row], most, strength, surrogate=surrogate
+            )
+            rows, places = np.full(most, row), made.items
+            best = np.sort(mapped[row, :inside])[inside - most :].sum()
+        taken[rows, places] = np.arange(1, len(places) + 1)
+        kept, right = mapped[rows, places].sum(), label[rows, places].sum() / len(own)
+        found.append((made.divergence, kept / best if best > 0 else 1.0, right))
+        owners.append(table.units[own[0]])
+    return Lists(taken, np.array(owners, object), *np.array(found).T)
+
+
+def _lists_of(table: Decided, of_people: bool) -> list[np.ndarray]:
+    """The choices of each list, in the order of the table."""
+    if not of_people:
+        return list(np.arange(len(table.rows))[:, None])
+    codes = pd.factorize(table.units)[0]
+    return np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
 
 
 def over_strengths(
-    table: Decided, genres: Genres, wanted: np.ndarray, count: int, asked: float, *, surrogate: bool = False
+    table: Decided, genres: Genres, wanted: np.ndarray, count: int | None, asked: float, *, surrogate: bool = False
 ) -> tuple[Lists, list[dict[str, Any]]]:
-    """The lists at the strength that was asked for, and a row of each strength: means over choices of divergence,
+    """The lists at the strength that was asked for, and a row of each strength: means over lists of divergence,
     scores and what was chosen, and of that the difference to strength 0, with an interval over people.
 
     table, genres, wanted, count, surrogate: as of `lists`
     asked: strength of the lists that are returned
     """
     rows, first, answer = [], None, None
-    unit = pd.factorize(table.units)[0]
     for strength in sorted({*STRENGTHS, asked}):
         made = lists(table, genres, wanted, count, strength, surrogate=surrogate)
         first, answer = first or made, made if strength == asked else answer
@@ -179,7 +201,7 @@ def over_strengths(
         }
         if table.filled("label"):
             moved = made.right - first.right
-            ends = limits_of_mean(moved, np.ones(len(moved)), unit, None)
+            ends = limits_of_mean(moved, np.ones(len(moved)), pd.factorize(made.unit)[0], None)
             row |= {"right": float(made.right.mean()), "cost": float(moved.mean()), "low": ends[0], "high": ends[1]}
         rows.append(row)
     assert answer is not None
@@ -195,7 +217,7 @@ def written(table: Decided, made: Lists) -> pd.DataFrame:
     """
     mapped, ends = scores(table)
     inside = made.taken > 0
-    size = np.maximum(inside.sum(1, keepdims=True), 1)
+    size = np.maximum(inside.sum(1, keepdims=True), 1)  # of the choice: 1 of a list of a person
     spread = {name: np.broadcast_to(ends[:, [at]], mapped.shape) for at, name in enumerate(("least", "largest"))}
     columns = {"decision": inside / size, "place": made.taken, "score": mapped, **spread}
     return table.frame.assign(**{name: table.flat(values) for name, values in columns.items()})

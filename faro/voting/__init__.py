@@ -22,3 +22,4 @@ from .proportional import pair_shares as pair_shares
 from .proportional import proportional as proportional
 from .reranking import divergence as divergence
 from .reranking import reranked as reranked
+from .reranking import streamed as streamed

@@ -12,11 +12,16 @@ which is monotone and submodular where scores are >= 0: `surrogate = True`, for 
 
     (score - least) / (largest - least)        of the items at hand; the two ends are returned
 
-Source: Steck, RecSys 2018; Nemhauser, Wolsey and Fisher 1978 for the greedy bound. A list counts all its places alike.
+A list may also be what is served over choices, one candidate of each (`streamed`), filled in the order of the choices:
+then greedy reaches half of the best of the monotone objective.
+
+Source: Steck, RecSys 2018; Nemhauser, Wolsey and Fisher 1978 for both greedy bounds. A list counts all its
+places alike.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import NamedTuple
 
 import numpy as np
@@ -26,6 +31,7 @@ from .numbers import array, number
 from .numbers import count as whole
 
 ALPHA, EPS = 0.01, 0.01
+Offer = Callable[[list[int]], tuple[np.ndarray, np.ndarray, np.ndarray]]  # of the next place: scores, genres, who may
 
 
 class Reranked(NamedTuple):
@@ -82,34 +88,106 @@ def reranked(
     `UsageError` for shares that are none, a count that is not there, a score that is no number.
     """
     scores, genres, wanted = (array("reranking", of) for of in (scores, genres, wanted))
+    _check(scores, genres, wanted, strength, alpha, eps)
+    whole("count", count, 1, len(scores))
+    ends = _ends(scores) if surrogate else (0.0, 1.0)
+    value, left = _mapped(scores, ends), np.ones(len(scores), bool)
+
+    def offer(items: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        left[items[-1:]] = False
+        return value, genres, left
+
+    return _filled(count, offer, wanted, strength, ends, surrogate, alpha, eps)
+
+
+def streamed(
+    scores: np.ndarray,
+    genres: np.ndarray,
+    wanted: np.ndarray,
+    strength: float,
+    *,
+    there: np.ndarray | None = None,
+    surrogate: bool = False,
+    alpha: float = ALPHA,
+    eps: float = EPS,
+) -> Reranked:
+    """One candidate of each of T choices, as the best of n draws is one, so that what is served over the choices is in
+    proportion; `items` are the places of candidates in their choices, `[T]`.
+
+    scores: `[T, K]`, as a model rewards the candidates
+    genres: `[T, K, G]` p(g | candidate), each adding up to 1
+    wanted: `[G]` p, adding up to 1
+    strength: lambda in [0, 1]; 0 is the best of each choice
+    there: `[T, K]` where a candidate is; None: everywhere
+    surrogate: the monotone objective, by scores mapped to [0, 1]
+    alpha, eps: of the two objectives
+
+    `UsageError` for shares that are none, a choice without candidates, a score that is no number.
+    """
+    scores, genres, wanted = (array("reranking", of) for of in (scores, genres, wanted))
+    there = np.ones(scores.shape, bool) if there is None else there
+    if scores.ndim != 2 or not len(scores) or genres.shape[:2] != scores.shape or not there.any(1).all():
+        raise UsageError(f"reranking: expected candidates of each choice [T, K], got {scores.shape}, {genres.shape}")
+    _check(scores[there], genres[there], wanted, strength, alpha, eps)
+    ends = _ends(scores[there]) if surrogate else (0.0, 1.0)
+    value = _mapped(scores, ends)
+
+    def offer(items: list[int]) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        at = len(items)
+        return value[at], genres[at], there[at]
+
+    return _filled(len(scores), offer, wanted, strength, ends, surrogate, alpha, eps)
+
+
+def _filled(
+    count: int,
+    offer: Offer,
+    wanted: np.ndarray,
+    strength: float,
+    ends: tuple[float, float],
+    surrogate: bool,
+    alpha: float,
+    eps: float,
+) -> Reranked:
+    """Places filled one after another by who gains most of those that may; of equal gains by the largest score."""
+
+    def proportion(sums: np.ndarray, taken: int) -> np.ndarray:  # sums [..., G] of `taken` items
+        if surrogate:
+            return (np.log(sums + eps) - np.log(eps)) @ wanted
+        mixed = (1 - alpha) * sums / taken + alpha * wanted
+        some = wanted > 0
+        return -np.sum(wanted[some] * np.log(wanted[some] / mixed[..., some]), -1)
+
+    items: list[int] = []
+    sums, total = np.zeros(len(wanted)), 0.0
+    for taken in range(1, count + 1):
+        value, genres, may = offer(items)
+        gain = (1 - strength) * (total + value) + strength * proportion(sums + genres, taken)
+        gain = np.where(may, gain, -np.inf)
+        best = int(np.argmax(np.where(gain == gain.max(), value, -np.inf)))
+        items.append(best)
+        sums, total = sums + genres[best], total + value[best]
+    objective = float((1 - strength) * total + strength * proportion(sums, count))
+    return Reranked(np.array(items), divergence(wanted, sums / count, alpha), objective, ends)
+
+
+def _ends(scores: np.ndarray) -> tuple[float, float]:
+    return float(scores.min()), float(scores.max())
+
+
+def _mapped(scores: np.ndarray, ends: tuple[float, float]) -> np.ndarray:
+    return (scores / 2 - ends[0] / 2) / (ends[1] / 2 - ends[0] / 2 or 0.5)  # halves: of any numbers, without overflow
+
+
+def _check(
+    scores: np.ndarray, genres: np.ndarray, wanted: np.ndarray, strength: float, alpha: float, eps: float
+) -> None:
     number("alpha", alpha, 0, 1, ends=False)
     number("eps", eps, 0, np.inf, ends=False)
+    number("strength", strength, 0, 1)
     if genres.shape != (len(scores), len(wanted)) or not np.isfinite(scores).all():
         raise UsageError(f"reranking: expected finite scores [n] and genres [n, {len(wanted)}], got {genres.shape}")
     if min(genres.min(initial=0), wanted.min(initial=0)) < 0 or not (
         np.allclose(genres.sum(1), 1) and np.isclose(wanted.sum(), 1)
     ):
         raise UsageError("reranking: expected shares of genres, 0 or more, that add up to 1")
-    whole("count", count, 1, len(scores))
-    number("strength", strength, 0, 1)
-    ends = (float(scores.min()), float(scores.max())) if surrogate else (0.0, 1.0)
-    value = (scores / 2 - ends[0] / 2) / (ends[1] / 2 - ends[0] / 2 or 0.5)  # halves: of any numbers, without overflow
-
-    def proportion(sums: np.ndarray, taken: int) -> np.ndarray:  # sums [..., G] of `taken` items
-        if surrogate:
-            return (np.log(sums + eps) - np.log(eps)) @ wanted
-        mixed = (1 - alpha) * sums / taken + alpha * wanted
-        there = wanted > 0
-        return -np.sum(wanted[there] * np.log(wanted[there] / mixed[..., there]), -1)
-
-    items: list[int] = []
-    sums, total, left = np.zeros(len(wanted)), 0.0, np.ones(len(scores), bool)
-    for taken in range(1, count + 1):
-        gain = (1 - strength) * (total + value) + strength * proportion(sums + genres, taken)
-        gain = np.where(left, gain, -np.inf)
-        best = int(np.argmax(np.where(gain == gain.max(), value, -np.inf)))  # of equal gains the largest score
-        items.append(best)
-        left[best] = False
-        sums, total = sums + genres[best], total + value[best]
-    objective = float((1 - strength) * total + strength * proportion(sums, count))
-    return Reranked(np.array(items), divergence(wanted, sums / count, alpha), objective, ends)

@@ -84,6 +84,30 @@ def test_short_lists_have_all_and_shares_may_stand_in_columns(tmp_path, capsys):
     assert max(map(len, capsys.readouterr().out.splitlines())) <= 80
 
 
+def test_a_list_of_each_person_takes_one_candidate_of_every_choice(tmp_path, capsys):
+    frame = scored(60).drop(columns="role")
+    frame["unit"] = "u" + (frame["choice"] % 3).astype(str)  # forty choices of three people
+    frame.to_csv(tmp_path / "scored.csv", index=False)
+    words = ["rerank", str(tmp_path / "scored.csv"), "--genres", "side", "--wanted", "left=.3,right=.7", "--across"]
+    assert main([*words, "--strength", ".99", "--out", str(tmp_path / "out.csv"), "--json"]) == 0
+    record = json.loads(capsys.readouterr().out)
+    out = pd.read_csv(tmp_path / "out.csv")
+    assert record["lists"] == 3 and (out.groupby("choice")["decision"].sum() == 1).all()
+    served = out[out["decision"] > 0]
+    assert served.groupby("unit")["side"].apply(lambda own: (own == "left").mean()).to_numpy() == pytest.approx(
+        0.3, abs=0.03
+    )
+    assert all(sorted(own) == list(range(1, 41)) for _, own in served.groupby("unit")["place"])
+    first = {row["strength"]: row for row in record["rows"]}
+    assert (
+        first[0]["divergence"] > 0.3 > 0.01 > first[0.99]["divergence"] and first[0.99]["scores"] < first[0]["scores"]
+    )
+    assert first[0]["right"] == pytest.approx(
+        np.mean([own.loc[own["reward"].idxmax(), "label"] for _, own in frame.groupby("choice")])
+    )
+    assert main([*words, "--count", "3"]) == 2 and "leave out --count" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("columns", "genres", "wanted", "error", "what"),
     [

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from faro.errors import UsageError
-from faro.voting import divergence, reranked
+from faro.voting import divergence, reranked, streamed
 
 
 def interests():
@@ -54,6 +54,32 @@ def test_greedy_is_within_its_bound_of_the_best_of_all_lists():
         assert greedy.objective == pytest.approx(objective(greedy.items))
         ratios.append(greedy.objective / max(map(objective, itertools.combinations(range(10), 4))))
     assert min(ratios) >= 1 - 1 / np.e and min(ratios) < 1 - 1e-9 and np.mean(ratios) > 0.97
+
+
+def test_one_of_each_choice_is_in_proportion_over_them_and_within_its_bound_of_the_best():
+    rng, ratios = np.random.default_rng(3), []
+    for _ in range(40):
+        scores, genres = rng.random((4, 5)), rng.dirichlet(np.full(3, 0.3), (4, 5))
+        wanted, strength = rng.dirichlet(np.ones(3)), rng.random()
+        greedy = streamed(scores, genres, wanted, strength, surrogate=True)
+        value = (scores - scores.min()) / np.ptp(scores)
+
+        def objective(items, genres=genres, wanted=wanted, value=value, strength=strength):
+            rows = np.arange(4), np.array(items)
+            covered = wanted @ (np.log(genres[rows].sum(0) + 0.01) - np.log(0.01))
+            return (1 - strength) * value[rows].sum() + strength * covered
+
+        assert greedy.objective == pytest.approx(objective(greedy.items))
+        ratios.append(greedy.objective / max(map(objective, itertools.product(range(5), repeat=4))))
+    assert 0.5 <= min(ratios) < 1 - 1e-9 and np.mean(ratios) > 0.95
+    scores, genres, wanted = rng.random((60, 5)), np.eye(2)[rng.integers(0, 2, (60, 5))], np.array([0.8, 0.2])
+    there = rng.random((60, 5)) < 0.8
+    there[:, 0] = True
+    plain, even = (streamed(scores, genres, wanted, strength, there=there) for strength in (0, 0.999))
+    assert (plain.items == np.where(there, scores, -1).argmax(1)).all() and there[np.arange(60), even.items].all()
+    assert plain.divergence > 0.05 > 0.01 > even.divergence
+    with pytest.raises(UsageError, match="of each choice"):
+        streamed(scores, genres, wanted, 0.5, there=there & (np.arange(60) > 0)[:, None])
 
 
 @pytest.mark.parametrize(

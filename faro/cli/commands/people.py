@@ -344,5 +344,6 @@ def _show(section: Section) -> None:
         said(sentence)
 
 
-def said(sentence: str) -> None:
-    print(textwrap.fill(sentence, WIDE, initial_indent="  ", subsequent_indent="  "))
+def said(sentence: str, indent: str = "  ") -> None:
+    """Print a sentence in lines of 80 columns."""
+    print(textwrap.fill(sentence, WIDE, initial_indent=indent, subsequent_indent="  "))

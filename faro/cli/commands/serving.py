@@ -59,7 +59,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         _rerank,
         "Make a list of each choice's candidates in proportion to interests, and say what it costs, by strength.",
         "  faro rerank scored.csv --genres side --wanted left=.5,right=.5 --count 10 --strength .5 --out lists.csv\n"
-        "  faro rerank scored.csv --genres side --wanted told --count 4 --strength .9",
+        "  faro rerank draws.csv --genres side --wanted told --across --strength .9",
     )
     rerank.add_argument("table", metavar="TABLE", help="a scored table: every choice is a list, or draws of answers")
     rerank.add_argument("--genres", required=True, metavar="COLUMN|A,B,C", help="a column of genres, or shares of each")
@@ -68,7 +68,10 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         help="shares; or told (what the person chose before), people (what all chose), there (what is there)",
     )  # fmt: skip
     rerank.add_argument("--prior", type=float, default=0.1, help="share of everybody's in what was told (default 0.1)")
-    rerank.add_argument("--count", type=int, default=10, metavar="N", help="length of a list (default 10)")
+    rerank.add_argument("--count", type=int, metavar="N", help="length of a choice's list (default 10)")
+    rerank.add_argument(
+        "--across", action="store_true", help="a list of each person instead: one candidate of every choice"
+    )
     rerank.add_argument("--strength", type=float, default=0.5, help="lambda in [0, 1]: 0 ranks by reward (default 0.5)")
     rerank.add_argument("--surrogate", action="store_true", help="the objective of which greedy reaches 1 - 1/e")
     rerank.add_argument("--out", metavar="FILE", help="write the table with places in lists (CSV, Parquet, JSONL)")
@@ -155,6 +158,7 @@ def _rerank(options: argparse.Namespace) -> int:
     from ...data.decided import read_decided
     from ...data.table import kind_to_write, write_table
     from ...transfer import lists
+    from .people import said
 
     if options.out:
         kind_to_write(options.out)
@@ -162,15 +166,16 @@ def _rerank(options: argparse.Namespace) -> int:
     wanted = _shares("--wanted", options.wanted) if "=" in options.wanted else options.wanted
     table = read_decided(options.table, ("reward",))
     genres, shares = lists.read_wanted(table, columns, wanted, options.prior)
-    made, rows = lists.over_strengths(
-        table, genres, shares, options.count, options.strength, surrogate=options.surrogate
-    )
+    if options.across and options.count is not None:
+        raise UsageError("--across takes one candidate of every choice; leave out --count")
+    count = None if options.across else 10 if options.count is None else options.count
+    made, rows = lists.over_strengths(table, genres, shares, count, options.strength, surrogate=options.surrogate)
     if options.out:
         write_table(lists.written(table, made), options.out)
-    short = int((table.there.sum(1) < options.count).sum())
-    notes = [f"{short:,} choices have fewer than {options.count} candidates: their lists have all"] if short else []
+    short = 0 if count is None else int((table.there.sum(1) < count).sum())
+    notes = [f"{short:,} choices have fewer than {count} candidates: their lists have all"] if short else []
     record: dict[str, Any] = {
-        "data": options.table, "choices": len(made.kept), "count": options.count, "strength": options.strength,
+        "data": options.table, "lists": len(made.kept), "count": count, "strength": options.strength,
         "objective": "surrogate" if options.surrogate else "divergence",
         "wanted": dict(zip(genres.names, shares.mean(0).tolist(), strict=True)), "rows": rows, "notes": notes,
     }  # fmt: skip
@@ -179,7 +184,8 @@ def _rerank(options: argparse.Namespace) -> int:
         print(json.dumps(record | {"out": options.out}))
         return 0
     words = ", ".join(f"{name} {share:.3f}" for name, share in record["wanted"].items())
-    print(f"{record['choices']:,} lists of {options.count}; wanted: {words}")
+    what = "each person's, one candidate of every choice" if count is None else f"{count}"
+    said(f"{record['lists']:,} lists of {what}; wanted: {words}", "")
     print(
         f"  {'strength':<9}{'C_KL':>7}{'tenth above':>13}{'scores':>8}"
         + f"{'chosen':>8}  less that at 0, 95 %" * table.filled("label")
