@@ -31,12 +31,10 @@ def test_the_gap_is_agreement_beyond_a_draw(x64, size):
     choices = ct.make_choices(np.zeros((400, size, 1)), np.full((400, size), 1 / size), attributes=attributes)
     constraint = ct.demographic_parity(AGREES, 0.0)
 
+    @jax.jit
     def gap(decisions):
-        return float(
-            constraint.gap(constraint.statistics(ct.Outcome(rewards=rewards, decisions=decisions, twins={}), choices))[
-                0
-            ]
-        )
+        outcome = ct.Outcome(rewards=rewards, decisions=decisions, twins={})
+        return constraint.gap(constraint.statistics(outcome, choices))[0]
 
     decisions = np.eye(size)[rewards.argmax(1)]
     share, offered = (decisions * agrees).sum(1).mean(), agrees.mean()
