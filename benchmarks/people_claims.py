@@ -4,8 +4,8 @@ Of each method that faro has, the small-scale claims of its note are repeated wi
 too: what does not help is a row like what does. A row has the note's figure, or range over its seeds, what is found,
 and the claim that both are to bear out; a claim that is not borne out is counted. Where faro's version or the scale
 differs, the row says so; of those the direction is the claim, and not the figure. Of PAFO and SCPO the rows are those
-of `people_groups`; of intervals of questions those of `people_ask`. A line per part and seed stands in
-OUT/people_claims.jsonl.
+of `people_groups`; of intervals of questions those of `people_ask`. The part `summaries` needs `make text`. A line per
+part and seed stands in OUT/people_claims.jsonl.
 
 `python -m benchmarks people_claims -- --seeds 3 --out out/people`
 """
@@ -32,7 +32,7 @@ from faro.people import pebs, questions
 from faro.people.ceiling import bracket
 from faro.people.majority import bradley_terry
 
-from . import _lines, _model_claims
+from . import _lines, _model_claims, _summary_claims
 from ._claims import Claim, Found, near
 from ._claims import asked as asked_of
 from ._claims import people as people_of
@@ -296,6 +296,7 @@ PARTS: dict[str, Callable[[int], Found]] = {
     "vpl": of_vpl,
     "pref": of_pref,
     **_model_claims.PARTS,
+    **_summary_claims.PARTS,
 }
 
 
@@ -511,6 +512,7 @@ CLAIMS = (
         lambda one, oracle: abs(one - 0.5) < 0.05 and oracle >= 0.95,
     ),
     *_model_claims.CLAIMS,
+    *_summary_claims.CLAIMS,
 )
 
 

@@ -16,7 +16,7 @@ import re
 import secrets
 import shutil
 import tomllib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -147,6 +147,24 @@ def absent(path: str | Path, expected: str, endings: tuple[str, ...], begins: st
                 if begins.encode() in opened.read(4096):
                     return f"{path}: a folder; expected {expected}, as {file} seems to be"
     return f"{path}: a folder; expected {expected}"
+
+
+def toml_text(values: Mapping[str, Any]) -> str:
+    """Plain values (texts, numbers, truth values, lists, dicts of them) as TOML, a line a key; empty ones left out.
+
+    values: key -> value
+    """
+    there = {key: value for key, value in values.items() if value not in ("", [], {}, None)}
+    return "".join(f"{_toml(key)} = {_toml(value)}\n" for key, value in there.items())
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, dict):
+        there = {key: own for key, own in value.items() if own is not None}
+        return "{" + ", ".join(f"{_toml(key)} = {_toml(own)}" for key, own in there.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(map(_toml, value)) + "]"
+    return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
 
 
 def sha256_of(path: str | Path) -> str:

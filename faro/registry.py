@@ -1,8 +1,9 @@
 """What packages declare, by name; and from what a command line says ("demographic_parity", "sex") to a `Constraint`.
 
-Constraints, models, losses and advantages are made by functions or classes. Those in the entry-point groups
-`faro.constraints`, `faro.models`, `faro.losses` and `faro.advantages`, the built-in ones among them, are known by name;
-any other by its place, `package.module:Name`. Options are Python literals in brackets behind the name.
+Constraints, models, losses, advantages and summarisers are made by functions or classes. Those in the groups of entry
+points `faro.constraints`, `faro.models`, `faro.losses`, `faro.advantages` and `faro.summarisers`, the built-in ones
+among them, are known by name; any other by its place, `package.module:Name`. Options are Python literals in brackets
+behind the name.
 
     demographic_parity    calibration(bins=5)    rate_cap    mypkg.mine:WaitingTime    demographic_parity+group_error
     linear    mlp(widths=(64, 32))    mypkg.nets:Tokens(depth=2)
@@ -33,6 +34,7 @@ GROUPS = {
     "model": "faro.models",
     "loss": "faro.losses",
     "advantage": "faro.advantages",
+    "summariser": "faro.summarisers",
 }
 # what an option is that a maker says is of this kind, and what that is called
 KINDS: dict[str, tuple[Any, str]] = {
@@ -54,7 +56,7 @@ def known(kind: str, name: str, names: Mapping | tuple | list) -> None:
 
 @functools.cache
 def declared(kind: str) -> dict[str, EntryPoint]:
-    """The makers of this kind ("constraint", "model", "loss", "advantage") that installed packages declare, by name;
+    """The makers of this kind ("constraint", "model", ..., a key of `GROUPS`) that installed packages declare, by name;
     faro's own first."""
     points = sorted(entry_points(group=GROUPS[kind]), key=lambda point: point.name)
     of_faro = [point for point in points if point.module.partition(".")[0] in ("constraints", "faro")]

@@ -64,7 +64,7 @@ CELL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?").fullmatc
 HEX = re.compile(r"[0-9a-f]{64}").fullmatch
 WHOLE = re.compile(r"[+]?0*([0-9]+)(\.0*)?").fullmatch
 CELL_NUMBER = re.compile("0|[1-9][0-9]{0,8}").fullmatch
-NAMED = re.compile(r"(cells by|aggregate) .+ at [0-9a-f]{64}").fullmatch
+NAMED = re.compile(r"(cells by|aggregate) .+ at [0-9a-f]{64}|summaries by .+").fullmatch
 
 
 def number(value: Any, where: str, code: int = MALFORMED) -> Fraction:
@@ -1172,6 +1172,7 @@ class Description(NamedTuple):
     support: tuple[int, str, tuple[str, ...]] | None  # which answers of a person the model read
     decided_by: str  # a rule's spelling
     candidates: dict[str, str] | None  # kind, reference and decoding of the sets
+    summaries: dict[str, str]  # who put earlier answers into words -> digest of those
 
     def check(self, policy: Policy, models: list[str], train_units: str | None) -> None:
         """Nothing that is given may contradict it."""
@@ -1223,7 +1224,7 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
     found = parse_json(text_of(read_bytes(path), path), path)
     more = ""  # what has a field only where there is any
     by_rule = isinstance(found, dict) and found.get("schema") == "faro-scored/2"  # of another rule than argmax
-    for name in ("plugins", "aggregates", "support", *(["candidates"] if by_rule else [])):
+    for name in ("plugins", "aggregates", "summaries", "support", *(["candidates"] if by_rule else [])):
         more += f" {name}" if isinstance(found, dict) and found.get(name) else ""
     fields(found, DESCRIBED + more, path)
 
@@ -1284,6 +1285,11 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
         through = told.get("rewritten", [])
         valid("support", _names(through) and through == sorted(through) and set(through) <= set(attributes), "names")
         support = told["k"], told["order"], tuple(through)
+    summaries = found.get("summaries", {})
+    valid("summaries", isinstance(summaries, dict) and "" not in summaries, "names and digests")
+    valid("summaries", support or not summaries, "none where no earlier answers are read")
+    for own in summaries.values():
+        hexadecimal(own, f"{path}: summaries")
     known = {*MEANT, "content", *shared, *attributes, *(["role"] if support else []), *(["log_ref"] if by_rule else [])}
     for own in plugins:
         kinds = ("cell", "share", "value") if own.values == "column" else ("cell", "share")
@@ -1293,7 +1299,7 @@ def read_description(table: str, columns: dict[str, list[str]]) -> Description |
     return Description(
         path, found["sha256"], found["outside"], threshold, origin, column, spelling, found["estimand"], tuple(shared),
         attributes, found["constraint"], tuple(files), found["train_units_sha256"], plugins, aggregates,
-        support, found["rule"], sets,
+        support, found["rule"], sets, summaries,
     )  # fmt: skip
 
 
@@ -2687,6 +2693,9 @@ def assumptions(policy: Policy, checked_overlap: bool, audited: Audited | None) 
     needed |= {claim.cells_by: True for claim in people if claim.plugin}
     whose = audit.described.aggregates if audit and audit.described else {}
     needed |= {f"aggregate {claim.against} at {whose[claim.against]}": True for claim in people if claim.against}
+    needed |= {
+        f"summaries by {name}": True for name in (audit.described.summaries if audit and audit.described else ())
+    }
     return sorted(name for name, is_needed in needed.items() if is_needed)
 
 
@@ -3110,6 +3119,8 @@ def provenance(policy: Policy, form: int, audited: Audited) -> list[str]:
         for name in policy.twins:
             kept, rewritten = "kept (the direct effect given history)", "rewritten too (the effect through history)"
             lines.append(f"twins of {_name(name)}: earlier answers are {rewritten if name in through else kept}")
+    for name, sha in described.summaries.items():
+        lines.append(f"earlier answers are told in summaries by {_name(name)} at {sha[:12]}")
     if described.rule == 1:
         lines.append("units are spelled by rule 1: two spellings of one person may be two units")
     lines.append(f"trained under: {_printable(described.constraint) if described.constraint else 'nothing says what'}")

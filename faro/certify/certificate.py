@@ -223,8 +223,9 @@ def _of_table(policy: Policy, audit: Audit, description: Description | None) -> 
         "same-items": bool(set(crossed) - set(policy.shared)),
     }
     aggregates = {claim.against for claim in policy.audited if claim.against}
+    told = [f"summaries by {name}" for name in (description.summaries if description else ())]
     return [name for name, is_needed in needed.items() if is_needed] + sorted(
-        aggregate_of(description, name) for name in aggregates
+        [*(aggregate_of(description, name) for name in aggregates), *told]
     )
 
 

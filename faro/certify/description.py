@@ -120,13 +120,14 @@ class Description:
     candidates: Candidates | None = None  # of a rule that is not argmax; likewise
     plugins: tuple[PlugIn, ...] = ()  # whose cells it has; a field only where there are any
     aggregates: Mapping[str, str] = dataclasses.field(default_factory=dict)  # name -> sha256 of the model; likewise
+    summaries: Mapping[str, str] = dataclasses.field(default_factory=dict)  # by whom -> sha256 of them all; likewise
 
     def body(self) -> dict[str, Any]:
         """All fields but the seal, as plain values."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         support = fields.pop("support")
         plugins = [plugin.record() for plugin in fields.pop("plugins")]
-        aggregates = dict(fields.pop("aggregates"))
+        aggregates, summaries = (dict(fields.pop(name)) for name in ("aggregates", "summaries"))
         candidates = fields.pop("candidates")
         return {
             "schema": SCHEMAS[candidates is not None],
@@ -135,6 +136,7 @@ class Description:
             **({"support": support.record()} if support else {}),
             **({"plugins": plugins} if plugins else {}),
             **({"aggregates": aggregates} if aggregates else {}),
+            **({"summaries": summaries} if summaries else {}),
             "units": self.units._asdict(),
             "shared": list(self.shared),
             "attributes": {
@@ -330,8 +332,8 @@ def _described(record: dict[str, Any]) -> Description:
         raise ValueError(f"candidates: a field of {SCHEMAS[1]} alone, and needed there")
     values = {key: value for key, value in record.items() if key not in ("schema", "sha256")}
     names = {field.name for field in dataclasses.fields(Description)}
-    empty = values.get("plugins", ...) == [] or values.get("aggregates", ...) == {}
-    if set(values) | {"plugins", "aggregates", "support", "candidates"} != names or empty:
+    empty = any(values.get(name, ...) in ([], {}) for name in ("plugins", "aggregates", "summaries"))
+    if set(values) | {"plugins", "aggregates", "summaries", "support", "candidates"} != names or empty:
         raise ValueError(f"expected exactly the fields {', '.join(sorted(names))}")
     if set(values["units"]) != set(Units._fields) or values["units"]["origin"] not in ORIGINS:
         raise ValueError("units: expected origin, column and rule")
@@ -356,13 +358,15 @@ def _described(record: dict[str, Any]) -> Description:
             "units": units, "attributes": attributes, "shared": _texts(values["shared"]),
             "model_sha256": _texts(values["model_sha256"]),
             "plugins": tuple(_plugin(plugin) for plugin in values.get("plugins", [])),
-            "aggregates": dict(values.get("aggregates", {})), "support": _support(values),
-            "candidates": _candidates(values),
+            "aggregates": dict(values.get("aggregates", {})), "summaries": dict(values.get("summaries", {})),
+            "support": _support(values), "candidates": _candidates(values),
         }
     )  # fmt: skip
-    digests = [made.table_sha256, *made.model_sha256, *optional, *made.aggregates.values()]
-    if not all(isinstance(name, str) and name for name in made.aggregates):
-        raise ValueError("aggregates: expected names and digests")
+    digests = [made.table_sha256, *made.model_sha256, *optional, *made.aggregates.values(), *made.summaries.values()]
+    if not all(isinstance(name, str) and name for name in (*made.aggregates, *made.summaries)):
+        raise ValueError("aggregates, summaries: expected names and digests")
+    if made.summaries and made.support is None:
+        raise ValueError("summaries are of earlier answers, and support says of none")
     if not all(map(HEX.fullmatch, digests)) or list(made.model_sha256) != sorted(set(made.model_sha256)):
         raise ValueError("expected every sha256 in lower-case hex, those of the model sorted and each once")
     if list(made.shared) != sorted(set(made.shared)) or "" in made.shared:

@@ -172,16 +172,19 @@ def head(
         'ledger = "ledger.jsonl"',
         'escrow = "escrow"',
     ]
-    if model.support.k:
-        order = f", order = {toml(model.support.order)}" if model.support.order else ""
+    told = model.told(schema)
+    if told.k:
+        order = f", order = {toml(told.order)}" if told.order else ""
         through = sorted(name for name in constraint.twins() if schema.twin(name).rewrites_history)
         order += f", rewritten = {toml(through)}" if through else ""
-        lines.append(f"support = {{ k = {model.support.k}{order} }}  # shown for new people, after so many answers")
+        lines.append(f"support = {{ k = {told.k}{order} }}  # shown for new people, after so many answers")
     if shared:
         lines.append(f"# Units share {shared}: shown for new units and these. A claim with `per` is about new ones.")
     if aggregates:
         lines.append("# Aggregates are what the floor is measured against: admit those, one a seed, that you know.")
-    assumed = _assumptions(constraint, bool(shared), not by_row and bool(schema.weight))
+    if summaries := sorted(f"summaries by {own.by}" for own in schema.summaries.values()):
+        lines.append("# What people answered before is told in somebody's words: admit whom you know.")
+    assumed = [*_assumptions(constraint, bool(shared), not by_row and bool(schema.weight)), *summaries]
     if made := [claim for claim in (claims.claims if claims else ()) if "plugin" in claim]:
         lines.append(
             "# Cells by a plug-in are what its author says: read it, and admit it at the digest that you read."

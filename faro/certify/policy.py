@@ -44,8 +44,8 @@ SCHEMAS = ("faro-policy/1", "faro-policy/2", "faro-policy/3")
 # columns of a scored table that have a meaning of their own
 OWN_COLUMNS = ("unit", "choice", "alternative", "weight", "label", "outside", "reward", "decision", "part", PAIR)
 NUMBER = re.compile(r"-?[0-9]+(\.[0-9]+)?")
-# assumptions that name who made the cells, and against which model welfare is measured
-NAMED = re.compile(r"(cells by|aggregate) .+ at [0-9a-f]{64}")
+# assumptions that name who made the cells, against which model welfare is measured, and who summarised people
+NAMED = re.compile(r"(cells by|aggregate) .+ at [0-9a-f]{64}|summaries by .+")
 MAX_BYTES = 4 << 20
 
 

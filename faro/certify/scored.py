@@ -115,7 +115,7 @@ def describe(
     """What the table is that `model` made of `data`, decided by the rule of this spelling."""
     schema = data.schema
     columns = read_columns(table)
-    units = units_file(files[0]) if files else None
+    units, told = units_file(files[0]) if files else None, model.told(schema)
     return Description(
         table_sha256=table_digest(columns),
         outside=outside_of(schema),
@@ -132,7 +132,8 @@ def describe(
         train_units_sha256=None if units is None else sha256_of(units),
         data_sha256=data.digest,
         plugins=tuple(plugins),
-        support=Support(model.support.k, model.support.order, _rewritten(schema, columns)) if model.support.k else None,
+        support=Support(told.k, told.order, _rewritten(schema, columns)) if told.k else None,
+        summaries={own.by: own.sha256 for own in schema.summaries.values()},
         aggregates={name.removeprefix(REWARD): sha for name, sha in digests(model.coding).items() if name in columns},
     )
 

@@ -34,6 +34,8 @@ def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None,
         lines = ["units: every row is one" if unit == "row" else f"units: the column {unit!r} of the data"]
         if table["units"].get("rule") == 1:
             lines.append("units are spelled by rule 1: two spellings of one person may be two units")
+        for name, sha256 in table.get("summaries", {}).items():
+            lines.append(f"earlier answers are told in summaries by {name} at {sha256[:12]}")
         named = table["constraint"]
         lines.append(
             f"the model was trained under {named}" if named else "nothing says what the model was trained under"
@@ -84,7 +86,15 @@ def summary(description: Any) -> dict[str, Any] | None:
     if description is None:
         return None
     body = description.body()
-    return {name: body[name] for name in ("units", "constraint", "estimand", "weights", "data_sha256")}
+    names = (
+        "units",
+        "constraint",
+        "estimand",
+        "weights",
+        "data_sha256",
+        *(["summaries"] if description.summaries else []),
+    )
+    return {name: body[name] for name in names}
 
 
 def rules_of(estimand: str, units: str, claims: Sequence[Any], rule: Served | None = None) -> dict[str, Any]:

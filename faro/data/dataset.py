@@ -31,6 +31,7 @@ from .made import UnitShare, is_made
 from .mapped import Stored, stored_arrays
 from .parse import parse
 from .schema import Schema
+from .specs import TextSpec
 from .split import assign, check_parts, part_codes
 from .support import QUERY, SupportRule, Turns, roles, turns_of
 from .table import content_digest, row_digests
@@ -152,6 +153,7 @@ class Dataset:
         types = types if unit_rule < RULE else {**given.types, **types}
         words = {"negative": schema.negative} if given.positive and given.label == schema.label else {}
         changes: dict[str, Any] = {"types": types, **words}
+        schema = schema.replace(texts=tuple(_by(spec, self.schema) for spec in schema.texts))
         if texts := bool(self.schema.texts) and schema.texts != self.schema.texts:  # a model says what it reads of them
             changes |= _with_texts_of(schema, given, types)
         asked = given.replace(**changes)
@@ -590,6 +592,14 @@ class Dataset:
 
     def _select(self, rows: Any) -> Parsed:
         return self.parsed if rows is None else select(self.parsed, np.asarray(rows))
+
+
+def _by(spec: TextSpec, schema: Schema) -> TextSpec:
+    """The text, but a summary is by whom a table has it, and in the column that it is in there."""
+    own = {text.name: text for text in schema.texts}.get(spec.name)
+    if spec.summary is None or own is None or own.summary is None:
+        return spec
+    return dataclasses.replace(spec, **{spec.of_person: getattr(own, spec.of_person)}, summary=own.summary)
 
 
 def _with_texts_of(model: Schema, given: Schema, types: Mapping[str, str]) -> dict[str, Any]:

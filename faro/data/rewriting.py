@@ -117,7 +117,8 @@ def _places(schema: Schema, spec: AttributeSpec, twin: TwinSpec, frame: pd.DataF
     if not spec.chooser:
         places = [(of_side(frame, side, spec.column), columns(side, False)) for side in sides]
     else:
-        beside = [name for text in specs for name in text.beside if name in frame.columns]
+        told = {getattr(text, text.of_person) for text in specs if text.summary}  # earlier choices are kept
+        beside = [name for text in specs for name in text.beside if name in frame.columns and name not in told]
         every = [column for side in sides for column in columns(side, False)]
         places = [(of_side(frame, "", spec.column), [*every, *columns("", True), *beside])]
     return [(levels[0], [*dict.fromkeys(texts)]) for levels, texts in places if levels and texts]

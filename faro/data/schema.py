@@ -15,7 +15,7 @@ from faro.files import parse_toml
 from faro.text.exchange import Rules
 from faro.units import PAIR
 
-from .specs import KEPT, ArraySpec, AttributeSpec, Only, TextSpec, TwinSpec, apart, choose, one_text
+from .specs import KEPT, ArraySpec, AttributeSpec, Only, SummarySpec, TextSpec, TwinSpec, apart, choose, one_text
 from .values import TYPES, canonical
 
 FORMATS = ("long", "wide", "accept")
@@ -163,6 +163,8 @@ class Schema:
             raise UsageError(f"schema: order {self.order!r} is of type number or date, not {self.types[self.order]!r}")
         if self.unit_index and self.unit == "row":
             raise UsageError("schema: unit_index needs units that come again; name the column of the `unit`")
+        if len({(own.k, own.order) for own in self.summaries.values()}) > 1 or (self.summaries and self.unit == "row"):
+            raise UsageError("schema: summaries are of persons (`unit`), and all of the same earlier choices of theirs")
         self._check_types()
         self._lexicons()
         self._spell()
@@ -298,6 +300,11 @@ class Schema:
                 f"twins of {spec.name!r}: history is of the person who chooses: rewritten it can be for a chooser's "
                 "attribute, where a column names persons (`unit`)"
             )
+        if twin.rewrites_history and self.summaries:
+            raise UsageError(
+                f"twins of {spec.name!r}: history stands in the summaries {next(iter(self.summaries))!r}, which nobody "
+                'rewrites; say history = "kept"'
+            )
         if twin.rules is not None:
             self._check_rules(twin, twin.rules)
         for only in twin.only:
@@ -340,14 +347,17 @@ class Schema:
         spec: of the attribute
         """
         kinds = (*self.kinds(context=False), *(self.kinds(context=True) if spec.chooser else ()))
-        return tuple(name for names in kinds for name in names)
+        told = {text.name for text in self.texts if text.context and text.summary}
+        return tuple(name for names in kinds for name in names if name not in told)
 
     def rewritable(self, spec: AttributeSpec) -> tuple[str, ...]:
-        """The texts that a twin may rewrite: an alternative's those of alternatives, a chooser's all.
+        """The texts that a twin may rewrite: an alternative's those of alternatives, a chooser's all but summaries of
+        earlier choices, which are kept.
 
         spec: of the attribute
         """
-        return tuple(text.name for text in self.texts if spec.chooser or not text.context)
+        texts = [text for text in self.texts if not (text.context and text.summary)]
+        return tuple(text.name for text in texts if spec.chooser or not text.context)
 
     @property
     def feature_arrays(self) -> tuple[ArraySpec, ...]:
@@ -355,6 +365,11 @@ class Schema:
         levels = [(twin, level) for twin in self.twins for level in self.attribute(twin.attribute).levels]
         twins = {twin.column(spec.name, level) for spec in self.arrays for twin, level in levels}
         return tuple(spec for spec in self.arrays if spec.name not in twins)
+
+    @property
+    def summaries(self) -> dict[str, SummarySpec]:
+        """The texts that are summaries of earlier choices, and of which, by name."""
+        return {text.name: text.summary for text in self.texts if text.summary is not None}
 
     @property
     def item_features(self) -> tuple[str, ...]:
@@ -492,8 +507,9 @@ class Schema:
             if not attribute["lexicon"]:
                 del attribute["lexicon"], attribute["text"]
         for text in values.get("texts", ()):
-            if not text["layers"]:
-                del text["layers"]
+            for field in ("layers", "summary"):
+                if not text[field]:
+                    del text[field]
         for twin in values["twins"]:
             if not twin["features"]:
                 del twin["features"]
@@ -608,6 +624,8 @@ def _value(key: str, value: Any, kind: str, where: str) -> Any:
         return value
     if kind.startswith("Rules"):
         return value if isinstance(value, Rules) else Rules.from_dict(value, where)
+    if kind.startswith("SummarySpec"):
+        return value if isinstance(value, SummarySpec) else _build(SummarySpec, value, where)
     if kind.startswith("Mapping"):
         if isinstance(value, Mapping) and all(isinstance(part, str) for part in value.values()):
             return dict(value)

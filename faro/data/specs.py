@@ -176,6 +176,30 @@ class ArraySpec:
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
+class SummarySpec:
+    """Of what a text is a summary: of some choices that the person made earlier, and that the table has not.
+
+    by: name of the summariser; k: how many choices, at most; order: the column that said which came first, "" = by a
+    hash of names; sha256: of the summaries of all people of the table, which it says itself
+    """
+
+    by: str
+    k: int
+    order: str = ""
+    sha256: str = ""
+
+    def __post_init__(self):
+        for field in ("by", "order"):
+            object.__setattr__(self, field, one_text(getattr(self, field), "summary"))
+        if not self.by or self.k < 1:
+            raise UsageError(f"summary: expected `by`, the summariser's name, and k >= 1; got {self.by!r} and {self.k}")
+
+    def __str__(self) -> str:
+        how = f"the earliest by {self.order}" if self.order else "by a hash of names"
+        return f"by {self.by} at {self.sha256[:12]}, of {self.k} earlier choices of the person, {how}"
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
 class TextSpec:
     """A feature whose values are vectors of texts, by an encoder (`faro.text`).
 
@@ -187,7 +211,8 @@ class TextSpec:
     scaling: as of arrays; without: "length" takes off every number what a line in the text's tokens and their logarithm
     explains of it on train; layers: 0, or how many of the encoder's last layers a model of its own has: the feature is
     then, of every token, the vector before those, a raw array; digest: of the encoder that read the texts of a
-    `Dataset` or of a model; another one is refused.
+    `Dataset` or of a model; another one is refused; summary: of what the text is a summary, or what it is
+    multiplied by or read after (`SummarySpec`).
     """
 
     name: str
@@ -202,8 +227,14 @@ class TextSpec:
     without: str = ""
     layers: int = 0
     digest: str = ""
+    summary: SummarySpec | None = None
 
     def __post_init__(self):
+        if self.summary is not None and not (self.context or self.times or self.after):
+            raise UsageError(
+                f"text {self.name!r}: a summary is of the person who chooses: a text of the context, or what another "
+                "is read `after` or multiplied by (`times`)"
+            )
         for field in ("name", "column", "after", "times"):
             object.__setattr__(self, field, one_text(getattr(self, field), "texts"))
         if not self.name or self.name == FEATURES:
@@ -218,6 +249,11 @@ class TextSpec:
             raise UsageError(f"text {self.name!r}: expected a number of last layers, or 0, got {self.layers}")
         if self.layers and (self.times or self.without):
             raise UsageError(f"text {self.name!r}: layers are of a text itself; leave out times and without")
+
+    @property
+    def of_person(self) -> str:
+        """The field that names the column of the summary: `column` of the context, else `times`, else `after`."""
+        return "column" if self.context else "times" if self.times else "after"
 
     @property
     def beside(self) -> tuple[str, ...]:

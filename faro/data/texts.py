@@ -12,6 +12,8 @@ from __future__ import annotations
 import dataclasses
 import functools
 import hashlib
+import itertools
+import json
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
@@ -22,6 +24,7 @@ from faro.errors import DataError, UsageError
 from faro.text import cache, dialogue, known
 from faro.text.encoder import Encoder
 from faro.text.tokens import Text
+from faro.units import plain
 
 from . import preferences
 from .lexicon import by_lexicon
@@ -29,7 +32,7 @@ from .mapped import Scan, Stored
 from .pair_features import FORMS, with_pairs
 from .rewriting import rewritten
 from .schema import Schema
-from .specs import ArraySpec, TextSpec, TwinSpec
+from .specs import ArraySpec, SummarySpec, TextSpec, TwinSpec
 from .values import absent
 
 Progress = Callable[[int, int], None]
@@ -163,7 +166,11 @@ def with_texts(schema: Schema, frame: pd.DataFrame, where: str, labels: bool) ->
         spec, encoder = reader.spec, reader.encoder
         made |= reader.columns()
         arrays[spec.name] = reader.stored
-        specs.append(dataclasses.replace(spec, digest=encoder.digest))
+        spec = dataclasses.replace(spec, digest=encoder.digest)
+        if spec.summary is not None:
+            spec = dataclasses.replace(spec, summary=with_digest(spec, spec.summary, schema, frame, where))
+            notes.append(f"text {spec.name}: summaries {spec.summary}; those choices are not in the table")
+        specs.append(spec)
         if cut := reader.stored.truncated:
             total = len(reader.stored.texts)
             notes.append(
@@ -179,6 +186,28 @@ def with_texts(schema: Schema, frame: pd.DataFrame, where: str, labels: bool) ->
     others = [spec for spec in schema.arrays if spec.name not in arrays]
     schema = schema.replace(texts=tuple(specs), arrays=(*others, *of_texts))
     return WithTexts(schema, frame.assign(**made), arrays, tuple(notes))
+
+
+def with_digest(spec: TextSpec, summary: SummarySpec, schema: Schema, frame: pd.DataFrame, where: str) -> SummarySpec:
+    """The same with the digest of the summaries that the table has, a person's each once.
+
+    spec: of the text
+    summary: what it says of it
+    schema: that names people
+    frame: the table, with the text's column
+    where: what messages call it
+
+    `DataError` where somebody has two.
+    """
+    people = [plain(str(cell)) for cell in frame[schema.unit]] if schema.unit in frame.columns else [""] * len(frame)
+    texts = frame[getattr(spec, spec.of_person) or spec.name].astype(str).tolist()
+    told = sorted({*zip(people, texts, strict=True)})
+    twice = [one for (one, _), (other, _) in itertools.pairwise(told) if one == other]
+    if schema.unit in frame.columns and twice:
+        who = ascii(twice[0])[:40]
+        raise DataError(f"{where}: text {spec.name!r}: {who} has two summaries; expected one of a person")
+    digest = hashlib.sha256(json.dumps(["faro summaries 1", told]).encode()).hexdigest()
+    return dataclasses.replace(summary, sha256=digest)
 
 
 def _handed_out(spec: TextSpec) -> dict[str, Any]:

@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from faro.errors import UsageError
+
 from .coding import Coding
 from .dataset import Dataset
 from .sharded import Sharded
@@ -44,6 +46,11 @@ class View:
         """The view of a seed, for models that read so many earlier choices of a person."""
         rows = {part: data.rows(names, seed) for part, names in PARTS[dual_data].items()}
         taught, coding = rows["train"], dataclasses.replace(data.fit_coding(rows["train"]), seed=seed)
+        if support and data.schema.summaries:
+            raise UsageError(
+                f"{data.name}: the model reads earlier choices of a person, of whom others stand in the text "
+                f"{next(iter(data.schema.summaries))!r} already; take one or the other"
+            )
         if support:
             assert isinstance(data, Dataset)  # a stream refuses models that read support
             asked = roles(data, SupportRule(support, data.schema.order)) == QUERY

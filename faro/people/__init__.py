@@ -10,6 +10,7 @@ ceiling   how well one answer for everybody can do
 majority  whom a majority serves, again and again; pairs whose majority goes against the common order
 groups    which declared groups of people differ, beside people dealt to groups at random
 placebo   groups dealt to people at random: the control of what learns from groups
+summaries  what people chose before, in words: texts that any model of texts reads: `faro summarise`
 consistency  which answers are preferences: genuine, constructed, or none; weights of rows: `faro types`
 words     the record in plain words, for terminals and pages
 

@@ -131,6 +131,15 @@ class TrainedModel:
         """Which earlier choices of a person it reads; k is 0 for a model that reads none."""
         return SupportRule(self.model.support, self.schema.order)
 
+    def told(self, schema: Schema) -> SupportRule:
+        """Which earlier choices of a person it knows of, when it is asked of a table: those that it reads, or those
+        that summaries are of.
+
+        schema: of the table, which says of which these are
+        """
+        summary = next(iter(schema.summaries.values()), None)
+        return self.support if summary is None else SupportRule(summary.k, summary.order)
+
     def read(self, data: Any, labels: bool | None = None) -> Dataset:
         """A table as this model's schema reads it, by the types of its columns and the rule of its units.
 
@@ -303,7 +312,8 @@ class TrainedModel:
             parts = np.array(PARTS, object)[assign(data.placement, self.about.get("seed", 0))]
         told = roles(data, self.support) if self.support.k else np.full(n, QUERY, object)
         parts = np.where(told == QUERY, parts, told)
-        if self.support.k and "role" in {*self.attributes(data), *data.shared}:
+        knows = bool(self.told(data.schema).k)
+        if knows and "role" in {*self.attributes(data), *data.shared}:
             raise DataError(f"{data.name}: 'role' says what was told; call the column of the data otherwise")
 
         def flat(values: Any) -> np.ndarray:
@@ -321,7 +331,7 @@ class TrainedModel:
         if self.schema.outside:
             columns["outside"] = flat(parsed.outside.any(1, keepdims=True).astype(int))
         columns["label"] = flat(parsed.chosen) if parsed.chosen is not None else np.full(inside.sum(), np.nan)
-        columns |= {"role": flat(told)} if self.support.k else {}
+        columns |= {"role": flat(told)} if knows else {}
         columns |= {"reward": flat(rewards), "decision": flat(hard), "weight": flat(parsed.weight), "part": flat(parts)}
         if parsed.log_ref is not None and not argmax:
             if "log_ref" in {*self.attributes(data), *data.shared}:

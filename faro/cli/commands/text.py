@@ -47,6 +47,35 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     outputs.add_threads(embed)
     outputs.add_plain(embed, outputs.NO_PROGRESS)
 
+    summarise = command(
+        "summarise",
+        _summarise,
+        "Put what every person chose before into words, and write a table of the other choices with these texts.",
+        "  faro summarise votes.csv --schema votes.toml --out told.jsonl\n"
+        "  faro frontier --data told.jsonl --schema told.toml --bounds 5 --out out/told\n"
+        "  faro summarise votes.csv --schema votes.toml --by \"mypkg.mine:Summary(model='a')\" -k 8 --out told.jsonl",
+    )
+    summarise.add_argument("data", metavar="DATA", help="a known data set, or a table: CSV, Parquet, JSONL")
+    summarise.add_argument("--schema", metavar="FILE", help="what is in the columns of a table (TOML)")
+    summarise.add_argument(
+        "--by", default="contrast", metavar="NAME", help="contrast (default), history, or the place of one's own maker"
+    )
+    summarise.add_argument("-k", type=int, default=5, metavar="N", help="choices of a person at most (default 5)")
+    summarise.add_argument(
+        "--form",
+        default="",
+        metavar="FORM",
+        help="how models read them: times, after or context (see docs/personal.md)",
+    )
+    summarise.add_argument("--shuffled", action="store_true", help="give people somebody else's: the control")
+    summarise.add_argument(
+        "--encoder", default="minilm", metavar="NAME|FOLDER", help="what reads them (default minilm)"
+    )
+    summarise.add_argument(
+        "--out", required=True, metavar="FILE", help="the table; its schema is FILE's name and .toml"
+    )
+    outputs.add_plain(summarise)
+
     export = command(
         "export",
         _export,
@@ -75,6 +104,35 @@ def _encoder(options: argparse.Namespace) -> int:
         raise UsageError("faro encoder install needs the name of an encoder (see: faro encoder list)")
     folder = str(known.install(options.name))
     print(json.dumps({"path": folder}) if options.json else folder)
+    return 0
+
+
+def _summarise(options: argparse.Namespace) -> int:
+    from ... import registry
+    from ...data import load
+    from ...data.table import kind_to_write, write_table
+    from ...files import toml_text, write_text
+    from ...people.summaries import called, summarised
+
+    kind_to_write(options.out)
+    summariser, out = registry.make("summariser", options.by), Path(options.out)
+    if not callable(summariser):
+        raise UsageError(f"--by {options.by}: expected what makes a callable, got {type(summariser).__name__}")
+    with outputs.progress(options, "summarising", "people") as progress:
+        made = summarised(
+            load(options.data, options.schema), summariser, k=options.k, shuffled=options.shuffled, form=options.form,
+            encoder=options.encoder, progress=progress,
+        )  # fmt: skip
+    assert made.declared is not None
+    own = [column for column in made.frame.columns if not column.endswith(":row") and ":row:" not in column]
+    write_table(made.frame[own], out)
+    place = out.with_suffix(".toml")
+    write_text(place, toml_text(made.declared.to_dict()))
+    name, summary = next(iter(made.schema.summaries.items()))
+    record = {"choices": made.n, "people": made.people, "by": called(summariser), "k": options.k, "text": name}
+    record |= {"sha256": summary.sha256, "out": str(out), "schema": str(place)}
+    words = f"{made.n:,} choices of {made.people:,} people, with summaries {summary} -> {out}, {place}"
+    print(json.dumps(record) if options.json else words)
     return 0
 
 

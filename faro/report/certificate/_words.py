@@ -99,6 +99,11 @@ MADE = (
     "one is counted. This was NOT checked here: faro verify --plugin computes it again."
 )
 
+TOLD = (
+    "Whoever this names put what people chose before into words, of those answers alone and of nobody else's. This was "
+    "NOT checked: no number here says what a summary was made of."
+)
+
 LIMITS = (
     "It says nothing of groups that are not named, of smaller groups within these, or of single persons.",
     "It speaks of this model file, and of the population that the audited units come from. Other people, other times "
@@ -187,7 +192,7 @@ def compared(outcome: Outcome) -> str:
 
 def assumptions(outcome: Outcome) -> list[tuple[str, str]]:
     """(id, words) of everything the certificate rests on."""
-    named = {"cells by ": MADE, "aggregate ": AGGREGATE}
+    named = {"cells by ": MADE, "aggregate ": AGGREGATE, "summaries by ": TOLD}
     words = {name: text for name in outcome.assumed for begins, text in named.items() if name.startswith(begins)}
     return [(name, words.get(name) or ASSUMPTIONS.get(name, name)) for name in outcome.assumed]
 
