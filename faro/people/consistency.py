@@ -114,7 +114,13 @@ def types(data: Dataset, frame: str, item: str | None = None) -> tuple[dict[str,
     votes = votes_of(data, item)
     if votes.kind == SETS:
         raise DataError(f"{data.name}: types are told of one of two alternatives; here there are more")
-    cells = data.frame[frame].astype(str).to_numpy()[data.parsed.source.max(1)[votes.rows]]
+    of_row = data.parsed.source.max(1)[votes.rows]
+    column = data.frame[frame]
+    cells = column.astype(str).to_numpy()[of_row]
+    absent = np.isin(cells, ["", *data.schema.missing]) | column.isna().to_numpy()[of_row]
+    if absent.any():
+        row = of_row[absent].min() + 1
+        raise DataError(f"{data.name}: column {frame!r}, row {row}: the frame is missing; name it, or drop such rows")
     frames, code = np.unique(cells, return_inverse=True)
     pairs, who = np.unique(votes.person * votes.items + votes.item, return_inverse=True)
     found = mixture(who, code, votes.share[:, 0])
@@ -132,13 +138,21 @@ def types(data: Dataset, frame: str, item: str | None = None) -> tuple[dict[str,
         "kept": _kept(votes, pairs // votes.items, weight),
         "coverage": _coverage(pairs % votes.items, weight),
         "flips": _flips(votes, weight[who]),
-        "notes": list(votes.notes),
+        "notes": [*votes.notes, *_copies(data)],
     }
     of_rows = np.ones(len(data.frame))
     source = data.parsed.source[votes.rows]
     there = source >= 0
     of_rows[source[there]] = np.broadcast_to(weight[who][:, None], source.shape)[there]
     return record, of_rows
+
+
+def _copies(data: Dataset) -> list[str]:
+    """What is to be known of rows that are alike in every column: of a reply and its copy every one counts."""
+    alike = int(data.frame.astype(str).duplicated().sum())
+    if not alike:
+        return []
+    return [f"{alike} rows are as others in every column, and count as further replies; drop them if they are copies"]
 
 
 def _kept(votes: Votes, person: np.ndarray, weight: np.ndarray) -> dict[str, dict[str, float]]:

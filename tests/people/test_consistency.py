@@ -123,3 +123,15 @@ def test_majorities_turn_where_coins_outnumber_answers():
     table = pd.DataFrame(rows, columns=["person", "frame", "accept"]).assign(quality=1.0)
     record, weights = types(faro.load(table, Schema.from_dict({**SCHEMA, "attributes": []})), "frame")
     assert record["flips"]["items"] == 1 and weights[table["person"] < 10].min() > weights.mean()
+
+
+def test_a_frame_that_is_missing_is_no_frame_and_copies_are_said(table):
+    schema = Schema.from_dict({**SCHEMA, "attributes": []})
+    assert types(faro.load(table.assign(time=np.arange(len(table))), schema), "frame")[0]["notes"] == []
+    twice = pd.concat([table, table.iloc[:7]], ignore_index=True).assign(time=[*range(len(table)), *range(7)])
+    assert types(faro.load(twice, schema), "frame")[0]["notes"][-1].startswith("7 rows are as others in every column")
+    for missing in ("", None, np.nan):
+        gone = table.astype({"frame": object})
+        gone.loc[gone.index[4], "frame"] = missing
+        with pytest.raises(DataError, match=r"column 'frame', row 5: the frame is missing"):
+            types(faro.load(gone, schema), "frame")
