@@ -15,6 +15,7 @@ Sources: Kamakura and Russell 1989; MaxMin-RLHF, arXiv 2402.08925 (hard); what i
 from __future__ import annotations
 
 import functools
+import numbers
 from typing import Any, NamedTuple
 
 import jax
@@ -25,13 +26,17 @@ from jax import Array
 from constraints import log_softmax
 
 from ..errors import UsageError
-from .mixed_logit import Panel
+from .mixed_logit import Panel, check
 
 STEPS = 4  # of Newton in a round: the next begins where they end
 NOT_IDENTIFIED = (
     "nobody made more than one choice, and every choice is between two: kinds are not identified, for half of a taste "
     "and half of its opposite is a coin; ask each person twice, or about three alternatives"
 )
+
+
+ALIKE = "all kinds choose alike, so who is of which is not told by the choices; one kind says the same"
+SAME = 1e-4  # of log-probabilities of all choices of a person
 
 
 class Kinds(NamedTuple):
@@ -76,11 +81,13 @@ def fit(
 
     `UsageError` for numbers out of range.
     """
-    if kinds < 1 or restarts < 1 or rounds < 1 or not ridge > 0:
+    counts = (kinds, restarts, rounds)
+    if any(not isinstance(of, numbers.Integral) or of < 1 for of in counts) or not 0 < ridge < np.inf or seed < 0:
         raise UsageError(
-            "kinds: expected at least one kind, start and round, and a ridge above 0, got "
-            f"{kinds}, {restarts}, {rounds}, {ridge}"
+            "kinds: expected at least one kind, start and round, a ridge above 0 and a seed of 0 or more, got "
+            f"{kinds}, {restarts}, {rounds}, {ridge}, {seed}"
         )
+    check(panel)
     people = int(panel.person.max()) + 1
     deals = np.random.default_rng(seed).dirichlet(np.ones(kinds), (restarts, people))
     if hard:
@@ -94,7 +101,10 @@ def fit(
     member = np.asarray(jax.nn.softmax(logs[best]))[:, order]
     made = np.bincount(np.asarray(panel.person), np.asarray(panel.weight) > 0, people)
     once = made.max(initial=0) <= 1 and np.asarray(panel.available).sum(-1).max(initial=0) <= 2
-    doubt = NOT_IDENTIFIED if once and kinds > 1 else ""
+    apart = float(
+        jnp.ptp(logs[best] - jnp.log(share[best]), axis=1).max()
+    )  # of what any person's choices tell of kinds
+    doubt = "" if kinds == 1 else NOT_IDENTIFIED if once else ALIKE if not apart > SAME else ""
     return Kinds(
         np.asarray(share[best])[order], np.asarray(weights[best])[order], member, float(ends[best]), ends, doubt
     )
@@ -122,9 +132,10 @@ def _run(panel: Panel, deal: Array, ridge: Array, rounds: int, hard: bool) -> tu
 
         def step(_: Any, own: Array) -> Array:
             chances = jnp.exp(log_softmax(panel.features @ own, panel.available))
+            unit = jnp.eye(size, dtype=own.dtype)
             slope = jnp.einsum("n,nk,nkd->d", weight, chances - panel.chosen, panel.features) + ridge * own
             centred = panel.features - jnp.einsum("nk,nkd->nd", chances, panel.features)[:, None]
-            curved = jnp.einsum("n,nk,nkd,nke->de", weight, chances, centred, centred) + ridge * jnp.eye(size)
+            curved = jnp.einsum("n,nk,nkd,nke->de", weight, chances, centred, centred) + ridge * unit
             along = jnp.linalg.solve(curved, slope)
             moved = jnp.where(panel.available, panel.features @ along, 0)
             most = jnp.max(jnp.abs(moved), initial=0)  # of any score: twice that of a margin, at which the loss falls

@@ -48,6 +48,29 @@ class Panel(NamedTuple):
     weight: Array
 
 
+def check(panel: Panel) -> None:
+    """`UsageError` unless a panel is one of choices: arrays of one length, finite features, of weight above 0 an
+    alternative chosen that is there, codes of people and weights of 0 or more.
+
+    panel: as a caller made it
+    """
+    features, available, chosen, person, weight = map(np.asarray, panel)
+    n = features.shape[0] if features.ndim == 3 else -1
+    shapes = available.shape == chosen.shape == features.shape[:2] and person.shape == weight.shape == (n,)
+    if n < 1 or not shapes:
+        shown = ", ".join(str(list(of.shape)) for of in (features, available, chosen, person, weight))
+        raise UsageError(f"panel: expected [n, K, D], [n, K], [n, K], [n] and [n] of one choice or more, got {shown}")
+    there = np.where(available.astype(bool), chosen, 0).sum(1)[weight > 0]
+    for good, words in (
+        (np.isfinite(features).all(), "finite features"),
+        (np.issubdtype(person.dtype, np.integer) and (person >= 0).all(), "codes of people of 0 or more"),
+        (np.isfinite(weight).all() and (weight >= 0).all(), "weights of 0 or more"),
+        ((chosen >= 0).all() and np.allclose(there, 1, atol=1e-6), "shares of available alternatives that add up to 1"),
+    ):
+        if not good:
+            raise UsageError(f"panel: expected {words}")
+
+
 class Population(NamedTuple):
     """The law of people's weights.
 
@@ -193,6 +216,7 @@ def fit(panel: Panel, draws: Array, differ: Sequence[int] | None = None) -> tupl
     size = panel.features.shape[-1]
     differ = tuple(range(size)) if differ is None else tuple(differ)
     q, people = len(differ), draws.shape[1]
+    check(panel)
     if draws.shape[2] != q:
         raise UsageError(
             f"draws: expected {q} number{'s'[: q != 1]} each, one per weight that differs, got {draws.shape[2]}"

@@ -51,11 +51,33 @@ def test_of_one_binary_choice_nothing_is_identified(x64):
         opposed = np.log(0.5) + kinds._told(told, jnp.asarray([TASTES[0], -TASTES[0]]), 50)
         likelihood = np.logaddexp(*np.asarray(opposed).T).sum()
         assert np.isclose(likelihood, len(told.person) * np.log(0.5)) == alike
-    with pytest.raises(UsageError, match="kinds: expected at least one"):
-        kinds.fit(told, 0)
+    for wrong in ({"kinds": 0}, {"kinds": 2.5}, {"kinds": 2, "restarts": 1.5}, {"kinds": 2, "ridge": np.nan}):
+        with pytest.raises(UsageError, match="kinds: expected at least one"):
+            kinds.fit(told, **wrong)
 
 
 @pytest.mark.slow
 def test_what_is_not_identified_is_doubted(x64):
     assert "not identified" in kinds.fit(panel(people=50, each=1)[1], 2, restarts=1, rounds=3).doubt
     assert kinds.fit(panel(people=50, each=2)[1], 2, restarts=1, rounds=3).doubt == ""
+
+
+def test_choices_of_nobody_or_of_nothing_are_refused(x64):
+    _, told = panel(people=4, each=2)
+    for change, words in (
+        ({"features": told.features * np.nan}, "finite features"),
+        ({"weight": told.weight - 2}, "weights of 0 or more"),
+        ({"person": told.person - 1}, "codes of people"), ({"available": ~told.available}, "add up to 1"),
+        ({"chosen": told.chosen[:3]}, r"got \[8, 2, 3\], \[8, 2\], \[3, 2\]"),
+    ):  # fmt: skip
+        with pytest.raises(UsageError, match=f"panel: expected .*{words}"):
+            kinds.fit(told._replace(**change), 2)
+    with pytest.raises(UsageError, match="one choice or more"):
+        kinds.fit(Panel(*(of[:0] for of in told)), 2)
+
+
+def test_kinds_that_choose_alike_are_doubted(x64):
+    """Where features say nothing there is one kind, whatever shares the deals left."""
+    _, told = panel(people=6, each=3)
+    found = kinds.fit(told._replace(features=0 * told.features), 2, restarts=2, rounds=3)
+    assert "all kinds choose alike" in found.doubt and np.allclose(found.member, found.share)
