@@ -238,6 +238,16 @@ def test_a_comparison_that_was_stopped_goes_on(coins, record, monkeypatch):
 
 
 @pytest.mark.slow
+def test_one_more_method_trains_that_method_alone(coins, record, monkeypatch):
+    few, names, options = coins
+    trained, fit = [], Batched.fit
+    monkeypatch.setattr(Batched, "fit", lambda own, trials: trained.append(own.game.model) or fit(own, trials))
+    again = compare(few, [*names, "ensemble"], **options)
+    assert [type(model).__name__ for model in trained] == ["Ensemble"]
+    assert [row for row in again["methods"] if row["method"] != "ensemble"] == record["methods"]
+
+
+@pytest.mark.slow
 def test_what_could_be_certified(coins, record):
     """Of a method that reads support, and of one that does not; the gate is not looked at."""
     for row in record["methods"]:
