@@ -155,13 +155,17 @@ def toml_text(values: Mapping[str, Any]) -> str:
     values: key -> value
     """
     there = {key: value for key, value in values.items() if value not in ("", [], {}, None)}
-    return "".join(f"{_toml(key)} = {_toml(value)}\n" for key, value in there.items())
+    return "".join(f"{_key(key)} = {_toml(value)}\n" for key, value in there.items())
+
+
+def _key(key: str) -> str:
+    return key if re.fullmatch(r"[A-Za-z0-9_-]+", key) else _toml(key)
 
 
 def _toml(value: Any) -> str:
     if isinstance(value, dict):
         there = {key: own for key, own in value.items() if own is not None}
-        return "{" + ", ".join(f"{_toml(key)} = {_toml(own)}" for key, own in there.items()) + "}"
+        return "{" + ", ".join(f"{_key(key)} = {_toml(own)}" for key, own in there.items()) + "}"
     if isinstance(value, list):
         return "[" + ", ".join(map(_toml, value)) + "]"
     return json.dumps(value, ensure_ascii=False).replace("\x7f", "\\u007f")
