@@ -25,8 +25,8 @@ from ..errors import UsageError
 from ..files import parse_toml
 
 PRIMAL: dict[str, dict[str, Any]] = {  # defaults that depend on the primal player
-    "sqp": {"steps": 100, "temperature": 0.7},
-    "adam": {"steps": 600, "temperature": 0.05},
+    "sqp": {"steps": 100, "temperature": 0.7, "dual_rate": 0.03},
+    "adam": {"steps": 600, "temperature": 0.05, "dual_rate": 0.03},
 }
 CHOICES = {
     "solver": ("game", "exact"),
@@ -155,7 +155,7 @@ class Multipliers:
 
     dual: str = _setting("nupi", "or ascent", GAME, ADAM)
     dual_data: str = _setting("train", "or own: it sees the dual part, which then does not join train", GAME)
-    dual_rate: float = _setting(0.03, "how fast multipliers follow a violation", GAME, ADAM)
+    dual_rate: Any = _setting(None, "how fast multipliers follow a violation; left out: 0.03", GAME, ADAM)  # noqa: RUF009
     dual_proportional: float = _setting(0.5, "nuPI's proportional term", GAME, ADAM, NUPI)
     cap: float = _setting(100.0, "largest multiplier", GAME)
     memory: float = _setting(0.9, "how much of the running rates is kept a step", GAME, ADAM, SHARED, BATCHES)
@@ -239,8 +239,11 @@ class Settings(Selection, Batching, Multipliers, Optimiser):  # fields come from
     def suiting(self, stated: Mapping[str, Any]) -> Settings:
         """What is left open filled as a model states it; evaluations are still several, however few the steps.
 
-        stated: `Model.settings`
+        stated: `Model.settings`, of settings that can be left open; else `UsageError`
         """
+        open_ = [field.name for field in dataclasses.fields(self) if field.default is None]
+        if closed := [name for name in stated if name not in open_]:
+            raise UsageError(f"a model states {closed[0]!r}, and only these can be left to it: {', '.join(open_)}")
         given = {name: value for name, value in stated.items() if getattr(self, name) is None}
         if "every" in given and self.steps is not None:
             given["every"] = max(1, min(given["every"], self.steps // LEAST_EVALUATIONS))

@@ -13,7 +13,7 @@ import constraints as ct
 import faro
 from faro.cli import main
 from faro.errors import UsageError
-from faro.models import Linear
+from faro.models import VPL, Linear
 from faro.runtime.checkpoint import Keeper
 from faro.sweep import exact_path
 from faro.training import Data, Game, Settings, streaming
@@ -259,3 +259,12 @@ def test_a_model_states_what_suits_it_where_nobody_says_otherwise():
     assert (said.steps, said.every, said.weight_decay) == (8, 4, 0.5)
     assert Settings(steps=1).suiting(stated).every == 1
     assert Settings().suiting({}) == Settings()
+
+
+def test_what_a_model_states_arrives_or_is_refused():
+    """A setting with a default of its own cannot be left to a model, which would then state it in vain."""
+    stated = Settings().suiting(VPL.settings)
+    assert (stated.steps, stated.dual_rate) == (120, 0.1) and Settings().filled().dual_rate == 0.03
+    assert Settings(dual_rate=0.5).suiting(VPL.settings).dual_rate == 0.5
+    with pytest.raises(UsageError, match="a model states 'learning_rate', and only these"):
+        Settings().suiting({"steps": 5, "learning_rate": 0.1})
