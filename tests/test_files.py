@@ -387,5 +387,7 @@ def test_a_folder_in_place_of_a_file_is_told_which_of_its_files_may_be_meant(tmp
     (tmp_path / "cert.json").write_text('{"schema": "faro-certificate/3"}')
     assert main(["verify", str(tmp_path), str(tmp_path / "scores.csv"), *asked[1:]]) == 2
     assert f"expected a certificate, as {tmp_path / 'cert.json'} seems to be" in capsys.readouterr().err
+    (tmp_path / "frontier.csv").write_text("")
+    assert main(["certify", *asked]) == 2 and "a run; say --disclose" in capsys.readouterr().err
     assert main(["gate", str(tmp_path / "absent.csv"), *asked[1:]]) == 5
     assert "no such file; expected a scored table" in capsys.readouterr().err

@@ -227,6 +227,8 @@ def _certify(options: argparse.Namespace) -> int:
             raise UsageError("--html, --junit-xml, --sarif and --markdown are for one certificate, not for a run")
         import_constraints(options.plugin)
         return _disclose_run(options, policy)
+    if options.scored and Path(options.scored, "frontier.csv").is_file():
+        raise UsageError(f"{options.scored}: a run; say --disclose to show all of it once, or give a scored table")
     case = _case(options, policy)
     options.outcome = _of_case(case)
     _note_content(case.columns or {}, options)
