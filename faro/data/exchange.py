@@ -92,8 +92,16 @@ def of_people(data: Dataset) -> tuple[str, ...]:
     """The features of the context that vary within no person: they are of people, the others of what is asked.
 
     data: whose column names people
+
+    `DataError` where there is context and nobody made two choices: then no feature varies within anybody.
     """
     context = data.parsed.context
+    if context.names and np.bincount(data.unit_codes).max(initial=0) < 2:
+        which = ", ".join(context.names)[:80]
+        raise DataError(
+            f"{data.name}: nobody made two choices, so which of {which} are of people and which of what is asked "
+            "cannot be told; read it together with people who made several"
+        )
     columns = feature_codes(context, (data.n,))[1:]
     return tuple(name for name, own in zip(context.names, columns, strict=True) if not varies(own, data.unit_codes))
 

@@ -92,6 +92,14 @@ def test_a_partner_brings_what_is_of_people_and_leaves_what_is_asked(data):
     assert np.array_equal(one.context, np.asarray(twin.context)[5:6]) and one.unit == np.asarray(twin.unit)[5]
 
 
+def test_of_people_with_one_choice_each_it_is_not_told_what_is_theirs(data):
+    """Else what is asked would be taken for theirs, and exchanged with them."""
+    once = Dataset.from_table(table().drop_duplicates("person"), data.schema, name="once")
+    with pytest.raises(DataError, match="nobody made two choices, so which of age, town, topic are of people"):
+        once.choices(data.fit_coding(data.rows("train")), twins=(ANOTHER,))
+    assert set(once.choices(data.fit_coding(data.rows("train"))).twins) == set()
+
+
 @dataclasses.dataclass(frozen=True)
 class Remembers(faro.models.Model):
     """The mean clarity of what the person chose before, times that of an alternative."""
