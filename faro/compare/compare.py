@@ -17,7 +17,7 @@ from ..training import Settings
 from . import evidence, methods, shown, sure
 from .cold import cold_start
 from .evidence import Fitted, Said
-from .names import AGGREGATE, QUESTIONS
+from .names import AGGREGATE, NEIGHBOURS, QUESTIONS
 from .questions import Questions
 from .table import Table
 
@@ -83,7 +83,10 @@ def compare(
             methods.check_width(name, names, whole)
             tables[name] = methods.table_of(name, whole)
             train, rest = question.training(tables[name]), tables[name].take(question.rows)
-            own = evidence.fit(train, rest, model, splits, constraint, options, base, place, overwrite)
+            if name == NEIGHBOURS and base is not None:
+                own = evidence.near(base, train, rest, support)
+            else:
+                own = evidence.fit(train, rest, model, splits, constraint, options, base, place, overwrite)
             heard = {(name, held): [evidence.say(one, rest) for one in trained] for held, trained in own.models.items()}
         except Exception as error:  # of whatever kind: one method costs the others nothing
             if name == AGGREGATE:
@@ -106,7 +109,7 @@ def compare(
     told = {} if intervals is None else dict(zip(columns, (own._asdict() for own in intervals), strict=True))
     choice = _recommended(asked, {name: table.selection(name) for name in asked}, told)
     certify = []
-    if constraint is not None and folder is not None:
+    if constraint is not None and folder is not None and choice["method"] != NEIGHBOURS:  # which has no run of its own
         run = Path(folder, RUNS, methods.file_name(choice["method"]))
         certify = shown.commands(run, _bound(constraint), source or whole.name, whole.name in NAMES)
     return {

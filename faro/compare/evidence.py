@@ -22,6 +22,7 @@ from ..data.slices import Slices
 from ..data.support import SupportRule, support_sets
 from ..models import Model
 from ..models.evaluate import BLOCK
+from ..people import neighbours
 from ..store.frontier import Frontier
 from ..store.model import TrainedModel
 from ..sweep.aggregates import everyones_error
@@ -121,6 +122,19 @@ def fit(
         found[held] = [run.models[row] for row in rows]
     seconds = run.manifest.get("seconds", time.perf_counter() - began)
     return Fitted(asked, found, run, seconds / len(seeds))
+
+
+def near(base: Fitted, data: Dataset, asked: Dataset, support: int) -> Fitted:
+    """The models of a method with a memory of train people's answers, by whether a constraint held in their training.
+
+    base: the method
+    data: in which hidden choices weigh nothing
+    asked: the choices that will be asked
+    support: choices of a person that are compared
+    """
+    began, seeds = time.perf_counter(), len(base.models[False])
+    found = {held: [neighbours.fit(own, data, support) for own in trained] for held, trained in base.models.items()}
+    return Fitted(asked, found, base.run, base.seconds + (time.perf_counter() - began) / seeds)
 
 
 def _middle(values: list[float]) -> float:

@@ -13,15 +13,15 @@ from .. import models
 from ..data import Dataset
 from ..errors import DataError, UsageError
 from ..registry import find, make
-from .names import AGGREGATE, CONSTANTS, GROUPED
+from .names import AGGREGATE, CONSTANTS, GROUPED, NEIGHBOURS
 
 MODEL_OF = {AGGREGATE: "linear", GROUPED: "linear"}
 DEFAULT = (AGGREGATE, CONSTANTS, "mixed_logit")
 EVERY = "all"
 WIDE = 32  # weights of a person, whose covariance takes hours
 ALL = (
-    AGGREGATE, CONSTANTS, GROUPED, "pebs", "mixed_logit", "pref", "latent_class", "lore", "ideal_point", "plus", "vpl",
-    "gpo", "distributional", "ensemble", "position_tower",
+    AGGREGATE, CONSTANTS, GROUPED, NEIGHBOURS, "pebs", "mixed_logit", "pref", "latent_class", "lore", "ideal_point",
+    "plus", "vpl", "gpo", "distributional", "ensemble", "position_tower",
 )  # fmt: skip
 
 
@@ -69,6 +69,8 @@ def model_of(name: str, support: int) -> models.Model:
 
     `UsageError` for a name that no package declares.
     """
+    if name == NEIGHBOURS:
+        return models.Neighbours(models.Linear(), support)
     text = MODEL_OF.get(name, name)
     takes = inspect.signature(find("model", text.partition("(")[0])).parameters
     if "support" in takes and "support=" not in text:

@@ -19,6 +19,9 @@ from faro.errors import DataError, UsageError
 from faro.report import write_methods
 from faro.sweep.batched import Batched
 
+from ..people.test_neighbours import SCHEMA as VOTES
+from ..people.test_neighbours import votes
+
 ASKED = ["aggregate", "person_constants", "mixed_logit"]
 COLUMNS = [(name, other) for name in ASKED for other in methods.simpler(name, ASKED)]
 
@@ -276,6 +279,20 @@ def test_a_method_that_cannot_read_the_table_is_left_out_and_the_rest_goes_on():
     assert any(own.title == "Left out" for own in sections(found))
     with pytest.raises(DataError, match="reads them all"):
         methods.table_of("group_conditional", data)
+
+
+@pytest.mark.slow
+def test_neighbours_are_compared_with_a_memory_of_the_aggregates_train_people():
+    """Two kinds of people whom no feature tells apart: nothing but answers to the same questions helps, and it does."""
+    data = faro.load(votes(), VOTES)
+    found = compare(data, ["neighbours"], seeds=2, support=6, settings={"steps": 60})
+    (gain,) = found["gains"]
+    assert found["recommended"]["method"] == "neighbours" and gain["low"] > 0.1 and not found["refused"]
+    curve = [point["nll"] for point in found["cold_start"]["curves"]["neighbours"]]
+    assert curve[0] > curve[-1] + 0.05
+    alone = data.frame.assign(x=np.arange(data.n) / 100.0)
+    refused = compare(faro.load(alone, VOTES), ["neighbours"], seeds=1, support=6, settings={"steps": 60})["refused"]
+    assert "no question was asked of two people" in refused["neighbours"]
 
 
 def test_every_method_has_a_folder():
