@@ -19,8 +19,8 @@ from faro.errors import DataError, UsageError
 from faro.report import write_methods
 from faro.sweep.batched import Batched
 
-from ..people.test_neighbours import SCHEMA as VOTES
-from ..people.test_neighbours import votes
+from ..builders.opinions import SCHEMA as VOTES
+from ..builders.opinions import votes
 
 ASKED = ["aggregate", "person_constants", "mixed_logit"]
 COLUMNS = [(name, other) for name in ASKED for other in methods.simpler(name, ASKED)]
