@@ -12,6 +12,7 @@ alternative at a time from its features and the context; a model of your own onl
     position    `PositionTower`: another model, and what the place does at which an answer was shown
     experts     `MMoE`: several objectives by shared experts
     neighbours  `Neighbours`: another model, and what people who answered alike said of the same question
+    spo         `SPO`: another model, its rewards as chances to be preferred
     wrapped     what a model around another one leaves to it
     evaluate    the one place where a model is evaluated on choices, under any decision rule
 """
@@ -66,6 +67,7 @@ if TYPE_CHECKING:
     from .personal.pref import PReF as PReF
     from .personal.vpl import VPL as VPL
     from .position import PositionTower as PositionTower
+    from .spo import SPO as SPO
 
 LATER = {  # imported on first use: flax takes long, and linear models need none
     "MLP": "networks",
@@ -78,6 +80,7 @@ LATER = {  # imported on first use: flax takes long, and linear models need none
     "Ensemble": "ensemble",
     "MMoE": "experts",
     "Neighbours": "neighbours",
+    "SPO": "spo",
     "PersonConstants": "personal.constants",
     "MixedLogit": "personal.mixed",
     "PReF": "personal.pref",

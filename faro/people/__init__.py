@@ -19,6 +19,7 @@ questions    which pairs to ask a new person, and what the answers say: D-optima
 mixed_logit  weights that differ between people by a normal law, fitted by simulated likelihood
 kinds        latent classes of a table, by expectation and maximisation with restarts
 neighbours   what people who answered alike said of the same question, after any model: `faro neighbours`
+spo          rewards as chances to be preferred, alike for everybody: `faro calibrate --spo`
 ask          a dialogue of such questions with a new person, of a saved model: `faro ask`
 ratings      what calibration makes of a model's rewards, on a table that also has ratings: `faro pebs`
 

@@ -33,6 +33,9 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     calibrate.add_argument("--attribute", metavar="NAME", help="whose groups (default: that of the run's constraint)")
     calibrate.add_argument("--data", metavar="NAME|FILE", help="what it was trained on; of a run, if it is your table")
     calibrate.add_argument("--by-group", action="store_true", help="of a model: a slope and a constant of each group")
+    calibrate.add_argument(
+        "--spo", type=int, metavar="M", help="of a model: rewards as chances to be preferred to M alternatives of train"
+    )
     calibrate.add_argument("--out", metavar="FILE", help="of a model: where the calibrated one is saved")
     calibrate.add_argument(
         "--plugin", action="append", default=[], metavar="NAME",
@@ -44,12 +47,12 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
 def _calibrate(options: argparse.Namespace) -> int:
     import_constraints(options.plugin)
     if Path(options.source).is_dir():
-        if options.out or options.by_group:
-            raise UsageError("--out and --by-group are of one model; of a run all calibrations are measured")
+        if options.out or options.by_group or options.spo is not None:
+            raise UsageError("--out, --by-group and --spo are of one model; of a run all calibrations are measured")
         return _measured(options)
     if not options.data or not options.out:
         raise UsageError("of a model: expected --data, what it was trained on, and --out, where to save it")
-    return _saved(options)
+    return _saved(options) if options.spo is None else _preferred(options)
 
 
 def _measured(options: argparse.Namespace) -> int:
@@ -89,6 +92,26 @@ def _attribute(run: Frontier) -> str:
     if len(known) != 1:
         raise UsageError(f"--attribute: expected one of {', '.join(known) or 'none'}")
     return next(iter(known))
+
+
+def _preferred(options: argparse.Namespace) -> int:
+    from ... import data
+    from ...people import spo
+    from ...store.model import load_model, save_made
+
+    if options.by_group or options.attribute:
+        raise UsageError("--spo is one scale for everybody; leave out --by-group and --attribute")
+    model = load_model(options.source)
+    own = spo.fit(model, data.load(options.data) if options.data in data.NAMES else options.data, options.spo)
+    place = save_made(own, options.source, options.out)
+    if options.json:
+        print(json.dumps({"model": str(place), "references": options.spo}))
+        return 0
+    print(f"{place}: rewards in [0, 1], chances to be preferred to {options.spo} alternatives of train")
+    print("  no decision by argmax changes; as log-odds of choices they say too little")
+    if str(own.about.get("rule", "argmax")).startswith(("softmax", "kl_tilted")):
+        outputs.noted(options, ["decisions change with it: measure and certify its gap again"])
+    return 0
 
 
 def _saved(options: argparse.Namespace) -> int:

@@ -1,0 +1,54 @@
+"""SPO scaling after any model: rewards as chances of being preferred to what else there is, alike for everybody."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import numpy as np
+
+from ..data.split import uniform
+from ..errors import DataError, UsageError
+from ..models import SPO
+from ..store.model import TrainedModel
+
+REFERENCES = 32
+SALT = "faro spo 1"
+
+
+def fit(model: TrainedModel, data: Any, references: int = REFERENCES) -> TrainedModel:
+    """The model with its rewards as means of chances to be preferred to alternatives of train (`faro.models.SPO`).
+
+    model: a trained model that is not randomised
+    data: what it was trained on: a `Dataset`, a data frame, or the path of a table
+    references: M >= 1, drawn by a hash of names
+
+    `UsageError` for a randomised model, one with layers of an encoder, or M below 1; `DataError` for other data than it
+    was trained on, with an outside option, whose reward is 0, or with fewer alternatives.
+    """
+    if model.draw is not None:
+        raise UsageError("spo: a randomised model has no one reward; take one of its components")
+    if model.model.own_layers or isinstance(model.model, SPO):
+        raise UsageError(f"spo: expected a model of coded features or arrays, got {type(model.model).__name__}")
+    if references < 1:
+        raise UsageError(f"spo: expected references of at least 1, got {references}")
+    table = model.read(data)
+    if model.about.get("digest", table.digest) != table.digest:
+        raise DataError(f"{table.name}: other data than the model was trained on, whose train part has the references")
+    if (table.parsed.outside & table.parsed.available).any():
+        raise DataError(f"{table.name}: an outside option has the reward 0, below which no chance is")
+    seed = model.about.get("seed", 0)
+    rows, places = np.nonzero(np.asarray(table.parsed.inside)[table.rows(["train", "dual"], seed)])
+    rows = table.rows(["train", "dual"], seed)[rows]
+    if len(rows) < references:
+        raise DataError(f"{table.name}: {references} references of {len(rows)} alternatives of train")
+    names = [f"{table.units[row]}\x1f{table.choice_ids[row]}\x1f{at}" for row, at in zip(rows, places, strict=True)]
+    drawn = np.sort(np.argsort(uniform(SALT, names), kind="stable")[:references])
+    items = table.choices(model.coding, rows[drawn]).items
+    against = jax.tree.map(lambda leaf: np.asarray(leaf)[np.arange(references), places[drawn]], items)
+    about = {key: value for key, value in model.about.items() if key != "rewards"}
+    note = f"rewards are chances to be preferred to {references} alternatives of train (SPO), put on after training"
+    about |= {"spo": references, "notes": [*about.get("notes", []), note]}
+    params = {"model": model.params, "against": against}
+    return dataclasses.replace(model, model=SPO(model.model, references), params=params, about=about)
