@@ -25,6 +25,7 @@ from .support import QUERY
 from .values import canonical
 
 ROUNDING = 1e-9  # of numbers at an end of what is expected
+SUMMED = 1e-6  # of sums of decisions
 YES, NO = ("yes", "true", "1", "1.0"), ("no", "false", "0", "0.0")
 
 
@@ -89,6 +90,18 @@ class Decided:
                 f"{self.where}: column {name!r}, row {first + 1}: expected a number{span}, got {cells.iloc[first]!r}"
             )
         return np.where(self.there, values[self.rows], 0.0)
+
+    @functools.cached_property
+    def decisions(self) -> np.ndarray:
+        """`[n, K]` how much of its choice each candidate gets; `DataError` where a choice is decided more than once."""
+        read = self.numbers("decision", 0, 1)
+        total = read.sum(1)
+        if total.max() > 1 + SUMMED:
+            choice = self.texts("choice")[int(np.argmax(total)), 0]
+            raise DataError(
+                f"{self.where}: decisions of choice {choice!r} add up to {total.max():g}, expected at most 1"
+            )
+        return read
 
     def whether(self, named: str) -> np.ndarray:
         """`[n, K]` 1 where it is so, 0 where not, -1 where the cell is empty or nobody is there.

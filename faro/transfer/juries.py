@@ -20,14 +20,13 @@ import pandas as pd
 
 import constraints as ct
 
-from ..data.decided import Decided
+from ..data.decided import SUMMED, Decided
 from ..errors import DataError, UsageError
 from ..voting import jury
 from .views import like
 
 RULE = "softmax(temperature=1)"
 SMALLEST = 1e-30  # of a probability whose logarithm is a number
-JUDGED = 1e-6  # rounding of sums of decisions
 
 
 def of_twins(table: Decided, attribute: str, rule: str = "argmax") -> dict[str, np.ndarray]:
@@ -65,7 +64,7 @@ def of_tables(tables: Mapping[str, Decided]) -> dict[str, np.ndarray]:
     tables: of the same rows
     """
     first = next(iter(tables.values()))
-    return {group: like(table, first, table.numbers("decision", 0, 1)) for group, table in tables.items()}
+    return {group: like(table, first, table.decisions) for group, table in tables.items()}
 
 
 def mixed(decisions: Mapping[str, np.ndarray], weights: Mapping[str, float], where: str = "table") -> np.ndarray:
@@ -78,7 +77,7 @@ def mixed(decisions: Mapping[str, np.ndarray], weights: Mapping[str, float], whe
     whole = {}
     for group, of in decisions.items():
         left = 1 - of.sum(1, keepdims=True)
-        if (left < -JUDGED).any():
+        if (left < -SUMMED).any():
             raise DataError(f"{where}: decisions of {group!r} add up to {1 - left.min():g} in some choice, at most 1")
         whole[group] = np.concatenate([of, np.maximum(left, 0)], 1)
         whole[group] /= whole[group].sum(1, keepdims=True)
@@ -96,7 +95,7 @@ def seated(table: Decided, decisions: Mapping[str, np.ndarray], law: np.ndarray)
         name for name in table.frame if str(name).startswith(("reward", "decision")) or name in ("log_ref", "role")
     ]
     left = _left(law)
-    beside = _outside(table) | (left > JUDGED)
+    beside = _outside(table) | (left > SUMMED)
     logs = np.log(np.maximum(law, SMALLEST)) - np.where(beside, np.log(np.maximum(left, SMALLEST)), 0)[:, None]
     made = {f"decision:{group}": table.flat(of) for group, of in decisions.items()}
     return table.frame.drop(columns=dropped).assign(reward=table.flat(logs), decision=table.flat(law), **made)
@@ -118,7 +117,7 @@ def told(
     attribute: column of choosers
     """
     best = np.where(table.there, law, -1.0).max(1, keepdims=True)
-    plurality = table.there & (law == best) & (best >= 1 - law.sum(1, keepdims=True) - JUDGED)
+    plurality = table.there & (law == best) & (best >= 1 - law.sum(1, keepdims=True) - SUMMED)
     laws = {group: decisions[group] for group in weights}
     laws |= {"a juror drawn": law, "the plurality": plurality / np.maximum(plurality.sum(1, keepdims=True), 1)}
     label = table.numbers("label", 0, 1) if table.filled("label") else None

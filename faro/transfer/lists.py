@@ -19,6 +19,7 @@ from ..data.decided import Decided, column_of, read_decided
 from ..errors import DataError, UsageError
 from ..evaluate.bootstrap import limits_of_mean
 from ..voting import reranked, streamed
+from .agreement import FEW
 
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 0.9, 0.99, 1.0)
 WANTED = ("told", "people", "there")
@@ -182,7 +183,8 @@ def over_strengths(
     table: Decided, genres: Genres, wanted: np.ndarray, count: int | None, asked: float, *, surrogate: bool = False
 ) -> tuple[Lists, list[dict[str, Any]]]:
     """The lists at the strength that was asked for, and a row of each strength: means over lists of divergence,
-    scores and what was chosen, and of that the difference to strength 0, with an interval over people.
+    scores and what was chosen, and of that the difference to strength 0, with an interval over people where there are
+    `FEW` or more.
 
     table, genres, wanted, count, surrogate: as of `lists`
     asked: strength of the lists that are returned
@@ -200,8 +202,9 @@ def over_strengths(
             "shares": dict(zip(genres.names, (shown / shown.sum()).tolist(), strict=True)),
         }
         if table.filled("label"):
-            moved = made.right - first.right
-            ends = limits_of_mean(moved, np.ones(len(moved)), pd.factorize(made.unit)[0], None)
+            moved, (person, names) = made.right - first.right, pd.factorize(made.unit)
+            known = len(names) >= FEW
+            ends = limits_of_mean(moved, np.ones(len(moved)), person, None) if known else (None, None)
             row |= {"right": float(made.right.mean()), "cost": float(moved.mean()), "low": ends[0], "high": ends[1]}
         rows.append(row)
     assert answer is not None

@@ -92,7 +92,7 @@ class Asked(NamedTuple):
 
 
 def read_views(table: Decided, asked: Asked) -> tuple[Views, np.ndarray]:
-    """What a table says of its candidates, and which of its choices `[n]` do: those that have a stated view.
+    """What a table says of its candidates, and which of its choices `[n]` do: those that weigh and have a stated view.
 
     table: of decisions
     asked: which columns say what
@@ -101,6 +101,12 @@ def read_views(table: Decided, asked: Asked) -> tuple[Views, np.ndarray]:
     kept = (agrees >= 0).any(1) & ~((agrees < 0) & table.there).any(1)
     if not kept.any():
         raise DataError(f"{table.where}: {asked.agrees!r} is empty in some row of every choice; who stated a view?")
+    weight = table.of_choice("weight", table.numbers("weight", 0)) if "weight" in table.frame else None
+    if weight is not None:
+        kept &= weight > 0
+        if not kept.any():
+            raise DataError(f"{table.where}: every choice with a stated view has weight 0")
+        weight = weight[kept]
     there, agrees = table.there[kept], agrees[kept] == 1
     unit = pd.factorize(table.units[kept])[0]
     truth, right = None, np.full(len(unit), -1)
@@ -129,7 +135,6 @@ def read_views(table: Decided, asked: Asked) -> tuple[Views, np.ndarray]:
         if (taste[unit] != values).any():
             person = table.units[kept][int(np.argmax(taste[unit] != values))]
             raise DataError(f"{table.where}: {asked.taste!r} differs within {person!r}; expected one for every person")
-    weight = table.of_choice("weight", table.numbers("weight", 0))[kept] if "weight" in table.frame else None
     label = None
     if table.filled("label"):
         label = table.numbers("label", 0, 1)[kept]
@@ -143,13 +148,14 @@ def read_served(table: Decided, kept: np.ndarray, of: Decided | None = None) -> 
     kept: `[n]` choices that are wanted
     of: the table whose choices they are; None: this one
     """
-    read = [table.numbers("decision", 0, 1)] + ([table.numbers("reward")] if table.filled("reward") else [])
+    read = [table.decisions] + ([table.numbers("reward")] if table.filled("reward") else [])
     found = [(values if of is None else like(table, of, values))[kept] for values in read]
     return Served(found[0], found[1] if len(found) > 1 else None)
 
 
 def like(table: Decided, wanted: Decided, values: np.ndarray) -> np.ndarray:
-    """Values of one table's rows, in the places of another's; `DataError` where a row of that has none.
+    """Values of one table's rows, in the places of another's; `DataError` where a row of that has none, or the table
+    has more candidates of these choices.
 
     table: whose values `[n, K]` these are
     wanted: in whose places they are wanted
@@ -167,5 +173,13 @@ def like(table: Decided, wanted: Decided, values: np.ndarray) -> np.ndarray:
         raise DataError(
             f"{table.where}: no row of unit {row['unit']!r}, choice {row['choice']!r}, alternative "
             f"{row['alternative']!r}, which {wanted.where} has; score the same data by both models"
+        )
+    theirs = pd.MultiIndex.from_frame(wanted.frame[key[:2]].astype(str))
+    beyond = pd.MultiIndex.from_frame(number[key[:2]]).isin(theirs) & ~number["place"].isin(found).to_numpy()
+    if beyond.any():
+        row = number.iloc[int(np.argmax(beyond))]
+        raise DataError(
+            f"{table.where}: alternative {row['alternative']!r} of unit {row['unit']!r}, choice {row['choice']!r} is "
+            f"not in {wanted.where}; score the same data by both models"
         )
     return np.where(wanted.there, table.flat(values)[found.to_numpy(int)][wanted.rows], 0.0)

@@ -141,12 +141,15 @@ def test_the_command_reads_tables_in_any_order(tmp_path, capsys):
         ({"taste": "high"}, {"taste": "taste"}, DataError, "expected a number"),
         ({"side": "left"}, {"viewpoint": "side"}, UsageError, "expected two or more"),
         ({"alternative": "a"}, {}, DataError, "stands twice"),
+        ({"weight": 0.0}, {}, DataError, "has weight 0"),
+        ({"decision": 1.0}, {}, DataError, "add up to 3"),
     ],
 )
 def test_columns_that_do_not_say_it_are_refused_in_a_line(columns, asked, error, what):
     views, personal, _ = echoed(6, people=4, items=2, size=3)
     with pytest.raises(error, match=what) as caught:
-        read_views(read_decided(table(views, personal).assign(**columns)), Asked(**{"agrees": "agrees", **asked}))
+        read = read_decided(table(views, personal).assign(**columns))
+        read_served(read, read_views(read, Asked(**{"agrees": "agrees", **asked}))[1])
     assert "\n" not in str(caught.value)
 
 
@@ -156,6 +159,18 @@ def test_a_mean_of_several_models_has_no_reward_and_is_audited_all_the_same():
     own, kept = read_views(read, Asked("agrees"))
     found = agreement(own, read_served(read, kept))
     assert found["gap"] == {} and own.label is None and found["agreement"][0]["served"] > 0
+
+
+def test_who_weighs_nothing_is_as_if_not_there():
+    views, personal, _ = echoed(8, people=12, items=4, size=3)
+    frame = table(views, personal)
+    nobody = frame["unit"] == frame["unit"].iloc[0]
+    found = []
+    for own in (frame.assign(weight=np.where(nobody, 0.0, 2.0)), frame[~nobody]):
+        read = read_decided(own)
+        seen, kept = read_views(read, Asked("agrees"))
+        found.append(json.dumps(agreement(seen, read_served(read, kept)), allow_nan=False))
+    assert found[0] == found[1] and json.loads(found[0])["people"] == 11
 
 
 def test_what_cannot_be_audited_is_refused():

@@ -94,6 +94,10 @@ def test_tables_of_each_group_in_any_order_say_the_same(tmp_path, capsys):
         (["a=scored.csv", "scored.csv", "--weights", "a=1"], 2, "GROUP=TABLE"),
         (["a=scored.csv", "b=short.csv", "--weights", "a=.5,b=.5"], 5, "no row of unit"),
         (["a=double.csv", "--weights", "a=1"], 5, "add up to 3"),
+        (["a=short.csv", "b=more.csv", "--weights", "a=.5,b=.5"], 5, "'d' of unit 'u0', choice '0' is not in short"),
+        (["a=scored.csv", "--of", "age", "--weights", "a=1"], 5, "no column 'age'"),
+        (["a=scored.csv", "--rule", "argmax", "--weights", "a=1"], 2, "--rule is of one table's twins"),
+        (["a=scored.csv", "--weights", "a=.5,a=1"], 2, "'a' stands twice"),
     ],
 )
 def test_a_jury_of_tables_that_cannot_sit_is_refused(tmp_path, capsys, monkeypatch, words, code, what):
@@ -101,6 +105,7 @@ def test_a_jury_of_tables_that_cannot_sit_is_refused(tmp_path, capsys, monkeypat
     twins().to_csv("scored.csv", index=False)
     twins().iloc[:30].to_csv("short.csv", index=False)
     twins().assign(decision=1.0).to_csv("double.csv", index=False)
+    pd.concat([twins(), twins().iloc[:1].assign(alternative="d")]).to_csv("more.csv", index=False)
     assert main(["jury", *words]) == code
     said = capsys.readouterr().err
     assert what in said and said.count("\n") == 1

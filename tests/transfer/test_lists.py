@@ -106,6 +106,11 @@ def test_a_list_of_each_person_takes_one_candidate_of_every_choice(tmp_path, cap
         np.mean([own.loc[own["reward"].idxmax(), "label"] for _, own in frame.groupby("choice")])
     )
     assert main([*words, "--count", "3"]) == 2 and "leave out --count" in capsys.readouterr().err
+    assert {row["low"] for row in record["rows"]} == {None}  # three people are no sample of people
+    words[words.index("left=.3,right=.7")] = "left=.3,rihgt=.7"
+    assert main(words) == 0
+    said = capsys.readouterr()
+    assert "no candidate is of 'rihgt'" in said.err and "+0.000 (" not in said.out
 
 
 @pytest.mark.parametrize(

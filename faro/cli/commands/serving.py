@@ -50,7 +50,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     jury.add_argument(
         "--of", metavar="NAME", help="the attribute of one table's twins; of several, whose levels are shown"
     )
-    jury.add_argument("--rule", default="argmax", help="of one table's twins: argmax (default), softmax(temperature=T)")
+    jury.add_argument("--rule", help="of one table's twins: argmax (default), softmax(temperature=T)")
     jury.add_argument("--out", metavar="FILE", help="write the table as the jury decides it (CSV, Parquet, JSONL)")
     outputs.add_plain(jury)
 
@@ -105,7 +105,7 @@ def _agreement(options: argparse.Namespace) -> int:
     record: dict[str, Any] = {"data": options.table, "against": options.against, "rule": rule}
     record |= agreement(views, served, against, kept_of)
     left = len(kept) - int(kept.sum())
-    record["notes"] = [f"{left:,} choices without a stated view are left out"] if left else []
+    record["notes"] = [f"{left:,} choices without a stated view, or of weight 0, are left out"] if left else []
     if options.out:
         names = pd.unique(table.units[kept])
         write_table(pd.DataFrame({"unit": names, **by_person(views, served, against)}), options.out)
@@ -125,12 +125,16 @@ def _jury(options: argparse.Namespace) -> int:
         if not options.of:
             raise UsageError("jury of one table: expected --of NAME, the attribute whose twins it has")
         first = read_decided(options.tables[0], ())
-        decisions = juries.of_twins(first, options.of, options.rule)
+        decisions = juries.of_twins(first, options.of, options.rule or "argmax")
     else:
         if not all(equals for _, equals, _ in named) or len({group for group, _, _ in named}) < len(named):
             raise UsageError("jury of several tables: expected GROUP=TABLE of each, every group once")
+        if options.rule:
+            raise UsageError("--rule is of one table's twins; tables of each group hold what their rule decided")
         tables = {group: read_decided(place) for group, _, place in named}
         first, decisions = next(iter(tables.values())), juries.of_tables(tables)
+        if options.of:
+            first.column(options.of)
     law = juries.mixed(decisions, weights, first.where)
     record = juries.told(first, decisions, weights, law, options.of or "")
     record["rule"] = juries.RULE
@@ -174,6 +178,8 @@ def _rerank(options: argparse.Namespace) -> int:
         write_table(lists.written(table, made), options.out)
     short = 0 if count is None else int((table.there.sum(1) < count).sum())
     notes = [f"{short:,} choices have fewer than {count} candidates: their lists have all"] if short else []
+    absent = [name for name, had in zip(genres.names, genres.shares.any((0, 1)), strict=True) if not had]
+    notes += [f"no candidate is of {', '.join(map(repr, absent))}"] if absent else []
     record: dict[str, Any] = {
         "data": options.table, "lists": len(made.kept), "count": count, "strength": options.strength,
         "objective": "surrogate" if options.surrogate else "divergence",
@@ -193,7 +199,8 @@ def _rerank(options: argparse.Namespace) -> int:
     for row in rows:
         line = f"  {row['strength']:<9g}{row['divergence']:>7.3f}{row['worst_tenth']:>13.3f}{row['scores']:>8.3f}"
         if "right" in row:
-            line += f"{row['right']:>8.3f}  {row['cost']:+.3f} ({row['low']:+.3f} to {row['high']:+.3f})"
+            line += f"{row['right']:>8.3f}  {row['cost']:+.3f}"
+            line += "" if row["low"] is None else f" ({row['low']:+.3f} to {row['high']:+.3f})"
         print(line + " <-" * (row["strength"] == options.strength))
     print("  scores: of the lists with the largest, mapped to [0, 1] in each choice")
     if table.filled("label"):
@@ -205,9 +212,11 @@ def _rerank(options: argparse.Namespace) -> int:
 
 def _shares(option: str, text: str) -> dict[str, float]:
     """NAME=SHARE,... as a table of shares."""
-    found = {}
+    found: dict[str, float] = {}
     for part in text.split(","):
         name, _, share = part.rpartition("=")
+        if name.strip() in found:
+            raise UsageError(f"{option}: {name.strip()!r} stands twice; expected one share of each")
         try:
             found[name.strip()] = float(share)
         except ValueError:
