@@ -10,7 +10,8 @@ import numpy as np
 
 from ..data.split import uniform
 from ..errors import DataError, UsageError
-from ..models import SPO
+from ..models import SPO, Neighbours
+from ..models.wrapped import Wrapped
 from ..store.model import TrainedModel
 
 REFERENCES = 32
@@ -24,13 +25,21 @@ def fit(model: TrainedModel, data: Any, references: int = REFERENCES) -> Trained
     data: what it was trained on: a `Dataset`, a data frame, or the path of a table
     references: M >= 1, drawn by a hash of names
 
-    `UsageError` for a randomised model, one with layers of an encoder, or M below 1; `DataError` for other data than it
+    `UsageError` for a randomised model, one with layers of an encoder or a memory of answers, or M below 1; `DataError` for other data than it
     was trained on, with an outside option, whose reward is 0, or with fewer alternatives.
     """
     if model.draw is not None:
         raise UsageError("spo: a randomised model has no one reward; take one of its components")
     if model.model.own_layers or isinstance(model.model, SPO):
         raise UsageError(f"spo: expected a model of coded features or arrays, got {type(model.model).__name__}")
+    inside = model.model
+    while isinstance(inside, Wrapped):
+        if isinstance(inside, Neighbours):
+            raise UsageError(
+                "spo: nobody in the model's memory was asked to compare with these alternatives, so what they said would "
+                "be lost; scale the model that it was made of, then take neighbours"
+            )
+        inside = inside.model
     if references < 1:
         raise UsageError(f"spo: expected references of at least 1, got {references}")
     table = model.read(data)

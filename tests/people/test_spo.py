@@ -1,6 +1,7 @@
 """SPO scaling: the mean of chances by hand, no other order, one scale for people of any sharpness, what is refused."""
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -11,7 +12,7 @@ from constraints import group_error
 from faro.cli import main
 from faro.data.support import support_sets
 from faro.errors import DataError, UsageError
-from faro.models import VPL, predict
+from faro.models import VPL, Calibrated, Neighbours, predict
 from faro.people import spo
 
 from ..builders.opinions import SCHEMA, votes
@@ -54,7 +55,13 @@ def test_the_mean_of_chances_by_hand_and_no_other_order(trained, tmp_path, capsy
         )
         == 0
     )
-    assert "rewards in [0, 1]" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "rewards in [0, 1]" in said and "no decision by argmax changes" in said
+    large = {name: 1e4 * np.asarray(leaf) for name, leaf in base.params.items()}  # chances of 1, which are ties
+    dataclasses.replace(base, params=large).save(tmp_path / "base")
+    words = ["calibrate", str(tmp_path / "base.json"), "--data", "demo", "--spo", "2", "--out"]
+    assert main([*words, str(tmp_path / "large.json"), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["changed"] > 0
     np.testing.assert_array_equal(faro.load_model(tmp_path / "m.json").rewards(data), scaled)
 
 
@@ -101,6 +108,9 @@ def test_what_is_refused(trained):
         spo.fit(base, data, 0)
     with pytest.raises(DataError, match="references of"):
         spo.fit(base, data, 10**6)
+    heard = dataclasses.replace(base, model=Calibrated(Neighbours(base.model)))
+    with pytest.raises(UsageError, match="what they said would be lost"):
+        spo.fit(heard, data, 2)
     accept = faro.load(votes(people=60), SCHEMA)
     model = faro.train(accept, attribute="theme", bound=float("inf"), settings={"steps": 10, "weight_decay": 1e-3})
     with pytest.raises(DataError, match="outside option has the reward 0"):

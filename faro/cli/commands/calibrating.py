@@ -95,6 +95,8 @@ def _attribute(run: Frontier) -> str:
 
 
 def _preferred(options: argparse.Namespace) -> int:
+    import numpy as np
+
     from ... import data
     from ...people import spo
     from ...store.model import load_model, save_made
@@ -102,14 +104,18 @@ def _preferred(options: argparse.Namespace) -> int:
     if options.by_group or options.attribute:
         raise UsageError("--spo is one scale for everybody; leave out --by-group and --attribute")
     model = load_model(options.source)
-    own = spo.fit(model, data.load(options.data) if options.data in data.NAMES else options.data, options.spo)
+    table = model.read(data.load(options.data) if options.data in data.NAMES else options.data)
+    own = spo.fit(model, table, options.spo)
+    before, after = (np.nan_to_num(of.rewards(table), nan=-np.inf).argmax(1) for of in (model, own))
+    changed = int((before != after).sum())
     place = save_made(own, options.source, options.out)
     if options.json:
-        print(json.dumps({"model": str(place), "references": options.spo}))
+        print(json.dumps({"model": str(place), "references": options.spo, "changed": changed}))
         return 0
     print(f"{place}: rewards in [0, 1], chances to be preferred to {options.spo} alternatives of train")
-    print("  no decision by argmax changes; as log-odds of choices they say too little")
-    if str(own.about.get("rule", "argmax")).startswith(("softmax", "kl_tilted")):
+    print(f"  {changed or 'no'} decision{'s' * (changed > 1)} by argmax change{'s' * (changed < 2)}; ", end="")
+    print("as log-odds of choices they say too little")
+    if changed or str(own.about.get("rule", "argmax")).startswith(("softmax", "kl_tilted")):
         outputs.noted(options, ["decisions change with it: measure and certify its gap again"])
     return 0
 

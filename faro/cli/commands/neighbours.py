@@ -31,6 +31,7 @@ def _neighbours(options: argparse.Namespace) -> int:
     from ... import data
     from ...people import neighbours
     from ...store.model import load_model, save_made
+    from .people import said
 
     model = load_model(options.model)
     table = model.read(data.load(options.data) if options.data in data.NAMES else options.data)
@@ -40,7 +41,7 @@ def _neighbours(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"model": str(place), "people": people, "questions": questions, **worth}))
         return 0
-    print(f"{place}: answers of {people:,} people of train to {questions:,} questions that two or more were asked")
+    said(f"{place}: answers of {people:,} people of train to {questions:,} questions that two or more were asked", "")
     print(f"  weight of those who answered alike {worth['near']:.3g}, of all {worth['crowd']:.3g}")
     if not worth["near"]:
         print("  on the selection part those who answered alike say nothing that the model does not")
