@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from typing import Any, ClassVar
 
 import jax
@@ -53,13 +54,15 @@ class MMoE(Model):
 
     @property
     def served(self) -> tuple[float, ...]:
-        """Weights of the objectives in what is served, `[T]`; `UsageError` unless there are as many."""
+        """Weights of the objectives in what is served, `[T]`; `UsageError` unless there are as many, and one not 0."""
         weights = (1 / max(self.objectives, 1),) * self.objectives if self.weights is None else tuple(self.weights)
         if self.objectives < 2 or len(weights) != self.objectives:
             raise UsageError(
                 f"mmoe: expected two objectives or more, and a weight of each; got {self.objectives} and "
                 f"weights={self.weights}"
             )
+        if not all(map(math.isfinite, weights)) or not any(weights):
+            raise UsageError(f"mmoe: expected finite weights, not all 0, got {weights}")
         return weights
 
     def of_schema(self, schema: Any) -> Model:

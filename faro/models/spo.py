@@ -23,9 +23,9 @@ class SPO(Wrapped):
         reward(x, z, person) = 1 / M sum_m P(x is preferred to x_m | z, person)            in [0, 1]
 
     with M alternatives x_m of train, the same for all. Of a person's own alternatives none changes its place, up to
-    rounding and where the model has one reward of each; between people, where rewards of one may be ten times those of another, a rule that reads sizes (a tilt, a policy that is
-    trained on rewards) treats all alike. They are no log-odds any more: as probabilities of choices they say too
-    little. `faro.people.spo.fit` makes one.
+    rounding and where the model has one reward of each; between people, where rewards of one may be ten times those of
+    another, a rule that reads sizes (a tilt, a policy that is trained on rewards) treats all alike. They are no
+    log-odds any more: as probabilities of choices they say too little. `faro.people.spo.fit` makes one.
 
     model: that was trained
     references: M

@@ -25,8 +25,8 @@ def fit(model: TrainedModel, data: Any, references: int = REFERENCES) -> Trained
     data: what it was trained on: a `Dataset`, a data frame, or the path of a table
     references: M >= 1, drawn by a hash of names
 
-    `UsageError` for a randomised model, one with layers of an encoder or a memory of answers, or M below 1; `DataError` for other data than it
-    was trained on, with an outside option, whose reward is 0, or with fewer alternatives.
+    `UsageError` for a randomised model, one with layers of an encoder or a memory of answers, or M below 1; `DataError`
+    for other data than it was trained on, with an outside option, whose reward is 0, or with fewer alternatives.
     """
     if model.draw is not None:
         raise UsageError("spo: a randomised model has no one reward; take one of its components")
@@ -36,8 +36,8 @@ def fit(model: TrainedModel, data: Any, references: int = REFERENCES) -> Trained
     while isinstance(inside, Wrapped):
         if isinstance(inside, Neighbours):
             raise UsageError(
-                "spo: nobody in the model's memory was asked to compare with these alternatives, so what they said would "
-                "be lost; scale the model that it was made of, then take neighbours"
+                "spo: nobody in the model's memory was asked to compare with these alternatives, so what they said "
+                "would be lost; scale the model that it was made of, then take neighbours"
             )
         inside = inside.model
     if references < 1:

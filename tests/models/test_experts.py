@@ -114,6 +114,9 @@ def test_what_is_refused():
     ):
         with pytest.raises(UsageError, match=words):
             model.of_schema(schema)
+    for weights in ((0.0, 0.0), (float("nan"), 1.0)):
+        with pytest.raises(UsageError, match="finite weights, not all 0"):
+            MMoE(objectives=2, weights=weights).init(jax.random.key(0), None)
     with pytest.raises(ValueError, match="experts"):
         MMoE(experts=0)
 

@@ -100,6 +100,7 @@ def _preferred(options: argparse.Namespace) -> int:
     from ... import data
     from ...people import spo
     from ...store.model import load_model, save_made
+    from .people import said
 
     if options.by_group or options.attribute:
         raise UsageError("--spo is one scale for everybody; leave out --by-group and --attribute")
@@ -112,7 +113,7 @@ def _preferred(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"model": str(place), "references": options.spo, "changed": changed}))
         return 0
-    print(f"{place}: rewards in [0, 1], chances to be preferred to {options.spo} alternatives of train")
+    said(f"{place}: rewards in [0, 1], chances to be preferred to {options.spo} alternatives of train", "")
     print(f"  {changed or 'no'} decision{'s' * (changed > 1)} by argmax change{'s' * (changed < 2)}; ", end="")
     print("as log-odds of choices they say too little")
     if changed or str(own.about.get("rule", "argmax")).startswith(("softmax", "kl_tilted")):

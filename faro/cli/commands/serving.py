@@ -178,7 +178,7 @@ def _rerank(options: argparse.Namespace) -> int:
         write_table(lists.written(table, made), options.out)
     short = 0 if count is None else int((table.there.sum(1) < count).sum())
     notes = [f"{short:,} choices have fewer than {count} candidates: their lists have all"] if short else []
-    absent = [name for name, had in zip(genres.names, (genres.shares > 0).any((0, 1)).tolist(), strict=True) if not had]
+    absent = [name for at, name in enumerate(genres.names) if not genres.shares[..., at].any()]
     notes += [f"no candidate is of {', '.join(map(repr, absent))}"] if absent else []
     record: dict[str, Any] = {
         "data": options.table, "lists": len(made.kept), "count": count, "strength": options.strength,
