@@ -99,9 +99,15 @@ def _plain(value: object) -> object:
     )
 
 
-def kind_to_write(path: str | os.PathLike) -> str:
-    """The ending of a table that can be written there; `UsageError` for another one, `DataError` without the folder."""
+def kind_to_write(path: str | os.PathLike, *read: str | os.PathLike | None) -> str:
+    """The ending of a table that can be written there; `UsageError` for another one, `DataError` without the folder.
+
+    path: of the table
+    read: files that are read, none of which it may replace: `UsageError`
+    """
     path = Path(path)
+    if any(given and Path(given).exists() and path.exists() and path.samefile(given) for given in read):
+        raise UsageError(f"{path}: is read, and would be replaced; choose another name")
     kind = next((kind for kind in sorted(KINDS, key=len, reverse=True) if path.name.lower().endswith(kind)), None)
     if kind is None:
         raise UsageError(f"{path}: expected a name that ends in {', '.join(KINDS)}")

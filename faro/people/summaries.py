@@ -24,8 +24,9 @@ from ..data.schema import Schema
 from ..data.specs import SummarySpec, TextSpec
 from ..data.split import part_codes, uniform
 from ..data.support import QUERY, SupportRule, roles, support_rows
+from ..data.table import one_line
 from ..data.values import absent
-from ..errors import DataError, UsageError
+from ..errors import DataError, FaroError, UsageError
 from ..text.words import WORD
 
 NAME, SALT = "summary", "faro shuffled summaries 1"
@@ -92,10 +93,14 @@ class History:
     """The raw history, one choice after another: what was chosen, and over what. The control that says what a summary
     adds, or loses.
 
-    most: choices at most, the first ones
+    most: choices at most, the first ones, >= 1
     """
 
     most: int = 10
+
+    def __post_init__(self):
+        if self.most < 1:
+            raise ValueError(f"most: expected at least 1, got {self.most}")
 
     def __call__(self, earlier: Sequence[Earlier]) -> str:
         told = []
@@ -196,7 +201,7 @@ def summarised(
     encoder: that reads the summaries, a name or a folder
     progress: called with (done, total) people
 
-    `DataError` for a summariser that gives no text, and a table without people or labels.
+    `DataError` for a summariser that fails or gives no text, and a table without people or labels.
     """
     summariser, rule = summariser or Contrast(), SupportRule(k, data.schema.order)
     if k < 1:
@@ -214,7 +219,15 @@ def summarised(
     codes, first = np.unique(data.unit_codes, return_index=True)
     texts: dict[int, str] = {}
     for done, code in enumerate(codes.tolist()):
-        texts[code] = _text(summariser(records(data, told[code][told[code] >= 0].tolist())), by, data, int(first[done]))
+        person, earlier = data.units[first[done]], records(data, told[code][told[code] >= 0].tolist())
+        try:
+            made = summariser(earlier)
+        except Exception as error:  # somebody else's code
+            if isinstance(error, FaroError):
+                raise
+            why = f"{type(error).__name__}: {one_line(error)}"
+            raise DataError(f"{data.name}: summaries by {by}: the summariser failed of {person}: {why}") from error
+        texts[code] = _text(made, by, data, int(first[done]))
         progress(done + 1, len(codes))
     if shuffled:
         texts = _shuffled(data, codes, first, texts)

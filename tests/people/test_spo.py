@@ -55,7 +55,7 @@ def test_the_mean_of_chances_by_hand_and_no_other_order(trained, tmp_path, capsy
         )
         == 0
     )
-    said = capsys.readouterr().out
+    said = " ".join(capsys.readouterr().out.split())
     assert "rewards in [0, 1]" in said and "no decision by argmax changes" in said
     large = {name: 1e4 * np.asarray(leaf) for name, leaf in base.params.items()}  # chances of 1, which are ties
     dataclasses.replace(base, params=large).save(tmp_path / "base")

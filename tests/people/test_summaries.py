@@ -220,6 +220,8 @@ def test_the_command_writes_what_training_reads(tmp_path, capsys):
     read, made = faro.load(out, tmp_path / "told.toml"), summarised(faro.load(table(40, 6), SCHEMA), k=2)
     assert read.schema.texts == made.schema.texts and record["sha256"] == made.schema.summaries[record["text"]].sha256
     assert read.digest == made.digest
+    assert main([*words[:-1], str(tmp_path / "t.jsonl")]) == 2  # whose schema would be t.toml
+    assert "would replace it" in capsys.readouterr().err
     assert main([*words, "--by", "mypkg.nowhere:Summary"]) == 2 and main([*words, "-k", "0"]) == 2
 
 
@@ -242,6 +244,14 @@ def test_words_are_exchanged_in_the_question_and_not_in_the_summary(form):
 
 def test_what_cannot_be_summarised_is_refused():
     data = faro.load(table(30, 6), SCHEMA)
+
+    def broken(earlier):
+        raise RuntimeError("of nothing\ncomes nothing")
+
+    with pytest.raises(DataError, match="failed of p0: RuntimeError: of nothing comes nothing"):
+        summarised(data, broken, name="broken")
+    with pytest.raises(ValueError, match="most: expected at least 1"):
+        History(most=0)
     with pytest.raises(DataError, match="expected a text of p0, got None"):
         summarised(data, lambda earlier: None, name="nothing")
     with pytest.raises(UsageError, match="has summaries already"):

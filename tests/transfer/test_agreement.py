@@ -126,6 +126,9 @@ def test_the_command_reads_tables_in_any_order(tmp_path, capsys):
     assert len(pd.read_csv(tmp_path / "each.csv")) == 60
     assert main([*given, "--against", str(tmp_path / "other.parquet"), "--n", "1,8"]) == 0
     said = capsys.readouterr().out
+    before = (tmp_path / "other.parquet").read_bytes()
+    assert main([*given, "--against", str(tmp_path / "other.parquet"), "--out", str(tmp_path / "other.parquet")]) == 2
+    assert "would be replaced" in capsys.readouterr().err and (tmp_path / "other.parquet").read_bytes() == before
     assert max(map(len, said.splitlines())) <= 80 and "n = 8 candidates" in " ".join(said.split())
 
 

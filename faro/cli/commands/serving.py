@@ -89,7 +89,7 @@ def _agreement(options: argparse.Namespace) -> int:
     from .people import told
 
     if options.out:
-        kind_to_write(options.out)
+        kind_to_write(options.out, options.table, options.against)
     kept_of = _whole(options.n)
     table = read_decided(options.table)
     named = {name: getattr(options, name) or "" for name in ("right", "true", "viewpoint", "taste")}
@@ -119,7 +119,7 @@ def _jury(options: argparse.Namespace) -> int:
     from .people import said
 
     if options.out:
-        kind_to_write(options.out)
+        kind_to_write(options.out, *(text.partition("=")[2] or text for text in options.tables))
     weights, named = _shares("--weights", options.weights), [text.partition("=") for text in options.tables]
     if len(named) == 1 and not named[0][1]:
         if not options.of:
@@ -165,7 +165,7 @@ def _rerank(options: argparse.Namespace) -> int:
     from .people import said
 
     if options.out:
-        kind_to_write(options.out)
+        kind_to_write(options.out, options.table)
     columns = [name.strip() for name in options.genres.split(",")]
     wanted = _shares("--wanted", options.wanted) if "=" in options.wanted else options.wanted
     table = read_decided(options.table, ("reward",))

@@ -113,9 +113,13 @@ def _summarise(options: argparse.Namespace) -> int:
     from ...data.table import kind_to_write, write_table
     from ...files import toml_text, write_text
     from ...people.summaries import called, summarised
+    from .people import said
 
-    kind_to_write(options.out)
+    kind_to_write(options.out, options.data, options.schema)
     summariser, out = registry.make("summariser", options.by), Path(options.out)
+    place = out.with_suffix(".toml")
+    if options.schema and place.exists() and place.samefile(options.schema):
+        raise UsageError(f"{place}: is read, and the schema of {out} would replace it; choose another name")
     if not callable(summariser):
         raise UsageError(f"--by {options.by}: expected what makes a callable, got {type(summariser).__name__}")
     with outputs.progress(options, "summarising", "people") as progress:
@@ -126,13 +130,14 @@ def _summarise(options: argparse.Namespace) -> int:
     assert made.declared is not None
     own = [column for column in made.frame.columns if not column.endswith(":row") and ":row:" not in column]
     write_table(made.frame[own], out)
-    place = out.with_suffix(".toml")
     write_text(place, toml_text(made.declared.to_dict()))
     name, summary = next(iter(made.schema.summaries.items()))
     record = {"choices": made.n, "people": made.people, "by": called(summariser), "k": options.k, "text": name}
     record |= {"sha256": summary.sha256, "out": str(out), "schema": str(place)}
-    words = f"{made.n:,} choices of {made.people:,} people, with summaries {summary} -> {out}, {place}"
-    print(json.dumps(record) if options.json else words)
+    if options.json:
+        print(json.dumps(record))
+        return 0
+    said(f"{made.n:,} choices of {made.people:,} people, with summaries {summary} -> {out}, {place}", "")
     return 0
 
 
