@@ -164,18 +164,17 @@ def like(table: Decided, wanted: Decided, values: np.ndarray) -> np.ndarray:
     if table is wanted:
         return values
     key = ["unit", "choice", "alternative"]
-    for own in (table, wanted):
-        own.column("alternative")
-    number = table.frame[key].astype(str).assign(place=np.arange(len(table.frame)))
-    found = wanted.frame[key].astype(str).merge(number, "left", on=key)["place"]
-    if len(found) != len(wanted.frame) or found.isna().any():
-        row = wanted.frame[key].iloc[int(np.argmax(found.isna()))]
+    theirs, asked = (pd.DataFrame({name: own.flat(own.texts(name)) for name in key}) for own in (table, wanted))
+    number = theirs.assign(place=np.arange(len(theirs)))
+    found = asked.merge(number, "left", on=key)["place"]
+    if len(found) != len(asked) or found.isna().any():
+        row = asked.iloc[int(np.argmax(found.isna()))]
         raise DataError(
             f"{table.where}: no row of unit {row['unit']!r}, choice {row['choice']!r}, alternative "
             f"{row['alternative']!r}, which {wanted.where} has; score the same data by both models"
         )
-    theirs = pd.MultiIndex.from_frame(wanted.frame[key[:2]].astype(str))
-    beyond = pd.MultiIndex.from_frame(number[key[:2]]).isin(theirs) & ~number["place"].isin(found).to_numpy()
+    among = pd.MultiIndex.from_frame(theirs[key[:2]]).isin(pd.MultiIndex.from_frame(asked[key[:2]]))
+    beyond = among & ~number["place"].isin(found).to_numpy()
     if beyond.any():
         row = number.iloc[int(np.argmax(beyond))]
         raise DataError(

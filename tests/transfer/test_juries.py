@@ -82,6 +82,13 @@ def test_tables_of_each_group_in_any_order_say_the_same(tmp_path, capsys):
         assert found.to_numpy() == pytest.approx(read.flat(by_twins[level]))
 
 
+def test_a_name_is_its_text_whatever_the_container_makes_of_it():
+    table = pd.DataFrame({"unit": [1, 1, 2, 2], "choice": [1, 1, 2, 2], "alternative": [1, 2, 1, 2]})
+    whole = table.assign(decision=[0.5, 0.5, 0.25, 0.75])
+    found = juries.of_tables({"a": read_decided(whole), "b": read_decided(whole.iloc[::-1].astype(float))})
+    np.testing.assert_array_equal(found["a"], found["b"])
+
+
 @pytest.mark.parametrize(
     ("words", "code", "what"),
     [
