@@ -10,6 +10,7 @@ data, and here they are parameters: `faro.models.Neighbours`.
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from typing import Any
 
 import jax
@@ -87,8 +88,8 @@ def _asked(model: TrainedModel, data: Any, support: int) -> tuple[Dataset, Suppo
         raise UsageError("neighbours: a randomised model has no one reward; take one of its components")
     if isinstance(model.model, Neighbours):
         raise UsageError("neighbours: the model has a memory; fit one to the model that it was made of")
-    if support < 1:
-        raise UsageError(f"neighbours: expected support of at least 1, got {support}")
+    if not isinstance(support, numbers.Integral) or support < 1:
+        raise UsageError(f"neighbours: expected support of at least 1, a whole number, got {support!r}")
     table = model.read(data)
     if model.about.get("digest", table.digest) != table.digest:
         raise DataError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import numbers
 from typing import Any
 
 import jax
@@ -40,8 +41,8 @@ def fit(model: TrainedModel, data: Any, references: int = REFERENCES) -> Trained
                 "would be lost; scale the model that it was made of, then take neighbours"
             )
         inside = inside.model
-    if references < 1:
-        raise UsageError(f"spo: expected references of at least 1, got {references}")
+    if not isinstance(references, numbers.Integral) or references < 1:
+        raise UsageError(f"spo: expected references of at least 1, a whole number, got {references!r}")
     table = model.read(data)
     if model.about.get("digest", table.digest) != table.digest:
         raise DataError(f"{table.name}: other data than the model was trained on, whose train part has the references")

@@ -531,7 +531,11 @@ def save_made(made: TrainedModel, source: str | os.PathLike, path: str | os.Path
     made: of the model at `source`, which it was not trained beyond
     source: of the saved one
     path: what the files begin with
+
+    `UsageError` where they would replace the saved one.
     """
+    if base_of(path).resolve() == base_of(source).resolve():
+        raise UsageError(f"{path}: is the model that it is made of; choose another name")
     place = made.save(path)
     if made.seen is None and (units := units_file(source)) is not None:
         base = base_of(place)

@@ -62,7 +62,6 @@ def _mix(options: argparse.Namespace) -> int:
     from ...data import mixed, write_table
     from ...data.table import kind_to_write
 
-    kind_to_write(options.out)
     files: dict[str, float] = {}
     for given in options.files:
         path, equals, weight = given.rpartition("=")
@@ -74,6 +73,7 @@ def _mix(options: argparse.Namespace) -> int:
         if path in files:  # which a dictionary would forget
             raise UsageError(f"mix: {path} is given twice; give it once, with its weight")
         files[path] = times
+    kind_to_write(options.out, *files)
     table = mixed(files)
     write_table(table, options.out)
     counts = {str(source): int(count) for source, count in table.groupby("source", sort=False).size().items()}

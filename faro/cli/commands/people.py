@@ -181,7 +181,7 @@ def _types(options: argparse.Namespace) -> int:
     from ...people import consistency
 
     if options.out:
-        kind_to_write(options.out)
+        kind_to_write(options.out, options.data, options.schema)
     data = load(options.data, options.schema)
     if options.out and options.column in data.frame.columns:
         raise UsageError(f"--column {options.column}: the table has one of this name; choose another")
@@ -216,7 +216,7 @@ def _ask(options: argparse.Namespace) -> int:
     from ...store.model import load_model
 
     if options.out:
-        kind_to_write(options.out)
+        kind_to_write(options.out, options.items, options.answers)
     model = load_model(options.model)
     items = model.read(data.load(options.items) if options.items in data.NAMES else options.items, labels=False)
     interview = ask.Interview.of(model, items, options.k, options.by, options.seed)
@@ -253,7 +253,7 @@ def _pebs(options: argparse.Namespace) -> int:
     from ...store.model import load_model
 
     if options.out:
-        kind_to_write(options.out)
+        kind_to_write(options.out, options.data)
     model = load_model(options.model)
     table = model.read(data.load(options.data) if options.data in data.NAMES else options.data)
     found = ratings.measured(ratings.read(model, table, options.rating))

@@ -67,7 +67,7 @@ def _score(options: argparse.Namespace) -> int:
         return _scored_by(options)
     if not options.out:
         return _scored(options)
-    kind_to_write(options.out)
+    kind_to_write(options.out, options.data)
     with locks.alone(options.out):
         return _scored(options)
 
