@@ -14,7 +14,6 @@ Sources: Platt 1999; Guo et al., ICML 2017; Pleiss et al., NIPS 2017; Kleinberg 
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import math
 from typing import Any, NamedTuple
@@ -28,7 +27,7 @@ import constraints as ct
 from faro import metrics
 from faro.data import Dataset
 from faro.data.support import QUERY, roles
-from faro.errors import DataError, UsageError
+from faro.errors import UsageError
 from faro.models import Calibrated
 from faro.store.columns import MEAN
 from faro.store.frontier import Frontier
@@ -158,12 +157,7 @@ def calibrated(model: TrainedModel, data: Any, attribute: str | None = None) -> 
     `UsageError` as for `read`, and for a table whose units cannot be placed in parts; `DataError` for other data than
     it was trained on.
     """
-    table = model.read(data)
-    if model.about.get("digest", table.digest) != table.digest:
-        raise DataError(
-            f"{table.name}: other data than the model was trained on; its list of people seen has none of these, so an "
-            "audit of them would not be independent: calibrate it on its own data"
-        )
+    table = model.own_data(data)
     name = attribute or next(iter(model.attributes(table)), None)
     if name is None:
         raise UsageError("calibration: the schema declares no attribute")
@@ -173,11 +167,9 @@ def calibrated(model: TrainedModel, data: Any, attribute: str | None = None) -> 
     params = {"model": model.params, "slope": own.slope, "constant": own.constant}
     dtype = np.result_type(*jax.tree.leaves(model.params))
     params = params | {key: np.asarray(params[key], dtype) for key in ("slope", "constant")}
-    about = {key: value for key, value in model.about.items() if key != "rewards"}
     kind = TEMPERATURE if attribute is None else f"{GROUPS}: {attribute}"
     note = f"calibrated after training ({kind}); status and figures are from before"
-    about |= {"calibration": kind, "notes": [*about.get("notes", []), note]}
-    return dataclasses.replace(model, model=Calibrated(model.model, by), params=params, about=about)
+    return model.refitted(Calibrated(model.model, by), params, {"calibration": kind}, note)
 
 
 # Figures --------------------------------------------------------------------------------------------------------------

@@ -9,7 +9,6 @@ data, and here they are parameters: `faro.models.Neighbours`.
 
 from __future__ import annotations
 
-import dataclasses
 import numbers
 from typing import Any
 
@@ -77,9 +76,7 @@ def fit(model: TrainedModel, data: Any, support: int = 10) -> TrainedModel:
         f"neighbours: answers of {kept_people} people of train to {questions} questions were added after training; "
         "status and figures are from before"
     )
-    about = {key: value for key, value in model.about.items() if key != "rewards"}
-    about |= {"neighbours": worth, "notes": [*about.get("notes", []), note]}
-    return dataclasses.replace(model, model=wrapped, params=params, about=about)
+    return model.refitted(wrapped, params, {"neighbours": worth}, note)
 
 
 def _asked(model: TrainedModel, data: Any, support: int) -> tuple[Dataset, SupportRule]:
@@ -90,12 +87,7 @@ def _asked(model: TrainedModel, data: Any, support: int) -> tuple[Dataset, Suppo
         raise UsageError("neighbours: the model has a memory; fit one to the model that it was made of")
     if not isinstance(support, numbers.Integral) or support < 1:
         raise UsageError(f"neighbours: expected support of at least 1, a whole number, got {support!r}")
-    table = model.read(data)
-    if model.about.get("digest", table.digest) != table.digest:
-        raise DataError(
-            f"{table.name}: other data than the model was trained on; its list of people seen has none of these, so an "
-            "audit of them would not be independent: take its own data"
-        )
+    table = model.own_data(data)
     if table.unit_origin != "column" or not table.labelled:
         raise DataError(f"{table.name}: neighbours are people: needs a column that names them, and the label")
     return table, SupportRule(model.model.support or support, model.schema.order)

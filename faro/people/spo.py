@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import numbers
 from typing import Any
 
@@ -43,9 +42,7 @@ def fit(model: TrainedModel, data: Any, references: int = REFERENCES) -> Trained
         inside = inside.model
     if not isinstance(references, numbers.Integral) or references < 1:
         raise UsageError(f"spo: expected references of at least 1, a whole number, got {references!r}")
-    table = model.read(data)
-    if model.about.get("digest", table.digest) != table.digest:
-        raise DataError(f"{table.name}: other data than the model was trained on, whose train part has the references")
+    table = model.own_data(data)
     if (table.parsed.outside & table.parsed.available).any():
         raise DataError(f"{table.name}: an outside option has the reward 0, below which no chance is")
     seed = model.about.get("seed", 0)
@@ -57,8 +54,6 @@ def fit(model: TrainedModel, data: Any, references: int = REFERENCES) -> Trained
     drawn = np.sort(np.argsort(uniform(SALT, names), kind="stable")[:references])
     items = table.choices(model.coding, rows[drawn]).items
     against = jax.tree.map(lambda leaf: np.asarray(leaf)[np.arange(references), places[drawn]], items)
-    about = {key: value for key, value in model.about.items() if key != "rewards"}
     note = f"rewards are chances to be preferred to {references} alternatives of train (SPO), put on after training"
-    about |= {"spo": references, "notes": [*about.get("notes", []), note]}
-    params = {"model": model.params, "against": against}
-    return dataclasses.replace(model, model=SPO(model.model, references), params=params, about=about)
+    made = SPO(model.model, references)
+    return model.refitted(made, {"model": model.params, "against": against}, {"spo": references}, note)

@@ -163,6 +163,33 @@ class TrainedModel:
         name = None if held is not None else Path(data).name
         return Dataset.from_table(table, self.schema, name=name, labels=labels, unit_rule=rule, folder=folder)
 
+    def own_data(self, data: Any) -> Dataset:
+        """The table that it was trained on, as it reads it: what is fitted after training is fitted to that.
+
+        data: a `Dataset`, a data frame, or the path of a table
+
+        `DataError` for another table.
+        """
+        table = self.read(data)
+        if self.about.get("digest", table.digest) != table.digest:
+            raise DataError(
+                f"{table.name}: other data than the model was trained on; its list of people seen has none of these, "
+                "so an audit of them would not be independent: take its own data"
+            )
+        return table
+
+    def refitted(self, model: models.Model, params: Any, said: Mapping[str, Any], note: str) -> TrainedModel:
+        """What was made of this model after training; what was known of its rewards is not known of that one.
+
+        model: around the one that was trained
+        params: of it
+        said: what `about` says of the making
+        note: that in words
+        """
+        about = {key: value for key, value in self.about.items() if key != "rewards"}
+        about |= {**said, "notes": [*about.get("notes", []), note]}
+        return dataclasses.replace(self, model=model, params=params, about=about)
+
     def _check_encoders(self, data: Dataset) -> None:
         """`DataError` for texts that another encoder read than in training."""
         theirs = {spec.name: spec.digest for spec in data.schema.texts}
