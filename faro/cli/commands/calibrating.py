@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from ...errors import UsageError, beside
 from ...registry import import_constraints
-from .. import outputs
+from .. import flags, outputs
 
 if TYPE_CHECKING:
     from ...store.frontier import Frontier
@@ -97,7 +97,6 @@ def _attribute(run: Frontier) -> str:
 def _preferred(options: argparse.Namespace) -> int:
     import numpy as np
 
-    from ... import data
     from ...people import spo
     from ...store.model import load_model, save_made
     from .people import said
@@ -105,7 +104,7 @@ def _preferred(options: argparse.Namespace) -> int:
     if options.by_group or options.attribute:
         raise UsageError("--spo is one scale for everybody; leave out --by-group and --attribute")
     model = load_model(options.source)
-    table = model.read(data.load(options.data) if options.data in data.NAMES else options.data)
+    table = model.read(flags.source(options.data))
     own = spo.fit(model, table, options.spo)
     before, after = (np.nan_to_num(of.rewards(table), nan=-np.inf).argmax(1) for of in (model, own))
     changed = int((before != after).sum())
@@ -122,13 +121,12 @@ def _preferred(options: argparse.Namespace) -> int:
 
 
 def _saved(options: argparse.Namespace) -> int:
-    from ... import data
     from ...evaluate import calibration
     from ...models import Calibrated
     from ...store.model import load_model, save_made
 
     model = load_model(options.source)
-    table = model.read(data.load(options.data) if options.data in data.NAMES else options.data)
+    table = model.read(flags.source(options.data))
     if options.by_group and not options.attribute and len(model.schema.attributes) != 1:
         names = ", ".join(spec.name for spec in model.schema.attributes)
         raise UsageError(f"--by-group: expected --attribute, one of {names or 'none'}")

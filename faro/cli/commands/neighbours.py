@@ -7,7 +7,7 @@ import argparse
 import json
 from collections.abc import Callable
 
-from .. import outputs
+from .. import flags, outputs
 
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -28,13 +28,12 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 
 def _neighbours(options: argparse.Namespace) -> int:
-    from ... import data
     from ...people import neighbours
     from ...store.model import load_model, save_made
     from .people import said
 
     model = load_model(options.model)
-    table = model.read(data.load(options.data) if options.data in data.NAMES else options.data)
+    table = model.read(flags.source(options.data))
     own = neighbours.fit(model, table, options.support)
     place, worth = save_made(own, options.model, options.out), own.about["neighbours"]
     people, questions = own.params["memory"]["answered"].shape

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from ...errors import DataError, UsageError
-from .. import outputs
+from .. import flags, outputs
 
 if TYPE_CHECKING:
     from ...data import Dataset
@@ -210,7 +210,6 @@ def _types(options: argparse.Namespace) -> int:
 def _ask(options: argparse.Namespace) -> int:
     import pandas as pd
 
-    from ... import data
     from ...data.table import kind_to_write, write_table
     from ...people import ask
     from ...store.model import load_model
@@ -218,7 +217,7 @@ def _ask(options: argparse.Namespace) -> int:
     if options.out:
         kind_to_write(options.out, options.items, options.answers)
     model = load_model(options.model)
-    items = model.read(data.load(options.items) if options.items in data.NAMES else options.items, labels=False)
+    items = model.read(flags.source(options.items), labels=False)
     interview = ask.Interview.of(model, items, options.k, options.by, options.seed)
     answer: Callable[[int], str | None]
     if options.answers is not None:
@@ -247,7 +246,6 @@ def _ask(options: argparse.Namespace) -> int:
 def _pebs(options: argparse.Namespace) -> int:
     import pandas as pd
 
-    from ... import data
     from ...data.table import kind_to_write, write_table
     from ...people import ratings
     from ...store.model import load_model
@@ -255,7 +253,7 @@ def _pebs(options: argparse.Namespace) -> int:
     if options.out:
         kind_to_write(options.out, options.data)
     model = load_model(options.model)
-    table = model.read(data.load(options.data) if options.data in data.NAMES else options.data)
+    table = model.read(flags.source(options.data))
     found = ratings.measured(ratings.read(model, table, options.rating))
     if options.out:
         write_table(pd.DataFrame(found["lines"]), options.out)

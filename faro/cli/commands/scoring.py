@@ -7,10 +7,9 @@ import dataclasses
 import json
 import sys
 from collections.abc import Callable
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from ...errors import DataError, UsageError
+from ...errors import UsageError
 from .. import flags, outputs
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def _scored(options: argparse.Namespace) -> int:
     if options.part is not None:
         known("part", options.part, data.PARTS)
     model = _declared(options, load_model(options.model))
-    read = model.read(_source(options))
+    read = model.read(flags.source(options.data))
     missing: list[str] = []
     if options.out:
         scored = write_scored(
@@ -128,7 +127,7 @@ def _scored_by(options: argparse.Namespace) -> int:
     programs.keep_programs()
     model = _declared(options, load_model(options.model))
     rule = model.rule_named(options.rule)
-    figures = scored_by(model, _source(options), options.by, options.part, rule)
+    figures = scored_by(model, flags.source(options.data), options.by, options.part, rule)
     formulas = [f"{name} = {formula}" for name, formula in FORMULAS.items() if name in figures]
     if not isinstance(rule, Argmax):
         formulas.append(f"accuracy and flips are means of the probability under {rule_text(rule)}; ece is of rewards")
@@ -144,14 +143,3 @@ def _declared(options: argparse.Namespace, model: TrainedModel) -> TrainedModel:
     """The model with its sets declared as the options say."""
     said = {name: getattr(options, name) for name in SETS if getattr(options, name)}
     return dataclasses.replace(model, schema=model.schema.replace(**said)) if said else model
-
-
-def _source(options: argparse.Namespace) -> Any:
-    """The table that is to be scored, by its name or its path."""
-    from ... import data
-
-    if options.data in data.NAMES:
-        return data.load(options.data)
-    if not Path(options.data).exists():
-        raise DataError(f"no data set and no file {options.data!r}; data sets: {', '.join(data.NAMES)}")
-    return options.data
