@@ -34,7 +34,7 @@ import numpy as np
 import faro
 from faro.compare.compare import compare
 from faro.compare.methods import ALL
-from faro.compare.names import AGGREGATE, CONSTANTS, NEIGHBOURS, NEW_PEOPLE
+from faro.compare.names import AGGREGATE, CONSTANTS, NEW_PEOPLE
 from faro.compare.words import FIGURES, called
 from faro.data import Dataset
 from faro.data.split import uniform
@@ -57,8 +57,7 @@ class Asked(NamedTuple):
     gains: bool = False
 
 
-# neighbours have a benchmark of their own, with a control: `people_neighbours`
-SMALL = tuple(name for name in ALL if name not in (AGGREGATE, NEIGHBOURS, "mixed_logit"))
+SMALL = tuple(name for name in ALL if name not in (AGGREGATE, "mixed_logit"))
 SETS = {
     "swissmetro": Asked(4, (*SMALL, "mixed_logit(draws=32)"), 400, gains=True),
     "pluriharms": Asked(10, SMALL, gains=True),

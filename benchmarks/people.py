@@ -28,6 +28,7 @@ from constraints.alternatives import joined
 from faro.data.demo_people import WORLDS, World
 from faro.models import (
     GPO,
+    PEBS,
     PLUS,
     VPL,
     IdealPoint,
@@ -52,6 +53,7 @@ NODES = 32  # a direction
 METHODS: dict[str, Model] = {
     "aggregate": Linear(),
     "person_constants": PersonConstants(support=SUPPORT),
+    "pebs": PEBS(support=SUPPORT),
     "mixed_logit": MixedLogit(support=SUPPORT),
     "pref": PReF(support=SUPPORT, rank=2),
     "latent_class": LatentClass(support=SUPPORT, kinds=2),
@@ -64,7 +66,7 @@ METHODS: dict[str, Model] = {
 HOLDS = {  # whose assumptions a population meets
     "demo-people": ("mixed_logit", "pref", "lore", "vpl"),
     "demo-51-49": ("latent_class",),  # of the others' laws none has two atoms
-    "demo-levels": ("person_constants", "mixed_logit"),
+    "demo-levels": ("person_constants", "pebs", "mixed_logit"),
     "demo-coins": (),
 }
 
@@ -176,13 +178,13 @@ def gaps(found: dict[str, Any], who: str, seen: int) -> tuple[float, float]:
     return own["nll"] - best["nll"], best["accuracy"] - own["accuracy"]
 
 
-def told(lines: dict[tuple[str, str, int], dict[str, Any]], seeds: int) -> int:
+def told(lines: dict[tuple[str, str, int], dict[str, Any]], methods: list[str], seeds: int) -> int:
     """The table, and whether every bar is kept."""
     kept = True
     print(f"{'population':14}{'method':18}{'seen':>5}{'nll':>8}{'oracle':>8}{'apart':>8}{'acc apart':>11}  bar")
     for name in WORLDS:
         base = [lines[name, "aggregate", seed]["found"] for seed in range(seeds)]
-        for method in METHODS:
+        for method in methods:
             for seen in SEEN:
                 found = [lines[name, method, seed]["found"] for seed in range(seeds)]
                 nll, accuracy = np.mean([gaps(own, "method", seen) for own in found], 0)
@@ -212,11 +214,13 @@ def main() -> int:
     parser.add_argument("--people", type=int, default=400)
     parser.add_argument("--steps", type=int, default=400)
     parser.add_argument("--out", type=Path, default=Path("out/people"))
+    parser.add_argument("--methods", default=",".join(METHODS), help="the aggregate is always with them")
     options = parser.parse_args()
+    methods = [name for name in METHODS if name in ("aggregate", *options.methods.split(","))]
     path, asked = options.out / "people.jsonl", [options.people, options.steps]
     known = _lines.finished(path, lambda line: (line["population"], line["method"], line["seed"], *line["asked"]))
     for name in WORLDS:
-        for method in METHODS:
+        for method in methods:
             for seed in range(options.seeds):
                 if (name, method, seed, *asked) not in known:
                     found = cell(name, method, seed, *asked)
@@ -224,7 +228,7 @@ def main() -> int:
                     known[name, method, seed, *asked] = line
                     _lines.add(path, line)
     mine = {key[:3]: line for key, line in known.items() if list(key[3:]) == asked}
-    return told(mine, options.seeds)
+    return told(mine, methods, options.seeds)
 
 
 if __name__ == "__main__":

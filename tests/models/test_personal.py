@@ -356,9 +356,10 @@ def test_constants_of_so_many_places_are_saved_and_read(alternatives, tmp_path):
 
 
 @slow
-def test_the_loss_of_summaries_is_the_mean_of_the_logs(x64):
+@pytest.mark.parametrize("length", [1, 2])
+def test_the_loss_of_summaries_is_the_mean_of_the_logs(x64, length):
     """-E_z log P(chosen | z), counted out, is the logit loss of the mean reward and what is left open."""
-    model = PLUS(support=6, phrases=3, width=4)
+    model = PLUS(support=6, phrases=3, length=length, width=4)
     choices, people = asked(outside=True)
     params = trained(model, choices)
     seen = predict(model, params, choices, people=people)
@@ -377,6 +378,33 @@ def test_the_loss_of_summaries_is_the_mean_of_the_logs(x64):
     assert "one summary" in model.alarms(flat, people)[0]
     assert model.alarms(params, people) == ()
     assert PLUS(frozen=True).trainable(params)["summariser"] is False
+
+
+def test_phrases_of_a_summary_are_chosen_apart_and_add_up(x64):
+    """Of two lists: the probability of a summary is a product, its reward a sum, the mean that of the phrases."""
+    model = PLUS(support=6, phrases=3, length=2, width=4)
+    choices, people = asked(outside=True)
+    params = trained(model, choices)
+    summary, given = model.summaries(params, people), model.given(params, choices)
+    table = np.reshape(summary, (-1, 3, 3))
+    marginal = table.sum(2), table.sum(1)
+    assert np.allclose(table, marginal[0][:, :, None] * marginal[1][:, None], atol=1e-12)
+    assert np.allclose(summary.sum(-1), 1)
+    taste, level = (np.reshape(params[name], (2, 3, *params[name].shape[1:])) for name in ("taste", "level"))
+    own = [np.einsum("nkd,zd->nkz", choices.items, taste[part]) + level[part] for part in (0, 1)]
+    assert np.allclose(
+        given[:, :, 3 * 2 + 1] - given[:, :, 0],
+        sum(own[part][..., z] - own[part][..., 0] for part, z in enumerate((2, 1))),
+    )
+    unit = np.asarray(choices.unit)
+    mean = np.mean([np.einsum("nkz,nz->nk", own[part], marginal[part][unit]) for part in (0, 1)], 0) * 2
+    common = given[:, :, 0] - own[0][..., 0] - own[1][..., 0]
+    assert np.allclose(np.asarray(model.apply(params, choices, people=people).rewards), common + mean, atol=1e-12)
+
+
+def test_more_summaries_than_a_mean_can_be_taken_over_are_refused():
+    with pytest.raises(ValueError, match=r"length: expected at most 4096 summaries.* got 12 \*\* 4"):
+        PLUS(phrases=12, length=4)
 
 
 @slow
