@@ -32,7 +32,7 @@ from faro.data.views import View
 from faro.runtime import devices
 from faro.sweep import Sweep, stack
 from faro.sweep.execution import MOST_CHUNKS
-from faro.training import Data, Game, Settings
+from faro.training import Data, Game, Settings, primal
 from faro.training.settings import CHOICES
 
 TOLERANCE = 1e-3  # nats above the lowest loss at the bound
@@ -111,14 +111,14 @@ def cost(n: int, d: int, groups: int, members: int, repeats: int) -> tuple[float
     choices = choices_of(part)
     constraint, mesh = ct.demographic_parity(attribute), devices.mesh(1)
     data = Data(choices, choices.take(slice(0, max(1, n // 5))))
-    sweep = Sweep.of(Game(models.Linear(), Game.suited(models.Linear(), Settings(), constraint, data)), mesh)
+    sweep = Sweep.of(Game(models.Linear(), primal.suited(models.Linear(), Settings(), constraint, data)), mesh)
     own = devices.place(stack([data]), devices.on(mesh, None, "data"))
     states = begun(sweep.game, constraint, jax.tree.map(lambda leaf: leaf[0], own), members)
     lanes = lanes_of(constraint, np.geomspace(0.01, 0.3, members))
     steps = sweep.chunk * sweep.game.settings.every
     jax.block_until_ready(sweep.advance(states, lanes, own))
     seconds = best_of(repeats, lambda: sweep.advance(states, lanes, own)) / steps
-    return seconds, 2 + (groups if sweep.game.second_order else 0)  # demographic parity sums once a group
+    return seconds, 2 + (groups if sweep.game.settings.second_order else 0)  # demographic parity sums once a group
 
 
 def costs(base: dict, axes: dict[str, tuple[int, ...]], repeats: int) -> dict[str, list[dict]]:
@@ -192,7 +192,7 @@ def faro_path(part: _contenders.Part, attribute: ct.Attribute, bound: float, pri
     choices = choices_of(part)
     data = Data(choices, choices.take(slice(0, len(part.y) // 10)))
     sweep = Sweep.of(
-        Game(models.Linear(), Game.suited(models.Linear(), Settings(primal=primal), constraint, data)), mesh
+        Game(models.Linear(), primal.suited(models.Linear(), Settings(primal=primal), constraint, data)), mesh
     )
     own = devices.place(stack([data]), devices.on(mesh, None, "data"))
     lanes, asked = lanes_of(constraint, [bound]), (jnp.asarray([0]), constraint, jnp.zeros(1))

@@ -24,7 +24,7 @@ from faro.data.views import BOUNDED_PART, View
 from faro.evaluate.trials import Evaluator
 from faro.runtime import devices
 from faro.sweep.grid import default_bounds
-from faro.training import Data, Game
+from faro.training import Data, Game, primal
 from faro.training.returned import choose
 from faro.training.settings import CHOICES, Settings, assigned
 
@@ -39,7 +39,7 @@ def play(data, constraint, views, count, settings):
     own = sweep.stack([parts(view, np.float32) for view in views])
     with jax.enable_x64(True):
         exactly = [parts(view, np.float64) for view in views]
-    settings = Game.suited(models.Linear(), settings, constraint, parts(views[0], np.float32))
+    settings = primal.suited(models.Linear(), settings, constraint, parts(views[0], np.float32))
     program = sweep.Sweep.of(Game(models.Linear(), settings), devices.mesh(count))
     best, looks, states = program.start(jnp.asarray([view.seed for view in views]), constraint, jnp.zeros(count), own)
     grid = [constraint.at(bound) for bound in default_bounds(float(np.mean(best.gap)), count)]

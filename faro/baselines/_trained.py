@@ -77,6 +77,6 @@ def _at_once(model: models.Model, settings: Settings, memory: int, grid: int, da
     )
     params = jax.eval_shape(lambda choices: models.initial(model, jax.random.key(0), choices), train)
     whole = Game(model, dataclasses.replace(settings, batch=None, microbatch=None))  # evaluations see all of train
-    one = whole.footprint(params, train, people=people)
+    one = whole.problem.footprint(params, train, people=people)
     memory = near(model, one, memory)
     return seeds * grid * one <= memory, max(1, min(grid, memory // one))

@@ -43,7 +43,7 @@ from ..store.run import FORMAT, model_name
 from ..store.spec import arguments_of, to_record, typed
 from ..training import Best, EvaluationRecord, Settings
 from ..training.bounds import answering, status_of
-from ..training.game import DEFAULT
+from ..training.problem import DEFAULT
 from ..training.returned import Solution
 from .pareto import pareto
 

@@ -19,7 +19,7 @@ from constraints.alternatives import joined
 
 from .. import metrics, models
 from ..errors import UsageError
-from ..training import Best, Data, Game, Settings, doubts
+from ..training import Best, Data, Game, Settings, doubts, primal
 from ..training.bounds import status_of
 from ..training.notes import fit_for
 from ..training.settings import Use
@@ -88,7 +88,7 @@ def train(
         raise UsageError(f"model: {type(model).__name__} reads earlier choices of a person, and rows have none")
     n, whole = choices.shape[0], padded(choices, model)
     data = Data(whole, whole)
-    game = Game(model, Game.suited(model, settings, constraint, data), n if settings.batch else None)
+    game = Game(model, primal.suited(model, settings, constraint, data), n if settings.batch else None)
     settings.check_effect(Use(game.settings, n, products=False))
     key, exact = jax.random.key(seed), not constrained and game.direct(data)
     notes = fit_for(constraint, whole, "X").all if constrained else []

@@ -35,7 +35,8 @@ class Batched:
 
     def __init__(self, game: Game, mesh: Mesh, memory: int | None = None, alternatives: int = 0):
         steps = models.options(game.model, alternatives)
-        once = models.options(game.model, alternatives, 0 if game.second_order else game.rows)  # there: a few products
+        few_products = game.settings.second_order
+        once = models.options(game.model, alternatives, 0 if few_products else game.rows)
         self.game = game
         self.mesh = mesh
         self.memory = memory or devices.memory()
@@ -75,7 +76,8 @@ class Batched:
         train, people = jax.tree.map(
             lambda leaf: jax.ShapeDtypeStruct(leaf.shape[1:], leaf.dtype), (data.train, data.people)
         )
-        one = self.game.footprint(params, train, states.scale.shape[-1], people) // self.mesh.shape[devices.DATA]
+        whole = self.game.problem.footprint(params, train, states.scale.shape[-1], people)
+        one = whole // self.mesh.shape[devices.DATA]
         room = self.memory
         if one > room:
             raise UsageError(

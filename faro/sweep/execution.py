@@ -63,7 +63,7 @@ class Need(NamedTuple):
     def _of(cls, game: Game, data: Data, constraint: Constraint, trials: int, mesh: Mesh) -> Need:
         state = game.state_shapes(constraint, data)
         params = size(state.game.params)
-        activations = game.footprint(state.game.params, data.train, len(constraint.labels()), data.people)
+        activations = game.problem.footprint(state.game.params, data.train, len(constraint.labels()), data.people)
         kept = params * Chunks.of(game).length if game.settings.solution != "best" else 0
         dealt = -(-trials // mesh.shape[devices.SWEEP])
         return cls(dealt, size(state), activations // mesh.shape[devices.DATA] + params, kept)

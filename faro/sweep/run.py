@@ -44,10 +44,10 @@ from ..store.frontier import Frontier
 from ..store.model import TrainedModel, load_model
 from ..store.on_disk import OnDisk
 from ..store.spec import to_record
-from ..training import Data, Game, Settings, doubts
+from ..training import Data, Game, Settings, doubts, primal
 from ..training.bounds import check_bounds
-from ..training.game import DEFAULT
 from ..training.notes import Notes, fit_for, reason, together
+from ..training.problem import DEFAULT
 from ..training.returned import choose
 from ..training.settings import Use
 from ..training.streaming import Stream, check_streamed
@@ -432,7 +432,9 @@ class _Run:
             self.settings = self.settings.filled(rows=shards.size, shards=len(shards))
             stream = Stream(self.model, self.settings, self.objective, units)
             return stream, f"stream of {len(shards)} shards of {shards.size} choices"
-        self.settings = Game.suited(self.model, self.settings, self.constraint, training_data[0], self.objective, units)
+        self.settings = primal.suited(
+            self.model, self.settings, self.constraint, training_data[0], self.objective, units
+        )
         rows, alternatives = (
             max(seed_data.train.shape[0] for seed_data in training_data),
             training_data[0].train.shape[1],

@@ -22,8 +22,10 @@ from constraints import Constraint, Statistics
 from .. import models
 from ..errors import UsageError
 from .bounds import ROUNDING, decides
+from .candidates import Best
 from .figures import figures
-from .game import Best, Data, Settings
+from .settings import Settings
+from .trial import Data
 
 LEADING = 2  # components before those that were kept: the best candidate, the unconstrained optimum
 

@@ -214,6 +214,11 @@ class Settings(Selection, Batching, Multipliers, Optimiser):  # fields come from
         return named_rule(self.rule, self.candidates)
 
     @property
+    def second_order(self) -> bool:
+        """Whether the primal player takes second-order steps; of `filled` settings."""
+        return self.primal == "sqp"
+
+    @property
     def evaluations(self) -> int:
         """Evaluations per stage of `filled` settings, whose steps are at least as many as `steps`."""
         return -(-self.steps // (self.every or 1))

@@ -35,10 +35,15 @@ from ..runtime import devices
 from ..runtime.checkpoint import Keeper
 from ..runtime.versions import OURS, versions
 from .bounds import check_bounds, status_of, unbounded
-from .game import DEFAULT, Data, EvaluationRecord, Game, Prepared, Settings, Step, Tally, Totals, TrainState
+from .candidates import EvaluationRecord
+from .game import Game
 from .notes import fit_for
-from .settings import Use
+from .players import Step
+from .problem import DEFAULT
+from .settings import Settings, Use
+from .sums import Prepared, Tally, Totals
 from .trainer import Fitted, Progress, Trials, real
+from .trial import Data, TrainState
 
 AHEAD = 2  # shards that are read while the device works
 
@@ -270,17 +275,17 @@ class _Stream:
     # Programs ---------------------------------------------------------------------------------------------------------
 
     def _census(self, shard: Choices, known: Any) -> Totals:
-        return self.game.prepared(self.constraint, shard, Data(shard, shard), known).totals
+        return self.game.problem.prepared(self.constraint, shard, Data(shard, shard), known).totals
 
     def _prepared(self, constraint: Constraint, population: _Population, shard: Choices) -> Prepared:
-        prepared = self.game.prepared(constraint, shard, Data(shard, shard), population.known)
+        prepared = self.game.problem.prepared(constraint, shard, Data(shard, shard), population.known)
         return dataclasses.replace(prepared, totals=population.totals)
 
     def _position(self, state: TrainState, shard: Choices) -> _Position:
         """Before the first shard of a stage."""
-        prepared = self.game.prepared(self.constraint, shard, Data(shard, shard))
-        tally = jax.eval_shape(lambda: self.game.tally(state.game.params, self.constraint, prepared, state.aim))
-        step = jax.eval_shape(lambda: self.game.play(state, self.constraint, prepared, None)[1])
+        prepared = self.game.problem.prepared(self.constraint, shard, Data(shard, shard))
+        tally = jax.eval_shape(lambda: self.game.problem.tally(state.game.params, self.constraint, prepared, state.aim))
+        step = jax.eval_shape(lambda: self.game.players.play(state, self.constraint, prepared, None)[1])
 
         def evaluation(tally, step):
             held = Statistics(tally.hard, prepared.totals.masses)
@@ -301,7 +306,7 @@ class _Stream:
         return self._position(self.game.warm_start(unconstrained, constraint, Data(shard, shard)), shard)
 
     def _play(self, now: _Position, constraint: Constraint, population: Any, position: Array, shard: Choices):
-        state, step = self.game.play(now.state, constraint, self._prepared(constraint, population, shard), None)
+        state, step = self.game.players.play(now.state, constraint, self._prepared(constraint, population, shard), None)
         index, place = jnp.divmod(position, 2 * len(self.shards))
         index = jnp.where(
             place == len(self.shards), index, self.passes
@@ -315,13 +320,13 @@ class _Stream:
 
     def _count(self, now: _Position, constraint: Constraint, population: Any, position: Array, shard: Choices):
         prepared = self._prepared(constraint, population, shard)
-        tally = self.game.tally(now.state.game.params, constraint, prepared, now.state.aim)
+        tally = self.game.problem.tally(now.state.game.params, constraint, prepared, now.state.aim)
         return now._replace(tally=jax.tree.map(jnp.add, now.tally, tally))
 
     def _evaluate(self, now: _Position, constraint: Constraint, population: Any, position: Array, selection: Choices):
         totals, weight = population.totals, population.totals.weight
         held = Statistics(now.tally.hard, totals.masses)
-        data = self.game.prepared(constraint, selection, Data(selection, selection), population.known)
+        data = self.game.problem.prepared(constraint, selection, Data(selection, selection), population.known)
         nothing = Step(jax.tree.map(jnp.zeros_like, KKT(weight, weight, weight)), jnp.asarray(False), None, None)
         best, evaluation = self.game.evaluate(now.state, nothing, constraint, now.tally, totals, held, data)
         index = position // (2 * len(self.shards))
@@ -383,7 +388,7 @@ class _Stream:
 
             return jax.tree.map(lambda leaf: exact(np.asarray(leaf)), tree)
 
-        likelihood = dataclasses.replace(self.game, objective=DEFAULT)  # whatever was minimised
+        likelihood = dataclasses.replace(self.game.problem, objective=DEFAULT)  # whatever was minimised
         with jax.enable_x64(True):
 
             @jax.jit

@@ -18,7 +18,8 @@ from jax.sharding import Mesh
 from constraints import Constraint
 
 from ..runtime.checkpoint import Keeper
-from .game import Best, Data, EvaluationRecord
+from .candidates import Best, EvaluationRecord
+from .trial import Data
 
 Progress = Callable[[int, int], None]  # (done, total)
 Grid = Callable[[float], list[Constraint]]  # of the unconstrained gap: the constraints of a seed's trials

@@ -13,7 +13,7 @@ from faro.data import Dataset, demo
 from faro.lagrangian import KKT
 from faro.runtime import devices
 from faro.sweep import run
-from faro.training.game import Best, Data, EvaluationRecord, Game
+from faro.training import Best, Data, EvaluationRecord, Game
 from faro.training.trainer import Fitted, Trials
 
 

@@ -22,7 +22,8 @@ from faro.data import demo as demonstration
 from faro.errors import UsageError
 from faro.sweep import batched
 from faro.sweep import run as running
-from faro.training import Game, Settings
+from faro.training import Settings
+from faro.training.problem import Problem
 from tests.builders.processes import environment
 
 FILES = {
@@ -154,9 +155,9 @@ def test_a_sweep_is_one_program_and_another_like_it_none():
 @pytest.mark.slow
 def test_less_memory_is_fewer_members_at_a_time_and_the_same_result(monkeypatch):
     sides, footprints = [], []
-    decide, measure = sweep.Batched.at_once, Game.footprint
+    decide, measure = sweep.Batched.at_once, Problem.footprint
     monkeypatch.setattr(sweep.Batched, "at_once", lambda *given: sides.append(decide(*given)) or sides[-1])
-    monkeypatch.setattr(Game, "footprint", lambda *given: footprints.append(measure(*given)) or footprints[-1])
+    monkeypatch.setattr(Problem, "footprint", lambda *given: footprints.append(measure(*given)) or footprints[-1])
     grid: dict[str, Any] = {"bounds": [0.05, 0.1, 0.2, 0.3], "seeds": 2, "settings": {"steps": 20}, "model": "mlp:4"}
     with pytest.raises(UsageError, match=r"one trial needs about [\d,]+ bytes a step, got 1,024; give more"):
         faro.frontier(small(), memory="1kB", **grid)
@@ -212,7 +213,7 @@ SCRIPT = """
 import faro, faro.data.demo as demo
 from faro.data import Dataset
 from faro.errors import UsageError
-from faro.training import Game, Settings
+from faro.training import Settings
 data = Dataset.from_table(demo.generate(100, seed=3), demo.SCHEMA, name="small", defaults=demo.DEFAULTS)
 faro.frontier(data, bounds=[0.05, 0.2], seeds=2, settings=Settings(steps=60, batch=64), out="out")
 """

@@ -12,7 +12,7 @@ import faro
 from faro.losses import MGDA, Logit
 from faro.losses.mgda import shortest
 from faro.models import Linear, predict
-from faro.training.game import _products
+from faro.training.players import products
 
 
 def test_of_two_it_is_the_published_formula(x64):
@@ -42,7 +42,7 @@ def test_who_is_not_there_has_no_say():
 
 def test_slopes_are_those_of_the_parameters():
     weights = jnp.asarray([[1.0, 2.0], [0.5, -1.0]])
-    found = _products(lambda params: weights @ params["w"] + params["b"], {"w": jnp.ones(2), "b": jnp.ones(())})
+    found = products(lambda params: weights @ params["w"] + params["b"], {"w": jnp.ones(2), "b": jnp.ones(())})
     np.testing.assert_allclose(found, weights @ weights.T + 1, rtol=1e-6)
 
 
@@ -60,9 +60,9 @@ def test_training_ends_where_no_step_serves_all_groups():
         return objective.parts(sums, objective.masses(choices, rows))
 
     def shortest_square(params):
-        products = _products(losses, params)
-        share = shortest(products)
-        return float(share @ products @ share), float(jnp.max(jnp.diagonal(products)))
+        inner = products(losses, params)
+        share = shortest(inner)
+        return float(share @ inner @ share), float(jnp.max(jnp.diagonal(inner)))
 
     params = jax.tree.map(lambda leaf: jnp.asarray(leaf, jnp.float32), model.params)
     ended, steepest = shortest_square(params)

@@ -17,7 +17,7 @@ from faro import models
 from faro.errors import UsageError
 from faro.losses import Mean
 from faro.models import FlaxModel, InputSpec, Linear, Model, Prediction
-from faro.training import Data, Game, Settings
+from faro.training import Data, Game, Settings, primal
 from faro.training.ridge import UNCHOSEN
 
 GROUP = ct.Attribute("g", ("A", "B"))
@@ -156,7 +156,7 @@ def test_newton_starts_serve_any_linear_model():
     """Features are found one parameter after another; the optimum has no slope, and second-order steps are taken."""
     own = choices(n=300)
     constraint = ct.demographic_parity(GROUP, bound=0.05)
-    settings = Game.suited(Plain(), Settings(steps=12), constraint, Data(own, own))
+    settings = primal.suited(Plain(), Settings(steps=12), constraint, Data(own, own))
     assert settings.primal == "sqp"
     game = Game(Plain(), settings)
     pilot, _ = jax.jit(game.start, static_argnums=3)(KEY, constraint, Data(own, own), 2)

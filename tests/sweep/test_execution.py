@@ -131,16 +131,17 @@ def test_fifty_steps_of_a_small_batch_look_three_times_and_six_hundred_once_a_pa
 def test_a_look_in_blocks_is_the_look_at_all(monkeypatch):
     """Blocks of at most two batches, the last one smaller; train and selection."""
     n, model = 41, models.MLP((5,))
-    data, game = Data(choices_of(n, 3), choices_of(n, 3, 1)), Game(model, Settings(batch=4, every=3), rows=n)
+    data = Data(choices_of(n, 3), choices_of(n, 3, 1))
+    problem = Game(model, Settings(batch=4, every=3), rows=n).problem
     params, found = models.initial(model, jax.random.key(0), data.train), []
     for bytes_at_once, block in ((2**26, n), (1, 7)):
-        monkeypatch.setattr("faro.training.game.EVALUATION_BYTES", bytes_at_once)
+        monkeypatch.setattr("faro.training.problem.EVALUATION_BYTES", bytes_at_once)
 
         @jax.jit
         def look(params, data, block=block):
-            seen = game.prepared(PARITY, data.train, data)
-            assert game._at_once(params, seen) == block
-            return game.tally(params, PARITY, seen), game._aimed(params, PARITY, seen, ())
+            seen = problem.prepared(PARITY, data.train, data)
+            assert problem.at_once(params, seen) == block
+            return problem.tally(params, PARITY, seen), problem.objective_statistics(params, PARITY, seen, ())
 
         found.append(look(params, data))
     for one, same in zip(*map(jax.tree.leaves, found), strict=True):

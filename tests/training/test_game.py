@@ -11,8 +11,7 @@ import pytest
 import constraints as ct
 from faro import metrics, models
 from faro.errors import UsageError
-from faro.training import Data, Game, Settings
-from faro.training.game import CHOICES_PER_SUM
+from faro.training import Data, Game, Settings, primal
 
 GROUP = ct.Attribute("g", ("a", "b"))
 
@@ -147,17 +146,17 @@ def test_the_primal_player_suits_the_model_and_what_it_sees():
         (models.MLP((4,)), {}, parity, "adam"),
         (models.Linear(), {}, ct.demographic_parity(many), "adam"),
     ]:
-        found = Game.suited(model, Settings(**given), constraint, crowd)
+        found = primal.suited(model, Settings(**given), constraint, crowd)
         assert found.primal == expected, (model, given)
         assert found.steps == {"sqp": 100, "adam": 600}[expected]
         if constraint is not parity:  # more sums are taken where they are asked for
-            assert Game.suited(model, Settings(primal="sqp"), constraint, crowd).primal == "sqp"
+            assert primal.suited(model, Settings(primal="sqp"), constraint, crowd).primal == "sqp"
         elif expected == "adam" and given.get("primal") != "adam":
             with pytest.raises(UsageError, match="primal = sqp: expected a linear model"):
-                Game.suited(model, Settings(**given, primal="sqp"), constraint, crowd)
-    assert Game.suited(models.Linear(), Settings(steps=7, temperature=0.3), parity, DATA).steps == 7
+                primal.suited(model, Settings(**given, primal="sqp"), constraint, crowd)
+    assert primal.suited(models.Linear(), Settings(steps=7, temperature=0.3), parity, DATA).steps == 7
     with pytest.raises(UsageError, match=r"every \(150\) must not exceed steps \(100\)"):
-        Game.suited(models.Linear(), Settings(every=150), parity, DATA)
+        primal.suited(models.Linear(), Settings(every=150), parity, DATA)
 
 
 def test_a_crowd_for_every_sum_is_trained_by_few_second_order_steps():
@@ -165,10 +164,10 @@ def test_a_crowd_for_every_sum_is_trained_by_few_second_order_steps():
 
     def suited(n, **given):
         shapes = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((n, *leaf.shape[1:]), leaf.dtype), DATA.train)
-        found = Game.suited(models.Linear(), Settings(**given), seven, Data(shapes, shapes))
+        found = primal.suited(models.Linear(), Settings(**given), seven, Data(shapes, shapes))
         return found.primal, found.steps
 
-    few, crowd = 7 * CHOICES_PER_SUM - 1, 7 * CHOICES_PER_SUM
+    few, crowd = 7 * primal.CHOICES_PER_SUM - 1, 7 * primal.CHOICES_PER_SUM
     assert suited(few) == suited(crowd, primal="adam") == ("adam", 600)
     assert suited(crowd) == ("sqp", 50) and suited(few, primal="sqp") == ("sqp", 100)
     assert suited(crowd, steps=80) == ("sqp", 80) and suited(crowd, every=70) == ("sqp", 70)

@@ -22,7 +22,7 @@ from faro.cli import main
 from faro.data import Dataset, demo, units_text, write_table
 from faro.errors import UsageError
 from faro.training import Data, Game, Settings, streaming
-from faro.training.game import DEFAULT
+from faro.training.problem import DEFAULT
 from tests.builders.processes import environment
 from tests.builders.projects import policy_of
 
