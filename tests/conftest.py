@@ -31,7 +31,7 @@ if jax.__version_info__ < (0, 11) and QUICK not in os.environ.get("XLA_FLAGS", "
 LONGEST = (
     "repository/test_printed.py", "repository/test_docs.py", "end_to_end/test_bars.py", "constraints/test_catalogue.py",
     "training/test_game.py",
-    "verify/test_mutants.py", "lagrangian/test_solve.py", "training/test_streaming.py", "cli/test_cli.py",
+    "verify/test_mutants.py", "lagrangian/test_solve.py", "training/test_streaming.py", "cli/test_sweeps.py",
     "end_to_end/test_package.py", "runtime/test_devices.py", "baselines/test_baselines.py", "exact/test_of_run.py",
     "constraints/test_constraints.py",
     "end_to_end/test_plugin.py", "end_to_end/test_projects.py", "exact/test_exact.py", "sweep/test_execution.py",

@@ -33,11 +33,11 @@ def test_no_test_imports_a_test():
 @pytest.mark.parametrize(
     ("path", "source"),
     [
-        ("tests/cli/test_cli.py", "from tests.verify.test_verify import claim"),
-        ("tests/cli/test_cli.py", "from ..verify.test_verify import claim"),
-        ("tests/cli/test_cli.py", "from ..verify import test_verify"),
-        ("tests/cli/test_cli.py", "def test():\n    import tests.test_files"),
-        ("tests/cli/test_cli.py", "from tests.conftest import data_folder"),
+        ("tests/cli/test_sweeps.py", "from tests.verify.test_verify import claim"),
+        ("tests/cli/test_sweeps.py", "from ..verify.test_verify import claim"),
+        ("tests/cli/test_sweeps.py", "from ..verify import test_verify"),
+        ("tests/cli/test_sweeps.py", "def test():\n    import tests.test_files"),
+        ("tests/cli/test_sweeps.py", "from tests.conftest import data_folder"),
         ("tests/builders/claims.py", "from tests.cli import words"),
     ],
 )
@@ -47,7 +47,7 @@ def test_a_planted_import_of_a_test_is_found(path, source):
 
 def test_builders_and_oracles_may_be_imported():
     assert not borrowed(
-        {"tests/cli/test_cli.py": "from tests.builders.claims import claim\nimport tests.oracles.schema"}
+        {"tests/cli/test_sweeps.py": "from tests.builders.claims import claim\nimport tests.oracles.schema"}
     )
 
 
