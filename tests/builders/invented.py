@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from faro.report import Run, read_run
+from faro.report import Run, read_run, write_report
+from tests.oracles.page import Page
 
 
 @dataclasses.dataclass
@@ -123,3 +124,16 @@ def certify(folder: Path) -> Run:
     members.loc[at[1], "certified_verdict"] = "REFUTED"
     members.to_csv(folder / "frontier.csv", index=False)
     return read_run(folder)
+
+
+def recorded(folder: Path, **changes) -> Run:
+    """The run with other entries of its manifest."""
+    manifest = json.loads((folder / "manifest.json").read_text()) | changes
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    return read_run(folder)
+
+
+def page(folder: Path) -> tuple[str, Page]:
+    """The report of a run, as text and as it is read."""
+    text = write_report(read_run(folder), folder).read_text(encoding="utf-8")
+    return text, Page(text)
