@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import random
+import shutil
 import sys
 import warnings
 
@@ -16,9 +17,14 @@ import numpy as np
 import pytest
 import safetensors.numpy
 
-from benchmarks import _mutations as mutations
 from benchmarks import fuzz
-from benchmarks._mutations import Table
+from benchmarks._fuzz import mutations
+from benchmarks._fuzz.cases import Case
+from benchmarks._fuzz.commands import run
+from benchmarks._fuzz.ground import make_ground
+from benchmarks._fuzz.kinds import record, run_case
+from benchmarks._fuzz.mutations import Table
+from benchmarks._fuzz.projects import PROJECTS, UNITS
 
 CASES = 300
 BLOCK = 25
@@ -28,22 +34,22 @@ BLOCK = 25
 def grounds(tmp_path_factory):
     fuzz.quickly()
     folder = tmp_path_factory.mktemp("grounds")
-    return {name: fuzz.make_ground(name, folder) for name in fuzz.PROJECTS}
+    return {name: make_ground(name, folder) for name in PROJECTS}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("first", range(0, CASES, BLOCK))
 def test_fuzzed_cases_break_no_rule(first, grounds, tmp_path):
     for number in range(first, first + BLOCK):
-        case = fuzz.run_case(number, grounds, tmp_path / str(number))
-        assert fuzz.record(number, case)["faults"] == []
+        case = run_case(number, grounds, tmp_path / str(number))
+        assert record(number, case)["faults"] == []
 
 
 def test_cases_reach_verdicts_and_every_command(grounds, tmp_path):
     """A fuzzer whose every case is refused at the door would prove nothing."""
     ended = set()
     for number in (1, 8, 18, 20, 22, 24):
-        ended |= {(ran.command, ran.code) for ran in fuzz.run_case(number, grounds, tmp_path / str(number)).ran}
+        ended |= {(ran.command, ran.code) for ran in run_case(number, grounds, tmp_path / str(number)).ran}
     assert {("certify", 0), ("verify", 0), ("verify.py", 0), ("gate", 0), ("ledger init", 0)} <= ended
 
 
@@ -60,7 +66,7 @@ def test_cases_reach_verdicts_and_every_command(grounds, tmp_path):
 )
 def test_a_command_that_breaks_a_rule_is_found(said, fault, grounds, tmp_path, monkeypatch):
     monkeypatch.setattr("faro.cli.commands.data._data", lambda options: said())
-    assert any(fault in found for found in fuzz.run(tmp_path, ["data", "list"]).faults)
+    assert any(fault in found for found in run(tmp_path, ["data", "list"]).faults)
 
 
 def test_what_is_left_over_is_found(tmp_path, monkeypatch):
@@ -71,14 +77,14 @@ def test_what_is_left_over_is_found(tmp_path, monkeypatch):
         return 5
 
     monkeypatch.setattr("faro.cli.commands.data._data", leaves)
-    faults = fuzz.run(tmp_path, ["data", "list"], written="out.csv").faults
+    faults = run(tmp_path, ["data", "list"], written="out.csv").faults
     assert faults == ["left over: .out.part", "code 5, and yet wrote out.csv"]
 
 
 def test_a_checker_that_says_otherwise_is_found(grounds, tmp_path, monkeypatch):
     monkeypatch.setattr("faro.cli.commands.certificates._verify", lambda options: 3)
-    case = fuzz.Case(grounds["accept"], random.Random(0), tmp_path / "case", 0)
-    fuzz.shutil.copytree(grounds["accept"].folder, case.folder)
+    case = Case(grounds["accept"], random.Random(0), tmp_path / "case", 0)
+    shutil.copytree(grounds["accept"].folder, case.folder)
     case.judge("scored.csv")
     assert "certify ended with 0, verify with 3" in case.ran[-1].faults
 
@@ -92,8 +98,8 @@ def described(grounds, tmp_path, change, container=".jsonl", project="accept"):
     table = tmp_path / f"t{container}"
     table.write_bytes(mutations.written(Table.of(columns), container))
     ran = [
-        fuzz.run(tmp_path, ["data", "describe", str(table), "--schema", str(ground.folder / "schema.toml")]),
-        fuzz.run(tmp_path, ["score", str(ground.folder / "model.json"), str(table), "--out", str(tmp_path / "s.csv")]),
+        run(tmp_path, ["data", "describe", str(table), "--schema", str(ground.folder / "schema.toml")]),
+        run(tmp_path, ["score", str(ground.folder / "model.json"), str(table), "--out", str(tmp_path / "s.csv")]),
     ]
     assert [each.faults for each in ran] == [[], []]
     return [(each.code, each.err) for each in ran]
@@ -110,7 +116,7 @@ def test_half_a_character_is_refused_by_name(container, grounds, tmp_path):
 
 @pytest.mark.parametrize("container", mutations.CONTAINERS)
 def test_an_empty_label_column_is_refused(container, grounds, tmp_path):
-    (code, err), _ = described(grounds, tmp_path, lambda columns: columns.update(hired=[""] * fuzz.UNITS), container)
+    (code, err), _ = described(grounds, tmp_path, lambda columns: columns.update(hired=[""] * UNITS), container)
     assert code == 5 and "hired" in err
 
 
@@ -143,7 +149,7 @@ def test_toml_of_any_depth_is_refused(text, read, grounds, tmp_path):
         "policy": ["certify", str(folder / "scored.csv"), "--html", str(tmp_path / "x.html"), "--policy"],
         "config": ["train", "--config"],
     }[read]
-    ran = fuzz.run(tmp_path, [*words, str(tmp_path / "x.toml")])
+    ran = run(tmp_path, [*words, str(tmp_path / "x.toml")])
     assert (ran.code, ran.faults) == (2, []) and "not TOML" in ran.err
 
 
@@ -152,9 +158,9 @@ def test_toml_of_any_depth_is_refused(text, read, grounds, tmp_path):
 def test_a_cell_of_parquet_that_is_no_text_is_refused(column, value, grounds, tmp_path):
     ground = grounds["accept"]
     columns = dict(ground.scored.columns)
-    columns[column] = [value] * fuzz.UNITS
+    columns[column] = [value] * UNITS
     (tmp_path / "t.parquet").write_bytes(mutations.written(Table.of(columns), ".parquet"))
-    ran = fuzz.run(tmp_path, ["certify", str(tmp_path / "t.parquet"), "--policy", str(ground.folder / "faro.toml")])
+    ran = run(tmp_path, ["certify", str(tmp_path / "t.parquet"), "--policy", str(ground.folder / "faro.toml")])
     said = f"no column '{column}'; there are" if isinstance(value, dict) else "expected texts, numbers or null"
     assert (ran.code, ran.faults) == (5, []) and said in ran.err  # an object is columns with dots
 
@@ -162,11 +168,11 @@ def test_a_cell_of_parquet_that_is_no_text_is_refused(column, value, grounds, tm
 @pytest.mark.parametrize("keep", [0, 30, -66])
 def test_a_list_of_audited_people_that_was_cut_is_refused(keep, grounds, tmp_path):
     """Whoever was forgotten in it could be looked at again."""
-    fuzz.shutil.copytree(grounds["accept"].ledgered, tmp_path / "case")
+    shutil.copytree(grounds["accept"].ledgered, tmp_path / "case")
     marker = next((tmp_path / "case").glob("faro-audit-*.txt"))
     marker.write_bytes(marker.read_bytes()[:keep])
     words = ["gate", str(tmp_path / "case" / "scored.csv"), "--policy", str(tmp_path / "case" / "faro.toml")]
-    ran = fuzz.run(tmp_path, words)
+    ran = run(tmp_path, words)
     assert (ran.code, ran.faults) == (6, []) and "was changed" in ran.err
 
 
@@ -206,10 +212,10 @@ def test_a_damaged_model_is_refused(name, grounds, tmp_path):
     record["parameters_sha256"] = hashlib.sha256(content).hexdigest()
     (tmp_path / "m.json").write_text(json.dumps(record))
     (tmp_path / "m.safetensors").write_bytes(content)
-    scored = fuzz.run(
+    scored = run(
         tmp_path, ["score", str(tmp_path / "m.json"), str(folder / "data.csv"), "--out", str(tmp_path / "x.csv")]
     )
-    drafted = fuzz.run(tmp_path, ["policy", str(tmp_path / "m.json")])
+    drafted = run(tmp_path, ["policy", str(tmp_path / "m.json")])
     assert scored.faults == drafted.faults == []
     assert scored.code == (0 if "bound" in name else 5)  # to score a table, nobody needs its bound
     assert drafted.code == (0 if "no numbers" in name else 5)  # and to draft a policy, nobody needs its weights
@@ -221,7 +227,7 @@ def test_a_page_says_what_the_checker_found_and_not_what_no_seal_covers(grounds,
     found["info"]["table"]["units"]["column"] = "a forged column"
     (tmp_path / "cert.json").write_text(json.dumps(found))
     words = ["verify", str(tmp_path / "cert.json"), str(folder / "scored.csv"), "--policy", str(folder / "faro.toml")]
-    ran = fuzz.run(tmp_path, [*words, "--markdown", str(tmp_path / "sum.md"), "--html", str(tmp_path / "page.html")])
+    ran = run(tmp_path, [*words, "--markdown", str(tmp_path / "sum.md"), "--html", str(tmp_path / "page.html")])
     assert (ran.code, ran.faults) == (0, [])
     for name in ("sum.md", "page.html"):
         assert "forged" not in (tmp_path / name).read_text() and "person" in (tmp_path / name).read_text()
