@@ -32,6 +32,7 @@ from . import _lines
 
 MODELS = (
     "person_constants",
+    "pebs",
     "mixed_logit",
     "pref",
     "latent_class",

@@ -115,7 +115,7 @@ def of_cell(cell: Cell, data: Dataset, out: Path, bound: float, baselines: bool)
 
 def asked(*arguments: str | Path) -> str:
     """Give a command of faro; the reason that it gives for refusing, or ""."""
-    command = [sys.executable, "-m", "faro.cli", *map(str, arguments)]
+    command = [sys.executable, "-m", "faro", *map(str, arguments)]
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode in VERDICTS:
         return ""

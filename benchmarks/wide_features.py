@@ -69,7 +69,7 @@ def measure(folder: Path, *options: str) -> dict[str, Any]:
     words += ["--attribute", "style", "--bounds", "5", "--seeds", "1", "--out", "run", *options]
     began = time.perf_counter()
     with open(folder / "log", "wb") as log:
-        child = subprocess.Popen([sys.executable, "-m", "faro.cli", *words], cwd=folder, stdout=log, stderr=log)
+        child = subprocess.Popen([sys.executable, "-m", "faro", *words], cwd=folder, stdout=log, stderr=log)
         _, status, usage = os.wait4(child.pid, 0)
     child.returncode = os.waitstatus_to_exitcode(status)
     if child.returncode:

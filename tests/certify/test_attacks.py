@@ -48,7 +48,7 @@ def test_an_answer_that_nobody_reads_is_no_pass(gate, unbuffered, command):
     checked = hand.store(gate.folder / "..", rules, PEOPLE, hand.certify(rules, PEOPLE))
     assert verify.main(checked) == 0
     given = {"gate": ["unfair.csv", "--policy", "faro.toml"], "verify": checked}
-    for words in (["-m", "faro.cli", command, *given[command]], [ROOT / "faro" / "verify.py", *checked]):
+    for words in (["-m", "faro", command, *given[command]], [ROOT / "faro" / "verify.py", *checked]):
         reader, writer = os.pipe()
         os.close(reader)
         done = run(gate.folder, *words, env={"PYTHONUNBUFFERED": unbuffered}, stdout=writer, stderr=subprocess.PIPE)

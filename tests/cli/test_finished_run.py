@@ -75,7 +75,7 @@ def test_scoring_says_what_the_model_never_saw(run, faro):
 @pytest.mark.slow
 def test_a_closed_pipe_is_no_error(finished):
     folder, _ = finished
-    command = f"{sys.executable} -m faro.cli score out/models/bound01-seed0.json t.csv"
+    command = f"{sys.executable} -m faro score out/models/bound01-seed0.json t.csv"
     command = f"set -o pipefail; {command} | head -n 1"
     done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, cwd=folder, env=environment())
     assert done.returncode == 0

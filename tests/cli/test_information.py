@@ -28,7 +28,7 @@ def test_version(faro):
     code, out, err = faro("--version")
     assert (code, err) == (0, "")
     assert out.startswith("faro 0.")
-    command = [sys.executable, "-m", "faro.cli", "--version"]
+    command = [sys.executable, "-m", "faro", "--version"]
     done = subprocess.run(command, capture_output=True, text=True, env=environment(), timeout=300)
     assert (done.returncode, done.stdout, done.stderr) == (0, out, "")
 

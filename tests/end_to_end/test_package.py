@@ -192,7 +192,7 @@ class Place:
         self.site = install(folder, "house", WHEEL)
 
     def started(self, *words: object) -> subprocess.Popen:
-        command = [sys.executable, "-m", "faro.cli", *map(str, words)]
+        command = [sys.executable, "-m", "faro", *map(str, words)]
         pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
         return subprocess.Popen(command, env=environment(path=(self.site,)), cwd=self.folder, **pipes)
 

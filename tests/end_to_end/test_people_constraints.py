@@ -66,7 +66,7 @@ def test_trained_saved_scored_certified_verified(data, model, constraint, of, bo
     data.frame.to_csv(tmp_path / "data.csv", index=False)
     words = ["score", str(files[0]), "data.csv", "--part", "gate", "--out", "again.csv"]
     words += [word for name in twins for word in ("--twins", name)]
-    subprocess.run([sys.executable, "-m", "faro.cli", *words], check=True, cwd=tmp_path)
+    subprocess.run([sys.executable, "-m", "faro", *words], check=True, cwd=tmp_path)
     here, there = pd.read_csv(table), pd.read_csv(again)
     pd.testing.assert_frame_equal(here, there, rtol=1e-9, atol=1e-12)  # programs of tests are compiled less well
     drafted = draft_policy(trained).replace('ledger = "ledger.jsonl"\nescrow = "escrow"\n', "")

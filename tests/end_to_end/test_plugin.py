@@ -77,7 +77,7 @@ def installed(place):
 
 @pytest.mark.slow
 def test_the_command_lists_what_is_installed(place):
-    command = [sys.executable, "-m", "faro.cli", "constraints", "list"]
+    command = [sys.executable, "-m", "faro", "constraints", "list"]
     listed = subprocess.run(command, env=environment(path=(place,)), capture_output=True, text=True, check=True)
     assert "waiting_time (from stranger)" in " ".join(listed.stdout.split())
 

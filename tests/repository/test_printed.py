@@ -48,7 +48,7 @@ def clean_clone(place: Path) -> Path:
             shutil.copy(Path(ROOT, name), place / name)
     commands = place / ".venv" / "bin"
     commands.mkdir(parents=True)
-    for name, words in {"python": "", "faro": "-m faro.cli", "pip": str(commands / "checks_extras.py")}.items():
+    for name, words in {"python": "", "faro": "-m faro", "pip": str(commands / "checks_extras.py")}.items():
         Path(commands, name).write_text(f'#!/bin/sh\nexec "{sys.executable}" {words} "$@"\n')
         Path(commands, name).chmod(0o755)
     (commands / "checks_extras.py").write_text(
