@@ -20,8 +20,9 @@ import pandas as pd
 from ..errors import DataError
 from ..store import columns
 from ..store.choice import SCHEMA, USED
-from ..store.model import load_model, model_files
+from ..store.model import load_model
 from ..store.run import Run
+from ..store.saved import model_files
 from .dev_people import RATIO, DevPeople, read_dev
 from .frontier import read_data
 from .policy import Policy

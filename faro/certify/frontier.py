@@ -22,7 +22,8 @@ from ..runtime import locks
 from ..store import run as store
 from ..store.choice import read_choice
 from ..store.columns import SLACK, VERDICT
-from ..store.model import TrainedModel, load_model, model_files, units_file
+from ..store.model import TrainedModel, load_model
+from ..store.saved import model_files, units_file
 from . import modes
 from .certificate import Case, Certificate, prepare
 from .policy import Policy

@@ -17,8 +17,9 @@ from ..data.made import REWARD
 from ..data.schema import Schema
 from ..errors import DataError, UsageError
 from ..files import sha256_of
-from ..store.model import TrainedModel, units_file
+from ..store.model import TrainedModel
 from ..store.others import digests
+from ..store.saved import units_file
 from .columns import read_columns
 from .description import Candidates, Description, Levels, PlugIn, Units, table_digest, write_description
 from .plugins import outside_of, with_cells

@@ -3,6 +3,7 @@
     commands  the commands, by what they are about
     flags     flags that several commands take
     terminal  tables for people
+    verdicts  what a certificate says there
     outputs   what a command gives beside its answer: notes, and files for people and CI
 
 Exit codes: 0 done, 1 refuted, 2 wrong usage, 3 no model is FEASIBLE (or inconclusive), 4 a certificate does not check,
@@ -24,10 +25,12 @@ from ..errors import FaroError
 from ..files import NO_ROOM
 from ..runtime import threads
 from .commands import (
+    auditing,
     calibrating,
-    certificates,
+    certifying,
     choosing,
     data,
+    envelopes,
     listing,
     neighbours,
     people,
@@ -38,6 +41,7 @@ from .commands import (
     text,
     training,
     transfer,
+    verifying,
 )
 
 TRAINING_CODES = "exit codes: 0 done, 2 wrong usage, 3 no model FEASIBLE, 5 bad data, 70 internal error or all DIVERGED"
@@ -155,7 +159,9 @@ def _parser() -> argparse.ArgumentParser:
     neighbours.add(command)
     transfer.add(command)
     serving.add(command)
-    certificates.add(functools.partial(command, codes=CERTIFICATE_CODES, unread=70))
+    of_certificates = functools.partial(command, codes=CERTIFICATE_CODES, unread=70)
+    for group in (certifying, verifying, auditing, envelopes):
+        group.add(of_certificates)
     return parser
 
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from ..errors import FaroError, UsageError
+from ..errors import FaroError, UsageError, beside
 
 if TYPE_CHECKING:
     from ..certify.certificate import Certificate
@@ -48,6 +48,16 @@ def noted(options: argparse.Namespace, notes: Iterable[str]) -> None:
     if not options.quiet:
         for note in notes:
             print(f"faro: note: {note}", file=sys.stderr)
+
+
+def note_shared_content(columns: Mapping[str, list[str]], options: argparse.Namespace) -> None:
+    """Note that units of a scored table show the same content, which two names of one person would."""
+    from ..certify.overlap import sharing_content
+
+    shared = 0 if options.quiet else beside(lambda: sharing_content(columns), lambda why: 0)
+    if shared:
+        what = f"{shared} units show content that another unit shows too: are they one person under two names? "
+        noted(options, [what + 'equal_content = "refuse" in the policy refuses them'])
 
 
 def wanted(options: argparse.Namespace) -> bool:

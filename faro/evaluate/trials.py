@@ -36,8 +36,9 @@ from ..runtime.checkpoint import Keeper
 from ..runtime.programs import Program
 from ..runtime.versions import OURS, versions
 from ..store import columns
+from ..store.draw import Draw
 from ..store.frontier import Frontier
-from ..store.model import Draw, TrainedModel
+from ..store.model import TrainedModel
 from ..store.on_disk import OnDisk
 from ..store.run import FORMAT, model_name
 from ..store.spec import arguments_of, to_record, typed

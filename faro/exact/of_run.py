@@ -28,7 +28,8 @@ from ..files import replacing, write_json
 from ..registry import known, make_constraint
 from ..store.envelopes import envelope_file
 from ..store.frontier import Frontier
-from ..store.model import ITS_NAME_ALONE, TrainedModel
+from ..store.model import TrainedModel
+from ..store.saved import ITS_NAME_ALONE
 from ..store.spec import from_record
 from .newton import least_bound
 

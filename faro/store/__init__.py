@@ -2,6 +2,10 @@
 
 spec          a constraint as data, read back to an equal constraint
 model         a trained model: parameters, coding and schema, so that it can score a table
+saved         its files: safetensors, JSON, hashed units
+draw          how a randomised model picks one of its components
+rewards       its rewards on a table, in float64
+scored        the scored table
 parameters    its parameters as named tensors
 others        rewards of another model as a column of the choices
 run           the folder of a finished sweep as plain records: all of its files

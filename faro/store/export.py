@@ -21,7 +21,8 @@ from ..files import NO_ROOM, json_text, scratch, sha256_of
 from ..models import Dense
 from ..text import known
 from ..text.encoder import FILES, Encoder
-from .model import TrainedModel, load_model, model_files
+from .model import TrainedModel, load_model
+from .saved import model_files
 
 ALONG = ("special_tokens_map.json", "tokenizer_config.json", "vocab.txt", "vocab.json", "merges.txt")
 KIND = "sentence_transformers.models"

@@ -13,7 +13,7 @@ from faro.certify import claims, overlap, repair, sample_size
 from faro.certify.combine import Verdict
 from faro.certify.policy import read_policy
 from faro.cli import outputs
-from faro.cli.commands.certificates import described
+from faro.cli.verdicts import described
 from faro.errors import NoProofError, beside
 from tests.builders.certificates import make
 from tests.builders.claims import CASES, accepted, claim

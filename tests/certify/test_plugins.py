@@ -28,7 +28,8 @@ from faro.certify.scored import write_scored
 from faro.cli import main
 from faro.data import Dataset, Schema
 from faro.errors import DataError, UnprovedError, UsageError
-from faro.store.model import TrainedModel, model_files
+from faro.store.model import TrainedModel
+from faro.store.saved import model_files
 from faro.store.spec import to_record
 from tests.builders.catalogue import EVERY
 

@@ -82,7 +82,7 @@ def test_what_is_left_over_is_found(tmp_path, monkeypatch):
 
 
 def test_a_checker_that_says_otherwise_is_found(grounds, tmp_path, monkeypatch):
-    monkeypatch.setattr("faro.cli.commands.certificates._verify", lambda options: 3)
+    monkeypatch.setattr("faro.cli.commands.verifying._verify", lambda options: 3)
     case = Case(grounds["accept"], random.Random(0), tmp_path / "case", 0)
     shutil.copytree(grounds["accept"].folder, case.folder)
     case.judge("scored.csv")

@@ -14,7 +14,8 @@ import constraints as ct
 import faro
 from faro.cli import main
 from faro.models import outcome
-from faro.store.model import load_model, units_file
+from faro.store.model import load_model
+from faro.store.saved import units_file
 
 N, LEVELS, SIDES = 1500, ("female", "male"), ("a", "b")
 SCHEMA = """format = "wide"

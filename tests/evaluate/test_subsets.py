@@ -81,7 +81,7 @@ def test_a_run_has_the_figures_of_each_source_and_their_means(model, table):
 
 def test_figures_do_not_depend_on_batches(model, table, monkeypatch):
     whole = scored_by(model, table, "source")
-    monkeypatch.setattr("faro.store.model.BLOCK", 64)
+    monkeypatch.setattr("faro.store.rewards.BLOCK", 64)
     pd.testing.assert_frame_equal(scored_by(model, table, "source"), whole, rtol=1e-9)
 
 

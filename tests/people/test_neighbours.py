@@ -140,6 +140,6 @@ def test_what_is_refused(fitted):
     data, base = trained(alone)
     with pytest.raises(DataError, match="no question was asked of two people"):
         neighbours.fit(base, data, 2)
-    mixed = dataclasses.replace(base, draw=faro.store.model.Draw((1.0,)))
+    mixed = dataclasses.replace(base, draw=faro.store.draw.Draw((1.0,)))
     with pytest.raises(UsageError, match="randomised"):
         neighbours.fit(mixed, data, 2)

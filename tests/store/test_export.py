@@ -18,7 +18,7 @@ from faro.errors import DataError, NotIndependentError, UsageError
 from faro.files import sha256_of
 from faro.models import MLP, EncoderLayers
 from faro.store.export import export_hf
-from faro.store.model import model_files
+from faro.store.saved import model_files
 from faro.text.encoder import Encoder, Pooling
 from tests.builders import encoders
 from tests.oracles import bert

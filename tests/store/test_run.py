@@ -147,5 +147,5 @@ def test_names_of_columns_and_files_are_known_in_one_place():
 
     found = {path.relative_to(ROOT).as_posix(): names_in(path) for path in (ROOT / "faro").rglob("*.py")}
     places = {path for path, names in found.items() if names}
-    assert places <= {f"faro/store/{name}.py" for name in ("columns", "run", "model", "envelopes")}, places
+    assert places <= {f"faro/store/{name}.py" for name in ("columns", "run", "saved", "envelopes")}, places
     assert "faro/store/columns.py" in places  # the control: they are seen

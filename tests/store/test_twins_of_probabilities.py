@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 import constraints as ct
-from faro.store.model import _as_rewards
+from faro.store.rewards import _as_rewards
 
 
 @pytest.mark.parametrize("outside", [pytest.param(False, marks=pytest.mark.slow), True])

@@ -15,7 +15,7 @@ import safetensors.numpy
 from faro import models
 from faro.data import Dataset, Schema
 from faro.errors import DataError
-from faro.store import model as store_model
+from faro.store import rewards as store_rewards
 from faro.store.model import TrainedModel, load_model
 
 WIDE = 4096
@@ -72,7 +72,7 @@ def test_json_stays_small_and_scores_stay_to_the_last_bit(model, tmp_path):
 def test_a_table_is_scored_in_slices(model, monkeypatch):
     where = f"{model.about['folder']}/table.jsonl"
     whole = model.rewards(where)
-    monkeypatch.setattr(store_model, "BLOCK", 7 * 2 * WIDE * 4)
+    monkeypatch.setattr(store_rewards, "BLOCK", 7 * 2 * WIDE * 4)
     np.testing.assert_allclose(model.rewards(where), whole, rtol=1e-12, atol=1e-12)
 
 

@@ -12,7 +12,7 @@ import faro
 from faro import models
 from faro.cli import main
 from faro.errors import DataError, UsageError
-from faro.store.model import Draw
+from faro.store.draw import Draw
 from faro.training import Best, Data, Settings
 from faro.training.returned import choose
 

@@ -13,5 +13,8 @@ calibrating   faro calibrate
 neighbours    faro neighbours
 transfer      faro transfer
 serving       faro agreement, jury, rerank
-certificates  faro certify, gate, verify, ledger, policy, envelope
+certifying    faro certify, gate
+verifying     faro verify
+auditing      faro ledger, policy
+envelopes     faro envelope
 """

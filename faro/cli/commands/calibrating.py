@@ -37,10 +37,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         "--spo", type=int, metavar="M", help="of a model: rewards as chances to be preferred to M alternatives of train"
     )
     calibrate.add_argument("--out", metavar="FILE", help="of a model: where the calibrated one is saved")
-    calibrate.add_argument(
-        "--plugin", action="append", default=[], metavar="NAME",
-        help="import the run's constraint: a name, or package.module:Name (repeatable)",
-    )  # fmt: skip
+    flags.add_plugin(calibrate, "import the run's constraint")
     outputs.add_plain(calibrate)
 
 
@@ -98,7 +95,8 @@ def _preferred(options: argparse.Namespace) -> int:
     import numpy as np
 
     from ...people import spo
-    from ...store.model import load_model, save_made
+    from ...store.model import load_model
+    from ...store.saved import save_made
     from .people import said
 
     if options.by_group or options.attribute:
@@ -123,7 +121,8 @@ def _preferred(options: argparse.Namespace) -> int:
 def _saved(options: argparse.Namespace) -> int:
     from ...evaluate import calibration
     from ...models import Calibrated
-    from ...store.model import load_model, save_made
+    from ...store.model import load_model
+    from ...store.saved import save_made
 
     model = load_model(options.source)
     table = model.read(flags.source(options.data))

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from ...errors import UsageError
 from ...registry import import_constraints
 from .. import outputs
+from ..flags import add_plugin
 
 if TYPE_CHECKING:
     from ...certify.choose import Chosen, Member
@@ -41,10 +42,7 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
         help="a list in place of one model, safest first, each at the whole delta until one fails; into the ledger",
     )  # fmt: skip
     choose.add_argument("--data", metavar="NAME|FILE", help="data of the run, if it is not a known data set")
-    choose.add_argument(
-        "--plugin", action="append", default=[], metavar="NAME",
-        help="import the run's constraint: a name, or package.module:Name (repeatable)",
-    )  # fmt: skip
+    add_plugin(choose, "import the run's constraint")
     outputs.add_plain(choose)
 
 
@@ -113,7 +111,8 @@ def _commands(
     if ledger is not None and not attempts:
         first = [] if ledger.exists() else [f"faro ledger init {run} {given}{data}"]
         return [*first, f"faro certify {run} {given} --disclose{data}"]
-    from ...store.model import load_model, units_file
+    from ...store.model import load_model
+    from ...store.saved import units_file
 
     model = Path(options.folder, chosen.model)
     table = options.data or load_model(model).about["data"]

@@ -29,7 +29,8 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
 
 def _neighbours(options: argparse.Namespace) -> int:
     from ...people import neighbours
-    from ...store.model import load_model, save_made
+    from ...store.model import load_model
+    from ...store.saved import save_made
     from .people import said
 
     model = load_model(options.model)

@@ -77,7 +77,8 @@ def _scored(options: argparse.Namespace) -> int:
     from ...data.candidates import check_sets
     from ...registry import import_constraints, known
     from ...runtime import programs
-    from ...store.model import load_model, model_files
+    from ...store.model import load_model
+    from ...store.saved import model_files
 
     programs.keep_programs()
     import_constraints(options.plugin)

@@ -240,7 +240,7 @@ def _read(options: argparse.Namespace, arguments: dict[str, Any]) -> None:
 def _train(options: argparse.Namespace) -> int:
     from ... import api
     from ...runtime import devices
-    from ...store.model import base_of
+    from ...store.saved import base_of
     from ..terminal import show_model
 
     arguments = _configured(options, ("bound", "seed", "shards"))
