@@ -12,6 +12,7 @@ from typing import Any
 from constraints import ANOTHER, CANDIDATES
 from faro.errors import UsageError
 from faro.files import parse_toml
+from faro.registry import known
 from faro.text.exchange import Rules
 from faro.units import PAIR
 
@@ -450,11 +451,9 @@ class Schema:
 
         name: of one; else `UsageError` naming those that are
         """
-        for spec in self.attributes:
-            if spec.name == name:
-                return spec
-        declared = ", ".join(spec.name for spec in self.attributes) or "none"
-        raise UsageError(f"no attribute {name!r}; declared: {declared}")
+        declared = {spec.name: spec for spec in self.attributes}
+        known("attribute", name, declared)
+        return declared[name]
 
     def twin(self, name: str) -> TwinSpec:
         """How twins of an attribute arise.

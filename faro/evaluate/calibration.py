@@ -29,6 +29,7 @@ from faro.data import Dataset
 from faro.data.support import QUERY, roles
 from faro.errors import UsageError
 from faro.models import Calibrated
+from faro.registry import known
 from faro.store.columns import MEAN
 from faro.store.frontier import Frontier
 from faro.store.model import TrainedModel
@@ -100,8 +101,7 @@ def read(model: TrainedModel, data: Any, attribute: str) -> Read:
         raise UsageError("calibration: a randomised model has no one reward; take one of its components")
     table = model.read(data)
     attributes = model.attributes(table)
-    if attribute not in attributes:
-        raise UsageError(f"no attribute {attribute!r} (attributes: {', '.join(attributes) or 'none'})")
+    known("attribute", attribute, attributes)
     if not table.labelled:
         raise UsageError(f"{table.name}: no column {model.schema.label!r}, which says what was chosen")
     parsed, own = table.parsed, attributes[attribute]

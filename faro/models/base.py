@@ -135,10 +135,10 @@ def levels_of(schema: Any, name: str, count: int, who: str) -> int:
     count: levels that the model was made for; 0: any
     who: what the model is called, and what it calls the number
     """
-    levels = next((spec.levels for spec in schema.attributes if spec.name == name), None)
-    if levels is None:
-        there = ", ".join(spec.name for spec in schema.attributes) or "none"
-        raise UsageError(f"{who}: no attribute {name!r}; declare it, or name another (by=...); there are: {there}")
+    try:
+        levels = schema.attribute(name).levels
+    except UsageError as error:
+        raise UsageError(f"{who}: {error}; declare it, or name another (by=...)") from None
     if count not in (0, len(levels)):
         raise UsageError(f"{who}={count}, and the attribute {name!r} has {len(levels)} levels ({', '.join(levels)})")
     return len(levels)

@@ -10,7 +10,6 @@ import pandas as pd
 from ..data import Dataset
 from ..data.split import uniform
 from ..errors import DataError
-from ..registry import known
 
 
 def placebo(data: Dataset, attribute: str, seed: int = 0) -> Dataset:
@@ -23,8 +22,7 @@ def placebo(data: Dataset, attribute: str, seed: int = 0) -> Dataset:
 
     `UsageError` for an attribute that is not declared, `DataError` for one that is no column of the choosers.
     """
-    known("attribute", attribute, data.attributes)
-    spec = next(spec for spec in data.schema.attributes if spec.name == attribute)
+    spec = data.schema.attribute(attribute)
     if not spec.chooser or spec.column not in data.frame.columns or data.schema.unit not in data.frame.columns:
         raise DataError(f"{data.name}: placebo: expected a column's attribute of the chooser, got {attribute!r}")
     people, first = np.unique(data.frame[data.schema.unit].astype(str), return_index=True)

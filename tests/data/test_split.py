@@ -194,7 +194,7 @@ def test_twins_are_the_table_with_the_column_changed():
     np.testing.assert_array_equal(valid[:, 0], np.stack([north | True, north | True, ~north], 1))
     assert not valid[:, 1].any() and choices.twins["town"].valid.shape == (40, 2, 2)
     assert data.choices(coding).twins == {}
-    with pytest.raises(UsageError, match="no attribute 'size'"):
+    with pytest.raises(UsageError, match="unknown attribute 'size'"):
         data.choices(coding, twins=("size",))
     with pytest.raises(UsageError, match="has no twins"):
         Dataset.from_table(table, SCHEMA.replace(twins=())).choices(coding, twins=("town",))

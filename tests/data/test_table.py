@@ -208,7 +208,7 @@ def test_schema_from_toml_and_json(tmp_path):
         (('unit = "who"', "unit = ["), "not TOML"),
         (('categorical = ["colour"]', ""), "no categorical feature"),
         (('"007"]\n\n[[twins', '"red"]\n\n[[twins'), "different levels"),
-        (('attribute = "colour"', 'attribute = "size"'), "no attribute 'size'"),
+        (('attribute = "colour"', 'attribute = "size"'), "unknown attribute 'size'"),
         (('levels = ["red", "None"]\n', 'levels = ["blue"]\n'), "undeclared level 'blue'"),
         (('numeric = ["x", "n"]', 'numeric = ["x", "y"]'), "cannot be a feature"),
         (('numeric = ["x", "n"]', 'numeric = ["x", "x"]'), "declared twice"),

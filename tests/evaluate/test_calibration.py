@@ -227,7 +227,7 @@ def test_what_cannot_be_is_refused_in_a_line(folder, faro, tmp_path):
         (("calibrate", model), "expected --data"),
         (
             ("calibrate", folder, "--data", folder.parent / "people.csv", "--attribute", "height"),
-            "no attribute 'height'",
+            "unknown attribute 'height'",
         ),
     ):
         code, out, err = faro(*words)

@@ -107,10 +107,10 @@ def test_what_is_refused():
     assert PositionTower("linear", by="objective").of_schema(schema).places == 2
     for model, words in (
         (MMoE(3), "mmoe: objectives=3, and the attribute 'objective' has 2 levels"),
-        (MMoE(by="goal"), "no attribute 'goal'.*there are: objective"),
+        (MMoE(by="goal"), "unknown attribute 'goal' .known: objective"),
         (MMoE(weights=(1.0,)), "a weight of each; got 2"),
         (PositionTower("linear", 10, by="objective"), "places=10, and the attribute 'objective' has 2 levels"),
-        (PositionTower("linear"), "no attribute 'position'"),
+        (PositionTower("linear"), "unknown attribute 'position'"),
     ):
         with pytest.raises(UsageError, match=words):
             model.of_schema(schema)
