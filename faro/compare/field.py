@@ -94,7 +94,7 @@ def field(
     methods, people = served.right.shape
     if people < sure.FEW:
         return {"people": people, "why": f"fewer than {sure.FEW} people made two choices that are asked"}
-    every = np.array([codes == code for code in range(len(levels))]) if codes is not None else np.zeros((0, people))
+    every = np.array([codes == code for code in range(len(levels) if codes is not None else 0)]).reshape(-1, people)
     large = every.sum(1) >= sure.FEW
     member, known = every[large].astype(float), [level for level, own in zip(levels, large, strict=True) if own]
     orders = [np.lexsort((-loss, right), axis=-1) for right, loss in zip(served.halves, served.loss, strict=True)]

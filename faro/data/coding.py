@@ -289,6 +289,8 @@ class Coding:
     items: Block
     context: Block
     units: Vocabulary | None = None  # of the fit rows, where the schema asks for it
+    # features of the context that vary within nobody of the fit rows; None: not known, and read off the table at hand
+    people: tuple[str, ...] | None = None
     made: Mapping[str, Made] = dataclasses.field(default_factory=dict, compare=False)  # columns that no table has
     seed: int = dataclasses.field(default=0, compare=False)  # of the split whose train part it was learned from
 
@@ -326,6 +328,7 @@ class Coding:
         """All but `arrays`: plain lists, dicts, numbers and strings."""
         sides = {"items": self.items, "context": self.context}
         record: dict[str, Any] = {side: _record(block) for side, block in sides.items()}
+        record |= {} if self.people is None else {"people": list(self.people)}
         return record if self.units is None else record | {"units": self.units.to_dict()}
 
     def arrays(self) -> dict[str, np.ndarray]:
@@ -342,8 +345,11 @@ class Coding:
         """The coding that `to_dict`, also after a trip through JSON, and `arrays` described; means and scales of
         vectors may stand in the former, where all of it was before. `ValueError` for what they never wrote."""
         items, context = (_block(side, values[side], arrays) for side in ("items", "context"))
-        units = values.get("units")
-        return cls(items, context, None if units is None else Vocabulary.from_dict(units, arrays["units"]))
+        units, people = values.get("units"), values.get("people")
+        if people is not None and not (isinstance(people, list) and {*people} <= {*context.features}):
+            raise ValueError("coding: expected names of context features as those that are of people")
+        known = None if units is None else Vocabulary.from_dict(units, arrays["units"])
+        return cls(items, context, known, None if people is None else tuple(people))
 
 
 def _record(block: Block) -> dict[str, Any]:

@@ -128,6 +128,34 @@ def of_side(frame: pd.DataFrame, side: str, name: str) -> list[str]:
     return []
 
 
+def serving(schema: Schema, frame: pd.DataFrame, reads: Collection[str], where: str) -> Schema:
+    """The schema without the attributes, and their twins, that the table has no column of: who serves a model need not
+    know groups that it does not read.
+
+    schema: of training
+    frame: the table
+    reads: names of the attributes without which the model gives no rewards
+    where: what messages call the table
+
+    `DataError` where the table has no column of one of those.
+    """
+    sides = {False: schema.sides if schema.format == "wide" else ("",), True: ("",)}
+    absent = {
+        spec.name: spec.column
+        for spec in schema.attributes
+        if not any(of_side(frame, side, spec.column) for side in sides[spec.chooser])
+    }
+    if lacking := [column for name, column in absent.items() if name in reads]:
+        raise DataError(f"{where}: no column {lacking[0]!r}, which the model reads; add it")
+    if not absent:
+        return schema
+    return schema.replace(
+        attributes=tuple(spec for spec in schema.attributes if spec.name not in absent),
+        twins=tuple(twin for twin in schema.twins if twin.attribute not in absent),
+        types={column: kind for column, kind in schema.types.items() if column not in absent.values()},
+    )
+
+
 def side_columns(schema: Schema, frame: pd.DataFrame, side: str, where: str) -> dict[str, str]:
     """Feature -> its column for one side of a wide table; optional columns that are absent are left out."""
     columns, needed = {}, (*schema.item_features, *schema.indices(context=False))

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -23,10 +23,11 @@ from faro.units import RULE, RULES, called, plain
 
 from .arrays import Parsed, select
 from .coding import Coding
-from .columns import expanded, need, used_columns
+from .columns import expanded, need, serving, used_columns
 from .containers import frame_of, read_table, unique_columns
-from .exchange import exchanged, of_people
+from .exchange import exchanged
 from .history import of_histories, whole
+from .items import of_people
 from .made import UnitShare, is_made
 from .mapped import Stored, stored_arrays
 from .parse import parse
@@ -99,6 +100,7 @@ class Dataset:
         unit_rule: int = RULE,
         arrays: Mapping[str, Any] = MappingProxyType({}),
         folder: str | os.PathLike | None = None,
+        reads: Collection[str] | None = None,
     ) -> Dataset:
         """The choices in a table.
 
@@ -114,6 +116,8 @@ class Dataset:
         unit_rule: 1 reads cells and units as models did that carry no number
         arrays: name -> the array, or a path to it, in place of the file that the schema names
         folder: where such files are looked for; None: the table's, of a data frame the working directory
+        reads: of a table that a model serves, the attributes that it reads: the others may have no column, and are left
+            out then; None: as labels say
 
         `DataError` naming the first row or cell that the schema does not allow.
         """
@@ -128,6 +132,7 @@ class Dataset:
             frame = read_table(table)
         schema, frame, of_texts, notes = with_texts(schema, frame, where, labels)
         schema = expanded(schema, frame, where)
+        schema = schema if reads is None else serving(schema, frame, reads, where)
         needed = [spec.name for spec in schema.feature_arrays]
         given = {**arrays, **of_texts}
         stored = stored_arrays(schema.arrays, given, beside if folder is None else Path(folder), needed)
@@ -431,6 +436,9 @@ class Dataset:
         """
         part = self._select(rows)
         coding = Coding.fit([(part.items, part.context)], self.schema, self._vocabulary(rows))
+        person = self.unit_codes if rows is None else self.unit_codes[rows]
+        if self.unit_origin == "column" and np.bincount(person).max(initial=0) > 1:
+            coding = dataclasses.replace(coding, people=of_people(part.context, person))
         coding.items.check_size(self.parsed.items.live.size)  # all of it is coded at the end
         coding.context.check_size(self.parsed.context.live.size)
         return coding
@@ -558,8 +566,8 @@ class Dataset:
 
     @functools.cached_property
     def of_people(self) -> tuple[str, ...]:
-        """The features of the context that are of people, and not of what is asked (`faro.data.exchange`)."""
-        return of_people(self)
+        """The features of the context that vary within no person of this table."""
+        return of_people(self.parsed.context, self.unit_codes)
 
     @functools.cached_property
     def _unit_weights(self) -> dict[int, np.ndarray]:

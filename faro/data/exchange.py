@@ -2,7 +2,7 @@
 
     pairs     people of a part two by two, as `faro.units.two_by_two` has them; of an odd number one has nobody
     exchanged the same question, asked by the partner: the partner's earlier choices (`Twin.unit`), code among known
-              people, and those features of the context that vary within no person (`faro.data.items`)
+              people, and those features of the context that vary within no person of train (`Coding.people`)
 
 Pairs share nobody, so what is measured of one is independent of another; with every pair of people it would not be.
 Neither order of rows, nor other parts, nor which rows are read move them; those of the gate part no seed moves.
@@ -20,7 +20,6 @@ from faro.errors import DataError
 from faro.units import pair_name, two_by_two
 
 from .coding import Coding
-from .items import feature_codes, varies
 from .specs import FEATURES
 from .split import assign
 
@@ -88,13 +87,17 @@ def exchanged(data: Dataset, coding: Coding, rows: Any, context: Any, dtype: Any
     return Twin(valid=valid, context=moved, unit=other[:, None], unit_index=index)
 
 
-def of_people(data: Dataset) -> tuple[str, ...]:
-    """The features of the context that vary within no person: they are of people, the others of what is asked.
+def of_people(data: Dataset, coding: Coding) -> tuple[str, ...]:
+    """The features of the context that are of people, the others being of what is asked: those that vary within no
+    person of train, where the coding says so, else of this table.
 
     data: whose column names people
+    coding: learned from train
 
     `DataError` where there is context and nobody made two choices: then no feature varies within anybody.
     """
+    if coding.people is not None:
+        return coding.people
     context = data.parsed.context
     if context.names and np.bincount(data.unit_codes).max(initial=0) < 2:
         which = ", ".join(context.names)[:80]
@@ -102,8 +105,7 @@ def of_people(data: Dataset) -> tuple[str, ...]:
             f"{data.name}: nobody made two choices, so which of {which} are of people and which of what is asked "
             "cannot be told; read it together with people who made several"
         )
-    columns = feature_codes(context, (data.n,))[1:]
-    return tuple(name for name, own in zip(context.names, columns, strict=True) if not varies(own, data.unit_codes))
+    return data.of_people
 
 
 def _of_partner(data: Dataset, coding: Coding, context: Any, theirs: np.ndarray, dtype: Any) -> Any:
@@ -115,7 +117,7 @@ def _of_partner(data: Dataset, coding: Coding, context: Any, theirs: np.ndarray,
     tree = context if isinstance(context, dict) else {"": context}
     source = other if isinstance(other, dict) else {"": other}
     moved = {part: np.array(values) for part, values in tree.items()}
-    for name in data.of_people:
+    for name in of_people(data, coding):
         if name in raw:
             moved[name] = source[name]
         else:

@@ -4,6 +4,7 @@
     question   two choices are of one item where they have the same alternatives, in any order, and were asked the same:
                the second cluster (`Schema.crossed`), and features of the context that vary within some person
     touched    all that a choice has in common with others: its question, each alternative, what it was asked behind
+    of_people  which features of the context vary within nobody
 
 A feature of the context that varies within nobody is the person's, and no part of an item.
 """
@@ -17,6 +18,8 @@ import pandas as pd
 
 from .arrays import Features, Parsed
 from .mapped import Rows
+
+SOME = 2**12  # rows of an array that are compared at once
 
 
 def codes(values: Any) -> np.ndarray:
@@ -96,6 +99,32 @@ def varies(column: np.ndarray, person: np.ndarray) -> bool:
     np.minimum.at(low, person, least)
     np.maximum.at(high, person, most)
     return bool((low < high).any())
+
+
+def of_people(features: Features, person: np.ndarray) -> tuple[str, ...]:
+    """Names of the features that vary within no person.
+
+    features: of the context
+    person: `[n]` codes of people
+    """
+    _, first, whose = np.unique(person, return_index=True, return_inverse=True)
+    first = first[whose]
+
+    def same(values: Any) -> bool:
+        if not isinstance(values, Rows):
+            return _equal(np.asarray(values), np.asarray(values)[first])
+        apart = np.flatnonzero(values.index != values.index[first])
+        some = (apart[at : at + SOME] for at in range(0, len(apart), SOME))  # that one differs shows soon
+        return all((values[rows].contents() == values[first[rows]].contents()).all() for rows in some)
+
+    columns = {name: category.codes for name, category in features.categorical.items()}
+    columns = {**features.numeric, **columns, **features.vectors, **features.raw}
+    return tuple(name for name in features.names if same(columns[name]))
+
+
+def _equal(one: np.ndarray, other: np.ndarray) -> bool:
+    """Whether all is equal, what is missing too."""
+    return bool(((one == other) | ((one != one) & (other != other))).all())
 
 
 def feature_codes(features: Features, shape: tuple[int, ...]) -> list[np.ndarray]:

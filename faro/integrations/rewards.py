@@ -48,6 +48,8 @@ def reward_fn(model: TrainedModel | str | os.PathLike, *, normalised: bool = Tru
         raise UsageError("reward_fn: expected a model whose features are texts and columns, without arrays in files")
     if trained.model.support:
         raise UsageError("reward_fn: the model reads earlier choices of a person, which a trainer does not have")
+    if reads := trained.model.reads:
+        raise UsageError(f"reward_fn: the model reads the attribute {reads[0]!r}, which a trainer does not have")
     encoders = {spec.name: encoder_of(spec, "reward_fn") for spec in schema.texts}
     alone = _alone(schema)
     centre, scale = _spread(trained) if normalised else (0.0, 1.0)

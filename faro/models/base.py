@@ -179,6 +179,7 @@ class Model(abc.ABC):
     settings: ClassVar[Mapping[str, Any]] = {}  # of training, by name: what suits it where nobody says otherwise
     loss: ClassVar[str] = "logit"  # what training minimises of it, by name, where nobody says otherwise
     own_layers: int = 0  # how many last layers of the encoder of texts it has: items are what comes before them
+    reads: tuple[str, ...] = ()  # names of the attributes without which `apply` gives no rewards
 
     @abc.abstractmethod
     def init(self, key: Array, spec: InputSpec) -> Any:

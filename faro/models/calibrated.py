@@ -35,6 +35,11 @@ class Calibrated(Wrapped):
     model: Model
     by: Attribute | None = None
 
+    @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The attributes that the model reads, and that of the groups, or what it is crossed of."""
+        return tuple(dict.fromkeys([*self.model.reads, *_declared(self.by)]))
+
     def init(self, key: Array, spec: InputSpec) -> Any:
         groups = 1 if self.by is None else len(self.by.levels) + 1
         return {"model": self.model.init(key, spec), "slope": jnp.ones(groups), "constant": jnp.zeros(groups)}
@@ -55,3 +60,9 @@ class Calibrated(Wrapped):
 
     def trainable(self, params: Any) -> Any:
         return {"model": False, "slope": True, "constant": True}
+
+
+def _declared(by: Attribute | None) -> list[str]:
+    if by is None:
+        return []
+    return [name for part in by.parts for name in _declared(part)] or [by.name]

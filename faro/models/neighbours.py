@@ -13,7 +13,7 @@ from jax import Array
 from constraints import Choices, log_softmax
 from constraints.alternatives import joined
 
-from .base import InputSpec, Prediction, numeric, predict
+from .base import FEATURES, InputSpec, Prediction, predict
 from .wrapped import Wrapped
 
 HASHES = 3  # numbers of 24 bits, exact in float32, that stand for the content of an alternative or of a question
@@ -41,7 +41,7 @@ class Neighbours(Wrapped):
 
     r = answer less the model's probability, of the person u's earlier choices and of the m people v who answered. A
     question is the set of its alternatives, by content and in any order. Of one that nobody in memory answered nothing
-    is added, as of twins with features that nobody was shown; to somebody without a common question only what all said.
+    is added, as in the world of a twin that nobody was shown; to somebody without a common question only what all said.
     `faro.people.neighbours.fit` makes one: its fit knows no bound, so measure and certify it again.
 
     model: that was trained
@@ -63,7 +63,7 @@ class Neighbours(Wrapped):
             "residual": jnp.zeros((people, questions, alternatives)),
             "answered": jnp.zeros((people, questions)),
         }
-        context = 0 if spec.context is None else numeric(spec).context.shape[-1]
+        context = sum(flags for _, flags in _parts(spec.context))
         numbers = {"near": jnp.zeros(()), "crowd": jnp.zeros(()), "shrink": jnp.ones(())}
         return {"model": self.model.init(key, spec), "memory": memory, "asked": jnp.zeros(context), **numbers}
 
@@ -110,8 +110,7 @@ class Neighbours(Wrapped):
         heard = self.heard(params, choices, people)
         scores = joined(seen.scores) + params["near"] * heard.near + params["crowd"] * heard.crowd
         inside = jax.tree.leaves(choices.items)[0].shape[1]
-        if seen.log_probs is None:
-            return Prediction(scores[:, :inside], extra=seen.extra)
+        # probabilities of its own: what others said is of the whole question, so no alternative has a reward alone
         return Prediction(joined(seen.rewards)[:, :inside], log_softmax(scores, choices.available), seen.extra)
 
     def trainable(self, params: Any) -> Any:
@@ -123,30 +122,61 @@ class Neighbours(Wrapped):
 
 
 def contents(choices: Choices, asked: Any) -> tuple[Array, Array]:
-    """(questions `[n, H]`, alternatives `[n, J, H]`) as hashes of coded features: whole numbers below 2^24.
+    """(questions `[n, H]`, alternatives `[n, J, H]`) as hashes of features, raw arrays too: whole numbers below 2^24.
 
     choices: n choices
-    asked: `[c]`, 1 for what of the context is a part of the question, 0 for what is the person's
+    asked: of every coded feature of the context, then of every raw array, 1 where it is a part of the question, 0 where
+        it is the person's
     """
-    choices = numeric(choices)
-    inside = choices.inside[:, : choices.items.shape[1]]
+    inside = choices.inside[:, : jax.tree.leaves(choices.items)[0].shape[1]]
+    items, context = [part for part, _ in _parts(choices.items)], _masked(choices.context, jnp.asarray(asked))
     salts = np.random.default_rng([20, 18]).integers(0, 2**31, (HASHES, 3), dtype=np.uint32) * 2 + 1
     questions, alternatives = [], []
     for of_items, of_question, of_context in salts:
-        alternative = _mixed(_sum(choices.items, of_items))
+        alternative = _mixed(_sum(items, 2, of_items))
         whole = jnp.sum(jnp.where(inside, _mixed(alternative * of_question), 0), 1, dtype=jnp.uint32)
         if choices.context is not None:
-            whole = whole + _mixed(_sum(jnp.where(jnp.asarray(asked) > 0, choices.context, 0), of_context))
+            whole = whole + _mixed(_sum(context, 1, of_context))
         alternatives.append(jnp.where(inside, alternative, 0))
         questions.append(_mixed(whole))
     return tuple((jnp.stack(own, -1) >> 8).astype(jnp.float32) for own in (questions, alternatives))  # type: ignore[return-value]
 
 
-def _sum(values: Array, salt: np.uint32) -> Array:
-    """Over the last axis, of the bits of float32 numbers, each mixed with its place."""
-    bits = jax.lax.bitcast_convert_type(values.astype(jnp.float32) + 0.0, jnp.uint32)  # -0 is 0
-    places = _mixed(jnp.arange(values.shape[-1], dtype=jnp.uint32) * salt + salt) | 1
-    return jnp.sum(_mixed(bits) * places, -1, dtype=jnp.uint32)
+def _parts(side: Any) -> list[tuple[Any, int]]:
+    """(coded features, how many), then (a raw array, 1) of each, in the order of their names."""
+    if side is None:
+        return []
+    if not isinstance(side, dict):
+        return [(side, side.shape[-1])]
+    coded = [(side[FEATURES], side[FEATURES].shape[-1])] if FEATURES in side else []
+    return [*coded, *((side[name], 1) for name in sorted({*side} - {FEATURES}))]
+
+
+def _masked(context: Any, asked: Array) -> list[Array]:
+    """What of the context is a part of the question, 0 for the rest of it."""
+    found, at = [], 0
+    for part, flags in _parts(context):
+        raw = isinstance(context, dict) and part is not context.get(FEATURES)
+        own = asked[at] if raw else asked[at : at + flags]
+        found, at = [*found, jnp.where(own > 0, part, 0)], at + flags
+    return found
+
+
+def _sum(parts: list[Array], lead: int, salt: np.uint32) -> Array:
+    """Over all but the leading axes, of the bits of numbers, each mixed with its place; what is padded with 0 is the
+    same however long it is."""
+    total = jnp.uint32(0)
+    for number, part in enumerate(parts):
+        if jnp.issubdtype(part.dtype, jnp.floating):  # -0 is 0
+            bits = jax.lax.bitcast_convert_type(part.astype(jnp.float32) + 0.0, jnp.uint32)
+        else:
+            bits = part.astype(jnp.uint32)
+        place = jnp.uint32(number)
+        for size in part.shape[lead:]:
+            place = _mixed(place[..., None] + jnp.arange(size, dtype=jnp.uint32) * salt + salt)
+        axes = tuple(range(lead, part.ndim))
+        total = total + jnp.sum(_mixed(bits) * (place | 1), axes, dtype=jnp.uint32)
+    return total
 
 
 def _mixed(bits: Array) -> Array:

@@ -13,6 +13,7 @@ from constraints import Choices
 from constraints.alternatives import joined
 
 from .. import registry
+from ..errors import UsageError
 from .base import SHOWN, InputSpec, Model, Prediction, levels_of, predict
 from .wrapped import Wrapped
 
@@ -46,8 +47,13 @@ class PositionTower(Wrapped):
             raise ValueError(f"model: expected a model, or the name of one in quotes, got {self.model!r}")
 
     def of_schema(self, schema: Any) -> Model:
-        own = super().of_schema(schema)
-        return dataclasses.replace(own, places=levels_of(schema, self.by, self.places, "position_tower: places"))  # type: ignore[type-var]
+        own, places = super().of_schema(schema), levels_of(schema, self.by, self.places, "position_tower: places")
+        if schema.attribute(self.by).chooser and schema.format != "accept" and not schema.outside:
+            raise UsageError(
+                f"position_tower: {self.by!r} is of who chooses, so all alternatives have the same place; name the "
+                "attribute that says where each was shown (by=...)"
+            )
+        return dataclasses.replace(own, places=places)  # type: ignore[type-var]
 
     def init(self, key: Array, spec: InputSpec) -> Any:
         if self.places < 2:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterator
 from typing import Any
 
 from constraints import Choices
@@ -32,6 +33,11 @@ class Wrapped(Model):
         return self.model.own_layers
 
     @property
+    def reads(self) -> tuple[str, ...]:  # type: ignore[override]
+        """The attributes that the model reads."""
+        return self.model.reads
+
+    @property
     def widths_offered(self) -> tuple[float, ...]:
         return self.model.widths_offered
 
@@ -58,3 +64,13 @@ class Wrapped(Model):
 
     def trainable(self, params: Any) -> Any:
         return {**dict.fromkeys(params, True), "model": self.model.trainable(params["model"])}
+
+
+def layers(model: Model) -> Iterator[Model]:
+    """The model, the one that it is around, and so on to the one that was trained.
+
+    model: any
+    """
+    yield model
+    if isinstance(model, Wrapped):
+        yield from layers(model.model)

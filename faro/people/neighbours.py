@@ -18,12 +18,13 @@ import numpy as np
 from scipy import special
 from scipy.optimize import minimize
 
-from ..data import Dataset
-from ..data.items import codes, varies
+from ..data import Coding, Dataset
+from ..data.exchange import of_people
 from ..data.support import QUERY, SupportRule, roles, support_sets
 from ..errors import DataError, UsageError
-from ..models import Neighbours, numeric
+from ..models import Neighbours
 from ..models.neighbours import contents
+from ..models.wrapped import layers
 from ..store.model import TrainedModel
 
 SHRINKS = (1.0, 3.0, 10.0)  # questions in common by which a likeness is halved
@@ -38,8 +39,9 @@ def fit(model: TrainedModel, data: Any, support: int = 10) -> TrainedModel:
     data: what it was trained on: a `Dataset`, a data frame, or the path of a table
     support: earlier choices of a person that are compared, >= 1; of a model that reads some itself, as many as it does
 
-    `UsageError` for a randomised model, or support below 1; `DataError` for other data than it was trained on, without
-    labels or names of people, where no question was asked of two people of train, and for more answers than fit.
+    `UsageError` for a randomised model, one that reads attributes or has a memory, or support below 1; `DataError` for
+    other data than it was trained on, without labels or names of people, where no question was asked of two people of
+    train, and for more answers than fit.
     """
     table, rule = _asked(model, data, support)
     seed = model.about.get("seed", 0)
@@ -83,8 +85,13 @@ def _asked(model: TrainedModel, data: Any, support: int) -> tuple[Dataset, Suppo
     """The table of training, and which choices of a person are compared."""
     if model.draw is not None:
         raise UsageError("neighbours: a randomised model has no one reward; take one of its components")
-    if isinstance(model.model, Neighbours):
+    if any(isinstance(own, Neighbours) for own in layers(model.model)):
         raise UsageError("neighbours: the model has a memory; fit one to the model that it was made of")
+    if model.model.reads:
+        raise UsageError(
+            f"neighbours: the model reads {', '.join(model.model.reads)}, which earlier choices do not tell; fit to "
+            "the model that it was made of, then calibrate by group"
+        )
     if not isinstance(support, numbers.Integral) or support < 1:
         raise UsageError(f"neighbours: expected support of at least 1, a whole number, got {support!r}")
     table = model.own_data(data)
@@ -96,9 +103,8 @@ def _asked(model: TrainedModel, data: Any, support: int) -> tuple[Dataset, Suppo
 def _memory(model: TrainedModel, table: Dataset, rows: np.ndarray, residual: np.ndarray) -> dict[str, Any]:
     """Parameters of `Neighbours` with what people of these rows said beyond the model, `near` and `crowd` 0."""
     choices = table.choices(model.coding, rows, dtype=np.float64)
-    context = None if choices.context is None else np.asarray(numeric(choices).context)
     person, whose = np.unique(table.unit_codes[rows], return_inverse=True)
-    asked = np.zeros(0) if context is None else np.array([varies(codes(own), whose) for own in context.T], float)
+    asked = _part_of_questions(table, model.coding)
     question, alternative = (np.asarray(own, np.float64) for own in contents(choices, asked))
     known, first, which = np.unique(question, axis=0, return_index=True, return_inverse=True)
     which = which.ravel()
@@ -132,6 +138,17 @@ def _memory(model: TrainedModel, table: Dataset, rows: np.ndarray, residual: np.
     numbers = {"near": np.zeros(()), "crowd": np.zeros(()), "shrink": np.ones(())}
     params = jax.tree.map(lambda leaf: np.asarray(leaf, np.float64), model.params)
     return {"model": params, "memory": memory, "asked": asked, **numbers}
+
+
+def _part_of_questions(table: Dataset, coding: Coding) -> np.ndarray:
+    """What of the context is a part of a question, as `faro.models.neighbours.contents` takes it: all but what is of
+    people."""
+    block, people = coding.context, of_people(table, coding)
+    asked = np.ones(len(block.names) + len(block.raw))
+    raw = sorted(part.name for part in block.raw)
+    for name in people:
+        asked[len(block.names) + raw.index(name) if name in raw else block.only(name)[1]] = 0
+    return asked
 
 
 def _worth(heard: np.ndarray, scores: np.ndarray, available: np.ndarray, chosen: np.ndarray, weight: np.ndarray) -> Any:

@@ -11,7 +11,7 @@ import numpy as np
 from ..data.split import uniform
 from ..errors import DataError, UsageError
 from ..models import SPO, Neighbours
-from ..models.wrapped import Wrapped
+from ..models.wrapped import layers
 from ..store.model import TrainedModel
 
 REFERENCES = 32
@@ -25,21 +25,24 @@ def fit(model: TrainedModel, data: Any, references: int = REFERENCES) -> Trained
     data: what it was trained on: a `Dataset`, a data frame, or the path of a table
     references: M >= 1, drawn by a hash of names
 
-    `UsageError` for a randomised model, one with layers of an encoder or a memory of answers, or M below 1; `DataError`
-    for other data than it was trained on, with an outside option, whose reward is 0, or with fewer alternatives.
+    `UsageError` for a randomised model, one with layers of an encoder or a memory of answers, or that reads attributes,
+    or M below 1; `DataError` for other data than it was trained on, with an outside option, whose reward is 0, or with
+    fewer alternatives.
     """
     if model.draw is not None:
         raise UsageError("spo: a randomised model has no one reward; take one of its components")
-    if model.model.own_layers or isinstance(model.model, SPO):
+    if model.model.own_layers or any(isinstance(own, SPO) for own in layers(model.model)):
         raise UsageError(f"spo: expected a model of coded features or arrays, got {type(model.model).__name__}")
-    inside = model.model
-    while isinstance(inside, Wrapped):
-        if isinstance(inside, Neighbours):
-            raise UsageError(
-                "spo: nobody in the model's memory was asked to compare with these alternatives, so what they said "
-                "would be lost; scale the model that it was made of, then take neighbours"
-            )
-        inside = inside.model
+    if any(isinstance(own, Neighbours) for own in layers(model.model)):
+        raise UsageError(
+            "spo: nobody in the model's memory was asked to compare with these alternatives, so what they said "
+            "would be lost; scale the model that it was made of, then take neighbours"
+        )
+    if model.model.reads:
+        raise UsageError(
+            f"spo: the model reads {', '.join(model.model.reads)}, which pairs with alternatives of train do not tell; "
+            "scale the model that it was made of, then calibrate by group"
+        )
     if not isinstance(references, numbers.Integral) or references < 1:
         raise UsageError(f"spo: expected references of at least 1, a whole number, got {references!r}")
     table = model.own_data(data)

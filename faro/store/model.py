@@ -109,6 +109,8 @@ class TrainedModel:
         data: a `Dataset`, a data frame, or the path of a table, beside which the schema's arrays are
         labels: whether the table says what was chosen; None: if it has the label's column
 
+        A table need have no columns of attributes that the model does not read; they are left out.
+
         `DataError` for a table that cannot be read so.
         """
         rule = self.about.get("unit_rule", 1)  # models that carry no number were trained under rule 1
@@ -117,6 +119,8 @@ class TrainedModel:
             if self.model.support and data.schema.order != self.schema.order:
                 theirs, mine = (repr(of.order) if of.order else "none" for of in (data.schema, self.schema))
                 raise DataError(f"{data.name}: the schema has the order {theirs}, and in training it was {mine}")
+            if lacking := [name for name in self.model.reads if name not in data.attributes]:
+                raise DataError(f"{data.name}: no attribute {lacking[0]!r}, which the model reads; declare it")
             return data.read_by(self.schema, rule)
         held = frame_of(data)
         table = read_table(data) if held is None else unique_columns(held, "table")
@@ -124,7 +128,8 @@ class TrainedModel:
         if labels is None:
             labels = not self.schema.label or labelled(table, self.schema.label)
         name = None if held is not None else Path(data).name
-        return Dataset.from_table(table, self.schema, name=name, labels=labels, unit_rule=rule, folder=folder)
+        how: dict[str, Any] = {"labels": labels, "unit_rule": rule, "folder": folder, "reads": self.model.reads}
+        return Dataset.from_table(table, self.schema, name=name, **how)
 
     def own_data(self, data: Any) -> Dataset:
         """The table that it was trained on, as it reads it: what is fitted after training is fitted to that.
@@ -232,7 +237,8 @@ class TrainedModel:
 
         data: that would be scored
         """
-        return data.attributes | self.crossed
+        there = data.attributes
+        return there | {name: own for name, own in self.crossed.items() if all(of.name in there for of in _parts(own))}
 
     @property
     def people(self) -> int:

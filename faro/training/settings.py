@@ -39,7 +39,9 @@ CHOICES = {
 OLD = {"primal": {"newton": "sqp"}}  # values of the release before, for one release; stored manifests keep them
 TEXTS = ("rule", "candidates")
 WHOLE = ("steps", "every", "batch", "microbatch")
-POSITIVE = ("temperature_start", "temperature", "learning_rate", "cap", "width")
+# at dual_rate 0 multipliers follow no violation: nuPI's proportional term alone sees how they change
+POSITIVE = ("temperature_start", "temperature", "learning_rate", "dual_rate", "cap", "width")
+SHARES = {"memory": "in [0, 1)", "margin": "in [0, 1]", "max_ties": "in [0, 1]", "width": "of hidden units in (0, 1]"}
 
 
 LEAST_EVALUATIONS = 2  # of a training, with steps after each; and one at where the last of them lead
@@ -379,8 +381,14 @@ def _check(name: str, value: Any, default: Any) -> None:
     if number and isinstance(value, str):
         return
     whole = isinstance(default, int) or name in WHOLE
-    if name == "width" and number and value > 1:
-        raise UsageError(f"width: expected a share of the hidden units in (0, 1], got {value!r}")
+    if name in SHARES and number and not _within(value, SHARES[name]):
+        raise UsageError(f"{name}: expected a share {SHARES[name]}, got {value!r}")
     wrong = not number or value < 0 or (name in POSITIVE and value <= 0)
     if wrong or (whole and (value != int(value) or value < 1)):
         raise UsageError(f"{name}: expected a {'whole ' if whole else ''}number above 0, got {value!r}")
+
+
+def _within(value: float, interval: str) -> bool:
+    """Whether it is between 0 and 1, or one of the ends that belong to an interval, as "(0, 1]" ends with."""
+    least, most = interval[-len("[0, 1]")], interval[-1]
+    return 0 < value < 1 or (value == 0 and least == "[") or (value == 1 and most == "]")

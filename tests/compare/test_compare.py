@@ -114,6 +114,8 @@ def test_the_tail_is_that_of_the_people_who_were_planted():
     assert told[0]["tail"]["value"] == pytest.approx(0.2, abs=0.01)
     assert told[0]["worst_group"]["value"] == pytest.approx(0.2, abs=0.01) and told[0]["group"] == "few"
     assert told[1]["tail"]["value"] == pytest.approx(0.5, abs=0.01) and "gain" not in told[1]["tail"]
+    alone = field.field(served, 1, np.zeros(3000, int), (), draws=20)  # an attribute without levels
+    assert alone["groups"] == [] and alone["methods"][0]["worst_group"] is None
     biased = field.tail(np.argsort(served.right), served.right, np.ones(3000))
     assert biased[1] < 0.4  # ranked and measured on the same choices
     for name, true in (("mean", 0.18), ("tail", -0.3), ("worst_group", -0.3)):

@@ -11,7 +11,8 @@ import faro
 from constraints import ANOTHER
 from constraints.alternatives import joined
 from faro.data import Dataset, Schema
-from faro.data.exchange import of_people, pair_names, partners
+from faro.data.coding import Coding
+from faro.data.exchange import pair_names, partners
 from faro.data.split import assign
 from faro.data.support import SupportRule, support_sets
 from faro.errors import DataError, UsageError
@@ -71,8 +72,8 @@ def test_no_order_of_rows_and_no_other_part_moves_a_pair(data):
 
 
 def test_a_partner_brings_what_is_of_people_and_leaves_what_is_asked(data):
-    assert set(of_people(data)) == {"town", "age"}
     coding = dataclasses.replace(data.fit_coding(data.rows("train")), seed=0)
+    assert set(coding.people or ()) == {"town", "age"}
     rows = data.rows("dev")
     choices = data.choices(coding, rows, twins=(ANOTHER,))
     twin, partner = choices.twins[ANOTHER], partners(data, 0)
@@ -92,12 +93,24 @@ def test_a_partner_brings_what_is_of_people_and_leaves_what_is_asked(data):
     assert np.array_equal(one.context, np.asarray(twin.context)[5:6]) and one.unit == np.asarray(twin.unit)[5]
 
 
-def test_of_people_with_one_choice_each_it_is_not_told_what_is_theirs(data):
-    """Else what is asked would be taken for theirs, and exchanged with them."""
+def test_what_is_of_people_is_known_from_training(data):
+    """Else what is asked would be taken for theirs where a table asks everybody one thing, and exchanged with them."""
+    coding = data.fit_coding(data.rows("train"))
     once = Dataset.from_table(table().drop_duplicates("person"), data.schema, name="once")
+    asked = table().groupby(["person", "topic"]).head(2).drop_duplicates(["person", "age"], keep="last")
+    alike = Dataset.from_table(pd.concat([asked, asked]), data.schema, name="alike")  # one topic a person
+    assert "topic" in alike.of_people
+    read = Coding.from_dict(coding.to_dict(), coding.arrays())
+    topic = [name.startswith("topic") for name in coding.context.names]
+    for own in (once, alike):
+        choices = own.choices(read, twins=(ANOTHER,))
+        kept = np.asarray(choices.context)[:, topic]
+        np.testing.assert_array_equal(choices.twins[ANOTHER].context[:, 0, topic], kept)
     with pytest.raises(DataError, match="nobody made two choices, so which of age, town, topic are of people"):
-        once.choices(data.fit_coding(data.rows("train")), twins=(ANOTHER,))
-    assert set(once.choices(data.fit_coding(data.rows("train"))).twins) == set()
+        once.choices(once.fit_coding(), twins=(ANOTHER,))
+    for wrong in ("topic", ["nothing"]):
+        with pytest.raises(ValueError, match="names of context features"):
+            Coding.from_dict({**coding.to_dict(), "people": wrong}, coding.arrays())
 
 
 @dataclasses.dataclass(frozen=True)

@@ -57,6 +57,12 @@ def test_what_is_refused_and_what_is_said():
     (alarm,) = model.alarms(params, None)
     assert "fitted by the loss `shown`" in alarm
     assert model.alarms({**params, "tower": jnp.array([1.0, 0, 0])}, None) == ()
+    schema = Schema.from_dict({
+        "format": "wide", "sides": ["a", "b"], "unit": "who", "label": "won", "numeric": ["x"],
+        "attributes": [{"name": "position", "levels": ["0", "1"], "chooser": True}],
+    })  # fmt: skip
+    with pytest.raises(UsageError, match="'position' is of who chooses, so all alternatives have the same place"):
+        PositionTower("linear").of_schema(schema)
     with pytest.raises(ValueError, match="at least 2"):
         PositionTower("linear", 1).init(jax.random.key(0), InputSpec.of(own))
     with pytest.raises(UsageError, match="unknown model"):

@@ -10,7 +10,9 @@ import faro
 from faro.data import Schema
 from faro.data.support import QUERY, SupportRule, roles, support_rows
 from faro.errors import DataError, UsageError
-from faro.models import Linear, Neighbours, PersonConstants
+from faro.evaluate import calibration
+from faro.models import Calibrated, Linear, Neighbours, PersonConstants
+from faro.models.neighbours import contents
 from faro.people import neighbours
 
 from ..builders.opinions import SCHEMA, votes
@@ -96,27 +98,61 @@ def test_saved_loaded_dropped_and_unknown_questions(fitted, tmp_path):
     assert set(scored["role"]) == {"query", "support"}
 
 
+def test_who_serves_a_model_says_the_attributes_that_it_reads(fitted):
+    """And no others: groups are of training. Without its group nobody would be given the scale of no group."""
+    data, base, own = fitted
+    without = data.frame.drop(columns="theme")
+    by_theme = calibration.calibrated(base, data, "theme")
+    assert by_theme.model.reads == ("theme",) and own.model.reads == ()
+    for model, frame in ((own, without), (base, without), (base, without.drop(columns="agree"))):
+        scored = model.score(frame)
+        assert "theme" not in scored
+        np.testing.assert_allclose(scored["reward"], model.score(data)["reward"], atol=1e-12)
+        with pytest.raises(DataError, match="no column 'theme', which the model reads"):
+            by_theme.score(frame)
+    with pytest.raises(DataError, match="no attribute 'theme', which the model reads"):
+        by_theme.score(faro.load(without, SCHEMA.replace(attributes=(), types={})))
+
+
+def test_a_question_is_told_by_arrays_that_the_model_does_not_read():
+    """Statements that differ in their tokens alone; how far these are padded does not matter."""
+    tokens = np.zeros((24, 3), np.int32)
+    tokens[:, 0], tokens[:, 1] = np.arange(24) // 5 + 1, np.arange(24) % 5
+    arrays = [{"name": "tokens", "raw": True, "index": "statement"}]
+    alike = votes(people=60).assign(x=0.5)
+    data = faro.load(alike, {**SCHEMA.to_dict(), "arrays": arrays}, arrays={"tokens": tokens})
+    choices = data.choices(data.fit_coding())
+    longer = {**choices.items, "tokens": np.pad(choices.items["tokens"], [(0, 0), (0, 0), (0, 4)])}
+    for one, other in zip(contents(choices, ()), contents(choices.replace(items=longer), ()), strict=True):
+        np.testing.assert_array_equal(one, other)
+        assert len(np.unique(one, axis=0)) == 24
+
+
 @pytest.mark.slow
 def test_alternatives_in_another_order_are_the_same_question():
-    """Pairs: whoever is shown the sides exchanged has the same neighbours."""
-    rng = np.random.default_rng(1)
-    base = votes(people=160, seed=1)
-    other = rng.normal(size=24)
+    """Pairs: whoever is shown the sides exchanged has the same neighbours, and in the world of a twin that changes
+    nothing what they said is not lost."""
+    base, rng = votes(people=160, seed=1), np.random.default_rng(1)
     frame = base.rename(columns={"x": "left_x", "agree": "won", "theme": "left_theme"})
-    frame = frame.assign(right_x=other[base["statement"]], right_theme=np.where(base["statement"] % 3, "a", "b"))
+    other = rng.normal(size=24)[base["statement"]]
+    frame = frame.assign(right_x=other, right_theme=np.where(base["statement"] % 3, "a", "b"))
     schema = Schema.from_dict({
         "format": "wide", "unit": "person", "sides": ["left", "right"], "label": "won", "numeric": ["x"],
-        "attributes": [{"name": "theme", "levels": ["a", "b"]}],
+        "attributes": [{"name": "theme", "levels": ["a", "b"]}], "categorical": ["theme"],
+        "twins": [{"attribute": "theme", "origin": "the letter exchanged"}],
     })  # fmt: skip
     data = faro.load(frame, schema)
     free, settings = float("inf"), {"steps": 40, "weight_decay": 1e-3}
     model = faro.train(data, attribute="theme", bound=free, settings=settings)
     own = neighbours.fit(model, data, SUPPORT)
     said, worth = own.rewards(data), own.about["neighbours"]
-    assert worth["near"] > 0.5 and np.abs(said - model.rewards(data)).max() > 0.3
+    assert worth["near"] > 0.5 and np.abs(np.diff(said - model.rewards(data))).max() > 0.3
     sides = {"left_x": "right_x", "right_x": "left_x", "left_theme": "right_theme", "right_theme": "left_theme"}
     turned = frame.rename(columns=sides).assign(won=1 - frame["won"])
     np.testing.assert_allclose(own.rewards(turned)[:, ::-1], said, atol=1e-6)
+    scored = own.score(data, ["theme"])
+    as_it_is = np.where(scored["theme"] == "a", scored["reward:theme=a"], scored["reward:theme=b"])
+    np.testing.assert_allclose(as_it_is, scored["reward"], atol=1e-6)
     reads = faro.train(data, attribute="theme", bound=free, model=PersonConstants(support=4), settings=settings)
     both = neighbours.fit(reads, data)
     assert both.model.support == 4 and both.about["neighbours"]["near"] > 0.5
@@ -129,8 +165,12 @@ def test_alternatives_in_another_order_are_the_same_question():
 @pytest.mark.slow
 def test_what_is_refused(fitted):
     data, base, own = fitted
+    around = dataclasses.replace(own, model=Calibrated(own.model))
+    groups = dataclasses.replace(base, model=Calibrated(base.model, data.attributes["theme"]))
     for made, table, support, words in (
         (own, data, 6, "has a memory"),
+        (around, data, 6, "has a memory"),
+        (groups, data, 6, "the model reads theme, which earlier choices do not tell"),
         (base, data, 0, "support of at least 1"),
         (base, data.frame.assign(agree=1 - data.frame["agree"]), 6, "other data than the model was trained on"),
     ):

@@ -108,6 +108,12 @@ def test_what_is_refused(trained):
         spo.fit(base, data, 0)
     with pytest.raises(DataError, match="references of"):
         spo.fit(base, data, 10**6)
+    groups = dataclasses.replace(base, model=Calibrated(base.model, data.attributes["dialect"]))
+    with pytest.raises(UsageError, match="reads dialect, which pairs with alternatives of train do not tell"):
+        spo.fit(groups, data, 2)
+    around = dataclasses.replace(own, model=Calibrated(own.model))
+    with pytest.raises(UsageError, match="got Calibrated"):
+        spo.fit(around, data, 2)
     heard = dataclasses.replace(base, model=Calibrated(Neighbours(base.model)))
     with pytest.raises(UsageError, match="what they said would be lost"):
         spo.fit(heard, data, 2)

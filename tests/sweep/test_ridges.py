@@ -143,5 +143,5 @@ def test_a_network_without_some_of_its_units_is_a_narrower_one():
 def test_a_width_that_is_not_open_is_refused(data, model):
     with pytest.raises(UsageError, match=r"width = 0.5: can have no effect, for the model has no hidden units"):
         faro.frontier(data, bounds=[0.1], seeds=1, model=model, settings={"width": 0.5})
-    with pytest.raises(UsageError, match=r"share of the hidden units in \(0, 1\], got 2"):
+    with pytest.raises(UsageError, match=r"share of hidden units in \(0, 1\], got 2"):
         faro.frontier(data, bounds=[0.1], seeds=1, model="mlp", settings={"width": 2})

@@ -170,6 +170,23 @@ def test_the_record_is_flat_and_the_groups_are_its_parts():
 
 
 @pytest.mark.parametrize(
+    "name, value, expected",
+    [
+        ("dual_rate", 0, "a number above 0"),  # no multiplier would follow a violation
+        ("memory", 1, r"a share in \[0, 1\)"),  # 0 / 0: nothing would be remembered
+        ("memory", 1.5, r"a share in \[0, 1\)"),
+        ("margin", 1.5, r"a share in \[0, 1\]"),
+        ("max_ties", 2, r"a share in \[0, 1\]"),
+        ("width", 0, r"a share of hidden units in \(0, 1\]"),
+    ],
+)
+def test_a_value_that_leaves_a_constraint_untrained_is_refused(name, value, expected):
+    with pytest.raises(UsageError, match=f"^{name}: expected {expected}, got {value}"):
+        Settings.of({name: value})
+    Settings.of({"memory": 0, "margin": 1, "max_ties": 0, "width": 1})
+
+
+@pytest.mark.parametrize(
     "values, text",
     [
         ({"batching": 3}, "batching: expected a table"),

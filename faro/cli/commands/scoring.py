@@ -99,6 +99,8 @@ def _scored(options: argparse.Namespace) -> int:
         scored = scored if options.part is None else in_part(scored, read, options.part)
     unseen = read.unseen(model.coding).items()
     notes = [f"{count} entries of {name!r} have a level the model never saw; coded as zeros" for name, count in unseen]
+    absent = [spec.name for spec in model.schema.attributes if spec.name not in read.attributes]
+    notes += [f"no column of {name!r}: left out, and no audit of its groups is of this table" for name in absent]
     outputs.noted(options, [*model.about.get("notes", []), *notes, *missing])
     if options.out:
         print(
