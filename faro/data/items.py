@@ -117,8 +117,8 @@ def of_people(features: Features, person: np.ndarray) -> tuple[str, ...]:
         some = (apart[at : at + SOME] for at in range(0, len(apart), SOME))  # that one differs shows soon
         return all((values[rows].contents() == values[first[rows]].contents()).all() for rows in some)
 
-    columns = {name: category.codes for name, category in features.categorical.items()}
-    columns = {**features.numeric, **columns, **features.vectors, **features.raw}
+    columns: dict[str, Any] = {name: category.codes for name, category in features.categorical.items()}
+    columns |= features.numeric | features.vectors | features.raw
     return tuple(name for name in features.names if same(columns[name]))
 
 

@@ -154,7 +154,8 @@ def _parts(side: Any) -> list[tuple[Any, int]]:
 
 def _masked(context: Any, asked: Array) -> list[Array]:
     """What of the context is a part of the question, 0 for the rest of it."""
-    found, at = [], 0
+    found: list[Array] = []
+    at = 0
     for part, flags in _parts(context):
         raw = isinstance(context, dict) and part is not context.get(FEATURES)
         own = asked[at] if raw else asked[at : at + flags]

@@ -30,7 +30,7 @@ from .scored import scored_table
 from .spec import crossed, from_record
 
 FORGOTTEN = "known people were dropped: no parameters and codes of them are in this model"
-PERSONAL = "salted hashes that a known name can be looked up by, and what was learned of each; see docs/privacy.md"
+PERSONAL = "salted hashes that a known name can be looked up by"
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -244,8 +244,16 @@ class TrainedModel:
     def people(self) -> int:
         """How many people of training it knows, by a code of their own or by parameters that are theirs: personal
         data."""
-        if self.coding.units is not None:
-            return len(self.coding.units)
+        return max(self._named, self._told)
+
+    @property
+    def _named(self) -> int:
+        """How many people of training it knows by a code."""
+        return 0 if self.coding.units is None else len(self.coding.units)
+
+    @property
+    def _told(self) -> int:
+        """Of how many people of training it has parameters."""
         theirs = zip(jax.tree.leaves(self._personal()), jax.tree.leaves(self.params), strict=True)
         return max((len(leaf) for personal, leaf in theirs if personal and np.any(leaf)), default=0)
 
@@ -277,9 +285,10 @@ class TrainedModel:
     @property
     def personal_data(self) -> str:
         """What of people is in it, in words."""
-        if self.coding.units is not None:
-            return f"codes of {self.people:,} people, {PERSONAL}"
-        return f"what {self.people:,} people of training said, without their names; see docs/privacy.md"
+        said = [f"codes of {self._named:,} people, {PERSONAL}"] if self._named else []
+        if self._told:
+            said.append(f"what {self._told:,} people of training said, or was learned of each, without their names")
+        return "; ".join([*said, "see docs/privacy.md"])
 
     def save(self, path: str | os.PathLike) -> Path:
         """Write PATH.safetensors, PATH.json and, after training, PATH.units.txt; returns the path of the JSON file.

@@ -9,6 +9,7 @@ from scipy import special
 import faro
 from faro.data import Schema
 from faro.data.support import QUERY, SupportRule, roles, support_rows
+from faro.data.vocabulary import Vocabulary
 from faro.errors import DataError, UsageError
 from faro.evaluate import calibration
 from faro.models import Calibrated, Linear, Neighbours, PersonConstants
@@ -92,6 +93,8 @@ def test_saved_loaded_dropped_and_unknown_questions(fitted, tmp_path):
     assert own.without_people().people == 0
     with pytest.raises(UsageError, match="nothing to drop"):
         own.without_people().without_people()
+    nobody = dataclasses.replace(own.coding, units=Vocabulary.of(np.array(["p1"]), 1, "salt").forgotten())
+    assert dataclasses.replace(own, coding=nobody).people == own.people  # codes are dropped, answers are not
     strange = data.frame.assign(x=data.frame["x"] + 0.001)
     np.testing.assert_allclose(own.rewards(strange), base.rewards(strange), atol=1e-12)
     scored = own.score(data)
