@@ -29,7 +29,7 @@ from array import array
 from bisect import bisect_right
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from decimal import ROUND_CEILING, Context, Decimal
 from fractions import Fraction
 from functools import cache
 from itertools import pairwise
@@ -91,7 +91,7 @@ def up(x: Fraction) -> float:
     return -down(-x)
 
 
-LOW, HIGH = (Context(prec=30, rounding=way, Emin=-(10**6), Emax=10**6) for way in (ROUND_FLOOR, ROUND_CEILING))
+HIGH = Context(prec=30, rounding=ROUND_CEILING, Emin=-(10**6), Emax=10**6)
 
 
 def decimal_up(x: Fraction) -> Decimal:

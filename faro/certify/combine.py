@@ -69,16 +69,3 @@ def largest_upper(
             return value
         value, step = max(upper(beyond, bound), value + step), 2 * step  # a step: where rejection is not monotone
     return Decimal(1)
-
-
-def largest_lower(
-    comparisons: Sequence[Comparison],
-    lower: Callable[[Comparison], Decimal],
-    exceeds: Callable[[Comparison, Decimal], bool],
-) -> tuple[Comparison, Decimal]:
-    """The comparison with the largest lower bound, and that bound; `exceeds`: is more than a value shown."""
-    worst, value = comparisons[0], lower(comparisons[0])
-    for comparison in comparisons[1:]:
-        if exceeds(comparison, value) and (more := lower(comparison)) > value:
-            worst, value = comparison, more
-    return worst, value

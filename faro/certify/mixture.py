@@ -13,11 +13,7 @@ from collections.abc import Mapping, Sequence
 from fractions import Fraction
 from typing import NamedTuple
 
-import numpy as np
-from numpy.typing import ArrayLike
-
 from ..errors import UsageError
-from .bounds.binomial import Floats
 
 
 class Mixture(NamedTuple):
@@ -72,12 +68,3 @@ def least_violation(
     if any(share < 0 for share in shares) or sum(shares) != 1:
         raise UsageError("expected prices >= 0 of sum 1")
     return min(sum((a * Fraction(c) for a, c in zip(shares, row, strict=True)), Fraction(0)) for row in violations)
-
-
-def mixed_totals(weights: Mapping[int, Fraction], totals: Mapping[int, ArrayLike]) -> Floats:
-    """Totals per unit and cell of the mixed policy, `[units, cells]`: its decision is the weighted mean of decisions.
-
-    These are bounded scores, so a mixture is certified by the betting bound like any other model. The weights are
-    fitted: choose them on data that are not the audit's.
-    """
-    return sum((float(q) * np.asarray(totals[i], float) for i, q in weights.items()), np.zeros(()))

@@ -24,7 +24,6 @@ from .architecture import Architecture
 from .tokens import Text, Tokenizer, Tokens
 
 FILES = ("config.json", "model.safetensors", "tokenizer.json")
-POOLINGS = ("mean", "first", "last")
 BUCKETS = (16, 24, 32, 48, 64, 96, 128, 192, 256, 384, 512)  # lengths that a program is compiled for
 AT_ONCE = 1024  # tokens of a batch, padding among them: as few as fill a CPU, for texts of more lengths are padded more
 WIDER = 16  # times as many on other devices

@@ -113,18 +113,6 @@ def test_units_that_break_a_promise_are_refused(totals, masses, message):
         betting.upper(totals, masses, 5, 0.05)
 
 
-def test_twins_are_one_sample():
-    rng = RNG(11)
-    masses = rng.integers(1, 6, 400).astype(float)
-    uniform = rng.random((400, 5)) + np.where(np.arange(5) < masses[:, None], 0, 9)
-    high, low = (uniform < 0.55).sum(1), (uniform < 0.5).sum(1)  # the decisions of a row at both levels go together
-    paired = betting.paired_upper(high, low, masses, 5, 0.05)
-    separate = betting.upper(high, masses, 5, 0.025) - betting.lower(low, masses, 5, 0.025)
-    gap = (high - low).sum() / masses.sum()
-    assert gap < paired < separate and betting.paired_upper(high, low, masses, 5, 0.05, paired) <= paired
-    assert -betting.paired_upper(low, high, masses, 5, 0.05) < gap
-
-
 def test_block_pairs_have_the_mean_of_the_difference():
     a, b = RNG(4).random(10), RNG(5).random(3)
     found = betting.block_pairs(a, b)

@@ -94,18 +94,6 @@ def mean_upper(values: ArrayLike, level: float, first: Decimal | None = None) ->
     return upper(values, np.ones(len(values)), 1, level, first)
 
 
-def paired_upper(
-    totals_a: ArrayLike, totals_b: ArrayLike, masses: ArrayLike, cap: float, level: float, first: Decimal | None = None
-) -> Decimal:
-    """Upper bound on E S_a / E N - E S_b / E N where every row is in both cells, as twins at two levels are.
-
-    One sample, S = (N + S_a - S_b) / 2, so the whole level is spent once.
-    """
-    masses = np.asarray(masses, float)
-    totals = (masses + np.asarray(totals_a, float) - np.asarray(totals_b, float)) / 2
-    return 2 * upper(totals, masses, cap, level, None if first is None else (1 + first) / 2) - 1
-
-
 def difference_upper(a: ArrayLike, b: ArrayLike, level: float, first: Decimal | None = None) -> Decimal:
     """Upper bound on E a - E b, for two groups of independent values in [0, 1] that share no unit: block pairs."""
     mean = mean_upper(block_pairs(a, b), level, None if first is None else (1 + first) / 2)
