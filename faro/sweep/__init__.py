@@ -3,6 +3,8 @@
 suited      a model on the data that it is trained on
 run         `frontier` and `train`: a run from its data to its folder, resumed where it was killed
 grid        the bounds
+seed_data   what each seed trains on, in memory or in shards
+noted       what is said of a run beside its figures
 aggregates  models that a constraint measures against, fitted before
 ridges      the ridge of every seed, where the data choose it
 tighten     bounds that are held tighter than they are asked, by standard errors of group sizes

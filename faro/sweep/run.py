@@ -10,7 +10,6 @@ data per seed (split, coded on its own train part, padded to one shape)
 from __future__ import annotations
 
 import dataclasses
-import functools
 import shutil
 import time
 from collections.abc import Sequence
@@ -20,16 +19,12 @@ from typing import Any
 import jax
 import numpy as np
 
-from constraints import UNIT_SHARE, Choices, Constraint
+from constraints import Constraint
 
 from .. import models
 from ..data import Dataset, Sharded
 from ..data.candidates import check_sets
-from ..data.coded import CodedShards
-from ..data.draws import pool_of, questions_of
 from ..data.made import is_made
-from ..data.sharded import cuts
-from ..data.support import SupportRule, support_sets
 from ..data.views import BOUNDED_PART, View
 from ..errors import DataError, UsageError
 from ..evaluate.trials import Evaluator
@@ -44,9 +39,8 @@ from ..store.frontier import Frontier
 from ..store.model import TrainedModel, load_model
 from ..store.on_disk import OnDisk
 from ..store.spec import to_record
-from ..training import Data, Game, Settings, doubts, primal
+from ..training import Data, Game, Settings, primal
 from ..training.bounds import check_bounds
-from ..training.notes import Notes, fit_for, reason, together
 from ..training.problem import DEFAULT
 from ..training.returned import choose
 from ..training.settings import Use
@@ -56,6 +50,8 @@ from . import aggregates, ridges
 from .batched import Batched
 from .execution import Need
 from .grid import LOWEST_BOUND, default_bounds
+from .noted import notes_of, tell
+from .seed_data import check_weights, in_memory, in_shards
 from .sequential import Sequential
 from .tighten import Tightened, by_halves, standard_errors
 
@@ -234,15 +230,15 @@ class _Run:
             assert isinstance(self.data, Dataset)  # nobody else asks for a group
             views = [view.among(self.data, *self.among) for view in views]
         for view in views:
-            _somebody_counts(self.data, view)
+            check_weights(self.data, view)
         read = (*self.constraint.columns(), *self.objective.columns())
         if any(map(is_made, read)):
             asked_by = self.constraint.name() if self.constraint.columns() else type(self.objective).__name__
             views = aggregates.with_columns(views, read, asked_by, self.model, self._fitted)
         taught_views = views
-        training_data = [self._streamed(view) if self.stream else self._in_memory(view) for view in views]
+        training_data = [self._trained_on(view) for view in views]
         views = [aggregates.without_teachers(view, self.constraint) for view in views]
-        notes = self._notes(views, training_data)
+        notes = notes_of(self.data, self.constraint, self.model, views, training_data)
         trainer, why = self._trainer(views, training_data)
         self.requested.check_effect(self._use(training_data))
         before, tag = dict(trainer.traced), f"{self.fingerprint} {type(trainer).__name__} {trainer.mesh.shape}"
@@ -280,27 +276,13 @@ class _Run:
             keeper if isinstance(trainer, Sequential) else None,
             None if tight is None else [unconstrained, *constraints],
         )
-        bounded_part = BOUNDED_PART[self.settings.dual_data]
         ridge_of = dict(zip(self.seeds, [own.said() for own in chosen.ridges], strict=True))
         abouts = list(run.models.about() if isinstance(run.models, OnDisk) else (own.about for own in run.models))
-        doubted = self._doubts(abouts, notes, views, training_data)
-        alarms = self._alarms(run, training_data)
-        for about, doubt, alarm in zip(abouts, doubted, alarms, strict=True):
-            own_notes = notes[about["seed"]]
+        for about in abouts:
             about.update({"trainer": why} if self.stream else {})
             about["ridge"] = {"chosen_by": chosen.how, **ridge_of[about["seed"]]}
-            about.update(notes=[*own_notes.all, *doubts.said([doubt]), *alarm], dev_gap_over=list(own_notes.dev))
-            if because := reason(self.constraint, about, own_notes, bounded_part):
-                about["reason"] = because
+        tell(run, self.constraint, self.model, notes, views, training_data, BOUNDED_PART[self.settings.dual_data])
         run.manifest.update(
-            notes=together({seed: of_seed.all for seed, of_seed in notes.items()})
-            + doubts.said(doubted)
-            + [
-                f"{alarms.count(alarm)} of {len(alarms)} models: {said}"
-                for alarm in dict.fromkeys(alarms)
-                for said in alarm
-            ],
-            dev_gap_over=together({seed: of_seed.dev for seed, of_seed in notes.items()}),
             command=command,
             fingerprint=self.fingerprint,
             execution=why,
@@ -343,65 +325,11 @@ class _Run:
         needs = self.constraint.needs()
         return {**needs, "columns": tuple(dict.fromkeys((*needs["columns"], *self.objective.columns())))}
 
-    def _in_memory(self, view: View) -> Data:
-        return _data(self.data, view, self.needs, self.model)
-
-    def _streamed(self, view: View) -> Data:
-        """Train in shards on disk, the rest in memory."""
-        rows, options = view.rows["train"], {**self.constraint.needs(), "dtype": np.float32}
-        count = None if self.stream is True else int(self.stream)
-        shards = CodedShards(
-            self.data, view.coding, cuts(self.data, rows, count), options, self.data.weight[rows].mean()
-        )
-        return Data(shards, _choices(self.data, view.rows["selection"], view, self.needs))
-
-    def _notes(self, views: list[View], training_data: list[Data]) -> dict[int, Notes]:
-        """What is to be known of every seed's train and dev parts."""
-        notes, schema = {}, self.data.schema
-        sides = schema.format == "wide" and bool(schema.label)  # else a choice's alternatives stand in no order
-        rows = 0 if self.stream else max(seed_data.train.shape[0] for seed_data in training_data)
-        for view, seed_data in zip(views, training_data, strict=True):  # padded: one shape, one compilation
-            where = f"{self.data.name}, seed {view.seed}"
-            if self.stream:
-                train: Any = functools.partial(iter, seed_data.train)
-                dev: Any = CodedShards(
-                    self.data, view.coding, cuts(self.data, view.rows["dev"]), self.constraint.needs(), 1.0
-                )
-            else:
-                train = seed_data.train.pad(rows)
-                dev = _choices(self.data, view.rows["dev"], view, self.constraint.needs()).pad(rows)
-            fit = fit_for(self.constraint, train, where, dev, self.model.support)
-            twins = [told for name in self.constraint.twins() for told in self.data.schema.twin(name).told]
-            judged = {"selection": [seed_data.selection], "dev": dev if self.stream else [dev]}
-            constants = doubts.constant_losses(train() if self.stream else [train], judged, sides)
-            notes[view.seed] = dataclasses.replace(
-                fit, train=(*self.data.notes, *twins, *fit.train), constants=constants
-            )
-        return notes
-
-    def _doubts(
-        self, abouts: list[dict[str, Any]], notes: dict[int, Notes], views: list[View], training_data: list[Data]
-    ) -> list[doubts.Doubts]:
-        """What gives reason to doubt every model; of its seed it is what the unconstrained one does, the first."""
-        of_seeds = {}
-        for about, view, seed_data in zip(abouts, views, training_data, strict=False):
-            shapes = seed_data.train if isinstance(seed_data.train, Choices) else seed_data.train[0]
-            size = models.parameter_count(self.model, shapes, view.units)
-            of_seeds[view.seed] = doubts.of_seed(about["figures"], notes[view.seed].constants, size, view.seed)
-        return [
-            of_seeds[about["seed"]]._replace(apart=doubts.apart(self.constraint, about, notes[about["seed"]].cells))
-            for about in abouts
-        ]
-
-    def _alarms(self, run: Frontier, training_data: list[Data]) -> list[tuple[str, ...]]:
-        """What the models say of themselves as they were trained; one that is a draw of several says nothing."""
-        people = dict(zip(self.seeds, (of_seed.people for of_seed in training_data), strict=True))
-        if not models.overrides(self.model, "alarms"):
-            return [() for _ in run.table["model"]]
-        return [
-            () if own.draw is not None else tuple(self.model.alarms(own.params, people[own.about["seed"]]))
-            for own in run.models
-        ]
+    def _trained_on(self, view: View) -> Data:
+        """What a seed trains on."""
+        if self.stream:
+            return in_shards(self.data, view, self.constraint, self.needs, self.stream)
+        return in_memory(self.data, view, self.needs, self.model)
 
     def _with_rule(self) -> Settings:
         """The settings, with what the sets are from the schema; `FaroError` for a rule that cannot be."""
@@ -504,36 +432,4 @@ class _Run:
     def _exactly(self, views: list[View]) -> list[Data]:
         """What every seed trains on in float64, as it is judged."""
         with jax.enable_x64(True):
-            return [_data(self.data, view, self.needs, self.model, np.float64, steps=False) for view in views]
-
-
-def _data(data: Any, view: View, needs: Any, model: models.Model, dtype: Any = np.float32, steps: bool = True) -> Data:
-    """What a seed trains on, on the host; `needs`: twins and columns; `steps`: where support is drawn anew, else it is
-    fixed."""
-    parts = [part for part in Data._fields if part in view.rows]
-    chosen: dict[str, Any] = {part: _choices(data, view.rows[part], view, needs, dtype) for part in parts}
-    rule = SupportRule(model.support, data.schema.order)
-    fixed = Data(**chosen, people=support_sets(data, view.coding, rule, dtype))
-    if not rule.k or not steps:
-        return fixed
-    train, questions = _choices(data, view.taught, view, needs, dtype), questions_of(data, rule, view.taught)
-    if UNIT_SHARE in train.columns:
-        share = np.asarray(train.columns[UNIT_SHARE] / questions.more[:, None], dtype)
-        train = train.replace(columns={**train.columns, UNIT_SHARE: share})
-    people = np.concatenate(
-        [train.unit, *(twin.unit.ravel() for twin in train.twins.values() if twin.unit is not None)]
-    )
-    return fixed._replace(train=train, pool=pool_of(data, view.coding, rule, people, dtype), questions=questions)
-
-
-def _choices(data: Dataset | Sharded, rows: np.ndarray, view: View, needs: Any, dtype: Any = np.float32) -> Choices:
-    """These choices for training, weights in units of their mean: no statistic sees the unit, float32 would."""
-    choices = data.choices(view.coding, rows, **needs, dtype=dtype)
-    weight = data.weight[rows]
-    return choices.replace(weight=np.asarray(weight / weight.mean(), choices.weight.dtype))
-
-
-def _somebody_counts(data: Dataset | Sharded, view: View) -> None:
-    for part, rows in view.rows.items():
-        if not data.weight[rows].sum() > 0:
-            raise DataError(f"{data.name}, seed {view.seed}: every weight in the {part} part is 0; nobody counts there")
+            return [in_memory(self.data, view, self.needs, self.model, np.float64, steps=False) for view in views]
