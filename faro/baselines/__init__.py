@@ -29,10 +29,13 @@ from constraints import Choices, Constraint
 
 from ..data import Dataset
 from ..data.views import PARTS
-from ..evaluate.bootstrap import MEAN, Draws, Part, Sums, Uncertainty, figures, first, interval, place_of, spread
+from ..evaluate.bootstrap import Uncertainty, first, place_of, spread
+from ..evaluate.part import Draws, Part, Sums, figures
+from ..evaluate.resampling import interval
 from ..losses import Objective, Penalised, Reweighted, WorstGroup
 from ..losses.groups import grouping
 from ..models import Model
+from ..store.columns import MEAN
 from ..store.frontier import Frontier
 from ..store.run import write_table
 from ..sweep import stack

@@ -2,6 +2,8 @@
 
 trials        the figures of every trial from its saved parameters, which answers a bound, and its status
 bootstrap     how sure they are: intervals over people and seeds, written as uncertainty.csv and hypervolume.csv
+part          what every person of a part adds to figures, and figures when people are drawn again
+resampling    people drawn again with replacement: multiplicities, percentile intervals
 simultaneous  an upper bound of every member's gap in the population, all of them at once
 subsets       what a saved model reaches on the subsets that a column names
 calibration   what rewards are worth as probabilities, in all and in each group

@@ -34,7 +34,7 @@ from faro.store.columns import MEAN
 from faro.store.frontier import Frontier
 from faro.store.model import TrainedModel
 
-from .bootstrap import limits_of_mean
+from .resampling import limits_of_mean
 
 AS_TRAINED, TEMPERATURE, GROUPS, EQUAL_COST = "as trained", "temperature", "by group", "equal cost"
 FIGURES = (

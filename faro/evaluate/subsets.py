@@ -26,7 +26,7 @@ from faro.store.frontier import Frontier
 from faro.store.model import TrainedModel
 
 from . import bias, flips
-from .bootstrap import limits_of_mean
+from .resampling import limits_of_mean
 
 ALL, SUBSET = "all", "subset"
 ENDS = ("accuracy_low", "accuracy_high")

@@ -26,7 +26,7 @@ import scipy.stats
 import constraints as ct
 
 from ..errors import DataError, UsageError
-from ..evaluate.bootstrap import interval, limits_of_mean, multiplicities
+from ..evaluate.resampling import interval, limits_of_mean, multiplicities
 from .exposure import dispersion
 from .views import Served, Views
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import scipy.special
 
-from ..evaluate.bootstrap import limits_of_mean
+from ..evaluate.resampling import limits_of_mean
 from ..voting.reranking import divergence
 
 if TYPE_CHECKING:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from ..data.decided import Decided, column_of, read_decided
 from ..errors import DataError, UsageError
-from ..evaluate.bootstrap import limits_of_mean
+from ..evaluate.resampling import limits_of_mean
 from ..voting import reranked, streamed
 from .agreement import FEW
 

@@ -37,7 +37,8 @@ from ..data import Dataset
 from ..data.candidates import check_sets
 from ..data.views import queries
 from ..errors import DataError, UsageError
-from ..evaluate.bootstrap import Part, interval
+from ..evaluate.part import Part
+from ..evaluate.resampling import interval
 from ..store.model import TrainedModel
 from .bounds import mean_move, tilt_bound, twin_oscillation, wasserstein_bound
 

@@ -12,7 +12,9 @@ from constraints import Argmax, DecisionRule
 from ..data import Dataset
 from ..data.candidates import check_sets
 from ..errors import UsageError
-from ..evaluate.bootstrap import Part, figures, first, interval
+from ..evaluate.bootstrap import first
+from ..evaluate.part import Part, figures
+from ..evaluate.resampling import interval
 from ..store.frontier import Frontier
 
 DRAWS = 400  # of units

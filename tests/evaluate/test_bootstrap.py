@@ -12,8 +12,11 @@ from scipy.stats import binom
 import constraints as ct
 import faro
 from faro import models
-from faro.evaluate.bootstrap import Part, _clusters, figures, interval, limits_of_mean, measure, multiplicities
+from faro.evaluate import resampling
+from faro.evaluate.bootstrap import measure
 from faro.evaluate.pareto import hypervolume, non_dominated
+from faro.evaluate.part import Part, figures
+from faro.evaluate.resampling import interval, limits_of_mean, multiplicities
 
 GROUP = ct.Attribute("group", ("a", "b"))
 PERSON = ct.Attribute("person", ("x", "y"), chooser=True)
@@ -150,7 +153,7 @@ def test_draws_are_multinomial_and_shared(x64):
 
 def crossing(of: Part, clusters: np.ndarray) -> Part:
     """The same part, where every choice has a second cluster too."""
-    codes, crossed, local = _clusters(np.asarray(of.choices[0].unit), clusters)
+    codes, crossed, local = resampling.clusters(np.asarray(of.choices[0].unit), clusters)
     return Part(of.constraint, {0: of.choices[0].replace(unit=local)}, {0: codes}, None, {0: crossed})
 
 
