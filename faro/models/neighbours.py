@@ -18,7 +18,8 @@ from .wrapped import Wrapped
 
 HASHES = 3  # numbers of 24 bits, exact in float32, that stand for the content of an alternative or of a question
 ALIKE = 4  # questions whose first hash may be the same
-AT_ONCE = 64  # people, or choices, whose neighbours are looked up at once
+AT_ONCE = 64  # choices whose neighbours are looked up at once, at most
+NUMBERS = 2**22  # and of how many answers in memory these are at most: no table of people by people is ever held
 
 
 class Heard(NamedTuple):
@@ -92,16 +93,17 @@ class Neighbours(Wrapped):
             return product / jnp.sqrt(jnp.where(sizes > 0, sizes, 1)) * count / (count + params["shrink"])
 
         each = (which.reshape(shape), own.reshape(*shape, -1), (there * (before.weight > 0)).reshape(shape))
-        like = jax.lax.map(likeness, each, batch_size=AT_ONCE)
         which, _, place = _found(memory, choices, asked)
 
         def told(one: Any) -> tuple[Array, Array]:
             question, person = one
             answers, by = memory["residual"][:, question], memory["answered"][:, question]
-            weight = like[person] * by
+            weight = likeness(tuple(part[person] for part in each)) * by
             return weight @ answers / (1 + jnp.abs(weight).sum()), by @ answers / (1 + by.sum())
 
-        near, crowd = jax.lax.map(told, (which, choices.unit), batch_size=AT_ONCE)
+        of_one = shape[1] * memory["answered"].shape[0] * place.shape[2]
+        at_once = max(1, min(AT_ONCE, NUMBERS // max(1, of_one)))
+        near, crowd = jax.lax.map(told, (which, choices.unit), batch_size=at_once)
         beyond = ((0, 0), (0, choices.shape[1] - place.shape[1]))
         return Heard(*(jnp.pad(jnp.einsum("nl,nkl->nk", own, place), beyond) for own in (near, crowd)))
 

@@ -2,17 +2,19 @@
 
 import dataclasses
 
+import jax
 import numpy as np
 import pytest
 from scipy import special
 
+import constraints as ct
 import faro
 from faro.data import Schema
 from faro.data.support import QUERY, SupportRule, roles, support_rows
 from faro.data.vocabulary import Vocabulary
 from faro.errors import DataError, UsageError
 from faro.evaluate import calibration
-from faro.models import Calibrated, Linear, Neighbours, PersonConstants
+from faro.models import Calibrated, InputSpec, Linear, Neighbours, PersonConstants
 from faro.models.neighbours import contents
 from faro.people import neighbours
 
@@ -129,6 +131,19 @@ def test_a_question_is_told_by_arrays_that_the_model_does_not_read():
     for one, other in zip(contents(choices, ()), contents(choices.replace(items=longer), ()), strict=True):
         np.testing.assert_array_equal(one, other)
         assert len(np.unique(one, axis=0)) == 24
+
+
+@pytest.mark.slow
+def test_memory_grows_with_people_and_not_with_pairs_of_them():
+    """20,000 people who are asked beside 15,000 who answered: likenesses of all at once would be 1.1 GiB."""
+    model, choices = Neighbours(Linear(), 10, (15_000, 50, 2)), ct.make_choices(np.zeros((2, 2, 3), np.float32), [0, 1])
+
+    def many(*lead):
+        return jax.tree.map(lambda leaf: jax.ShapeDtypeStruct((*lead, *leaf.shape[1:]), leaf.dtype), choices)
+
+    params = jax.eval_shape(lambda: model.init(jax.random.key(0), InputSpec.of(choices)))
+    program = jax.jit(model.heard).lower(params, many(8000), many(20_000, 10)).compile()
+    assert program.memory_analysis().temp_size_in_bytes < 2**28
 
 
 @pytest.mark.slow
