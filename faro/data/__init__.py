@@ -4,6 +4,8 @@ containers  tables in files, folders and other libraries as data frames
 table       cells as text, digests
 values      one canonical form of a cell
 schema      `Schema`: how a table is read as choices
+checks      what it may not say
+plain       it as plain values, read and written
 specs       what it declares of single features and attributes
 columns     which columns of a table a schema reads, sides and twins among them
 melt        wide and accept tables as long ones

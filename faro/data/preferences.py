@@ -18,7 +18,8 @@ import pandas as pd
 from faro.errors import DataError
 from faro.text import dialogue
 
-from .schema import RESERVED, Schema
+from .checks import RESERVED
+from .schema import Schema
 from .specs import AttributeSpec, TextSpec
 
 ANSWERS = ("completions", "responses", "answers", "candidates")

@@ -9,21 +9,18 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from constraints import ANOTHER, CANDIDATES
+from constraints import ANOTHER
 from faro.errors import UsageError
 from faro.files import parse_toml
 from faro.registry import known
-from faro.text.exchange import Rules
-from faro.units import PAIR
 
-from .specs import KEPT, ArraySpec, AttributeSpec, Only, SummarySpec, TextSpec, TwinSpec, apart, choose, one_text
-from .values import TYPES, canonical
+from .checks import check_columns, check_names, check_twins, check_types
+from .plain import build, plain, with_rules
+from .specs import ArraySpec, AttributeSpec, SummarySpec, TextSpec, TwinSpec, apart, choose, one_text
+from .values import canonical
 
 FORMATS = ("long", "wide", "accept")
 ON_MISSING = ("error", "level", "drop")
-# columns of a scored table that are not attributes, and what its readers know besides
-RESERVED = ("unit", "choice", "alternative", "label", "reward", "decision", "weight", "part", "outside", "content",
-            PAIR)  # fmt: skip
 
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
@@ -128,92 +125,17 @@ class Schema:
         object.__setattr__(self, "types", {one_text(name, "types"): kind for name, kind in self.types.items()})
         choose("format", self.format, FORMATS)
         choose("on_missing", self.on_missing, ON_MISSING)
-        self._check_candidates()
-        if not self.unit:
-            raise UsageError("schema: declare `unit`, the column of the person or prompt, or unit = 'row'")
-        if self.format == "long" and not (self.choice and self.label):
-            raise UsageError("schema: format 'long' needs `choice` (the column of the choice's id) and `label`")
-        if self.format == "accept" and not self.label:
-            raise UsageError("schema: format 'accept' needs `label`")
-        for field, format_ in (("available", "wide"), ("alternative", "wide"), ("outside", "long")):
-            if getattr(self, field) and self.format not in ("long", format_):
-                raise UsageError(f"schema: `{field}` belongs to format 'long', not {self.format!r}")
-        self._check_sides()
-        arrays = {spec.name: spec.context for spec in self.arrays}
-        arrays |= {spec.name: spec.context for spec in self.texts}
-        features = (*self.item_features, *self.context_features, *arrays)
-        if not self.item_features and all(arrays.values()):
-            raise UsageError(
-                "schema: name at least one feature of the alternatives (numeric, categorical, vectors, arrays or texts)"
-            )
-        for column in features:
-            if features.count(column) > 1:
-                raise UsageError(f"schema: feature {column!r} is declared twice")
-        if self.label in features:
-            raise UsageError(f"schema: {self.label!r} is the label and cannot be a feature too")
-        for spec in self.arrays:
-            if spec.context and not spec.index and self.format == "long":
-                raise UsageError(f"array {spec.name!r}: rows of a choice share it, so it needs an `index` column")
-        if both := set(self.indices(context=True)) & {*self.indices(context=False), *self.item_features}:
-            raise UsageError(f"schema: index {both.pop()!r} is of an alternative and of the context; use two columns")
-        if self.crossed and self.unit in (self.crossed, "row"):
-            raise UsageError(f"schema: crossed is a second cluster, beside the unit; both are {self.unit!r}")
-        if self.order and self.unit in (self.order, "row"):
-            raise UsageError(f"schema: order is of the choices of a unit; got unit and order {self.unit!r}")
-        if self.order and self.types.get(self.order, "number") not in ("number", "date"):
-            raise UsageError(f"schema: order {self.order!r} is of type number or date, not {self.types[self.order]!r}")
-        if self.unit_index and self.unit == "row":
-            raise UsageError("schema: unit_index needs units that come again; name the column of the `unit`")
-        if len({(own.k, own.order) for own in self.summaries.values()}) > 1 or (self.summaries and self.unit == "row"):
-            raise UsageError("schema: summaries are of persons (`unit`), and all of the same earlier choices of theirs")
-        self._check_types()
+        check_columns(self)
+        check_types(self)
         self._lexicons()
         self._spell()
-        for twin in self.twins:
-            self._check_twin(twin)
-        self._check_twin_arrays()
-        self._check_names()
-
-    def _check_candidates(self) -> None:
-        if self.candidates:
-            choose("candidates", self.candidates, CANDIDATES)
-        if self.candidates == "sampled" and self.log_ref:
-            raise UsageError(
-                f"schema: log_ref {self.log_ref!r} beside candidates = 'sampled': draws are kept as they came, so "
-                "log_ref squares the reference; leave it out, or declare candidates = 'enumerated'"
-            )
-        if (self.reference or self.decoding) and not self.candidates:
-            raise UsageError("schema: reference and decoding are of `candidates`: say 'enumerated' or 'sampled'")
-
-    def _check_sides(self) -> None:
-        wide = self.format == "wide"
-        if len(set(self.sides)) < max(2, len(self.sides)):
-            raise UsageError(f"schema: expected two or more different `sides`, got {list(self.sides)}")
-        if wide and not self.label and (len(self.sides) > 2 or self.alternative):
-            what = "`alternative`" if self.alternative else f"{len(self.sides)} sides"
-            raise UsageError(f"schema: {what} need `label`, the column that says which side was chosen")
-        if self.codes and not (wide and self.label and len(set(self.codes)) == len(self.sides) == len(self.codes)):
-            raise UsageError(
-                f"schema: `codes` are the cells of the label of a wide table, one for each of {len(self.sides)} sides"
-            )
-        if self.positive and self.label_names_sides:
-            raise UsageError("schema: `positive` is of labels that are 1 or 0; this label names sides, by `codes`")
-        if self.unknown and not (self.positive or self.label_names_sides):
-            raise UsageError("schema: `unknown` goes with a label of words, so with `positive` or `codes`")
+        check_twins(self)
+        check_names(self)
 
     @property
     def label_names_sides(self) -> bool:
         """Whether the label says which side was chosen, and not how many preferred the first."""
         return self.format == "wide" and bool(self.codes or len(self.sides) > 2)
-
-    def _check_types(self) -> None:
-        known = (*self.numbers, *self.words, self.order)
-        for column, kind in self.types.items():
-            choose(f"the type of {column!r}", kind, TYPES)
-            if column not in known:
-                raise UsageError(f"schema: types names {column!r}, which the schema reads as no cell of text or number")
-            if kind in ("text", "date") and column in self.numbers:
-                raise UsageError(f"schema: column {column!r} is read as numbers and cannot be of type {kind!r}")
 
     def _lexicons(self) -> None:
         """Attributes that a text gives have words: of their own, or those of the rules of their twins."""
@@ -260,80 +182,6 @@ class Schema:
                 object.__setattr__(self, field, _typed(word, self.kind(self.label), f"schema.{field}"))
         if self.positive == self.negative:
             raise UsageError(f"schema: `positive` and `negative` are both {self.positive!r}")
-
-    def _check_names(self) -> None:
-        """No two columns of the scored table have one name."""
-        taken = dict.fromkeys(RESERVED, "a column of every scored table")
-        for twin in self.twins:
-            for level in self.attribute(twin.attribute).levels:
-                name = f"reward:{twin.attribute}={level}"
-                if name in taken:
-                    raise UsageError(f"schema: twins of {twin.attribute!r} make a second column {name!r}; rename one")
-                taken[name] = f"a reward of the twins of {twin.attribute!r}"
-        for spec in self.attributes:
-            if taken.get(spec.name) == "an attribute":
-                raise UsageError(f"schema: two attributes have the same name {spec.name!r}")
-            if not spec.name or spec.name in taken or spec.name.startswith("reward:"):
-                why = taken.get(spec.name, "no name that a scored table can give to an attribute")
-                raise UsageError(
-                    f"attribute {spec.name!r} is {why}: give it another name and say column = {spec.column!r}"
-                )
-            taken[spec.name] = "an attribute"
-        columns = {spec.name: spec.column for spec in self.attributes}
-        for column in self.shared_columns:
-            if columns.get(column) == column:
-                continue  # the scored table shows it already
-            if column in taken or column.startswith("reward:"):
-                why = taken.get(column, "reserved")
-                raise UsageError(f"schema: rows are shared by {column!r}, which is {why}; rename the column")
-
-    def _check_twin(self, twin: TwinSpec) -> None:
-        spec = self.attribute(twin.attribute)
-        known = self.settable(spec)
-        for name in twin.features:
-            if name not in known and "*" not in name:
-                whose = "" if spec.chooser else " of an alternative"
-                raise UsageError(
-                    f"twins of {spec.name!r}: {name!r} is no feature{whose}; those are: {', '.join(known) or 'none'}"
-                )
-        if twin.rewrites_history and not (spec.chooser and self.unit != "row"):
-            raise UsageError(
-                f"twins of {spec.name!r}: history is of the person who chooses: rewritten it can be for a chooser's "
-                "attribute, where a column names persons (`unit`)"
-            )
-        if twin.rewrites_history and self.summaries:
-            raise UsageError(
-                f"twins of {spec.name!r}: history stands in the summaries {next(iter(self.summaries))!r}, which nobody "
-                'rewrites; say history = "kept"'
-            )
-        if twin.rules is not None:
-            self._check_rules(twin, twin.rules)
-        for only in twin.only:
-            if only.column not in self.categorical + self.context_categorical:
-                raise UsageError(
-                    f"twins of {spec.name!r}: `only` names {only.column!r}, which is no categorical feature"
-                )
-            if unknown := set(only.levels) - set(spec.levels):
-                raise UsageError(f"twins of {spec.name!r}: `only` names the undeclared level {sorted(unknown)[0]!r}")
-
-    def _check_rules(self, twin: TwinSpec, rules: Rules) -> None:
-        spec, where = self.attribute(twin.attribute), f"twins of {twin.attribute!r}"
-        texts = self.rewritable(spec)
-        if not texts or not {*twin.texts} <= {*texts}:
-            got = ", ".join(twin.texts) or "none"
-            raise UsageError(f"{where}: rules rewrite texts; expected of {', '.join(texts) or 'none'}, got {got}")
-        if lacking := [level for level in spec.levels if level not in rules.levels]:
-            theirs = ", ".join(rules.levels)
-            raise UsageError(f"{where}: {rules.called} have the levels {theirs}, and not {lacking[0]!r}")
-
-    def _check_twin_arrays(self) -> None:
-        features = {spec.name: spec for spec in self.feature_arrays}
-        for spec in self.arrays:
-            if spec.name in features:
-                continue
-            feature = next(name for name in features if spec.name.startswith(f"{name}:"))
-            if (spec.context, spec.raw) != (features[feature].context, features[feature].raw):
-                raise UsageError(f"array {spec.name!r} is a twin of {feature!r}: its context and raw must be the same")
 
     def seen(self, spec: AttributeSpec) -> bool:
         """Whether the column of an attribute is a categorical feature of whom it describes, so that models see it.
@@ -482,44 +330,7 @@ class Schema:
 
     def to_json(self) -> str:
         """One line of JSON, for storing with a model."""
-        values = dataclasses.asdict(self)
-        for field in (
-            "arrays",
-            "texts",
-            "unit_index",
-            "codes",
-            "unknown",
-            "margin",
-            "crossed",
-            "order",
-            "candidates",
-            "reference",
-            "decoding",
-        ):  # a schema without them is written as before there were any
-            if not values[field]:
-                del values[field]
-        for text in values.get("texts", ()):
-            for field in ("times", "without"):
-                if not text[field]:
-                    del text[field]
-        for attribute in values["attributes"]:
-            if not attribute["lexicon"]:
-                del attribute["lexicon"], attribute["text"]
-        for text in values.get("texts", ()):
-            for field in ("layers", "summary"):
-                if not text[field]:
-                    del text[field]
-        for twin in values["twins"]:
-            if not twin["features"]:
-                del twin["features"]
-            if twin["missing"] == "error":
-                del twin["missing"]
-            if twin["history"] == KEPT:
-                del twin["history"]
-            for field in ("rules", "texts"):
-                if not twin[field]:
-                    del twin[field]
-        return json.dumps(values, sort_keys=True)
+        return json.dumps(plain(self), sort_keys=True)
 
     @classmethod
     def from_json(cls, line: str) -> Schema:
@@ -538,7 +349,7 @@ class Schema:
 
         `UsageError` for an unknown key or a wrong type.
         """
-        return _build(cls, _with_rules(values, Path(folder)), "schema")
+        return build(cls, with_rules(values, Path(folder)), "schema")
 
     @classmethod
     def read(cls, path: str | os.PathLike) -> Schema:
@@ -566,7 +377,6 @@ _COLUMN: tuple[str, ...] = ("unit", "alternative", "label", "weight", "margin", 
 _COLUMN += ("crossed", "order")
 _COLUMNS: tuple[str, ...] = ("choice", "sides", "numeric", "categorical", "vectors", "shared")
 _COLUMNS += ("context_numeric", "context_categorical", "context_vectors")
-_RECORDS = {"attributes": AttributeSpec, "twins": TwinSpec, "only": Only, "arrays": ArraySpec, "texts": TextSpec}
 
 
 def _typed(word: str, kind: str, where: str) -> str:
@@ -574,70 +384,3 @@ def _typed(word: str, kind: str, where: str) -> str:
         return canonical(word, kind)
     except ValueError as error:
         raise UsageError(f"{where}: its column is of type {kind!r}: expected {error}, got {word!r}") from None
-
-
-def _build(cls: type, values: Any, where: str) -> Any:
-    """A record from plain values, every field of the declared type."""
-    if not isinstance(values, Mapping):
-        raise UsageError(f"{where}: expected a table of keys, got {values!r}")
-    fields = {field.name: field for field in dataclasses.fields(cls)}
-    if unknown := [key for key in values if key not in fields]:
-        raise UsageError(f"{where}: unknown key {unknown[0]!r}{_home(unknown[0], cls)}; known: {', '.join(fields)}")
-    for name, field in fields.items():
-        needed = field.default is field.default_factory is dataclasses.MISSING
-        if needed and name not in values:
-            raise UsageError(f"{where}: key {name!r} is needed")
-    return cls(**{key: _value(key, value, str(fields[key].type), f"{where}.{key}") for key, value in values.items()})
-
-
-def _with_rules(values: Mapping[str, Any], folder: Path) -> Mapping[str, Any]:
-    """The same with rules, where twins name their file, as they stand in it."""
-    twins = values.get("twins") if isinstance(values, Mapping) else None
-    if not isinstance(twins, list | tuple):
-        return values
-    read = [
-        {**twin, "rules": Rules.named(twin["rules"], folder)}
-        if isinstance(twin, Mapping) and isinstance(twin.get("rules"), str)
-        else twin
-        for twin in twins
-    ]
-    return {**values, "twins": read}
-
-
-def _home(key: str, cls: type) -> str:
-    """Where a key that stands in the wrong table belongs, in words."""
-    tables = {
-        name: "twins.only" if record is Only else name
-        for name, record in _RECORDS.items()
-        if record is not cls and key in {field.name for field in dataclasses.fields(record)}
-    }
-    if cls is not Schema and key in {field.name for field in dataclasses.fields(Schema)}:
-        return ", a key of the schema itself: put it above the first [[...]], which all that follows belongs to"
-    return f", a key of {' or '.join(f'[[{name}]]' for name in tables.values())}" if tables else ""
-
-
-def _value(key: str, value: Any, kind: str, where: str) -> Any:
-    if (kind == "bool" and isinstance(value, bool)) or (kind == "str" and isinstance(value, str)):
-        return value
-    if kind == "int" and type(value) is int:
-        return value
-    if kind.startswith("Rules"):
-        return value if isinstance(value, Rules) else Rules.from_dict(value, where)
-    if kind.startswith("SummarySpec"):
-        return value if isinstance(value, SummarySpec) else _build(SummarySpec, value, where)
-    if kind.startswith("Mapping"):
-        if isinstance(value, Mapping) and all(isinstance(part, str) for part in value.values()):
-            return dict(value)
-        kind = "table of strings"
-    if kind.startswith("tuple"):
-        if kind != "tuple[str, ...]":
-            if isinstance(value, (list, tuple)):
-                return tuple(_build(_RECORDS[key], part, where) for part in value)
-            raise UsageError(f"{where}: expected a list of tables, [[{key}]] in TOML, got {value!r}")
-        if isinstance(value, str):
-            value = [value]
-        if isinstance(value, (list, tuple)) and all(isinstance(part, str) for part in value):
-            return tuple(value)
-        kind = "list of strings"
-    kind = "whole number" if kind == "int" else kind
-    raise UsageError(f"{where}: expected a {kind}, got {value!r}")
