@@ -29,6 +29,7 @@ from faro import sweep
 from faro.data import Dataset
 from faro.data.views import View
 from faro.registry import make_constraint
+from faro.store.frontier import Frontier
 from faro.store.model import TrainedModel
 from faro.training.settings import Settings, assigned
 
@@ -138,7 +139,7 @@ def _spread(group: np.ndarray, decision: np.ndarray, weight: np.ndarray) -> floa
 # The sweeps ------------------------------------------------------------------------------------------------------
 
 
-def measure(name: str, notion: str, options: argparse.Namespace) -> tuple[sweep.Frontier, dict]:
+def measure(name: str, notion: str, options: argparse.Namespace) -> tuple[Frontier, dict]:
     """A sweep by the defaults, and its line of the table."""
     data = faro.load(name)
     attribute, of = CASES[name][notion]
@@ -179,7 +180,7 @@ def missed(line: dict) -> bool:
 # Beside fairlearn ------------------------------------------------------------------------------------------------
 
 
-def beside_fairlearn(name: str, notion: str, run: sweep.Frontier, seed: int, bounds: list[float]) -> list[dict]:
+def beside_fairlearn(name: str, notion: str, run: Frontier, seed: int, bounds: list[float]) -> list[dict]:
     """At each bound: fairlearn's train gap and dev accuracy, in expectation over its draws, and faro's at that gap."""
     from fairlearn.reductions import DemographicParity, EqualizedOdds, ExponentiatedGradient
     from sklearn.linear_model import LogisticRegression

@@ -30,7 +30,7 @@ from benchmarks.peers import Bar, environment, load, machine
 from faro import models
 from faro.data.views import View
 from faro.runtime import devices
-from faro.sweep import Sweep, stack
+from faro.sweep import Batched, stack
 from faro.sweep.execution import MOST_CHUNKS
 from faro.training import Data, Game, Settings, primal
 from faro.training.settings import CHOICES
@@ -90,7 +90,7 @@ def peak(size: int, repeats: int = 5) -> float:
 
 
 def begun(game: Game, constraint, own: Data, members: int):
-    """States of so many members before their first step, `[1, members, ...]`, as `Sweep.enter` gives them."""
+    """States of so many members before their first step, `[1, members, ...]`, as `Batched.enter` gives them."""
     params = models.initial(game.model, jax.random.key(0), own.train)
     d = sum(leaf.size for leaf in jax.tree.leaves(params))  # second-order steps need a curvature: any will do
     ones = jnp.ones(len(constraint.labels()))
@@ -111,7 +111,7 @@ def cost(n: int, d: int, groups: int, members: int, repeats: int) -> tuple[float
     choices = choices_of(part)
     constraint, mesh = ct.demographic_parity(attribute), devices.mesh(1)
     data = Data(choices, choices.take(slice(0, max(1, n // 5))))
-    sweep = Sweep.of(Game(models.Linear(), primal.suited(models.Linear(), Settings(), constraint, data)), mesh)
+    sweep = Batched.of(Game(models.Linear(), primal.suited(models.Linear(), Settings(), constraint, data)), mesh)
     own = devices.place(stack([data]), devices.on(mesh, None, "data"))
     states = begun(sweep.game, constraint, jax.tree.map(lambda leaf: leaf[0], own), members)
     lanes = lanes_of(constraint, np.geomspace(0.01, 0.3, members))
@@ -191,7 +191,7 @@ def faro_path(part: _contenders.Part, attribute: ct.Attribute, bound: float, pri
     constraint, mesh = ct.demographic_parity(attribute, bound), devices.mesh(1)
     choices = choices_of(part)
     data = Data(choices, choices.take(slice(0, len(part.y) // 10)))
-    sweep = Sweep.of(
+    sweep = Batched.of(
         Game(models.Linear(), primal.suited(models.Linear(), Settings(primal=primal), constraint, data)), mesh
     )
     own = devices.place(stack([data]), devices.on(mesh, None, "data"))
@@ -283,7 +283,7 @@ def network(data, members: int, width: int, chunks: tuple[int, ...], rounds: int
     parts = Data(*(data.choices(view.coding, view.rows[part]) for part in ("train", "selection")))
     own = devices.place(stack([parts]), devices.on(mesh, None, "data"))
     alone = jax.tree.map(lambda leaf: leaf[0], own)
-    sweep = Sweep.of(game, mesh)
+    sweep = Batched.of(game, mesh)
     states = begun(game, constraint, alone, members)
     lanes, steps = lanes_of(constraint, np.geomspace(0.01, 0.3, members)), rounds * game.settings.every
 

@@ -40,7 +40,7 @@ def play(data, constraint, views, count, settings):
     with jax.enable_x64(True):
         exactly = [parts(view, np.float64) for view in views]
     settings = primal.suited(models.Linear(), settings, constraint, parts(views[0], np.float32))
-    program = sweep.Sweep.of(Game(models.Linear(), settings), devices.mesh(count))
+    program = sweep.Batched.of(Game(models.Linear(), settings), devices.mesh(count))
     best, looks, states = program.start(jnp.asarray([view.seed for view in views]), constraint, jnp.zeros(count), own)
     grid = [constraint.at(bound) for bound in default_bounds(float(np.mean(best.gap)), count)]
     lanes = jax.tree.map(lambda *leaves: jnp.stack([jnp.asarray(leaf, float) for leaf in leaves]), *grid)

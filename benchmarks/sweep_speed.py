@@ -17,7 +17,7 @@ from faro import models
 from faro.data.views import View
 from faro.registry import make_constraint
 from faro.runtime import devices
-from faro.sweep import Sweep, stack
+from faro.sweep import Batched, stack
 from faro.training import Data, Game, Settings, primal
 
 
@@ -33,7 +33,7 @@ def main() -> None:
     mesh = devices.mesh(1)  # all devices on the data axis
     parts = Data(*(data.choices(view.coding, view.rows[part]) for part in ("train", "selection")))
     own = devices.place(stack([parts], mesh.shape["data"]), devices.on(mesh, None, "data"))
-    sweep = Sweep.of(Game(models.Linear(), primal.suited(models.Linear(), Settings(), constraint, parts)), mesh)
+    sweep = Batched.of(Game(models.Linear(), primal.suited(models.Linear(), Settings(), constraint, parts)), mesh)
     print(
         f"{data.name}: {own.train.weight.shape[1]:,} choices, {sweep.chunk} evaluations a call, {jax.default_backend()}"
     )

@@ -3,11 +3,14 @@
 Answers of contenders are made up where the table and the bars are tested; the contenders themselves run on tiny data.
 """
 
+import importlib
 import json
+import pkgutil
 
 import numpy as np
 import pytest
 
+import benchmarks
 from benchmarks import _contenders, _lines, pair_features, peers, scaling
 
 BOUNDS = [0.02, 0.05, 0.1]
@@ -215,3 +218,19 @@ def test_its_models_are_optima_and_its_lines_means_over_units(capsys):
             records.append({"set": "a", "form": form, "seed": seed, "dev": part})
     assert pair_features.line(records, "a", "both", "dev") == pytest.approx((-0.2, -0.2, -0.2))
     assert capsys.readouterr().out.split()[:5] == ["a", "both", "dev", "4", f"{(0.65 + 0.85) / 2 - 0.2:.4f}"]
+
+
+# All of them ----------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.slow
+def test_every_benchmark_finds_what_it_names():
+    """No type checker reads them; a package that is not installed may be missing, nothing of faro's."""
+    modules = [module.name for module in pkgutil.walk_packages(benchmarks.__path__, "benchmarks.")]
+    assert len(modules) > 40
+    for name in modules:
+        if not name.endswith("__main__"):
+            try:
+                importlib.import_module(name)
+            except ModuleNotFoundError as error:
+                assert error.name and error.name.split(".")[0] not in ("benchmarks", "constraints", "faro"), name
