@@ -240,7 +240,8 @@ ONE_ROW = ("exact2", "clopper-pearson", "block-pair", "dkw")
 METHODS = ("exact2", "clopper-pearson", "unit-ratio", "block-pair", "dkw")
 BALLS = {"tv": ("eta",), "label-noise": ("eta",), "kl": ("lambda",), "chi2": ("eta", "lambda"), "lr": ("eta",),
          "cvar": ("eta",), "w1": ("lambda",)}  # fmt: skip
-FORMAT_2 = ("undescribed-table", "weights-ignored", "same-items")  # assumptions that format 1 has no word for
+# assumptions that format 1 has no word for
+FORMAT_2 = ("undescribed-table", "weights-ignored", "same-items", "twins-missing")
 ASSUMPTIONS = {"iid-units": USAGE, "group-labels-correct": USAGE, "label-noise-bounded": USAGE,
                "twins-as-declared": USAGE, **dict.fromkeys(FORMAT_2, USAGE), "train-overlap-unchecked": DEPENDENT,
                "no-ledger": DEPENDENT}  # fmt: skip
@@ -937,6 +938,9 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
     frame += [pair] if pair else []
     frame += [_texts(log_ref) if log_ref else empty] * (rule is not None)
     frame += [texts for own in cells for slot in own for texts in (slot.cell, _texts(slot.share))]
+    if policy.form >= 2:  # which twins there are is of the audit set, and no model's to say
+        absent = {name: _absent(level[name], twin[name]) for name in policy.twins}
+        frame += [[name * missing for missing in rows] for name, rows in absent.items() if any(rows)]
     rewards = [_texts(reward), *(_texts(column) for columns in twin.values() for column in columns)]
     rewards += [_texts(column) for column in others.values()]
     rewards += [_texts(slot.value) for own in cells for slot in own if slot.value is not None]
@@ -974,6 +978,11 @@ def read_audit(path: str, policy: Policy, form: int = 2) -> Audit:
         _candidates(path, rule, list(choices.values()), choice, alternative, log_ref) if rule else None,
         pair,
     )  # fmt: skip
+
+
+def _absent(level: list[str], twins: list[list[float | None]]) -> list[bool]:
+    """Rows that have a level of the attribute, and not at every level a twin."""
+    return [own != "" and None in rewards for own, rewards in zip(level, zip(*twins, strict=True), strict=True)]
 
 
 def _check_pairs(path: str, unit: list[str], pair: list[str], there: list[bool], part: list[str]) -> None:
@@ -1634,6 +1643,23 @@ class People:
                     for row in rows:
                         valid[row] = False
         return valid
+
+    def untwinned(self) -> dict[str, dict[str, int]]:
+        """Of the attributes that claims set to their levels: how many choices are asked about, and in how many of them
+        a row is not counted for want of a twin; none where all have theirs."""
+        found, everyone = {}, [True] * len(self.audit.unit)
+        for name in self.policy.twins:
+            asked, missing = set[str](), set[str]()
+            for claim in self.policy.claims:
+                if claim.twins and claim.attribute == name:
+                    valid = self._valid(claim)
+                    for _, event, _, stratum in claim.blocks:
+                        members = self._members(claim, everyone, event, stratum)
+                        asked |= {self.audit.choice[row] for row in members}
+                        missing |= {self.audit.choice[row] for row in members if not valid[row]}
+            if missing:
+                found[name] = {"choices": len(asked), "missing": len(missing)}
+        return found
 
     def _members(self, claim: Claim, valid: list[bool], event: str, stratum: str) -> dict[int, tuple[str, float]]:
         """row -> (group, mass) of the members of a block."""
@@ -2517,6 +2543,7 @@ class Audited(NamedTuple):
     people: People
     level: Fraction
     shared: dict[str, dict[str, int | None]]
+    untwinned: dict[str, dict[str, int]]
 
 
 SHARE = Fraction(607927101854, 10**12)  # below 6 / pi^2
@@ -2686,6 +2713,7 @@ def assumptions(policy: Policy, checked_overlap: bool, audited: Audited | None) 
         "twins-as-declared": any(claim.twins or claim.constraint == EXCHANGE for claim in people),
         "undescribed-table": audit is not None and audit.described is None,
         "weights-ignored": audit is not None and policy.estimand == "unit" and len(set(audit.weight)) > 1,
+        "twins-missing": audited is not None and bool(audited.untwinned),
         "same-items": audited is not None and any(audited.shared[name]["crossed"] for name in columns),
         "train-overlap-unchecked": bool(people) and not checked_overlap,
         "no-ledger": bool(people) and policy.ledger is None,
@@ -2787,6 +2815,8 @@ def _audit_of(
 ) -> Audited:
     """The audit table, held against all that the certificate, the policy and the table itself say of it."""
     more = " support" * (rules.support is not None) + " candidates" * (rules.rule is not None)
+    if form >= 2 and isinstance(cert["data"], dict) and cert["data"].get("twins"):
+        more += " twins"  # a field only where some are missing
     data = fields(cert["data"], DATA[form] + more, "data")
     if rules.support:
         k, order, through = rules.support
@@ -2806,7 +2836,7 @@ def _audit_of(
     level = check_ledger(cert["ledger"], ledger, rules, table, form)
     trained = check_train_units(cert["train_units_sha256"], train, table)
     if form == 1:
-        return Audited(People(rules, table, form, rules.nonce), level, {})
+        return Audited(People(rules, table, form, rules.nonce), level, {}, {})
     named = table.described.sha256 if table.described else None
     same = data["description_sha256"] == named
     need(same, MALFORMED, f"data.description_sha256: {audit} has {'another' if named else 'no'} description beside it")
@@ -2822,7 +2852,10 @@ def _audit_of(
             asked = "`rule`" if rules.rule else "`outside` and `threshold`"
             reason = f"decision {stated:g} where rewards and {asked} of the policy give {decision:g}"
             raise Refused(MALFORMED, f"{audit}: {reason}")
-    return Audited(people, level, shared)
+    untwinned = people.untwinned()
+    same = digest(data.get("twins", {})) == digest(untwinned)
+    need(same, MALFORMED, f"data.twins: expected {_encode(untwinned)}")
+    return Audited(people, level, shared, untwinned)
 
 
 # ---------------------------------------------------------------- envelopes
@@ -3104,6 +3137,19 @@ def provenance(policy: Policy, form: int, audited: Audited) -> list[str]:
     """Where units come from, what the model was trained under, and which populations are meant."""
     if form == 1:
         return ["format 1: the nonce is public; whoever knew it could fit just the rows that thinning keeps"]
+    return [*missing_twins(audited.untwinned), *_origins(policy, audited)]
+
+
+def missing_twins(untwinned: dict[str, dict[str, int]]) -> list[str]:
+    """How much claims of twins leave out."""
+    return [
+        f"twins of {_name(name)}: missing in {of['missing']} of {of['choices']} choices (share "
+        f"{of['missing'] / of['choices']:.3g}), of which nothing is claimed"
+        for name, of in untwinned.items()
+    ]
+
+
+def _origins(policy: Policy, audited: Audited) -> list[str]:
     described, shared = audited.people.audit.described, audited.shared
     if described is None:
         said = {None: "rows of one `unit`", "row": "single rows"}.get(

@@ -22,7 +22,7 @@ def policy_of(rng: random.Random, ground: Ground, form: int = 0) -> dict[str, An
         values["nonce"] = "n"
     else:
         values |= {"units": UNIT[name], "threshold": 0}
-        values["assumptions"] += ["undescribed-table", "weights-ignored", "same-items"]
+        values["assumptions"] += ["undescribed-table", "weights-ignored", "same-items", "twins-missing"]
     values["attributes"] = {
         attribute: {"levels": spec["levels"], "chooser": spec.get("chooser", False)} for attribute,
         spec in levels.items()

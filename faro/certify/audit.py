@@ -265,6 +265,9 @@ def audit_of(
             for cell, share in zip(counted.cell.T, counted.share.T, strict=True)
             for texts in (_codes(cell), _texts(share))
         ]
+    if policy.format >= 2:  # which twins there are is of the audit set, and no model's to say
+        absent = {name: absent_twins(levels[name], twins[name]) for name in policy.twins if name != ANOTHER}
+        frame += [[name * missing for missing in rows.tolist()] for name, rows in absent.items() if rows.any()]
     frame = [column or [""] * source.rows for column in frame]
     rewards = [_texts(reward), *(_texts(row) for twin_rewards in twins.values() for row in twin_rewards)]
     rewards += [_texts(values) for values in others.values()]
@@ -285,6 +288,12 @@ def audit_of(
     if "decision" in source.columns:
         _same_decisions(source, audit, policy)
     return audit
+
+
+def absent_twins(level: Codes, rewards: Floats) -> NDArray[np.bool_]:
+    """Rows that have a level of an attribute (-1: none), and not at every level a twin, `rewards [levels, rows]`."""
+    missing: NDArray[np.bool_] = (level >= 0) & np.isnan(rewards).any(0)
+    return missing
 
 
 def check_pairs(

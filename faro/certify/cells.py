@@ -289,8 +289,34 @@ class People:
     def _level(self, claim: Claim, group: str) -> int:
         return self.policy.attributes[claim.attribute].levels.index(group) if claim.attribute else 0
 
+    def untwinned(self) -> dict[str, dict[str, int]]:
+        """Of the attributes that claims set to their levels: how many choices are asked about, and in how many of them
+        a row is not counted for want of a twin; none where all have theirs."""
+        found = {}
+        for name in self.policy.twins:
+            asked, missing = set[int](), set[int]()
+            for claim in self.policy.audited:
+                if claim.twins and claim.attribute == name:
+                    valid = self.audit.valid_twins(name, self.policy.attributes[name].chooser)
+                    for block in claim.blocks:
+                        rows = self._asked(claim, block)[0] > 0
+                        asked |= set(self.audit.member_of[rows].tolist())
+                        missing |= set(self.audit.member_of[rows & ~valid].tolist())
+            if missing:
+                found[name] = {"choices": len(asked), "missing": len(missing)}
+        return found
+
     def _members(self, claim: Claim, block: Block) -> tuple[Floats, Codes]:
         """Mass of every row in the block, 0 for others, and the number of its level."""
+        mass, row_level = self._asked(claim, block)
+        if claim.twins and claim.attribute:
+            mass = np.where(
+                self.audit.valid_twins(claim.attribute, self.policy.attributes[claim.attribute].chooser), mass, 0.0
+            )
+        return mass, row_level
+
+    def _asked(self, claim: Claim, block: Block) -> tuple[Floats, Codes]:
+        """The same, whether a row has the twins that it needs or not."""
         audit, attributes = self.audit, self.policy.attributes
         everyone = np.zeros(len(audit.weight), np.intp)
         row_level = audit.levels[claim.attribute] if claim.attribute else everyone
@@ -304,8 +330,6 @@ class People:
             inside &= audit.levels[claim.within] == attributes[claim.within].levels.index(block.stratum)
         if (of_kind := self._of_kind(claim)) is not None:
             inside &= of_kind
-        if claim.twins and claim.attribute:
-            inside &= audit.valid_twins(claim.attribute, attributes[claim.attribute].chooser)
         return np.where(inside, mass, 0.0), row_level
 
     def _values(self, claim: Claim, block: Block, level: int) -> Floats:

@@ -26,7 +26,7 @@ from .committed_order import order_key
 from .description import Description, aggregate_of, read_description
 from .ledger import Attempt, digest
 from .policy import Policy
-from .statements import about_table, rules_of, summary
+from .statements import about_table, about_twins, rules_of, summary
 
 SCHEMAS = {1: "faro-certificate/2", 2: "faro-certificate/2", 3: "faro-certificate/3"}  # by the policy's format
 
@@ -44,6 +44,7 @@ class Case(NamedTuple):
     shared: Mapping[str, Mapping[str, int | None]] = MappingProxyType({})  # column -> counts, as certificates have them
     of_table: tuple[str, ...] = ()  # assumptions that the table needs
     folders: tuple[Path, ...] = ()  # where an audit set may be listed
+    untwinned: Mapping[str, Mapping[str, int]] = MappingProxyType({})  # attribute -> choices, those that lack a twin
 
     def people(self, attempt: Attempt | None = None) -> People | None:
         """The units in the order of this attempt's seed; of a policy of format 1 without a ledger, of its nonce."""
@@ -69,6 +70,7 @@ class Case(NamedTuple):
             "shared": {name: dict(counts) for name, counts in self.shared.items()},
             **({"support": self.policy.support.record()} if self.policy.support else {}),
             **({"candidates": self.audit.candidates} if self.audit.candidates else {}),
+            **({"twins": {name: dict(counts) for name, counts in self.untwinned.items()}} if self.untwinned else {}),
         }  # fmt: skip
 
     @property
@@ -143,6 +145,7 @@ def prepare(
     files = {str(path): _sha256(path) for path in models}
     shared: dict[str, dict[str, int | None]] = {}
     of_table: list[str] = []
+    untwinned: dict[str, dict[str, int]] = {}
     if policy.audited:
         if table is None:
             raise UsageError("the policy has claims about people: give a scored table")
@@ -156,7 +159,8 @@ def prepare(
             }
             for name in audit.shared
         }
-        of_table = _of_table(policy, audit, description)
+        untwinned = People(policy, audit).untwinned()
+        of_table = _of_table(policy, audit, description) + ["twins-missing"] * bool(untwinned)
     elif table is not None or train_units is not None:
         raise UsageError("no claim of the policy reads a scored table")
     for name in policy.assumed(sharing is not None, of_table):
@@ -167,6 +171,9 @@ def prepare(
                 "no-ledger": "name a ledger in the policy, or let it admit that",
                 "undescribed-table": "nothing says what this table is: use faro score, or let the policy admit it",
                 "weights-ignored": 'estimand = "unit" drops the weights of rows: say estimand = "row", or admit it',
+                "twins-missing": "; ".join(about_twins(untwinned))
+                + ": whoever leaves them out may leave out what differs; score again, ask `within` or `of` those that "
+                "have twins, or let the policy admit it",
                 "same-items": "units share "
                 + ", ".join(name for name in shared if shared[name]["crossed"])
                 + ", so claims are about new units and these values: give a claim `per`, or let the policy admit it",
@@ -186,6 +193,7 @@ def prepare(
         shared,
         tuple(of_table),
         tuple(named),
+        untwinned,
     )
 
 

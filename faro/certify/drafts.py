@@ -184,7 +184,7 @@ def head(
         lines.append("# Aggregates are what the floor is measured against: admit those, one a seed, that you know.")
     if summaries := sorted(f"summaries by {own.by}" for own in schema.summaries.values()):
         lines.append("# What people answered before is told in somebody's words: admit whom you know.")
-    assumed = [*_assumptions(constraint, bool(shared), not by_row and bool(schema.weight)), *summaries]
+    assumed = [*_assumptions(constraint, schema, bool(shared), not by_row and bool(schema.weight)), *summaries]
     if made := [claim for claim in (claims.claims if claims else ()) if "plugin" in claim]:
         lines.append(
             "# Cells by a plug-in are what its author says: read it, and admit it at the digest that you read."
@@ -207,8 +207,11 @@ def _sizes(model: TrainedModel) -> dict[str, Any]:
     return model.about.get("audit") or {"cap": None, "single": False, "crossed": []}
 
 
-def _assumptions(constraint: Constraint, shared: bool, unweighted: bool) -> list[str]:
-    needed = {"twins-as-declared": constraint.twins(), "same-items": shared, "weights-ignored": unweighted}
+def _assumptions(constraint: Constraint, schema: Schema, shared: bool, unweighted: bool) -> list[str]:
+    """What the head admits: of twins that there are some only where the schema says so."""
+    twins = constraint.twins()
+    lack = any(twin.may_lack for twin in schema.twins if twin.attribute in twins)
+    needed = {"twins-as-declared": twins, "twins-missing": lack, "same-items": shared, "weights-ignored": unweighted}
     return ["iid-units", "group-labels-correct", *(name for name, is_needed in needed.items() if is_needed)]
 
 

@@ -37,7 +37,8 @@ TABLES = ("mixture", "head_optimum")
 METHODS = ("exact2", "clopper-pearson", "unit-ratio", "block-pair", "dkw")
 EVENTS = {"equalized_odds": ("chosen", "rejected"), "equal_opportunity": ("chosen",),
           "predictive_equality": ("rejected",), "group_error": ("chosen",)}  # fmt: skip
-TABLE_ASSUMPTIONS = ("undescribed-table", "weights-ignored", "same-items")  # format 1 had no word for these
+# assumptions that format 1 had no word for
+TABLE_ASSUMPTIONS = ("undescribed-table", "weights-ignored", "same-items", "twins-missing")
 ASSUMPTIONS = ("iid-units", "group-labels-correct", "label-noise-bounded", "twins-as-declared",
                *TABLE_ASSUMPTIONS, "train-overlap-unchecked", "no-ledger")  # fmt: skip
 SCHEMAS = ("faro-policy/1", "faro-policy/2", "faro-policy/3")

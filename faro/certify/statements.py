@@ -42,7 +42,7 @@ def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None,
         )
         if table["estimand"] != rules.get("estimand"):
             lines.append(f"in training {ALIKE[table['estimand']]}, here {ALIKE[rules.get('estimand', 'row')]}")
-    lines = [*told, *lines]
+    lines = [*told, *about_twins(data.get("twins", {})), *lines]
     for column, counts in data["shared"].items():
         of_training = "" if counts["trained"] is None else f", {counts['trained']} of them seen in training"
         about = f"{counts['values']} values of {column!r}, {counts['crossed']} under several units{of_training}"
@@ -53,6 +53,18 @@ def about_table(data: Mapping[str, Any] | None, table: Mapping[str, Any] | None,
         else:
             lines.append(about)
     return lines
+
+
+def about_twins(untwinned: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """How much claims of twins leave out, a line for every attribute of which some are missing.
+
+    untwinned  attribute -> how many choices are asked about, and in how many a twin is missing
+    """
+    return [
+        f"twins of {name!r}: missing in {of['missing']} of {of['choices']} choices (share "
+        f"{of['missing'] / of['choices']:.3g}), of which nothing is claimed"
+        for name, of in untwinned.items()
+    ]
 
 
 def after(support: Mapping[str, Any]) -> str:

@@ -133,6 +133,11 @@ class TwinSpec:
         return (f"twins of {self.attribute}: the table says what {listed} would be ({self.origin})", *through)
 
     @property
+    def may_lack(self) -> bool:
+        """Whether some choices have no such twin, by design or since nothing says what it would be."""
+        return bool(self.only) or self.missing == "exclude"
+
+    @property
     def rewrites_history(self) -> bool:
         """Whether earlier choices of the person are set to the level too."""
         return self.history == REWRITTEN

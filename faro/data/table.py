@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 import gzip
 import hashlib
 import io
@@ -40,7 +41,11 @@ def write_table(frame: pd.DataFrame, path: str | os.PathLike) -> None:
         _of_one_type(frame, path).to_parquet(buffer, index=False)
         content = buffer.getvalue()
     elif kind.startswith(".csv"):
-        content = _of_lines(frame, path).to_csv(index=False, lineterminator="\n").encode()
+        lines = _of_lines(frame, path)
+        text = lines.to_csv(index=False, lineterminator="\n")
+        if "\r" in text:  # ends a line for readers, and is quoted only where all cells are
+            text = lines.to_csv(index=False, lineterminator="\n", quoting=csv.QUOTE_ALL)
+        content = text.encode()
     else:
         records = frame.astype(object).where(frame.notna(), None).to_dict("records")
         content = "".join(json.dumps(record, default=_plain) + "\n" for record in records).encode()

@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
@@ -29,6 +30,7 @@ from ..data.values import absent
 from ..errors import DataError, FaroError, UsageError
 from ..text.words import WORD
 
+UNWRITTEN = re.compile("[\0\ud800-\udfff]")  # what a text of a table cannot have: NUL, halves of surrogate pairs
 NAME, SALT = "summary", "faro shuffled summaries 1"
 Earlier = Mapping[str, Any]  # one earlier choice, see `records`
 Summariser = Callable[[Sequence[Earlier]], str]
@@ -115,10 +117,11 @@ class History:
         return "; ".join(told) or "nothing known"
 
 
-def called(summariser: Any) -> str:
-    """The name of a summariser that brings none: of a dataclass its class and fields, of a function its place.
+def called(summariser: Any, place: str = "") -> str:
+    """The name by which tables say who made summaries: of a dataclass its class and fields, of a function its place.
 
     summariser: any callable
+    place: by which it was found, with options, for one that says neither
 
     `UsageError` for one without a name.
     """
@@ -126,12 +129,17 @@ def called(summariser: Any) -> str:
         fields = dataclasses.fields(summariser)
         options = ", ".join(f"{field.name}={getattr(summariser, field.name)!r}" for field in fields)
         kind = type(summariser)
-        place = "" if kind.__module__ == __name__ else f"{kind.__module__}:"
-        return f"{place}{kind.__name__ if place else kind.__name__.lower()}({options})"
-    place = getattr(summariser, "__qualname__", "")
-    if not place or "<" in place:
-        raise UsageError(f"summaries: {summariser!r} has no name by which tables could say who made them; give `name`")
-    return f"{summariser.__module__}:{place}"
+        own = kind.__name__.lower() if kind.__module__ == __name__ else f"{kind.__module__}:{kind.__name__}"
+        return f"{own}({options})"
+    own = getattr(summariser, "__qualname__", "")
+    if own and "<" not in own:
+        return f"{summariser.__module__}:{own}"
+    if not place:
+        raise UsageError(
+            f"summaries: tables say who made them, and a {type(summariser).__name__} that is neither a dataclass nor a "
+            "function of a module has no name: say name=..."
+        )
+    return place
 
 
 def records(data: Dataset, rows: Sequence[int]) -> list[dict[str, Any]]:
@@ -222,7 +230,7 @@ def summarised(
         person, earlier = data.units[first[done]], records(data, told[code][told[code] >= 0].tolist())
         try:
             made = summariser(earlier)
-        except Exception as error:  # somebody else's code
+        except (Exception, SystemExit) as error:  # somebody else's code
             if isinstance(error, FaroError):
                 raise
             why = f"{type(error).__name__}: {one_line(error)}"
@@ -272,10 +280,12 @@ def _schema(data: Dataset, form: str, column: str, encoder: str, summary: Summar
 
 
 def _text(said: Any, by: str, data: Dataset, row: int) -> str:
+    who = str(data.units[row])[:40]
     if not isinstance(said, str) or not said.strip():
-        who = str(data.units[row])[:40]
         raise DataError(f"{data.name}: summaries by {by}: expected a text of {who}, got {ascii(said)[:40]}")
-    return said
+    if strange := UNWRITTEN.search(said):
+        raise DataError(f"{data.name}: summaries by {by}: the text of {who} has {strange[0]!a}, which no file keeps")
+    return said.replace("\r\n", "\n").replace("\r", "\n").strip()  # as every file gives it back
 
 
 def _shuffled(data: Dataset, codes: np.ndarray, first: np.ndarray, texts: Mapping[int, str]) -> dict[int, str]:

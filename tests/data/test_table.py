@@ -240,6 +240,15 @@ def test_what_is_written_is_read(kind, tmp_path):
 
 
 @pytest.mark.parametrize("kind", [".csv", ".parquet", ".jsonl"])
+def test_a_carriage_return_ends_no_line(kind, tmp_path):
+    table = pd.DataFrame({"said": ["a\rb", 'say "no",\nthen', "c"], "x": [1.5, 2.0, None]})
+    write_table(table, tmp_path / f"t{kind}")
+    read = read_table(tmp_path / f"t{kind}")
+    assert list(read["said"]) == list(table["said"])
+    assert content_digest(read, ["said", "x"]) == content_digest(table, ["said", "x"])
+
+
+@pytest.mark.parametrize("kind", [".csv", ".parquet", ".jsonl"])
 def test_cells_that_a_container_has_no_word_for(kind, tmp_path):
     """Dates in JSON, numbers beside texts in Parquet, lists in CSV: what typed containers hold once they are mixed."""
     day = pd.Timestamp("2026-11-28")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pandas as pd
@@ -242,6 +243,29 @@ def test_words_are_exchanged_in_the_question_and_not_in_the_summary(form):
         assert np.array_equal(np.asarray(twin.context)[:, 0], np.asarray(twin.context)[:, 1])
 
 
+class Plain:
+    """A summariser that is neither a dataclass nor a function."""
+
+    def __call__(self, earlier):
+        return "  chose\r\nwhat\r "
+
+
+def test_who_made_them_is_said_by_the_place_where_nothing_else_does(tmp_path, capsys):
+    """And a text is digested as every file gives it back."""
+    table(40, 6).to_csv(tmp_path / "t.csv", index=False)
+    (tmp_path / "t.toml").write_text(faro.files.toml_text(Schema.from_dict(SCHEMA).to_dict()))
+    place = f"{__name__}:Plain"
+    for kind in ("csv", "jsonl", "parquet"):
+        out = tmp_path / f"told.{kind}"
+        words = ["summarise", str(tmp_path / "t.csv"), "--schema", str(tmp_path / "t.toml"), "--out", str(out)]
+        assert main([*words, "--by", place, "--shuffled", "--json"]) == 0
+        record = json.loads(capsys.readouterr().out)
+        read = faro.load(out, tmp_path / "told.toml")
+        summary = read.schema.summaries[record["text"]]
+        assert record["by"] == summary.by == f"{place}, shuffled" and record["sha256"] == summary.sha256
+        assert set(read.frame[f"summary:{summary.by}"]) == {"chose\nwhat"}
+
+
 def test_what_cannot_be_summarised_is_refused():
     data = faro.load(table(30, 6), SCHEMA)
 
@@ -252,6 +276,13 @@ def test_what_cannot_be_summarised_is_refused():
         summarised(data, broken, name="broken")
     with pytest.raises(ValueError, match="most: expected at least 1"):
         History(most=0)
+    with pytest.raises(UsageError, match=r"a Plain that is neither a dataclass nor a function .* say name="):
+        summarised(data, Plain())
+    for text in ("a\0b", "half \ud800"):
+        with pytest.raises(DataError, match=r"the text of p0 has '\\.*', which no file keeps"):
+            summarised(data, lambda earlier, text=text: text, name="broken")
+    with pytest.raises(DataError, match="failed of p0: SystemExit: 3"):
+        summarised(data, lambda earlier: sys.exit(3), name="leaves")
     with pytest.raises(DataError, match="expected a text of p0, got None"):
         summarised(data, lambda earlier: None, name="nothing")
     with pytest.raises(UsageError, match="has summaries already"):

@@ -16,6 +16,8 @@ import numpy as np
 import pytest
 
 from faro import verify
+from faro.certify import certificate
+from faro.certify.policy import read_policy
 from tests.oracles import verify_by_hand as hand
 from tests.oracles.schema import SCHEMA, fits
 
@@ -38,7 +40,7 @@ class Case:
         sha = hashlib.sha256(hashlib.sha256(b"model").hexdigest().encode()).hexdigest()
         cert = hand.seal(cert | {"model_sha256": sha})
         self.folder, self.rules, self.rows, self.cert = folder, rules, rows, cert
-        folder.mkdir()
+        folder.mkdir(exist_ok=True)
         (folder / "model.json").write_bytes(b"model")
         self.args = [*hand.store(folder, rules, rows, cert, description), *more, "--model", str(folder / "model.json")]
 
@@ -135,8 +137,41 @@ def pairs_of_people(folder):
     return Case(folder, rules, PAIRS, hand.certify(rules, PAIRS, description=said), description=said)
 
 
+def told_people(folder):
+    """A model that was told earlier answers: support, rewritten twins of which some are missing, summaries, welfare."""
+    sha = "5" * 64
+    rows = [
+        row | {"g": "AB"[int(row["unit"][1:]) % 2], "reward:linear": 0.5 * int(row["alternative"]), "role": "query"}
+        for row in CHOOSERS
+    ]
+    welfare = {"attribute": "g", "method": "unit-ratio", "bound": 0.9}
+    rules = hand.policy2(
+        claim("flip", "counterfactual_flip", "unit-ratio", 0.9),
+        {"name": "floor", "constraint": "welfare_floor", "against": "linear"} | welfare,
+        {"name": "equal", "constraint": "accuracy_ratio", "welfare": "brier"} | welfare,
+        attributes={"g": {"levels": ["A", "B"], "chooser": True}}, cap=9, outside="none",
+    )  # fmt: skip
+    support = {"k": 3, "order": "", "rewritten": ["g"]}
+    made = {"support": support, "summaries": {"me": sha}, "aggregates": {"linear": sha}}
+    said = hand.describe(rows, rules | {"attributes": rules["attributes"] | {"s": BOTH["s"]}}, **made)
+    said["attributes"].pop("role")
+    rules["assumptions"].remove("train-overlap-unchecked")
+    rules["assumptions"] += ["summaries by me", f"aggregate linear at {sha}"]
+    text = 'support = { k = 3, rewritten = ["g"] }\n' + hand.toml(rules)
+    folder.mkdir()
+    hand.store(folder, rules, rows, {}, hand.reseal(said))
+    (folder / "faro.toml").write_text(text)
+    train = folder / "train.txt"
+    train.write_text(f"faro-units/1 s\n{hashlib.sha256(hand.C(['s', 't']).encode()).hexdigest()}\n")
+    asked = read_policy(folder / "faro.toml")
+    found = certificate.make(certificate.prepare(folder / "audit.csv", asked, train_units=train))
+    case = Case(folder, rules, rows, found.record, "--train-units", str(train), description=hand.reseal(said))
+    (folder / "faro.toml").write_text(text)
+    return case
+
+
 CASES = {"ledger": with_ledger, "tables": with_tables, "rows": several_rows, "refuted": refuted}
-CASES |= {"pairs": pairs_of_people}
+CASES |= {"pairs": pairs_of_people, "told": told_people}
 CASES |= {name: one_claim(wanted) for name, wanted in SINGLE.items()}
 
 

@@ -125,14 +125,14 @@ def _summarise(options: argparse.Namespace) -> int:
     with outputs.progress(options, "summarising", "people") as progress:
         made = summarised(
             load(options.data, options.schema), summariser, k=options.k, shuffled=options.shuffled, form=options.form,
-            encoder=options.encoder, progress=progress,
+            encoder=options.encoder, progress=progress, name=called(summariser, options.by),
         )  # fmt: skip
     assert made.declared is not None
     own = [column for column in made.frame.columns if not column.endswith(":row") and ":row:" not in column]
     write_table(made.frame[own], out)
     write_text(place, toml_text(made.declared.to_dict()))
     name, summary = next(iter(made.schema.summaries.items()))
-    record = {"choices": made.n, "people": made.people, "by": called(summariser), "k": options.k, "text": name}
+    record = {"choices": made.n, "people": made.people, "by": summary.by, "k": options.k, "text": name}
     record |= {"sha256": summary.sha256, "out": str(out), "schema": str(place)}
     if options.json:
         print(json.dumps(record))

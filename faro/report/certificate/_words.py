@@ -77,6 +77,8 @@ ASSUMPTIONS = {
     "label-noise-bounded": "Where a claim allows for wrong group labels, no larger share of them is wrong.",
     "twins-as-declared": "The twins differ from their originals in the named attribute, or in who asks, and in nothing "
     "else that matters.",
+    "twins-missing": "Some choices have no twin, and claims of twins say nothing of them. That the data lack it, and "
+    "nobody left it out, was NOT checked.",
     "undescribed-table": "The scored table is what the policy takes it for: its outside option, threshold and units. "
     "This was NOT checked: nothing describes the table.",
     "weights-ignored": "The rows have weights, which the policy's estimand drops: these are not the weighted rates "

@@ -12,7 +12,7 @@ import numpy as np
 
 from .bounds import betting_upper, cdf_gap, cp_upper, dkw_radius, exact2_upper, pair_blocks
 from .canonical import H, dec, plain, seal
-from .measured import Measured
+from .measured import Measured, untwinned
 from .policies import toml
 from .shift import best_dual, bins, value
 from .tables import EXCHANGE, digests, shared_counts, write_csv
@@ -190,11 +190,13 @@ def certify(
         columns = description["shared"] if description else []
         shared = shared_counts(rows, {*columns, *per}, trained if description else None)
         data |= {"description_sha256": description and description["sha256"], "shared": shared}
+        data |= {"twins": untwinned(rows, rules)} if untwinned(rows, rules) else {}
         weights = {float(row.get("weight", 1)) for row in rows}
         assumed |= {
             "undescribed-table": description is None,
             "weights-ignored": rules["estimand"] == "unit" and len(weights) > 1,
             "same-items": any(shared[name]["crossed"] for name in {*columns} - per),
+            "twins-missing": "twins" in data,
         }  # fmt: skip
     for name, found in (tables or {}).items():
         bound = next(Fraction(str(c["bound"])) for c in rules["claim"] if c["name"] == name)

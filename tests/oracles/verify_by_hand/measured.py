@@ -207,3 +207,22 @@ def decided(rows, rules):
     measured = Measured(rows, rules, {"constraint": "rate_cap"})
     others = [measured.by_choice[row["choice"]] for row in rows]
     return [row | {"decision": measured.z(row, near, "")} for row, near in zip(rows, others, strict=True)]
+
+
+def untwinned(rows, rules):
+    """Attribute -> choices that claims of twins ask about, and those of them in which a row has no twin."""
+    claims, found = [c for c in rules["claim"] if c["constraint"].startswith("counterfactual")], {}
+    for name in sorted({c["attribute"] for c in claims}):
+        own = [c for c in claims if c["attribute"] == name]
+        filled = [
+            row | {f"reward:{name}={level}": row["reward"] for level in rules["attributes"][name]["levels"]}
+            for row in rows
+        ]
+        counted, asked = (
+            {(m["choice"], m["alternative"]) for c in own for block in Measured(table, rules, c).blocks.values()
+             for m in block}
+            for table in (rows, filled)
+        )  # fmt: skip
+        if asked != counted:
+            found[name] = {"choices": len({c for c, _ in asked}), "missing": len({c for c, _ in asked - counted})}
+    return found

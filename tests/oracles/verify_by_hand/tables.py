@@ -34,12 +34,15 @@ def digests(rows, rules):
     frame, full = [], []
     exchanged = any(c["constraint"] == EXCHANGE for c in claims)
     per = sorted({c["per"] for c in claims if "per" in c})
+    absent = [name for name in twins if any(lacking(row, name, rules) for row in rows)]
+    absent = absent if rules["schema"] != "faro-policy/1" else []
     for row in rows:
         texts = [row["unit"], row["choice"], row.get("alternative", ""), repr(float(row.get("weight", 1.0)))]
         texts += [repr(float(row["label"])) if events else ""]
         texts += [repr(float(row["outside"])) if rules.get("outside") == "column" else ""]
         texts += [row["content"] if rules.get("equal_content") == "refuse" else ""]
         texts += [row[name] for name in [*sorted(rules["attributes"]), *per, *[PAIR] * exchanged]]
+        texts += [name if lacking(row, name, rules) else "" for name in absent]
         frame.append(H(texts))
         texts.append(repr(row["reward"] + 0.0))
         for name in sorted([*twins, *["another person"] * exchanged]):
@@ -48,6 +51,12 @@ def digests(rows, rules):
             texts += ["" if v is None else repr(v + 0.0) for v in values]
         full.append(H(texts))
     return [hashlib.sha256("".join(sorted(found)).encode()).hexdigest() for found in (full, frame)]
+
+
+def lacking(row, name, rules):
+    """Whether a row has a level of an attribute, and not at every level a twin."""
+    levels = rules["attributes"][name]["levels"]
+    return bool(row[name]) and any(row[f"reward:{name}={level}"] is None for level in levels)
 
 
 def describe(rows, rules, **changes):
