@@ -85,7 +85,8 @@ def spread(right: np.ndarray, sizes: np.ndarray) -> float | None:
 def helped_and_hurt(gain: np.ndarray, person: np.ndarray, count: int) -> dict[str, Any]:
     """Shares of people for whom more, or fewer, choices are decided right than by the aggregate; as many as chance
     alone would make seem hurt, were no choice more likely to be lost than to be won; and an estimate of those truly
-    hurt, with the noise of few choices taken off (a normal law of true gains). No share is certified.
+    hurt, with the noise of few choices taken off (a normal law of true gains), None where true gains are not shown to
+    differ: of equal ones it would be 0 or 1 by the sign of a mean. No share is certified.
 
     gain: `[n]` right by the method less right by the aggregate, of a person's choices
     person: `[n]` whose they are
@@ -102,10 +103,12 @@ def helped_and_hurt(gain: np.ndarray, person: np.ndarray, count: int) -> dict[st
     means = total / n
     squares = np.bincount(person, gain**2, count)[people] / n - means**2
     several = n >= 2
-    noise = float(np.mean(squares[several] / (n[several] - 1))) if several.any() else 0.0
-    centre = float(np.mean(means[several])) if several.any() else 0.0
-    true = math.sqrt(max(0.0, float(np.var(means[several], ddof=1)) - noise)) if several.sum() > 1 else 0.0
-    estimate = float(special.ndtr(-centre / true)) if true > 0 else float(centre < 0)
+    estimate = None
+    if several.sum() >= FEW:
+        var = float(np.var(means[several], ddof=1))
+        true = var - float(np.mean(squares[several] / (n[several] - 1)))
+        if true > 2 * var * math.sqrt(2 / (several.sum() - 1)):  # two standard errors of var
+            estimate = float(special.ndtr(-float(np.mean(means[several])) / math.sqrt(true)))
     return {
         "people": int(people.sum()),
         "helped": float(np.mean(total > 1e-12)),

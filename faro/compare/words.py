@@ -146,7 +146,8 @@ def _people(record: dict[str, Any]) -> Section:
             rows.append((called(row), *map(number, shares)))
     said = [
         "Shares of people for whom more, or fewer, of the choices that were asked are decided right. By chance: as "
-        "many would seem hurt if nobody were. Estimate: those truly hurt, noise taken off. No share is certified."
+        "many would seem hurt if nobody were. Estimate: those truly hurt, noise taken off; - where people are not "
+        "shown to differ. No share is certified."
     ]
     columns = ("", "helped", "hurt", "by chance", "estimate")
     return Section("Who gains and who loses against the aggregate", columns, rows, said if rows else [])

@@ -27,10 +27,9 @@ import constraints as ct
 
 from ..errors import DataError, UsageError
 from ..evaluate.resampling import interval, limits_of_mean, multiplicities
-from .exposure import dispersion
-from .views import Served, Views
+from .exposure import FEW, dispersion
+from .views import Served, Views, as_chosen
 
-FEW = 10  # people below whom nothing is said
 QUANTILES = {"lowest": 0.0, "tenth": 0.1, "median": 0.5, "nine_tenths": 0.9, "highest": 1.0}
 DRAWS = 1000
 SECOND = "draw"  # what is beside, where no other table is
@@ -90,9 +89,11 @@ def agreement(views: Views, served: Served, against: Served | None = None, kept:
         "gap": {name: _gap(views, arm, high, movable) for name, arm in arms.items() if arm.rewards is not None},
         "taste": _taste(views, served),
     }
-    for name, of in (("truth", views.truth), ("label", views.label)):
-        if of is not None:
-            found[name] = _rows(views, arms, of, high, "any", every, second)
+    if views.truth is not None:
+        found["truth"] = _rows(views, arms, views.truth, high, "any", every, second)
+    if views.label is not None:
+        chosen = {name: as_chosen(arm.decisions, views.label) for name, arm in arms.items()}
+        found["label"] = _compared(views, chosen, high, "any", every, second)
     if views.viewpoint is not None:
         found["exposure"] = dispersion(views, {name: arm.decisions for name, arm in arms.items()}, second)
     return found
@@ -116,12 +117,16 @@ def by_person(views: Views, served: Served, against: Served | None = None) -> di
 def _rows(
     views: Views, arms: Mapping[str, Served], of: np.ndarray, high: High, view: str, there: np.ndarray, second: str
 ) -> list[dict[str, Any]]:
-    """How often candidates of this kind are decided for, of all people and of high ones, and the paired difference."""
+    """How often candidates of this kind are decided for."""
+    values = {name: views.share(arm.decisions, of) for name, arm in arms.items()}
+    return _compared(views, values, high, view, there, second)
 
-    def share(decisions: np.ndarray) -> np.ndarray:
-        return (decisions * np.where(views.there, of, 0)).sum(1)
 
-    rows, values = [], {name: share(arm.decisions) for name, arm in arms.items()}
+def _compared(
+    views: Views, values: Mapping[str, np.ndarray], high: High, view: str, there: np.ndarray, second: str
+) -> list[dict[str, Any]]:
+    """Values `[n]` of choices, of all people and of high ones, and the paired difference."""
+    rows = []
     for who, sides in (("all", ((np.ones(views.people, bool), np.ones(len(there), bool)),)), ("high", high.sides)):
         means = {
             name: np.stack([np.where(people, views.means(of_arm, there & seen), np.nan) for people, seen in sides])

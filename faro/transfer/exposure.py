@@ -21,11 +21,14 @@ from ..evaluate.resampling import limits_of_mean
 from ..voting.reranking import divergence
 
 if TYPE_CHECKING:
-    from .agreement import Views
+    from .views import Views
+
+FEW = 10  # people below whom nothing is said
 
 
 def dispersion(views: Views, decided: Mapping[str, np.ndarray], second: str) -> dict[str, Any]:
-    """Entropy of all and of each, distance between people, and divergence from what is there, of two decisions.
+    """Entropy of all and of each, distance between people, and divergence from what is there, of two decisions; of
+    fewer than `FEW` people who are served any viewpoint by both, their number alone.
 
     views: what candidates are, with viewpoints
     decided: name -> `[n, K]`; "served", and the one that is beside it
@@ -36,6 +39,8 @@ def dispersion(views: Views, decided: Mapping[str, np.ndarray], second: str) -> 
     known = ~np.isnan([*every.values(), offered]).any((0, 2))
     every, offered = {name: q[known] for name, q in every.items()}, offered[known]
     found: dict[str, Any] = {"people": int(known.sum()), "most": float(np.log(len(views.viewpoints)))}
+    if found["people"] < FEW:
+        return found
     found["shares"] = {name: dict(zip(views.viewpoints, q.mean(0).tolist(), strict=True)) for name, q in every.items()}
     found["of_all"] = {name: float(entropy(q.mean(0))) for name, q in every.items()}
     measured = {

@@ -23,7 +23,7 @@ import constraints as ct
 from ..data.decided import SUMMED, Decided
 from ..errors import DataError, UsageError
 from ..voting import jury
-from .views import like
+from .views import as_chosen, like, outside_of
 
 RULE = "softmax(temperature=1)"
 SMALLEST = 1e-30  # of a probability whose logarithm is a number
@@ -94,7 +94,7 @@ def seated(table: Decided, decisions: Mapping[str, np.ndarray], law: np.ndarray)
     dropped = [
         name for name in table.frame if str(name).startswith(("reward", "decision")) or name in ("log_ref", "role")
     ]
-    left = _left(law)
+    left = outside_of(law)
     beside = _outside(table) | (left > SUMMED)
     logs = np.log(np.maximum(law, SMALLEST)) - np.where(beside, np.log(np.maximum(left, SMALLEST)), 0)[:, None]
     made = {f"decision:{group}": table.flat(of) for group, of in decisions.items()}
@@ -127,10 +127,10 @@ def told(
         row: dict[str, Any] = {
             "who": name,
             "seats": weights.get(name),
-            "as_jury": float(((of * law).sum(1) + _left(of) * _left(law)).mean()),
+            "as_jury": float(as_chosen(of, law).mean()),
         }
         if label is not None:
-            right = (of * label).sum(1)
+            right = as_chosen(of, label)
             row["right"] = float(right.mean())
             row["of"] = {str(level): float(right[levels == level].mean()) for level in sorted(set(levels) - {""})}
         rows.append(row)
@@ -142,8 +142,3 @@ def _outside(table: Decided) -> np.ndarray:
     if "outside" not in table.frame:
         return np.zeros(len(table.rows), bool)
     return table.of_choice("outside", table.numbers("outside", 0, 1)) == 1
-
-
-def _left(law: np.ndarray) -> np.ndarray:
-    """`[n]` what is decided for none of the candidates."""
-    return np.maximum(1 - law.sum(1), 0)

@@ -91,6 +91,23 @@ class Asked(NamedTuple):
     taste: str = ""
 
 
+def as_chosen(decisions: np.ndarray, label: np.ndarray) -> np.ndarray:
+    """`[n]` how much of each choice is decided as people chose: sum y d, also of the outside option, which has no row.
+
+    decisions: `[n, K]`
+    label: `[n, K]` shares of what was chosen
+    """
+    return (decisions * label).sum(1) + outside_of(decisions) * outside_of(label)
+
+
+def outside_of(law: np.ndarray) -> np.ndarray:
+    """`[n]` what none of the candidates has.
+
+    law: `[n, K]` shares of each choice
+    """
+    return np.maximum(1 - law.sum(1), 0)
+
+
 def read_views(table: Decided, asked: Asked) -> tuple[Views, np.ndarray]:
     """What a table says of its candidates, and which of its choices `[n]` do: those that weigh and have a stated view.
 

@@ -141,6 +141,9 @@ def _gap(record: dict[str, Any], beside: str) -> Section:
 
 def _exposure(record: dict[str, Any], beside: str) -> Section:
     of, second = record["exposure"], record["second"]
+    if "shares" not in of:
+        few = f"Only {of['people']} people are served any viewpoint by both: too few to say how apart they are."
+        return Section("Exposure to viewpoints", (), [], [few])
     rows = [("entropy of what all are served", number(of["of_all"]["served"]), number(of["of_all"][second]), "")]
     names = {
         "of_each": "entropy of what each is served",

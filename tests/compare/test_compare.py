@@ -87,6 +87,9 @@ def test_hurt_beside_chance():
     gain = rng.choice([-1.0, 0.0, 1.0], len(person), p=[0.2, 0.6, 0.2])
     found = figures.helped_and_hurt(gain, person, 2000)
     assert found["hurt"] > 0.3 and found["hurt"] == pytest.approx(found["expected_if_nobody"], abs=0.02)
+    assert found["hurt_without_noise"] is None
+    single = np.where(np.arange(1000) == 5, -1.0, 0.0)  # one choice in a thousand: that nearly all are hurt was said
+    assert figures.helped_and_hurt(single, np.repeat(np.arange(100), 10), 100)["hurt_without_noise"] is None
     losing = np.where(person < 200, -1.0, 1.0)
     found = figures.helped_and_hurt(losing, person, 2000)
     assert found["hurt"] == 0.1 and found["helped"] == 0.9 and found["hurt_without_noise"] < 0.15

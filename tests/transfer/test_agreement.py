@@ -83,6 +83,25 @@ def test_dispersion_by_hand():
     assert found["of_all"]["served"] > 0.69 > 0.1 > found["of_each"]["served"] and found["apart"]["served"] > 0.45
 
 
+def test_of_viewpoints_that_nobody_is_served_nothing_is_said():
+    views, personal, common = echoed(3)
+    nobody = Served(np.zeros_like(personal.decisions))
+    found = agreement(views, nobody, common)
+    assert found["exposure"] == {"people": 0, "most": pytest.approx(np.log(len(views.viewpoints)))}
+    json.dumps(found, allow_nan=False)
+    (said,) = (part for part in words.sections(found) if part.title == "Exposure to viewpoints")
+    assert "Only 0 people" in said.said[0]
+
+
+def test_who_chose_none_of_the_candidates_is_served_so():
+    """The outside option has no row: what is left of labels and of decisions is its own."""
+    views, personal, _ = echoed(4)
+    none = (np.arange(len(views.unit)) % 3 == 0)[:, None]
+    label = np.where(none, 0.0, personal.decisions)
+    found = agreement(dataclasses.replace(views, label=label), Served(label), Served(personal.decisions))
+    assert found["label"][0]["served"] == 1 and found["label"][0]["against"] == pytest.approx(2 / 3, abs=0.05)
+
+
 @pytest.mark.parametrize("mean", [-1, 0, 1])
 @pytest.mark.parametrize("tail", [-1, 0, 1])
 def test_amplified_is_never_said_of_one_alone(mean, tail):

@@ -34,6 +34,17 @@ def twins(outside: bool = False) -> pd.DataFrame:
     return frame.assign(outside=1) if outside else frame
 
 
+def test_a_jury_that_decides_for_nobody_where_nobody_was_chosen_is_right(tmp_path, capsys):
+    frame = twins(outside=True)
+    frame["label"] = np.repeat(np.arange(50) % 2, 3) * np.tile([1.0, 0.0, 0.0], 50)
+    for level in ("north", "south"):
+        frame[f"reward:region={level}"] = 2 * frame["label"] - 1  # none of them beats the outside option, or the chosen
+    frame.to_csv(tmp_path / "scored.csv", index=False)
+    given = ["jury", str(tmp_path / "scored.csv"), "--of", "region", "--weights", "north=.6,south=.4"]
+    assert main([*given, "--out", str(tmp_path / "jury.csv"), "--json"]) == 0
+    assert [row["right"] for row in json.loads(capsys.readouterr().out)["rows"]] == [1.0] * 4
+
+
 @pytest.mark.parametrize("outside", [False, True])
 @pytest.mark.parametrize("rule", ["argmax", "softmax(temperature=0.5)"])
 def test_a_juror_is_drawn_by_seats_and_the_table_says_the_law(tmp_path, capsys, outside, rule):
