@@ -61,7 +61,7 @@ def rescore(table: str | Path, policy: Policy, model: str | Path, source: str, t
     stored = audit_of(columns, policy, str(table), *known)
     again = audit_of(_scored(columns, policy, model, source, described), policy, source, *known)
     if stored.frame_sha256 != again.frame_sha256:
-        raise UnprovedError(f"{table}: other people, labels, weights or groups than {source} has")
+        raise UnprovedError(f"{table}: other people, labels, weights, groups or twins than {source} has")
     largest = _apart(f"{table}: rewards", stored.reward, again.reward, tolerance * _spread(again.reward))
     for name, rewards in stored.twins.items():
         largest = max(

@@ -20,6 +20,7 @@ from .. import models, sweep
 from ..data import Dataset
 from ..data.slices import Slices
 from ..data.support import SupportRule, support_sets
+from ..errors import DataError
 from ..models import Model
 from ..models.evaluate import BLOCK
 from ..people import neighbours
@@ -142,7 +143,8 @@ def _middle(values: list[float]) -> float:
 
 
 def say(trained: TrainedModel, data: Dataset, known: int | None = None) -> Said:
-    """What a model says of all choices of a table, in float64.
+    """What a model says of all choices of a table, in float64; `DataError` where that is no number: whoever has none
+    would be taken for one who was not asked.
 
     trained: the model
     data: the table, whole people of it
@@ -158,7 +160,13 @@ def say(trained: TrainedModel, data: Dataset, known: int | None = None) -> Said:
         found = []
         for choices in Slices.of([(data, np.arange(data.n))], coding, {"dtype": np.float64}, BLOCK):
             found.append(jax.tree.map(np.asarray, _say(model, params, choices, people)))
-    return Said(*(np.concatenate(parts)[: data.n] for parts in zip(*found, strict=True)))
+    said = Said(*(np.concatenate(parts)[: data.n] for parts in zip(*found, strict=True)))
+    if lost := int((~np.isfinite(said.loss)).sum()):
+        raise DataError(
+            f"{data.name}: of {lost} of {data.n} choices the model says no number: its training diverged; scale the "
+            "features, or set a lower rate"
+        )
+    return said
 
 
 @functools.partial(jax.jit, static_argnames="model")

@@ -10,13 +10,14 @@ import pytest
 import faro
 from constraints import demographic_parity, person_exchange
 from faro.cli import main
-from faro.compare import field, figures, methods, sure
+from faro.compare import evidence, field, figures, methods, sure
 from faro.compare.compare import _recommended, compare
 from faro.compare.names import NEW_PEOPLE, SEEN_PEOPLE
 from faro.compare.questions import Questions, prompts_of
 from faro.compare.words import head, sections, verdict
 from faro.errors import DataError, UsageError
 from faro.report import write_methods
+from faro.store.model import TrainedModel
 from faro.sweep.batched import Batched
 
 from ..builders.opinions import SCHEMA as VOTES
@@ -79,6 +80,19 @@ def test_spread_takes_binomial_noise_off():
     own = rng.beta(8, 2, 4000)
     unlike = rng.binomial(20, own) / 20
     assert figures.spread(unlike, sizes) == pytest.approx(np.std(own), abs=0.01)
+
+
+def test_a_model_that_says_no_number_is_not_taken_for_one_that_was_not_asked():
+    data = faro.load(votes(20, each=6), VOTES)
+    coding = data.fit_coding()
+    for weight in (0.5, np.nan, np.inf):
+        params = {"intercept": np.zeros(()), "item": np.full(1, weight)}
+        model = TrainedModel(faro.models.Linear(), params, coding, data.schema, {"seed": 0})
+        if weight != 0.5:
+            with pytest.raises(DataError, match=r"of \d+ of 120 choices the model says no number"):
+                evidence.say(model, data)
+        else:
+            assert np.isfinite(evidence.say(model, data).loss).all()
 
 
 def test_hurt_beside_chance():
