@@ -125,7 +125,7 @@ def test_what_was_liked_in_words():
     assert called(Contrast(3)) == "contrast(words=3, against=0)" and called(test_what_was_liked_in_words).endswith(
         "words"
     )
-    with pytest.raises(UsageError, match="give `name`"):
+    with pytest.raises(UsageError, match="say name="):
         called(lambda earlier: "")
 
 
