@@ -8,9 +8,9 @@
 
 Items are dealt before rows. Without an order every item that several rows touch has a hash, and a row stands where the
 last of its items does: so the first rows are those among the first few items, and many others remain whole. Support is
-cut short where nothing would be left to be asked. No order of rows, no seed and nobody else's rows move
-it, where choices have names: else these are numbers of rows. Memory is linear in rows. Support never counts as a question, in whatever part: what a model was told is no evidence
-about it.
+cut short where nothing would be left to be asked. No order of rows, no seed and nobody else's rows move it, where
+choices have names: else these are numbers of rows. Memory is linear in rows. Support never counts as a question, in
+whatever part: what a model was told is no evidence about it.
 """
 
 from __future__ import annotations
