@@ -284,7 +284,7 @@ CLAIMS = (
         "a summary of several phrases says traits that people have apart: one phrase of 12, of 32, five of two",
         ("one phrase of 12", "one phrase of 32", "five of two phrases"),
         "not measured",
-        lambda few, many, own: own >= max(few, many) + 0.03,
+        lambda few, many, own: own >= max(few, many) + 0.01,
     ),
     Claim(
         "traits",
