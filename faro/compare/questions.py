@@ -50,7 +50,7 @@ class Questions:
         """
         rows = np.flatnonzero(~np.isin(np.arange(data.n), data.rows("gate")))
         kept = data.take(rows)
-        hidden = uniform(SALT, [f"{u}\x1f{c}" for u, c in zip(kept.units, kept.choice_ids, strict=True)]) < HIDDEN
+        hidden = uniform(SALT, [f"{u}\x1f{c}" for u, c in zip(kept.units, kept.choice_names, strict=True)]) < HIDDEN
         prompts, new = prompts_of(kept), None
         if prompts is not None:
             values = np.unique(prompts[prompts != ""].astype(str))

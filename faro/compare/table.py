@@ -118,7 +118,7 @@ class Table:
     def field(self) -> dict[str, Any]:
         """Who is served by which method, on average, in the worst group and in the tail."""
         counted = np.logical_or.reduce([rows[NEW_PEOPLE] for rows in self.roles]) & (self.weight > 0)
-        first = field.halves(self.person, self.question.data.choice_ids, counted)
+        first = field.halves(self.person, self.question.data.choice_names, counted)
         sides = [np.ones(len(first), bool), first, ~first]
         base = (AGGREGATE, False)
         rows = [(*own, "right") for own in self.said]

@@ -27,7 +27,7 @@ from .columns import expanded, need, serving, used_columns
 from .containers import frame_of, read_table, unique_columns
 from .exchange import exchanged
 from .history import of_histories, whole
-from .items import of_people
+from .items import digests, of_people
 from .made import UnitShare, is_made
 from .mapped import Stored, stored_arrays
 from .parse import parse
@@ -289,6 +289,17 @@ class Dataset:
                 cells = [digests[rows[0]].hex(), *arrays]
             names_of.append("".join([*cells, *(part[choice].hex() for part in shared)]))
         return np.array(names_of, object)
+
+    @functools.cached_property
+    def choice_names(self) -> np.ndarray:
+        """`[n]` what a choice of a unit is called where choices are drawn by hashes: its id; where no column has one, a
+        digest of what is asked and a count of the unit's equal ones, in the order of what was chosen. So no order of
+        rows, or of sides, moves what is drawn."""
+        if self.schema.choice:
+            return self.choice_ids
+        asked, order = digests(self.parsed), np.argsort(digests(self.parsed, answered=True), kind="stable")
+        equal = pd.DataFrame({"unit": self.units, "asked": asked}).iloc[order].groupby(["unit", "asked"], sort=False)
+        return np.array([f"{name}#{n}" for name, n in zip(asked, equal.cumcount().sort_index(), strict=True)], object)
 
     @functools.cached_property
     def units(self) -> np.ndarray:

@@ -3,6 +3,7 @@
     contents   two alternatives are one where all is equal that the schema names of them
     question   two choices are of one item where they have the same alternatives, in any order, and were asked the same:
                the second cluster (`Schema.crossed`), and features of the context that vary within some person
+    digests    what a choice asks as a text, in whatever table it stands
     touched    all that a choice has in common with others: its question, each alternative, what it was asked behind
     of_people  which features of the context vary within nobody
 
@@ -11,6 +12,8 @@ A feature of the context that varies within nobody is the person's, and no part 
 
 from __future__ import annotations
 
+import hashlib
+import math
 from typing import Any
 
 import numpy as np
@@ -59,6 +62,54 @@ def question(parsed: Parsed, alternative: np.ndarray, person: np.ndarray, crosse
     told = [np.sort(alternative, 1)[:, k] for k in range(alternative.shape[1])]
     told += [column for column in feature_codes(parsed.context, (len(person),))[1:] if varies(column, person)]
     return combined([*told, *([] if crossed is None else [crossed])])
+
+
+def digests(parsed: Parsed, answered: bool = False) -> np.ndarray:
+    """`[n]` a digest of the features of every choice: its alternatives in any order, and its context. Texts count as
+    they are written, and not as an encoder reads them.
+
+    parsed: the choices
+    answered: whether how much of it was chosen is part of what is told of an alternative
+    """
+    inside, context = parsed.inside, _row_digests(parsed.context, (len(parsed.inside),))
+    told = _row_digests(parsed.items, inside.shape)
+    if answered and parsed.chosen is not None:
+        told = told + np.array([*_cells(parsed.chosen, 2), None], object)[:-1].reshape(inside.shape)
+    asked = [
+        b"".join([*sorted(own[there]), of_context])
+        for own, there, of_context in zip(told, inside, context, strict=True)
+    ]
+    return np.array([hashlib.blake2b(all_of_it, digest_size=16).hexdigest() for all_of_it in asked], object)
+
+
+def _row_digests(features: Features, shape: tuple[int, ...]) -> np.ndarray:
+    """Of every row a hash of its features, by name.
+
+    features: of one side
+    shape: of its rows
+    """
+    columns: dict[str, Any] = {name: category.values() for name, category in features.categorical.items()}
+    columns |= features.numeric | features.vectors | features.raw
+    found = [hashlib.blake2b(digest_size=16) for _ in range(math.prod(shape))]
+    for name in sorted(columns):
+        for told, cell in zip(found, _cells(columns[name], len(shape)), strict=True):
+            told.update(len(cell).to_bytes(8, "little") + cell)
+    return np.array([*(told.digest() for told in found), None], object)[:-1].reshape(shape)
+
+
+def _cells(values: Any, axes: int) -> list[bytes]:
+    """What every row says of a feature, as bytes.
+
+    values: of the feature
+    axes: of rows; what is behind them is a row's
+    """
+    if isinstance(values, Rows):
+        return values.contents().ravel().tolist()
+    values = np.asarray(values)
+    if values.dtype.kind not in "fiub":
+        return [str(value).encode("utf-8", "surrogatepass") for value in values.ravel()]
+    rows = values.reshape(*values.shape[:axes], -1).astype("<f8") + 0.0  # 0 has one sign
+    return [row.tobytes() for row in rows.reshape(-1, rows.shape[-1])]
 
 
 def touched(parsed: Parsed, person: np.ndarray, crossed: np.ndarray | None) -> list[np.ndarray]:

@@ -8,8 +8,8 @@
 
 Items are dealt before rows. Without an order every item that several rows touch has a hash, and a row stands where the
 last of its items does: so the first rows are those among the first few items, and many others remain whole. Support is
-cut short where nothing would be left to be asked. No order of rows, no seed and nobody else's rows move it, where
-choices have names: else these are numbers of rows. Memory is linear in rows. Support never counts as a question, in
+cut short where nothing would be left to be asked. No order of rows, no seed and nobody else's rows move it: a choice
+that no column names is called by what it asks. Memory is linear in rows. Support never counts as a question, in
 whatever part: what a model was told is no evidence about it.
 """
 
@@ -91,7 +91,7 @@ def turns_of(data: Dataset) -> Turns:
         groups.append(np.where(own < 0, -1, own + start))
         start += int(own.max(initial=-1)) + 1
     things = np.concatenate(groups, 1)
-    names = [f"{unit}\x1f{choice}" for unit, choice in zip(data.units, data.choice_ids, strict=True)]
+    names = [f"{unit}\x1f{choice}" for unit, choice in zip(data.units, data.choice_names, strict=True)]
     chance = uniform(SALT, names)
     turn = _item_after_item(things, chance, start) if when is None else when
     order = np.lexsort((chance, turn, person))

@@ -59,7 +59,9 @@ def read(model: TrainedModel, data: Dataset, rating: str) -> dict[str, np.ndarra
         told = roles(data, model.support)
         part = np.where(told == QUERY, part, told)
     rows, places = np.nonzero(inside)
-    names = [f"{data.units[row]}\x1f{data.choice_ids[row]}\x1f{place}" for row, place in zip(rows, places, strict=True)]
+    names = [
+        f"{data.units[row]}\x1f{data.choice_names[row]}\x1f{place}" for row, place in zip(rows, places, strict=True)
+    ]
     found = {
         "reward": rewards[rows, places],
         "rating": ratings[data.parsed.source[rows, places]],

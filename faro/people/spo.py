@@ -53,7 +53,7 @@ def fit(model: TrainedModel, data: Any, references: int = REFERENCES) -> Trained
     rows = table.rows(["train", "dual"], seed)[rows]
     if len(rows) < references:
         raise DataError(f"{table.name}: {references} references of {len(rows)} alternatives of train")
-    names = [f"{table.units[row]}\x1f{table.choice_ids[row]}\x1f{at}" for row, at in zip(rows, places, strict=True)]
+    names = [f"{table.units[row]}\x1f{table.choice_names[row]}\x1f{at}" for row, at in zip(rows, places, strict=True)]
     drawn = np.sort(np.argsort(uniform(SALT, names), kind="stable")[:references])
     items = table.choices(model.coding, rows[drawn]).items
     against = jax.tree.map(lambda leaf: np.asarray(leaf)[np.arange(references), places[drawn]], items)

@@ -31,7 +31,7 @@ class Draw:
         """`[n]` which component decides each choice."""
         ids = [str(unit) for unit in data.units]
         if self.by == "choice":
-            ids = [f"{unit} {choice}" for unit, choice in zip(ids, data.choice_ids, strict=True)]
+            ids = [f"{unit} {choice}" for unit, choice in zip(ids, data.choice_names, strict=True)]
         u = uniform(f"faro mixture {self.seed}", ids)
         return np.searchsorted(np.cumsum(self.weights)[:-1], u, side="right")
 

@@ -14,6 +14,7 @@ from faro.data import Dataset, Schema
 from faro.data.masses import audit_sizes
 from faro.data.support import NEITHER, QUERY, SUPPORT, SupportRule, roles, support_rows, support_sizes
 from faro.errors import DataError, UsageError
+from faro.store.draw import Draw
 from tests.builders.support import PAIRS, SCHEMA, drawn, opposed, pairs, touching
 
 
@@ -59,6 +60,50 @@ def test_neither_order_of_rows_nor_other_people_nor_order_of_sides_move_anybody(
         alone = Dataset.from_table(table, PAIRS)
         for choice, role in zip(alone.choice_ids, roles(alone, rule), strict=True):
             assert told[choice] == role
+
+
+@pytest.mark.parametrize("format", ["wide", "accept"])
+def test_a_choice_without_a_name_is_called_by_what_it_asks(format):
+    """Nameless rows, some of them equal or equal but for the answer: in another order, with sides exchanged, and beside
+    other people each has the same role and the same component of a mixture. Called by its number it has not: the
+    control."""
+    rng, rule = np.random.default_rng(4), SupportRule(3)
+    table = pd.DataFrame([row for person in range(30) for row in [(f"p{person}", *rng.integers(0, 4, 2))] * 3])
+    table.columns = ["rater", "a_x", "b_x"]
+    table["first"] = rng.integers(0, 2, len(table))
+    extra = pd.DataFrame({"rater": [f"p{i % 30}" for i in range(300)], "first": rng.integers(0, 2, 300)})
+    extra["a_x"], extra["b_x"] = rng.integers(0, 40, (2, 300))
+    table = pd.concat([table, extra], ignore_index=True)
+    if format == "accept":
+        table = table.rename(columns={"a_x": "x", "b_x": "y"})
+        schema = Schema(unit="rater", format="accept", label="first", numeric=("x", "y"))
+    else:
+        schema = PAIRS.replace(choice=())
+    columns = ["rater", *(name for name in table.columns if name[-1] in "xy"), "first"]
+
+    def told(given, called=None):
+        data = Dataset.from_table(given, schema)
+        named = data.choice_names if called is None else called
+        parts = Draw((0.5, 0.5), by="choice").components(data)
+        keys = given[columns].copy()
+        if format == "wide":  # a pair is the same with its sides exchanged
+            other = keys.rename(columns={"a_x": "b_x", "b_x": "a_x"}).assign(first=1 - keys["first"])
+            keys = keys.where(keys["a_x"] <= keys["b_x"], other)
+            keys["first"] = keys["first"].where(keys["a_x"] < keys["b_x"], 0)
+        keys = keys.assign(role=roles(data, rule), drawn=parts, name=named)
+        return sorted(map(tuple, keys.to_numpy().tolist()))
+
+    whole = told(table)
+    assert len({(row[0], row[-1]) for row in whole}) == len(table)
+    shuffled = table.iloc[rng.permutation(len(table))].reset_index(drop=True)
+    assert told(shuffled) == whole
+    if format == "wide":
+        flipped = shuffled.rename(columns={"a_x": "b_x", "b_x": "a_x"})
+        assert told(flipped.assign(first=1 - flipped["first"])) == whole
+    some = shuffled[shuffled["rater"] == "p5"].reset_index(drop=True)
+    assert told(some) == [row for row in whole if row[0] == "p5"]
+    ids = Dataset.from_table(shuffled, schema).choice_ids
+    assert told(shuffled, ids) != told(table, Dataset.from_table(table, schema).choice_ids)
 
 
 def test_items_are_dealt_before_rows():
