@@ -64,14 +64,15 @@ def question(parsed: Parsed, alternative: np.ndarray, person: np.ndarray, crosse
     return combined([*told, *([] if crossed is None else [crossed])])
 
 
-def digests(parsed: Parsed, answered: bool = False) -> np.ndarray:
-    """`[n]` a digest of the features of every choice: its alternatives in any order, and its context. Texts count as
-    they are written, and not as an encoder reads them.
+def digests(parsed: Parsed, person: np.ndarray, answered: bool = False) -> np.ndarray:
+    """`[n]` a digest of what every choice asks: its alternatives, in any order, and that of its context which is not
+    the same in all choices of the person. Texts count as they are written, and not as an encoder reads them.
 
     parsed: the choices
+    person: `[n]` codes of people
     answered: whether how much of it was chosen is part of what is told of an alternative
     """
-    inside, context = parsed.inside, _row_digests(parsed.context, (len(parsed.inside),))
+    inside, context = parsed.inside, _row_digests(parsed.context, person.shape, person)
     told = _row_digests(parsed.items, inside.shape)
     if answered and parsed.chosen is not None:
         told = told + np.array([*_cells(parsed.chosen, 2), None], object)[:-1].reshape(inside.shape)
@@ -82,18 +83,24 @@ def digests(parsed: Parsed, answered: bool = False) -> np.ndarray:
     return np.array([hashlib.blake2b(all_of_it, digest_size=16).hexdigest() for all_of_it in asked], object)
 
 
-def _row_digests(features: Features, shape: tuple[int, ...]) -> np.ndarray:
+def _row_digests(features: Features, shape: tuple[int, ...], person: np.ndarray | None = None) -> np.ndarray:
     """Of every row a hash of its features, by name.
 
     features: of one side
     shape: of its rows
+    person: codes of people, `[n]`: what varies within none of a person's rows is left out
     """
     columns: dict[str, Any] = {name: category.values() for name, category in features.categorical.items()}
     columns |= features.numeric | features.vectors | features.raw
     found = [hashlib.blake2b(digest_size=16) for _ in range(math.prod(shape))]
     for name in sorted(columns):
-        for told, cell in zip(found, _cells(columns[name], len(shape)), strict=True):
-            told.update(len(cell).to_bytes(8, "little") + cell)
+        cells, begin = _cells(columns[name], len(shape)), f"{name}\x1f".encode()
+        for row in (
+            np.arange(len(found))
+            if person is None
+            else np.flatnonzero(within(codes(np.array(cells, object)), person)[person])
+        ):
+            found[row].update(begin + len(cells[row]).to_bytes(8, "little") + cells[row])
     return np.array([*(told.digest() for told in found), None], object)[:-1].reshape(shape)
 
 
@@ -143,13 +150,22 @@ def varies(column: np.ndarray, person: np.ndarray) -> bool:
     column: codes `[n]` or `[n, C]`, -1 = none
     person: `[n]` codes of people
     """
+    return bool(within(column, person).any())
+
+
+def within(column: np.ndarray, person: np.ndarray) -> np.ndarray:
+    """`[U]` whether a column differs within each person.
+
+    column: codes `[n]` or `[n, C]`, -1 = none
+    person: `[n]` codes of people
+    """
     column = column.reshape(len(person), -1)
     least, most = np.where(column < 0, np.iinfo(np.int64).max, column).min(1), column.max(1)
     size = int(person.max(initial=-1)) + 1
     low, high = np.full(size, np.iinfo(np.int64).max), np.full(size, -1)
     np.minimum.at(low, person, least)
     np.maximum.at(high, person, most)
-    return bool((low < high).any())
+    return low < high
 
 
 def of_people(features: Features, person: np.ndarray) -> tuple[str, ...]:
