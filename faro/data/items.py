@@ -95,11 +95,10 @@ def _row_digests(features: Features, shape: tuple[int, ...], person: np.ndarray 
     found = [hashlib.blake2b(digest_size=16) for _ in range(math.prod(shape))]
     for name in sorted(columns):
         cells, begin = _cells(columns[name], len(shape)), f"{name}\x1f".encode()
-        for row in (
-            np.arange(len(found))
-            if person is None
-            else np.flatnonzero(within(codes(np.array(cells, object)), person)[person])
-        ):
+        rows = np.arange(len(found))
+        if person is not None:
+            rows = rows[within(codes(np.array(cells, object)), person)[person]]
+        for row in rows:
             found[row].update(begin + len(cells[row]).to_bytes(8, "little") + cells[row])
     return np.array([*(told.digest() for told in found), None], object)[:-1].reshape(shape)
 
