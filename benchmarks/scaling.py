@@ -32,7 +32,8 @@ from faro.data.views import View
 from faro.runtime import devices
 from faro.sweep import Batched, stack
 from faro.sweep.execution import MOST_CHUNKS
-from faro.training import Data, Game, Settings, primal
+from faro.training import Data, Game, Settings
+from faro.training.primal import suited
 from faro.training.settings import CHOICES
 
 TOLERANCE = 1e-3  # nats above the lowest loss at the bound
@@ -111,7 +112,7 @@ def cost(n: int, d: int, groups: int, members: int, repeats: int) -> tuple[float
     choices = choices_of(part)
     constraint, mesh = ct.demographic_parity(attribute), devices.mesh(1)
     data = Data(choices, choices.take(slice(0, max(1, n // 5))))
-    sweep = Batched.of(Game(models.Linear(), primal.suited(models.Linear(), Settings(), constraint, data)), mesh)
+    sweep = Batched.of(Game(models.Linear(), suited(models.Linear(), Settings(), constraint, data)), mesh)
     own = devices.place(stack([data]), devices.on(mesh, None, "data"))
     states = begun(sweep.game, constraint, jax.tree.map(lambda leaf: leaf[0], own), members)
     lanes = lanes_of(constraint, np.geomspace(0.01, 0.3, members))
@@ -191,9 +192,7 @@ def faro_path(part: _contenders.Part, attribute: ct.Attribute, bound: float, pri
     constraint, mesh = ct.demographic_parity(attribute, bound), devices.mesh(1)
     choices = choices_of(part)
     data = Data(choices, choices.take(slice(0, len(part.y) // 10)))
-    sweep = Batched.of(
-        Game(models.Linear(), primal.suited(models.Linear(), Settings(primal=primal), constraint, data)), mesh
-    )
+    sweep = Batched.of(Game(models.Linear(), suited(models.Linear(), Settings(primal=primal), constraint, data)), mesh)
     own = devices.place(stack([data]), devices.on(mesh, None, "data"))
     lanes, asked = lanes_of(constraint, [bound]), (jnp.asarray([0]), constraint, jnp.zeros(1))
     began = time.perf_counter()
