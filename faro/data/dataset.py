@@ -297,8 +297,8 @@ class Dataset:
         rows, or of sides, moves what is drawn."""
         if self.schema.choice:
             return self.choice_ids
-        asked = digests(self.parsed, self.unit_codes)
-        order = np.argsort(digests(self.parsed, self.unit_codes, answered=True), kind="stable")
+        asked, answered = digests(self.parsed, self.unit_codes)
+        order = np.argsort(answered, kind="stable")
         equal = pd.DataFrame({"unit": self.units, "asked": asked}).iloc[order].groupby(["unit", "asked"], sort=False)
         return np.array([f"{name}#{n}" for name, n in zip(asked, equal.cumcount().sort_index(), strict=True)], object)
 

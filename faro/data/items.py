@@ -64,23 +64,26 @@ def question(parsed: Parsed, alternative: np.ndarray, person: np.ndarray, crosse
     return combined([*told, *([] if crossed is None else [crossed])])
 
 
-def digests(parsed: Parsed, person: np.ndarray, answered: bool = False) -> np.ndarray:
+def digests(parsed: Parsed, person: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """`[n]` a digest of what every choice asks: its alternatives, in any order, and that of its context which is not
-    the same in all choices of the person. Texts count as they are written, and not as an encoder reads them.
+    the same in all choices of the person; and one of that and of how much of each alternative was chosen, the same
+    where nobody knows. Texts count as they are written, and not as an encoder reads them.
 
     parsed: the choices
     person: `[n]` codes of people
-    answered: whether how much of it was chosen is part of what is told of an alternative
     """
     inside, context = parsed.inside, _row_digests(parsed.context, person.shape, person)
-    told = _row_digests(parsed.items, inside.shape)
-    if answered and parsed.chosen is not None:
-        told = told + np.array([*_cells(parsed.chosen, 2), None], object)[:-1].reshape(inside.shape)
-    asked = [
-        b"".join([*sorted(own[there]), of_context])
-        for own, there, of_context in zip(told, inside, context, strict=True)
-    ]
-    return np.array([hashlib.blake2b(all_of_it, digest_size=16).hexdigest() for all_of_it in asked], object)
+    alternatives = _row_digests(parsed.items, inside.shape)
+
+    def whole(told: np.ndarray) -> np.ndarray:
+        rows = zip(told, inside, context, strict=True)
+        asked = (b"".join([*sorted(own[there]), of_context]) for own, there, of_context in rows)
+        return np.array([hashlib.blake2b(one, digest_size=16).hexdigest() for one in asked], object)
+
+    asked = whole(alternatives)
+    if parsed.chosen is None:
+        return asked, asked
+    return asked, whole(alternatives + _shaped(_cells(parsed.chosen, 2), inside.shape))
 
 
 def _row_digests(features: Features, shape: tuple[int, ...], person: np.ndarray | None = None) -> np.ndarray:
@@ -100,7 +103,12 @@ def _row_digests(features: Features, shape: tuple[int, ...], person: np.ndarray 
             rows = rows[within(codes(np.array(cells, object)), person)[person]]
         for row in rows:
             found[row].update(begin + len(cells[row]).to_bytes(8, "little") + cells[row])
-    return np.array([*(told.digest() for told in found), None], object)[:-1].reshape(shape)
+    return _shaped([told.digest() for told in found], shape)
+
+
+def _shaped(cells: list[bytes], shape: tuple[int, ...]) -> np.ndarray:
+    """Bytes as objects, in rows of this shape; numpy's own kind of bytes has no zeros at the end."""
+    return np.array(cells, object).reshape(shape)
 
 
 def _cells(values: Any, axes: int) -> list[bytes]:
