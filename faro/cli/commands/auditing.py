@@ -8,15 +8,13 @@ import json
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from ...errors import UsageError
 from ...registry import import_constraints
 from .. import outputs
 from ..flags import add_constraint, add_plugin, said_of_constraint
 
-if TYPE_CHECKING:
-    pass
+DEFAULT_BOUND = 0.05  # the bound that a draft asks for where training had none, or several
 
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
@@ -73,9 +71,6 @@ def add(command: Callable[..., argparse.ArgumentParser]) -> None:
     )
     add_plugin(policy, "import the model's constraint")
     policy.add_argument("--out", metavar="FILE", help="where to write (default: stdout)")
-
-
-DEFAULT_BOUND = 0.05  # the bound that a draft asks for where training had none, or several
 
 
 def _ledger(options: argparse.Namespace) -> int:

@@ -6,14 +6,10 @@ import argparse
 import json
 import sys
 from collections.abc import Callable
-from typing import TYPE_CHECKING
 
 from ...errors import beside
 from .. import outputs
 from ..flags import add_constraint, said_of_constraint
-
-if TYPE_CHECKING:
-    pass
 
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:

@@ -6,15 +6,12 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ...errors import RefusedError, UsageError
 from ...files import absent
 from .. import outputs
 from ..flags import add_audited, add_plugin, tables
-
-if TYPE_CHECKING:
-    pass
 
 
 def add(command: Callable[..., argparse.ArgumentParser]) -> None:
