@@ -97,8 +97,7 @@ def read(model: TrainedModel, data: Any, attribute: str) -> Read:
 
     `UsageError` for a randomised model, a table without labels, or an attribute that there is none of.
     """
-    if model.draw is not None:
-        raise UsageError("calibration: a randomised model has no one reward; take one of its components")
+    model.check_one("calibration")
     table = model.read(data)
     attributes = model.attributes(table)
     known("attribute", attribute, attributes)

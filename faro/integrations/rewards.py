@@ -42,8 +42,7 @@ def reward_fn(model: TrainedModel | str | os.PathLike, *, normalised: bool = Tru
     trained = model if isinstance(model, TrainedModel) else load_model(model)
     schema = trained.schema
     of_texts = {spec.name for spec in schema.texts}
-    if trained.draw is not None:
-        raise UsageError("reward_fn: a randomised model has no one reward; take one of its components")
+    trained.check_one("reward_fn")
     if not of_texts or any(spec.name not in of_texts for spec in schema.arrays):
         raise UsageError("reward_fn: expected a model whose features are texts and columns, without arrays in files")
     if trained.model.support:

@@ -83,8 +83,7 @@ def fit(model: TrainedModel, data: Any, support: int = 10) -> TrainedModel:
 
 def _asked(model: TrainedModel, data: Any, support: int) -> tuple[Dataset, SupportRule]:
     """The table of training, and which choices of a person are compared."""
-    if model.draw is not None:
-        raise UsageError("neighbours: a randomised model has no one reward; take one of its components")
+    model.check_one("neighbours")
     if any(isinstance(own, Neighbours) for own in layers(model.model)):
         raise UsageError("neighbours: the model has a memory; fit one to the model that it was made of")
     if model.model.reads:

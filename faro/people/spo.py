@@ -29,8 +29,7 @@ def fit(model: TrainedModel, data: Any, references: int = REFERENCES) -> Trained
     or M below 1; `DataError` for other data than it was trained on, with an outside option, whose reward is 0, or with
     fewer alternatives.
     """
-    if model.draw is not None:
-        raise UsageError("spo: a randomised model has no one reward; take one of its components")
+    model.check_one("spo")
     if model.model.own_layers or any(isinstance(own, SPO) for own in layers(model.model)):
         raise UsageError(f"spo: expected a model of coded features or arrays, got {type(model.model).__name__}")
     if any(isinstance(own, Neighbours) for own in layers(model.model)):

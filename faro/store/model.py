@@ -131,6 +131,14 @@ class TrainedModel:
         how: dict[str, Any] = {"labels": labels, "unit_rule": rule, "folder": folder, "reads": self.model.reads}
         return Dataset.from_table(table, self.schema, name=name, **how)
 
+    def check_one(self, asks: str) -> None:
+        """`UsageError` for a randomised model, whose rewards are those of the component that is drawn.
+
+        asks: who asks for them, as the message begins
+        """
+        if self.draw is not None:
+            raise UsageError(f"{asks}: a randomised model has no one reward; take one of its components")
+
     def own_data(self, data: Any) -> Dataset:
         """The table that it was trained on, as it reads it: what is fitted after training is fitted to that.
 
